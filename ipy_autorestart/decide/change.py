@@ -1,0 +1,85 @@
+"""What the watch room tells the step: hints, and what a look at the files found."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Kind(enum.Enum):
+    """What happened to a path since the content that the target runs with."""
+
+    ADDED = "added"
+    MODIFIED = "modified"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One filtered fact about a path."""
+
+    path: str
+    kind: Kind
+
+
+class Progress(enum.Enum):
+    """How far the act that a hint announces has got."""
+
+    DONE = "done"  # closed after writing, moved, deleted: the content is whole
+    WRITING = "writing"  # created or modified, not closed yet
+    UNKNOWN = "unknown"  # a folder came or went, or events were lost: look at everything
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The observer's word that something may have changed; ``path`` is empty when it can't say what."""
+
+    path: str
+    progress: Progress
+
+
+class Unfinished(enum.Enum):
+    """Why what a look found may be the middle of something."""
+
+    EMPTIED = "emptied"  # a file lost all its content: a write in progress
+    VANISHED = "vanished"  # a tracked file has just gone: an editor's rename in progress
+    GIT = "git"  # .git/index.lock exists
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A saved syntax error; ``line`` and ``column`` count from 1, ``text`` is the line itself."""
+
+    path: str
+    message: str
+    line: int = 0
+    column: int = 0
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What differs now from the content that the target runs with.
+
+    Attributes
+    ----------
+    changes
+        What asks for a restart.
+    alike
+        Paths whose bytes differ while their code is the same.
+    broken
+        Files that can't be compiled; what runs keeps running.
+    unfinished
+        Reasons to look again before acting.
+    unannounced
+        Whether a change was found that no hint had announced.
+    notes
+        Sentences for the status: limits met, folders that can't be read.
+    """
+
+    changes: tuple[Change, ...] = ()
+    alike: tuple[str, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    unfinished: frozenset[Unfinished] = frozenset()
+    unannounced: bool = False
+    notes: tuple[str, ...] = ()
