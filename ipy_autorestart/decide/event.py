@@ -1,0 +1,100 @@
+"""What the engine tells the step (events, with `Hint` and `Found`) and what the step asks of the engine (actions)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipy_autorestart.decide.cause import Cause
+from ipy_autorestart.decide.change import Found, Hint
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The watch stands; ``runs`` says whether the target already does, as a kernel does."""
+
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """The process that acts got a SIGHUP, ours or somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person asks for a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The new state has taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it."""
+
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The target can't restart now; ``runs`` says whether the old state goes on."""
+
+    why: str
+    runs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The moment that `wake_at` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End for good."""
+
+
+Event = Begin | Hint | Found | Hangup | Asked | Started | Exited | Refused | Tick | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Compare the files with the baseline; a Found follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send SIGHUP to the process that acts; a Hangup follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask the target to end; an Exited follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Make the target end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What the last look saw is what the target now runs with; ``afresh`` looks once more first."""
+
+    afresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the target; a Started follows."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left to do: leave the loop."""
+
+
+Action = Look | Signal | Stop | Kill | Commit | Start | Finish

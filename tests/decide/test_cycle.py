@@ -1,0 +1,323 @@
+"""The step, with plain values and whole-number times."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipy_autorestart.decide.cause import Cause, Reason
+from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
+from ipy_autorestart.decide.cycle import Cycle, Phase, Timing, step, wake_at
+from ipy_autorestart.decide.event import (
+    Asked,
+    Begin,
+    Close,
+    Commit,
+    Exited,
+    Finish,
+    Hangup,
+    Kill,
+    Look,
+    Refused,
+    Signal,
+    Start,
+    Started,
+    Stop,
+    Tick,
+)
+
+TIMING = Timing(leading=True, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
+KERNEL = Timing(leading=False, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=None)
+A = Change("/p/a.py", Kind.MODIFIED)
+B = Change("/p/b.py", Kind.MODIFIED)
+
+
+def saved(path="/p/a.py"):
+    return Hint(path, Progress.DONE)
+
+
+def play(cycle, *timeline):
+    """Feed (time, event) pairs; return the cycle and all actions."""
+    actions = []
+    for now, event in timeline:
+        cycle, more = step(cycle, event, now)
+        actions += more
+    return cycle, actions
+
+
+def running(timing=TIMING):
+    return play(Cycle(timing=timing), (0, Begin(runs=True)))[0]
+
+
+def test_a_script_starts_at_once_and_a_kernel_already_runs():
+    cycle, actions = play(Cycle(timing=TIMING), (0, Begin()))
+    assert actions == [Start(Cause(Reason.FIRST))]
+    assert cycle.phase is Phase.STARTING
+    assert play(Cycle(timing=KERNEL), (0, Begin(runs=True)))[1] == []
+
+
+def test_a_lone_save_is_looked_at_and_signalled_at_once():
+    cycle, actions = play(running(), (10, saved()))
+    assert actions == [Look()]
+    cycle, actions = play(cycle, (10, Found((A,))))
+    assert actions == [Signal()]
+
+
+def test_a_kernel_waits_for_quiet():
+    cycle, actions = play(running(KERNEL), (10, saved()))
+    assert actions == []
+    assert wake_at(cycle) == 12
+    cycle, actions = play(cycle, (12, Tick()), (12, Found((A,))))
+    assert actions == [Look(), Signal()]
+
+
+def test_hangup_stops_what_runs_and_its_end_starts_the_next():
+    cycle, actions = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()))
+    assert actions[-1] == Stop()
+    assert cycle.phase is Phase.STOPPING
+    cycle, actions = play(cycle, (11, Exited(-15)))
+    assert actions == [Commit(), Start(Cause(Reason.CHANGE, (A,)))]
+    cycle, _ = play(cycle, (11, Started()))
+    assert (cycle.phase, cycle.runs, cycle.changes) == (Phase.RUNNING, 1, ())
+
+
+def test_hangup_after_the_end_starts_without_a_stop():
+    cycle, _ = play(running(), (5, Exited(0)))
+    assert cycle.phase is Phase.ENDED
+    _, actions = play(cycle, (10, Hangup()))
+    assert actions == [Commit(), Start(Cause(Reason.HANGUP))]
+
+
+def test_what_ignores_the_stop_is_killed_after_the_timeout():
+    cycle, _ = play(running(), (10, Hangup()))
+    assert wake_at(cycle) == 60
+    cycle, actions = play(cycle, (60, Tick()))
+    assert actions == [Kill()]
+    assert play(cycle, (61, Exited(-9)))[1][-1] == Start(Cause(Reason.HANGUP))
+
+
+def test_a_kernel_is_never_killed():
+    cycle, actions = play(running(KERNEL), (10, Hangup()), (999, Tick()))
+    assert Kill() not in actions
+
+
+def test_a_change_while_stopping_is_served_by_the_same_restart():
+    cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()))
+    cycle, actions = play(cycle, (20, saved("/p/b.py")), (20, Found((A, B))))
+    assert Signal() not in actions
+    _, actions = play(cycle, (30, Exited(-15)))
+    assert actions == [Commit(), Start(Cause(Reason.CHANGE, (A, B)))]
+
+
+def test_a_hint_not_looked_at_before_the_start_is_committed_afresh():
+    cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (11, saved("/p/b.py")))
+    _, actions = play(cycle, (11, Exited(-15)))
+    assert actions[0] == Commit(afresh=True)
+
+
+def test_a_change_during_a_kernels_start_leads_to_one_more_restart():
+    cycle, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup()), (12, Exited()))
+    assert cycle.phase is Phase.STARTING
+    cycle, actions = play(cycle, (13, saved()), (15, Tick()), (15, Found((A,))))
+    assert Signal() not in actions
+    cycle, _ = play(cycle, (20, Started()))
+    assert cycle.look_at == 22
+    assert play(cycle, (22, Tick()), (22, Found((A,))))[1] == [Look(), Signal()]
+
+
+def test_a_hangup_during_the_start_is_owed():
+    cycle, _ = play(running(KERNEL), (10, Hangup()), (11, Exited()), (12, Hangup()), (13, Hangup()))
+    _, actions = play(cycle, (20, Started()))
+    assert actions == [Signal()]
+
+
+def test_changes_right_behind_the_first_are_gathered():
+    cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (10, Exited(-15)), (10, Started()))
+    cycle, actions = play(cycle, (11, saved("/p/b.py")))
+    assert actions == []
+    assert cycle.look_at == 13
+    cycle, actions = play(cycle, (13, Tick()), (13, Found((B,))))
+    assert actions == [Look(), Signal()]
+
+
+def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():
+    cycle = running()
+    signals = 0
+    changed: list[Change] = []
+    for i in range(10):
+        changed.append(Change(f"/p/{i}.py", Kind.MODIFIED))
+        queue = [(4 * i, saved(f"/p/{i}.py"))]
+        while True:
+            for now, event in queue:
+                cycle, actions = step(cycle, event, now)
+                queue = []
+                for action in actions:
+                    if action == Look():
+                        queue.append((now, Found(tuple(changed))))
+                    if action == Signal():
+                        signals += 1
+                        changed = []
+                        cycle, _ = play(cycle, (now, Hangup()), (now, Exited(-15)), (now, Started()))
+                if queue:
+                    break
+            else:
+                due = wake_at(cycle)
+                if due is None or due >= 4 * (i + 1) and i < 9 or due >= 1000:
+                    break
+                queue = [(due, Tick())]
+    assert signals <= 3
+    assert not changed
+
+
+def test_a_file_being_written_is_waited_for():
+    cycle, actions = play(running(), (10, Hint("/p/a.py", Progress.WRITING)))
+    assert actions == []
+    assert wake_at(cycle) == 30
+    cycle, _ = play(cycle, (14, saved()))
+    assert wake_at(cycle) == 16
+
+
+def test_what_is_unfinished_is_looked_at_again():
+    cycle, actions = play(running(), (10, saved()), (10, Found((A,), unfinished=frozenset({Unfinished.EMPTIED}))))
+    assert Signal() not in actions
+    cycle, actions = play(cycle, (12, Tick()), (12, Found((A,))))
+    assert actions == [Look(), Signal()]
+
+
+def test_a_syntax_error_holds_the_restart_until_it_is_mended():
+    broken = Broken("/p/a.py", "invalid syntax", 3, 1, "def (")
+    cycle, actions = play(running(), (10, saved()), (10, Found((B,), broken=(broken,))))
+    assert Signal() not in actions
+    assert cycle.broken == (broken,)
+    cycle, actions = play(cycle, (30, saved()), (30, Found((A, B))))
+    assert actions == [Look(), Signal()]
+
+
+def test_a_change_put_back_is_no_change():
+    cycle, _ = play(running(KERNEL), (10, saved()), (11, saved()))
+    _, actions = play(cycle, (13, Tick()), (13, Found()))
+    assert actions == [Look()]
+
+
+def test_what_the_slow_scan_meets_begins_a_burst():
+    cycle = running()
+    assert wake_at(cycle) == 1000
+    cycle, actions = play(cycle, (1000, Tick()), (1000, Found((A,), rescan=1000)))
+    assert actions == [Look()]
+    assert wake_at(cycle) == 1002
+    assert play(cycle, (1002, Tick()), (1002, Found((A,))))[1] == [Look(), Signal()]
+
+
+def test_a_refusal_leaves_what_runs_and_is_said():
+    cycle, _ = play(running(KERNEL), (10, Hangup()))
+    cycle, actions = play(cycle, (11, Refused("the executable is gone")))
+    assert (cycle.phase, cycle.refusal, actions) == (Phase.RUNNING, "the executable is gone", [Commit()])
+
+
+def test_asking_by_hand_is_a_cause_of_its_own():
+    cycle, actions = play(running(), (5, Exited(0)), (10, Asked()), (10, Hangup()))
+    assert actions == [Signal(), Commit(), Start(Cause(Reason.ASKED))]
+
+
+def test_close_stops_kills_and_finishes():
+    cycle, actions = play(running(), (10, Close()))
+    assert actions == [Stop()]
+    cycle, actions = play(cycle, (20, saved()), (30, Hangup()), (60, Tick()))
+    assert actions == [Kill()]
+    assert play(cycle, (61, Exited(-9)))[1] == [Finish()]
+    assert play(running(KERNEL), (10, Close()))[1] == [Finish()]
+    assert play(running(), (5, Exited(0)), (10, Close()))[1] == [Finish()]
+
+
+class World:
+    """Files, a target and a clock of whole numbers, played against the step."""
+
+    def __init__(self, timing, *, start_time):
+        self.cycle, _ = step(Cycle(timing=timing), Begin(runs=True), 0)
+        self.start_time = start_time
+        self.content = self.seen = self.baseline = self.loaded = 0
+        self.now = 0
+        self.alive = 1
+        self.due = []  # (time, event) that the world owes
+        self.starts = []
+
+    def do(self, event):
+        queue = [event]
+        while queue:
+            self.cycle, actions = step(self.cycle, queue.pop(0), self.now)
+            for action in actions:
+                queue += self.perform(action)
+
+    def perform(self, action):
+        match action:
+            case Look():
+                self.seen = self.content
+                return [Found((A,) if self.seen != self.baseline else (), rescan=1000)]
+            case Commit(afresh):
+                self.seen = self.content if afresh else self.seen
+                self.baseline = self.seen
+            case Signal():
+                self.due.append((self.now + 1, Hangup()))
+            case Stop():
+                self.due.append((self.now + 1, Exited(0)))
+            case Start():
+                assert self.alive == 0, "two at once"
+                self.alive = 1
+                self.loaded = self.content
+                self.starts.append(self.now)
+                self.due.append((self.now + self.start_time, Started()))
+        return []
+
+    def until(self, end):
+        while True:
+            wake = wake_at(self.cycle)
+            moments = [t for t, _ in self.due] + ([max(wake, self.now)] if wake is not None else [])
+            if not moments or min(moments) > end:
+                self.now = end
+                return
+            self.now = min(moments)
+            ready = [pair for pair in self.due if pair[0] <= self.now]
+            self.due = [pair for pair in self.due if pair[0] > self.now]
+            for _, event in ready:
+                if isinstance(event, Exited):
+                    self.alive = 0
+                self.do(event)
+            if not ready:
+                self.do(Tick())
+
+
+events = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from(["save", "silent save", "hangup", "write", "exit"])), max_size=40
+)
+
+
+@given(events, st.booleans(), st.integers(0, 9))
+@settings(max_examples=300, deadline=None)
+def test_the_last_content_always_runs_last(timeline, leading, start_time):
+    world = World(TIMING if leading else KERNEL, start_time=start_time)
+    for gap, what in timeline:
+        world.until(world.now + gap)
+        match what:
+            case "save" | "write":
+                world.content += 1
+                world.do(Hint("/p/a.py", Progress.DONE if what == "save" else Progress.WRITING))
+            case "silent save":
+                world.content += 1
+            case "hangup":
+                world.do(Hangup())
+            case "exit" if leading and world.alive and world.cycle.phase is Phase.RUNNING:
+                world.alive = 0
+                world.do(Exited(0))
+    world.until(world.now + 5000)
+    assert world.loaded == world.content == world.baseline
+    assert wake_at(world.cycle) is not None, "the slow scan goes on"
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=60), st.integers(0, 9))
+@settings(max_examples=100, deadline=None)
+def test_a_burst_restarts_a_kernel_once(gaps, start_time):
+    world = World(KERNEL, start_time=start_time)
+    for gap in gaps:
+        world.until(world.now + gap)
+        world.content += 1
+        world.do(saved())
+    world.until(world.now + 500)
+    assert len(world.starts) == 1
