@@ -1,3 +1,65 @@
-"""Restart a script or the Jupyter kernel itself when your files change."""
+"""Restart a script or the Jupyter kernel itself when your files change.
+
+In a notebook: ``%load_ext ipy_autorestart``, then ``%watch_restart src/ main.py``. In code: `Supervisor`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ipy_autorestart.link import Status
+    from ipy_autorestart.options import BadInput, Options
+    from ipy_autorestart.request import Kernel, Script
+    from ipy_autorestart.supervisor import Screen, Supervisor
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "BadInput",
+    "Kernel",
+    "Options",
+    "Screen",
+    "Script",
+    "Status",
+    "Supervisor",
+    "load_ipython_extension",
+    "unload_ipython_extension",
+]
+
+_HOMES = {
+    "BadInput": "options",
+    "Kernel": "request",
+    "Options": "options",
+    "Screen": "supervisor",
+    "Script": "request",
+    "Status": "link",
+    "Supervisor": "supervisor",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Lazily: the supervisor's process doesn't need the front, nor a front all of this.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add ``%watch_restart``, ``%unwatch`` and ``%watch_status`` to the shell."""
+    from ipy_autorestart.magics import WatchMagics
+
+    if "WatchMagics" not in shell.magics_manager.registry:
+        shell.register_magics(WatchMagics(shell))
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """End what is watched and take everything out of the shell again."""
+    from ipy_autorestart.magics import WatchMagics
+
+    magics = shell.magics_manager.registry.get("WatchMagics")
+    if isinstance(magics, WatchMagics):
+        magics.close()

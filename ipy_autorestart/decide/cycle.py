@@ -89,7 +89,8 @@ class Timing:
 class Burst:
     """Changes that belong together, from the first hint until it has been quiet for long enough.
 
-    ``since`` is the first one that has not been served; of the paths only as many are kept as tell few from many.
+    ``since`` is the first one that has not been served; of the paths only as many are kept as tell few from many;
+    ``acted`` says that the first has been looked at without waiting.
     """
 
     since: float
@@ -97,6 +98,7 @@ class Burst:
     paths: frozenset[str] = frozenset()
     writing: frozenset[str] = frozenset()
     wide: bool = False
+    acted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Cycle:
         The look that was asked for last is to be acted on; a slow scan's is not, it only begins a burst.
     look_at, scan_at, kill_at
         Moments at which something is due.
+    noticed, took
+        When what is being served was noticed, and the seconds from there to the start that served it last.
     """
 
     timing: Timing = Timing()
@@ -141,6 +145,8 @@ class Cycle:
     kill_at: float | None = None
     runs: int = 0
     exit_status: int | None = None
+    noticed: float | None = None
+    took: float | None = None
 
 
 Stepped = tuple[Cycle, tuple[Action, ...]]
@@ -169,7 +175,7 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
     The next cycle, and the actions to carry out in their order.
     """
     if cycle.phase is Phase.CLOSED:
-        return (cycle, (Finish(),)) if isinstance(event, Exited) else _tick_closed(cycle, event, now)
+        return _closed(cycle, event, now)
     match event:
         case Begin():
             return _begin(cycle, event, now)
@@ -190,7 +196,7 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Tick():
             return _tick(cycle, now)
         case Close():
-            return _close(cycle, now)
+            return _close(cycle, event, now)
         case _:
             assert_never(event)
 
@@ -210,8 +216,8 @@ def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
     burst = Burst(now, now) if burst is None or first else replace(burst, last=now)
     burst = _include(burst, hint)
     cycle = replace(cycle, burst=burst, unseen=True, look_at=_burst_ends(cycle.timing, burst))
-    if first and cycle.timing.leading and hint.progress is Progress.DONE:
-        return replace(cycle, due=True), (Look(),)
+    if cycle.timing.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
+        return replace(cycle, burst=replace(burst, acted=True), due=True), (Look(),)
     return cycle, ()
 
 
@@ -260,24 +266,26 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
         return cycle, ()
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
         return replace(cycle, look_at=now + cycle.timing.quiet), ()
+    since = burst.since
     if cycle.look_at is None:  # the burst has been quiet, or has lasted for too long: what follows waits anew
         cycle = replace(cycle, burst=replace(burst, since=now, writing=frozenset()))
-    return _serve(cycle)
+    return _serve(cycle, since)
 
 
-def _serve(cycle: Cycle) -> Stepped:
+def _serve(cycle: Cycle, since: float) -> Stepped:
     """Restart for what was found, unless one is on its way that will serve it too."""
     owed = bool(cycle.changes) and not cycle.broken
     if not owed or cycle.signalled or cycle.phase not in (Phase.RUNNING, Phase.ENDED):
         return cycle, ()
-    return replace(cycle, signalled=True, refusal=""), (Signal(),)
+    return replace(cycle, signalled=True, refusal="", noticed=since), (Signal(),)
 
 
 def _hangup(cycle: Cycle, now: float) -> Stepped:
     cause = Cause(Reason.ASKED if cycle.asked else Reason.HANGUP)
     if cycle.changes:
         cause = Cause(Reason.CHANGE, cycle.changes)
-    cycle = replace(cycle, signalled=False, asked=False)
+    noticed = now if cycle.noticed is None else cycle.noticed
+    cycle = replace(cycle, signalled=False, asked=False, noticed=noticed)
     match cycle.phase:
         case Phase.RUNNING:
             timeout = cycle.timing.stop_timeout
@@ -302,7 +310,9 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
 
 
 def _started(cycle: Cycle, now: float) -> Stepped:
-    cycle = replace(cycle, phase=Phase.RUNNING, runs=cycle.runs + 1, exit_status=None)
+    took = None if cycle.noticed is None else now - cycle.noticed
+    runs = cycle.runs + 1
+    cycle = replace(cycle, phase=Phase.RUNNING, runs=runs, exit_status=None, noticed=None, took=took)
     if cycle.again:
         return replace(cycle, again=False, signalled=True), (Signal(),)
     if cycle.changes and cycle.look_at is None:
@@ -321,7 +331,8 @@ def _exited(cycle: Cycle, status: int | None) -> Stepped:
 def _refused(cycle: Cycle, event: Refused) -> Stepped:
     # Committed, so that the refusal is not repeated until something changes again.
     phase = Phase.RUNNING if event.runs else Phase.ENDED
-    cycle = replace(cycle, phase=phase, refusal=event.why, signalled=False, again=False, changes=(), kill_at=None)
+    cycle = replace(cycle, phase=phase, refusal=event.why, signalled=False, again=False, changes=())
+    cycle = replace(cycle, kill_at=None, noticed=None)
     return cycle, (Commit(),)
 
 
@@ -339,17 +350,25 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
     return cycle, tuple(actions)
 
 
-def _close(cycle: Cycle, now: float) -> Stepped:
+def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
     alive = cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
     timeout = cycle.timing.stop_timeout
     closed = replace(cycle, phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None)
     if not alive or timeout is None:
         return closed, (Finish(),)
     kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
+    if event.within is not None:
+        kill_at = min(kill_at, now + event.within)
     return replace(closed, kill_at=kill_at), (Stop(),)
 
 
-def _tick_closed(cycle: Cycle, event: Event, now: float) -> Stepped:
-    if isinstance(event, Tick) and cycle.kill_at is not None and now >= cycle.kill_at:
-        return replace(cycle, kill_at=None), (Kill(),)
-    return cycle, ()
+def _closed(cycle: Cycle, event: Event, now: float) -> Stepped:
+    match event:
+        case Exited():
+            return cycle, (Finish(),)
+        case Close(within) if within is not None and cycle.kill_at is not None:
+            return replace(cycle, kill_at=min(cycle.kill_at, now + within)), ()
+        case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
+            return replace(cycle, kill_at=None), (Kill(),)
+        case _:
+            return cycle, ()

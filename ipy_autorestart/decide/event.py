@@ -52,7 +52,9 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """End for good."""
+    """End for good; ``within`` seconds if there is less time than the stop timeout."""
+
+    within: float | None = None
 
 
 Event = Begin | Hint | Found | Hangup | Asked | Started | Exited | Refused | Tick | Close

@@ -1,0 +1,105 @@
+"""The command line: words in, an engine that runs until its front is gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from ipy_autorestart.decide.cycle import Timing
+from ipy_autorestart.engine import Engine, Target
+from ipy_autorestart.kernel.target import KernelTarget
+from ipy_autorestart.link import Began, Link, Output
+from ipy_autorestart.options import BadInput, Options
+from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.script.target import ScriptTarget
+from ipy_autorestart.wakeups import Wakeups
+from ipy_autorestart.watch.watch import Watch
+
+LINK = "--link"
+"""First word of a supervisor's command line, before its folder: standard input is the link to its front."""
+
+KERNEL = "--kernel"
+"""Third word where the front is the target."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run as a program; return the exit status."""
+    if list(words[:1]) != [LINK]:
+        sys.stderr.write("this is the supervisor; it is started by %watch_restart in a notebook\n")
+        return 2
+    os.chdir(words[1])
+    kernel = list(words[2:3]) == [KERNEL]
+    try:
+        request = parse(words[2 + kernel :], defaults=Options(), kernel=kernel)
+    except BadInput as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    supervise(request)
+    return 0
+
+
+def supervise(request: Request) -> None:
+    """Restart the request's target as its files change, until the front at the other end of standard input is gone."""
+    parent = os.getppid()
+    _forget_inherited_signals()
+    with contextlib.ExitStack() as stack:
+        link = stack.enter_context(contextlib.closing(_take_link()))
+        wakeups = stack.enter_context(
+            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
+        )  # before anything is started or watched, so that nothing is missed
+        target = _target(request, link, parent)
+        watch = stack.enter_context(Watch(request.roots, named=request.files, on_hint=wakeups.hint))
+        engine = Engine(
+            target=target,
+            watch=watch,
+            link=link,
+            wakeups=wakeups,
+            timing=_timing(request),
+            folder=request.cwd,
+            parent=parent,
+        )
+        engine.run()
+
+
+def _target(request: Request, link: Link, parent: int) -> Target:
+    match request.target:
+        case Kernel():
+            return KernelTarget(parent)
+        case Script() as script:
+            return ScriptTarget(
+                [*(["-m", script.module] if script.module else [script.path]), *script.args],
+                stop_signal=signal.Signals[request.options.stop_signal],
+                on_began=lambda run: link.send(Began(run)),
+                on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
+            )
+
+
+def _timing(request: Request) -> Timing:
+    options = request.options
+    if isinstance(request.target, Kernel):
+        return Timing(leading=False, quiet=options.debounce, stop_timeout=None)
+    return Timing(leading=True, quiet=options.debounce, stop_timeout=options.stop_timeout)
+
+
+def _take_link() -> Link:
+    """Take the link off standard input and leave nothing there, nor what else a kernel may have let through."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    link = Link(socket.socket(fileno=os.dup(0)))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return link
+
+
+def _forget_inherited_signals() -> None:
+    """Set each signal to its default: an idle kernel ignores SIGINT, and what is ignored or blocked is inherited."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,53 @@
+"""What a cycle looks like to a person, in words."""
+
+from __future__ import annotations
+
+import signal
+
+from ipy_autorestart.decide.cause import relative
+from ipy_autorestart.decide.cycle import Cycle, Phase
+
+
+def state(cycle: Cycle) -> str:
+    """Return where the target stands, in a few words."""
+    match cycle.phase:
+        case Phase.RUNNING if cycle.signalled and cycle.timing.stop_timeout is None:
+            return "waiting for the kernel to be idle"
+        case Phase.RUNNING:
+            return "running"
+        case Phase.ENDED:
+            return _ended(cycle.exit_status)
+        case Phase.STOPPING if cycle.timing.stop_timeout is None:
+            return "waiting for the kernel to be idle"
+        case Phase.STOPPING:
+            return "stopping"
+        case Phase.STARTING:
+            return "restarting" if cycle.runs else "starting"
+        case Phase.CLOSED:
+            return "ended"
+
+
+def _ended(status: int | None) -> str:
+    if status is None:
+        return "not running"
+    if status == 0:
+        return "finished, waiting for a change"
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}, waiting for a change"
+        except ValueError:
+            return f"killed by signal {-status}, waiting for a change"
+    return f"crashed with status {status}, waiting for a change"
+
+
+def message(cycle: Cycle, folder: str) -> str:
+    """Return what else is worth a sentence, or nothing; paths as seen from ``folder``."""
+    if cycle.refusal:
+        return cycle.refusal
+    if cycle.broken:
+        first = cycle.broken[0]
+        where = f"{relative(first.path, folder)}, line {first.line}" if first.line else relative(first.path, folder)
+        return f"syntax error in {where}: {first.message}; what runs goes on"
+    if cycle.alike and not cycle.changes:
+        return f"only comments or layout changed in {relative(cycle.alike[0], folder)}: not restarted"
+    return ""

@@ -1,0 +1,152 @@
+"""A target's status in text and HTML (pure), and the one live display in the cell that started the watch."""
+
+from __future__ import annotations
+
+import html
+import sys
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ipy_autorestart.link import Status
+
+
+def words(name: str, status: Status) -> list[str]:
+    """Return the parts of a status line: state, cause with its duration, number of runs, message."""
+    parts = [status.state]
+    if status.cause:
+        took = f" ({_milliseconds(status.took)})" if status.took is not None else ""
+        parts.append(f"{status.cause}{took}")
+    if status.runs:
+        what = "restart" if name == "kernel" else "run"
+        parts.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
+    if status.message:
+        parts.append(status.message)
+    return parts
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def text(name: str, status: Status) -> str:
+    """Return the status line as text."""
+    return f"⟳ {name} · " + " · ".join(words(name, status))
+
+
+def bundle(name: str, status: Status) -> dict[str, str]:
+    """Return the status line as a MIME bundle."""
+    rest = " · ".join(map(html.escape, words(name, status)))
+    line = f'<div style="opacity: 0.75">⟳ <b>{html.escape(name)}</b> · {rest}</div>'
+    return {"text/plain": text(name, status), "text/html": line}
+
+
+HEADINGS = ("target", "watched", "state", "runs", "last cause", "exit status")
+
+
+def table(rows: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Return rows under `HEADINGS` as a MIME bundle."""
+    if not rows:
+        return {"text/plain": "nothing is watched", "text/html": "<i>nothing is watched</i>"}
+    columns = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(row, columns, strict=True)) for row in (HEADINGS, *rows)
+    ]
+    head = "".join(f"<th>{html.escape(word)}</th>" for word in HEADINGS)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row) + "</tr>" for row in rows)
+    return {
+        "text/plain": "\n".join(line.rstrip() for line in lines),
+        "text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
+    }
+
+
+class CellScreen:
+    """Shows a target in one cell of a notebook, whatever cell runs meanwhile.
+
+    It publishes under the header of the request that started the watch, by the session itself: where the output of
+    threads goes by default differs between ipykernel 6.29, 7.0 and 7.4.
+
+    Parameters
+    ----------
+    kernel
+        The running ``ipykernel`` kernel.
+    name
+        The target's.
+    header
+        The header of the request that started the watch.
+    display_id
+        Of the status line; a new one by default.
+    """
+
+    def __init__(self, kernel: Any, name: str, *, header: Mapping[str, Any], display_id: str = "") -> None:  # noqa: ANN401
+        self._kernel = kernel
+        self._name = name
+        self._header = header
+        self._display_id = display_id or uuid.uuid4().hex
+        self._status = Status()
+
+    def to_state(self) -> dict[str, Any]:
+        """Return, as plain data, what a new screen for the same cell needs."""
+        return {"header": _plain(self._header), "display_id": self._display_id}
+
+    def open(self) -> None:
+        """Show the status line for the first time."""
+        self._publish("display_data", self._status_content())
+
+    def show(self, status: Status) -> None:
+        """Update the status line."""
+        self._status = status
+        self._publish("update_display_data", self._status_content())
+
+    def begin(self, run: int) -> None:
+        """Clear the cell for a new run, and put the status line back above it."""
+        if run > 1:
+            self._publish("clear_output", {"wait": True})
+            self._publish("display_data", self._status_content())
+
+    def write(self, stream: str, text: str) -> None:
+        """Add what the run wrote."""
+        self._publish("stream", {"name": stream, "text": text})
+
+    def _status_content(self) -> dict[str, Any]:
+        data = bundle(self._name, self._status)
+        return {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
+
+    def _publish(self, kind: str, content: dict[str, Any]) -> None:
+        session = self._kernel.session
+        if session is not None:  # the kernel is closing
+            session.send(self._kernel.iopub_socket, kind, content, parent={"header": self._header}, ident=kind.encode())
+
+
+def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
+    # The session has made a datetime of the date.
+    return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in header.items()}
+
+
+class TerminalScreen:
+    """Shows a target of a terminal IPython: its output as it comes, its status where it changes."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._shown = ""
+        self._lock = threading.Lock()
+
+    def to_state(self) -> dict[str, Any]:
+        """Return nothing: a terminal is found again without."""
+        return {}
+
+    def show(self, status: Status) -> None:
+        """Write the status in a line of its own."""
+        line = text(self._name, status)
+        with self._lock:
+            if line != self._shown:
+                self._shown = line
+                sys.stderr.write(line + "\n")
+
+    def begin(self, run: int) -> None:
+        """Do nothing: a terminal keeps what was shown."""
+
+    def write(self, stream: str, text: str) -> None:
+        """Write what the run wrote."""
+        (sys.stderr if stream == "stderr" else sys.stdout).write(text)

@@ -1,0 +1,253 @@
+"""The imperative shell around the step: one thread, one queue; events in, actions out.
+
+It runs in the supervisor, a process of its own: a busy kernel can't delay it, and the kernel's exec doesn't end it.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from typing import Protocol, assert_never
+
+from ipy_autorestart.decide import state
+from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.cycle import Cycle, Timing, step, wake_at
+from ipy_autorestart.decide.event import (
+    Action,
+    Asked,
+    Begin,
+    Close,
+    Commit,
+    Event,
+    Exited,
+    Finish,
+    Hangup,
+    Kill,
+    Look,
+    Refused,
+    Signal,
+    Start,
+    Started,
+    Stop,
+    Tick,
+)
+from ipy_autorestart.kernel.target import event_of
+from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
+from ipy_autorestart.wakeups import Wakeups
+
+log = logging.getLogger(__name__)
+
+ORPHANED = 0.3
+"""Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it."""
+
+BACKLOG_BYTES_MAX = 1 << 20
+"""So much may wait for the front; beyond it a run waits in its write, as it would for a slow terminal."""
+
+
+class HasFileno(Protocol):
+    """Something to wait for."""
+
+    def fileno(self) -> int:
+        """Return its file descriptor."""
+
+
+class Readable(HasFileno, Protocol):
+    """Something to wait for and read."""
+
+    def read(self) -> object:
+        """Take what is there."""
+
+
+class Target(Protocol):
+    """What the engine restarts."""
+
+    @property
+    def runs_at_first(self) -> bool:
+        """Whether it runs before the watch begins."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 for none."""
+
+    def signal(self) -> None:
+        """Send SIGHUP to the process that acts; the engine learns of its arrival."""
+
+    def start(self) -> bool:
+        """Start it and say whether it runs, else the engine will learn; raises OSError."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+    def poll(self, now: float) -> int | None:
+        """Return the exit status, once, after it has ended."""
+
+    def streams(self) -> Iterable[Readable]:
+        """Return what it prints to."""
+
+    def due_at(self) -> float | None:
+        """Return when `hear` has something to do."""
+
+    def hear(self, now: float) -> None:
+        """Pass on what it has printed."""
+
+
+class Watch(Protocol):
+    """What the engine asks of the watch room."""
+
+    def look(self) -> Found:
+        """Return what differs from the baseline."""
+
+    def commit(self) -> None:
+        """Make what the last look saw the baseline."""
+
+
+class Engine:
+    """Turns what happens into events, steps, and carries the actions out.
+
+    Parameters
+    ----------
+    folder
+        Paths below it are told relative to it.
+    parent
+        The process that the supervisor must not outlive.
+    """
+
+    def __init__(
+        self, *, target: Target, watch: Watch, link: Link, wakeups: Wakeups, timing: Timing, folder: str, parent: int
+    ) -> None:
+        self._target = target
+        self._watch = watch
+        self._link = link
+        self._wakeups = wakeups
+        self._cycle = Cycle(timing=timing)
+        self._folder = folder
+        self._parent = parent
+        self._orphaned = False
+        self._finished = False
+        self._notes: tuple[str, ...] = ()
+        self._told: Status | None = None
+
+    def run(self) -> None:
+        """Go on until the front says goodbye or is gone, and nothing runs any more."""
+        self._handle(Begin(runs=self._target.runs_at_first))
+        while not self._finished:
+            self._wait()
+            now = time.monotonic()
+            numbers, hints = self._wakeups.take()
+            self._read_link()
+            self._handle(*hints)
+            if signal.SIGHUP in numbers:
+                self._handle(Hangup())
+            if signal.SIGTERM in numbers:
+                self._handle(Close())
+            if (status := self._target.poll(now)) is not None:
+                self._handle(Exited(status))
+            if (due := wake_at(self._cycle)) is not None and due <= now:
+                self._handle(Tick())
+            self._target.hear(now)
+            self._tell()
+        self._link.flush()
+
+    def _wait(self) -> None:
+        moments = [moment for moment in (wake_at(self._cycle), self._target.due_at()) if moment is not None]
+        # Once a second it is looked whether the parent lives: a process that it forked may hold the link open.
+        timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), 1.0)
+        streams = list(self._target.streams()) if self._link.backlog < BACKLOG_BYTES_MAX else []
+        writers = [self._link] if self._link.backlog else []
+        readers: list[HasFileno] = [self._wakeups, *([] if self._orphaned else [self._link]), *streams]
+        readable, writable, _ = select.select(readers, writers, [], timeout)
+        for stream in streams:
+            if stream in readable:
+                stream.read()
+        if writable:
+            self._link.flush()
+        if not self._orphaned and os.getppid() != self._parent:
+            self._orphan()
+
+    def _read_link(self) -> None:
+        if self._orphaned:
+            return
+        try:
+            for record in self._link.receive():
+                self._handle(*self._events(record))
+        except EOFError:
+            self._orphan()
+
+    def _events(self, record: Record) -> Sequence[Event]:
+        match record:
+            case Goodbye():
+                return [Close()]
+            case Restart():
+                return [Asked()]
+            case _:
+                event = event_of(record)
+                return [event] if event is not None else []
+
+    def _orphan(self) -> None:
+        self._orphaned = True
+        self._handle(Close(within=ORPHANED))
+
+    def _handle(self, *events: Event) -> None:
+        queue = collections.deque(events)
+        while queue:
+            event = queue.popleft()
+            before = self._cycle
+            self._cycle, actions = step(before, event, time.monotonic())
+            if actions:
+                log.debug("%s in %s: %s", event, before.phase.value, actions)
+            for action in actions:
+                queue.extend(self._perform(action))
+
+    def _perform(self, action: Action) -> Sequence[Event]:
+        match action:
+            case Look():
+                found = self._watch.look()
+                self._notes = found.notes
+                return [found]
+            case Commit(afresh):
+                if afresh:
+                    self._watch.look()
+                self._watch.commit()
+            case Signal():
+                self._target.signal()
+            case Stop():
+                self._target.stop()
+            case Kill():
+                self._target.kill()
+            case Start():
+                return self._start()
+            case Finish():
+                self._finished = True
+            case _:
+                assert_never(action)
+        return []
+
+    def _start(self) -> Sequence[Event]:
+        try:
+            return [Started()] if self._target.start() else []
+        except OSError as error:
+            return [Refused(f"can't be started: {error}", runs=False)]
+
+    def _tell(self) -> None:
+        cycle = self._cycle
+        words = [state.message(cycle, self._folder), *self._notes]
+        status = Status(
+            state=state.state(cycle),
+            cause=cycle.cause.describe(self._folder) if cycle.cause else "",
+            runs=cycle.runs,
+            exit_status=cycle.exit_status,
+            took=cycle.took,
+            message=" · ".join(filter(None, words)),
+            pid=self._target.pid,
+        )
+        if status != self._told:
+            self._told = status
+            self._link.send(status)

@@ -1,0 +1,69 @@
+"""A shell and the supervisors that it is the front of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ipy_autorestart.kernel.restarter import Restarter
+from ipy_autorestart.link import Record
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+ATTRIBUTE = "_ipy_autorestart"
+
+
+class Guest(Protocol):
+    """A supervisor, as its host sees it."""
+
+    def send(self, record: Record) -> None:
+        """Say something to its process."""
+
+    def detach(self) -> Mapping[str, Any]:
+        """Return what is needed to go on in another image of this process."""
+
+
+class Host:
+    """What one shell has: its guests, and the restarter if it is a kernel's.
+
+    Parameters
+    ----------
+    shell
+        The running IPython.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.guests: list[Any] = []
+        self.restarter = Restarter(shell, self.guests) if getattr(shell, "kernel", None) is not None else None
+        self._shell = shell
+
+    def close(self) -> None:
+        """Leave nothing behind in the shell."""
+        if self.restarter:
+            self.restarter.close()
+        if hasattr(self._shell, ATTRIBUTE):
+            delattr(self._shell, ATTRIBUTE)
+
+
+NO_KERNEL = "a kernel can be restarted in a Jupyter kernel only; here, name a script to run, such as: src/ main.py"
+
+
+def host_of(shell: InteractiveShell) -> Host:
+    """Return the shell's host, made when it is asked for first."""
+    host = getattr(shell, ATTRIBUTE, None)
+    if host is None:
+        host = Host(shell)
+        setattr(shell, ATTRIBUTE, host)
+    assert isinstance(host, Host)
+    return host
+
+
+def current_host() -> Host | None:
+    """Return the host of the shell that runs in this process, if any."""
+    try:
+        from IPython.core.getipython import get_ipython
+    except ImportError:
+        return None
+    shell = get_ipython()
+    return host_of(shell) if shell is not None else None

@@ -1,0 +1,66 @@
+"""The kernel as something that the engine restarts: it gets a SIGHUP and does the rest by itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from typing import Never
+
+from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started
+from ipy_autorestart.link import Declined, Leaving, Noted, Record, Resumed
+
+
+class KernelTarget:
+    """The kernel with a given process id, which exec keeps."""
+
+    runs_at_first = True
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def signal(self) -> None:
+        """Send SIGHUP to the process that acts: the kernel."""
+        with contextlib.suppress(ProcessLookupError):  # it is gone, and the link's end will tell
+            os.kill(self.pid, signal.SIGHUP)
+
+    def start(self) -> bool:
+        """Do nothing: the kernel's new image says when it is up."""
+        return False
+
+    def stop(self) -> None:
+        """Do nothing: the kernel leaves when it is idle."""
+
+    def kill(self) -> None:
+        """Do nothing: a kernel is never killed."""
+
+    def poll(self, now: float) -> int | None:  # noqa: ARG002  # see the protocol
+        """Return None: the kernel's end is the link's."""
+        return None
+
+    def streams(self) -> Iterable[Never]:
+        """Return nothing to wait for: the kernel's output is its own."""
+        return ()
+
+    def due_at(self) -> float | None:
+        """Return None."""
+        return None
+
+    def hear(self, now: float) -> None:
+        """Do nothing."""
+
+
+def event_of(record: Record) -> Event | None:
+    """Return what a kernel's word means for the cycle."""
+    match record:
+        case Noted():
+            return Hangup()
+        case Leaving():
+            return Exited()
+        case Resumed():
+            return Started()
+        case Declined(why):
+            return Refused(why)
+        case _:
+            return None

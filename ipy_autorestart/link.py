@@ -1,0 +1,182 @@
+"""The records between front and supervisor: one line of JSON each, over one private socket pair.
+
+Nothing but plain data travels. End of file means that the other side is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a person wants to know of a target, as it stands now.
+
+    Attributes
+    ----------
+    state
+        In a few words: "running", "waiting for a change", "restarting" …
+    cause
+        Why it last restarted: "src/a.py changed".
+    runs
+        Starts so far; for a kernel, restarts.
+    exit_status
+        Of the last run that ended, as ``Popen.returncode`` gives it; None while it runs.
+    took
+        Seconds from noticing the change to the new start.
+    message
+        What else is worth a sentence: a syntax error that was held back, a limit met.
+    pid
+        Of the process group that runs, 0 for none.
+    """
+
+    state: str = "starting"
+    cause: str = ""
+    runs: int = 0
+    exit_status: int | None = None
+    took: float | None = None
+    message: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A run has begun; what it prints carries the same number."""
+
+    run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Text that a run wrote to ``stream``, "stdout" or "stderr"."""
+
+    run: int
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The front asks for a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The front wants no more: the target is stopped in order, which end of file alone leaves no time for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The kernel has got a SIGHUP and will restart when it is idle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """The kernel is about to exec: what is saved from here on belongs to the next restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The kernel's new image is up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The kernel can't restart and goes on as it was."""
+
+    why: str
+
+
+Record = Status | Began | Output | Restart | Goodbye | Noted | Leaving | Resumed | Declined
+
+_RECORDS: dict[str, type[Any]] = {
+    record.__name__: record for record in (Status, Began, Output, Restart, Goodbye, Noted, Leaving, Resumed, Declined)
+}
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as one line."""
+    return json.dumps({"record": type(record).__name__, **dataclasses.asdict(record)}).encode() + b"\n"
+
+
+def decode(line: bytes) -> Record:
+    """Return the record that a line holds; raises ValueError for anything else."""
+    fields = json.loads(line)
+    kind = _RECORDS.get(fields.pop("record", ""))
+    if kind is None:
+        raise ValueError(f"not a record: {line[:80]!r}")
+    try:
+        record: Record = kind(**fields)
+    except TypeError as error:
+        raise ValueError(f"not a record: {line[:80]!r}") from error
+    return record
+
+
+class Link:
+    """One end of the socket pair; for one reading thread, while any thread may send.
+
+    A send never blocks: what the socket doesn't take at once is kept and goes out with `flush`. Whoever sends much
+    looks at `backlog` and holds back.
+    """
+
+    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
+        sock.settimeout(0)
+        self._socket = sock
+        self.received = received  # the beginning of a record whose rest has not come yet
+        self._unsent = bytearray()
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for selectors."""
+        return self._socket.fileno()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return len(self._unsent)
+
+    def send(self, record: Record) -> None:
+        """Send a record, as far as the socket takes it now; does nothing once the other side is gone."""
+        with self._sending:
+            self._unsent += encode(record)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is kept, as far as the socket takes it now."""
+        with self._sending, contextlib.suppress(BlockingIOError):
+            while self._unsent:
+                try:
+                    sent = self._socket.send(self._unsent)
+                except (BrokenPipeError, ConnectionResetError):
+                    self._unsent.clear()
+                    return
+                del self._unsent[:sent]
+
+    def receive(self) -> Iterator[Record]:
+        """Yield the records that have arrived; raises EOFError when the other side is gone."""
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise EOFError
+        *lines, self.received = (self.received + data).split(b"\n")
+        for line in lines:
+            yield decode(line)
+
+    def detach(self) -> int:
+        """Give up the socket and return its file descriptor."""
+        return self._socket.detach()
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()

@@ -1,0 +1,184 @@
+"""The magics: parse, call the API, show."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import traitlets
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+from traitlets.config import Configurable
+
+from ipy_autorestart.decide.cause import relative
+from ipy_autorestart.display import CellScreen, TerminalScreen, table
+from ipy_autorestart.kernel.host import Host, host_of
+from ipy_autorestart.options import BadInput, Option, Options, each
+from ipy_autorestart.request import parse, parser
+from ipy_autorestart.supervisor import Screen, Supervisor, check_platform
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def _trait(option: Option) -> traitlets.TraitType[Any, Any]:
+    if option.many:
+        trait: traitlets.TraitType[Any, Any] = traitlets.List(traitlets.Unicode(), help=option.help)
+    elif isinstance(option.default, float):
+        trait = traitlets.Float(option.default, help=option.help)
+    else:
+        trait = traitlets.Unicode(option.default, help=option.help)
+    return trait.tag(config=True)
+
+
+WatchRestart: type[Configurable] = type(
+    "WatchRestart",
+    (Configurable,),
+    {"__doc__": "Defaults of `%watch_restart`'s options.", **{option.name: _trait(option) for option in each()}},
+)
+"""What ``c.WatchRestart`` and ``%config WatchRestart`` set, made from the options."""
+
+
+EXAMPLES = """
+
+Examples:
+  %watch_restart src/ main.py               run main.py, and again whenever a file in src/ changes
+  %watch_restart src/ -m app -- --port 80   the same for a module, with arguments
+  %watch_restart src/                       restart this kernel, in place
+"""
+
+
+@magics_class
+class WatchMagics(Magics):
+    """``%watch_restart``, ``%unwatch`` and ``%watch_status`` of one shell."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        super().__init__(shell)
+        self.defaults = WatchRestart(parent=shell)
+        shell.configurables.append(self.defaults)  # type: ignore[arg-type]  # typed too narrowly; %config looks there
+
+    @property
+    def _host(self) -> Host:
+        assert self.shell is not None
+        return host_of(self.shell)
+
+    @line_magic
+    def watch_restart(self, line: str) -> None:
+        """See `parser`, of which the help is made."""
+        try:
+            check_platform()
+            request = parse(_split(line), defaults=_options(self.defaults))
+            screen = self._screen(request.target.name)
+            supervisor = Supervisor(
+                request.target,
+                request.paths,
+                options=request.options,
+                screen=screen,
+                label=json.dumps(self._place(line)),
+                cwd=request.cwd,
+            )
+            _stop(_replaced_by(supervisor, self._host.guests))
+            if isinstance(screen, CellScreen):
+                screen.open()
+            supervisor.start()
+        except BadInput as error:
+            raise UsageError(f"%watch_restart: {error}") from None
+
+    @property
+    def _request(self) -> Mapping[str, Any]:
+        """The request that is being executed, empty outside a kernel."""
+        kernel = getattr(self.shell, "kernel", None)
+        return kernel.get_parent("shell") if kernel is not None else {}
+
+    def _screen(self, name: str) -> Screen:
+        kernel = getattr(self.shell, "kernel", None)
+        if kernel is None:
+            return TerminalScreen(name)
+        return CellScreen(kernel, name, header=self._request.get("header", {}))
+
+    def _place(self, line: str) -> tuple[str, str]:
+        """Return what names the cell and what names this execution of it."""
+        request = self._request
+        cell = request.get("metadata", {}).get("cellId") or request.get("content", {}).get("code") or line
+        assert self.shell is not None
+        return cell, request.get("header", {}).get("msg_id") or str(self.shell.execution_count)
+
+    @line_magic
+    def unwatch(self, line: str) -> None:
+        """End what is watched: all of it, or the target that is named.
+
+        Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or ``kernel``.
+        """
+        wanted = " ".join(_split(line))
+        guests = list(self._host.guests)
+        chosen = [guest for guest in guests if wanted in ("", guest.request.target.name)]
+        if wanted and not chosen:
+            names = ", ".join(dict.fromkeys(guest.request.target.name for guest in guests)) or "nothing"
+            raise UsageError(f"%unwatch: {wanted}: no such target; watched: {names}")
+        _stop(chosen)
+
+    @line_magic
+    def watch_status(self, line: str) -> None:
+        """Show what is watched: targets, state, runs, last cause."""
+        if line.strip():
+            raise UsageError(f"%watch_status: expected no arguments, got {line.strip()!r}")
+        assert self.shell is not None
+        self.shell.display_pub.publish(table([_row(guest) for guest in self._host.guests]))
+
+    def close(self) -> None:
+        """End what is watched and leave nothing in the shell."""
+        assert self.shell is not None
+        _stop(self._host.guests)
+        self._host.close()
+        self.shell.configurables.remove(self.defaults)  # type: ignore[arg-type]  # as above
+        magics = self.shell.magics_manager.magics["line"]
+        for name in self.magics["line"]:
+            if getattr(magics.get(name), "__self__", None) is self:
+                del magics[name]
+        self.shell.magics_manager.registry.pop(type(self).__name__, None)
+
+
+WatchMagics.watch_restart.__doc__ = parser("%watch_restart").format_help() + EXAMPLES
+
+
+def _split(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{error} in: {line}") from None
+
+
+def _stop(guests: Sequence[Supervisor]) -> None:
+    for guest in list(guests):
+        guest.stop()
+
+
+def _options(defaults: Configurable) -> Options:
+    values: dict[str, Any] = {}
+    for option in each():
+        value = getattr(defaults, option.name)
+        values[option.name] = tuple(value) if option.many else value
+    return Options(**values)
+
+
+def _replaced_by(supervisor: Supervisor, guests: Sequence[Supervisor]) -> list[Supervisor]:
+    """Return those that give way: of an earlier execution of the same cell, or of the very same target."""
+    cell, execution = json.loads(supervisor.label)
+
+    def gives_way(guest: Supervisor) -> bool:
+        other_cell, other_execution = json.loads(guest.label or "[null, null]")
+        return guest.request.target == supervisor.request.target or (
+            other_cell == cell and other_execution != execution
+        )
+
+    return [guest for guest in guests if gives_way(guest)]
+
+
+def _row(guest: Supervisor) -> list[str]:
+    status, request = guest.status, guest.request
+    watched = ", ".join(request.paths or (relative(request.roots[0], request.cwd) or os.curdir,))
+    exit_status = "" if status.exit_status is None else str(status.exit_status)
+    return [request.target.name, watched, status.state, str(status.runs), status.cause, exit_status]

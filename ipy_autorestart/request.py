@@ -1,0 +1,242 @@
+"""What the user asks for: the target, the paths and the options, from a line of words and back."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+from ipy_autorestart.options import BadInput, Options, each
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Script:
+    """A Python script or module that runs in a process of its own.
+
+    Parameters
+    ----------
+    path
+        The script, relative to ``cwd``.
+    module
+        Instead of a path: a module, run as ``python -m`` does.
+    args
+        What the script finds in ``sys.argv[1:]``.
+    cwd
+        The folder it runs in; the current one by default.
+
+    Raises
+    ------
+    BadInput
+        If neither or both of path and module are given.
+    """
+
+    path: str
+    module: str
+    args: tuple[str, ...]
+    cwd: str
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "",
+        *,
+        module: str = "",
+        args: Sequence[str] = (),
+        cwd: str | os.PathLike[str] = "",
+    ) -> None:
+        folder = os.path.abspath(cwd or os.curdir)
+        script = os.fspath(path)
+        if bool(script) == bool(module):
+            raise BadInput(f"expected a script or a module to run, got {script!r} and {module!r}")
+        object.__setattr__(self, "path", script)
+        object.__setattr__(self, "module", module)
+        object.__setattr__(self, "args", tuple(args))
+        object.__setattr__(self, "cwd", folder)
+
+    @property
+    def name(self) -> str:
+        """As `%unwatch` and the status line call it."""
+        return self.path or f"-m {self.module}"
+
+    @property
+    def home(self) -> str:
+        """The folder that is watched when none is named: where the run finds its first imports, ``sys.path[0]``."""
+        return os.path.dirname(os.path.join(self.cwd, self.path)) if self.path else self.cwd
+
+    @property
+    def file(self) -> str:
+        """The script's absolute path; empty for a module."""
+        return os.path.join(self.cwd, self.path) if self.path else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The Jupyter kernel that this code runs in, restarted in place through exec."""
+
+    name: ClassVar[str] = "kernel"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to watch, what to restart and how.
+
+    Attributes
+    ----------
+    target
+        The script or the kernel.
+    paths
+        Files and folders as the user named them, relative to ``cwd``.
+    options
+        Everything else.
+    cwd
+        The folder that relative paths start from.
+    """
+
+    target: Script | Kernel
+    paths: tuple[str, ...] = ()
+    options: Options = Options()  # noqa: RUF009  # frozen
+    cwd: str = dataclasses.field(default_factory=os.getcwd)
+
+    def check(self) -> None:
+        """Raise `BadInput` if a path doesn't exist or can't be read, or if there is nothing to watch."""
+        for path in self.paths:
+            _check_readable(path, self._absolute(path), self.cwd)
+        match self.target:
+            case Kernel() if not self.paths:
+                raise BadInput("expected a folder to watch or a script to run, such as: src/ or src/ main.py")
+            case Script(path=path) as script if path:
+                if not os.path.isfile(script.file):
+                    raise BadInput(f"{path}: there is no such script in {self.cwd}")
+                _check_readable(path, script.file, self.cwd)
+            case Script() | Kernel():
+                pass
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """What is watched, as absolute paths: the named paths, else the script's own folder."""
+        if self.paths:
+            return tuple(dict.fromkeys(map(self._absolute, self.paths)))
+        assert isinstance(self.target, Script)
+        return (self.target.home,)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that count whatever their names: those that were named, and the script."""
+        script = self.target.file if isinstance(self.target, Script) else ""
+        named = [path for path in self.roots if os.path.isfile(path)]
+        return tuple(dict.fromkeys(filter(None, [script, *named])))
+
+    def _absolute(self, path: str) -> str:
+        return os.path.abspath(os.path.join(self.cwd, os.path.expanduser(path)))
+
+    def to_argv(self) -> list[str]:
+        """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
+        words = [*self.options.to_argv(), *self.paths]
+        match self.target:
+            case Script(path, module, args):
+                return [*words, *([path] if path else ["-m", module]), "--", *args]
+            case Kernel():
+                return words
+
+
+def _check_readable(name: str, path: str, cwd: str) -> None:
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+        else:
+            open(path, "rb").close()
+    except FileNotFoundError:
+        raise BadInput(f"{name}: there is no such file or folder in {cwd}") from None
+    except OSError as error:
+        raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(message.removeprefix("argument "))
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """Return a parser for `Request`'s words, whose ``format_help`` is the help of the magic and of the command line."""
+    made = _Parser(
+        prog=prog,
+        usage="%(prog)s [PATH ...] [SCRIPT.py | -m MODULE] [options] [-- ARGS]",
+        add_help=False,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
+    made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
+    for option in each():
+        default = "" if option.many else f" (default: {option.default})"
+        made.add_argument(
+            option.flag,
+            metavar=option.metavar,
+            help=option.help + default,
+            action="append" if option.many else "store",
+        )
+    return made
+
+
+def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool = False) -> Request:
+    """Make a request of the words of a magic or a command line.
+
+    The last word that is a Python file is the script and the other words are watched; after ``-m MODULE`` and after
+    ``--`` come the arguments of what runs. Without script and module, or if ``kernel`` says so, the kernel is meant.
+
+    Raises
+    ------
+    BadInput
+        Names what is wrong and the fix.
+    """
+    folder = cwd or os.getcwd()
+    head, args = _split(words, "--")
+    before, after = _split(head, "-m")
+    given = _read(before)
+    if len(before) < len(head):
+        if not after:
+            raise BadInput("-m: expected the name of a module")
+        more = _read(after[1:])
+        target: Script | Kernel = Script(module=after[0], args=[*more.pop("words"), *args], cwd=folder)
+        given |= more
+    else:
+        script = ""
+        if not kernel:
+            given["words"], script = _script(given["words"], folder)
+        if args and not script:
+            raise BadInput(f"{args[0]}: arguments need a script, a file that ends in .py")
+        target = Script(script, args=args, cwd=folder) if script else Kernel()
+    paths = tuple(given.pop("words"))
+    return Request(target, paths, dataclasses.replace(defaults, **given), folder)
+
+
+def _split(words: Sequence[str], at: str) -> tuple[list[str], list[str]]:
+    where = words.index(at) if at in words else len(words)
+    return list(words[:where]), list(words[where + 1 :])
+
+
+def _read(words: list[str]) -> dict[str, Any]:
+    found, unknown = parser("").parse_known_intermixed_args(words)
+    if unknown:
+        raise BadInput(_unknown(unknown[0], (option.flag for option in each())))
+    fields = vars(found)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+
+
+def _unknown(word: str, flags: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
+    fix = f"did you mean {near[0]}?" if near else "arguments of the script go after --"
+    return f"{word}: there is no such option; {fix}"
+
+
+def _script(words: Sequence[str], cwd: str) -> tuple[tuple[str, ...], str]:
+    """Take the script out of the words: the last that is a Python file, empty if there is none."""
+    for place in reversed(range(len(words))):
+        script = os.path.expanduser(words[place])
+        if script.endswith(".py") and not os.path.isdir(os.path.join(cwd, script)):
+            return (*words[:place], *words[place + 1 :]), script
+    return tuple(words), ""
