@@ -36,7 +36,6 @@ from ipy_autorestart.decide.event import (
     Stop,
     Tick,
 )
-from ipy_autorestart.kernel.target import event_of
 from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
 from ipy_autorestart.wakeups import Wakeups
 
@@ -88,6 +87,9 @@ class Target(Protocol):
 
     def poll(self, now: float) -> int | None:
         """Return the exit status, once, after it has ended."""
+
+    def event_of(self, record: Record) -> Event | None:
+        """Return what a record of the front, which may be the target, means for the cycle."""
 
     def streams(self) -> Iterable[Readable]:
         """Return what it prints to."""
@@ -188,7 +190,7 @@ class Engine:
             case Restart():
                 return [Asked()]
             case _:
-                event = event_of(record)
+                event = self._target.event_of(record)
                 return [event] if event is not None else []
 
     def _orphan(self) -> None:

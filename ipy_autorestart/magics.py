@@ -133,7 +133,8 @@ class WatchMagics(Magics):
         assert self.shell is not None
         _stop(self._host.guests)
         self._host.close()
-        self.shell.configurables.remove(self.defaults)  # type: ignore[arg-type]  # as above
+        for configurable in (self, self.defaults):  # Magics.__init__ has put itself there
+            self.shell.configurables.remove(configurable)  # type: ignore[arg-type]  # as above
         magics = self.shell.magics_manager.magics["line"]
         for name in self.magics["line"]:
             if getattr(magics.get(name), "__self__", None) is self:

@@ -43,7 +43,7 @@ class Restarter:
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._guests = guests
         self._start = leave.StartingPoint.now(shell)
-        self._owners: list[object] = []
+        self._owners: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: Any = signal.SIG_DFL
         self._pending = False
@@ -66,7 +66,7 @@ class Restarter:
         Parameters
         ----------
         owner
-            Who needs it; SIGHUP is given back when the last owner disarms.
+            The supervisor that needs it, which is told what becomes of a SIGHUP; the last to disarm gives SIGHUP back.
         then
             Called when the handler stands: earlier a SIGHUP would end the kernel.
         previous
@@ -158,5 +158,5 @@ class Restarter:
         leave.leave(self._shell, self._start, [guest.detach() for guest in self._guests])
 
     def _tell(self, record: Record) -> None:
-        for guest in self._guests:
-            guest.send(record)
+        for owner in self._owners:
+            owner.send(record)

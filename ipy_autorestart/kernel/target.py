@@ -50,17 +50,16 @@ class KernelTarget:
     def hear(self, now: float) -> None:
         """Do nothing."""
 
-
-def event_of(record: Record) -> Event | None:
-    """Return what a kernel's word means for the cycle."""
-    match record:
-        case Noted():
-            return Hangup()
-        case Leaving():
-            return Exited()
-        case Resumed():
-            return Started()
-        case Declined(why):
-            return Refused(why)
-        case _:
-            return None
+    def event_of(self, record: Record) -> Event | None:
+        """Return what the kernel's word means for the cycle."""
+        match record:
+            case Noted():
+                return Hangup()
+            case Leaving():
+                return Exited()
+            case Resumed():
+                return Started()
+            case Declined(why):
+                return Refused(why)
+            case _:
+                return None

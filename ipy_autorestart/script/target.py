@@ -84,6 +84,9 @@ class ScriptTarget:
         self._run = None
         return status
 
+    def event_of(self, record: object) -> None:
+        """Return None: what the front says of a kernel is nothing to a script."""
+
     def streams(self) -> Iterable[Stream]:
         """Return the pipes to wait for."""
         return [stream for stream in self._run.streams if stream.is_open] if self._run else []

@@ -1,0 +1,221 @@
+"""Run a notebook for real in a kernel and print what its cells show, as it comes.
+
+    python notebooks/play.py notebooks/quickstart.ipynb
+
+A cell's metadata may say ``"until": REGEX``: the next cell waits until the notebook shows that text somewhere, as a person
+would who watches a script run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import queue
+import re
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+DEADLINE = 60.0
+
+
+@dataclass
+class Cell:
+    """What one executed cell shows, as a notebook keeps it: outputs, display updates, `clear_output`."""
+
+    id: str
+    code: str
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    reply: dict[str, Any] | None = None
+    idle: bool = False
+    clearing: bool = False
+
+    def take(self, kind: str, content: dict[str, Any]) -> None:
+        """Apply one iopub message."""
+        match kind:
+            case "status":
+                self.idle = self.idle or content["execution_state"] == "idle"
+            case "clear_output":
+                self.clearing = True
+                if not content["wait"]:
+                    self._clear()
+            case "stream" | "display_data" | "execute_result" | "error":
+                self._clear()
+                if kind == "stream" and self.outputs and self.outputs[-1].get("name") == content["name"]:
+                    content = {**content, "text": self.outputs.pop()["text"] + content["text"]}
+                self.outputs.append({"kind": kind, **content})
+
+    def _clear(self) -> None:
+        if self.clearing:
+            self.outputs.clear()
+            self.clearing = False
+
+    def update(self, content: dict[str, Any]) -> bool:
+        """Replace what an earlier display with the same id showed; say whether there was one."""
+        display_id = content["transient"]["display_id"]
+        mine = [output for output in self.outputs if output.get("transient", {}).get("display_id") == display_id]
+        for output in mine:
+            output.update(content)
+        return bool(mine)
+
+    @property
+    def text(self) -> str:
+        """All that it shows, as text."""
+        return "\n".join(map(_text, self.outputs))
+
+    def streams(self, name: str = "stdout") -> str:
+        """What was written to a stream."""
+        return "".join(output["text"] for output in self.outputs if output.get("name") == name)
+
+    @property
+    def error(self) -> str:
+        """The exception that it ended with, "" for none."""
+        return next((f"{o['ename']}: {o['evalue']}" for o in self.outputs if o["kind"] == "error"), "")
+
+
+def _text(output: dict[str, Any]) -> str:
+    if output["kind"] == "error":
+        return "\n".join(output["traceback"])
+    return str(output.get("text") or output.get("data", {}).get("text/plain", ""))
+
+
+class Player:
+    """A kernel and what its cells show."""
+
+    def __init__(self, manager: KernelManager, client: BlockingKernelClient) -> None:
+        self.manager = manager
+        self.client = client
+        self.cells: dict[str, Cell] = {}
+        self.others: list[dict[str, Any]] = []  # messages that belong to no cell
+        self.on_show: Callable[[Cell, str], None] = lambda cell, text: None
+
+    @property
+    def pid(self) -> int:
+        """The kernel's process id."""
+        provisioner: Any = self.manager.provisioner
+        return int(provisioner.pid)
+
+    def send(self, code: str, *, cell_id: str = "", **header: Any) -> Cell:  # noqa: ANN401
+        """Send a cell to the kernel and return at once; ``cell_id`` and ``header`` go with the request."""
+        content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
+        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": True})
+        message["metadata"] = {"cellId": cell_id} if cell_id else {}
+        message["header"].update(header)
+        self.client.shell_channel.send(message)
+        cell = self.cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"], code)
+        return cell
+
+    def run(self, code: str, *, cell_id: str = "", timeout: float = DEADLINE) -> Cell:
+        """Send a cell and wait for its reply and its end."""
+        cell = self.send(code, cell_id=cell_id)
+        self.wait(lambda: cell.reply is not None and cell.idle, timeout=timeout, what=code)
+        return cell
+
+    def wait(self, until: Callable[[], object], *, timeout: float = DEADLINE, what: str = "") -> None:
+        """Take messages until something holds; raises TimeoutError, with all that is shown, if it never does."""
+        deadline = time.monotonic() + timeout
+        while not until():
+            if time.monotonic() > deadline:
+                shown = "\n".join(f"--- {cell.code}\n{cell.text}" for cell in self.cells.values())
+                raise TimeoutError(f"waited {timeout} s for {what or until}; the notebook shows\n{shown}")
+            self.pump(0.05)
+
+    def pump(self, timeout: float) -> None:
+        """Take the messages that are there, waiting for one at most so long."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._take(self.client.get_iopub_msg(timeout=timeout))
+                timeout = 0
+        with contextlib.suppress(queue.Empty):
+            while True:
+                reply = self.client.get_shell_msg(timeout=0)
+                cell = self.cells.get(reply["parent_header"].get("msg_id", ""))
+                if cell:
+                    cell.reply = reply["content"]
+
+    def _take(self, message: dict[str, Any]) -> None:
+        cell = self.cells.get(message["parent_header"].get("msg_id", ""))
+        kind, content = message["msg_type"], message["content"]
+        if cell is None:
+            self.others.append(message)
+        elif kind == "update_display_data":
+            for each in self.cells.values():
+                if each.update(content):
+                    self.on_show(each, _text({"kind": kind, **content}))
+        else:
+            cell.take(kind, content)
+            if kind in ("stream", "display_data", "execute_result", "error"):
+                self.on_show(cell, _text({"kind": kind, **content}))
+
+
+@contextlib.contextmanager
+def kernel(**options: Any) -> Iterator[Player]:  # noqa: ANN401  # of KernelManager.start_kernel
+    """Start a kernel; it is shut down at the end."""
+    manager = KernelManager()
+    manager.start_kernel(**options)
+    client = manager.blocking_client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=DEADLINE)
+        yield Player(manager, client)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel()
+        manager.cleanup_resources()
+        # jupyter_client leaves its context to the garbage collector.
+        manager.context.destroy()
+
+
+def play(path: Path, player: Player) -> list[Cell]:
+    """Run a notebook's cells one after the other, each as soon as what the one before waits for is shown."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = []
+    for source in notebook.cells:
+        if source.cell_type != "code":
+            continue
+        cells.append(player.run(source.source, cell_id=source.id))
+        if until := source.metadata.get("until"):
+            player.wait(lambda until=until: any(re.search(until, cell.text) for cell in cells), what=until)
+    return cells
+
+
+def main() -> int:
+    """Play a notebook in a terminal."""
+    parser = argparse.ArgumentParser(description="run a notebook in a kernel and print what its cells show")
+    parser.add_argument("notebook", type=Path)
+    path = parser.parse_args().notebook
+    with kernel(cwd=str(path.parent)) as player:
+        numbers: dict[str, int] = {}
+
+        def show(cell: Cell, text: str) -> None:
+            if cell.id not in numbers:
+                numbers[cell.id] = len(numbers) + 1
+            number = list(player.cells).index(cell.id) + 1
+            late = number < len(player.cells)
+            where = f"cell {number} shows anew" if late else f"cell {number}"
+            sys.stdout.write(textwrap.indent(text.rstrip(), f"  {where} │ ") + "\n")
+            sys.stdout.flush()
+
+        player.on_show = show
+        send = player.send
+
+        def announce(code: str, **how: Any) -> Cell:  # noqa: ANN401
+            sys.stdout.write(f"\n[{len(player.cells) + 1}] " + textwrap.indent(code, "    ").lstrip() + "\n")
+            sys.stdout.flush()
+            return send(code, **how)
+
+        player.send = announce  # type: ignore[method-assign]
+        failed = [cell for cell in play(path, player) if cell.error]
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

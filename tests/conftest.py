@@ -1,0 +1,109 @@
+"""Real kernels, real files, and the rule that nothing is left behind."""
+
+import gc
+import os
+import signal
+import threading
+import time
+import uuid
+
+import psutil
+import pytest
+from jupyter_core.utils import ensure_event_loop
+from play import kernel as real_kernel
+
+MARK = "IPY_AUTORESTART_TEST"
+
+ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
+
+
+def eventually(condition, *, timeout=10.0, what=""):
+    """Wait until a condition holds; every wait of the tests that isn't for a kernel's message goes through here."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {timeout} s for {what or condition}"
+        threading.Event().wait(0.005)
+    return value
+
+
+def marked_processes(mark):
+    """All processes on the machine that descend from this test."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def open_files():
+    gc.collect()
+    return {
+        number: os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if _is_open(number)
+    }
+
+
+def _is_open(number):
+    try:
+        os.readlink(f"/proc/self/fd/{number}")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch):
+    """Fail the test that leaves a thread, process, file descriptor or signal handler behind."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv(MARK, mark)
+    threads, handler = set(threading.enumerate()), signal.getsignal(signal.SIGHUP)
+    files = open_files() if os.path.isdir("/proc/self/fd") else {}
+    folder = os.getcwd()
+    yield
+    os.chdir(folder)
+    try:
+        eventually(lambda: not marked_processes(mark), timeout=5)
+    except AssertionError:
+        left = marked_processes(mark)
+        commands = [(process.pid, process.ppid(), process.cmdline()) for process in left]
+        for process in left:
+            process.kill()
+        pytest.fail(f"processes are left: {commands}")
+    eventually(lambda: not set(threading.enumerate()) - threads, timeout=5, what="threads of the test to end")
+    assert signal.getsignal(signal.SIGHUP) == handler
+    if files:
+        left = {number: target for number, target in open_files().items() if number not in files}
+        assert not {n: t for n, t in left.items() if "memfd" not in t and "/proc/" not in t}, left
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A script that prints a value of a module below src/."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path.parent / f"{tmp_path.name}-ipython"))
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_text("V = 1\n")
+    (tmp_path / "main.py").write_text("import sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)\n")
+    return tmp_path
+
+
+@pytest.fixture
+def start_kernel(project):
+    """Start a real kernel in the project's folder, as a context manager."""
+
+    def start(**options):
+        # ipykernel leaves descriptors 1 and 2 alone where it sees pytest.
+        environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        return real_kernel(cwd=str(project), env=environment, **options)
+
+    return start
+
+
+@pytest.fixture
+def kernel(start_kernel):
+    """A real kernel in the project's folder, with the extension loaded."""
+    with start_kernel() as player:
+        assert player.run("%load_ext ipy_autorestart").error == ""
+        yield player

@@ -1,0 +1,52 @@
+"""A user's mistake gets one clear line, and what was running goes on."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+MISTAKES = {
+    "%watch_restart nowhere/ main.py": "nowhere/: there is no such file or folder in",
+    "%watch_restart src/ nope.py": "nope.py: there is no such script in",
+    "%watch_restart": "expected a folder to watch or a script to run, such as: src/ or src/ main.py",
+    "%watch_restart src/ main.py --dobounce 1": "--dobounce: there is no such option; did you mean --debounce?",
+    "%watch_restart src/ main.py --port 80": "--port: there is no such option; arguments of the script go after --",
+    "%watch_restart src/ main.py --debounce soon": "--debounce: expected seconds, a number from 0 to 3600, got 'soon'",
+    "%watch_restart src/ main.py --debounce -1": "--debounce: expected",
+    "%watch_restart src/ main.py --stop-timeout": "--stop-timeout: expected one argument",
+    "%watch_restart src/ main.py --stop-signal SIGNOPE": "--stop-signal: expected a signal such as SIGTERM or SIGINT",
+    "%watch_restart src/ -m": "-m: expected the name of a module",
+    "%watch_restart src/ -- x": "x: arguments need a script, a file that ends in .py",
+    "%watch_restart 'src": "No closing quotation in: 'src",
+    "%unwatch nothing.py": "nothing.py: no such target; watched: main.py",
+    "%watch_status now": "expected no arguments, got 'now'",
+}
+
+
+def test_mistakes_are_one_line_and_end_nothing(kernel, project):
+    cell = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "value 1" in cell.text)
+    for line, message in MISTAKES.items():
+        wrong = kernel.run(line)
+        assert message in wrong.text, line
+        assert len(wrong.text.strip().splitlines()) == 1, wrong.text
+        assert "Traceback" not in wrong.text
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "value 2" in cell.text)
+
+
+def test_a_platform_without_sighup_is_told_so(start_kernel):
+    with start_kernel() as player:
+        player.run("import signal; del signal.SIGHUP")
+        assert player.run("%load_ext ipy_autorestart").error == ""
+        assert "this platform has no SIGHUP" in player.run("%watch_restart src/ main.py").text
+
+
+def test_a_kernel_target_in_a_terminal_is_refused(project):
+    import subprocess
+    import sys
+
+    done = subprocess.run(
+        [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "--colors=NoColor"],
+        input="%load_ext ipy_autorestart\n%watch_restart src/\n", capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "in a Jupyter kernel only" in done.stdout + done.stderr

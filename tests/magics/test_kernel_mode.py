@@ -1,0 +1,169 @@
+"""`%watch_restart src/` in a real kernel: it restarts itself through exec."""
+
+import os
+import signal
+
+import psutil
+import pytest
+from conftest import eventually
+
+pytestmark = pytest.mark.e2e
+
+
+def restarts(cell, number):
+    return lambda: f"running · src/a.py changed" in cell.text and f"· {number} restart" in cell.text  # noqa: F541
+
+
+@pytest.fixture
+def watching(kernel, project):
+    """The cell that watches, in a kernel that is up to date with src/."""
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    return cell
+
+
+def test_a_save_restarts_the_kernel_in_place(kernel, project, watching):
+    pid = kernel.pid
+    kernel.run("import sys; sys.path.insert(0, 'src'); import a; x = 1")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    cell = kernel.run("import os, sys; sys.path.insert(0, 'src'); import a; print(a.V, os.getpid(), 'x' in globals())")
+    assert cell.streams() == f"2 {pid} False\n"
+    assert kernel.manager.is_alive()
+
+
+def test_it_restarts_again_and_again(kernel, project, watching):
+    for number in range(1, 4):
+        (project / "src/a.py").write_text(f"V = {number + 1}\n")
+        kernel.wait(restarts(watching, number))
+    children = psutil.Process(kernel.pid).children()
+    assert len([child for child in children if "--link" in child.cmdline()]) == 1
+    assert "4" in kernel.run("import sys; sys.path.insert(0, 'src'); import a; a.V").text
+
+
+def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watching):
+    first = kernel.send("import time; print('begun'); time.sleep(0.5); x = 1")
+    kernel.wait(lambda: "begun" in first.text)
+    rest = [kernel.send("time.sleep(0.02); print(x)") for _ in range(10)]
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "waiting for the kernel to be idle" in watching.text)
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in (first, *rest)))
+    assert [cell.streams() for cell in rest] == ["1\n"] * 10
+    kernel.wait(restarts(watching, 1))
+
+
+def test_the_last_output_arrives_before_the_kernel_leaves(kernel, project, watching):
+    cell = kernel.run(
+        "open('src/a.py', 'w').write('V = 2\\n'); import sys\n"
+        "for _ in range(20): sys.stdout.write('x' * 100_000)\nprint('END')"
+    )
+    kernel.wait(restarts(watching, 1))
+    assert len(cell.streams()) == 20 * 100_000 + 4
+
+
+def test_c_level_output_lands_where_it_did(kernel, project, watching):
+    for number in range(1, 4):
+        (project / "src/a.py").write_text(f"V = {number + 1}\n")
+        kernel.wait(restarts(watching, number))
+    cell = kernel.run("import os\nfor i in range(40): os.write(1, b'z' * 2000)")
+    kernel.wait(lambda: cell.streams().count("z") == 80_000, timeout=10)
+
+
+def test_an_outside_hangup_restarts(kernel, project, watching):
+    os.kill(kernel.pid, signal.SIGHUP)
+    kernel.wait(lambda: "SIGHUP received" in watching.text and "1 restart" in watching.text)
+
+
+def test_a_second_hangup_during_the_start_is_neither_lost_nor_deadly(kernel, project, watching):
+    os.kill(kernel.pid, signal.SIGHUP)
+    eventually(lambda: _is_new_image(kernel.pid))
+    os.kill(kernel.pid, signal.SIGHUP)
+    kernel.wait(lambda: "2 restarts" in watching.text)
+    assert kernel.run("print('alive')").streams() == "alive\n"
+
+
+def _is_new_image(pid):
+    return any("bootstrap.py" in word for word in psutil.Process(pid).cmdline())
+
+
+def test_environment_folder_and_signals_are_those_of_the_start(kernel, project, watching):
+    kernel.run(
+        "import os, signal\nos.environ['X'] = '1'\nos.mkdir('elsewhere')\n%cd -q elsewhere\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
+        "signal.setitimer(signal.ITIMER_REAL, 600)"
+    )
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    cell = kernel.run(
+        "import os, signal\nprint(os.environ.get('X'), os.getcwd(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,"
+        " signal.pthread_sigmask(signal.SIG_BLOCK, []), signal.getitimer(signal.ITIMER_REAL)[0],"
+        " [name for name in os.environ if name.startswith('IPY_AUTORESTART_S')])"
+    )
+    assert cell.streams() == f"None {project} True set() 0.0 []\n"
+
+
+def test_exit_functions_run_and_the_last_cell_is_in_the_history(kernel, project, watching):
+    kernel.run("import atexit; atexit.register(lambda: open('bye', 'w').close())")
+    kernel.run("marker_of_the_old_life = 1")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    assert (project / "bye").exists()
+    assert "marker_of_the_old_life" in kernel.run("%history -g marker_of").text
+
+
+def test_a_kernel_that_cannot_start_again_goes_on_and_says_why(kernel, project):
+    kernel.run("import sys; sys.executable, real = '/nowhere/python', sys.executable; x = 1")
+    kernel.run("%reload_ext ipy_autorestart")
+    kernel.run("get_ipython().run_line_magic('unwatch', ''); sys.executable = real")
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "'/nowhere/python' is gone" in cell.text)
+    assert kernel.run("print(x)").streams() == "1\n"
+
+
+def test_unwatch_gives_back_the_users_own_handler(kernel, project):
+    kernel.run("import signal\ndef mine(*args): ...\nold = signal.signal(signal.SIGHUP, mine)")
+    kernel.run("%watch_restart src/")
+    assert kernel.run("print(signal.getsignal(signal.SIGHUP) is mine)").streams() == "False\n"
+    kernel.run("%unwatch kernel")
+    assert kernel.run("print(signal.getsignal(signal.SIGHUP) is mine)").streams() == "True\n"
+
+
+def test_script_mode_leaves_the_kernels_handler_alone(kernel, project):
+    kernel.run("import signal\ndef mine(*args): ...\nold = signal.signal(signal.SIGHUP, mine)")
+    kernel.run("%watch_restart src/ main.py")
+    assert kernel.run("print(signal.getsignal(signal.SIGHUP) is mine)").streams() == "True\n"
+
+
+def test_there_is_one_kernel_target(kernel, project, watching):
+    (project / "lib").mkdir()
+    kernel.run("%watch_restart lib")
+    assert kernel.run("%watch_status").text.count("kernel") == 1
+    os.kill(kernel.pid, signal.SIGHUP)  # its handler has survived the change of targets
+    eventually(lambda: _is_new_image(kernel.pid))
+    assert kernel.run("print('alive')").streams() == "alive\n"
+
+
+def test_scripts_beside_it_go_on_over_the_restart(kernel, project, watching):
+    (project / "lib").mkdir()
+    (project / "lib/b.py").write_text("")
+    (project / "other.py").write_text("print('other runs')\n")
+    other = kernel.run("%watch_restart lib/ other.py")
+    kernel.wait(lambda: "other runs" in other.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    (project / "lib/b.py").write_text("x = 1\n")
+    kernel.wait(lambda: "lib/b.py changed" in other.text and "other runs" in other.text)
+
+
+def test_front_ends_can_interrupt_restart_and_shut_down_afterwards(kernel, project, watching):
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    sleeping = kernel.send("import time; print('sleeps'); time.sleep(60)")
+    kernel.wait(lambda: "sleeps" in sleeping.text)
+    kernel.manager.interrupt_kernel()
+    kernel.wait(lambda: "KeyboardInterrupt" in sleeping.text)
+    kernel.manager.restart_kernel()
+    kernel.client.wait_for_ready(timeout=60)
+    assert kernel.run("print('fresh')").streams() == "fresh\n"
