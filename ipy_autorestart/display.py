@@ -95,9 +95,10 @@ class CellScreen:
         self._publish("display_data", self._status_content())
 
     def show(self, status: Status) -> None:
-        """Update the status line."""
-        self._status = status
-        self._publish("update_display_data", self._status_content())
+        """Update the status line, if it reads differently."""
+        if words(self._name, status) != words(self._name, self._status):
+            self._status = status
+            self._publish("update_display_data", self._status_content())
 
     def begin(self, run: int) -> None:
         """Clear the cell for a new run, and put the status line back above it."""

@@ -233,6 +233,7 @@ class Engine:
         return []
 
     def _start(self) -> Sequence[Event]:
+        self._tell()  # before the first output, which belongs below this status
         try:
             return [Started()] if self._target.start() else []
         except OSError as error:

@@ -5,7 +5,6 @@ Nothing but plain data travels. End of file means that the other side is gone.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import socket
@@ -150,11 +149,13 @@ class Link:
 
     def flush(self) -> None:
         """Send what is kept, as far as the socket takes it now."""
-        with self._sending, contextlib.suppress(BlockingIOError):
+        with self._sending:
             while self._unsent:
                 try:
                     sent = self._socket.send(self._unsent)
-                except (BrokenPipeError, ConnectionResetError):
+                except BlockingIOError:
+                    return
+                except OSError:  # the other side is gone, or this end is closed
                     self._unsent.clear()
                     return
                 del self._unsent[:sent]
@@ -178,5 +179,6 @@ class Link:
         return self._socket.detach()
 
     def close(self) -> None:
-        """Close this end."""
-        self._socket.close()
+        """Close this end; not in the middle of a send, whose number might be another file's by then."""
+        with self._sending:
+            self._socket.close()

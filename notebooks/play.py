@@ -192,12 +192,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="run a notebook in a kernel and print what its cells show")
     parser.add_argument("notebook", type=Path)
     path = parser.parse_args().notebook
-    with kernel(cwd=str(path.parent)) as player:
-        numbers: dict[str, int] = {}
+    with kernel(cwd=str(path.parent), extra_arguments=["--log-level=ERROR"]) as player:
 
         def show(cell: Cell, text: str) -> None:
-            if cell.id not in numbers:
-                numbers[cell.id] = len(numbers) + 1
             number = list(player.cells).index(cell.id) + 1
             late = number < len(player.cells)
             where = f"cell {number} shows anew" if late else f"cell {number}"

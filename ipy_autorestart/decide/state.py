@@ -22,7 +22,7 @@ def state(cycle: Cycle) -> str:
         case Phase.STOPPING:
             return "stopping"
         case Phase.STARTING:
-            return "restarting" if cycle.runs else "starting"
+            return "restarting" if cycle.runs or cycle.timing.stop_timeout is None else "starting"
         case Phase.CLOSED:
             return "ended"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -61,9 +62,9 @@ def host_of(shell: InteractiveShell) -> Host:
 
 def current_host() -> Host | None:
     """Return the host of the shell that runs in this process, if any."""
-    try:
-        from IPython.core.getipython import get_ipython
-    except ImportError:
+    if "IPython" not in sys.modules:  # then there is no shell, and a plain program needn't wait for the import
         return None
+    from IPython.core.getipython import get_ipython
+
     shell = get_ipython()
     return host_of(shell) if shell is not None else None

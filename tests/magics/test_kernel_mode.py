@@ -138,10 +138,10 @@ def test_script_mode_leaves_the_kernels_handler_alone(kernel, project):
 
 def test_there_is_one_kernel_target(kernel, project, watching):
     (project / "lib").mkdir()
-    kernel.run("%watch_restart lib")
+    cell = kernel.run("%watch_restart lib")
     assert kernel.run("%watch_status").text.count("kernel") == 1
     os.kill(kernel.pid, signal.SIGHUP)  # its handler has survived the change of targets
-    eventually(lambda: _is_new_image(kernel.pid))
+    kernel.wait(lambda: "1 restart" in cell.text)
     assert kernel.run("print('alive')").streams() == "alive\n"
 
 

@@ -1,0 +1,62 @@
+# Everything lives in virtual environments beside this file; the first command that needs one makes it.
+PYTHON ?= python3
+VENV := .venv
+OLDEST := .venv-oldest
+BIN := $(VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo lab test test-quick test-oldest test-each lint types coverage clean
+
+demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
+	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
+
+lab: $(VENV)/.lab  ## open the quick start in JupyterLab
+	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+test: $(VENV)/.dev  ## run all tests
+	$(BIN)/python -m pytest
+
+test-quick: $(VENV)/.dev  ## run the tests that need no kernel
+	$(BIN)/python -m pytest -m "not e2e"
+
+test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
+	$(OLDEST)/bin/python -m pytest
+
+test-each:  ## run all tests with each Python found: PYTHONS="python3.12 python3.13"
+	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$(dirname $$(dirname $$(command -v $$python))))-$$(basename $$python) || exit; done
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+coverage: $(VENV)/.dev  ## run all tests and report what they reach, in every process
+	rm -f .coverage*
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.notebook: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.lab: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --editable '.[notebook]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python $(PIP_INSTALL) --editable '.[dev]'
+	touch $@
+
+$(OLDEST)/.dev: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

@@ -1,0 +1,118 @@
+"""Words in, a request out, and back."""
+
+import os
+
+import pytest
+
+from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
+from ipy_autorestart.options import each
+from ipy_autorestart.request import Request, parse
+
+
+def read(*words, **how):
+    return parse(words, defaults=Options(), cwd="/p", **how)
+
+
+def test_the_last_python_file_is_the_script_and_the_rest_is_watched():
+    request = read("lib/", "a.py", "main.py", "data")
+    assert request.target == Script("main.py", cwd="/p")
+    assert request.paths == ("lib/", "a.py", "data")
+
+
+def test_no_script_means_the_kernel():
+    assert read("src/").target == Kernel()
+    assert read("src/", "a.py", kernel=True) == Request(Kernel(), ("src/", "a.py"), Options(), "/p")
+
+
+def test_options_may_stand_anywhere():
+    request = read("--debounce", "1", "src/", "--pattern=*.toml", "main.py", "--pattern", "*.csv", "--", "--debounce")
+    assert request.options == Options(debounce=1.0, pattern=("*.toml", "*.csv"))
+    assert request.target == Script("main.py", args=["--debounce"], cwd="/p")
+
+
+def test_what_follows_a_module_is_its_arguments():
+    request = read("src/", "-m", "uvicorn", "app:app", "--debounce", "2", "--", "--port", "80")
+    assert request.target == Script(module="uvicorn", args=["app:app", "--port", "80"], cwd="/p")
+    assert request.paths == ("src/",)
+    assert request.options.debounce == 2.0
+
+
+def test_given_options_go_before_the_configured_ones():
+    defaults = Options(debounce=3, pattern=("*.yml",))
+    request = parse(["src/", "--debounce=1"], defaults=defaults, cwd="/p")
+    assert request.options == Options(debounce=1.0, pattern=("*.yml",))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("src/", "main.py"),
+        ("my code", "x.py", "main.py", "--", "a b", "--", "-m"),
+        ("-m", "pkg", "x"),
+        ("src/", "--debounce=0.5", "--ignore=*.log", "--ignore=tmp", "--stop-signal=INT", "main.py"),
+    ],
+)
+def test_a_request_survives_the_way_through_its_words(words):
+    request = read(*words)
+    assert parse(request.to_argv(), defaults=Options(), cwd="/p") == request
+
+
+def test_without_a_path_the_place_of_the_first_imports_is_watched():
+    assert read("a/main.py").roots == ("/p/a",)
+    assert read("-m", "pkg").roots == ("/p",)
+    assert read("src", "a/main.py").roots == ("/p/src",)
+
+
+def test_the_script_and_named_files_always_count(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    request = parse([f"{tmp_path}/notes.txt", "main.py"], defaults=Options(), cwd="/p")
+    assert request.files == ("/p/main.py", f"{tmp_path}/notes.txt")
+
+
+def test_a_folder_that_ends_in_py_is_no_script(tmp_path):
+    (tmp_path / "odd.py").mkdir()
+    assert parse(["odd.py"], defaults=Options(), cwd=str(tmp_path)).target == Kernel()
+
+
+def test_home_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    request = read("~/src", "~/main.py")
+    assert request.roots == ("/home/me/src",)
+    assert request.target.file == "/home/me/main.py"
+
+
+def test_an_unreadable_folder_is_refused(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    (tmp_path / "main.py").touch()
+    tmp_path.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(BadInput, match="closed: it can't be read \\(Permission denied\\); check its permissions"):
+            parse(["closed", "main.py"], defaults=Options(), cwd=str(tmp_path)).check()
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
+
+
+def test_the_api_checks_before_any_effect(tmp_path):
+    with pytest.raises(BadInput, match=r"nope.py: there is no such script"):
+        Supervisor(Script("nope.py", cwd=tmp_path), cwd=tmp_path)
+    with pytest.raises(ValueError, match="in a Jupyter kernel only"):
+        Supervisor(Kernel(), [tmp_path])
+    with pytest.raises(BadInput, match="expected a script or a module"):
+        Script()
+    with pytest.raises(BadInput, match="--debounce: expected seconds"):
+        Options(debounce=-1)
+    with pytest.raises(BadInput, match="--pattern: expected a glob"):
+        Options(pattern=("",))
+
+
+def test_every_option_has_a_help_and_a_default_that_passes_its_own_check():
+    assert [option.flag for option in each()]
+    for option in each():
+        assert option.help
+        values = option.default if option.many else [option.default]
+        assert [option.check(value) for value in values] == list(values)

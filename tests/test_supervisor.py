@@ -1,0 +1,187 @@
+"""The API outside a notebook: real processes, no kernel."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+from conftest import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = pytest.mark.e2e
+
+
+class Screen:
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.statuses, self.runs, self.text = [], [], ""
+
+    def show(self, status):
+        self.statuses.append(status)
+
+    def begin(self, run):
+        self.runs.append(run)
+
+    def write(self, stream, text):
+        self.text += text
+
+    def to_state(self):
+        return {}
+
+
+@pytest.fixture
+def screen():
+    return Screen()
+
+
+def test_a_script_runs_again_when_a_file_changes(project, screen):
+    with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
+        eventually(lambda: screen.text == "value 1\n")
+        (project / "src/a.py").write_text("V = 2\n")
+        eventually(lambda: screen.text.endswith("value 2\n"))
+        eventually(lambda: supervisor.status.runs == 2)
+        assert supervisor.status.cause == "src/a.py changed"
+        assert screen.runs == [1, 2]
+    assert supervisor.status.state == "ended"
+    assert not supervisor.is_alive
+
+
+def test_a_restart_can_be_asked_for(project, screen):
+    with Supervisor(Script("main.py"), screen=screen) as supervisor:
+        eventually(lambda: "finished" in supervisor.status.state)
+        supervisor.restart()
+        eventually(lambda: supervisor.status.runs == 2)
+        assert supervisor.status.cause == "asked by hand"
+
+
+def test_a_script_that_ignores_the_stop_is_killed(project, screen):
+    (project / "main.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)\n"
+    )
+    with Supervisor(Script("main.py"), screen=screen, options=Options(stop_timeout=0.3)) as supervisor:
+        eventually(lambda: "up" in screen.text)
+        (project / "src/a.py").write_text("V = 2\n")
+        eventually(lambda: supervisor.status.runs == 2)
+
+
+def test_the_stop_signal_can_be_chosen(project, screen):
+    (project / "main.py").write_text(
+        "import time\nprint('up')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
+    )
+    with Supervisor(Script("main.py"), screen=screen, options=Options(stop_signal="INT")):
+        eventually(lambda: "up" in screen.text)
+    assert "interrupted" in screen.text
+
+
+def test_leading_and_trailing_output_of_a_run_is_complete(project, screen):
+    (project / "main.py").write_text("import sys\nprint('é' * 100_000)\nprint('last words', end='', file=sys.stderr)\n")
+    with Supervisor(Script("main.py"), screen=screen) as supervisor:
+        eventually(lambda: "finished" in supervisor.status.state)
+        eventually(lambda: screen.text.count("é") == 100_000 and "last words" in screen.text)
+
+
+def test_signals_are_the_defaults_even_if_the_front_ignores_them(project, screen):
+    (project / "main.py").write_text(
+        "import signal\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler,"
+        " signal.getsignal(signal.SIGHUP) == signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
+    )
+    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+    try:
+        with Supervisor(Script("main.py"), screen=screen):
+            eventually(lambda: screen.text)
+    finally:
+        signal.signal(signal.SIGINT, old)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+    assert screen.text == "True True set()\n"
+
+
+def test_a_supervisor_started_by_a_thread_outlives_the_thread(project, screen):
+    supervisor = Supervisor(Script("main.py"), screen=screen)
+    thread = threading.Thread(target=supervisor.start)
+    thread.start()
+    thread.join()
+    eventually(lambda: "value 1" in screen.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    eventually(lambda: "value 2" in screen.text)
+    supervisor.stop()
+
+
+def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
+    (project / "main.py").write_text("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
+    with Supervisor(Script("main.py"), screen=screen) as supervisor:
+        eventually(lambda: supervisor.status.pid and screen.text)
+        (process,) = psutil.Process().children()
+        process.kill()
+        eventually(lambda: supervisor.status.state == "ended")
+        assert "the supervisor has ended" in supervisor.status.message
+        eventually(lambda: not psutil.pid_exists(int(screen.text)))
+
+
+def test_modules_beside_the_script_do_not_hide_the_supervisors(project, screen):
+    for name in ("json.py", "signal.py", "select.py", "watchdog.py"):
+        (project / name).write_text("1 / 0\n")
+    (project / "main.py").write_text("print('up')\n")
+    with Supervisor(Script("main.py"), screen=screen):
+        eventually(lambda: "up" in screen.text)
+
+
+FRONT = """
+import os, signal, subprocess, sys, time
+from ipy_autorestart import Script, Supervisor
+supervisor = Supervisor(Script("main.py"))
+supervisor.start()
+while not supervisor.status.pid:
+    time.sleep(0.01)
+if "fork" in sys.argv and os.fork() == 0:
+    time.sleep(6)  # holds the front's end of the link open
+    os._exit(0)
+print(supervisor.status.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["", "fork"])
+def test_nothing_outlives_a_killed_front(project, how):
+    (project / "main.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)\n"
+    )
+    front = subprocess.Popen([sys.executable, "-c", FRONT, how], stdout=subprocess.PIPE, text=True)
+    pid = int(front.stdout.readline())
+    front.wait()
+    front.stdout.close()
+    eventually(lambda: not psutil.pid_exists(pid), timeout=3)
+
+
+def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen):
+    (project / "main.py").write_text(
+        "import sys\nsys.path.insert(0, 'src')\nimport a, time\nprint(a.V)\ntime.sleep(60)\n"
+    )
+    with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
+        eventually(lambda: screen.text)
+        for number in range(1000):
+            (project / "src/a.py").write_text(f"V = 'content {number}'\n")
+        eventually(lambda: screen.text.endswith("content 999\n"), timeout=20)
+        (process,) = psutil.Process().children()
+        assert [child.status() for child in process.children()].count(psutil.STATUS_ZOMBIE) == 0
+        assert len(process.children()) == 1
+        assert process.children()[0].pid == supervisor.status.pid
+    assert not psutil.Process().children()
+
+
+def test_importing_the_package_imports_no_ipython():
+    code = "import sys, ipy_autorestart; from ipy_autorestart import Supervisor; print('IPython' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_the_supervisor_program_says_what_it_is():
+    path = os.path.join(os.path.dirname(sys.modules["ipy_autorestart"].__file__), "__main__.py")
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "started by %watch_restart" in done.stderr
