@@ -14,6 +14,7 @@ from ipy_autorestart.engine import Engine, Target
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Began, Link, Output
 from ipy_autorestart.options import BadInput, Options
+from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.wakeups import Wakeups
@@ -44,14 +45,14 @@ def main(words: Sequence[str]) -> int:
 
 def supervise(request: Request) -> None:
     """Restart the request's target as its files change, until the front at the other end of standard input is gone."""
-    parent = os.getppid()
     _forget_inherited_signals()
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(contextlib.closing(_take_link()))
+        parent = stack.enter_context(contextlib.closing(Parent()))
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(request, link, parent)
+        target = _target(request, link, parent.pid)
         watch = stack.enter_context(Watch(request.roots, named=request.files, on_hint=wakeups.hint))
         engine = Engine(
             target=target,
@@ -65,10 +66,10 @@ def supervise(request: Request) -> None:
         engine.run()
 
 
-def _target(request: Request, link: Link, parent: int) -> Target:
+def _target(request: Request, link: Link, front: int) -> Target:
     match request.target:
         case Kernel():
-            return KernelTarget(parent)
+            return KernelTarget(front)
         case Script() as script:
             return ScriptTarget(
                 [*(["-m", script.module] if script.module else [script.path]), *script.args],

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import logging
-import os
 import select
 import signal
 import time
@@ -37,12 +36,19 @@ from ipy_autorestart.decide.event import (
     Tick,
 )
 from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
+from ipy_autorestart.parent import Parent
 from ipy_autorestart.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
 
 ORPHANED = 0.3
 """Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it."""
+
+PARENT_LOOKED_AT = 1.0
+"""Seconds between two looks at the parent, where the system doesn't tell of its end."""
+
+LAST_WORDS = 1.0
+"""Seconds that a front has to take what was said before the end."""
 
 BACKLOG_BYTES_MAX = 1 << 20
 """So much may wait for the front; beyond it a run waits in its write, as it would for a slow terminal."""
@@ -123,7 +129,7 @@ class Engine:
     """
 
     def __init__(
-        self, *, target: Target, watch: Watch, link: Link, wakeups: Wakeups, timing: Timing, folder: str, parent: int
+        self, *, target: Target, watch: Watch, link: Link, wakeups: Wakeups, timing: Timing, folder: str, parent: Parent
     ) -> None:
         self._target = target
         self._watch = watch
@@ -156,22 +162,26 @@ class Engine:
                 self._handle(Tick())
             self._target.hear(now)
             self._tell()
-        self._link.flush()
+        self._flush(time.monotonic() + LAST_WORDS)
+
+    def _flush(self, deadline: float) -> None:
+        while self._link.backlog and (left := deadline - time.monotonic()) > 0:
+            select.select([], [self._link], [], left)
+            self._link.flush()
 
     def _wait(self) -> None:
         moments = [moment for moment in (wake_at(self._cycle), self._target.due_at()) if moment is not None]
-        # Once a second it is looked whether the parent lives: a process that it forked may hold the link open.
-        timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), 1.0)
+        timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)
         streams = list(self._target.streams()) if self._link.backlog < BACKLOG_BYTES_MAX else []
+        front: list[HasFileno | int] = [] if self._orphaned else [self._link, *self._parent.waitable()]
         writers = [self._link] if self._link.backlog else []
-        readers: list[HasFileno] = [self._wakeups, *([] if self._orphaned else [self._link]), *streams]
-        readable, writable, _ = select.select(readers, writers, [], timeout)
+        readable, writable, _ = select.select([self._wakeups, *front, *streams], writers, [], timeout)
         for stream in streams:
             if stream in readable:
                 stream.read()
         if writable:
             self._link.flush()
-        if not self._orphaned and os.getppid() != self._parent:
+        if not self._orphaned and self._parent.is_gone:
             self._orphan()
 
     def _read_link(self) -> None:

@@ -6,12 +6,10 @@ import contextlib
 import dataclasses
 import logging
 import os
-import select
 import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol, Self
 
@@ -20,6 +18,7 @@ from ipy_autorestart.command import KERNEL, LINK
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.link import Began, Goodbye, Link, Output, Record, Restart, Status
+from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
 
@@ -84,41 +83,44 @@ class Supervisor:
     ) -> None:
         check_platform()
         folder = os.path.abspath(cwd or os.curdir)
-        self.request = Request(target, tuple(os.fspath(path) for path in paths), options or Options(), folder)
+        names = tuple(os.fspath(path) for path in paths)
+        self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
         self.request.check()
+
+    def _prepare(self, request: Request, *, screen: Screen | None, label: str) -> None:
+        self.request = request
         self.screen = screen
         self.label = label
         self.status = Status()
         self._link: Link | None = None
+        self._listener: Listener | None = None
         self._pid = 0
         self._errors: IO[bytes] | None = None
-        self._thread: threading.Thread | None = None
-        self._asleep, self._alarm = -1, -1
         self._parting = False
         self._host = current_host()
-        self._restarter = self._find_restarter()
-
-    def _find_restarter(self) -> Restarter | None:
-        """Return who restarts the target, if it is the kernel; raises `BadInput` outside a kernel."""
-        if isinstance(self.request.target, Script):
-            return None
-        if self._host is None or self._host.restarter is None:
-            raise BadInput(NO_KERNEL)
-        return self._host.restarter
+        self._restarter: Restarter | None = None
+        if isinstance(request.target, Kernel):
+            if self._host is None or self._host.restarter is None:
+                raise BadInput(NO_KERNEL)
+            self._restarter = self._host.restarter
 
     @property
     def is_alive(self) -> bool:
         """Whether the supervisor's process is there and heard."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._listener is not None and self._listener.is_alive
 
     def start(self) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up."""
+        if self._host:
+            self._host.guests.append(self)
         if self._restarter:
             self._restarter.arm(self, then=self._launch)
         else:
             self._launch()
 
     def _launch(self) -> None:
+        if self._parting:  # stopped before the main thread got here
+            return
         ours, theirs = socket.socketpair()
         kernel = [KERNEL] if isinstance(self.request.target, Kernel) else []
         words = [LINK, self.request.cwd, *kernel, *self.request.to_argv()]
@@ -126,8 +128,6 @@ class Supervisor:
         with theirs:
             self._pid = _spawn(words, link=theirs.fileno(), errors=self._errors.fileno())
         self._listen(Link(ours))
-        if self._host:
-            self._host.guests.append(self)
 
     def restart(self) -> None:
         """Restart the target without a change."""
@@ -142,14 +142,11 @@ class Supervisor:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
         self._parting = True
         self.send(Goodbye())
-        if self._thread and self._thread is not threading.current_thread():
-            self._thread.join(self.request.options.stop_timeout + 1)
-            if self._thread.is_alive():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._pid, signal.SIGKILL)
-                self._thread.join()
-        if self._restarter:  # once more: here it may be the main thread, which needn't wait for its loop
-            self._restarter.disarm(self)
+        if self._listener and not self._listener.join(self.request.options.stop_timeout + 1):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+            self._listener.join()
+        self._depart()  # once more: here it may be the main thread, which has no loop to wait for
 
     def __enter__(self) -> Self:
         self.start()
@@ -160,16 +157,19 @@ class Supervisor:
 
     # -- over the kernel's exec ----------------------------------------------------------------------------------------
 
-    def detach(self) -> dict[str, Any]:
-        """Stop listening and return, as plain data, what `attach` needs to go on in another image of this process."""
-        assert self._link
-        assert self._thread
-        os.write(self._alarm, b"x")
-        self._thread.join()
-        received = self._link.received.decode("latin-1")
+    def detach(self) -> dict[str, Any] | None:
+        """Stop listening and return, as plain data, what `attach` needs to go on in another image of this process.
+
+        None if there is nothing to go on with.
+        """
+        if self._link is None or self._listener is None:
+            return None
+        self._listener.stop()
+        if self._host and self not in self._host.guests:  # its process ended just now
+            return None
         return {
+            "received": self._link.received.decode("latin-1"),
             "link": self._link.detach(),
-            "received": received,
             "pid": self._pid,
             "kernel": isinstance(self.request.target, Kernel),
             "name": self.request.target.name,
@@ -183,44 +183,20 @@ class Supervisor:
     def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None) -> Self:
         """Go on where `detach` left off."""
         self = cls.__new__(cls)
-        self.request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
-        self.screen = screen
-        self.label = state["label"]
-        self.status = Status()
-        self._errors = None
+        request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
+        self._prepare(request, screen=screen, label=state["label"])
         self._pid = state["pid"]
-        self._parting = False
-        self._host = current_host()
-        self._restarter = self._find_restarter()
         if self._host:
             self._host.guests.append(self)
         self._listen(Link(socket.socket(fileno=state["link"]), state["received"].encode("latin-1")))
         return self
 
-    # -- the listening thread ------------------------------------------------------------------------------------------
+    # -- in the listening thread ---------------------------------------------------------------------------------------
 
     def _listen(self, link: Link) -> None:
         self._link = link
-        self._asleep, self._alarm = os.pipe()
         name = f"ipy_autorestart {self.request.target.name}"
-        self._thread = threading.Thread(target=self._hear, args=(link,), name=name, daemon=True)
-        self._thread.start()
-
-    def _hear(self, link: Link) -> None:
-        waiting = select.poll()
-        waiting.register(link, select.POLLIN)
-        waiting.register(self._asleep, select.POLLIN)
-        try:
-            while True:
-                if any(fd == self._asleep for fd, _ in waiting.poll()):
-                    return
-                for record in link.receive():
-                    self._take(record)
-        except EOFError:
-            self._end(link)
-        finally:
-            os.close(self._asleep)
-            os.close(self._alarm)
+        self._listener = Listener(link, name=name, on_record=self._take, on_end=self._end)
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Status):
@@ -237,9 +213,10 @@ class Supervisor:
             case _:
                 log.warning("unexpected from the supervisor: %s", record)
 
-    def _end(self, link: Link) -> None:
+    def _end(self) -> None:
         """Tidy up after the process, which has closed its end."""
-        link.close()
+        assert self._link
+        self._link.close()
         with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first
             os.waitpid(self._pid, 0)
         message = "" if self._parting else f"the supervisor has ended; {self._last_words()}"
@@ -248,18 +225,22 @@ class Supervisor:
                 os.killpg(self.status.pid, signal.SIGKILL)
         if self._errors:
             self._errors.close()
+        self._depart()
+        self._take(dataclasses.replace(self.status, state="ended", message=message, pid=0))
+
+    def _depart(self) -> None:
+        """Leave the host; harmless if it has been done."""
         if self._host and self in self._host.guests:
             self._host.guests.remove(self)
         if self._restarter:
             self._restarter.disarm(self)
-        self._take(dataclasses.replace(self.status, state="ended", message=message, pid=0))
 
     def _last_words(self) -> str:
-        if self._errors is None:
-            return "nothing is watched any more"
-        self._errors.seek(0)
-        lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "nothing is watched any more"
+        lines = []
+        if self._errors:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line), "nothing is watched any more")
 
 
 def check_platform() -> None:

@@ -2,8 +2,8 @@
 
     python notebooks/play.py notebooks/quickstart.ipynb
 
-A cell's metadata may say ``"until": REGEX``: the next cell waits until the notebook shows that text somewhere, as a person
-would who watches a script run again.
+A cell's metadata may say ``"until": REGEX``: the next cell waits until the notebook shows that text somewhere, as a
+person would who watches a script run again.
 """
 
 from __future__ import annotations

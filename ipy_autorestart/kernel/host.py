@@ -21,7 +21,7 @@ class Guest(Protocol):
     def send(self, record: Record) -> None:
         """Say something to its process."""
 
-    def detach(self) -> Mapping[str, Any]:
+    def detach(self) -> Mapping[str, Any] | None:
         """Return what is needed to go on in another image of this process."""
 
 

@@ -155,7 +155,7 @@ class Restarter:
             self._tell(Declined(str(refusal)))
             return
         self._tell(Leaving())
-        leave.leave(self._shell, self._start, [guest.detach() for guest in self._guests])
+        leave.leave(self._shell, self._start, [state for guest in list(self._guests) if (state := guest.detach())])
 
     def _tell(self, record: Record) -> None:
         for owner in self._owners:

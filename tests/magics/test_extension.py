@@ -15,7 +15,7 @@ def files():
     for number in os.listdir('/proc/self/fd'):
         with contextlib.suppress(OSError):
             found.append(os.readlink(f'/proc/self/fd/{number}'))
-    others = ('history', '/proc/', 'eventfd')  # the last are libzmq's, which makes and frees them as it likes
+    others = ('profile_default', '/proc/', 'eventfd')  # the history's, the listing's, libzmq's
     return collections.Counter(name.split(':')[0] for name in found if not any(word in name for word in others))
 def traces():
     ip = get_ipython()
