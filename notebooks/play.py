@@ -72,7 +72,7 @@ class Cell:
         return "\n".join(map(_text, self.outputs))
 
     def streams(self, name: str = "stdout") -> str:
-        """What was written to a stream."""
+        """Return what was written to a stream."""
         return "".join(output["text"] for output in self.outputs if output.get("name") == name)
 
     @property
@@ -95,7 +95,7 @@ class Player:
         self.client = client
         self.cells: dict[str, Cell] = {}
         self.others: list[dict[str, Any]] = []  # messages that belong to no cell
-        self.on_show: Callable[[Cell, str], None] = lambda cell, text: None
+        self.on_show: Callable[[Cell, str], None] | None = None  # called with each new output and its text
 
     @property
     def pid(self) -> int:
@@ -148,11 +148,11 @@ class Player:
             self.others.append(message)
         elif kind == "update_display_data":
             for each in self.cells.values():
-                if each.update(content):
+                if each.update(content) and self.on_show:
                     self.on_show(each, _text({"kind": kind, **content}))
         else:
             cell.take(kind, content)
-            if kind in ("stream", "display_data", "execute_result", "error"):
+            if self.on_show and kind in ("stream", "display_data", "execute_result", "error"):
                 self.on_show(cell, _text({"kind": kind, **content}))
 
 

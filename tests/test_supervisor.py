@@ -139,7 +139,7 @@ supervisor.start()
 while not supervisor.status.pid:
     time.sleep(0.01)
 if "fork" in sys.argv and os.fork() == 0:
-    time.sleep(6)  # holds the front's end of the link open
+    time.sleep(4)  # holds the front's end of the link open
     os._exit(0)
 print(supervisor.status.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -155,7 +155,7 @@ def test_nothing_outlives_a_killed_front(project, how):
     pid = int(front.stdout.readline())
     front.wait()
     front.stdout.close()
-    eventually(lambda: not psutil.pid_exists(pid), timeout=3)
+    eventually(lambda: not psutil.pid_exists(pid), timeout=2)
 
 
 def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen):

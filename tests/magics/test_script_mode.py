@@ -51,7 +51,7 @@ def test_a_running_script_is_stopped_before_the_next_runs(kernel, project):
         "import os, time, sys\nsys.path.insert(0, 'src')\nimport a\nprint('pid', os.getpid(), a.V)\ntime.sleep(60)\n"
     )
     cell = kernel.run("%watch_restart src/ main.py")
-    kernel.wait(shows(cell, "pid"))
+    kernel.wait(lambda: "\n" in cell.streams())
     first = int(cell.streams().split()[1])
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: cell.streams().endswith(" 2\n"))
@@ -126,7 +126,7 @@ def test_unwatch_ends_the_run_and_its_children(kernel, project):
         "import subprocess, time\np = subprocess.Popen(['sleep', '60'])\nprint('pid', p.pid)\ntime.sleep(60)\n"
     )
     cell = kernel.run("%watch_restart src/ main.py")
-    kernel.wait(shows(cell, "pid"))
+    kernel.wait(lambda: "\n" in cell.streams())
     grandchild = psutil.Process(int(cell.streams().split()[1]))
     kernel.run("%unwatch")
     assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
