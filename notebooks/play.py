@@ -106,7 +106,7 @@ class Player:
     def send(self, code: str, *, cell_id: str = "", **header: Any) -> Cell:  # noqa: ANN401
         """Send a cell to the kernel and return at once; ``cell_id`` and ``header`` go with the request."""
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": True})
+        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})
         message["metadata"] = {"cellId": cell_id} if cell_id else {}
         message["header"].update(header)
         self.client.shell_channel.send(message)

@@ -167,3 +167,13 @@ def test_front_ends_can_interrupt_restart_and_shut_down_afterwards(kernel, proje
     kernel.manager.restart_kernel()
     kernel.client.wait_for_ready(timeout=60)
     assert kernel.run("print('fresh')").streams() == "fresh\n"
+
+
+def test_the_api_does_what_the_magic_does(kernel, project):
+    kernel.run("from ipy_autorestart import Kernel, Supervisor\nSupervisor(Kernel(), ['src/']).start()")
+    kernel.wait(lambda: "running" in kernel.run("%watch_status").text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: [m for m in kernel.others if m["content"].get("execution_state") == "idle"])
+    kernel.wait(lambda: "src/a.py changed" in kernel.run("%watch_status").text)
+    kernel.run("%unwatch")
+    assert kernel.run("%watch_status").text == "nothing is watched"
