@@ -1,0 +1,40 @@
+"""Say which limit of the system was met, and how to raise it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+_SYSCTL = "/proc/sys/fs/inotify/"
+
+
+def sentence(error: Exception, *, watched: int, wanted: int) -> str:
+    """Explain why events are missing, for the status line."""
+    rest = f"{watched} of {wanted} folders send events, the rest is checked at intervals"
+    match error.errno if isinstance(error, OSError) else None:
+        case errno.ENOSPC:
+            return f"inotify watch limit reached ({_advice('max_user_watches', 524288)}): {rest}"
+        case errno.EMFILE if _descriptors_left():
+            return f"inotify instance limit reached ({_advice('max_user_instances', 512)}): {rest}"
+        case errno.EMFILE | errno.ENFILE:
+            return f"too many open files (see: ulimit -n): {rest}"
+        case _:
+            return f"watching failed ({error}): {rest}"
+
+
+def _advice(name: str, enough: int) -> str:
+    try:
+        with open(_SYSCTL + name, encoding="ascii") as file:
+            now = int(file.read())
+    except (OSError, ValueError):
+        return f"fs.inotify.{name}; raise it with: sudo sysctl fs.inotify.{name}={enough}"
+    return f"fs.inotify.{name} = {now}; raise it with: sudo sysctl fs.inotify.{name}={max(enough, 2 * now)}"
+
+
+def _descriptors_left() -> bool:
+    """Tell the two causes of EMFILE in inotify_init(2) apart: the process's own limit fails here too."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
