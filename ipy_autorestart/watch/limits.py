@@ -1,7 +1,8 @@
-"""Say which limit of the system was met, and how to raise it."""
+"""Know the limits of the system: what is watched, which limit was met, and how to raise it."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 
@@ -38,3 +39,19 @@ def _descriptors_left() -> bool:
     except OSError:
         return False
     return True
+
+
+def watched_inodes() -> set[int]:
+    """Inodes that this process watches, by proc_pid_fdinfo(5); empty where that can't be had."""
+    found: set[int] = set()
+    try:
+        for descriptor in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
+                    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+                        found.update(
+                            int(line.split()[2][4:], 16) for line in lines if line.startswith("inotify ")
+                        )
+    except OSError:
+        return set()
+    return found

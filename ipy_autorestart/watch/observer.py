@@ -10,55 +10,33 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-import watchdog.events as events
 import watchdog.observers
 from watchdog.version import VERSION_MAJOR
 
 from ipy_autorestart.decide.change import Progress
-from ipy_autorestart.watch.limits import sentence
+from ipy_autorestart.decide.filters import is_below
+from ipy_autorestart.watch.handler import EVENTS, Handler, Tell
+from ipy_autorestart.watch.limits import sentence, watched_inodes
 from ipy_autorestart.watch.plan import Plan, Spot
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
-
-class Tell(Protocol):
-    """Gets what may have changed."""
-
-    def __call__(self, path: str, progress: Progress, *, folder: bool) -> None:
-        """Take a path (empty: anything), how far the act has got, and whether the path may be a folder."""
-
-
-_log = logging.getLogger(__name__)
-
-# One list for every spot: two filters on one folder overwrite each other's kernel mask (7.x). Opening is left
-# out so that the kernel never queues it; without the moves and folders, atomic saves would be lost.
-# Only Linux says when a file is closed; elsewhere how far a write has got is not known.
-_WRITING = Progress.WRITING if sys.platform.startswith("linux") else Progress.UNKNOWN
-_PROGRESS: dict[type[events.FileSystemEvent], Progress] = {
-    events.FileCreatedEvent: _WRITING,
-    events.FileModifiedEvent: _WRITING,
-    events.FileMovedEvent: Progress.DONE,
-    events.FileDeletedEvent: Progress.DONE,
-    events.FileClosedEvent: Progress.DONE,
-    events.DirCreatedEvent: Progress.UNKNOWN,
-    events.DirMovedEvent: Progress.UNKNOWN,
-    events.DirDeletedEvent: Progress.UNKNOWN,
-}
-
-#: Each spot takes a thread; on watchdog 6 two, and one of the 128 inotify instances a user has by default.
+#: Each spot takes a thread; on watchdog 6 two, and one of a user's 128 inotify instances.
 MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
 
+# How long watchdog may take to add a watch for a folder that a scan has found.
+_CHECK_SECONDS = 0.5
+
 # watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, with all that comes
-# after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each end
-# of a move is judged on its own.
+# after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each
+# end of a move is judged on its own.
 _PAIRING_SECONDS = 0.005
 _PAIRING = (
     ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),  # 7.x
@@ -90,6 +68,7 @@ class Observer:
         self._native: BaseObserver | None = None
         self._plan: Plan | None = None
         self._scheduled: dict[tuple[str, bool], _Scheduled] = {}
+        self._check_at = 0.0
         self._overflow = _Overflow(tell)
 
     @property
@@ -97,8 +76,13 @@ class Observer:
         """Whether every folder of the plan sends events."""
         return self._native is not None and not self.notes
 
-    def follow(self, plan: Plan) -> bool:
-        """Watch what the plan says, and again what has died.
+    def follow(self, plan: Plan, now: float) -> bool:
+        """Watch what the plan says, and again what has died or was overlooked.
+
+        Parameters
+        ----------
+        now
+            Time of a monotonic clock.
 
         Returns
         -------
@@ -111,12 +95,16 @@ class Observer:
             self._plan = plan  # what a limit forbids is tried again with another plan only
             return False
         lost = self._drop(plan)
-        if plan == self._plan and not lost:
+        if plan != self._plan or lost:
+            first = self._plan is None
+            self._plan, self.notes = plan, []
+            self._check_at = now if first else now + _CHECK_SECONDS
+            if self._add(plan):
+                return True
+        if now < self._check_at:
             return False
-        self._plan, self.notes = plan, []
-        added = self._add(plan)
-        self._find_unwatched(plan)
-        return added
+        self._check_at = float("inf")
+        return self._find_unwatched(plan)
 
     def stop(self) -> None:
         """End all threads and close all descriptors; the next `follow` starts anew."""
@@ -183,7 +171,7 @@ class Observer:
         try:
             with _quick_pairing():
                 watch = self._native.schedule(
-                    handler, spot.real, recursive=spot.recursive, event_filter=[*_PROGRESS]
+                    handler, spot.real, recursive=spot.recursive, event_filter=EVENTS
                 )
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone since the walk; the next one leads to another plan
@@ -198,70 +186,37 @@ class Observer:
         with contextlib.suppress(KeyError):
             self._native.unschedule(self._scheduled.pop(key).watch)
 
-    def _find_unwatched(self, plan: Plan) -> None:
-        """Notice the watches that watchdog 7 could not add and says nothing about."""
-        if self.notes or self._native is None:
-            return
-        watched = _watched_inodes()
+    def _find_unwatched(self, plan: Plan) -> bool:
+        """Notice folders that watchdog left out, and watch them again if no limit forbids it.
+
+        7.x says nothing of those that it could not add. 6.0 leaves out what was moved in, and both what was
+        renamed while they were at it.
+        """
+        watched = watched_inodes()
         missing = [real for identity, real in plan.folders.items() if identity[1] not in watched]
-        if not watched or not missing:
-            return
-        probe = Handler(Spot(missing[0], (0, 0)), self._tell)
+        if self.notes or not missing or len(missing) == len(plan.folders):
+            return False  # none found: inodes mean something else here (overlays), nothing can be said
+        assert self._native is not None
         try:
-            # A folder that comes first in its spot is not passed over in silence.
-            watch = self._native.schedule(probe, missing[0], event_filter=[*_PROGRESS])
+            # The first folder of a spot is not left out in silence.
+            probe = self._native.schedule(
+                Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS
+            )
         except OSError as error:
-            self._limited(error, plan, watched=len(plan.folders) - len(missing))
-        else:
-            if watch not in {scheduled.watch for scheduled in self._scheduled.values()}:
-                self._native.unschedule(watch)
+            self._limited(error, plan)
+            return False
+        if probe not in {scheduled.watch for scheduled in self._scheduled.values()}:
+            self._native.unschedule(probe)
+        for key, scheduled in [*self._scheduled.items()]:
+            if scheduled.spot.recursive and any(is_below(real, scheduled.spot.real) for real in missing):
+                self._unschedule(key)
+                self._schedule(scheduled.spot, plan)
+        return True
 
-    def _limited(self, error: Exception, plan: Plan, *, watched: int | None = None) -> None:
-        if watched is None:
-            found = _watched_inodes()
-            watched = sum(identity[1] in found for identity in plan.folders)
+    def _limited(self, error: Exception, plan: Plan) -> None:
+        found = watched_inodes()
+        watched = sum(identity[1] in found for identity in plan.folders)
         self.notes = [sentence(error, watched=watched, wanted=len(plan.folders))]
-
-
-class Handler(events.FileSystemEventHandler):
-    """Turn one spot's events into the paths that the user knows.
-
-    It runs under the observer's lock, in its thread: an exception would end it, and reading would feed it.
-    """
-
-    def __init__(self, spot: Spot, tell: Tell) -> None:
-        self.spot = spot
-        self._tell = tell
-        self._appeared = "\0"
-
-    def dispatch(self, event: events.FileSystemEvent) -> None:
-        """Pass on both ends of an event; each counts or doesn't by itself."""
-        try:
-            progress = _PROGRESS.get(type(event), Progress.UNKNOWN)
-            for path in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
-                if path:
-                    self._pass_on(event, path, progress)
-        except Exception:  # noqa: BLE001 - it would end the observer's thread, and all watching with it
-            _log.exception("an event was lost: %r", event)
-
-    def _pass_on(self, event: events.FileSystemEvent, path: str, progress: Progress) -> None:
-        folder = event.is_directory
-        if folder:
-            if not path.startswith(self._appeared):
-                self._appeared = path + "/"
-        elif isinstance(event, events.FileCreatedEvent | events.FileMovedEvent):
-            # A symlink to a folder comes as a file; and the file in a new folder may be long closed.
-            folder = "." not in os.path.basename(path)
-            if path.startswith(self._appeared):
-                progress = Progress.UNKNOWN
-        spot = self.spot
-        for real, shown in spot.names:
-            if path == real:
-                self._tell(shown, progress, folder=folder)
-        if spot.shown and path == spot.real:
-            self._tell(spot.shown, progress, folder=folder)
-        elif spot.shown:
-            self._tell(spot.shown + path[len(spot.real) :], progress, folder=folder)
 
 
 class _Overflow(logging.Handler):
@@ -302,19 +257,3 @@ def _quick_pairing() -> Iterator[None]:
             pairing.delay = before
         return
     yield
-
-
-def _watched_inodes() -> set[int]:
-    """Inodes that this process watches, by proc_pid_fdinfo(5); empty where that can't be had."""
-    found: set[int] = set()
-    try:
-        for descriptor in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
-                    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-                        found.update(
-                            int(line.split()[2][4:], 16) for line in lines if line.startswith("inotify ")
-                        )
-    except OSError:
-        return set()
-    return found

@@ -151,8 +151,8 @@ class Watch:
         Parameters
         ----------
         paths
-            Files of any kind, and folders that it listed. A file below the roots that was read counts from now
-            on, whatever its name. None: everything that counts by name does, used or not.
+            Files of any kind, and folders that it listed. A file below the roots that was read counts from
+            now on, whatever its name. None: everything that counts by name does, used or not.
         written
             Files that never count.
         """
@@ -195,7 +195,7 @@ class Watch:
             self._plan = plan(tree.folders, single)
             tops = (folder.path for folder in tree.folders.values() if folder.top)
             self._folders = frozenset((*self._roots, *tops))
-        return self._observer.follow(self._plan)
+        return self._observer.follow(self._plan, self._clock())
 
     def _notice(self, path: str, progress: Progress, *, folder: bool) -> None:
         """Pass on what may count: strings are compared and nothing else, as this runs for every event."""
