@@ -50,47 +50,43 @@ class Filter:
     patterns: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     excluded: Callable[[str, bool], bool] | None = None
-    _counting: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _dropping: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _outside: re.Pattern[str] = field(init=False, repr=False, compare=False)
-    _ignored: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _counting: _Globs = field(init=False, repr=False, compare=False)
+    _not: _Globs = field(init=False, repr=False, compare=False)
+    _outside: _Globs = field(init=False, repr=False, compare=False)
     _notebooks: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        names = [name for name in self.ignores if name.rstrip("/")]
-        put = object.__setattr__
-        put(self, "_counting", _regex(("*.py", *self.patterns)))
-        put(self, "_dropping", _regex(DROPPINGS))
-        put(self, "_outside", _regex((*HEAVY, *LIGHT, *names), below=True))
+        ignores = [name for name in self.ignores if name.strip("/")]
         # A pattern for folders must not hit a file of the same name.
-        put(self, "_ignored", _regex([name for name in names if not name.endswith("/")]))
+        files = [name for name in ignores if not name.endswith("/")]
+        put = object.__setattr__
+        put(self, "_counting", _Globs(("*.py", *self.patterns)))
+        put(self, "_not", _Globs((*DROPPINGS, *files)))
+        put(self, "_outside", _Globs((*HEAVY, *LIGHT, *ignores), below=True))
         put(self, "_notebooks", any(pattern.endswith(".ipynb") for pattern in self.patterns))
 
     def enters(self, root: str, folder: str) -> bool:
         """Whether a folder below ``root`` is entered, judged by its own name and those above it."""
         relative = _relative(root, folder)
-        return not relative or self._outside.search(relative) is None
+        return not relative or not self._outside.hit(relative, relative.split("/"))
 
     def counts(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` counts, judged by its name and those of its folders."""
-        relative = _relative(root, path)
-        folder, _, name = relative.rpartition("/")
+        return self.picks(root, path) and self.enters(root, path[: path.rfind("/")])
+
+    def picks(self, root: str, path: str) -> bool:
+        """Whether a file below ``root`` counts, its folder being entered."""
+        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
         return (
-            self._counting.search(relative) is not None
-            and self.may_be_used(root, path)
-            and (self._notebooks or not name.endswith(".ipynb"))
-            and (not folder or self._outside.search(folder) is None)
+            self._counting.hit(relative, names)
+            and not self._not.hit(relative, names)
+            and (self._notebooks or not path.endswith(".ipynb"))
         )
 
     def may_be_used(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` may count because the target read it, whatever its kind."""
-        relative = _relative(root, path)
-        folder, _, name = relative.rpartition("/")
-        return (
-            self._dropping.search(name) is None
-            and self._ignored.search(relative) is None
-            and (not folder or self._outside.search(folder) is None)
-        )
+        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        return not self._not.hit(relative, names) and self.enters(root, path[: path.rfind("/")])
 
     def excludes(self, path: str, *, folder: bool) -> bool:
         """Whether the predicate rules a path out; unlike all else here it may read files."""
@@ -112,20 +108,44 @@ def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
 
 
-def below_any(path: str, folders: Iterable[str]) -> bool:
-    """Whether ``path`` is one of ``folders`` or lies in one."""
-    return any(is_below(path, folder) for folder in folders)
+def _relative(root: str, path: str) -> str:
+    if path == root:
+        return ""
+    return path[len(root) + (not root.endswith("/")) :]
 
 
-def _regex(patterns: Iterable[str], *, below: bool = False) -> re.Pattern[str]:
-    """Compile patterns into one expression over relative paths; ``below`` also hits what lies in a match."""
-    end = r"(?:/|\Z)" if below else r"\Z"
-    parts = []
-    for pattern in patterns:
-        body = pattern.rstrip("/")
-        start = r"\A" if "/" in body else r"(?:\A|/)"
-        parts.append(start + _body(body.lstrip("/")) + end)
-    return re.compile("|".join(parts) or r"(?!)", re.DOTALL)
+class _Globs:
+    """Patterns, sorted by what they cost: plain names, names with wildcards, relative paths.
+
+    ``below`` has patterns for paths hit what lies in a match, too.
+    """
+
+    __slots__ = ("_names", "_paths", "_plain")
+
+    def __init__(self, patterns: Iterable[str], *, below: bool = False) -> None:
+        bodies = [pattern.rstrip("/") for pattern in patterns]
+        single = [body for body in bodies if "/" not in body]
+        self._plain = frozenset(body for body in single if not _TOKEN.search(body))
+        self._names = _compiled([body for body in single if body not in self._plain], r"\Z")
+        self._paths = _compiled(
+            [body.lstrip("/") for body in bodies if "/" in body], r"(?:/|\Z)" if below else r"\Z"
+        )
+
+    def hit(self, relative: str, names: Iterable[str]) -> bool:
+        """Whether a pattern hits one of ``names``, or ``relative`` as a whole."""
+        if self._names is not None:
+            matches = self._names.match
+            for name in names:
+                if name in self._plain or matches(name):
+                    return True
+        elif not self._plain.isdisjoint(names):
+            return True
+        return self._paths is not None and self._paths.match(relative) is not None
+
+
+def _compiled(bodies: Iterable[str], end: str) -> re.Pattern[str] | None:
+    alternatives = "|".join(map(_body, bodies))
+    return re.compile(f"(?:{alternatives}){end}", re.DOTALL) if alternatives else None
 
 
 _TOKEN = re.compile(
@@ -148,9 +168,3 @@ def _body(pattern: str) -> str:
             escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", chosen)
             parts.append(f"[{'^/' if token['not'] else ''}{escaped}]")
     return "".join(parts) + re.escape(pattern[at:])
-
-
-def _relative(root: str, path: str) -> str:
-    if path == root:
-        return ""
-    return path[len(root) + (not root.endswith("/")) :]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-#: A scan may take this part of the time.
+# A scan may take this part of the time, and less where nothing has happened for a while.
 _SHARE = 1 / 50
+_SHARE_QUIET = 1 / 200
+_QUIET_SECONDS = 60.0
 
 _SHORTEST = 1.0
 _SHORTEST_POLLING = 0.5
 _LONGEST = 5.0
+_LONGEST_QUIET = 15.0
 _UNREAD = 0.2
 
 #: An event that is later than this is not coming.
 LATE_SECONDS = 0.5
 
 
-def interval(cost: float, *, polling: bool, unread: bool) -> float:
+def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet: float = 0.0) -> float:
     """Seconds until the next scan.
 
     Parameters
@@ -27,10 +30,16 @@ def interval(cost: float, *, polling: bool, unread: bool) -> float:
         Whether changes may come without an event.
     unread
         Whether old contents are yet to be read, which looks do bit by bit.
+    quiet
+        Seconds since something happened.
     """
     if unread:
         return _UNREAD
-    return min(max(cost / _SHARE, _SHORTEST_POLLING if polling else _SHORTEST), _LONGEST)
+    if polling:
+        return min(max(cost / _SHARE, _SHORTEST_POLLING), _LONGEST)
+    if quiet < _QUIET_SECONDS:
+        return min(max(cost / _SHARE, _SHORTEST), _LONGEST)
+    return min(max(cost / _SHARE_QUIET, _SHORTEST), _LONGEST_QUIET)
 
 
 class Suspects:

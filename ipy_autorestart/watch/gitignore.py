@@ -1,7 +1,7 @@
 """Ask ``.gitignore`` files whether a path counts; only when the user wishes so.
 
-Generated code is often ignored by git and imported all the same. The files are read once, when their folder is
-first met.
+Generated code is often ignored by git and imported all the same. The files are read once, when a path in
+their folder is first met.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ class Tree:
                     if entry.is_symlink():
                         links.append(path)
                     elif not entry.is_dir(follow_symlinks=False):
-                        if self._filter.counts(root, path) and not self._filter.excludes(path, folder=False):
+                        if self._filter.picks(root, path) and not self._filter.excludes(path, folder=False):
                             files.append(path)
                     elif self._enters(root, path):
                         folders.append(path)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ipy_autorestart.watch.observer import Observer
 
 #: How long a start may read files; what is left is read at later looks, each for a shorter time.
-START_SECONDS = 0.25
+START_SECONDS = 0.1
 LATER_SECONDS = 0.03
 
 #: A scan that takes longer is left out where hints name the files.
@@ -84,6 +84,7 @@ class Watch:
         self._deaf = ""
         self._cost = 0.0
         self._scanned = float("-inf")
+        self._stirred = clock()
 
     def __enter__(self) -> Self:
         self.start()
@@ -135,6 +136,8 @@ class Watch:
         else:
             self._scan()
         hints |= self._heard()
+        if hints or self._snapshot.fresh:
+            self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
         found = sort_out(self._differences(), self._use)
         if found.changes and any(map(is_locked, self._roots)):
@@ -175,7 +178,8 @@ class Watch:
         """Seconds until the next look should be asked for, if no hint comes before."""
         if self._poll is not None:
             return max(self._poll, self._cost)
-        return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0)
+        quiet = self._clock() - self._stirred
+        return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0, quiet=quiet)
 
     def _scan(self) -> None:
         began = self._clock()
