@@ -41,17 +41,21 @@ def _descriptors_left() -> bool:
     return True
 
 
-def watched_inodes() -> set[int]:
-    """Inodes that this process watches, by proc_pid_fdinfo(5); empty where that can't be had."""
-    found: set[int] = set()
-    try:
-        for descriptor in os.listdir("/proc/self/fd"):
+def inotify_descriptors() -> set[int]:
+    """Descriptors of this process's inotify instances; empty where that can't be had."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{descriptor}") == "anon_inode:inotify":
-                    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-                        found.update(
-                            int(line.split()[2][4:], 16) for line in lines if line.startswith("inotify ")
-                        )
-    except OSError:
-        return set()
+                if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:inotify":
+                    found.add(int(name))
+    return found
+
+
+def watched_inodes() -> set[int]:
+    """Inodes that this process watches, by proc_pid_fdinfo(5)."""
+    found: set[int] = set()
+    for descriptor in inotify_descriptors():
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+            found.update(int(line.split()[2][4:], 16) for line in lines if line.startswith("inotify "))
     return found

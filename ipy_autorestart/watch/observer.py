@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from watchdog.version import VERSION_MAJOR
 from ipy_autorestart.decide.change import Progress
 from ipy_autorestart.decide.filters import is_below
 from ipy_autorestart.watch.handler import EVENTS, Handler, Tell
-from ipy_autorestart.watch.limits import sentence, watched_inodes
+from ipy_autorestart.watch.limits import inotify_descriptors, sentence, watched_inodes
 from ipy_autorestart.watch.plan import Plan, Spot
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class Observer:
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         logging.getLogger("watchdog.observers").addHandler(self._overflow)
         try:
-            self._native = _native()
+            with _nothing_left_open():
+                self._native = _native()
             self._native.name = "ipy-autorestart-observer"
             self._native.start()
         except (OSError, RuntimeError) as error:  # no descriptors, no threads
@@ -154,12 +156,11 @@ class Observer:
             scheduled = self._scheduled.get(key)
             if scheduled is not None:
                 scheduled.spot = scheduled.handler.spot = spot
-            elif len(self._scheduled) - len(over) < MOST_SPOTS:
+            elif len(self._scheduled) - len(over) >= MOST_SPOTS:
+                more = len(plan.spots) - MOST_SPOTS
+                self.notes = [f"{more} folders beyond {MOST_SPOTS} are checked at intervals"]
+            elif not self.notes:  # where one meets a limit, the rest would too
                 added |= self._schedule(spot, plan)
-            else:
-                self.notes = [
-                    f"{len(plan.spots) - MOST_SPOTS} folders beyond {MOST_SPOTS} are checked at intervals"
-                ]
         # What is no longer wanted goes last, so that nothing is blind in between.
         for key in over:
             self._unschedule(key)
@@ -169,7 +170,7 @@ class Observer:
         assert self._native is not None
         handler = Handler(spot, self._tell)
         try:
-            with _quick_pairing():
+            with _quick_pairing(), _nothing_left_open():
                 watch = self._native.schedule(
                     handler, spot.real, recursive=spot.recursive, event_filter=EVENTS
                 )
@@ -199,9 +200,12 @@ class Observer:
         assert self._native is not None
         try:
             # The first folder of a spot is not left out in silence.
-            probe = self._native.schedule(
-                Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS
-            )
+            with _nothing_left_open():
+                probe = self._native.schedule(
+                    Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # gone since the walk
         except OSError as error:
             self._limited(error, plan)
             return False
@@ -239,6 +243,18 @@ def _native() -> BaseObserver:
     from watchdog.observers.inotify import InotifyObserver
 
     return InotifyObserver(generate_full_events=True)
+
+
+@contextlib.contextmanager
+def _nothing_left_open() -> Iterator[None]:
+    """Close the inotify instances that watchdog forgets when it fails: they would keep the user's watches."""
+    before = inotify_descriptors()
+    try:
+        yield
+    except (OSError, RuntimeError):
+        for descriptor in inotify_descriptors() - before:
+            os.close(descriptor)
+        raise
 
 
 @contextlib.contextmanager

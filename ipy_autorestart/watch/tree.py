@@ -156,12 +156,11 @@ class Tree:
         if (
             old is not None
             and old.settled
+            and old.readable
             and old.modified_ns == status.st_mtime_ns
             and old.identity == identity
             and (old.real, old.top) == (real, top)
         ):
-            if not old.readable:
-                self.notes.append(f"can't read {path}: {os.strerror(errno.EACCES)}")
             return old
         settled = is_settled(status, self._wall_ns())
         new = Folder(path, real, identity, status.st_mtime_ns, top, settled)

@@ -235,6 +235,7 @@ class Watch:
             return bool(fresh)
         unannounced, late = self._suspects.judge(fresh, hints, self._clock())
         if late and not self._deaf:
+            self._observer.stop()  # it may be alive and hear nothing; the next scan starts it anew
             self._deaf = f"{late} changed and no event told: all files are checked at intervals"
         return unannounced
 

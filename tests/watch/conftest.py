@@ -94,6 +94,14 @@ class Stage:
             shown = self.shown(watch.look())
         return hints
 
+    def until(self, condition) -> None:
+        """Wait for a condition that nothing announces."""
+        end = time.monotonic() + DEADLINE
+        pause = threading.Event()
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true"
+            pause.wait(0.002)
+
     def hint(self, matches) -> list:
         """Wait for a hint."""
         end = time.monotonic() + DEADLINE
@@ -112,13 +120,3 @@ def stage(tmp_path):
     yield stage
     for watch in stage.watches:
         watch.stop()
-
-
-def until(condition, *, deadline=DEADLINE):
-    """Wait for a condition that nothing announces."""
-    end = time.monotonic() + deadline
-    pause = threading.Event()
-    while not (value := condition()):
-        assert time.monotonic() < end, "the condition did not come true"
-        pause.wait(0.002)
-    return value
