@@ -79,6 +79,8 @@ class Found:
         Whether a change was found that no hint had announced.
     notes
         Sentences for the status: limits met, folders that can't be read.
+    rescan
+        Seconds after which a look without any hint is due.
     """
 
     changes: tuple[Change, ...] = ()
@@ -89,3 +91,4 @@ class Found:
     unfinished: frozenset[Unfinished] = frozenset()
     unannounced: bool = False
     notes: tuple[str, ...] = ()
+    rescan: float = 1.0

@@ -142,7 +142,7 @@ class Watch:
         found = sort_out(self._differences(), self._use)
         if found.changes and any(map(is_locked, self._roots)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
-        return replace(found, unannounced=unannounced, notes=self._notes())
+        return replace(found, unannounced=unannounced, notes=self._notes(), rescan=self.interval)
 
     def commit(self) -> None:
         """Take what the last `look` saw for the new baseline."""
