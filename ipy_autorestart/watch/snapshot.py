@@ -101,6 +101,9 @@ class Snapshot:
     def begin(self, *, seconds: float) -> None:
         """Take the baseline: all signatures, and contents while ``seconds`` allow; `fill` reads on."""
         self._committed_ns = self._wall_ns()
+        for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh):
+            known.clear()
+        self._kept_bytes = 0
         for path in self._paths():
             status = self._status(path)
             if status is not None:

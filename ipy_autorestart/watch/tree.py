@@ -67,7 +67,7 @@ class Tree:
     aliases
         Symlinked files that count, with the real file of each.
     moved
-        Whether the last walk found other folders or symlinks than the one before.
+        Whether a walk found other folders or symlinks than the one before; whoever reads it clears it.
     notes
         What could not be read, in sentences.
     """
@@ -93,7 +93,6 @@ class Tree:
         aliases, self.aliases = self.aliases, {}
         self._entered, self._files, self.notes = set(), [], []
         self._real_roots = [os.path.realpath(root) for root in self.roots]
-        self.moved = False
         links: list[tuple[str, str]] = []
         for root, real in zip(self.roots, self._real_roots, strict=True):
             self._start(root, real, links)

@@ -77,6 +77,7 @@ class Watch:
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(always=frozenset((*self._roots, *self._named)))
         self._hints: deque[Hint] = deque()
+        self._late: set[str] = set()
         self._wanted = frozenset((*self._roots, *self._named))
         self._folders = frozenset(self._roots)
         self._silent: list[str] = []
@@ -108,15 +109,14 @@ class Watch:
         self._snapshot.begin(seconds=START_SECONDS)
         if not self._snapshot.tree.folders and not self._snapshot.files:
             raise FileNotFoundError(2, "nothing there to watch", ", ".join((*self._roots, *self._named)))
-        kinds = {root: silent_kind(root) for root in self._roots}
-        self._silent = [
-            f"{root} is on {kind}, where changes from elsewhere send no events: checked at intervals"
-            for root, kind in kinds.items()
-            if kind is not None
-        ]
         if self._poll is None:
             from ipy_autorestart.watch.observer import Observer
 
+            self._silent = [
+                f"{root} is on {kind}, where changes from elsewhere send no events: checked at intervals"
+                for root in self._roots
+                if (kind := silent_kind(root)) is not None
+            ]
             self._observer = Observer(self._notice)
             self._follow()
         self._scan()
@@ -135,7 +135,9 @@ class Watch:
             self._snapshot.scan_only(hints)
         else:
             self._scan()
-        hints |= self._heard()
+        # What was heard during the look may be of a change that only the next look finds.
+        before, self._late = self._late, self._heard()
+        hints |= before | self._late
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
@@ -195,7 +197,7 @@ class Watch:
         tree = self._snapshot.tree
         single = anchors(tree, self._named)
         if tree.moved or single != self._anchors:
-            self._anchors = single
+            self._anchors, tree.moved = single, False
             self._plan = plan(tree.folders, single)
             tops = (folder.path for folder in tree.folders.values() if folder.top)
             self._folders = frozenset((*self._roots, *tops))

@@ -96,6 +96,17 @@ def test_change_between_start_and_the_first_look_is_not_lost(stage):
     assert watch.look().changes == (changed(stage, "x.py"),)
 
 
+def test_start_after_a_stop_takes_a_new_baseline(stage):
+    watch = stage.watch(poll=0.1)
+    stage.write("x.py")
+    assert watch.look().changes
+    watch.stop()
+
+    watch.start()
+
+    assert looked(watch) == Found()
+
+
 # Hints.
 
 
@@ -332,6 +343,47 @@ def test_what_the_target_wrote_is_told_apart(stage):
 # Scans.
 
 
+def test_event_that_was_heard_while_its_change_was_overlooked_counts_as_announced(stage):
+    clock = Clock()
+    watch = stage.watch(clock=clock)
+    scan = watch._snapshot.scan
+
+    def scan_then_hear():
+        scan()
+        stage.write("x.py")
+        stage.hint(lambda hint: hint.progress is Progress.DONE)
+
+    watch._snapshot.scan = scan_then_hear
+    assert watch.look().changes == ()
+    watch._snapshot.scan = scan
+
+    assert not watch.look().unannounced
+    clock.now += 1.0
+    assert watch.look().notes == ()
+
+
+def test_folder_that_comes_during_a_look_is_watched_after_the_next(stage):
+    stage.write("node_modules/a.py")
+    watch = stage.watch()
+    follow = watch._observer.follow
+
+    def follow_late(plan, now):
+        stage.write("late/a.py")
+        watch._observer.follow = follow
+        follow(plan, now)
+        return True
+
+    watch._observer.follow = follow_late
+    watch.look()
+    watch.look()
+    watch.commit()
+    stage.drain()
+
+    stage.write("late/a.py", "V = 3\n")
+
+    stage.hinted(watch, {"late/a.py": "modified"})
+
+
 def test_change_without_an_event_is_unannounced(stage):
     clock = Clock()
     os.link(stage.path("x.py"), stage.out / "y.py")
@@ -381,6 +433,7 @@ def inodes(*paths):
     return {os.stat(path).st_ino for path in paths}
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
 def test_ignored_folders_cost_no_watch(stage):
     stage.write(".venv/lib/q.py")
     stage.write("pkg/node_modules/a/q.py")
@@ -393,6 +446,7 @@ def test_ignored_folders_cost_no_watch(stage):
     assert not inodes(stage.path("pkg/node_modules"), stage.path("pkg/node_modules/a")) & watched
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
 def test_ignored_folder_that_appears_later_gives_its_watches_back(stage):
     watch = stage.watch()
     for number in range(5):
@@ -407,6 +461,7 @@ def test_ignored_folder_that_appears_later_gives_its_watches_back(stage):
     stage.hinted(watch, {"pkg/m.py": "modified"})
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
 def test_folder_that_watchdog_overlooked_is_watched_at_a_later_look(stage):
     """watchdog 6 leaves out folders that are moved in."""
     clock = Clock()
