@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 START_SECONDS = 0.1
 LATER_SECONDS = 0.03
 
-#: A scan that takes longer is left out where hints name the files.
+#: A scan that takes longer is left out where hints name so few files; more are a burst, of which some events
+#: may be lost.
 LONG_SCAN_SECONDS = 0.005
+FEW_FILES = 4
 
 
 class Watch:
@@ -227,9 +229,12 @@ class Watch:
 
     def _may_be_partial(self, hints: set[str]) -> bool:
         """Whether it is enough to look at the files that the hints name, for once."""
-        if not hints or self._cost < LONG_SCAN_SECONDS or self._clock() - self._scanned > self.interval:
-            return False
-        return all(map(self._snapshot.knows, hints))
+        return (
+            0 < len(hints) <= FEW_FILES
+            and self._cost >= LONG_SCAN_SECONDS
+            and self._clock() - self._scanned <= self.interval
+            and all(map(self._snapshot.knows, hints))
+        )
 
     def _find_unannounced(self, hints: set[str]) -> bool:
         fresh, self._snapshot.fresh = self._snapshot.fresh, set()
