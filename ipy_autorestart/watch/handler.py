@@ -44,10 +44,19 @@ class Handler(events.FileSystemEventHandler):
     """Turn one spot's events into the paths that the user knows.
 
     It runs under the observer's lock, in its thread: an exception would end it, and reading would feed it.
+
+    Attributes
+    ----------
+    spot
+        What is watched.
+    gone
+        Whether the folder was deleted. The emitter ends then, if not at once, and a new folder in its place
+        may get the same inode.
     """
 
     def __init__(self, spot: Spot, tell: Tell) -> None:
         self.spot = spot
+        self.gone = False
         self._tell = tell
         self._appeared = "\0"
 
@@ -75,6 +84,8 @@ class Handler(events.FileSystemEventHandler):
         for real, shown in spot.names:
             if path == real:
                 self._tell(shown, progress, folder=folder)
+        if path == spot.real and isinstance(event, events.DirDeletedEvent):
+            self.gone = True
         if spot.shown and path == spot.real:
             self._tell(spot.shown, progress, folder=folder)
         elif spot.shown:

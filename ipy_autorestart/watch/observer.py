@@ -141,7 +141,8 @@ class Observer:
         lost = [
             key
             for key, scheduled in self._scheduled.items()
-            if scheduled.watch not in alive
+            if scheduled.handler.gone
+            or scheduled.watch not in alive
             or wanted.get(key, scheduled.spot.identity) != scheduled.spot.identity
         ]
         for key in lost:
