@@ -10,18 +10,23 @@ import sys
 from collections.abc import Sequence
 
 from ipy_autorestart.decide.cycle import Timing
+from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.engine import Engine, Target
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Began, Link, Output
-from ipy_autorestart.options import BadInput, Options
+from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.wakeups import Wakeups
+from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
 
 LINK = "--link"
 """First word of a supervisor's command line, before its folder: standard input is the link to its front."""
+
+POLL = "IPY_AUTORESTART_POLL"
+"""Environment variable with the seconds of ``--poll``, for machines where files come over a network."""
 
 KERNEL = "--kernel"
 """Third word where the front is the target."""
@@ -53,7 +58,7 @@ def supervise(request: Request) -> None:
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
         )  # before anything is started or watched, so that nothing is missed
         target = _target(request, link, parent.pid)
-        watch = stack.enter_context(Watch(request.roots, named=request.files, on_hint=wakeups.hint))
+        watch = stack.enter_context(_watch(request, wakeups))
         engine = Engine(
             target=target,
             watch=watch,
@@ -77,6 +82,26 @@ def _target(request: Request, link: Link, front: int) -> Target:
                 on_began=lambda run: link.send(Began(run)),
                 on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
             )
+
+
+def _watch(request: Request, wakeups: Wakeups) -> Watch:
+    options = request.options
+    excluded = gitignore(request.roots) if options.gitignore else None
+    return Watch(
+        request.roots,
+        named=request.files,
+        filter=Filter(options.pattern, options.ignore, excluded),
+        on_hint=wakeups.hint,
+        strict=options.strict,
+        poll=options.poll or _poll_of_environment(),
+    )
+
+
+def _poll_of_environment() -> float | None:
+    try:
+        return seconds(os.environ.get(POLL, 0)) or None
+    except BadInput:
+        return None
 
 
 def _timing(request: Request) -> Timing:

@@ -41,7 +41,14 @@ def glob(text: str) -> str:
     return text
 
 
-def _option(default: Any, *, check: Callable[[Any], Any], metavar: str, help: str) -> Any:  # noqa: A002, ANN401
+def flag(value: object) -> bool:
+    """Return whether something is switched on; raises `BadInput` for anything but True and False."""
+    if not isinstance(value, bool):
+        raise BadInput(f"expected True or False, got {value!r}")
+    return value
+
+
+def _option(default: Any, *, check: Callable[[Any], Any], metavar: str = "", help: str) -> Any:  # noqa: A002, ANN401
     return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "help": help})
 
 
@@ -64,6 +71,19 @@ class Options:
     ignore: tuple[str, ...] = _option(
         (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
     )
+    gitignore: bool = _option(
+        False,  # noqa: FBT003  # a default
+        check=flag,
+        help="leave out what .gitignore files name; generated code is often among it",
+    )
+    strict: bool = _option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="restart for comments and layout too",
+    )
+    poll: float = _option(
+        0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
+    )
     debounce: float = _option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
     stop_signal: str = _option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", help="asks a script to end before it runs again"
@@ -85,7 +105,9 @@ class Options:
         words = []
         for option in each():
             value = getattr(self, option.name)
-            if value != option.default:
+            if value is True:
+                words.append(option.flag)
+            elif value != option.default:
                 words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
         return words
 
@@ -104,6 +126,11 @@ class Option:
     def flag(self) -> str:
         """As it is written: ``--stop-timeout``."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def switch(self) -> bool:
+        """Whether it takes no value."""
+        return isinstance(self.default, bool)
 
     @property
     def many(self) -> bool:

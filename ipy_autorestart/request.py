@@ -172,13 +172,12 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
     for option in each():
-        default = "" if option.many else f" (default: {option.default})"
-        made.add_argument(
-            option.flag,
-            metavar=option.metavar,
-            help=option.help + default,
-            action="append" if option.many else "store",
-        )
+        if option.switch:
+            made.add_argument(option.flag, action="store_true", help=option.help)
+        elif option.many:
+            made.add_argument(option.flag, action="append", metavar=option.metavar, help=option.help)
+        else:
+            made.add_argument(option.flag, metavar=option.metavar, help=f"{option.help} (default: {option.default})")
     return made
 
 
@@ -229,8 +228,8 @@ def _read(words: list[str]) -> dict[str, Any]:
 
 def _unknown(word: str, flags: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
-    fix = f"did you mean {near[0]}?" if near else "arguments of the script go after --"
-    return f"{word}: there is no such option; {fix}"
+    guess = f"did you mean {near[0]}? " if near else ""
+    return f"{word}: there is no such option; {guess}arguments of the script go after --"
 
 
 def _script(words: Sequence[str], cwd: str) -> tuple[tuple[str, ...], str]:

@@ -69,6 +69,10 @@ class Found:
         Paths whose bytes differ while their code is the same.
     broken
         Files that can't be compiled; what runs keeps running.
+    unused
+        What changed while the target's last successful run had no use for it.
+    written
+        Paths that differ because the target wrote them itself.
     unfinished
         Reasons to look again before acting.
     unannounced
@@ -82,6 +86,8 @@ class Found:
     changes: tuple[Change, ...] = ()
     alike: tuple[str, ...] = ()
     broken: tuple[Broken, ...] = ()
+    unused: tuple[Change, ...] = ()
+    written: tuple[str, ...] = ()
     unfinished: frozenset[Unfinished] = frozenset()
     unannounced: bool = False
     notes: tuple[str, ...] = ()

@@ -1,99 +1,278 @@
-"""The watch room's door: what differs now from the content that the target runs with."""
+"""Watch files for the engine: hints at once, and the truth when asked."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress
+from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
+from ipy_autorestart.decide.filters import Filter, is_below
+from ipy_autorestart.decide.pace import Suspects, interval
+from ipy_autorestart.decide.use import Difference, Use, sort_out
+from ipy_autorestart.watch.filesystem import silent_kind
+from ipy_autorestart.watch.git import is_locked
+from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
+from ipy_autorestart.watch.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from watchdog.observers.api import BaseObserver
+    from ipy_autorestart.watch.observer import Observer
 
-IGNORED = {".git", ".venv", "venv", "node_modules", "__pycache__", ".ipynb_checkpoints"}
+#: How long a start may read files; what is left is read at later looks, each for a shorter time.
+START_SECONDS = 0.1
+LATER_SECONDS = 0.03
+
+#: A scan that takes longer is left out where hints name so few files; more are a burst, of which some events
+#: may be lost.
+LONG_SCAN_SECONDS = 0.005
+FEW_FILES = 4
 
 
 class Watch:
-    """Plain first version: every event is a hint, a look hashes every Python file."""
+    """What counts below some roots, compared with what it was at the last `commit`.
 
-    def __init__(self, roots: Sequence[str], *, named: Sequence[str] = (), on_hint: Callable[[Hint], None]) -> None:
-        self._roots = roots
-        self._named = named
+    Events are hints, the comparison is the truth: `look` says the same whether an event came, came late or
+    got lost. All methods belong to one thread; only ``on_hint`` is called in another.
+
+    Parameters
+    ----------
+    roots
+        Absolute folders or files, as the user named them.
+    named
+        Files that count wherever they lie and whatever their name.
+    filter
+        What counts below the roots.
+    on_hint
+        Called in the observer's thread for each hint; must be quick and must not raise.
+    strict
+        Whether comments and layout count.
+    poll
+        Seconds between scans; there are no events then.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[str],
+        *,
+        named: Sequence[str] = (),
+        filter: Filter,  # noqa: A002 - the glossary's word
+        on_hint: Callable[[Hint], None],
+        strict: bool = False,
+        poll: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if poll is not None and poll <= 0:
+            raise ValueError(f"poll must be a positive number of seconds, got {poll}")
+        self._roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
+        self._named = tuple(dict.fromkeys(os.path.abspath(path) for path in named))
+        self._filter = filter
         self._on_hint = on_hint
-        self._baseline: dict[str, str] = {}
-        self._seen: dict[str, str] = {}
-        self._observer: BaseObserver | None = None
-
-    def start(self) -> None:
-        from watchdog import events
-        from watchdog.observers import Observer
-
-        on_hint = self._on_hint
-
-        class Handler(events.FileSystemEventHandler):
-            def dispatch(self, event: events.FileSystemEvent) -> None:
-                done = event.event_type in ("closed", "moved", "deleted")
-                for path in (event.src_path, event.dest_path):
-                    name = os.fsdecode(path)
-                    if name.endswith(".py"):
-                        on_hint(Hint(name, Progress.DONE if done else Progress.WRITING))
-
-        wanted = [
-            events.FileCreatedEvent,
-            events.FileModifiedEvent,
-            events.FileMovedEvent,
-            events.FileDeletedEvent,
-            events.FileClosedEvent,
-            events.DirCreatedEvent,
-            events.DirMovedEvent,
-            events.DirDeletedEvent,
-        ]
-        self.look()
-        self.commit()
-        self._observer = Observer()
-        for root in {path if os.path.isdir(path) else os.path.dirname(path) for path in (*self._roots, *self._named)}:
-            self._observer.schedule(Handler(), root, recursive=True, event_filter=wanted)
-        self._observer.start()
-
-    def stop(self) -> None:
-        if self._observer is not None:
-            self._observer.stop()
-            self._observer.join()
-            self._observer = None
+        self._poll = poll
+        self._clock = clock
+        self._snapshot = Snapshot(self._roots, which=filter, named=self._named, strict=strict, clock=clock)
+        self._observer: Observer | None = None
+        self._plan = Plan()
+        self._anchors: tuple[Anchor, ...] = ()
+        self._use = Use(always=frozenset((*self._roots, *self._named)))
+        self._hints: deque[Hint] = deque()
+        self._late: set[str] = set()
+        self._wanted = frozenset((*self._roots, *self._named))
+        self._folders = frozenset(self._roots)
+        self._silent: list[str] = []
+        self._suspects = Suspects()
+        self._deaf = ""
+        self._cost = 0.0
+        self._scanned = float("-inf")
+        self._stirred = clock()
 
     def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
+    def start(self) -> None:
+        """Take the baseline and start the observer.
+
+        Limits of the system are no errors: then `polling` is true, and a note says why.
+
+        Raises
+        ------
+        FileNotFoundError
+            If none of the roots and named files can be read.
+        """
+        self._snapshot.begin(seconds=START_SECONDS)
+        if not self._snapshot.tree.folders and not self._snapshot.files:
+            raise FileNotFoundError(2, "nothing there to watch", ", ".join((*self._roots, *self._named)))
+        if self._poll is None:
+            from ipy_autorestart.watch.observer import Observer
+
+            self._silent = [
+                f"{root} is on {kind}, where changes from elsewhere send no events: checked at intervals"
+                for root in self._roots
+                if (kind := silent_kind(root)) is not None
+            ]
+            self._observer = Observer(self._notice)
+            self._follow()
+        self._scan()
+
+    def stop(self) -> None:
+        """End the observer; nothing is left running or open."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+
     def look(self) -> Found:
-        self._seen = {path: digest for path in self._paths() if (digest := _digest(path))}
-        changes = [
-            Change(path, Kind.MODIFIED if path in self._baseline else Kind.ADDED)
-            for path, digest in self._seen.items()
-            if self._baseline.get(path) != digest
-        ]
-        changes += [Change(path, Kind.DELETED) for path in self._baseline if path not in self._seen]
-        return Found(tuple(changes))
+        """Everything that differs now from the baseline; looking changes nothing."""
+        hints = self._heard()
+        self._snapshot.fill(seconds=LATER_SECONDS)
+        if self._may_be_partial(hints):
+            self._snapshot.scan_only(hints)
+        else:
+            self._scan()
+        # What was heard during the look may be of a change that only the next look finds.
+        before, self._late = self._late, self._heard()
+        hints |= before | self._late
+        if hints or self._snapshot.fresh:
+            self._stirred = self._clock()
+        unannounced = self._find_unannounced(hints)
+        found = sort_out(self._differences(), self._use)
+        if found.changes and any(map(is_locked, self._roots)):
+            found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
+        return replace(found, unannounced=unannounced, notes=self._notes(), rescan=self.interval)
 
     def commit(self) -> None:
-        self._baseline = self._seen
+        """Take what the last `look` saw for the new baseline."""
+        self._snapshot.commit()
 
-    def _paths(self) -> Iterator[str]:
-        yield from self._named
+    def used(self, paths: Iterable[str] | None, *, written: Iterable[str] = ()) -> None:
+        """Say what the target's last successful run read, and what it wrote itself.
+
+        Parameters
+        ----------
+        paths
+            Files of any kind, and folders that it listed. A file below the roots that was read counts from
+            now on, whatever its name. None: everything that counts by name does, used or not.
+        written
+            Files that never count.
+        """
+        own = frozenset(_both(written))
+        read = None if paths is None else frozenset(_both(paths))
+        self._use = replace(self._use, read=read, written=own)
+        if read is None:
+            return
+        extra = {shown for path in read - own if (shown := self._shown(path)) is not None}
+        self._wanted = frozenset((*self._roots, *self._named, *extra))
+        self._snapshot.track(extra)
+
+    @property
+    def polling(self) -> bool:
+        """Whether some changes are found by scans alone."""
+        return self._observer is None or not self._observer.complete or bool(self._silent or self._deaf)
+
+    @property
+    def interval(self) -> float:
+        """Seconds until the next look should be asked for, if no hint comes before."""
+        if self._poll is not None:
+            return max(self._poll, self._cost)
+        quiet = self._clock() - self._stirred
+        return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0, quiet=quiet)
+
+    def _scan(self) -> None:
+        began = self._clock()
+        self._snapshot.scan()
+        self._scanned = self._clock()
+        self._cost = self._scanned - began
+        if self._observer is not None and self._follow():
+            self._snapshot.scan()  # what came between the scan and the new watch
+
+    def _follow(self) -> bool:
+        """Have the observer follow the folders of the last walk."""
+        assert self._observer is not None
+        tree = self._snapshot.tree
+        single = anchors(tree, self._named)
+        if tree.moved or single != self._anchors:
+            self._anchors, tree.moved = single, False
+            self._plan = plan(tree.folders, single)
+            tops = (folder.path for folder in tree.folders.values() if folder.top)
+            self._folders = frozenset((*self._roots, *tops))
+        return self._observer.follow(self._plan, self._clock())
+
+    def _notice(self, path: str, progress: Progress, *, folder: bool) -> None:
+        """Pass on what may count: strings are compared and nothing else, as this runs for every event."""
+        if path and path not in self._wanted and path not in self._folders:
+            counts = self._filter.enters if folder else self._filter.counts
+            if not any(is_below(path, root) and counts(root, path) for root in self._roots):
+                return
+        if folder or path in self._folders:
+            progress = Progress.UNKNOWN
+        hint = Hint(path, progress)
+        self._hints.append(hint)
+        self._on_hint(hint)
+
+    def _heard(self) -> set[str]:
+        """Paths of all hints since the last call; an empty one if anything may have changed."""
+        heard = set()
+        while self._hints:
+            hint = self._hints.popleft()
+            heard.add(hint.path)
+            if hint.progress is Progress.UNKNOWN:
+                heard.add("")
+        return heard
+
+    def _may_be_partial(self, hints: set[str]) -> bool:
+        """Whether it is enough to look at the files that the hints name, for once."""
+        return (
+            0 < len(hints) <= FEW_FILES
+            and self._cost >= LONG_SCAN_SECONDS
+            and self._clock() - self._scanned <= self.interval
+            and all(map(self._snapshot.knows, hints))
+        )
+
+    def _find_unannounced(self, hints: set[str]) -> bool:
+        fresh, self._snapshot.fresh = self._snapshot.fresh, set()
+        if self._observer is None:
+            return bool(fresh)
+        unannounced, late = self._suspects.judge(fresh, hints, self._clock())
+        if late and not self._deaf:
+            self._observer.stop()  # it may be alive and hear nothing; the next scan starts it anew
+            self._deaf = f"{late} changed and no event told: all files are checked at intervals"
+        return unannounced
+
+    def _differences(self) -> list[Difference]:
+        return [
+            replace(difference, real=os.path.realpath(difference.change.path))
+            for difference in self._snapshot.differences()
+        ]
+
+    def _notes(self) -> tuple[str, ...]:
+        observer = self._observer.notes if self._observer is not None else []
+        deaf = [self._deaf] if self._deaf else []
+        return tuple(dict.fromkeys((*self._silent, *observer, *deaf, *self._snapshot.notes)))
+
+    def _shown(self, path: str) -> str | None:
+        """Path by which a file that the target read is tracked; None if it counts by name, or never does."""
         for root in self._roots:
-            for folder, folders, names in os.walk(root):
-                folders[:] = [name for name in folders if name not in IGNORED]
-                yield from (os.path.join(folder, name) for name in names if name.endswith(".py"))
+            for top in dict.fromkeys((root, os.path.realpath(root))):
+                if not is_below(path, top) or path == top:
+                    continue
+                shown = os.path.join(root, os.path.relpath(path, top))
+                excluded = self._filter.excludes(shown, folder=False)
+                if self._filter.may_be_used(root, shown) and not self._filter.counts(root, shown) and not excluded:
+                    return shown
+        return None
 
 
-def _digest(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.blake2b(file.read()).hexdigest()
-    except OSError:
-        return ""
+def _both(paths: Iterable[str]) -> Iterable[str]:
+    """Each path as it is and without symlinks: a program may have used either."""
+    for path in paths:
+        path = os.path.abspath(path)
+        yield path
+        yield os.path.realpath(path)

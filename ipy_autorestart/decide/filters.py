@@ -1,0 +1,166 @@
+"""Decide from names alone which folders are entered and which files count.
+
+Names are matched relative to the root, and never against a path that the user named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+
+#: Folders that are never entered. They may hold more folders than the project, and each would cost a watch.
+HEAVY = (
+    *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".mypy_cache", ".ruff_cache"),
+    *(".pytest_cache", ".hypothesis", ".eggs", ".idea", ".vscode", ".cache", ".direnv", ".dvc", ".pixi"),
+    *("__pypackages__", "site-packages", "*.egg-info"),
+)
+
+#: Folders that are never entered either, but flat and in many places: planning around them would cost more
+#: threads than it saves watches.
+LIGHT = ("__pycache__", ".ipynb_checkpoints")
+
+#: What editors and tools leave beside a file while they save it.
+DROPPINGS = (
+    *("4913", "*~", ".*.sw?", "#*#", ".#*", ".~*", "*.tmp", "sed??????", ".goutputstream*"),
+    *("*___jb_*___", "flycheck_*", ".nfs*", ".fuse_hidden*", "*.py[co]"),
+)
+
+_ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What counts below a root.
+
+    Paths are absolute, and ``root`` is a leading part of them. A pattern without a slash matches a name at
+    any depth, one with a slash the path relative to the root; ``**`` spans folders, a slash at the end means
+    folders only.
+
+    Attributes
+    ----------
+    patterns
+        Files that count besides ``*.py``.
+    ignores
+        Files that don't count and folders that aren't entered.
+    excluded
+        Says of an absolute path, and whether it is a folder, that it doesn't count (``.gitignore``).
+    """
+
+    patterns: tuple[str, ...] = ()
+    ignores: tuple[str, ...] = ()
+    excluded: Callable[[str, bool], bool] | None = None
+    _counting: _Globs = field(init=False, repr=False, compare=False)
+    _not: _Globs = field(init=False, repr=False, compare=False)
+    _outside: _Globs = field(init=False, repr=False, compare=False)
+    _notebooks: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        ignores = [name for name in self.ignores if name.strip("/")]
+        # A pattern for folders must not hit a file of the same name.
+        files = [name for name in ignores if not name.endswith("/")]
+        put = object.__setattr__
+        put(self, "_counting", _Globs(("*.py", *self.patterns)))
+        put(self, "_not", _Globs((*DROPPINGS, *files)))
+        put(self, "_outside", _Globs((*HEAVY, *LIGHT, *ignores), below=True))
+        put(self, "_notebooks", any(pattern.endswith(".ipynb") for pattern in self.patterns))
+
+    def enters(self, root: str, folder: str) -> bool:
+        """Whether a folder below ``root`` is entered, judged by its own name and those above it."""
+        relative = _relative(root, folder)
+        return not relative or not self._outside.hit(relative, relative.split("/"))
+
+    def counts(self, root: str, path: str) -> bool:
+        """Whether a file below ``root`` counts, judged by its name and those of its folders."""
+        return self.picks(root, path) and self.enters(root, path[: path.rfind("/")])
+
+    def picks(self, root: str, path: str) -> bool:
+        """Whether a file below ``root`` counts, its folder being entered."""
+        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        return (
+            self._counting.hit(relative, names)
+            and not self._not.hit(relative, names)
+            and (self._notebooks or not path.endswith(".ipynb"))
+        )
+
+    def may_be_used(self, root: str, path: str) -> bool:
+        """Whether a file below ``root`` may count because the target read it, whatever its kind."""
+        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        return not self._not.hit(relative, names) and self.enters(root, path[: path.rfind("/")])
+
+    def excludes(self, path: str, *, folder: bool) -> bool:
+        """Whether the predicate rules a path out; unlike all else here it may read files."""
+        return self.excluded is not None and self.excluded(path, folder)
+
+
+def is_heavy(name: str) -> bool:
+    """Whether a folder that is not entered is worth planning around."""
+    return name not in LIGHT
+
+
+def is_environment(names: Collection[str]) -> bool:
+    """Whether a folder that holds these names is a virtual or conda environment."""
+    return not _ENVIRONMENT.isdisjoint(names)
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether ``path`` is ``folder`` or lies in it."""
+    return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
+
+
+def _relative(root: str, path: str) -> str:
+    if path == root:
+        return ""
+    return path[len(root) + (not root.endswith("/")) :]
+
+
+class _Globs:
+    """Patterns, sorted by what they cost: plain names, names with wildcards, relative paths.
+
+    ``below`` has patterns for paths hit what lies in a match, too.
+    """
+
+    __slots__ = ("_names", "_paths", "_plain")
+
+    def __init__(self, patterns: Iterable[str], *, below: bool = False) -> None:
+        bodies = [pattern.rstrip("/") for pattern in patterns]
+        single = [body for body in bodies if "/" not in body]
+        self._plain = frozenset(body for body in single if not _TOKEN.search(body))
+        self._names = _compiled([body for body in single if body not in self._plain], r"\Z")
+        self._paths = _compiled([body.lstrip("/") for body in bodies if "/" in body], r"(?:/|\Z)" if below else r"\Z")
+
+    def hit(self, relative: str, names: Iterable[str]) -> bool:
+        """Whether a pattern hits one of ``names``, or ``relative`` as a whole."""
+        if self._names is not None:
+            matches = self._names.match
+            for name in names:
+                if name in self._plain or matches(name):
+                    return True
+        elif not self._plain.isdisjoint(names):
+            return True
+        return self._paths is not None and self._paths.match(relative) is not None
+
+
+def _compiled(bodies: Iterable[str], end: str) -> re.Pattern[str] | None:
+    alternatives = "|".join(map(_body, bodies))
+    return re.compile(f"(?:{alternatives}){end}", re.DOTALL) if alternatives else None
+
+
+_TOKEN = re.compile(r"(?P<deep>\*\*/)|(?P<all>\*\*)|(?P<some>\*)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^]]*)\]")
+_WILD = {"deep": "(?:.*/)?", "all": ".*", "some": "[^/]*", "one": "[^/]"}
+
+
+def _body(pattern: str) -> str:
+    """Translate one pattern; ``glob.translate`` would, but came with Python 3.13."""
+    parts = []
+    at = 0
+    for token in _TOKEN.finditer(pattern):
+        parts.append(re.escape(pattern[at : token.start()]))
+        at = token.end()
+        chosen = token["set"]
+        if chosen is None:
+            parts.append(_WILD[token.lastgroup or "some"])
+        else:
+            escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", chosen)
+            parts.append(f"[{'^/' if token['not'] else ''}{escaped}]")
+    return "".join(parts) + re.escape(pattern[at:])

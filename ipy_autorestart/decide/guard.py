@@ -1,0 +1,107 @@
+"""Decide from a file's old and new bytes whether its change can matter to a run."""
+
+from __future__ import annotations
+
+import enum
+import types
+import warnings
+from dataclasses import dataclass
+
+from ipy_autorestart.decide.change import Broken
+
+
+class Likeness(enum.Enum):
+    """What a file's new bytes are to its old ones."""
+
+    SAME = "same"  # byte for byte
+    SAME_CODE = "same code"  # comments or layout differ
+    BROKEN = "broken"  # can't be compiled
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a comparison; ``broken`` says what is wrong where the new bytes can't be compiled."""
+
+    likeness: Likeness
+    broken: Broken | None = None
+
+
+SAME = Verdict(Likeness.SAME)
+SAME_CODE = Verdict(Likeness.SAME_CODE)
+DIFFERENT = Verdict(Likeness.DIFFERENT)
+
+
+def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -> Verdict:
+    """Compare what a file held with what it holds.
+
+    Same code means code objects that are equal but for line numbers: comments, layout, quotes and parentheses
+    may differ, docstrings, annotations and constants may not. What the compiler drops (``4*4`` for ``16``,
+    unreachable statements) counts as same too, as no run can tell.
+
+    Parameters
+    ----------
+    path
+        Only ``.py`` files are compiled; others are compared by their bytes.
+    old
+        None where the old bytes are not known, or there was no file.
+    strict
+        Whether any difference in bytes counts, as long as the new bytes compile.
+    """
+    if old == new:
+        return SAME
+    if not path.endswith(".py"):
+        return DIFFERENT
+    code = _compiled(path, new)
+    if isinstance(code, Broken):
+        return Verdict(Likeness.BROKEN, code)
+    if strict or old is None:
+        return DIFFERENT
+    before = _compiled(path, old)
+    if isinstance(before, Broken) or not same_code(before, code):
+        return DIFFERENT
+    return SAME_CODE
+
+
+def same_code(one: types.CodeType, other: types.CodeType) -> bool:
+    """Whether two code objects do the same, their line numbers aside.
+
+    The fields are walked, since ``marshal.dumps`` is not canonical: it marks references by their count.
+    """
+    return _key(one) == _key(other)
+
+
+def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
+    try:
+        # The bytes as they are: the compiler knows about encoding cookies and byte order marks.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return compile(source, path, "exec", dont_inherit=True, optimize=0)
+    except SyntaxError as error:
+        message, text = error.msg or type(error).__name__, error.text or ""
+        return Broken(path, message, error.lineno or 0, max(error.offset or 0, 0), text.rstrip("\r\n"))
+    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
+        return Broken(path, str(error) or "too deeply nested to be compiled")
+
+
+def _key(value: object) -> object:
+    """Turn a constant into something whose equality tells ``1`` from ``True`` and ``0.0`` from ``-0.0``."""
+    match value:
+        case types.CodeType():
+            return (
+                *(value.co_name, value.co_qualname, value.co_flags, value.co_stacksize),
+                *(value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount),
+                *(value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars),
+                *(value.co_code, value.co_exceptiontable),
+                tuple(map(_key, value.co_consts)),
+            )
+        case tuple():
+            return (tuple, tuple(map(_key, value)))
+        case frozenset():
+            return (frozenset, frozenset(map(_key, value)))
+        case float() | complex():
+            return (type(value), repr(value))
+        case slice():  # a constant since Python 3.14, not hashable before 3.12
+            return (slice, _key(value.start), _key(value.stop), _key(value.step))
+        case _:
+            return (type(value), value)

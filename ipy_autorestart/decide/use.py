@@ -1,0 +1,93 @@
+"""Decide what a difference asks for, given what the target read and wrote."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
+from ipy_autorestart.decide.guard import DIFFERENT, Likeness, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One path that differs from what the target runs with.
+
+    ``real`` is the path without symlinks, where that is another.
+    """
+
+    change: Change
+    verdict: Verdict = DIFFERENT
+    unfinished: Unfinished | None = None
+    real: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What the target used.
+
+    Attributes
+    ----------
+    read
+        Real paths that its last successful run read; None where everything counts. A folder in it was listed:
+        what is added to it or deleted from it counts.
+    written
+        Real paths that it wrote itself. Acting on them would have it run for ever.
+    always
+        Paths that count whatever was used.
+    """
+
+    read: frozenset[str] | None = None
+    written: frozenset[str] = frozenset()
+    always: frozenset[str] = frozenset()
+
+    def wrote(self, difference: Difference) -> bool:
+        """Whether the target made the difference itself."""
+        return not self.written.isdisjoint(_paths(difference))
+
+    def counts(self, difference: Difference) -> bool:
+        """Whether the last run would have gone otherwise, as far as is known."""
+        if self.read is None or difference.change.path in self.always:
+            return True
+        paths = _paths(difference)
+        if difference.change.kind is not Kind.MODIFIED:
+            paths += tuple(map(posixpath.dirname, paths))
+        return not self.read.isdisjoint(paths)
+
+
+def sort_out(differences: Iterable[Difference], use: Use) -> Found:
+    """Put every difference under what it asks for."""
+    changes: list[Change] = []
+    alike: list[str] = []
+    broken: list[Broken] = []
+    unused: list[Change] = []
+    written: list[str] = []
+    unfinished: set[Unfinished] = set()
+    for difference in differences:
+        change = difference.change
+        if use.wrote(difference):
+            written.append(change.path)
+        elif not use.counts(difference):
+            unused.append(change)
+        elif difference.verdict.broken is not None:
+            broken.append(difference.verdict.broken)
+        elif difference.verdict.likeness is Likeness.SAME_CODE:
+            alike.append(change.path)
+        else:
+            changes.append(change)
+            if difference.unfinished is not None:
+                unfinished.add(difference.unfinished)
+    return Found(
+        changes=tuple(changes),
+        alike=tuple(alike),
+        broken=tuple(broken),
+        unused=tuple(unused),
+        written=tuple(written),
+        unfinished=frozenset(unfinished),
+    )
+
+
+def _paths(difference: Difference) -> tuple[str, ...]:
+    path = difference.change.path
+    return (path, difference.real) if difference.real else (path,)

@@ -1,0 +1,272 @@
+"""Run watchdog's observer over a plan, and pass on what it says.
+
+Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. Only
+watchdog's public names are used, on 6.0 as on 7.1. What a version is known to get wrong is made up for here
+where it can be, and by the snapshot where it can't.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import watchdog.observers
+from watchdog.version import VERSION_MAJOR
+
+from ipy_autorestart.decide.change import Progress
+from ipy_autorestart.decide.filters import is_below
+from ipy_autorestart.watch.handler import EVENTS, Handler, Tell
+from ipy_autorestart.watch.limits import inotify_descriptors, sentence, watched_inodes
+from ipy_autorestart.watch.plan import Plan, Spot
+
+if TYPE_CHECKING:
+    from watchdog.observers.api import BaseObserver, ObservedWatch
+
+#: Each spot takes a thread; on watchdog 6 two, and one of a user's 128 inotify instances.
+MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
+
+# How long watchdog may take to add a watch for a folder that a scan has found.
+_CHECK_SECONDS = 0.5
+
+# watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, with all that comes
+# after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each
+# end of a move is judged on its own.
+_PAIRING_SECONDS = 0.005
+_PAIRING = (
+    ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),  # 7.x
+    ("watchdog.observers.inotify_buffer", "InotifyBuffer"),  # 6.0
+)
+
+
+@dataclass(slots=True)
+class _Scheduled:
+    """A spot that is watched; ``handler`` knows the spot's names, which may change while it is."""
+
+    spot: Spot
+    watch: ObservedWatch
+    handler: Handler
+
+
+class Observer:
+    """Watchdog's threads, following one plan after the other.
+
+    Attributes
+    ----------
+    notes
+        Which limits were met, in sentences.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self.notes: list[str] = []
+        self._tell = tell
+        self._native: BaseObserver | None = None
+        self._plan: Plan | None = None
+        self._scheduled: dict[tuple[str, bool], _Scheduled] = {}
+        self._check_at = 0.0
+        self._overflow = _Overflow(tell)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every folder of the plan sends events."""
+        return self._native is not None and not self.notes
+
+    def follow(self, plan: Plan, now: float) -> bool:
+        """Watch what the plan says, and again what has died or was overlooked.
+
+        Parameters
+        ----------
+        now
+            Time of a monotonic clock.
+
+        Returns
+        -------
+        bool
+            Whether a watch was added, so that a change may have come before it.
+        """
+        if self._native is not None and not self._native.is_alive():
+            self.stop()
+        if self._native is None and (plan == self._plan or not self._start(plan)):
+            self._plan = plan  # what a limit forbids is tried again with another plan only
+            return False
+        lost = self._drop(plan)
+        if plan != self._plan or lost:
+            first = self._plan is None
+            self._plan, self.notes = plan, []
+            self._check_at = now if first else now + _CHECK_SECONDS
+            if self._add(plan):
+                return True
+        if now < self._check_at:
+            return False
+        self._check_at = float("inf")
+        return self._find_unwatched(plan)
+
+    def stop(self) -> None:
+        """End all threads and close all descriptors; the next `follow` starts anew."""
+        logging.getLogger("watchdog.observers").removeHandler(self._overflow)
+        native, self._native = self._native, None
+        self._scheduled.clear()
+        self._plan = None
+        if native is not None:
+            native.stop()
+            if native.ident is not None:
+                native.join()
+
+    def _start(self, plan: Plan) -> bool:
+        # watchdog 7.1 warns of nested mkdir with a repr of its whole state, megabytes on stderr.
+        warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
+        logging.getLogger("watchdog.observers").addHandler(self._overflow)
+        try:
+            with _nothing_left_open():
+                self._native = _native()
+            self._native.name = "ipy-autorestart-observer"
+            self._native.start()
+        except (OSError, RuntimeError) as error:  # no descriptors, no threads
+            self.stop()
+            self.notes = [sentence(error, watched=0, wanted=len(plan.folders))]
+            return False
+        return True
+
+    def _drop(self, plan: Plan) -> bool:
+        """Give up spots that died or lie in another folder now; say whether there were any."""
+        assert self._native is not None
+        alive = {emitter.watch for emitter in self._native.emitters if emitter.is_alive()}
+        wanted = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
+        lost = [
+            key
+            for key, scheduled in self._scheduled.items()
+            if scheduled.handler.gone
+            or scheduled.watch not in alive
+            or wanted.get(key, scheduled.spot.identity) != scheduled.spot.identity
+        ]
+        for key in lost:
+            self._unschedule(key)
+        return bool(lost)
+
+    def _add(self, plan: Plan) -> bool:
+        added = False
+        over = {*self._scheduled} - {(spot.real, spot.recursive) for spot in plan.spots}
+        for spot in plan.spots:
+            key = (spot.real, spot.recursive)
+            scheduled = self._scheduled.get(key)
+            if scheduled is not None:
+                scheduled.spot = scheduled.handler.spot = spot
+            elif len(self._scheduled) - len(over) >= MOST_SPOTS:
+                more = len(plan.spots) - MOST_SPOTS
+                self.notes = [f"{more} folders beyond {MOST_SPOTS} are checked at intervals"]
+            elif not self.notes:  # where one meets a limit, the rest would too
+                added |= self._schedule(spot, plan)
+        # What is no longer wanted goes last, so that nothing is blind in between.
+        for key in over:
+            self._unschedule(key)
+        return added
+
+    def _schedule(self, spot: Spot, plan: Plan) -> bool:
+        assert self._native is not None
+        handler = Handler(spot, self._tell)
+        try:
+            with _quick_pairing(), _nothing_left_open():
+                watch = self._native.schedule(handler, spot.real, recursive=spot.recursive, event_filter=EVENTS)
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # gone since the walk; the next one leads to another plan
+        except (OSError, RuntimeError) as error:
+            self._limited(error, plan)
+            return False
+        self._scheduled[spot.real, spot.recursive] = _Scheduled(spot, watch, handler)
+        return True
+
+    def _unschedule(self, key: tuple[str, bool]) -> None:
+        assert self._native is not None
+        with contextlib.suppress(KeyError):
+            self._native.unschedule(self._scheduled.pop(key).watch)
+
+    def _find_unwatched(self, plan: Plan) -> bool:
+        """Notice folders that watchdog left out, and watch them again if no limit forbids it.
+
+        7.x says nothing of those that it could not add. 6.0 leaves out what was moved in, and both what was
+        renamed while they were at it.
+        """
+        watched = watched_inodes()
+        missing = [real for identity, real in plan.folders.items() if identity[1] not in watched]
+        if self.notes or not missing or len(missing) == len(plan.folders):
+            return False  # none found: inodes mean something else here (overlays), nothing can be said
+        assert self._native is not None
+        try:
+            # The first folder of a spot is not left out in silence.
+            with _nothing_left_open():
+                probe = self._native.schedule(Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS)
+        except (FileNotFoundError, NotADirectoryError):
+            return False  # gone since the walk
+        except OSError as error:
+            self._limited(error, plan)
+            return False
+        if probe not in {scheduled.watch for scheduled in self._scheduled.values()}:
+            self._native.unschedule(probe)
+        for key, scheduled in [*self._scheduled.items()]:
+            if scheduled.spot.recursive and any(is_below(real, scheduled.spot.real) for real in missing):
+                self._unschedule(key)
+                self._schedule(scheduled.spot, plan)
+        return True
+
+    def _limited(self, error: Exception, plan: Plan) -> None:
+        found = watched_inodes()
+        watched = sum(identity[1] in found for identity in plan.folders)
+        self.notes = [sentence(error, watched=watched, wanted=len(plan.folders))]
+
+
+class _Overflow(logging.Handler):
+    """Hear of lost events, which watchdog 7 tells its log alone (and 6 nobody)."""
+
+    def __init__(self, tell: Tell) -> None:
+        super().__init__(logging.WARNING)
+        self._say = tell
+
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - whatever it says
+        """Ask for a look at everything."""
+        self._say("", Progress.UNKNOWN, folder=True)
+
+
+def _native() -> BaseObserver:
+    """Make the system's own observer, which on Linux tells files that moved in from those just created."""
+    observer = watchdog.observers.Observer
+    if not sys.platform.startswith("linux"):
+        return observer()
+    from watchdog.observers.inotify import InotifyObserver
+
+    return InotifyObserver(generate_full_events=True)
+
+
+@contextlib.contextmanager
+def _nothing_left_open() -> Iterator[None]:
+    """Close the inotify instances that watchdog forgets when it fails: they would keep the user's watches."""
+    before = inotify_descriptors()
+    try:
+        yield
+    except (OSError, RuntimeError):
+        for descriptor in inotify_descriptors() - before:
+            os.close(descriptor)
+        raise
+
+
+@contextlib.contextmanager
+def _quick_pairing() -> Iterator[None]:
+    """Have emitters that start meanwhile wait less for the other half of a move."""
+    for module, name in _PAIRING:
+        try:
+            pairing = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+        before = pairing.delay
+        pairing.delay = _PAIRING_SECONDS
+        try:
+            yield
+        finally:
+            pairing.delay = before
+        return
+    yield

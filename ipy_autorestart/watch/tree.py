@@ -1,0 +1,211 @@
+"""Find the files that count below the roots, listing a folder anew only when it changed.
+
+Symlinks are followed; a folder that is reached twice is entered once, by its real way if there is one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from ipy_autorestart.decide.filters import Filter, is_below, is_environment, is_heavy
+from ipy_autorestart.watch.contents import is_settled
+
+Identity = tuple[int, int]
+
+#: Errors that say "not there", unlike those that say "can't tell".
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One listed folder.
+
+    Attributes
+    ----------
+    path, real
+        Where it was reached, and where it lies.
+    top
+        Whether it is a root or was reached through a symlink.
+    files, folders, links
+        Full paths of what counts, of what is entered, and of every symlink, which is judged at each walk.
+    hides
+        Whether it holds folders that are not entered and worth planning around.
+    environment
+        Whether it is a virtual environment, and so as good as ignored.
+    """
+
+    path: str
+    real: str
+    identity: Identity
+    modified_ns: int
+    top: bool = False
+    settled: bool = True
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    hides: bool = False
+    environment: bool = False
+    readable: bool = True
+
+    def shape(self) -> tuple[object, ...]:
+        """Everything that a plan depends on."""
+        return (self.real, self.identity, self.top, self.folders, self.hides, self.environment, self.readable)
+
+
+class Tree:
+    """The folders below the roots as they were at the last walk.
+
+    Attributes
+    ----------
+    folders
+        By path, parents before children.
+    aliases
+        Symlinked files that count, with the real file of each.
+    moved
+        Whether a walk found other folders or symlinks than the one before; whoever reads it clears it.
+    notes
+        What could not be read, in sentences.
+    """
+
+    def __init__(self, roots: Sequence[str], which: Filter, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
+        self.roots = tuple(dict.fromkeys(roots))
+        self.folders: dict[str, Folder] = {}
+        self.aliases: dict[str, str] = {}
+        self.moved = False
+        self.notes: list[str] = []
+        self._filter = which
+        self._wall_ns = wall_ns
+        self._before: dict[str, Folder] = {}
+        self._entered: set[Identity] = set()
+        self._files: list[str] = []
+        self._real_roots: list[str] = []
+
+    def walk(self) -> list[str]:
+        """Paths of all files that count now."""
+        self._before, self.folders = self.folders, {}
+        aliases, self.aliases = self.aliases, {}
+        self._entered, self._files, self.notes = set(), [], []
+        self._real_roots = [os.path.realpath(root) for root in self.roots]
+        links: list[tuple[str, str]] = []
+        for root, real in zip(self.roots, self._real_roots, strict=True):
+            self._start(root, real, links)
+        while links:
+            batch, links = links, []
+            for link, root in batch:
+                self._follow(link, root, links)
+        self.moved |= len(self.folders) != len(self._before) or self.aliases != aliases
+        return self._files
+
+    def _start(self, root: str, real: str, links: list[tuple[str, str]]) -> None:
+        status = self._status(root)
+        if status is None:
+            self.notes.append(f"{root} is not there; it is watched for")
+        elif stat.S_ISDIR(status.st_mode):
+            self._enter(root, real, root, links)
+        else:
+            self._files.append(root)
+
+    def _follow(self, link: str, root: str, links: list[tuple[str, str]]) -> None:
+        status = self._status(link)
+        if status is None:
+            return
+        if not stat.S_ISDIR(status.st_mode):
+            if self._filter.counts(root, link) and not self._filter.excludes(link, folder=False):
+                self._files.append(link)
+                self.aliases[link] = os.path.realpath(link)
+            return
+        real = os.path.realpath(link)
+        # Where it leads must not be ignored either: src/lib -> ../.venv/lib/site-packages.
+        above = next((top for top in self._real_roots if is_below(real, top)), os.path.dirname(real))
+        if self._enters(root, link) and self._filter.enters(above, real):
+            self._enter(link, real, root, links)
+
+    def _enter(self, top: str, top_real: str, root: str, links: list[tuple[str, str]]) -> None:
+        """Go through a folder and those below it that are not symlinked."""
+        cut = len(top)
+        stack = [top]
+        while stack:
+            path = stack.pop()
+            folder = self._look_at(path, top_real + path[cut:], root, top=path == top)
+            if folder is None or folder.identity in self._entered:
+                continue
+            self._entered.add(folder.identity)
+            self.folders[path] = folder
+            self._files += folder.files
+            stack += reversed(folder.folders)
+            links += ((link, root) for link in folder.links)
+
+    def _look_at(self, path: str, real: str, root: str, *, top: bool) -> Folder | None:
+        old = self._before.get(path)
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            if error.errno in GONE:
+                return None
+            self.notes.append(f"can't read {path}: {error.strerror}")
+            return old
+        identity = (status.st_dev, status.st_ino)
+        if (
+            old is not None
+            and old.settled
+            and old.readable
+            and old.modified_ns == status.st_mtime_ns
+            and old.identity == identity
+            and (old.real, old.top) == (real, top)
+        ):
+            return old
+        settled = is_settled(status, self._wall_ns())
+        new = Folder(path, real, identity, status.st_mtime_ns, top, settled)
+        new = self._list(new, root, old if old is not None and old.identity == identity else None)
+        self.moved |= old is None or old.shape() != new.shape()
+        return new
+
+    def _list(self, folder: Folder, root: str, old: Folder | None) -> Folder:
+        prefix = folder.path if folder.path.endswith("/") else folder.path + "/"
+        files, folders, links, names = [], [], [], []
+        hides = False
+        try:
+            with os.scandir(folder.path) as entries:
+                for entry in entries:
+                    names.append(entry.name)
+                    path = prefix + entry.name
+                    if entry.is_symlink():
+                        links.append(path)
+                    elif not entry.is_dir(follow_symlinks=False):
+                        if self._filter.picks(root, path) and not self._filter.excludes(path, folder=False):
+                            files.append(path)
+                    elif self._enters(root, path):
+                        folders.append(path)
+                    else:
+                        hides |= is_heavy(entry.name)
+        except OSError as error:
+            if error.errno not in GONE:
+                self.notes.append(f"can't read {folder.path}: {error.strerror}")
+            if old is None:
+                return replace(folder, readable=False)
+            return replace(old, modified_ns=folder.modified_ns, settled=folder.settled, readable=False)
+        if is_environment(names) and folder.path not in self.roots:
+            return replace(folder, environment=True)
+        return replace(
+            folder,
+            files=tuple(sorted(files)),
+            folders=tuple(sorted(folders)),
+            links=tuple(sorted(links)),
+            hides=hides,
+        )
+
+    def _enters(self, root: str, path: str) -> bool:
+        return path in self.roots or (self._filter.enters(root, path) and not self._filter.excludes(path, folder=True))
+
+    def _status(self, path: str) -> os.stat_result | None:
+        try:
+            return os.stat(path)
+        except OSError as error:
+            if error.errno not in GONE:
+                self.notes.append(f"can't read {path}: {error.strerror}")
+            return None

@@ -1,0 +1,57 @@
+from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
+from ipy_autorestart.decide.guard import SAME_CODE, Likeness, Verdict
+from ipy_autorestart.decide.use import Difference, Use, sort_out
+
+MODIFIED = Change("/src/a.py", Kind.MODIFIED)
+ADDED = Change("/src/new.py", Kind.ADDED)
+BROKEN = Verdict(Likeness.BROKEN, Broken("/src/a.py", "invalid syntax", 1))
+
+
+def test_before_the_first_report_everything_counts():
+    assert sort_out([Difference(MODIFIED), Difference(ADDED)], Use()) == Found(changes=(MODIFIED, ADDED))
+
+
+def test_change_to_a_file_that_was_read_counts():
+    assert sort_out([Difference(MODIFIED)], Use(read=frozenset({"/src/a.py"}))).changes == (MODIFIED,)
+
+
+def test_change_to_a_file_that_was_read_through_a_symlink_counts():
+    difference = Difference(MODIFIED, real="/real/a.py")
+
+    assert sort_out([difference], Use(read=frozenset({"/real/a.py"}))).changes == (MODIFIED,)
+
+
+def test_change_to_a_file_that_was_not_read_is_only_told():
+    assert sort_out([Difference(MODIFIED), Difference(ADDED)], Use(read=frozenset())) == Found(unused=(MODIFIED, ADDED))
+
+
+def test_new_file_in_a_folder_that_was_listed_counts():
+    use = Use(read=frozenset({"/src"}))
+
+    assert sort_out([Difference(ADDED), Difference(MODIFIED)], use) == Found(changes=(ADDED,), unused=(MODIFIED,))
+
+
+def test_named_file_counts_whatever_was_read():
+    assert sort_out([Difference(MODIFIED)], Use(read=frozenset(), always=frozenset({"/src/a.py"}))).changes
+
+
+def test_what_the_target_wrote_never_counts():
+    use = Use(written=frozenset({"/src/a.py"}), always=frozenset({"/src/a.py"}))
+
+    assert sort_out([Difference(MODIFIED, BROKEN)], use) == Found(written=("/src/a.py",))
+
+
+def test_each_verdict_has_its_place():
+    assert sort_out([Difference(MODIFIED, SAME_CODE)], Use()) == Found(alike=("/src/a.py",))
+    assert sort_out([Difference(MODIFIED, BROKEN)], Use()) == Found(broken=(BROKEN.broken,))
+
+
+def test_broken_file_that_was_not_used_is_only_told():
+    assert sort_out([Difference(MODIFIED, BROKEN)], Use(read=frozenset())) == Found(unused=(MODIFIED,))
+
+
+def test_only_what_counts_is_unfinished():
+    difference = Difference(MODIFIED, unfinished=Unfinished.EMPTIED)
+
+    assert sort_out([difference], Use()).unfinished == {Unfinished.EMPTIED}
+    assert sort_out([difference], Use(read=frozenset())).unfinished == set()

@@ -1,0 +1,221 @@
+"""What the system and watchdog get wrong."""
+
+import logging
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from ipy_autorestart.decide.change import Hint, Progress
+from ipy_autorestart.decide.filters import Filter
+
+EVERYTHING = Hint("", Progress.UNKNOWN)
+
+
+def test_observer_that_died_is_started_again(stage):
+    watch = stage.watch()
+    native = watch._observer._native
+    native.stop()
+    native.join()
+    stage.write("x.py")
+
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+
+    watch.commit()
+    stage.write("x.py", "V = 3\n")
+    stage.hinted(watch, {"x.py": "modified"})
+
+
+def test_emitter_that_died_is_started_again(stage):
+    watch = stage.watch()
+    for emitter in watch._observer._native.emitters:
+        emitter.stop()
+        emitter.join()
+    stage.write("x.py")
+
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+
+    watch.commit()
+    stage.write("x.py", "V = 3\n")
+    stage.hinted(watch, {"x.py": "modified"})
+
+
+def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
+    watch = stage.watch()
+    good, watch._on_hint = watch._on_hint, lambda hint: 1 / 0
+    stage.write("x.py")
+    stage.until(lambda: "ZeroDivisionError" in caplog.text)
+
+    watch._on_hint = good
+    stage.write("pkg/m.py")
+
+    stage.hinted(watch, {"x.py": "modified", "pkg/m.py": "modified"})
+
+
+def test_lost_events_ask_for_a_look_at_everything(stage, capfd):
+    watch = stage.watch()
+    stage.drain()
+
+    logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
+
+    assert stage.drain() == [EVERYTHING]
+    assert capfd.readouterr().err == ""
+    watch.stop()
+    logging.getLogger("watchdog.observers").warning("anything")
+    assert stage.drain() == []
+
+
+def test_nothing_is_printed_while_nested_folders_are_made(stage, capfd):
+    watch = stage.watch()
+    for number in range(300):
+        os.makedirs(stage.path(f"m{number}/a/b"))
+    stage.write("m299/a/b/n.py")
+
+    stage.hinted(watch, {"m299/a/b/n.py": "added"})
+
+    assert capfd.readouterr().err == ""
+
+
+def test_watchdog_is_left_as_it_was(stage):
+    def delays():
+        found = {}
+        for module, name in PAIRING:
+            if module in sys.modules:
+                found[name] = getattr(sys.modules[module], name).delay
+        return found
+
+    from ipy_autorestart.watch.observer import _PAIRING as PAIRING
+
+    before = delays()
+    stage.watch()
+
+    assert delays() == before
+    assert list(before.values()) == [0.5]
+
+
+def test_file_moved_out_does_not_hold_up_the_next_save(stage):
+    """watchdog waits half a second for the other end of a move, and with it all that comes behind."""
+    from watchdog.utils.delayed_queue import DelayedQueue
+
+    waits = []
+
+    def get(queue, original=DelayedQueue.get):
+        waits.append(vars(queue).get("delay", vars(queue).get("delay_sec")))
+        return original(queue)
+
+    DelayedQueue.get, original = get, DelayedQueue.get
+    try:
+        watch = stage.watch()
+        os.rename(stage.path("x.py"), stage.out / "x.py")
+        stage.write("pkg/m.py")
+        stage.hinted(watch, {"x.py": "deleted", "pkg/m.py": "modified"})
+        watch.stop()
+    finally:
+        DelayedQueue.get = original
+
+    assert set(waits) == {0.005}
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
+def test_too_many_open_files_lead_to_scans(stage):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    import ipy_autorestart.watch.observer  # noqa: F401 - its files can't be opened below
+
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, hard))  # not enough, but files can be read
+    try:
+        watch = stage.watch()
+        notes = watch.look().notes
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert watch.polling
+    assert watch.interval == 0.5
+    assert any("limit reached" in note or "too many open files" in note for note in notes), notes
+    stage.write("x.py")
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+
+
+SCRIPT = """
+    import os, sys
+    from ipy_autorestart.decide.filters import Filter
+    from ipy_autorestart.watch.watch import Watch
+
+    root = sys.argv[1]
+    with Watch([root], filter=Filter(), on_hint=lambda hint: None) as watch:
+        print(watch.polling, *watch.look().notes)
+        for name in os.listdir(root):
+            if os.path.isdir(os.path.join(root, name)):
+                with open(os.path.join(root, name, "m.py"), "w") as file:
+                    file.write("V = 2")
+        print(len(watch.look().changes))
+"""
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [
+        (
+            "max_inotify_watches",
+            30,
+            ("fs.inotify.max_user_watches", "sudo sysctl fs.inotify.max_user_watches="),
+        ),
+        ("max_inotify_instances", 0, ("fs.inotify.max_user_instances", "0 of 102 folders send events")),
+    ],
+)
+def test_inotify_limit_is_named_and_all_is_found_by_scans(stage, limit, value, words):
+    shutil.rmtree(stage.path("pkg"))
+    for number in range(100):
+        stage.write(f"p{number}/m.py", "V = 1")
+    command = f'echo {value} > /proc/sys/user/{limit} && exec "$@"'
+    alone = ("unshare", "-Ur", "sh", "-c")
+    if shutil.which("unshare") is None or subprocess.run([*alone, command, "sh", "true"], check=False).returncode:
+        pytest.skip("user namespaces are not allowed here, and the limit can't be lowered without")
+
+    done = subprocess.run(
+        [*alone, command, "sh", sys.executable, "-c", textwrap.dedent(SCRIPT), stage.path()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("True ")
+    assert all(word in first for word in words), first
+    assert second == "100"
+    assert done.stderr == ""
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
+def test_storm_of_folders_ends_with_all_of_it_seen_and_watched(stage):
+    """Folders made and renamed at once stay blind in watchdog now and then; a later look mends that."""
+    watch = stage.watch(which=Filter())
+    for number in range(200):
+        stage.write(f".t{number}/s/x.py", "V = 1\n")
+        os.rename(stage.path(f".t{number}"), stage.path(f"n{number}"))
+    stage.hinted(watch, {f"n{number}/s/x.py": "added" for number in range(200)})
+    watch.commit()
+    stage.until(lambda: not set(watch._plan.folders) - watched_identities(watch))
+    stage.drain()
+
+    for number in range(200):
+        stage.write(f"n{number}/s/x.py", "V = 2\n")
+
+    stage.hinted(watch, {f"n{number}/s/x.py": "modified" for number in range(200)})
+
+
+def watched_identities(watch):
+    from ipy_autorestart.watch.limits import watched_inodes
+
+    watch.look()
+    inodes = watched_inodes()
+    return {identity for identity in watch._plan.folders if identity[1] in inodes}

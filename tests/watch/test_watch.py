@@ -1,0 +1,488 @@
+import os
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
+from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.watch.limits import watched_inodes
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def looked(watch):
+    """What a look found; when the next one is due is another matter."""
+    return replace(watch.look(), rescan=Found().rescan)
+
+
+def changed(stage, name, kind=Kind.MODIFIED):
+    return Change(stage.path(name), kind)
+
+
+# Starting and stopping.
+
+
+def test_nothing_to_watch_is_an_error(stage):
+    with pytest.raises(FileNotFoundError, match="nothing there to watch"):
+        stage.watch(stage.path("gone"), stage.path("gone.py"))
+
+
+def test_missing_root_is_told_and_watched_for(stage):
+    watch = stage.watch(stage.path("pkg"), stage.path("later"))
+    assert watch.look().notes == (f"{stage.path('later')} is not there; it is watched for",)
+
+    stage.write("later/a.py")
+
+    stage.hinted(watch, {"later/a.py": "added"})
+    assert watch.look().notes == ()
+
+
+@pytest.mark.parametrize("poll", [0, -1.0])
+def test_poll_must_be_positive(stage, poll):
+    with pytest.raises(ValueError, match="poll must be a positive number of seconds, got"):
+        stage.watch(poll=poll)
+
+
+def test_stopping_twice_is_stopping(stage):
+    watch = stage.watch()
+
+    watch.stop()
+    watch.stop()
+
+
+def test_leaving_the_context_stops(stage):
+    watch = stage.watch()
+    watch.stop()
+
+    with watch:
+        stage.write("x.py")
+        stage.hinted(watch, {"x.py": "modified"})
+
+    stage.drain()
+    stage.write("x.py", "V = 3\n")
+    assert watch._observer is None
+
+
+def test_watch_that_stopped_still_compares(stage):
+    watch = stage.watch()
+    watch.stop()
+
+    stage.write("x.py")
+
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+    assert watch.polling
+
+
+def test_relative_root_stays_where_it_was(stage, monkeypatch):
+    monkeypatch.chdir(stage.root)
+    watch = stage.watch("pkg")
+    monkeypatch.chdir("/")
+
+    stage.write("pkg/new/n.py")
+
+    stage.hinted(watch, {"pkg/new/n.py": "added"})
+
+
+def test_change_between_start_and_the_first_look_is_not_lost(stage):
+    watch = stage.watch(poll=0.1)
+    stage.write("x.py")
+    assert watch.look().changes == (changed(stage, "x.py"),)
+
+
+def test_start_after_a_stop_takes_a_new_baseline(stage):
+    watch = stage.watch(poll=0.1)
+    stage.write("x.py")
+    assert watch.look().changes
+    watch.stop()
+
+    watch.start()
+
+    assert looked(watch) == Found()
+
+
+# Hints.
+
+
+def test_hint_says_how_far_a_write_has_got(stage):
+    stage.watch()
+
+    with open(stage.path("x.py"), "w") as file:
+        file.write("V = 2\n")
+        file.flush()
+        assert stage.hint(bool)[-1] == Hint(stage.path("x.py"), Progress.WRITING)
+    stage.hint(lambda hint: hint == Hint(stage.path("x.py"), Progress.DONE))
+
+
+def test_replaced_and_moved_in_files_are_whole(stage):
+    stage.watch()
+    stage.write(".x.tmp")
+    os.replace(stage.path(".x.tmp"), stage.path("x.py"))
+    os.rename(stage.out / "m.py", stage.path("y.py"))
+
+    assert stage.hint(lambda hint: hint.path == stage.path("y.py")) == [
+        Hint(stage.path("x.py"), Progress.DONE),
+        Hint(stage.path("y.py"), Progress.DONE),
+    ]
+
+
+def test_what_cannot_count_gives_no_hint(stage):
+    stage.write(".venv/lib/q.py")
+    stage.write("pkg/__pycache__/q.py")
+    watch = stage.watch()
+    stage.write(".venv/lib/q.py", "V = 3\n")
+    stage.write("pkg/__pycache__/q.py", "V = 3\n")
+    stage.write("x.py~")
+    stage.write("run.log")
+    stage.write(".git/index", "")
+    stage.write("pkg/node_modules/a/q.py")
+    (stage.base / "beside.py").write_text("")
+
+    stage.write("x.py")
+
+    assert {hint.path for hint in stage.hint(lambda hint: hint.progress is Progress.DONE)} == {stage.path("x.py")}
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+
+
+def test_pattern_and_ignore_reach_the_hints(stage):
+    watch = stage.watch(which=Filter(patterns=("*.toml",), ignores=("m.py",)))
+    stage.write("pkg/m.py")
+    stage.write("a.toml", "")
+
+    hints = stage.hinted(watch, {"a.toml": "added"})
+
+    assert {hint.path for hint in hints} == {stage.path("a.toml")}
+
+
+def test_look_at_named_files_is_enough_while_scans_are_long(stage):
+    watch = stage.watch(which=Filter())
+    stage.drain()
+    watch._cost = 1.0
+    stage.write("x.py")
+    stage.hint(lambda hint: hint.progress is Progress.DONE)
+    shutil.copy(stage.path("x.py"), stage.out / "unseen.py")
+
+    watch._hints.clear()
+    watch._hints.append(Hint(stage.path("x.py"), Progress.DONE))
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+    assert watch._cost == 1.0, "nothing else was looked at"
+
+    stage.write("new.py")
+    stage.hinted(watch, {"x.py": "modified", "new.py": "added"})
+    assert watch._cost < 1.0
+
+
+# What is unfinished.
+
+
+def test_emptied_file_is_unfinished_for_a_second(stage):
+    clock = Clock()
+    watch = stage.watch(poll=0.1, clock=clock)
+    stage.write("x.py", "")
+
+    assert looked(watch) == Found(
+        changes=(changed(stage, "x.py"),), unfinished=frozenset({Unfinished.EMPTIED}), unannounced=True
+    )
+    clock.now += 1.0
+    assert looked(watch) == Found(changes=(changed(stage, "x.py"),))
+
+
+def test_change_while_git_holds_its_lock_is_unfinished(stage):
+    stage.write(stage.base / ".git/index.lock", "")
+    watch = stage.watch(poll=0.1)
+    assert watch.look().unfinished == frozenset()
+
+    stage.write("x.py")
+
+    assert watch.look().unfinished == {Unfinished.GIT}
+    os.unlink(stage.base / ".git/index.lock")
+    assert watch.look().unfinished == frozenset()
+
+
+# What the target used.
+
+
+def test_change_to_an_unused_file_is_only_told(stage):
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("x.py")])
+
+    stage.write("pkg/m.py")
+    stage.write("new.py")
+    found = watch.look()
+
+    assert found.changes == ()
+    assert found.unused == (changed(stage, "new.py", Kind.ADDED), changed(stage, "pkg/m.py"))
+
+
+def test_after_a_failed_run_everything_counts(stage):
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("x.py")])
+    stage.write("pkg/m.py")
+    assert watch.look().changes == ()
+
+    watch.used(None)
+
+    assert watch.look().changes == (changed(stage, "pkg/m.py"),)
+
+
+def test_named_script_counts_though_it_was_not_reported(stage):
+    watch = stage.watch(named=[stage.path("x.py")], poll=0.1)
+    watch.used([])
+
+    stage.write("x.py")
+
+    assert watch.look().changes == (changed(stage, "x.py"),)
+
+
+def test_used_data_file_counts_and_is_hinted(stage):
+    stage.write("config.toml", "a = 1\n")
+    watch = stage.watch()
+    watch.used([stage.path("x.py"), stage.path("config.toml")])
+
+    stage.write("config.toml", "a = 2\n")
+
+    stage.hinted(watch, {"config.toml": "modified"})
+    watch.commit()
+    watch.used([stage.path("x.py")])
+    stage.write("config.toml", "a = 3\n")
+    assert looked(watch) == Found()
+
+
+def test_used_data_file_below_a_symlinked_root_is_known_by_either_path(stage):
+    stage.write("a.csv", "1")
+    stage.write("b.csv", "1")
+    os.symlink(stage.root, stage.base / "link")
+    watch = stage.watch(stage.base / "link", poll=0.1)
+    watch.used([stage.path("a.csv"), str(stage.base / "link/b.csv")])
+
+    stage.write("a.csv", "2")
+    stage.write("b.csv", "2")
+
+    assert stage.shown(watch.look()) == {"../link/a.csv": "modified", "../link/b.csv": "modified"}
+
+
+def test_file_that_was_looked_for_in_vain_counts_when_it_comes(stage):
+    watch = stage.watch()
+    watch.used([stage.path("local.toml")])
+
+    stage.write("local.toml", "")
+
+    stage.hinted(watch, {"local.toml": "added"})
+
+
+def test_data_file_that_changed_while_the_run_read_it_differs(stage):
+    stage.write("config.toml", "a = 1\n")
+    watch = stage.watch(poll=0.1)
+    watch.commit()
+    stage.write("config.toml", "a = 2\n")
+    watch._snapshot._committed_ns = os.stat(stage.path("config.toml")).st_ctime_ns - 1
+
+    watch.used([stage.path("config.toml")])
+
+    assert watch.look().changes == (changed(stage, "config.toml"),)
+
+
+def test_used_file_outside_the_roots_does_not_count(stage):
+    stage.write(stage.out / "config.toml", "a = 1\n")
+    watch = stage.watch(poll=0.1)
+    watch.used([str(stage.out / "config.toml")])
+
+    stage.write(stage.out / "config.toml", "a = 2\n")
+
+    assert looked(watch) == Found()
+
+
+def test_used_file_in_an_ignored_folder_does_not_count(stage):
+    stage.write(".cache/a.json", "1")
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path(".cache/a.json")])
+
+    stage.write(".cache/a.json", "2")
+
+    assert looked(watch) == Found()
+
+
+def test_new_file_in_a_folder_that_was_listed_counts(stage):
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("x.py"), stage.path("pkg")])
+
+    stage.write("pkg/plugin.py")
+
+    assert watch.look().changes == (changed(stage, "pkg/plugin.py", Kind.ADDED),)
+
+
+def test_file_used_through_a_symlink_counts(stage):
+    os.symlink(stage.out, stage.path("ln"))
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("ln/m.py")])
+    stage.write(stage.out / "m.py")
+    assert stage.shown(watch.look()) == {"ln/m.py": "modified"}
+
+    watch.used([str(stage.out / "m.py")])
+    assert stage.shown(watch.look()) == {"ln/m.py": "modified"}
+
+
+def test_what_the_target_wrote_is_told_apart(stage):
+    watch = stage.watch(poll=0.1)
+    watch.used(None, written=[stage.path("gen.py"), stage.path("x.py")])
+
+    stage.write("gen.py")
+    stage.write("x.py")
+
+    assert looked(watch) == Found(written=(stage.path("gen.py"), stage.path("x.py")), unannounced=True)
+
+
+# Scans.
+
+
+def test_event_that_was_heard_while_its_change_was_overlooked_counts_as_announced(stage):
+    clock = Clock()
+    watch = stage.watch(clock=clock)
+    scan = watch._snapshot.scan
+
+    def scan_then_hear():
+        scan()
+        stage.write("x.py")
+        stage.hint(lambda hint: hint.progress is Progress.DONE)
+
+    watch._snapshot.scan = scan_then_hear
+    assert watch.look().changes == ()
+    watch._snapshot.scan = scan
+
+    assert not watch.look().unannounced
+    clock.now += 1.0
+    assert watch.look().notes == ()
+
+
+def test_folder_that_comes_during_a_look_is_watched_after_the_next(stage):
+    stage.write("node_modules/a.py")
+    watch = stage.watch()
+    follow = watch._observer.follow
+
+    def follow_late(plan, now):
+        stage.write("late/a.py")
+        watch._observer.follow = follow
+        follow(plan, now)
+        return True
+
+    watch._observer.follow = follow_late
+    watch.look()
+    watch.look()
+    watch.commit()
+    stage.drain()
+
+    stage.write("late/a.py", "V = 3\n")
+
+    stage.hinted(watch, {"late/a.py": "modified"})
+
+
+def test_change_without_an_event_is_unannounced(stage):
+    clock = Clock()
+    os.link(stage.path("x.py"), stage.out / "y.py")
+    watch = stage.watch(clock=clock)
+    stage.write(stage.out / "y.py")
+
+    assert watch.look().unannounced
+    assert not watch.polling
+    assert not watch.look().unannounced
+    clock.now += 1.0
+    notes = watch.look().notes
+
+    assert notes == (f"{stage.path('x.py')} changed and no event told: all files are checked at intervals",)
+    assert watch.polling
+    assert watch.interval == 0.5
+    watch.look()
+    stage.drain()
+    stage.write("x.py", "V = 3\n")
+    stage.hinted(watch, {"x.py": "modified"})
+
+
+def test_change_that_an_event_told_is_announced(stage):
+    watch = stage.watch()
+    stage.write("x.py")
+    stage.hint(lambda hint: hint.progress is Progress.DONE)
+
+    found = watch.look()
+
+    assert found.changes
+    assert not found.unannounced
+
+
+def test_interval_is_the_one_wished_for(stage):
+    watch = stage.watch(poll=0.25)
+
+    assert watch.interval == watch.look().rescan == 0.25
+
+
+def test_interval_is_a_second_for_a_small_tree(stage):
+    assert stage.watch().interval == 1.0
+
+
+# Folders that come and go.
+
+
+def inodes(*paths):
+    return {os.stat(path).st_ino for path in paths}
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
+def test_ignored_folders_cost_no_watch(stage):
+    stage.write(".venv/lib/q.py")
+    stage.write("pkg/node_modules/a/q.py")
+
+    stage.watch()
+
+    watched = watched_inodes()
+    assert inodes(stage.root, stage.path("pkg")) <= watched
+    assert not inodes(stage.path(".venv"), stage.path(".venv/lib")) & watched
+    assert not inodes(stage.path("pkg/node_modules"), stage.path("pkg/node_modules/a")) & watched
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
+def test_ignored_folder_that_appears_later_gives_its_watches_back(stage):
+    watch = stage.watch()
+    for number in range(5):
+        stage.write(f"pkg/node_modules/a{number}/q.py")
+    stage.write("pkg/later.py")
+    stage.hinted(watch, {"pkg/later.py": "added"})
+
+    folders = [stage.path(f"pkg/node_modules/a{number}") for number in range(5)]
+    assert not inodes(stage.path("pkg/node_modules"), *folders) & watched_inodes()
+    watch.commit()
+    stage.write("pkg/m.py")
+    stage.hinted(watch, {"pkg/m.py": "modified"})
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
+def test_folder_that_watchdog_overlooked_is_watched_at_a_later_look(stage):
+    """watchdog 6 leaves out folders that are moved in."""
+    clock = Clock()
+    watch = stage.watch(clock=clock)
+    os.rename(stage.out, stage.path("new"))
+    stage.hinted(watch, {"new/m.py": "added"})
+    watch.commit()
+    clock.now += 1.0
+    assert looked(watch) == Found()
+    stage.drain()
+
+    stage.write("new/m.py")
+
+    stage.hinted(watch, {"new/m.py": "modified"})
+
+
+def test_named_file_is_seen_when_its_folder_comes(stage):
+    watch = stage.watch(named=[str(stage.base / "late/main.txt")])
+    stage.write(stage.base / "late/main.txt", "a")
+    assert stage.shown(watch.look()) == {"../late/main.txt": "added"}
+    watch.commit()
+    stage.drain()
+
+    stage.write(stage.base / "late/main.txt", "b")
+
+    stage.hinted(watch, {"../late/main.txt": "modified"})
