@@ -127,23 +127,21 @@ class _Globs:
         single = [body for body in bodies if "/" not in body]
         self._plain = frozenset(body for body in single if not _TOKEN.search(body))
         self._names = _compiled([body for body in single if body not in self._plain], r"\Z")
-        self._paths = _compiled([body.lstrip("/") for body in bodies if "/" in body], r"(?:/|\Z)" if below else r"\Z")
+        paths = [body.lstrip("/") for body in bodies if "/" in body]
+        self._paths = _compiled(paths, r"(?:/|\Z)" if below else r"\Z") if paths else None
 
     def hit(self, relative: str, names: Iterable[str]) -> bool:
         """Whether a pattern hits one of ``names``, or ``relative`` as a whole."""
-        if self._names is not None:
-            matches = self._names.match
-            for name in names:
-                if name in self._plain or matches(name):
-                    return True
-        elif not self._plain.isdisjoint(names):
-            return True
+        plain, matches = self._plain, self._names.match
+        for name in names:
+            if name in plain or matches(name):
+                return True
         return self._paths is not None and self._paths.match(relative) is not None
 
 
-def _compiled(bodies: Iterable[str], end: str) -> re.Pattern[str] | None:
-    alternatives = "|".join(map(_body, bodies))
-    return re.compile(f"(?:{alternatives}){end}", re.DOTALL) if alternatives else None
+def _compiled(bodies: Iterable[str], end: str) -> re.Pattern[str]:
+    alternatives = "|".join(map(_body, bodies)) or "(?!)"
+    return re.compile(f"(?:{alternatives}){end}", re.DOTALL)
 
 
 _TOKEN = re.compile(r"(?P<deep>\*\*/)|(?P<all>\*\*)|(?P<some>\*)|(?P<one>\?)|\[(?P<not>!?)(?P<set>\]?[^]]*)\]")

@@ -34,7 +34,7 @@ def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet:
         Seconds since something happened.
     """
     if unread:
-        return _UNREAD
+        return max(_UNREAD, 5 * cost)
     if polling:
         return min(max(cost / _SHARE, _SHORTEST_POLLING), _LONGEST)
     if quiet < _QUIET_SECONDS:

@@ -22,7 +22,7 @@ from ipy_autorestart.watch.snapshot import Snapshot
 if TYPE_CHECKING:
     from ipy_autorestart.watch.observer import Observer
 
-#: How long a start may read files; what is left is read at later looks, each for a shorter time.
+#: How long a start may read files; what is left is read at later looks, each for as long as a scan or this.
 START_SECONDS = 0.1
 LATER_SECONDS = 0.03
 
@@ -132,7 +132,8 @@ class Watch:
     def look(self) -> Found:
         """Everything that differs now from the baseline; looking changes nothing."""
         hints = self._heard()
-        self._snapshot.fill(seconds=LATER_SECONDS)
+        if not hints:
+            self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
         if self._may_be_partial(hints):
             self._snapshot.scan_only(hints)
         else:

@@ -9,7 +9,7 @@ MISTAKES = {
     "%watch_restart src/ nope.py": "nope.py: there is no such script in",
     "%watch_restart": "expected a folder to watch or a script to run, such as: src/ or src/ main.py",
     "%watch_restart src/ main.py --dobounce 1": "--dobounce: there is no such option; did you mean --debounce?",
-    "%watch_restart src/ main.py --port 80": "--port: there is no such option; did you mean --poll? arguments of the script go after --",
+    "%watch_restart src/ main.py --port 80": "did you mean --poll? arguments of the script go after --",
     "%watch_restart src/ main.py --debounce soon": "--debounce: expected seconds, a number from 0 to 3600, got 'soon'",
     "%watch_restart src/ main.py --debounce -1": "--debounce: expected",
     "%watch_restart src/ main.py --stop-timeout": "--stop-timeout: expected one argument",

@@ -1,5 +1,6 @@
 """What the system and watchdog get wrong."""
 
+import errno
 import logging
 import os
 import resource
@@ -12,6 +13,7 @@ import pytest
 
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.watch.limits import sentence
 
 EVERYTHING = Hint("", Progress.UNKNOWN)
 
@@ -69,6 +71,7 @@ def test_lost_events_ask_for_a_look_at_everything(stage, capfd):
     assert stage.drain() == []
 
 
+@pytest.mark.e2e
 def test_nothing_is_printed_while_nested_folders_are_made(stage, capfd):
     watch = stage.watch()
     for number in range(300):
@@ -139,6 +142,40 @@ def test_too_many_open_files_lead_to_scans(stage):
     assert any("limit reached" in note or "too many open files" in note for note in notes), notes
     stage.write("x.py")
     assert stage.shown(watch.look()) == {"x.py": "modified"}
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "x"), "inotify watch limit reached (fs.inotify.max_user_watches"),
+        (OSError(errno.EMFILE, "x"), "inotify instance limit reached (fs.inotify.max_user_instances"),
+        (OSError(errno.ENFILE, "x"), "too many open files (see: ulimit -n)"),
+        (RuntimeError("can't start new thread"), "watching failed (can't start new thread)"),
+    ],
+)
+def test_limit_is_told_in_one_sentence(error, words):
+    told = sentence(error, watched=2, wanted=9)
+
+    assert told.startswith(words)
+    assert told.endswith(": 2 of 9 folders send events, the rest is checked at intervals")
+    assert "\n" not in told
+
+
+@pytest.mark.e2e
+def test_more_watches_than_are_sensible_lead_to_scans(stage):
+    from ipy_autorestart.watch.observer import MOST_SPOTS
+
+    stage.write("node_modules/a.py")
+    for number in range(MOST_SPOTS):
+        stage.write(f"p{number}/a.py", "V = 1\n")
+
+    watch = stage.watch()
+
+    assert watch.look().notes == (f"3 folders beyond {MOST_SPOTS} are checked at intervals",)
+    assert watch.polling
+    for number in range(MOST_SPOTS):
+        stage.write(f"p{number}/a.py", "V = 2\n")
+    assert len(watch.look().changes) == MOST_SPOTS
 
 
 SCRIPT = """

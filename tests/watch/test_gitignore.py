@@ -1,11 +1,19 @@
 import importlib.util
+import sys
 
 import pytest
 
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.watch.gitignore import gitignore
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("pathspec") is None, reason="pathspec is not installed")
+installed = pytest.mark.skipif(importlib.util.find_spec("pathspec") is None, reason="pathspec is not installed")
+
+
+def test_missing_pathspec_is_named_with_its_cure(stage, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pathspec", None)
+
+    with pytest.raises(ModuleNotFoundError, match="pip install pathspec"):
+        gitignore([stage.path()])
 
 
 @pytest.fixture
@@ -17,6 +25,7 @@ def ignoring(stage):
     return Filter(excluded=gitignore([stage.path()]))
 
 
+@installed
 def test_what_gitignore_names_does_not_count(stage, ignoring):
     watch = stage.watch(which=ignoring, poll=0.1)
 
@@ -37,6 +46,7 @@ def test_what_gitignore_names_does_not_count(stage, ignoring):
     assert found == dict.fromkeys(["pkg/kept_pb2.py", "deep/top.py", "local.py", "gen.py"], "added")
 
 
+@installed
 def test_no_watch_is_spent_on_what_gitignore_names(stage, ignoring):
     stage.write("gen/deep/a.py")
 
@@ -46,6 +56,7 @@ def test_no_watch_is_spent_on_what_gitignore_names(stage, ignoring):
     assert stage.path("pkg") in watch._plan.folders.values()
 
 
+@installed
 def test_root_without_a_repository_has_its_own_gitignore(stage):
     stage.write(".gitignore", "gen/\n")
     which = Filter(excluded=gitignore([stage.path()]))
@@ -55,6 +66,7 @@ def test_root_without_a_repository_has_its_own_gitignore(stage):
     assert not which.excludes(stage.path("x.py"), folder=False)
 
 
+@installed
 def test_root_that_git_ignores_counts_all_the_same(stage):
     (stage.base / ".git").mkdir()
     stage.write(stage.base / ".gitignore", "src/\n")
