@@ -7,7 +7,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from ipy_autorestart.decide.cycle import Timing
 from ipy_autorestart.decide.filters import Filter
@@ -79,9 +80,16 @@ def _target(request: Request, link: Link, front: int) -> Target:
             return ScriptTarget(
                 [*(["-m", script.module] if script.module else [script.path]), *script.args],
                 stop_signal=signal.Signals[request.options.stop_signal],
+                roots=() if request.options.all else _prefixes(request.roots),
                 on_began=lambda run: link.send(Began(run)),
                 on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
             )
+
+
+def _prefixes(roots: Iterable[str]) -> list[str]:
+    """Return how a path below a root may begin: as it is named, and without symlinks."""
+    both = [path for root in roots for path in (root, os.path.realpath(root))]
+    return list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
 
 
 def _watch(request: Request, wakeups: Wakeups) -> Watch:
@@ -93,22 +101,29 @@ def _watch(request: Request, wakeups: Wakeups) -> Watch:
         filter=Filter(options.pattern, options.ignore, excluded),
         on_hint=wakeups.hint,
         strict=options.strict,
-        poll=options.poll or _poll_of_environment(),
+        poll=_poll(options) or None,
     )
-
-
-def _poll_of_environment() -> float | None:
-    try:
-        return seconds(os.environ.get(POLL, 0)) or None
-    except BadInput:
-        return None
 
 
 def _timing(request: Request) -> Timing:
     options = request.options
+    timing = replace(Timing(), quiet=options.debounce, stop_timeout=options.stop_timeout)
+    if poll := _poll(options):
+        # What scans find lies further apart than what events tell; with scans far apart, each holds a burst by itself.
+        timing = replace(timing, scan=poll, quiet_many=max(timing.quiet_many, min(2 * poll, 0.5)))
     if isinstance(request.target, Kernel):
-        return Timing(leading=False, quiet=options.debounce, stop_timeout=None)
-    return Timing(leading=True, quiet=options.debounce, stop_timeout=options.stop_timeout)
+        timing = replace(timing, leading=False, stop_timeout=None)
+    return timing
+
+
+def _poll(options: Options) -> float:
+    """Return the seconds between scans where there are to be no events, else 0."""
+    if options.poll:
+        return options.poll
+    try:
+        return seconds(os.environ.get(POLL, 0))
+    except BadInput:
+        return 0.0
 
 
 def _take_link() -> Link:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Protocol, assert_never
 
+from ipy_autorestart.compiled import forget
 from ipy_autorestart.decide import state
 from ipy_autorestart.decide.change import Found
-from ipy_autorestart.decide.cycle import Cycle, Timing, step, wake_at
+from ipy_autorestart.decide.cycle import Cycle, Phase, Timing
 from ipy_autorestart.decide.event import (
     Action,
     Asked,
@@ -35,6 +36,8 @@ from ipy_autorestart.decide.event import (
     Stop,
     Tick,
 )
+from ipy_autorestart.decide.step import step, wake_at
+from ipy_autorestart.decide.use import Used
 from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.wakeups import Wakeups
@@ -97,6 +100,9 @@ class Target(Protocol):
     def event_of(self, record: Record) -> Event | None:
         """Return what a record of the front, which may be the target, means for the cycle."""
 
+    def used(self) -> Used:
+        """Return what it has read and written, as far as is known by now."""
+
     def streams(self) -> Iterable[Readable]:
         """Return what it prints to."""
 
@@ -115,6 +121,12 @@ class Watch(Protocol):
 
     def commit(self) -> None:
         """Make what the last look saw the baseline."""
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Make what the last look saw of some files their baseline."""
+
+    def used(self, paths: Iterable[str] | None, *, written: Iterable[str]) -> None:
+        """Tell it what the target read, None for everything, and wrote."""
 
 
 class Engine:
@@ -140,6 +152,7 @@ class Engine:
         self._parent = parent
         self._orphaned = False
         self._finished = False
+        self._used = Used()
         self._notes: tuple[str, ...] = ()
         self._told: Status | None = None
 
@@ -160,9 +173,18 @@ class Engine:
                 self._handle(Exited(status))
             if (due := wake_at(self._cycle)) is not None and due <= now:
                 self._handle(Tick())
-            self._target.hear(now)
-            self._tell()
+            self._show(now)
         self._flush(time.monotonic() + LAST_WORDS)
+
+    @property
+    def _hidden(self) -> bool:
+        """Whether the start that was last may yet be superseded, so that nothing of it is shown."""
+        return self._cycle.fresh and self._cycle.phase is not Phase.CLOSED
+
+    def _show(self, now: float) -> None:
+        if not self._hidden:
+            self._tell()
+            self._target.hear(now)
 
     def _flush(self, deadline: float) -> None:
         while self._link.backlog and (left := deadline - time.monotonic()) > 0:
@@ -170,7 +192,8 @@ class Engine:
             self._link.flush()
 
     def _wait(self) -> None:
-        moments = [moment for moment in (wake_at(self._cycle), self._target.due_at()) if moment is not None]
+        due = (wake_at(self._cycle), None if self._hidden else self._target.due_at())
+        moments = [moment for moment in due if moment is not None]
         timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)
         streams = list(self._target.streams()) if self._link.backlog < BACKLOG_BYTES_MAX else []
         front: list[HasFileno | int] = [] if self._orphaned else [self._link, *self._parent.waitable()]
@@ -221,9 +244,7 @@ class Engine:
     def _perform(self, action: Action) -> Sequence[Event]:
         match action:
             case Look():
-                found = self._watch.look()
-                self._notes = found.notes
-                return [found]
+                return [self._look()]
             case Commit(afresh):
                 if afresh:
                     self._watch.look()
@@ -234,7 +255,8 @@ class Engine:
                 self._target.stop()
             case Kill():
                 self._target.kill()
-            case Start():
+            case Start(cause):
+                forget(change.path for change in cause.changes)
                 return self._start()
             case Finish():
                 self._finished = True
@@ -242,8 +264,26 @@ class Engine:
                 assert_never(action)
         return []
 
+    def _look(self) -> Found:
+        self._learn_use()
+        found = self._watch.look()
+        if found.unused and self._learn_use():
+            found = self._watch.look()
+        # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
+        self._watch.settle(change.path for change in found.unused)
+        self._notes = found.notes
+        return found
+
+    def _learn_use(self) -> bool:
+        """Tell the watch what the target has used, and say whether that is news."""
+        used = self._target.used()
+        if used == self._used:
+            return False
+        self._used = used
+        self._watch.used(used.read, written=used.written)
+        return True
+
     def _start(self) -> Sequence[Event]:
-        self._tell()  # before the first output, which belongs below this status
         try:
             return [Started()] if self._target.start() else []
         except OSError as error:

@@ -76,6 +76,11 @@ class Options:
         check=flag,
         help="leave out what .gitignore files name; generated code is often among it",
     )
+    all: bool = _option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="restart for files, too, that the last run had no use for",
+    )
     strict: bool = _option(
         False,  # noqa: FBT003
         check=flag,

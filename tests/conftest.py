@@ -4,26 +4,17 @@ import gc
 import os
 import signal
 import threading
-import time
 import uuid
 
 import psutil
 import pytest
 from jupyter_core.utils import ensure_event_loop
 from play import kernel as real_kernel
+from waiting import eventually
 
 MARK = "IPY_AUTORESTART_TEST"
 
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
-
-
-def eventually(condition, *, timeout=10.0, what=""):
-    """Wait until a condition holds; every wait of the tests that isn't for a kernel's message goes through here."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"waited {timeout} s for {what or condition}"
-        threading.Event().wait(0.005)
-    return value
 
 
 def marked_processes(mark):

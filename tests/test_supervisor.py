@@ -8,7 +8,7 @@ import threading
 
 import psutil
 import pytest
-from conftest import eventually
+from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
 
@@ -65,8 +65,8 @@ def test_a_script_that_ignores_the_stop_is_killed(project, screen):
     )
     with Supervisor(Script("main.py"), screen=screen, options=Options(stop_timeout=0.3)) as supervisor:
         eventually(lambda: "up" in screen.text)
-        (project / "src/a.py").write_text("V = 2\n")
-        eventually(lambda: supervisor.status.runs == 2)
+        (project / "main.py").write_text("print('new')\n")
+        eventually(lambda: supervisor.status.runs == 2 and "new" in screen.text)
 
 
 def test_the_stop_signal_can_be_chosen(project, screen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 from ipy_autorestart.decide.cause import relative
 from ipy_autorestart.decide.cycle import Cycle, Phase
@@ -48,6 +49,19 @@ def message(cycle: Cycle, folder: str) -> str:
         first = cycle.broken[0]
         where = f"{relative(first.path, folder)}, line {first.line}" if first.line else relative(first.path, folder)
         return f"syntax error in {where}: {first.message}; what runs goes on"
+    if cycle.looping:
+        return f"{_names(cycle.looping, folder)} changes right after every start: restarted more and more slowly"
     if cycle.alike and not cycle.changes:
-        return f"only comments or layout changed in {relative(cycle.alike[0], folder)}: not restarted"
+        return f"only comments or layout changed in {_names(cycle.alike, folder)}: not restarted"
+    if cycle.written:
+        return f"{_names(cycle.written, folder)} is written by the run itself: not restarted"
+    if cycle.unused:
+        return (
+            f"{_names([change.path for change in cycle.unused], folder)} changed, of no use to this run: not restarted"
+        )
     return ""
+
+
+def _names(paths: Sequence[str], folder: str) -> str:
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return relative(paths[0], folder) + more

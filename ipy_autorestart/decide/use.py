@@ -24,6 +24,14 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Used:
+    """What a target says of itself: the files that it read, None if it can't tell, and those that it wrote."""
+
+    read: frozenset[str] | None = None
+    written: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Use:
     """What the target used.
 
@@ -31,7 +39,7 @@ class Use:
     ----------
     read
         Real paths that its last successful run read; None where everything counts. A folder in it was listed:
-        what is added to it or deleted from it counts.
+        what is deleted from it counts.
     written
         Real paths that it wrote itself. Acting on them would have it run for ever.
     always
@@ -47,11 +55,15 @@ class Use:
         return not self.written.isdisjoint(_paths(difference))
 
     def counts(self, difference: Difference) -> bool:
-        """Whether the last run would have gone otherwise, as far as is known."""
-        if self.read is None or difference.change.path in self.always:
+        """Whether the last run would have gone otherwise, as far as is known.
+
+        What is new always counts: it may be the module that an import looked for in vain, or found elsewhere.
+        """
+        change = difference.change
+        if self.read is None or change.path in self.always or change.kind is Kind.ADDED:
             return True
         paths = _paths(difference)
-        if difference.change.kind is not Kind.MODIFIED:
+        if change.kind is Kind.DELETED:
             paths += tuple(map(posixpath.dirname, paths))
         return not self.read.isdisjoint(paths)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Never
 
 from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started
+from ipy_autorestart.decide.use import Used
 from ipy_autorestart.link import Declined, Leaving, Noted, Record, Resumed
 
 
@@ -42,6 +43,10 @@ class KernelTarget:
     def streams(self) -> Iterable[Never]:
         """Return nothing to wait for: the kernel's output is its own."""
         return ()
+
+    def used(self) -> Used:
+        """Return that everything counts: a kernel doesn't tell what it uses."""
+        return Used()
 
     def due_at(self) -> float | None:
         """Return None."""

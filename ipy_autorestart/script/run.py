@@ -9,7 +9,15 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
+
+SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
+
+VARIABLE = "IPY_AUTORESTART_RUN"
+"""Environment variable by which the shim learns what to do; it takes it out before the script begins."""
+
+SEPARATOR = "\x1f"
 
 
 class Run:
@@ -19,6 +27,8 @@ class Run:
     ----------
     command
         What follows the interpreter: script or ``-m module``, and arguments.
+    roots
+        Folders, with a slash at the end, and files of which the run is to report what it reads and writes.
 
     Raises
     ------
@@ -26,20 +36,26 @@ class Run:
         If the interpreter can't be started.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
-        # A pipe makes Python hold back whole blocks; a notebook wants each line.
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
+    def __init__(self, command: Sequence[str], *, roots: Sequence[str] = ()) -> None:
+        reports, report = os.pipe()
+        self.reports = Reports(reports)
+        try:
+            self._process = process = subprocess.Popen(
+                [sys.executable, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(report, roots),
+                pass_fds=[report],
+                start_new_session=True,
+            )
+        except OSError:
+            self.reports.close()
+            raise
+        finally:
+            os.close(report)
         assert process.stdout is not None
         assert process.stderr is not None
-        self._process = process
         self.pid = process.pid
         self.streams = (
             Stream("stdout", os.dup(process.stdout.fileno())),
@@ -64,5 +80,15 @@ class Run:
 
     def close(self) -> None:
         """Give back the pipes."""
+        self.reports.close()
         for stream in self.streams:
             stream.close()
+
+
+def _environment(report: int, roots: Sequence[str]) -> dict[str, str]:
+    """Return the environment in which a run finds the shim first."""
+    # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
+    old = os.environ.get("PYTHONPATH")
+    marked = "" if old is None else f"={old}"
+    path = os.pathsep.join([SHIM, old] if old else [SHIM])
+    return {**os.environ, "PYTHONPATH": path, VARIABLE: SEPARATOR.join([str(report), marked, *roots])}

@@ -10,6 +10,9 @@ BATCH = 0.05
 
 READ_BYTES = 1 << 16
 
+HELD_CHARACTERS_MAX = 1 << 20
+"""So much text is kept of a run that is not shown yet; beyond it the run waits in its write."""
+
 
 class Stream:
     """The read end of a pipe, decoded incrementally; broken bytes are replaced."""
@@ -30,6 +33,11 @@ class Stream:
     def is_open(self) -> bool:
         """Whether the other end may still write."""
         return self._fd >= 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as much text is kept as may be."""
+        return len(self._text) > HELD_CHARACTERS_MAX
 
     def read(self) -> bool:
         """Take what one read of the pipe gives and say whether it gave any; closes the pipe at its end."""

@@ -135,12 +135,16 @@ class Snapshot:
     def commit(self) -> None:
         """Take what the last scan saw for the baseline."""
         self._committed_ns = self._wall_ns()
-        for path in self._differs:
+        self.settle(self._differs)
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Take what the last scan saw for the baseline, of these files only."""
+        for path in self._differs.intersection(paths):
             tracked = self._tracked[path]
             tracked.base = tracked.seen
             if tracked.base is None:
                 del self._tracked[path]
-        self._differs.clear()
+            self._differs.discard(path)
         bases = (tracked.base for tracked in self._tracked.values())
         self._kept_bytes = sum(base.size_bytes for base in bases if base is not None and base.source is not None)
 

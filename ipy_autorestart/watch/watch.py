@@ -153,6 +153,10 @@ class Watch:
         """Take what the last `look` saw for the new baseline."""
         self._snapshot.commit()
 
+    def settle(self, paths: Iterable[str]) -> None:
+        """Take what the last `look` saw of these files for the new baseline: the target has no use for the old."""
+        self._snapshot.settle(paths)
+
     def used(self, paths: Iterable[str] | None, *, written: Iterable[str] = ()) -> None:
         """Say what the target's last successful run read, and what it wrote itself.
 

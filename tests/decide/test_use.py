@@ -22,13 +22,21 @@ def test_change_to_a_file_that_was_read_through_a_symlink_counts():
 
 
 def test_change_to_a_file_that_was_not_read_is_only_told():
-    assert sort_out([Difference(MODIFIED), Difference(ADDED)], Use(read=frozenset())) == Found(unused=(MODIFIED, ADDED))
+    deleted = Change("/src/b.py", Kind.DELETED)
+    differences = [Difference(MODIFIED), Difference(deleted)]
+
+    assert sort_out(differences, Use(read=frozenset())) == Found(unused=(MODIFIED, deleted))
 
 
-def test_new_file_in_a_folder_that_was_listed_counts():
+def test_new_file_counts_as_an_import_may_have_looked_for_it():
+    assert sort_out([Difference(ADDED)], Use(read=frozenset())) == Found(changes=(ADDED,))
+
+
+def test_file_deleted_from_a_folder_that_was_listed_counts():
+    deleted = Change("/src/b.py", Kind.DELETED)
     use = Use(read=frozenset({"/src"}))
 
-    assert sort_out([Difference(ADDED), Difference(MODIFIED)], use) == Found(changes=(ADDED,), unused=(MODIFIED,))
+    assert sort_out([Difference(deleted), Difference(MODIFIED)], use) == Found(changes=(deleted,), unused=(MODIFIED,))
 
 
 def test_named_file_counts_whatever_was_read():

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import eventually
+from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 

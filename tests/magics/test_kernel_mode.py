@@ -5,7 +5,7 @@ import signal
 
 import psutil
 import pytest
-from conftest import eventually
+from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -149,7 +149,7 @@ def test_scripts_beside_it_go_on_over_the_restart(kernel, project, watching):
     (project / "lib").mkdir()
     (project / "lib/b.py").write_text("")
     (project / "other.py").write_text("print('other runs')\n")
-    other = kernel.run("%watch_restart lib/ other.py")
+    other = kernel.run("%watch_restart --all lib/ other.py")
     kernel.wait(lambda: "other runs" in other.text)
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(restarts(watching, 1))

@@ -79,7 +79,7 @@ def test_paths_may_have_spaces_and_a_tilde(kernel, project):
     (project / "my code").mkdir()
     (project / "my code/b.py").write_text("")
     kernel.run(f"import os; os.environ['HOME'] = {str(project)!r}")
-    cell = kernel.run("%watch_restart 'my code' ~/main.py")
+    cell = kernel.run("%watch_restart --all 'my code' ~/main.py")
     kernel.wait(shows(cell, "value 1"))
     (project / "my code/b.py").write_text("x = 1\n")
     kernel.wait(shows(cell, "my code/b.py changed"))
@@ -88,7 +88,7 @@ def test_paths_may_have_spaces_and_a_tilde(kernel, project):
 def test_several_scripts_live_side_by_side(kernel, project):
     (project / "other.py").write_text("print('other')\n")
     one = kernel.run("%watch_restart src/ main.py")
-    two = kernel.run("%watch_restart src/ other.py")
+    two = kernel.run("%watch_restart --all src/ other.py")
     kernel.wait(shows(one, "value 1"))
     kernel.wait(shows(two, "other\n"))
     (project / "src/a.py").write_text("V = 2\n")

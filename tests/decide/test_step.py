@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
-from ipy_autorestart.decide.cycle import Cycle, Phase, Timing, step, wake_at
+from ipy_autorestart.decide.cycle import Cycle, Phase, Timing
 from ipy_autorestart.decide.event import (
     Asked,
     Begin,
@@ -23,6 +23,7 @@ from ipy_autorestart.decide.event import (
     Stop,
     Tick,
 )
+from ipy_autorestart.decide.step import step, wake_at
 
 TIMING = Timing(leading=True, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
 KERNEL = Timing(leading=False, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=None)

@@ -1,0 +1,98 @@
+"""Runs inside `import site` of a run, before CPython has opened the script: tells what the run reads and writes.
+
+It undoes every trace of itself, and gives way to the user's own sitecustomize: by raising the very ImportError that
+`site.execsitecustomize` expects where there is none. It imports only what `site` has imported already, since a module
+beside the script may have the name of any other.
+"""
+
+import os
+import sys
+
+if False:  # for type checkers only: what is imported here, the script would find imported
+    from typing import Any
+
+VARIABLE = "IPY_AUTORESTART_RUN"  # script.run.VARIABLE, which can't be imported here
+SEPARATOR = "\x1f"
+NUMBER = 200  # out of the way of the descriptors that the script will count
+
+
+def begin() -> None:
+    """Undo the way in, and listen."""
+    first, pythonpath, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
+    number = int(first)
+    if pythonpath:
+        os.environ["PYTHONPATH"] = pythonpath[1:]
+    else:
+        del os.environ["PYTHONPATH"]
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [path for path in sys.path if path != here]
+    sys.path_importer_cache.pop(here, None)
+    # A pipe makes Python hold back whole blocks; a notebook wants each line.
+    if sys.stdout is not None:
+        sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
+    try:
+        os.dup2(number, NUMBER, inheritable=False)
+        os.close(number)
+        number = NUMBER
+    except OSError:  # fewer are allowed
+        os.set_inheritable(number, False)  # noqa: FBT003
+    if roots and roots != [""]:
+        if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
+            roots += [sys.pycache_prefix + root for root in roots]
+        listen(number, tuple(roots))
+
+
+def listen(number: int, roots: tuple[str, ...]) -> None:
+    """Set the audit hook; it must not raise, and must be quick for all that it doesn't report.
+
+    One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
+    """
+    seen: set[str] = set()
+    write, getcwd, join, abspath, fsdecode = os.write, os.getcwd, os.path.join, os.path.abspath, os.fsdecode
+    getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
+    others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
+    reads = frozenset({"sqlite3.connect", "os.listdir", "os.scandir"})
+
+    def hook(event: str, args: "tuple[Any, ...]") -> None:
+        try:
+            if event == "open":
+                path, mode, flags = args
+                writes = flags & to_write or (mode is not None and mode[:1] in "wax")
+            elif event in reads:
+                if event == "os.listdir" and getframe(1).f_code.co_filename[:18] == "<frozen importlib.":
+                    return  # looking for modules is not using them
+                path, writes = args[0], False
+            elif event in others:
+                path, writes = "", False
+            else:
+                return
+            if event in others:
+                report = "*"
+            elif path.__class__ is int:
+                return
+            else:
+                name = fsdecode(path) if path is not None else "."
+                name = name if name[:1] == "/" else abspath(join(getcwd(), name))
+                if not name.startswith(roots) or "/site-packages/" in name:
+                    return
+                report = ("w" if writes else "r") + name
+            if report in seen:
+                return
+            seen.add(report)
+            data = report.encode("utf-8", "surrogateescape") + b"\0"
+            write(number, data if len(data) < 4096 else b"*\0")
+        except Exception:  # noqa: BLE001  # the border: the user's own call goes on, whatever happens here
+            return
+
+    write(number, b"!\0")
+    sys.addaudithook(hook)
+
+
+begin()
+del sys.modules["sitecustomize"]
+try:
+    import sitecustomize  # type: ignore[import-not-found]  # noqa: F401  # the user's own
+except ImportError as error:
+    if error.name != "sitecustomize":
+        raise
+    raise ImportError("there is none", name="sitecustomize") from None

@@ -1,0 +1,355 @@
+"""How often a running script is restarted, and with what content: the whole way from the disk to the run."""
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = pytest.mark.e2e
+
+MAIN = """\
+import sys, time
+sys.path.insert(0, "src")
+import a, pkg.m
+print(f"run {a.V} {pkg.m.V}")
+if "config.toml" in sys.argv: print("config", open("src/config.toml").read())
+if "gen" in sys.argv: open("src/gen.py", "w").write(f"NOW = {time.time()}")
+if "idle" not in sys.argv: time.sleep(600)
+"""
+
+
+class Screen:
+    """Keeps what a person would have seen of each restart."""
+
+    def __init__(self):
+        self.runs, self.messages, self.at = {}, [], time.monotonic()
+
+    def show(self, status):
+        self.at = time.monotonic()
+        self.messages.append(status.message)
+
+    def begin(self, run):
+        self.at = time.monotonic()
+        self.runs[run] = ""
+
+    def write(self, stream, text):
+        self.at = time.monotonic()
+        self.runs[max(self.runs)] += text
+
+    def to_state(self):
+        return {}
+
+
+class Watched:
+    """A script that runs, and what becomes of it."""
+
+    def __init__(self, folder, screen, supervisor):
+        self.folder, self.screen, self.supervisor = folder, screen, supervisor
+        self.poll = supervisor.request.options.poll
+
+    def settle(self):
+        """Wait until nothing more comes of what was done: longer than a burst lasts, and than scans are apart."""
+        quiet = 0.5 + 4 * self.poll
+        begun = time.monotonic()
+        eventually(lambda: time.monotonic() - max(begun, self.screen.at) > quiet, timeout=30)
+
+    @property
+    def restarts(self):
+        """Restarts seen so far; the first run is none."""
+        return len(self.screen.runs) - 1
+
+    @property
+    def last(self):
+        return self.screen.runs[max(self.screen.runs)]
+
+
+@pytest.fixture(params=[0.0, 0.1], ids=["events", "polling"])
+def watch(request, tmp_path, monkeypatch):
+    """Start a script, with options and arguments, in a project of its own."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src/pkg").mkdir(parents=True)
+    for name, text in {
+        "main.py": MAIN, "src/a.py": "V = 1\n", "src/pkg/__init__.py": "", "src/pkg/m.py": "V = 1\n",
+        "src/unused.py": "V = 1\n", "src/config.toml": "one", "src/other.toml": "one",
+    }.items():  # fmt: skip
+        (tmp_path / name).write_text(text)
+    started = []
+
+    def start(*args, **options):
+        screen = Screen()
+        supervisor = Supervisor(
+            Script("main.py", args=args), ["src/"], screen=screen, options=Options(poll=request.param, **options)
+        )
+        started.append(supervisor)
+        supervisor.start()
+        eventually(lambda: screen.runs and "\n" in screen.runs[1])
+        watched = Watched(tmp_path, screen, supervisor)
+        watched.settle()
+        return watched
+
+    yield start
+    for supervisor in started:
+        supervisor.stop()
+
+
+def write(path, text="V = 2\n"):
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def pause(seconds):
+    """Let time pass between two acts of an editor; the timing is the case, not a wait for its outcome."""
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= end)
+
+
+def atomically(path, text="V = 2\n", temporary="src/.a.py.tmp"):
+    write(temporary, text)
+    os.replace(temporary, path)
+
+
+def truncate_and_write(path):
+    with open(path, "w") as file:
+        file.flush()
+        pause(0.3)
+        file.write("V = 2\n")
+
+
+def like_jetbrains():
+    write("src/a.py___jb_tmp___")
+    os.rename("src/a.py", "src/a.py___jb_old___")
+    os.rename("src/a.py___jb_tmp___", "src/a.py")
+    os.unlink("src/a.py___jb_old___")
+
+
+def like_jupyter():
+    shutil.copy2("src/a.py", "src/.~a.py")
+    write("src/a.py")
+    os.unlink("src/.~a.py")
+
+
+def with_an_older_mtime():
+    write("outside.py")
+    os.utime("outside.py", (1, 1))
+    os.replace("outside.py", "src/a.py")
+
+
+def with_the_same_size_and_mtime():
+    status = os.stat("src/a.py")
+    write("src/a.py")
+    os.utime("src/a.py", ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def ten_files(gap):
+    for number in range(10):
+        write(f"src/n{number}.py", "x = 1\n")
+        pause(gap)
+    write("src/a.py")
+
+
+def format_on_save():
+    write("src/a.py", "V   =   2\n")
+    pause(0.4)
+    write("src/a.py", "V = 2\n")
+
+
+def a_new_package():
+    os.makedirs("src/new/deep")
+    write("src/new/deep/m.py")
+    write("src/a.py")
+
+
+def a_package_moved_away_and_another_in():
+    os.makedirs("other")
+    write("other/__init__.py", "")
+    write("other/m.py", "V = 3\n")
+    os.rename("src/pkg", "gone")
+    os.rename("other", "src/pkg")
+    write("src/a.py")
+
+
+def the_root_deleted_and_made_again():
+    shutil.copytree("src", "copy")
+    shutil.rmtree("src")
+    shutil.copytree("copy", "src")
+    write("src/a.py")
+
+
+ONCE = {
+    "plain write": lambda: write("src/a.py"),
+    "atomic replace": lambda: atomically("src/a.py"),
+    "atomic replace, from outside": lambda: atomically("src/a.py", temporary="tmp"),
+    "atomic replace, ignored name": lambda: atomically("src/a.py", temporary="src/a.py~"),
+    "truncate, pause, write": lambda: truncate_and_write("src/a.py"),
+    "two writes": lambda: (write("src/a.py", "V = 9\n"), pause(0.01), write("src/a.py")),
+    "unlink and write": lambda: (os.unlink("src/a.py"), write("src/a.py")),
+    "PyCharm": like_jetbrains,
+    "Jupyter": like_jupyter,
+    "sed -i": lambda: subprocess.run(["sed", "-i", "s/1/2/", "src/a.py"], check=True),
+    "older mtime": with_an_older_mtime,
+    "same size and mtime": with_the_same_size_and_mtime,
+    "format on save": format_on_save,
+    "new nested package": a_new_package,
+    "package moved": a_package_moved_away_and_another_in,
+    "root made again": the_root_deleted_and_made_again,
+    "ten files within 0.2 s": lambda: ten_files(0.02),
+}
+
+NEVER = {
+    "nothing": lambda: None,
+    "comment": lambda: write("src/a.py", "# why\nV = 1\n"),
+    "layout": lambda: write("src/a.py", "V  =  (1)\n"),
+    "identical bytes": lambda: write("src/a.py", "V = 1\n"),
+    "touch and chmod": lambda: (os.utime("src/a.py"), os.chmod("src/a.py", 0o600)),
+    "reading": lambda: [open(f"src/{name}").close() for name in ("a.py", "unused.py", "pkg/m.py")],
+    "changed and put back": lambda: (write("src/a.py", "V = 5\n"), write("src/a.py", "V = 1\n")),
+    "editors' droppings": lambda: [write(f"src/{name}", "x") for name in ("4913", "a.py~", ".a.py.swp", "#a.py#")],
+    "caches": lambda: (os.makedirs("src/.venv/lib"), write("src/.venv/lib/q.py"), os.mkdir("src/node_modules")),
+    "a notebook's autosave": lambda: write("src/work.ipynb", "{}"),
+    "a module that was not used": lambda: write("src/unused.py"),
+    "a data file that was not used": lambda: write("src/other.toml", "two"),
+}
+
+
+@pytest.mark.parametrize("how", ONCE)
+def test_a_save_restarts_once_with_the_final_content(watch, how):
+    watched = watch()
+    ONCE[how]()
+    eventually(lambda: "run 2" in watched.last, what="the new content to run")
+    watched.settle()
+    seen = watched.screen.runs
+    # A put-back or half-written state in between may have been acted on at once: then it was superseded unseen.
+    assert watched.restarts == 1, seen
+
+
+@pytest.mark.parametrize("how", NEVER)
+def test_what_changes_no_code_in_use_restarts_nothing(watch, how):
+    watched = watch()
+    NEVER[how]()
+    watched.settle()
+    watched.settle()
+    assert watched.restarts == 0, watched.screen.runs
+    assert "running" in watched.supervisor.status.state
+
+
+def test_ten_files_in_a_slow_row_restart_at_most_three_times(watch):
+    watched = watch()
+    ten_files(0.1)
+    eventually(lambda: "run 2" in watched.last)
+    watched.settle()
+    assert 1 <= watched.restarts <= 3
+
+
+def test_a_syntax_error_is_held_back_with_one_message_and_mending_it_restarts_once(watch):
+    watched = watch()
+    pid = watched.supervisor.status.pid
+    write("src/a.py", "V = (\n")
+    eventually(lambda: "syntax error in src/a.py, line 1" in watched.supervisor.status.message)
+    watched.settle()
+    assert watched.restarts == 0
+    assert watched.supervisor.status.pid == pid
+    assert len([m for m in dict.fromkeys(watched.screen.messages) if "syntax error" in m]) == 1
+    write("src/a.py")
+    eventually(lambda: "run 2" in watched.last)
+    watched.settle()
+    assert watched.restarts == 1
+    assert "syntax error" not in watched.supervisor.status.message
+
+
+def test_a_syntax_error_put_back_is_no_change(watch):
+    watched = watch()
+    write("src/a.py", "V = (\n")
+    eventually(lambda: "syntax error" in watched.supervisor.status.message)
+    write("src/a.py", "V = 1\n")
+    eventually(lambda: watched.supervisor.status.message == "")
+    watched.settle()
+    assert watched.restarts == 0
+
+
+def test_why_nothing_was_restarted_is_told(watch):
+    watched = watch()
+    write("src/unused.py")
+    eventually(lambda: "src/unused.py changed, of no use to this run" in watched.supervisor.status.message)
+    write("src/a.py", "# why\nV = 1\n")
+    eventually(lambda: "only comments or layout changed in src/a.py" in watched.supervisor.status.message)
+
+
+def test_all_and_strict_restart_for_what_else_would_not(watch):
+    watched = watch(all=True, strict=True)
+    write("src/unused.py")
+    eventually(lambda: watched.restarts == 1)
+    watched.settle()
+    write("src/a.py", "# why\nV = 1\n")
+    eventually(lambda: watched.restarts == 2)
+
+
+def test_a_data_file_that_the_run_read_restarts_it(watch):
+    watched = watch("config.toml")
+    write("src/config.toml", "two")
+    eventually(lambda: "config two" in watched.last)
+    watched.settle()
+    assert watched.restarts == 1
+
+
+def test_patterns_and_ignores_add_to_what_counts(watch):
+    watched = watch(pattern=("*.toml",), ignore=("pkg/",), all=True)
+    write("src/pkg/m.py")
+    watched.settle()
+    assert watched.restarts == 0
+    write("src/other.toml", "two")
+    eventually(lambda: watched.restarts == 1)
+
+
+def test_a_script_that_writes_into_its_own_tree_is_told_so_and_does_not_loop(watch):
+    watched = watch("gen")
+    eventually(lambda: "src/gen.py is written by the run itself" in watched.supervisor.status.message)
+    write("src/a.py")
+    eventually(lambda: "run 2" in watched.last)
+    watched.settle()
+    watched.settle()
+    assert watched.restarts == 1
+
+
+def test_what_another_program_writes_for_the_script_does_not_loop_endlessly(watch):
+    write("main.py", MAIN + "import subprocess; subprocess.run('echo NOW=$(date +1%N) > src/gen.py', shell=True)\n")
+    watched = watch("idle")
+    eventually(lambda: "src/gen.py changes right after every start" in watched.supervisor.status.message)
+    assert watched.restarts <= 8
+
+
+def test_after_a_failure_everything_counts(watch):
+    write("src/a.py", "import unused\nV = unused.W\n")
+    screen = Screen()
+    options = Options()
+    with Supervisor(Script("main.py"), ["src/"], screen=screen, options=options) as supervisor:
+        eventually(lambda: "crashed" in supervisor.status.state)
+        write("src/unused.py", "W = 2\n")
+        eventually(lambda: "run 2" in screen.runs[max(screen.runs)])
+
+
+def test_a_stale_compiled_module_does_not_hide_new_code(watch):
+    watched = watch("idle")
+    for number in range(2, 10):  # same size, and mostly the same second
+        write("src/a.py", f"V = {number}\n")
+        eventually(lambda number=number: f"run {number}" in watched.last)
+
+
+def test_a_module_imported_late_is_used_from_then_on(watch):
+    late = "import os\nwhile not os.path.exists('go'): time.sleep(0.01)\nimport unused\nprint('late', unused.V)\n"
+    write("main.py", MAIN.replace('if "idle"', late + 'if "idle"'))
+    watched = watch()
+    write("src/unused.py", "V = 5\n")
+    watched.settle()
+    assert watched.restarts == 0
+    write("go", "")
+    eventually(lambda: "late 5" in watched.last)
+    watched.settle()
+    assert watched.restarts == 0
+    os.unlink("go")
+    write("src/unused.py", "V = 6\n")
+    eventually(lambda: watched.restarts == 1)
