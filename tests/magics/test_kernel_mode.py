@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import psutil
 import pytest
@@ -177,3 +178,28 @@ def test_the_api_does_what_the_magic_does(kernel, project):
     kernel.wait(lambda: "src/a.py changed" in kernel.run("%watch_status").text)
     kernel.run("%unwatch")
     assert kernel.run("%watch_status").text == "nothing is watched"
+
+
+def test_a_burst_restarts_the_kernel_once(kernel, project, watching):
+    for number in range(10):
+        (project / f"src/n{number}.py").write_text("x = 1\n")
+        _pass_time(0.02)
+    kernel.wait(lambda: "1 restart" in watching.text)
+    kernel.run("x = 1")
+    _pass_time(1.5)  # longer than a second restart would take to come
+    assert kernel.run("print(x)").streams() == "1\n"
+
+
+def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
+    kernel.run("x = 1")
+    for text in ("V = 1\n", "# why\nV  =  1\n", "V = (\n", "V = 1\n"):
+        (project / "src/a.py").write_text(text)
+        _pass_time(0.3)
+    assert kernel.run("print(x)").streams() == "1\n"
+    (project / "src/a.py").write_text("V = (\n")
+    kernel.wait(lambda: "syntax error in src/a.py, line 1" in watching.text)
+
+
+def _pass_time(seconds):
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= end)

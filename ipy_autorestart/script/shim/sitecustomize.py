@@ -47,38 +47,37 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
 
     One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
     """
-    seen: set[str] = set()
+    seen: set[object] = set()
     write, getcwd, join, abspath, fsdecode = os.write, os.getcwd, os.path.join, os.path.abspath, os.fsdecode
     getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
     others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
-    reads = frozenset({"sqlite3.connect", "os.listdir", "os.scandir"})
+    interesting = others | {"open", "sqlite3.connect", "os.listdir", "os.scandir", "os.chdir"}
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
+        if event not in interesting:
+            return
         try:
+            path, kind = args[0], "r"
             if event == "open":
-                path, mode, flags = args
-                writes = flags & to_write or (mode is not None and mode[:1] in "wax")
-            elif event in reads:
-                if event == "os.listdir" and getframe(1).f_code.co_filename[:18] == "<frozen importlib.":
-                    return  # looking for modules is not using them
-                path, writes = args[0], False
+                mode, flags = args[1], args[2]
+                if flags & to_write or (mode is not None and mode[:1] in "wax"):
+                    kind = "w"
             elif event in others:
-                path, writes = "", False
-            else:
+                kind, path = "*", ""
+            elif event == "os.chdir":
+                seen.clear()  # relative paths mean other files from now on
                 return
-            if event in others:
-                report = "*"
-            elif path.__class__ is int:
+            elif event == "os.listdir" and getframe(1).f_code.co_filename[:18] == "<frozen importlib.":
+                return  # looking for modules is not using them
+            if path.__class__ is int or (kind, path) in seen:
                 return
-            else:
-                name = fsdecode(path) if path is not None else "."
-                name = name if name[:1] == "/" else abspath(join(getcwd(), name))
+            seen.add((kind, path))
+            report = kind
+            if kind != "*":
+                name = abspath(join(getcwd(), fsdecode(path) if path is not None else "."))
                 if not name.startswith(roots) or "/site-packages/" in name:
                     return
-                report = ("w" if writes else "r") + name
-            if report in seen:
-                return
-            seen.add(report)
+                report += name
             data = report.encode("utf-8", "surrogateescape") + b"\0"
             write(number, data if len(data) < 4096 else b"*\0")
         except Exception:  # noqa: BLE001  # the border: the user's own call goes on, whatever happens here

@@ -1,0 +1,166 @@
+"""The shim in a run's interpreter: the script can't tell, and what it uses is reported."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from waiting import eventually
+
+from ipy_autorestart.script.run import Run
+
+pytestmark = pytest.mark.e2e
+
+PROBE = """
+import os, sys
+print(sorted(sys.modules))
+print(sys.path, sys.argv, sys.orig_argv[1:], sys.flags, sys.meta_path, sys.path_hooks, sys.warnoptions)
+print(sorted((n, v) for n, v in os.environ.items()))
+print([n for n in map(int, os.listdir('/proc/self/fd')) if 2 < n < 100], __name__, __file__, __spec__, __builtins__)
+print(sorted(globals()), sys.path_importer_cache.keys(), os.getcwd())
+import subprocess
+print(subprocess.run([sys.executable, '-c', 'import os, sys; print(sys.path, os.environ.get("PYTHONPATH"))'],
+      capture_output=True, text=True).stdout)
+"""
+
+
+def finish(run):
+    """Wait for a run's end; return its status, output and reports."""
+    status = []
+    eventually(lambda: status.append(run.poll()) or status[-1] is not None)
+    text = []
+    for stream in run.streams:
+        stream.drain()
+        text.append(stream.take(0))
+    run.reports.drain()
+    run.close()
+    return status[-1], *text, run.reports.used
+
+
+def run_probe(folder, *command):
+    run = Run(command, roots=[f"{folder}/"])
+    _, out, err, _ = finish(run)
+    plain = subprocess.run([sys.executable, *command], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return _masked(out, err), _masked(plain.stdout, plain.stderr)
+
+
+def _masked(*texts):
+    return tuple(re.sub(r" at 0x\w+", "", text) for text in texts)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "probe.py").write_text(PROBE)
+    return tmp_path
+
+
+@pytest.mark.parametrize("pythonpath", [None, "", "lib", f"lib{os.pathsep}other"])
+@pytest.mark.parametrize("command", ["probe.py a;b ü", "-m probe", "-X dev -W error -B probe.py"])
+def test_the_script_cannot_tell(folder, monkeypatch, pythonpath, command):
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    if pythonpath is not None:
+        monkeypatch.setenv("PYTHONPATH", pythonpath)
+    seen, plain = run_probe(folder, *command.split())
+    assert seen == plain
+
+
+def test_the_users_own_sitecustomize_still_runs(folder, monkeypatch):
+    (folder / "lib").mkdir()
+    (folder / "lib/sitecustomize.py").write_text("import builtins\nbuiltins.MINE = 1\n")
+    (folder / "probe.py").write_text("import sys\nprint(MINE, sys.modules['sitecustomize'].__file__)\n")
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    seen, plain = run_probe(folder, "probe.py")
+    assert seen == plain
+    assert seen[0].startswith("1 ")
+
+
+def test_an_error_in_the_users_own_sitecustomize_is_told_as_ever(folder, monkeypatch):
+    (folder / "lib").mkdir()
+    (folder / "lib/sitecustomize.py").write_text("import nowhere\n")
+    monkeypatch.setenv("PYTHONPATH", "lib")
+    (folder / "probe.py").write_text("print('goes on')\n")
+    seen, plain = run_probe(folder, "probe.py")
+    assert seen == plain
+
+
+def test_modules_beside_the_script_hide_nothing_from_the_shim(folder):
+    for name in ("os.py", "json.py", "socket.py", "signal.py", "select.py"):
+        (folder / name).write_text("MINE = 1\n")
+    (folder / "probe.py").write_text("import socket\nprint(socket.MINE)\n")
+    seen, plain = run_probe(folder, "probe.py")
+    assert seen == plain == ("1\n", "")
+
+
+def test_lines_come_one_by_one_through_the_pipe(folder):
+    (folder / "probe.py").write_text(
+        "print('one', 'line')\ninput_file = open('/proc/self/stat')\nimport time\ntime.sleep(60)\n"
+    )
+    run = Run(["probe.py"])
+    stdout = run.streams[0]
+    eventually(lambda: stdout.read())
+    assert stdout.take(0) == "one line\n"
+    run.signal(9)
+    finish(run)
+
+
+def used(folder, code, *flags):
+    (folder / "main.py").write_text(code)
+    _, _, err, used = finish(Run([*flags, "main.py"], roots=[f"{folder}/"]))
+    assert not err
+    return used
+
+
+def names(folder, paths):
+    return {os.path.relpath(path, folder) for path in paths}
+
+
+def test_what_is_read_imported_and_written_is_reported(folder):
+    for name in ("a.py", "b.py"):
+        (folder / name).write_text("")
+    for name in ("data.csv", "late.toml", "not.toml"):
+        (folder / name).write_text("x")
+    code = (
+        "import a, os, pathlib, sqlite3\nopen('data.csv').read()\nos.mkdir('sub')\nos.chdir('sub')\n"
+        "pathlib.Path('../late.toml').read_text()\nopen('data.csv', 'w').close()\nsqlite3.connect('db').close()\n"
+        "os.chdir('..')\nos.listdir('sub')\nos.rmdir if 0 else None\nimport shutil; shutil.rmtree('sub')\n"
+    )
+    for _ in range(2):  # compiled, and read from the compiled form
+        report = used(folder, code)
+        read = names(folder, report.read)
+        assert {"main.py", "a.py", "data.csv", "late.toml", "sub/db", "sub"} <= read
+        assert not {"b.py", "not.toml"} & read
+        assert "sub/data.csv" in names(folder, report.written)
+
+
+def test_forked_children_report_too(folder):
+    (folder / "data.csv").write_text("x")
+    report = used(folder, "import os\nif os.fork() == 0:\n    open('data.csv').read()\n    os._exit(0)\nos.wait()\n")
+    assert "data.csv" in names(folder, report.read)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])",
+        "import os\nos.system('true')",
+        "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', ''])",
+        "import os\nos.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
+        "try: open(FOLDER + '/x' * 3000)\nexcept OSError: pass",
+    ],
+)
+def test_where_reports_may_be_incomplete_everything_counts(folder, code):
+    assert used(folder, code.replace("FOLDER", repr(str(folder)))).read is None
+
+
+@pytest.mark.parametrize("flag", ["-S", "-I", "-E"])
+def test_without_the_shim_everything_counts(folder, flag):
+    assert used(folder, "print(1)", flag).read is None
+
+
+def test_without_roots_nothing_is_reported(folder):
+    (folder / "main.py").write_text("print(1)")
+    assert finish(Run(["main.py"]))[3].read is None
