@@ -12,25 +12,26 @@ from dataclasses import replace
 
 from ipy_autorestart.decide.cycle import Timing
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.engine import Engine, Target
+from ipy_autorestart.engine import Engine
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Began, Link, Output
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
 from ipy_autorestart.script.target import ScriptTarget
+from ipy_autorestart.target import Target
 from ipy_autorestart.wakeups import Wakeups
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
 
+#: First word of a supervisor's command line, before its folder: standard input is the link to its front.
 LINK = "--link"
-"""First word of a supervisor's command line, before its folder: standard input is the link to its front."""
 
+#: Environment variable with the seconds of ``--poll``, for machines where files come over a network.
 POLL = "IPY_AUTORESTART_POLL"
-"""Environment variable with the seconds of ``--poll``, for machines where files come over a network."""
 
+#: Third word where the front is the target.
 KERNEL = "--kernel"
-"""Third word where the front is the target."""
 
 
 def main(words: Sequence[str]) -> int:

@@ -10,8 +10,8 @@ import logging
 import select
 import signal
 import time
-from collections.abc import Iterable, Sequence
-from typing import Protocol, assert_never
+from collections.abc import Sequence
+from typing import assert_never
 
 from ipy_autorestart.compiled import forget
 from ipy_autorestart.decide import state
@@ -40,93 +40,22 @@ from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
 from ipy_autorestart.parent import Parent
+from ipy_autorestart.target import HasFileno, Target, Watch
 from ipy_autorestart.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
 
+#: Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it.
 ORPHANED = 0.3
-"""Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it."""
 
+#: Seconds between two looks at the parent, where the system doesn't tell of its end.
 PARENT_LOOKED_AT = 1.0
-"""Seconds between two looks at the parent, where the system doesn't tell of its end."""
 
+#: Seconds that a front has to take what was said before the end.
 LAST_WORDS = 1.0
-"""Seconds that a front has to take what was said before the end."""
 
+#: So much may wait for the front; beyond it a run waits in its write, as it would for a slow terminal.
 BACKLOG_BYTES_MAX = 1 << 20
-"""So much may wait for the front; beyond it a run waits in its write, as it would for a slow terminal."""
-
-
-class HasFileno(Protocol):
-    """Something to wait for."""
-
-    def fileno(self) -> int:
-        """Return its file descriptor."""
-
-
-class Readable(HasFileno, Protocol):
-    """Something to wait for and read."""
-
-    def read(self) -> object:
-        """Take what is there."""
-
-
-class Target(Protocol):
-    """What the engine restarts."""
-
-    @property
-    def runs_at_first(self) -> bool:
-        """Whether it runs before the watch begins."""
-
-    @property
-    def pid(self) -> int:
-        """Its process, 0 for none."""
-
-    def signal(self) -> None:
-        """Send SIGHUP to the process that acts; the engine learns of its arrival."""
-
-    def start(self) -> bool:
-        """Start it and say whether it runs, else the engine will learn; raises OSError."""
-
-    def stop(self) -> None:
-        """Ask it to end."""
-
-    def kill(self) -> None:
-        """End it."""
-
-    def poll(self, now: float) -> int | None:
-        """Return the exit status, once, after it has ended."""
-
-    def event_of(self, record: Record) -> Event | None:
-        """Return what a record of the front, which may be the target, means for the cycle."""
-
-    def used(self) -> Used:
-        """Return what it has read and written, as far as is known by now."""
-
-    def streams(self) -> Iterable[Readable]:
-        """Return what it prints to."""
-
-    def due_at(self) -> float | None:
-        """Return when `hear` has something to do."""
-
-    def hear(self, now: float) -> None:
-        """Pass on what it has printed."""
-
-
-class Watch(Protocol):
-    """What the engine asks of the watch room."""
-
-    def look(self) -> Found:
-        """Return what differs from the baseline."""
-
-    def commit(self) -> None:
-        """Make what the last look saw the baseline."""
-
-    def settle(self, paths: Iterable[str]) -> None:
-        """Make what the last look saw of some files their baseline."""
-
-    def used(self, paths: Iterable[str] | None, *, written: Iterable[str]) -> None:
-        """Tell it what the target read, None for everything, and wrote."""
 
 
 class Engine:

@@ -16,8 +16,8 @@ from ipy_autorestart.supervisor import Supervisor
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+#: Seconds until clients have connected again: libzmq retries every 100 to 200 ms.
 SETTLE = 0.3
-"""Seconds until clients have connected again: libzmq retries every 100 to 200 ms."""
 
 
 class Hangups(Protocol):

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+#: Seconds after a start within which a change may be the start's own work; an editor's autosave waits longer.
 RIGHT_AFTER = 0.7
-"""Seconds after a start within which a change may be the start's own work; an editor's autosave waits longer."""
 
+#: Seconds in which so many starts for the same files seem to be a loop.
 WINDOW = 10.0
-"""Seconds in which so many starts for the same files seem to be a loop."""
 
 STARTS = 5
 
+#: Seconds before the next start; each is twice the one before. None is dropped: it might be a person's after all.
 PAUSE, PAUSE_MAX = 1.0, 600.0
-"""Seconds before the next start; each is twice the one before. None is dropped: it might be a person's after all."""
 
 
 @dataclass(frozen=True, slots=True)

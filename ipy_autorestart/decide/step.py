@@ -128,14 +128,14 @@ def _include(burst: Burst, hint: Hint) -> Burst:
     return replace(burst, paths=paths, writing=writing, wide=wide)
 
 
+#: How many paths are a small burst: a file, and the one that a tool writes beside it.
 FEW = 2
-"""How many paths are a small burst: a file, and the one that a tool writes beside it."""
 
+#: So many files open for writing at once are a flood; it is no use to wait for each.
 WRITING_MAX = 64
-"""So many files open for writing at once are a flood; it is no use to wait for each."""
 
+#: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
 UNFINISHED_MAX = 15.0
-"""Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock."""
 
 
 def _burst_ends(timing: Timing, burst: Burst) -> float:

@@ -23,16 +23,16 @@ from ipy_autorestart.kernel.commandline import split
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+#: Environment variable that tells the new image where to read what is carried; gone before the user's code runs.
 STATE = "IPY_AUTORESTART_STATE"
-"""Environment variable that tells the new image where to read what is carried; gone before the user's code runs."""
 
 BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
 
+#: Seconds that the user's exit functions and the closing of the sockets may take together.
 LAST_ACTS = 5.0
-"""Seconds that the user's exit functions and the closing of the sockets may take together."""
 
+#: Exit status after an internal error, see sysexits.h.
 EX_SOFTWARE = 70
-"""Exit status after an internal error, see sysexits.h."""
 
 
 class CantLeave(Exception):  # noqa: N818  # a refusal

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Seconds without a cell that end a batch: between the cells of a Run All lie less than 5 ms.
 QUIET = 0.05
-"""Seconds without a cell that end a batch: between the cells of a Run All lie less than 5 ms."""
 
 
 class Restarter:

@@ -14,8 +14,8 @@ from ipy_autorestart.script.streams import Stream
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 
+#: Environment variable by which the shim learns what to do; it takes it out before the script begins.
 VARIABLE = "IPY_AUTORESTART_RUN"
-"""Environment variable by which the shim learns what to do; it takes it out before the script begins."""
 
 SEPARATOR = "\x1f"
 

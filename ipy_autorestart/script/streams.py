@@ -5,13 +5,13 @@ from __future__ import annotations
 import codecs
 import os
 
+#: Seconds between two batches of one stream. Measured: 50 ms carries 150 times the lines of a message per line.
 BATCH = 0.05
-"""Seconds between two batches of one stream. Measured: 50 ms carries 150 times the lines of a message per line."""
 
 READ_BYTES = 1 << 16
 
+#: So much text is kept of a run that is not shown yet; beyond it the run waits in its write.
 HELD_CHARACTERS_MAX = 1 << 20
-"""So much text is kept of a run that is not shown yet; beyond it the run waits in its write."""
 
 
 class Stream:

@@ -1,0 +1,83 @@
+"""What the engine needs of its neighbours: a target that it restarts, and a watch that it asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.event import Event
+from ipy_autorestart.decide.use import Used
+from ipy_autorestart.link import Record
+
+
+class HasFileno(Protocol):
+    """Something to wait for."""
+
+    def fileno(self) -> int:
+        """Return its file descriptor."""
+
+
+class Readable(HasFileno, Protocol):
+    """Something to wait for and read."""
+
+    def read(self) -> object:
+        """Take what is there."""
+
+
+class Target(Protocol):
+    """What the engine restarts."""
+
+    @property
+    def runs_at_first(self) -> bool:
+        """Whether it runs before the watch begins."""
+
+    @property
+    def pid(self) -> int:
+        """Its process, 0 for none."""
+
+    def signal(self) -> None:
+        """Send SIGHUP to the process that acts; the engine learns of its arrival."""
+
+    def start(self) -> bool:
+        """Start it and say whether it runs, else the engine will learn; raises OSError."""
+
+    def stop(self) -> None:
+        """Ask it to end."""
+
+    def kill(self) -> None:
+        """End it."""
+
+    def poll(self, now: float) -> int | None:
+        """Return the exit status, once, after it has ended."""
+
+    def event_of(self, record: Record) -> Event | None:
+        """Return what a record of the front, which may be the target, means for the cycle."""
+
+    def used(self) -> Used:
+        """Return what it has read and written, as far as is known by now."""
+
+    def streams(self) -> Iterable[Readable]:
+        """Return what it prints to."""
+
+    def due_at(self) -> float | None:
+        """Return when `hear` has something to do."""
+
+    def hear(self, now: float) -> None:
+        """Pass on what it has printed."""
+
+
+class Watch(Protocol):
+    """What the engine asks of the watch room."""
+
+    def look(self) -> Found:
+        """Return what differs from the baseline."""
+
+    def commit(self) -> None:
+        """Make what the last look saw the baseline."""
+
+    def settle(self, paths: Iterable[str]) -> None:
+        """Make what the last look saw of some files their baseline."""
+
+    def used(self, paths: Iterable[str] | None, *, written: Iterable[str]) -> None:
+        """Tell it what the target read, None for everything, and wrote."""
