@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-# A scan may take this part of the time, and less where nothing has happened for a while.
+# A scan may take this part of the time, and hardly any where nothing has happened for a while: only what sends no
+# event has to wait for it then.
 _SHARE = 1 / 50
-_SHARE_QUIET = 1 / 200
+_SHARE_QUIET = 1 / 1000
 _QUIET_SECONDS = 60.0
 
 _SHORTEST = 1.0
 _SHORTEST_POLLING = 0.5
 _LONGEST = 5.0
-_LONGEST_QUIET = 15.0
+_LONGEST_QUIET = 60.0
 _UNREAD = 0.2
 
 #: An event that is later than this is not coming.
