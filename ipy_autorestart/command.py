@@ -80,6 +80,7 @@ def _target(request: Request, link: Link, front: int) -> Target:
         case Script() as script:
             return ScriptTarget(
                 [*(["-m", script.module] if script.module else [script.path]), *script.args],
+                cwd=request.cwd,
                 stop_signal=signal.Signals[request.options.stop_signal],
                 roots=() if request.options.all else _prefixes(request.roots),
                 on_began=lambda run: link.send(Began(run)),
@@ -129,7 +130,10 @@ def _poll(options: Options) -> float:
 
 def _take_link() -> Link:
     """Take the link off standard input and leave nothing there, nor what else a kernel may have let through."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for number in map(int, os.listdir("/dev/fd")):
+        if number > 2:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(number)
     link = Link(socket.socket(fileno=os.dup(0)))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

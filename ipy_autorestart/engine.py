@@ -87,6 +87,13 @@ class Engine:
 
     def run(self) -> None:
         """Go on until the front says goodbye or is gone, and nothing runs any more."""
+        try:
+            self._loop()
+        finally:
+            self._target.kill()
+            self._flush(time.monotonic() + LAST_WORDS)
+
+    def _loop(self) -> None:
         self._handle(Begin(runs=self._target.runs_at_first))
         while not self._finished:
             self._wait()
@@ -103,7 +110,6 @@ class Engine:
             if (due := wake_at(self._cycle)) is not None and due <= now:
                 self._handle(Tick())
             self._show(now)
-        self._flush(time.monotonic() + LAST_WORDS)
 
     @property
     def _hidden(self) -> bool:
@@ -176,7 +182,8 @@ class Engine:
                 return [self._look()]
             case Commit(afresh):
                 if afresh:
-                    self._watch.look()
+                    found = self._watch.look()
+                    forget(change.path for change in (*found.changes, *found.unused))
                 self._watch.commit()
             case Signal():
                 self._target.signal()
@@ -199,7 +206,9 @@ class Engine:
         if found.unused and self._learn_use():
             found = self._watch.look()
         # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
-        self._watch.settle(change.path for change in found.unused)
+        unused = [change.path for change in found.unused]
+        forget(unused)
+        self._watch.settle(unused)
         self._notes = found.notes
         return found
 

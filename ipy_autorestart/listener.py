@@ -44,10 +44,13 @@ class Listener:
         """Whether it listens."""
         return self._thread.is_alive()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether it is this very thread that listens."""
+        return self._thread is threading.current_thread()
+
     def join(self, timeout: float | None = None) -> bool:
-        """Wait for the end and say whether it has come; in the thread itself, it hasn't."""
-        if self._thread is threading.current_thread():
-            return False
+        """Wait for the end and say whether it has come."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 

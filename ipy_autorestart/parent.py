@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 
@@ -10,7 +11,9 @@ class Parent:
 
     def __init__(self) -> None:
         self.pid = os.getppid()
-        self._number = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else -1
+        self._number = -1
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or older than 5.3, or the parent is gone
+            self._number = os.pidfd_open(self.pid)
 
     @property
     def is_gone(self) -> bool:

@@ -134,12 +134,18 @@ class Request:
 
     def to_argv(self) -> list[str]:
         """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
-        words = [*self.options.to_argv(), *self.paths]
+        # A name that begins with a dash is no option.
+        paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
+        words = [*self.options.to_argv(), *paths]
         match self.target:
             case Script(path, module, args):
-                return [*words, *([path] if path else ["-m", module]), "--", *args]
+                return [*words, *([f"{SCRIPT}={path}"] if path else ["-m", module]), "--", *args]
             case Kernel():
                 return words
+
+
+#: How one program tells another which word is the script, whatever its name.
+SCRIPT = "--script"
 
 
 def _check_readable(name: str, path: str, cwd: str) -> None:
@@ -171,6 +177,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
     )
     made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
+    made.add_argument(SCRIPT, help=argparse.SUPPRESS)
     for option in each():
         if option.switch:
             made.add_argument(option.flag, action="store_true", help=option.help)
@@ -203,8 +210,8 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         target: Script | Kernel = Script(module=after[0], args=[*more.pop("words"), *args], cwd=folder)
         given |= more
     else:
-        script = ""
-        if not kernel:
+        script = given.pop("script", "")
+        if not kernel and not script:
             given["words"], script = _script(given["words"], folder)
         if args and not script:
             raise BadInput(f"{args[0]}: arguments need a script, a file that ends in .py")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,8 @@ from ipy_autorestart.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+log = logging.getLogger(__name__)
 
 #: Seconds until clients have connected again: libzmq retries every 100 to 200 ms.
 SETTLE = 0.3
@@ -33,6 +36,7 @@ def resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangups
 
     assert shell.extension_manager is not None
     shell.extension_manager.load_extension("ipy_autorestart")
+    host_of(shell)  # before the first request, so that it sees each cell begin
     IOLoop.current().call_later(SETTLE, _resume, shell, guests, hangups)
 
 
@@ -40,7 +44,7 @@ def _resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangup
     kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
     # The server takes "starting" literally until a parentless "idle" says otherwise.
     kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-    supervisors = [_attach(kernel, guest) for guest in guests]
+    supervisors = [supervisor for guest in guests if (supervisor := _attach(kernel, guest))]
     restarter = host_of(shell).restarter
     assert restarter is not None
     for supervisor in supervisors:
@@ -51,6 +55,12 @@ def _resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangup
         os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _attach(kernel: Any, guest: Mapping[str, Any]) -> Supervisor:  # noqa: ANN401
-    screen = CellScreen(kernel, guest["name"], **guest["screen"]) if guest["screen"] else None
-    return Supervisor.attach(guest, screen=screen)
+def _attach(kernel: Any, guest: Mapping[str, Any]) -> Supervisor | None:  # noqa: ANN401
+    """Take up a supervisor; one that can't be is let go, which ends it."""
+    try:
+        screen = CellScreen(kernel, guest["name"], **guest["screen"]) if guest["screen"] else None
+        return Supervisor.attach(guest, screen=screen)
+    except Exception:  # the border: the others go on
+        log.exception("can't go on with %s", guest.get("name"))
+        os.close(guest["link"])
+        return None

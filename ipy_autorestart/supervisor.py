@@ -57,7 +57,7 @@ class Supervisor:
     label
         Whatever its front knows it by.
     cwd
-        The folder that relative paths start from; the current one by default.
+        The folder that relative paths start from; the script's or the current one by default.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Supervisor:
         cwd: str | os.PathLike[str] = "",
     ) -> None:
         check_platform()
-        folder = os.path.abspath(cwd or os.curdir)
+        folder = os.path.abspath(cwd or (target.cwd if isinstance(target, Script) else os.curdir))
         names = tuple(os.fspath(path) for path in paths)
         self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
         self.request.check()
@@ -113,10 +113,14 @@ class Supervisor:
         """Start the process; returns at once, and the target starts as soon as the process is up."""
         if self._host:
             self._host.guests.append(self)
-        if self._restarter:
-            self._restarter.arm(self, then=self._launch)
-        else:
-            self._launch()
+        try:
+            if self._restarter:
+                self._restarter.arm(self, then=self._launch)
+            else:
+                self._launch()
+        except OSError as error:
+            self._depart()
+            raise BadInput(f"the supervisor can't be started: {error}") from error
 
     def _launch(self) -> None:
         if self._parting:  # stopped before the main thread got here
@@ -142,6 +146,8 @@ class Supervisor:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
         self._parting = True
         self.send(Goodbye())
+        if self._listener and self._listener.is_current:
+            return  # it can't wait for itself, and tidies up when the process has ended
         if self._listener and not self._listener.join(self.request.options.stop_timeout + 1):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
@@ -221,7 +227,7 @@ class Supervisor:
             os.waitpid(self._pid, 0)
         message = "" if self._parting else f"the supervisor has ended; {self._last_words()}"
         if self.status.pid and isinstance(self.request.target, Script):
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.status.pid, signal.SIGKILL)
         if self._errors:
             self._errors.close()

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import signal
 import socket
+from types import FrameType
 
 from ipy_autorestart.decide.change import Hint
 
@@ -13,8 +14,8 @@ from ipy_autorestart.decide.change import Hint
 class Wakeups:
     """Wakes the loop for signals and for the observer's thread.
 
-    Signal handlers do nothing here but exist: Python's C handler writes the signal's number to the wake-up descriptor,
-    and the loop reads it there.
+    What has come is kept in sets and queues; the socket only wakes. It holds few bytes, so nothing may depend on one
+    more fitting in.
     """
 
     def __init__(self, *signals: signal.Signals) -> None:
@@ -22,10 +23,14 @@ class Wakeups:
         self._read.settimeout(0)
         self._write.settimeout(0)
         self._hints: collections.deque[Hint] = collections.deque()
-        # Full of wake-ups is awake: what doesn't fit is no loss.
+        self._noted: set[int] = set()
+        # For the signal that comes between a look at what was noted and the wait.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in signals:
-            signal.signal(number, lambda *_: None)
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._noted.add(number)  # between two bytecodes of the main thread, where it is safe
 
     def hint(self, hint: Hint) -> None:
         """Take a hint, in any thread."""
@@ -39,12 +44,12 @@ class Wakeups:
 
     def take(self) -> tuple[set[int], list[Hint]]:
         """Return the signals and hints that have come."""
-        try:
-            numbers = set(self._read.recv(1 << 16)) - {0}
-        except BlockingIOError:
-            numbers = set()
+        with contextlib.suppress(BlockingIOError):
+            self._read.recv(1 << 16)
+        noted = set(self._noted)
+        self._noted -= noted
         hints = [self._hints.popleft() for _ in range(len(self._hints))]
-        return numbers, hints
+        return noted, hints
 
     def close(self) -> None:
         """Give back the descriptors."""

@@ -1,6 +1,7 @@
 """The API outside a notebook: real processes, no kernel."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -129,6 +130,37 @@ def test_modules_beside_the_script_do_not_hide_the_supervisors(project, screen):
     (project / "main.py").write_text("print('up')\n")
     with Supervisor(Script("main.py"), screen=screen):
         eventually(lambda: "up" in screen.text)
+
+
+def test_a_script_may_have_any_name_and_folder(project, screen):
+    (project / "tools").mkdir()
+    (project / "tools/tool").write_text("import os\nprint('in', os.path.basename(os.getcwd()))\n")
+    with Supervisor(Script("tool", cwd=project / "tools"), ["."], screen=screen):
+        eventually(lambda: "in tools" in screen.text or "can't" in screen.text)
+        (project / "tools/tool").write_text("print('again')\n")
+        eventually(lambda: "again" in screen.text)
+
+
+def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(project, screen):
+    (project / "main.py").write_text(
+        "import os, socket, time\ns = socket.create_server(('127.0.0.1', 45871))\n"
+        "if os.fork() == 0:\n    data = bytearray(b'x') * (300 << 20)\n    print('ready')\n    time.sleep(60)\n"
+        "s.close()\ntime.sleep(60)\n"
+    )
+    with Supervisor(Script("main.py"), screen=screen) as supervisor:
+        eventually(lambda: "ready" in screen.text)
+        (project / "main.py").write_text((project / "main.py").read_text() + "x = 1\n")
+        eventually(lambda: supervisor.status.runs == 2 and screen.text.count("ready") == 2)
+
+
+def test_a_folder_made_anew_is_run_in_anew(project, screen):
+    with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
+        eventually(lambda: "finished" in supervisor.status.state)
+        moved = project.with_name(project.name + "-old")
+        project.rename(moved)
+        shutil.copytree(moved, project)
+        (project / "src/a.py").write_text("V = 2\n")
+        eventually(lambda: screen.text.endswith("value 2\n"))
 
 
 FRONT = """

@@ -7,14 +7,16 @@ back: an error ends the process with a status, so that the server's own restarte
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
+import logging
 import os
 import posix
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -23,6 +25,8 @@ from ipy_autorestart.kernel.commandline import split
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+log = logging.getLogger(__name__)
+
 #: Environment variable that tells the new image where to read what is carried; gone before the user's code runs.
 STATE = "IPY_AUTORESTART_STATE"
 
@@ -30,6 +34,9 @@ BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.
 
 #: Seconds that the user's exit functions and the closing of the sockets may take together.
 LAST_ACTS = 5.0
+
+#: Seconds that the kernel's own children have from SIGTERM to SIGKILL.
+CHILDREN_END = 0.5
 
 #: Exit status after an internal error, see sysexits.h.
 EX_SOFTWARE = 70
@@ -47,12 +54,15 @@ class StartingPoint:
     words: tuple[str, ...]
     folder: str
     environment: Mapping[bytes, bytes]
+    outputs: tuple[int, int]
 
     @classmethod
     def now(cls, shell: InteractiveShell) -> StartingPoint:
         """Take it down as early as the extension is there."""
         words = tuple(sys.orig_argv[1:])
-        return cls(sys.executable, words, getattr(shell, "starting_dir", os.getcwd()), _first_environment())
+        folder = getattr(shell, "starting_dir", os.getcwd())
+        outputs = (_original_descriptor(sys.stdout, 1), _original_descriptor(sys.stderr, 2))
+        return cls(sys.executable, words, folder, _first_environment(), outputs)
 
     def check(self) -> None:
         """Raise `CantLeave` if a new image could not start."""
@@ -86,40 +96,74 @@ def leave(shell: InteractiveShell, start: StartingPoint, guests: Sequence[Mappin
     """Replace the kernel by a new image of itself; the guests' links stay open."""
     # From here to the new image's own handler a SIGHUP stays pending; its default would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    errors = _original_descriptor(sys.stderr, 2)
+    late = threading.Timer(LAST_ACTS, _exec_or_die, [start, guests])
+    late.daemon = True
+    late.start()
     try:
-        try:
-            folder = start.folder if os.path.isdir(start.folder) else os.path.expanduser("~")
-            kept = [guest["link"] for guest in guests]
-            state = {"words": start.words, "folder": folder, "guests": list(guests)}
-            late = threading.Timer(LAST_ACTS, lambda: _exec(start, folder, kept, state))
-            late.daemon = True
-            late.start()
-            _end_life(shell)
-            late.cancel()
-            _exec(start, folder, kept, state)
-        except BaseException:  # noqa: BLE001  # the border: half a kernel must not go on
-            os.write(errors, traceback.format_exc().encode())
+        _end_life(shell, start)
+        late.cancel()
+    finally:
+        _exec_or_die(start, guests)
+
+
+def _exec_or_die(start: StartingPoint, guests: Sequence[Mapping[str, Any]]) -> NoReturn:
+    try:
+        _exec(start, guests)
+    except BaseException:  # noqa: BLE001  # the border: half a kernel must not go on
+        os.write(start.outputs[1], traceback.format_exc().encode())
     finally:
         os._exit(EX_SOFTWARE)
 
 
-def _end_life(shell: InteractiveShell) -> None:
-    """Do what the end of an interpreter does, in its order."""
+def _end_life(shell: InteractiveShell, start: StartingPoint) -> None:
+    """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
     kernel: Any = shell.kernel  # type: ignore[attr-defined]
     app = kernel.parent
-    if shell.history_manager is not None:
-        shell.history_manager.end_session()
+    with _logged("the history"):
+        if shell.history_manager is not None:
+            shell.history_manager.end_session()
+    with _logged("the kernel's children"):
+        _end_children()
     # ipykernel's own: they would delete the connection file that the new image needs, and close what is closed below.
     for function in (app.cleanup_connection_file, app.close, kernel.iopub_thread.stop):
         atexit.unregister(function)
     atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
+        with _logged("the last output"):
+            stream.flush()
     # ipykernel puts pipes of its own on 1 and 2, iostream.OutStream._setup_stream_redirects; they end with this image.
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-        os.dup2(_original_descriptor(stream, number), number)
-    app.close()  # closes each socket in order and waits until all that was sent has left
+    for original, number in zip(start.outputs, (1, 2), strict=True):
+        os.dup2(original, number)
+    with _logged("the sockets"):
+        app.close()  # closes each in order and waits until all that was sent has left
+
+
+@contextlib.contextmanager
+def _logged(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # the border: a new image mends it, a half-ended one doesn't
+        log.exception("can't end %s properly", what)
+
+
+def _end_children() -> None:
+    """End the children in the kernel's own process group, as ipykernel does at shutdown, ``kernelbase._at_shutdown``.
+
+    A forked child would hold the kernel's ports open, and the new image could not have them.
+    """
+    import psutil  # type: ignore[import-untyped]  # ipykernel needs it too
+
+    group = os.getpgrp()
+    children = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(child.pid) == group:
+                child.terminate()
+                children.append(child)
+    _, alive = psutil.wait_procs(children, timeout=CHILDREN_END)
+    for child in alive:
+        child.kill()
+    psutil.wait_procs(alive, timeout=CHILDREN_END)
 
 
 def _original_descriptor(stream: object, number: int) -> int:
@@ -128,8 +172,10 @@ def _original_descriptor(stream: object, number: int) -> int:
     return copy if isinstance(copy, int) else number
 
 
-def _exec(start: StartingPoint, folder: str, kept: Sequence[int], state: Mapping[str, Any]) -> NoReturn:
-    carried = _carry(state)
+def _exec(start: StartingPoint, guests: Sequence[Mapping[str, Any]]) -> NoReturn:
+    folder = start.folder if os.path.isdir(start.folder) else os.path.expanduser("~")
+    kept = [guest["link"] for guest in guests]
+    carried = _carry({"words": start.words, "folder": folder, "guests": list(guests)})
     environment = {**start.environment, STATE.encode(): str(carried).encode()}
     for number in map(int, os.listdir("/dev/fd")):
         if number > 2:

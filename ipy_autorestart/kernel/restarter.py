@@ -5,8 +5,10 @@ The handler only notes and wakes the event loop; it never raises and never works
 
 from __future__ import annotations
 
+import collections
 import logging
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +19,6 @@ from ipy_autorestart.link import Declined, Leaving, Noted, Record
 
 if TYPE_CHECKING:
     import asyncio
-    from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -47,10 +48,10 @@ class Restarter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: Any = signal.SIG_DFL
         self._pending = False
-        self._executing: set[int] = set()
+        self._executing: collections.Counter[int] = collections.Counter()
         self._ended_at = float("-inf")
-        if self._kernel.get_parent("shell"):  # a cell is what made this restarter
-            self._executing.add(threading.get_ident())
+        if _in_a_cell():  # whose end is told, but whose start was not
+            self._executing[threading.get_ident()] = 1
         shell.events.register("pre_execute", self._note_start)
         shell.events.register("post_execute", self._note_end)
 
@@ -121,20 +122,24 @@ class Restarter:
         # None: set by something that isn't Python, and can't be put back by it.
         signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        """Note a SIGHUP; an assignment is all that is safe in the middle of a user's cell."""
+    def _note(self, *_: object) -> None:
+        """Wake the loop once more: one that the user has run in a cell may have taken the wake-up descriptor along."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._wake)
 
     def _wake(self) -> None:
-        if not self._pending:
-            self._pending = True
-            self._tell(Noted())
+        self._pending = True
+        self._tell(Noted())
         self._check()
 
     def _note_start(self) -> None:
-        self._executing.add(threading.get_ident())
+        self._executing[threading.get_ident()] += 1  # a cell may run another
 
     def _note_end(self) -> None:
-        self._executing.discard(threading.get_ident())
+        thread = threading.get_ident()
+        self._executing[thread] -= 1
+        if self._executing[thread] <= 0:  # below: an empty cell ends without having begun
+            del self._executing[thread]
         self._ended_at = time.monotonic()
         if self._pending and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
@@ -160,3 +165,13 @@ class Restarter:
     def _tell(self, record: Record) -> None:
         for owner in self._owners:
             owner.send(record)
+
+
+def _in_a_cell() -> bool:
+    """Return whether this thread is executing a cell, by ``InteractiveShell.run_cell_async`` on its stack."""
+    frame = sys._getframe()  # noqa: SLF001  # public but for its name
+    while frame.f_code.co_name != "run_cell_async":
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return True

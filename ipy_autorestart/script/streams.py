@@ -52,7 +52,7 @@ class Stream:
 
     def drain(self) -> None:
         """Take all that the pipe holds now; its writer has ended, but a process that it left may hold it open."""
-        while self.is_open and self.read():
+        while self.is_open and not self.is_full and self.read():
             pass
 
     def due_at(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from ipy_autorestart.decide.use import Used
@@ -19,6 +20,8 @@ class ScriptTarget:
     ----------
     command
         What follows the interpreter.
+    cwd
+        The folder it runs in.
     stop_signal
         Asks a run to end.
     roots
@@ -35,6 +38,7 @@ class ScriptTarget:
         self,
         command: Sequence[str],
         *,
+        cwd: str,
         stop_signal: signal.Signals,
         roots: Sequence[str],
         on_began: Callable[[int], None],
@@ -42,6 +46,7 @@ class ScriptTarget:
     ) -> None:
         self._command = command
         self._stop_signal = stop_signal
+        self._cwd = cwd
         self._roots = roots
         self._on_began = on_began
         self._on_output = on_output
@@ -65,7 +70,7 @@ class ScriptTarget:
     def start(self) -> bool:
         """Begin a run; True, as it runs at once. What an earlier one has printed and `hear` has not told is dropped."""
         assert self._run is None
-        self._run = Run(self._command, roots=self._roots)
+        self._run = Run(self._command, cwd=self._cwd, roots=self._roots)
         self._stopping = False
         self._number += 1
         self._announced = False
@@ -116,7 +121,9 @@ class ScriptTarget:
         return [pipe for pipe in pipes if pipe.is_open and not pipe.is_full]
 
     def due_at(self) -> float | None:
-        """Return when `hear` has something to tell."""
+        """Return when `hear` has something to tell, or `poll` is to be asked again."""
+        if self._run and self._run.is_lingering:
+            return time.monotonic() + 0.005  # nothing tells of the end of others' children
         if self._held or not self._announced:
             return float("-inf")
         moments = [stream.due_at() for stream in self._run.streams] if self._run else []

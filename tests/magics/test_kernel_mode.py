@@ -200,6 +200,59 @@ def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
     kernel.wait(lambda: "syntax error in src/a.py, line 1" in watching.text)
 
 
+@pytest.mark.parametrize(
+    "children",
+    [
+        "import multiprocessing as m, time\nq = m.get_context('fork').Process(target=time.sleep, args=[60]); q.start()",
+        "import concurrent.futures as f, multiprocessing as m\n"
+        "pool = f.ProcessPoolExecutor(1, mp_context=m.get_context('fork')); list(pool.map(abs, [1]))",
+        "import subprocess\nq = subprocess.Popen(['sleep', '60'])",
+    ],
+)
+def test_the_kernels_children_end_with_its_life(kernel, project, watching, children):
+    kernel.run(children)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+    assert kernel.run("print('alive')").streams() == "alive\n"
+    others = [c for c in psutil.Process(kernel.pid).children() if "--link" not in c.cmdline()]
+    assert [c for c in others if "sleep" in c.cmdline() or "ipykernel_launcher" in c.cmdline()] == []
+
+
+def test_a_cell_that_runs_another_is_not_cut_in_half(kernel, project, watching):
+    cell = kernel.send(
+        "import asyncio\nget_ipython().run_cell('y = 1')\nprint('begun')\nawait asyncio.sleep(1)\nprint('ended')"
+    )
+    kernel.wait(lambda: "begun" in cell.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: cell.reply and cell.idle)
+    assert "ended" in cell.streams()
+    kernel.wait(restarts(watching, 1))
+
+
+def test_what_cannot_be_ended_properly_does_not_stop_the_restart(kernel, project, watching):
+    kernel.run("def fail(): raise OSError('database is locked')\nget_ipython().history_manager.end_session = fail")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+
+
+def test_another_event_loop_in_a_cell_does_not_make_the_kernel_deaf(kernel, project, watching):
+    kernel.run(
+        "import asyncio, signal\nloop = asyncio.new_event_loop()\nloop.add_signal_handler(signal.SIGUSR1, print)\n"
+        "loop.remove_signal_handler(signal.SIGUSR1)\nloop.close()"
+    )
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(watching, 1))
+
+
+def test_a_cell_run_during_the_restart_does_not_make_it_seem_busy(kernel, project, watching):
+    (project / "src/a.py").write_text("V = 2\n")
+    eventually(lambda: _is_new_image(kernel.pid))
+    kernel.send("1")
+    kernel.wait(restarts(watching, 1))
+    (project / "src/a.py").write_text("V = 3\n")
+    kernel.wait(restarts(watching, 2))
+
+
 def _pass_time(seconds):
     end = time.monotonic() + seconds
     eventually(lambda: time.monotonic() >= end)

@@ -127,16 +127,37 @@ def test_what_is_read_imported_and_written_is_reported(folder):
     for name in ("data.csv", "late.toml", "not.toml"):
         (folder / name).write_text("x")
     code = (
-        "import a, os, pathlib, sqlite3\nopen('data.csv').read()\nos.mkdir('sub')\nos.chdir('sub')\n"
-        "pathlib.Path('../late.toml').read_text()\nopen('data.csv', 'w').close()\nsqlite3.connect('db').close()\n"
+        "import a, os, pathlib\nopen('data.csv').read()\nos.mkdir('sub')\nos.chdir('sub')\n"
+        "pathlib.Path('../late.toml').read_text()\nopen('data.csv', 'w').close()\n"
         "os.chdir('..')\nos.listdir('sub')\nos.rmdir if 0 else None\nimport shutil; shutil.rmtree('sub')\n"
     )
     for _ in range(2):  # compiled, and read from the compiled form
         report = used(folder, code)
         read = names(folder, report.read)
-        assert {"main.py", "a.py", "data.csv", "late.toml", "sub/db", "sub"} <= read
+        assert {"main.py", "a.py", "data.csv", "late.toml", "sub"} <= read
         assert not {"b.py", "not.toml"} & read
         assert "sub/data.csv" in names(folder, report.written)
+
+
+def test_what_is_written_by_rename_is_written(folder):
+    (folder / "state.json").write_text("x")
+    code = "import os\nopen('state.json').read()\nopen('new', 'w').close()\nos.replace('new', 'state.json')\n"
+    assert "state.json" in names(folder, used(folder, code).written)
+
+
+def test_a_data_base_is_no_source(folder):
+    report = used(folder, "import sqlite3\nsqlite3.connect('app.db').execute('create table t (x)')\n")
+    assert "app.db" not in names(folder, report.read)
+
+
+def test_a_descriptor_that_the_script_has_taken_over_is_left_alone(folder):
+    (folder / "data.csv").write_text("x")
+    code = (
+        "import os\nos.closerange(3, 1000)\nfd = os.open('mine', os.O_WRONLY | os.O_CREAT)\n"
+        "for number in range(fd + 1, 210): os.dup2(fd, number)\nopen('data.csv').read()\n"
+    )
+    used(folder, code)
+    assert (folder / "mine").read_text() == ""
 
 
 def test_forked_children_report_too(folder):
@@ -150,6 +171,8 @@ def test_forked_children_report_too(folder):
     [
         "import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])",
         "import os\nos.system('true')",
+        "import multiprocessing as m\nif __name__ == '__main__':\n"
+        "    q = m.get_context('spawn').Process(target=print)\n    q.start()\n    q.join()",
         "import os, sys\nos.execv(sys.executable, [sys.executable, '-c', ''])",
         "import os\nos.waitpid(os.posix_spawn('/bin/true', ['true'], {}), 0)",
         "try: open(FOLDER + '/x' * 3000)\nexcept OSError: pass",

@@ -31,11 +31,13 @@ def begin() -> None:
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
     try:
-        os.dup2(number, NUMBER, inheritable=False)
-        os.close(number)
-        number = NUMBER
+        if number != NUMBER:
+            os.dup2(number, NUMBER, inheritable=False)
+            os.close(number)
+            number = NUMBER
     except OSError:  # fewer are allowed
-        os.set_inheritable(number, False)  # noqa: FBT003
+        pass
+    os.set_inheritable(number, False)  # noqa: FBT003
     if roots and roots != [""]:
         if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
             roots += [sys.pycache_prefix + root for root in roots]
@@ -49,9 +51,11 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
     """
     seen: set[object] = set()
     write, getcwd, join, abspath, fsdecode = os.write, os.getcwd, os.path.join, os.path.abspath, os.fsdecode
+    fstat, samestat, pipe = os.fstat, os.path.samestat, os.fstat(number)
     getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
     others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
-    interesting = others | {"open", "sqlite3.connect", "os.listdir", "os.scandir", "os.chdir"}
+    removes = frozenset({"os.rename", "os.remove", "os.truncate"})
+    interesting = others | removes | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
         if event not in interesting:
@@ -62,8 +66,17 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
                 mode, flags = args[1], args[2]
                 if flags & to_write or (mode is not None and mode[:1] in "wax"):
                     kind = "w"
+            elif event == "import":
+                last = path.rpartition(".")[2]
+                if last[:6] != "popen_" or last == "popen_fork":
+                    return
+                kind, path = "*", ""  # multiprocessing and its like start other interpreters, which no event tells
             elif event in others:
                 kind, path = "*", ""
+            elif event in removes:
+                kind = "w"
+                if event == "os.rename":  # os.replace too
+                    path = args[1]
             elif event == "os.chdir":
                 seen.clear()  # relative paths mean other files from now on
                 return
@@ -79,7 +92,8 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
                     return
                 report += name
             data = report.encode("utf-8", "surrogateescape") + b"\0"
-            write(number, data if len(data) < 4096 else b"*\0")
+            if samestat(fstat(number), pipe):  # the script may have closed it, and opened its own
+                write(number, data if len(data) < 4096 else b"*\0")
         except Exception:  # noqa: BLE001  # the border: the user's own call goes on, whatever happens here
             return
 
