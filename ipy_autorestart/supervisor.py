@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -182,8 +183,17 @@ class Supervisor:
             "words": self.request.to_argv(),
             "cwd": self.request.cwd,
             "label": self.label,
-            "screen": self.screen.to_state() if self.screen else None,
+            "screen": self._screen_state(),
         }
+
+    def _screen_state(self) -> Mapping[str, Any] | None:
+        try:
+            state = self.screen.to_state() if self.screen else None
+            json.dumps(state)
+        except Exception:  # the border: the kernel is about to leave; a screen of somebody's own stays behind
+            log.exception("can't take along where %s is shown", self.request.target.name)
+            return None
+        return state
 
     @classmethod
     def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None) -> Self:

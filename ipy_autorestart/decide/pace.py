@@ -8,7 +8,7 @@ from collections.abc import Iterable, Set
 # event has to wait for it then.
 _SHARE = 1 / 50
 _SHARE_QUIET = 1 / 1000
-_QUIET_SECONDS = 60.0
+_QUIET_SECONDS = 10.0
 
 _SHORTEST = 1.0
 _SHORTEST_POLLING = 0.5

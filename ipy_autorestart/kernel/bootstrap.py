@@ -33,6 +33,8 @@ def main() -> None:
     """Take over from the image before, and run what it was started with."""
     hangups = Hangups()
     state = _read_state()
+    if state["ignored"]:
+        hangups.previous = signal.SIG_IGN
     _reap()
     how, words = "", sys.argv[1:]
     if words[0] in ("-m", "-c"):

@@ -92,23 +92,31 @@ def _first_environment() -> dict[bytes, bytes]:
     return environment
 
 
-def leave(shell: InteractiveShell, start: StartingPoint, guests: Sequence[Mapping[str, Any]]) -> NoReturn:
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """What goes over the exec: the supervisors, and whether SIGHUP is ignored when nobody watches (``nohup``)."""
+
+    guests: Sequence[Mapping[str, Any]]
+    ignored: bool
+
+
+def leave(shell: InteractiveShell, start: StartingPoint, carried_along: Carried) -> NoReturn:
     """Replace the kernel by a new image of itself; the guests' links stay open."""
     # From here to the new image's own handler a SIGHUP stays pending; its default would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    late = threading.Timer(LAST_ACTS, _exec_or_die, [start, guests])
+    late = threading.Timer(LAST_ACTS, _exec_or_die, [start, carried_along])
     late.daemon = True
     late.start()
     try:
         _end_life(shell, start)
         late.cancel()
     finally:
-        _exec_or_die(start, guests)
+        _exec_or_die(start, carried_along)
 
 
-def _exec_or_die(start: StartingPoint, guests: Sequence[Mapping[str, Any]]) -> NoReturn:
+def _exec_or_die(start: StartingPoint, carried_along: Carried) -> NoReturn:
     try:
-        _exec(start, guests)
+        _exec(start, carried_along)
     except BaseException:  # noqa: BLE001  # the border: half a kernel must not go on
         os.write(start.outputs[1], traceback.format_exc().encode())
     finally:
@@ -172,10 +180,10 @@ def _original_descriptor(stream: object, number: int) -> int:
     return copy if isinstance(copy, int) else number
 
 
-def _exec(start: StartingPoint, guests: Sequence[Mapping[str, Any]]) -> NoReturn:
+def _exec(start: StartingPoint, carried_along: Carried) -> NoReturn:
     folder = start.folder if os.path.isdir(start.folder) else os.path.expanduser("~")
-    kept = [guest["link"] for guest in guests]
-    carried = _carry({"words": start.words, "folder": folder, "guests": list(guests)})
+    kept = [guest["link"] for guest in carried_along.guests]
+    carried = _carry({"words": start.words, "guests": list(carried_along.guests), "ignored": carried_along.ignored})
     environment = {**start.environment, STATE.encode(): str(carried).encode()}
     for number in map(int, os.listdir("/dev/fd")):
         if number > 2:

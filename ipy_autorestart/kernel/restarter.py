@@ -160,7 +160,8 @@ class Restarter:
             self._tell(Declined(str(refusal)))
             return
         self._tell(Leaving())
-        leave.leave(self._shell, self._start, [state for guest in list(self._guests) if (state := guest.detach())])
+        guests = [state for guest in list(self._guests) if (state := guest.detach())]
+        leave.leave(self._shell, self._start, leave.Carried(guests, self._previous is signal.SIG_IGN))
 
     def _tell(self, record: Record) -> None:
         for owner in self._owners:

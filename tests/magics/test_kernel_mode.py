@@ -131,6 +131,16 @@ def test_unwatch_gives_back_the_users_own_handler(kernel, project):
     assert kernel.run("print(signal.getsignal(signal.SIGHUP) is mine)").streams() == "True\n"
 
 
+def test_nohup_is_respected_over_a_restart(kernel, project):
+    kernel.run("import signal\nold = signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarts(cell, 1))
+    kernel.run("%unwatch")
+    assert kernel.run("import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)").streams() == "True\n"
+
+
 def test_script_mode_leaves_the_kernels_handler_alone(kernel, project):
     kernel.run("import signal\ndef mine(*args): ...\nold = signal.signal(signal.SIGHUP, mine)")
     kernel.run("%watch_restart src/ main.py")
