@@ -22,8 +22,8 @@ test-quick: $(VENV)/.dev  ## run the tests that need no kernel
 test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 	$(OLDEST)/bin/python -m pytest
 
-test-each:  ## run all tests with each Python found: PYTHONS="python3.12 python3.13"
-	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$(dirname $$(dirname $$(command -v $$python))))-$$(basename $$python) || exit; done
+test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
+	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
