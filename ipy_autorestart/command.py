@@ -3,35 +3,61 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import json
 import os
 import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 
-from ipy_autorestart.decide.cycle import Timing
 from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.engine import Engine
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Began, Link, Output
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.target import Target
 from ipy_autorestart.wakeups import Wakeups
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
 
-#: First word of a supervisor's command line, before its folder: standard input is the link to its front.
+#: First word of a supervisor's command line, before its `Front` and the request.
 LINK = "--link"
 
 #: Environment variable with the seconds of ``--poll``, for machines where files come over a network.
 POLL = "IPY_AUTORESTART_POLL"
 
-#: Third word where the front is the target.
-KERNEL = "--kernel"
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a supervisor is told of the process that starts it, at the other end of standard input.
+
+    Attributes
+    ----------
+    cwd
+        The folder that relative paths start from.
+    kernel
+        Whether it is the target itself.
+    whole
+        Whether it takes all that a run prints, however much.
+    flags
+        Of its interpreter, for the runs.
+    """
+
+    cwd: str
+    kernel: bool = False
+    whole: bool = False
+    flags: Sequence[str] = ()
+
+    def to_words(self) -> list[str]:
+        """Return what a supervisor's command line begins with."""
+        return [LINK, json.dumps(asdict(self))]
 
 
 def main(words: Sequence[str]) -> int:
@@ -39,27 +65,28 @@ def main(words: Sequence[str]) -> int:
     if list(words[:1]) != [LINK]:
         sys.stderr.write("this is the supervisor; it is started by %watch_restart in a notebook\n")
         return 2
-    os.chdir(words[1])
-    kernel = list(words[2:3]) == [KERNEL]
+    front = Front(**json.loads(words[1]))
+    os.chdir(front.cwd)
     try:
-        request = parse(words[2 + kernel :], defaults=Options(), kernel=kernel)
+        request = parse(words[2:], defaults=Options(), kernel=front.kernel)
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    supervise(request)
+    supervise(request, front)
     return 0
 
 
-def supervise(request: Request) -> None:
-    """Restart the request's target as its files change, until the front at the other end of standard input is gone."""
+def supervise(request: Request, front: Front) -> None:
+    """Restart the request's target as its files change, until the front is gone."""
     _forget_inherited_signals()
+    _adopt_orphans()
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(contextlib.closing(_take_link()))
         parent = stack.enter_context(contextlib.closing(Parent()))
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(request, link, parent.pid)
+        target = _target(request, front, link, parent.pid)
         watch = stack.enter_context(_watch(request, wakeups))
         engine = Engine(
             target=target,
@@ -73,19 +100,29 @@ def supervise(request: Request) -> None:
         engine.run()
 
 
-def _target(request: Request, link: Link, front: int) -> Target:
+def _target(request: Request, front: Front, link: Link, pid: int) -> Target:
     match request.target:
         case Kernel():
-            return KernelTarget(front)
+            return KernelTarget(pid)
         case Script() as script:
             return ScriptTarget(
-                [*(["-m", script.module] if script.module else [script.path]), *script.args],
-                cwd=request.cwd,
+                _program(script, request, front),
                 stop_signal=signal.Signals[request.options.stop_signal],
-                roots=() if request.options.all else _prefixes(request.roots),
+                whole=front.whole,
                 on_began=lambda run: link.send(Began(run)),
                 on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
             )
+
+
+def _program(script: Script, request: Request, front: Front) -> Program:
+    return Program(
+        python=script.interpreter or script.python,  # the latter to be told that it isn't there
+        flags=() if script.python else tuple(front.flags),
+        words=script.words,
+        cwd=script.cwd,
+        environment={**os.environ, **dict(pair.split("=", 1) for pair in script.env)},
+        roots=() if request.options.all else tuple(_prefixes(request.roots)),
+    )
 
 
 def _prefixes(roots: Iterable[str]) -> list[str]:
@@ -109,7 +146,7 @@ def _watch(request: Request, wakeups: Wakeups) -> Watch:
 
 def _timing(request: Request) -> Timing:
     options = request.options
-    timing = replace(Timing(), quiet=options.debounce, stop_timeout=options.stop_timeout)
+    timing = Timing(quiet=options.debounce, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
     if poll := _poll(options):
         # What scans find lies further apart than what events tell; with scans far apart, each holds a burst by itself.
         timing = replace(timing, scan=poll, quiet_many=max(timing.quiet_many, min(2 * poll, 0.5)))
@@ -139,6 +176,16 @@ def _take_link() -> Link:
     os.dup2(nothing, 0)
     os.close(nothing)
     return link
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what runs leave behind, so that its end is told (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+#: From ``linux/prctl.h``.
+PR_SET_CHILD_SUBREAPER = 36
 
 
 def _forget_inherited_signals() -> None:

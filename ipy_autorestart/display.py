@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ipy_autorestart.decide.state import duration
 from ipy_autorestart.link import Status
 
 
@@ -16,7 +17,7 @@ def words(name: str, status: Status) -> list[str]:
     """Return the parts of a status line: state, cause with its duration, number of runs, message."""
     parts = [status.state]
     if status.cause:
-        took = f" ({_milliseconds(status.took)})" if status.took is not None else ""
+        took = f" ({duration(status.took)})" if status.took is not None else ""
         parts.append(f"{status.cause}{took}")
     if status.runs:
         what = "restart" if name == "kernel" else "run"
@@ -24,10 +25,6 @@ def words(name: str, status: Status) -> list[str]:
     if status.message:
         parts.append(status.message)
     return parts
-
-
-def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def text(name: str, status: Status) -> str:
@@ -77,18 +74,31 @@ class CellScreen:
         The header of the request that started the watch.
     display_id
         Of the status line; a new one by default.
+    keep
+        Keep what earlier runs have shown.
     """
 
-    def __init__(self, kernel: Any, name: str, *, header: Mapping[str, Any], display_id: str = "") -> None:  # noqa: ANN401
+    takes_all = False  # the server and the page don't
+
+    def __init__(
+        self,
+        kernel: Any,  # noqa: ANN401
+        name: str,
+        *,
+        header: Mapping[str, Any],
+        display_id: str = "",
+        keep: bool = False,
+    ) -> None:
         self._kernel = kernel
         self._name = name
         self._header = header
         self._display_id = display_id or uuid.uuid4().hex
+        self._keep = keep
         self._status = Status()
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
-        return {"header": _plain(self._header), "display_id": self._display_id}
+        return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep}
 
     def open(self) -> None:
         """Show the status line for the first time."""
@@ -101,8 +111,10 @@ class CellScreen:
             self._publish("update_display_data", self._status_content())
 
     def begin(self, run: int) -> None:
-        """Clear the cell for a new run, and put the status line back above it."""
-        if run > 1:
+        """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
+        if self._keep:
+            self.write("stdout", f"── run {run} ──\n")
+        elif run > 1:
             self._publish("clear_output", {"wait": True})
             self._publish("display_data", self._status_content())
 
@@ -127,6 +139,8 @@ def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
 
 class TerminalScreen:
     """Shows a target of a terminal IPython: its output as it comes, its status where it changes."""
+
+    takes_all = True  # a slow terminal slows a program, as ever
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import logging
-import select
 import signal
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import assert_never
 from ipy_autorestart.compiled import forget
 from ipy_autorestart.decide import state
 from ipy_autorestart.decide.change import Found
-from ipy_autorestart.decide.cycle import Cycle, Phase, Timing
+from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
     Action,
     Asked,
@@ -24,7 +23,6 @@ from ipy_autorestart.decide.event import (
     Close,
     Commit,
     Event,
-    Exited,
     Finish,
     Hangup,
     Kill,
@@ -37,10 +35,12 @@ from ipy_autorestart.decide.event import (
     Tick,
 )
 from ipy_autorestart.decide.step import step, wake_at
+from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
 from ipy_autorestart.parent import Parent
-from ipy_autorestart.target import HasFileno, Target, Watch
+from ipy_autorestart.ready import HasFileno, ready
+from ipy_autorestart.target import Target, Watch
 from ipy_autorestart.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ PARENT_LOOKED_AT = 1.0
 #: Seconds that a front has to take what was said before the end.
 LAST_WORDS = 1.0
 
-#: So much may wait for the front; beyond it a run waits in its write, as it would for a slow terminal.
+#: So much may wait for the front; beyond it the target keeps what it hears, or an excerpt of it.
 BACKLOG_BYTES_MAX = 1 << 20
 
 
@@ -105,8 +105,8 @@ class Engine:
                 self._handle(Hangup())
             if signal.SIGTERM in numbers:
                 self._handle(Close())
-            if (status := self._target.poll(now)) is not None:
-                self._handle(Exited(status))
+            if exited := self._target.poll(now):
+                self._handle(exited)
             if (due := wake_at(self._cycle)) is not None and due <= now:
                 self._handle(Tick())
             self._show(now)
@@ -117,28 +117,37 @@ class Engine:
         return self._cycle.fresh and self._cycle.phase is not Phase.CLOSED
 
     def _show(self, now: float) -> None:
-        if not self._hidden:
+        if self._hidden:
+            return
+        if self._cycle.phase is not Phase.ENDED:
             self._tell()
+        if self._is_heard:
             self._target.hear(now)
+        self._tell()  # of an end after its last words
+
+    @property
+    def _is_heard(self) -> bool:
+        """Whether the front takes what is said."""
+        return self._link.backlog < BACKLOG_BYTES_MAX
 
     def _flush(self, deadline: float) -> None:
         while self._link.backlog and (left := deadline - time.monotonic()) > 0:
-            select.select([], [self._link], [], left)
+            ready([], [self._link], left)
             self._link.flush()
 
     def _wait(self) -> None:
-        due = (wake_at(self._cycle), None if self._hidden else self._target.due_at())
+        heard_at = self._target.due_at() if self._is_heard and not self._hidden else None
+        due = (wake_at(self._cycle), self._target.poll_at(), heard_at)
         moments = [moment for moment in due if moment is not None]
         timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)
-        streams = list(self._target.streams()) if self._link.backlog < BACKLOG_BYTES_MAX else []
+        streams = list(self._target.streams())
         front: list[HasFileno | int] = [] if self._orphaned else [self._link, *self._parent.waitable()]
         writers = [self._link] if self._link.backlog else []
-        readable, writable, _ = select.select([self._wakeups, *front, *streams], writers, [], timeout)
+        numbers = ready([self._wakeups, *front, *streams], writers, timeout)
         for stream in streams:
-            if stream in readable:
+            if stream.fileno() in numbers:
                 stream.read()
-        if writable:
-            self._link.flush()
+        self._link.flush()
         if not self._orphaned and self._parent.is_gone:
             self._orphan()
 
@@ -235,6 +244,7 @@ class Engine:
             cause=cycle.cause.describe(self._folder) if cycle.cause else "",
             runs=cycle.runs,
             exit_status=cycle.exit_status,
+            lasted=cycle.lasted if cycle.exit_status is not None else None,
             took=cycle.took,
             message=" · ".join(filter(None, words)),
             pid=self._target.pid,

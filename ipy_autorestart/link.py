@@ -28,6 +28,8 @@ class Status:
         Starts so far; for a kernel, restarts.
     exit_status
         Of the last run that ended, as ``Popen.returncode`` gives it; None while it runs.
+    lasted
+        Seconds from its start to its end.
     took
         Seconds from noticing the change to the new start.
     message
@@ -40,6 +42,7 @@ class Status:
     cause: str = ""
     runs: int = 0
     exit_status: int | None = None
+    lasted: float | None = None
     took: float | None = None
     message: str = ""
     pid: int = 0

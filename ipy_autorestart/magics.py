@@ -17,7 +17,7 @@ from ipy_autorestart.decide.cause import relative
 from ipy_autorestart.display import CellScreen, TerminalScreen, table
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
-from ipy_autorestart.request import parse, parser
+from ipy_autorestart.request import Request, parse, parser
 from ipy_autorestart.supervisor import Screen, Supervisor, check_platform
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class WatchMagics(Magics):
         try:
             check_platform()
             request = parse(_split(line), defaults=_options(self.defaults))
-            screen = self._screen(request.target.name)
+            screen = self._screen(request)
             supervisor = Supervisor(
                 request.target,
                 request.paths,
@@ -95,11 +95,12 @@ class WatchMagics(Magics):
         kernel = getattr(self.shell, "kernel", None)
         return kernel.get_parent("shell") if kernel is not None else {}
 
-    def _screen(self, name: str) -> Screen:
+    def _screen(self, request: Request) -> Screen:
+        name = request.target.name
         kernel = getattr(self.shell, "kernel", None)
         if kernel is None:
             return TerminalScreen(name)
-        return CellScreen(kernel, name, header=self._request.get("header", {}))
+        return CellScreen(kernel, name, header=self._request.get("header", {}), keep=request.options.keep)
 
     def _place(self, line: str) -> tuple[str, str]:
         """Return what names the cell and what names this execution of it."""

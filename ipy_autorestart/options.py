@@ -41,6 +41,21 @@ def glob(text: str) -> str:
     return text
 
 
+def assignment(text: str) -> str:
+    """Return an environment variable with its value; raises `BadInput` for anything else."""
+    name, sign, _ = text.partition("=") if isinstance(text, str) else ("", "", "")
+    if not (name and sign) or "\0" in text:
+        raise BadInput(f"expected a variable and its value such as DEBUG=1, got {text!r}")
+    return text
+
+
+def word(text: str) -> str:
+    """Return a path or name; raises `BadInput` for anything but text."""
+    if not isinstance(text, str) or "\0" in text:
+        raise BadInput(f"expected a path, got {text!r}")
+    return text
+
+
 def flag(value: object) -> bool:
     """Return whether something is switched on; raises `BadInput` for anything but True and False."""
     if not isinstance(value, bool):
@@ -48,7 +63,8 @@ def flag(value: object) -> bool:
     return value
 
 
-def _option(default: Any, *, check: Callable[[Any], Any], metavar: str = "", help: str) -> Any:  # noqa: A002, ANN401
+def option(default: Any, *, check: Callable[[Any], Any], metavar: str = "", help: str) -> Any:  # noqa: A002, ANN401
+    """Make a field of a dataclass an option of the magic and the command line; `each` finds it again."""
     return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "help": help})
 
 
@@ -65,56 +81,53 @@ class Options:
         For a value that the option can't have.
     """
 
-    pattern: tuple[str, ...] = _option(
+    pattern: tuple[str, ...] = option(
         (), check=glob, metavar="GLOB", help="files that count too, besides Python sources; may be given again"
     )
-    ignore: tuple[str, ...] = _option(
+    ignore: tuple[str, ...] = option(
         (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
     )
-    gitignore: bool = _option(
+    gitignore: bool = option(
         False,  # noqa: FBT003  # a default
         check=flag,
         help="leave out what .gitignore files name; generated code is often among it",
     )
-    all: bool = _option(
+    all: bool = option(
         False,  # noqa: FBT003
         check=flag,
         help="restart for files, too, that the last run had no use for",
     )
-    strict: bool = _option(
+    strict: bool = option(
         False,  # noqa: FBT003
         check=flag,
         help="restart for comments and layout too",
     )
-    poll: float = _option(
+    poll: float = option(
         0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
     )
-    debounce: float = _option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
-    stop_signal: str = _option(
+    debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
+    stop_signal: str = option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", help="asks a script to end before it runs again"
     )
-    stop_timeout: float = _option(5.0, check=seconds, metavar="SECONDS", help="from the stop signal to SIGKILL")
+    stop_timeout: float = option(5.0, check=seconds, metavar="SECONDS", help="from the stop signal to SIGKILL")
+    restart_on_exit: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
+    )
+    keep: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="keep what earlier runs printed",
+    )
 
     def __post_init__(self) -> None:
         """Check each value, wherever it comes from."""
-        for option in each():
-            value = getattr(self, option.name)
-            try:
-                checked = tuple(map(option.check, value)) if option.many else option.check(value)
-            except BadInput as error:
-                raise BadInput(f"{option.flag}: {error}") from None
-            object.__setattr__(self, option.name, checked)
+        check(self)
 
     def to_argv(self) -> list[str]:
         """Return the words that say the same on a command line."""
-        words = []
-        for option in each():
-            value = getattr(self, option.name)
-            if value is True:
-                words.append(option.flag)
-            elif value != option.default:
-                words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
-        return words
+        return to_argv(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +156,31 @@ class Option:
         return isinstance(self.default, tuple)
 
 
-def each() -> Iterator[Option]:
-    """Yield every option in the order of `Options`."""
-    for field in dataclasses.fields(Options):
-        metadata = field.metadata
-        yield Option(field.name, field.default, metadata["check"], metadata["metavar"], metadata["help"])
+def each(of: type[Any] | Any = Options) -> Iterator[Option]:  # noqa: ANN401  # any dataclass
+    """Yield the options of a dataclass in their order."""
+    for field in dataclasses.fields(of):
+        if metadata := field.metadata:
+            yield Option(field.name, field.default, metadata["check"], metadata["metavar"], metadata["help"])
+
+
+def check(values: Any) -> None:  # noqa: ANN401
+    """Replace each option's value by its checked one; raises `BadInput` that names the option."""
+    for option in each(values):
+        value = getattr(values, option.name)
+        try:
+            checked = tuple(map(option.check, value)) if option.many else option.check(value)
+        except BadInput as error:
+            raise BadInput(f"{option.flag}: {error}") from None
+        object.__setattr__(values, option.name, checked)
+
+
+def to_argv(values: Any) -> list[str]:  # noqa: ANN401
+    """Return the words that say the same on a command line."""
+    words = []
+    for option in each(values):
+        value = getattr(values, option.name)
+        if value is True:
+            words.append(option.flag)
+        elif value != option.default:
+            words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
+    return words

@@ -6,11 +6,14 @@ import argparse
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Sequence
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
-from ipy_autorestart.options import BadInput, Options, each
+from ipy_autorestart.decide.cause import relative
+from ipy_autorestart.options import BadInput, Options, assignment, check, each, option, to_argv, word
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -27,17 +30,24 @@ class Script:
         What the script finds in ``sys.argv[1:]``.
     cwd
         The folder it runs in; the current one by default.
+    env
+        Environment variables, besides those of the moment when the watch is started: ``DEBUG=1``, or a mapping.
+    python
+        The interpreter, a path or a name to be found on ``PATH``; by default this one, with its ``-X``, ``-W`` and
+        other flags.
 
     Raises
     ------
     BadInput
-        If neither or both of path and module are given.
+        If neither or both of path and module are given, or a variable is none.
     """
 
     path: str
     module: str
     args: tuple[str, ...]
-    cwd: str
+    cwd: str = option("", check=word, metavar="DIR", help="folder that the script runs in")
+    env: tuple[str, ...] = option((), check=assignment, metavar="NAME=VALUE", help="for the script; may be given again")
+    python: str = option("", check=word, metavar="PATH", help="interpreter for the script, if not this one")
 
     def __init__(
         self,
@@ -46,15 +56,21 @@ class Script:
         module: str = "",
         args: Sequence[str] = (),
         cwd: str | os.PathLike[str] = "",
+        env: Sequence[str] | Mapping[str, str] = (),
+        python: str | os.PathLike[str] = "",
     ) -> None:
-        folder = os.path.abspath(cwd or os.curdir)
         script = os.fspath(path)
         if bool(script) == bool(module):
             raise BadInput(f"expected a script or a module to run, got {script!r} and {module!r}")
         object.__setattr__(self, "path", script)
         object.__setattr__(self, "module", module)
         object.__setattr__(self, "args", tuple(args))
-        object.__setattr__(self, "cwd", folder)
+        object.__setattr__(self, "cwd", os.path.abspath(cwd or os.curdir))
+        pairs = [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else env
+        object.__setattr__(self, "env", tuple(pairs))
+        program = os.fspath(python)
+        object.__setattr__(self, "python", os.path.abspath(program) if os.sep in program else program)
+        check(self)
 
     @property
     def name(self) -> str:
@@ -70,6 +86,16 @@ class Script:
     def file(self) -> str:
         """The script's absolute path; empty for a module."""
         return os.path.join(self.cwd, self.path) if self.path else ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What follows the interpreter."""
+        return (*(("-m", self.module) if self.module else (self.path,)), *self.args)
+
+    @property
+    def interpreter(self) -> str | None:
+        """The interpreter's path, None if there is no such program."""
+        return shutil.which(self.python) if self.python else sys.executable
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +133,9 @@ class Request:
         match self.target:
             case Kernel() if not self.paths:
                 raise BadInput("expected a folder to watch or a script to run, such as: src/ or src/ main.py")
-            case Script(path=path) as script if path:
-                if not os.path.isfile(script.file):
-                    raise BadInput(f"{path}: there is no such script in {self.cwd}")
-                _check_readable(path, script.file, self.cwd)
-            case Script() | Kernel():
+            case Script() as script:
+                _check_script(script)
+            case Kernel():
                 pass
 
     @property
@@ -138,8 +162,9 @@ class Request:
         paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
         words = [*self.options.to_argv(), *paths]
         match self.target:
-            case Script(path, module, args):
-                return [*words, *([f"{SCRIPT}={path}"] if path else ["-m", module]), "--", *args]
+            case Script() as script:
+                words += [*to_argv(script), *([f"{SCRIPT}={script.path}"] if script.path else ["-m", script.module])]
+                return [*words, "--", *script.args]
             case Kernel():
                 return words
 
@@ -160,6 +185,17 @@ def _check_readable(name: str, path: str, cwd: str) -> None:
         raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
 
 
+def _check_script(script: Script) -> None:
+    if not os.path.isdir(script.cwd):
+        raise BadInput(f"--cwd: there is no folder {script.cwd}")
+    if script.path:
+        if not os.path.isfile(script.file):
+            raise BadInput(f"{script.path}: there is no such script in {script.cwd}")
+        _check_readable(script.path, script.file, script.cwd)
+    if script.interpreter is None:
+        raise BadInput(f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(message.removeprefix("argument "))
@@ -178,13 +214,14 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
     made.add_argument(SCRIPT, help=argparse.SUPPRESS)
-    for option in each():
-        if option.switch:
-            made.add_argument(option.flag, action="store_true", help=option.help)
-        elif option.many:
-            made.add_argument(option.flag, action="append", metavar=option.metavar, help=option.help)
+    for one in (*each(), *each(Script)):
+        if one.switch:
+            made.add_argument(one.flag, action="store_true", help=one.help)
+        elif one.many:
+            made.add_argument(one.flag, action="append", metavar=one.metavar, help=one.help)
         else:
-            made.add_argument(option.flag, metavar=option.metavar, help=f"{option.help} (default: {option.default})")
+            default = f" (default: {one.default})" if one.default != "" else ""
+            made.add_argument(one.flag, metavar=one.metavar, help=one.help + default)
     return made
 
 
@@ -203,21 +240,41 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
     head, args = _split(words, "--")
     before, after = _split(head, "-m")
     given = _read(before)
+    how = {}
     if len(before) < len(head):
         if not after:
             raise BadInput("-m: expected the name of a module")
         more = _read(after[1:])
-        target: Script | Kernel = Script(module=after[0], args=[*more.pop("words"), *args], cwd=folder)
+        how = {"module": after[0], "args": (*more.pop("words"), *args)}
         given |= more
-    else:
-        script = given.pop("script", "")
-        if not kernel and not script:
-            given["words"], script = _script(given["words"], folder)
-        if args and not script:
-            raise BadInput(f"{args[0]}: arguments need a script, a file that ends in .py")
-        target = Script(script, args=args, cwd=folder) if script else Kernel()
+    elif "script" in given:
+        how = {"path": given.pop("script"), "args": args}
+    elif not kernel:
+        given["words"], script = _script(given["words"], folder)
+        how = {"path": _seen_from(given.get("cwd"), script, folder), "args": args} if script else {}
+    said = {one.name: given.pop(one.name) for one in each(Script) if one.name in given}
+    target = _target(how, said, folder) if how else Kernel()
+    if not how and (args or said):
+        lonely = f"--{next(iter(said))}" if said else args[0]
+        raise BadInput(f"{lonely}: it needs a script, a file that ends in .py, or -m MODULE")
     paths = tuple(given.pop("words"))
     return Request(target, paths, dataclasses.replace(defaults, **given), folder)
+
+
+def _target(how: Mapping[str, Any], said: dict[str, Any], folder: str) -> Script:
+    """Make the script, with paths relative to the folder where they were said."""
+    if os.sep in said.get("python", ""):
+        said["python"] = os.path.join(folder, os.path.expanduser(said["python"]))
+    cwd = os.path.join(folder, os.path.expanduser(said.pop("cwd", "")))
+    return Script(**how, **said, cwd=cwd)
+
+
+def _seen_from(cwd: str | None, script: str, folder: str) -> str:
+    """Return the script as it is called in the folder it runs in."""
+    if not cwd:
+        return script
+    path = os.path.abspath(os.path.join(folder, script))
+    return relative(path, os.path.abspath(os.path.join(folder, os.path.expanduser(cwd))))
 
 
 def _split(words: Sequence[str], at: str) -> tuple[list[str], list[str]]:
@@ -228,7 +285,7 @@ def _split(words: Sequence[str], at: str) -> tuple[list[str], list[str]]:
 def _read(words: list[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(words)
     if unknown:
-        raise BadInput(_unknown(unknown[0], (option.flag for option in each())))
+        raise BadInput(_unknown(unknown[0], (one.flag for one in (*each(), *each(Script)))))
     fields = vars(found)
     return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
 

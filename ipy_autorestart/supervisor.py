@@ -15,7 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol, Self
 
 import ipy_autorestart
-from ipy_autorestart.command import KERNEL, LINK
+from ipy_autorestart.command import Front
+from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.link import Began, Goodbye, Link, Output, Record, Restart, Status
@@ -27,7 +28,15 @@ log = logging.getLogger(__name__)
 
 
 class Screen(Protocol):
-    """Where a target shows itself; called from the listening thread."""
+    """Where a target shows itself; called from the listening thread.
+
+    Attributes
+    ----------
+    takes_all
+        Whether it takes all that a run prints, at the speed at which it does; else the middle of a flood is left out.
+    """
+
+    takes_all: bool
 
     def show(self, status: Status) -> None:
         """Show the status in place of the one before."""
@@ -127,8 +136,13 @@ class Supervisor:
         if self._parting:  # stopped before the main thread got here
             return
         ours, theirs = socket.socketpair()
-        kernel = [KERNEL] if isinstance(self.request.target, Kernel) else []
-        words = [LINK, self.request.cwd, *kernel, *self.request.to_argv()]
+        front = Front(
+            cwd=self.request.cwd,
+            kernel=isinstance(self.request.target, Kernel),
+            whole=self.screen is not None and self.screen.takes_all,
+            flags=inherited(split(sys.orig_argv[1:]).flags),
+        )
+        words = [*front.to_words(), *self.request.to_argv()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         with theirs:
             self._pid = _spawn(words, link=theirs.fileno(), errors=self._errors.fileno())

@@ -6,16 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ipy_autorestart.decide.change import Found
-from ipy_autorestart.decide.event import Event
+from ipy_autorestart.decide.event import Event, Exited
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.link import Record
-
-
-class HasFileno(Protocol):
-    """Something to wait for."""
-
-    def fileno(self) -> int:
-        """Return its file descriptor."""
+from ipy_autorestart.ready import HasFileno
 
 
 class Readable(HasFileno, Protocol):
@@ -48,8 +42,11 @@ class Target(Protocol):
     def kill(self) -> None:
         """End it."""
 
-    def poll(self, now: float) -> int | None:
-        """Return the exit status, once, after it has ended."""
+    def poll(self, now: float) -> Exited | None:
+        """Return what is new about its end, if anything is."""
+
+    def poll_at(self) -> float | None:
+        """Return when `poll` is to be asked though no SIGCHLD came."""
 
     def event_of(self, record: Record) -> Event | None:
         """Return what a record of the front, which may be the target, means for the cycle."""

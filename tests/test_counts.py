@@ -26,6 +26,8 @@ if "idle" not in sys.argv: time.sleep(600)
 class Screen:
     """Keeps what a person would have seen of each restart."""
 
+    takes_all = False
+
     def __init__(self):
         self.runs, self.messages, self.at = {}, [], time.monotonic()
 

@@ -2,7 +2,8 @@ from ipy_autorestart import Status, display
 from ipy_autorestart.decide import state
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change, Kind
-from ipy_autorestart.decide.cycle import Cycle, Phase, Timing
+from ipy_autorestart.decide.cycle import Cycle, Phase
+from ipy_autorestart.decide.timing import Timing
 
 
 def test_a_status_line_says_what_why_and_how_often():
@@ -42,9 +43,13 @@ def test_states_are_told_in_words():
         Cycle(phase=Phase.RUNNING): "running",
         Cycle(phase=Phase.ENDED, exit_status=0): "finished, waiting for a change",
         Cycle(phase=Phase.ENDED, exit_status=3): "crashed with status 3, waiting for a change",
-        Cycle(phase=Phase.ENDED, exit_status=-11): "killed by SIGSEGV, waiting for a change",
+        Cycle(phase=Phase.ENDED, exit_status=-11): "killed by SIGSEGV (segmentation fault), waiting for a change",
         Cycle(phase=Phase.ENDED, exit_status=-200): "killed by signal 200, waiting for a change",
         Cycle(phase=Phase.ENDED): "not running",
+        Cycle(phase=Phase.ENDED, exit_status=0, lasted=0.0123): "finished after 12 ms, waiting for a change",
+        Cycle(phase=Phase.ENDED, exit_status=1, lasted=75, respawn_at=9, pause=0.2): (
+            "crashed with status 1 after 1 min 15 s, runs again in 200 ms"
+        ),
         Cycle(phase=Phase.STOPPING): "stopping",
         Cycle(phase=Phase.STARTING): "starting",
         Cycle(phase=Phase.STARTING, timing=kernel): "restarting",

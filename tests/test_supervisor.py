@@ -19,6 +19,8 @@ pytestmark = pytest.mark.e2e
 class Screen:
     """Keeps what it is told."""
 
+    takes_all = False
+
     def __init__(self):
         self.statuses, self.runs, self.text = [], [], ""
 

@@ -16,6 +16,7 @@ class Reason(enum.Enum):
     CHANGE = "changed"
     HANGUP = "SIGHUP"
     ASKED = "asked"
+    ENDED = "ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Cause:
                 return "SIGHUP received"
             case Reason.ASKED:
                 return "asked by hand"
+            case Reason.ENDED:
+                return "it had ended"
             case Reason.CHANGE:
                 first, *more = self.changes
                 verb = {Kind.ADDED: "added", Kind.MODIFIED: "changed", Kind.DELETED: "deleted"}[first.kind]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from ipy_autorestart.decide.cause import Cause
+from ipy_autorestart.decide.burst import Burst
+from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change
 from ipy_autorestart.decide.loop import NO_LOOP, Loop
+from ipy_autorestart.decide.timing import Timing
 
 
 class Phase(Enum):
@@ -18,55 +20,6 @@ class Phase(Enum):
     STOPPING = "stopping"
     STARTING = "starting"
     CLOSED = "closed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """When to act; all in seconds.
-
-    Attributes
-    ----------
-    leading
-        Act on the first finished change of a quiet time at once and let later ones supersede the start (a script's
-        start is cheap), or wait until the burst is over (a kernel's is not).
-    quiet
-        Quiet that ends a burst of one or two paths. Editors write a file in one go and formatters follow within 20 ms.
-    quiet_many
-        Quiet that ends a larger burst, and the time after a change in which the next belongs to the same burst. The
-        largest gap inside a ``git checkout`` or a formatter's round was 18 ms on an idle machine, more on a loaded one.
-    max_wait
-        A burst is served after this long even if it goes on.
-    writing
-        A file that was modified and is not closed yet is waited for this long.
-    scan
-        Until the first slow scan for what no hint announced; each look says when the next is due.
-    stop_timeout
-        From the stop signal to SIGKILL; None where the target stops by itself.
-    """
-
-    leading: bool = True
-    quiet: float = 0.05
-    quiet_many: float = 0.15
-    max_wait: float = 2.0
-    writing: float = 1.0
-    scan: float = 1.0
-    stop_timeout: float | None = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """Changes that belong together, from the first hint until it has been quiet for long enough.
-
-    ``since`` is the first one that has not been served; of the paths only as many are kept as tell few from many;
-    ``acted`` says that the first has been looked at without waiting.
-    """
-
-    since: float
-    last: float
-    paths: frozenset[str] = frozenset()
-    writing: frozenset[str] = frozenset()
-    wide: bool = False
-    acted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +36,8 @@ class Cycle:
         Of the start that is under way or was the last.
     signalled
         A SIGHUP is on its way.
-    asked
-        It was a person who asked for it.
+    reason
+        Of that SIGHUP, if no change is.
     again
         A hangup came while the target was starting: one more restart is owed.
     unseen
@@ -93,17 +46,23 @@ class Cycle:
         The look that was asked for last is to be acted on; a slow scan's is not, it only begins a burst.
     fresh
         The start that was last may yet be superseded by its burst: it is not shown, nor counted twice.
-    look_at, scan_at, kill_at
+    look_at, scan_at, kill_at, respawn_at
         Moments at which something is due.
+    killed
+        SIGKILL has been sent; what is still there at ``kill_at`` can't be ended.
+    left
+        What runs has ended, and processes that it started have not.
+    pause
+        Seconds of the last wait before something that had ended by itself was started again.
     loop
         Whether the target seems to restart itself.
-    started
-        When the target started last.
+    started, lasted
+        When the target started last, and the seconds from there to its end.
     noticed, took
         When what is being served was noticed, and the seconds from there to the start that served it last.
     """
 
-    timing: Timing = Timing()
+    timing: Timing = Timing()  # noqa: RUF009  # frozen
     phase: Phase = Phase.ENDED
     changes: tuple[Change, ...] = ()
     broken: tuple[Broken, ...] = ()
@@ -113,7 +72,7 @@ class Cycle:
     cause: Cause | None = None
     refusal: str = ""
     signalled: bool = False
-    asked: bool = False
+    reason: Reason = Reason.HANGUP
     again: bool = False
     unseen: bool = False
     due: bool = False
@@ -121,11 +80,16 @@ class Cycle:
     look_at: float | None = None
     scan_at: float | None = None
     kill_at: float | None = None
+    respawn_at: float | None = None
+    killed: bool = False
+    left: bool = False
+    pause: float = 0.0
     fresh: bool = False
     runs: int = 0
     exit_status: int | None = None
     loop: Loop = NO_LOOP
     started: float | None = None
+    lasted: float | None = None
     noticed: float | None = None
     took: float | None = None
 

@@ -32,9 +32,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it."""
+    """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it.
+
+    ``left`` says that processes which it started are not; another one follows when they are.
+    """
 
     status: int | None = None
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Make the target end."""
+    """Make the target end, with all that it started."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ def state(cycle: Cycle) -> str:
         case Phase.RUNNING:
             return "running"
         case Phase.ENDED:
-            return _ended(cycle.exit_status)
+            return f"{_ended(cycle)}, {_next(cycle)}" if cycle.exit_status is not None else "not running"
         case Phase.STOPPING if cycle.timing.stop_timeout is None:
             return "waiting for the kernel to be idle"
         case Phase.STOPPING:
@@ -28,17 +28,45 @@ def state(cycle: Cycle) -> str:
             return "ended"
 
 
-def _ended(status: int | None) -> str:
-    if status is None:
-        return "not running"
+def _ended(cycle: Cycle) -> str:
+    status = cycle.exit_status or 0
+    after = f" after {duration(cycle.lasted)}" if cycle.lasted is not None else ""
     if status == 0:
-        return "finished, waiting for a change"
-    if status < 0:
-        try:
-            return f"killed by {signal.Signals(-status).name}, waiting for a change"
-        except ValueError:
-            return f"killed by signal {-status}, waiting for a change"
-    return f"crashed with status {status}, waiting for a change"
+        return f"finished{after}"
+    if status > 0:
+        return f"crashed with status {status}{after}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    words = f" ({SIGNALS[-status]})" if -status in SIGNALS else ""
+    return f"killed by {name}{words}{after}"
+
+
+#: What the signals of crashes mean, as shells tell them.
+SIGNALS: dict[int, str] = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGILL: "illegal instruction",
+}
+
+
+def _next(cycle: Cycle) -> str:
+    if cycle.respawn_at is not None and not cycle.broken:
+        return f"runs again in {duration(cycle.pause)}"
+    return "waiting for a change"
+
+
+def duration(seconds: float) -> str:
+    """Say how long something took."""
+    if seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
 
 
 def message(cycle: Cycle, folder: str) -> str:
@@ -59,6 +87,8 @@ def message(cycle: Cycle, folder: str) -> str:
         return (
             f"{_names([change.path for change in cycle.unused], folder)} changed, of no use to this run: not restarted"
         )
+    if cycle.left and cycle.phase is Phase.ENDED:
+        return "processes that it started go on until the next restart"
     return ""
 
 

@@ -18,9 +18,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from ipy_autorestart.decide import respawn
+from ipy_autorestart.decide.burst import ends_at, include, joined
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.cycle import Burst, Cycle, Phase, Timing
+from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
     Action,
     Asked,
@@ -44,11 +46,17 @@ from ipy_autorestart.decide.loop import admit
 
 Stepped = tuple[Cycle, tuple[Action, ...]]
 
+#: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
+UNFINISHED_MAX = 15.0
+
+#: Seconds that a killed group may take to be gone; a process with much memory takes some.
+LINGER = 1.0
+
 
 def wake_at(cycle: Cycle) -> float | None:
     """Return when a `Tick` is due, on the clock that `step` is given, or None."""
-    moments = [moment for moment in (cycle.look_at, cycle.scan_at, cycle.kill_at) if moment is not None]
-    return min(moments, default=None)
+    moments = (cycle.look_at, cycle.scan_at, cycle.kill_at, cycle.respawn_at)
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def step(cycle: Cycle, event: Event, now: float) -> Stepped:
@@ -79,11 +87,11 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Hangup():
             return _hangup(cycle, now)
         case Asked():
-            return replace(cycle, signalled=True, asked=True), (Signal(),)
+            return replace(cycle, signalled=True, reason=Reason.ASKED), (Signal(),)
         case Started():
             return _started(cycle, now)
         case Exited():
-            return _exited(cycle, event.status)
+            return _exited(cycle, event, now)
         case Refused():
             return _refused(cycle, event)
         case Tick():
@@ -103,48 +111,11 @@ def _begin(cycle: Cycle, event: Begin, now: float) -> Stepped:
 
 
 def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
-    burst = _burst(cycle, now)
-    burst = _include(burst, hint)
-    cycle = replace(cycle, burst=burst, unseen=True, look_at=_burst_ends(cycle.timing, burst))
+    burst = include(joined(cycle.burst, cycle.timing, now), hint)
+    cycle = replace(cycle, burst=burst, unseen=True, look_at=ends_at(cycle.timing, burst))
     if cycle.timing.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
         return replace(cycle, burst=replace(burst, acted=True), due=True), (Look(),)
     return cycle, ()
-
-
-def _burst(cycle: Cycle, now: float) -> Burst:
-    """Return the burst that something now belongs to: the one that goes on, or a new one."""
-    gap = max(cycle.timing.quiet, cycle.timing.quiet_many)
-    if cycle.burst is None or now - cycle.burst.last >= gap:
-        return Burst(now, now)
-    return replace(cycle.burst, last=now)
-
-
-def _include(burst: Burst, hint: Hint) -> Burst:
-    wide = burst.wide or hint.progress is Progress.UNKNOWN or len(burst.writing) > WRITING_MAX
-    paths = burst.paths if len(burst.paths) > FEW else burst.paths | {hint.path}
-    writing = burst.writing - {hint.path}
-    if hint.progress is Progress.WRITING and not wide:
-        writing |= {hint.path}
-    return replace(burst, paths=paths, writing=writing, wide=wide)
-
-
-#: How many paths are a small burst: a file, and the one that a tool writes beside it.
-FEW = 2
-
-#: So many files open for writing at once are a flood; it is no use to wait for each.
-WRITING_MAX = 64
-
-#: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
-UNFINISHED_MAX = 15.0
-
-
-def _burst_ends(timing: Timing, burst: Burst) -> float:
-    """Return when a burst is served if nothing more happens."""
-    if burst.writing:
-        return min(burst.last + timing.writing, burst.since + timing.max_wait)
-    many = burst.wide or len(burst.paths) > FEW
-    quiet = max(timing.quiet, timing.quiet_many) if many else timing.quiet
-    return min(burst.last + quiet, burst.since + timing.max_wait)
 
 
 def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
@@ -166,9 +137,9 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     if not due or burst is None:
         # The slow scan met it: that is a hint like any other, or a checkout would be cut in two.
         if cycle.look_at is None or news:
-            burst = _burst(cycle, now)
+            burst = joined(cycle.burst, cycle.timing, now)
             burst = replace(burst, paths=burst.paths | {change.path for change in found.changes})
-            cycle = replace(cycle, burst=burst, look_at=_burst_ends(cycle.timing, burst))
+            cycle = replace(cycle, burst=burst, look_at=ends_at(cycle.timing, burst))
         return cycle, ()
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
         return replace(cycle, look_at=now + cycle.timing.quiet), ()
@@ -198,24 +169,26 @@ def _reveal(cycle: Cycle) -> Cycle:
 
 
 def _hangup(cycle: Cycle, now: float) -> Stepped:
-    cause = Cause(Reason.ASKED if cycle.asked else Reason.HANGUP)
-    if cycle.changes:
-        cause = Cause(Reason.CHANGE, cycle.changes)
+    cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else Cause(cycle.reason)
     noticed = now if cycle.noticed is None else cycle.noticed
-    cycle = replace(cycle, signalled=False, asked=False, noticed=noticed)
+    cycle = replace(cycle, signalled=False, reason=Reason.HANGUP, noticed=noticed)
     match cycle.phase:
         case Phase.RUNNING:
-            timeout = cycle.timing.stop_timeout
-            kill_at = None if timeout is None else now + timeout
-            return replace(cycle, phase=Phase.STOPPING, cause=cause, kill_at=kill_at), (Stop(),)
+            return _stop(cycle, cause, now)
         case Phase.ENDED:
-            return _start(cycle, cause)
+            return _stop(cycle, cause, now) if cycle.left else _start(cycle, cause)
         case Phase.STARTING:
             return replace(cycle, again=True), ()
         case Phase.STOPPING | Phase.CLOSED:
             return cycle, ()
         case _:
             assert_never(cycle.phase)
+
+
+def _stop(cycle: Cycle, cause: Cause, now: float) -> Stepped:
+    timeout = cycle.timing.stop_timeout
+    kill_at = None if timeout is None else now + timeout
+    return replace(cycle, phase=Phase.STOPPING, cause=cause, kill_at=kill_at, respawn_at=None), (Stop(),)
 
 
 def _start(cycle: Cycle, cause: Cause) -> Stepped:
@@ -230,7 +203,10 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
         unused=(),
         written=(),
         unseen=False,
+        left=False,
         kill_at=None,
+        killed=False,
+        respawn_at=None,
     )
     return cycle, (Commit(afresh), Start(cause))
 
@@ -248,12 +224,20 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     return cycle, ()
 
 
-def _exited(cycle: Cycle, status: int | None) -> Stepped:
-    cycle = replace(cycle, exit_status=status, kill_at=None)
+def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
+    if not cycle.left and cycle.started is not None:
+        cycle = replace(cycle, lasted=now - cycle.started)
+    first, cycle = not cycle.left, replace(cycle, exit_status=event.status, left=event.left)
     if cycle.phase is Phase.STOPPING:
+        if event.left:  # they may have the rest of the timeout
+            return cycle, ()
         cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else cycle.cause
         return _start(cycle, cause or Cause(Reason.HANGUP))
-    return replace(cycle, phase=Phase.ENDED), ()
+    cycle = replace(cycle, phase=Phase.ENDED, kill_at=None)
+    if first and cycle.timing.restart_on_exit:
+        pause = respawn.pause(cycle.pause, lasted=cycle.lasted or 0.0)
+        cycle = replace(cycle, pause=pause, respawn_at=now + pause)
+    return cycle, ()
 
 
 def _refused(cycle: Cycle, event: Refused) -> Stepped:
@@ -265,23 +249,32 @@ def _refused(cycle: Cycle, event: Refused) -> Stepped:
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
-    actions: list[Action] = []
     if cycle.kill_at is not None and now >= cycle.kill_at:
-        cycle = replace(cycle, kill_at=None)
-        actions.append(Kill())
+        if cycle.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
+            return _exited(replace(cycle, kill_at=None), Exited(cycle.exit_status), now)
+        return replace(cycle, killed=True, kill_at=now + LINGER), (Kill(),)
     if cycle.look_at is not None and now >= cycle.look_at:
-        cycle = replace(cycle, look_at=None, due=True)
-        actions.append(Look())
-    elif cycle.scan_at is not None and now >= cycle.scan_at:
-        cycle = replace(cycle, scan_at=None)
-        actions.append(Look())
-    return cycle, tuple(actions)
+        return replace(cycle, look_at=None, due=True), (Look(),)
+    if cycle.scan_at is not None and now >= cycle.scan_at:
+        return replace(cycle, scan_at=None), (Look(),)
+    if cycle.respawn_at is not None and now >= cycle.respawn_at:
+        return _respawn(cycle, now)
+    return cycle, ()
+
+
+def _respawn(cycle: Cycle, now: float) -> Stepped:
+    if cycle.broken:  # never into a syntax error
+        return replace(cycle, respawn_at=now + cycle.pause), ()
+    cycle = replace(cycle, respawn_at=None)
+    if cycle.signalled:
+        return cycle, ()
+    return replace(cycle, signalled=True, reason=Reason.ENDED), (Signal(),)
 
 
 def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
-    alive = cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
+    alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
     timeout = cycle.timing.stop_timeout
-    closed = replace(cycle, phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None)
+    closed = replace(cycle, phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None)
     if not alive or timeout is None:
         return closed, (Finish(),)
     kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
@@ -292,11 +285,13 @@ def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
 
 def _closed(cycle: Cycle, event: Event, now: float) -> Stepped:
     match event:
-        case Exited():
-            return cycle, (Finish(),)
+        case Exited(_, left):
+            return (cycle, ()) if left else (cycle, (Finish(),))
         case Close(within) if within is not None and cycle.kill_at is not None:
             return replace(cycle, kill_at=min(cycle.kill_at, now + within)), ()
         case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
-            return replace(cycle, kill_at=None), (Kill(),)
+            if cycle.killed:
+                return replace(cycle, kill_at=None), (Finish(),)
+            return replace(cycle, killed=True, kill_at=now + LINGER), (Kill(),)
         case _:
             return cycle, ()

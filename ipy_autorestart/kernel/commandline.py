@@ -72,3 +72,33 @@ def _letters(word: str, rest: list[str], flags: list[str]) -> tuple[str, str]:
             return "", ""
     flags.append(word)
     return "", ""
+
+
+def inherited(flags: Sequence[str]) -> tuple[str, ...]:
+    """Return those flags that a script gets which is run by the same interpreter.
+
+    They change what code means, unlike those which say where modules are found or how to start. Not
+    ``-X frozen_modules``, which kernels have for the debugger's sake.
+
+    Examples
+    --------
+    >>> inherited(["-Xfrozen_modules=off", "-IBW", "error", "-Xdev"])
+    ('-B', '-W', 'error', '-X', 'dev')
+    """
+    taken: list[str] = []
+    rest = list(flags)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--"):
+            del rest[: word in WITH_VALUE]
+            continue
+        for place, letter in enumerate(word[1:], 1):
+            if letter in "XW":
+                value = word[place + 1 :] or "".join(rest[:1])
+                del rest[: not word[place + 1 :]]
+                if (letter, value.partition("=")[0]) != ("X", "frozen_modules"):
+                    taken += [f"-{letter}", value]
+                break
+            if letter in "OBbu":
+                taken.append(f"-{letter}")
+    return tuple(taken)

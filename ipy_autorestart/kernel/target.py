@@ -36,9 +36,11 @@ class KernelTarget:
     def kill(self) -> None:
         """Do nothing: a kernel is never killed."""
 
-    def poll(self, now: float) -> int | None:  # noqa: ARG002  # see the protocol
+    def poll(self, now: float) -> None:
         """Return None: the kernel's end is the link's."""
-        return None
+
+    def poll_at(self) -> None:
+        """Return None, for the same reason."""
 
     def streams(self) -> Iterable[Never]:
         """Return nothing to wait for: the kernel's output is its own."""
@@ -48,9 +50,8 @@ class KernelTarget:
         """Return that everything counts: a kernel doesn't tell what it uses."""
         return Used()
 
-    def due_at(self) -> float | None:
-        """Return None."""
-        return None
+    def due_at(self) -> None:
+        """Return None: there is nothing to hear."""
 
     def hear(self, now: float) -> None:
         """Do nothing."""

@@ -6,6 +6,9 @@ import os
 
 READ_BYTES = 1 << 16
 
+#: Reads that take all a pipe may hold; more comes only from who goes on writing.
+DRAIN_READS = 32
+
 
 class Pipe:
     """Reads what a run has written; what the bytes mean is up to `take_bytes`."""
@@ -44,9 +47,10 @@ class Pipe:
         return bool(data)
 
     def drain(self) -> None:
-        """Take all that the pipe holds now; its writer may have ended, but a process that it left may hold it open."""
-        while self.is_open and not self.is_full and self.read():
-            pass
+        """Take all that the pipe holds now; its writer may have ended, but a process that it left may go on writing."""
+        for _ in range(DRAIN_READS):
+            if not self.is_open or self.is_full or not self.read():
+                return
 
     def close(self) -> None:
         """Close the pipe."""

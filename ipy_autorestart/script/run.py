@@ -1,127 +1,125 @@
-"""One run of a script: a fresh interpreter in a session of its own."""
+"""One run of a script: a process group of its own, from its start to the end of its last process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
 
-SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
+#: Seconds between two looks at a group none of whose processes is a child of this one: nothing tells of its end.
+LOOKED_AT = 0.05
 
-#: Environment variable by which the shim learns what to do; it takes it out before the script begins.
-VARIABLE = "IPY_AUTORESTART_RUN"
 
-SEPARATOR = "\x1f"
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The script has ended with a status; ``left`` says whether processes of its group have not."""
 
-#: Seconds that a killed group may take to be gone; a process with much memory takes some.
-LINGER = 1.0
+    status: int
+    left: bool
 
 
 class Run:
-    """One execution of a script, from its start to the end of its whole process group.
+    """One execution of a script.
+
+    Orphans of the group become children of this process where the system has child subreapers (Linux), so that their
+    end is told as that of the script is. Numbers can't go to somebody else meanwhile: that of a group is free only
+    when its last process has been reaped, here.
 
     Parameters
     ----------
-    command
-        What follows the interpreter: script or ``-m module``, and arguments.
-    cwd
-        The folder it runs in, by path: it may have been made anew since the start.
-    roots
-        Folders, with a slash at the end, and files of which the run is to report what it reads and writes.
-
-    Raises
-    ------
-    OSError
-        If the interpreter can't be started.
+    pid
+        Of the leader, which is the group's too.
+    stdout, stderr, reports
+        Ends of pipes to read from; taken over.
+    whole
+        Leave nothing out of what it prints.
     """
 
-    def __init__(self, command: Sequence[str], *, cwd: str | None = None, roots: Sequence[str] = ()) -> None:
-        reports, report = os.pipe()
+    def __init__(self, pid: int, *, stdout: int, stderr: int, reports: int, whole: bool) -> None:
+        self.pid = pid
+        self.streams = (Stream("stdout", stdout, whole=whole), Stream("stderr", stderr, whole=whole))
         self.reports = Reports(reports)
-        try:
-            self._process = process = subprocess.Popen(
-                [sys.executable, *command],
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=_environment(report, roots),
-                pass_fds=[report],
-                start_new_session=True,
-            )
-        except OSError:
-            self.reports.close()
-            raise
-        finally:
-            os.close(report)
         self._status: int | None = None
-        self._ended_at = 0.0
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self.pid = process.pid
-        self.streams = (
-            Stream("stdout", os.dup(process.stdout.fileno())),
-            Stream("stderr", os.dup(process.stderr.fileno())),
-        )
-        process.stdout.close()
-        process.stderr.close()
+        self._told: Ended | None = None
+        self._strangers = False
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group."""
-        # The leader is reaped in `poll` only, so its number can't have gone to somebody else.
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
-            os.killpg(self.pid, number)
+        if self._told is None or self._told.left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
+                os.killpg(self.pid, number)
 
-    def poll(self) -> int | None:
-        """Return the exit status once the whole group is gone, None before.
-
-        What the leader left behind is ended. The next run may need what it holds: a port, say, until it is really gone.
-        """
+    def poll(self) -> Ended | None:
+        """Reap what has ended of the group, and return what is new about its end, if anything is."""
+        children = self._reap()
         if self._status is None:
-            if not self._has_ended():
-                return None
-            # The dead leader still holds the group's number: what it left behind can be ended without hitting others.
-            self.signal(signal.SIGKILL)
-            self._status = self._process.wait()
-            self._ended_at = time.monotonic()
-        return None if self.is_lingering else self._status
-
-    def _has_ended(self) -> bool:
-        if not hasattr(os, "waitid"):  # macOS before Python 3.13: the leader is reaped here and its number may be free
-            return self._process.poll() is not None
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+            return None
+        ended = Ended(self._status, left=children or self._has_strangers())
+        if ended == self._told:
+            return None
+        self._told = ended
+        return ended
 
     @property
-    def is_lingering(self) -> bool:
-        """Whether the leader has ended and some of its group has not; after a second that is given up."""
-        if self._status is None or time.monotonic() - self._ended_at > LINGER:
-            return False
+    def has_ended(self) -> bool:
+        """Whether the script has; processes that it started may not."""
+        return self._status is not None
+
+    @property
+    def is_to_be_looked_at(self) -> bool:
+        """Whether no signal will tell of its end."""
+        return self._strangers
+
+    def _reap(self) -> bool:
+        """Reap the children that have ended and say whether others have not."""
+        while True:
+            try:
+                pid, status = os.waitpid(-self.pid, os.WNOHANG)
+            except ChildProcessError:
+                if self._status is None:
+                    self._status = -signal.SIGKILL  # it was reaped by somebody else, and nothing tells how it ended
+                return False
+            if pid == 0:
+                return True
+            if pid == self.pid:
+                self._status = os.waitstatus_to_exitcode(status)
+
+    def _has_strangers(self) -> bool:
+        """Whether the group still has processes, whose parents are alive outside of it or which nobody adopts."""
         try:
             os.killpg(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # macOS says so of a group of zombies
-            return False
-        return True
+        except (ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
+            self._strangers = False
+        else:
+            self._strangers = True
+        return self._strangers
+
+    def drain(self) -> None:
+        """Take all that the pipes hold now."""
+        for pipe in (*self.streams, self.reports):
+            pipe.drain()
 
     def close(self) -> None:
         """Give back the pipes."""
+        self._strangers = False
         self.reports.close()
         for stream in self.streams:
             stream.close()
 
 
-def _environment(report: int, roots: Sequence[str]) -> dict[str, str]:
-    """Return the environment in which a run finds the shim first."""
-    # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
-    old = os.environ.get("PYTHONPATH")
-    marked = "" if old is None else f"={old}"
-    path = os.pathsep.join([SHIM, old] if old else [SHIM])
-    return {**os.environ, "PYTHONPATH": path, VARIABLE: SEPARATOR.join([str(report), marked, *roots])}
+def reap_orphans(*, besides: int) -> None:
+    """Reap what runs have left behind outside of their groups, and whose parents have ended; of one group, nothing."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13, where orphans don't come here
+        return
+    while True:
+        try:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if ended is None or os.getpgid(ended.si_pid) == besides:  # its own turn comes, with the signal that woke us
+            return
+        os.waitpid(ended.si_pid, 0)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 
+from ipy_autorestart.decide.allowance import Allowance, enough_at, refilled, spent
+from ipy_autorestart.decide.event import Exited
 from ipy_autorestart.decide.use import Used
+from ipy_autorestart.script import cold
+from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.reports import Reports
-from ipy_autorestart.script.run import Run
+from ipy_autorestart.script.run import LOOKED_AT, Run, reap_orphans
 from ipy_autorestart.script.streams import Stream
 
 
@@ -18,14 +23,12 @@ class ScriptTarget:
 
     Parameters
     ----------
-    command
-        What follows the interpreter.
-    cwd
-        The folder it runs in.
+    program
+        What is run.
     stop_signal
         Asks a run to end.
-    roots
-        Of what the runs are to report.
+    whole
+        Leave nothing out of what a run prints, however much it is.
     on_began
         Called with the number of each run that begins.
     on_output
@@ -36,18 +39,16 @@ class ScriptTarget:
 
     def __init__(
         self,
-        command: Sequence[str],
+        program: Program,
         *,
-        cwd: str,
         stop_signal: signal.Signals,
-        roots: Sequence[str],
+        whole: bool = False,
         on_began: Callable[[int], None],
         on_output: Callable[[int, str, str], None],
     ) -> None:
-        self._command = command
+        self._program = program
         self._stop_signal = stop_signal
-        self._cwd = cwd
-        self._roots = roots
+        self._whole = whole
         self._on_began = on_began
         self._on_output = on_output
         self._run: Run | None = None
@@ -55,7 +56,8 @@ class ScriptTarget:
         self._used = Used()
         self._stopping = False
         self._announced = True
-        self._held: list[tuple[str, str]] = []
+        self._allowance = Allowance()
+        self._last_words: list[tuple[str, str]] = []
 
     @property
     def pid(self) -> int:
@@ -69,47 +71,49 @@ class ScriptTarget:
 
     def start(self) -> bool:
         """Begin a run; True, as it runs at once. What an earlier one has printed and `hear` has not told is dropped."""
-        assert self._run is None
-        self._run = Run(self._command, cwd=self._cwd, roots=self._roots)
+        if self._run:  # even SIGKILL has not ended it
+            self._run.close()
+        self._run = cold.start(self._program, whole=self._whole)
         self._stopping = False
         self._number += 1
         self._announced = False
-        self._held.clear()
+        self._last_words.clear()
         return True
 
     def stop(self) -> None:
-        """Ask the run to end."""
+        """Ask the run, and what it has started, to end."""
         self._stopping = True
         if self._run:
             self._run.signal(self._stop_signal)
 
     def kill(self) -> None:
-        """End the run."""
+        """End the run, and what it has started."""
         if self._run:
             self._run.signal(signal.SIGKILL)
 
-    def poll(self, now: float) -> int | None:
-        """Return the exit status when the run has ended, once."""
-        if self._run is None or (status := self._run.poll()) is None:
+    def poll(self, now: float) -> Exited | None:
+        """Return what is new about the end of the run."""
+        ended = self._run.poll() if self._run else None
+        reap_orphans(besides=self.pid)
+        if self._run is None or ended is None:
             return None
-        for stream in self._run.streams:
-            stream.drain()
-            self._held.append((stream.name, stream.take(now)))
-        self._run.reports.drain()
-        used = self._run.reports.used
+        self._run.drain()
         # After a failure everything counts: what would mend it may be a file that it never got to.
-        failed = status != 0 and not self._stopping
+        failed = ended.status != 0 and not self._stopping
+        used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
-        self._run.close()
-        self._run = None
-        return status
+        self._last_words += self._texts(now, self._run.streams, last=not ended.left)
+        if not ended.left:
+            self._run.close()
+            self._run = None
+        return Exited(ended.status, left=ended.left)
 
     def event_of(self, record: object) -> None:
         """Return None: what the front says of a kernel is nothing to a script."""
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one had."""
-        if self._run is None:
+        if self._run is None or self._run.has_ended:
             return self._used
         self._run.reports.drain()
         used = self._run.reports.used
@@ -120,25 +124,41 @@ class ScriptTarget:
         pipes = (*self._run.streams, self._run.reports) if self._run else ()
         return [pipe for pipe in pipes if pipe.is_open and not pipe.is_full]
 
+    def poll_at(self) -> float | None:
+        """Return when `poll` is to be asked again though no signal tells."""
+        return time.monotonic() + LOOKED_AT if self._run and self._run.is_to_be_looked_at else None
+
     def due_at(self) -> float | None:
-        """Return when `hear` has something to tell, or `poll` is to be asked again."""
-        if self._run and self._run.is_lingering:
-            return time.monotonic() + 0.005  # nothing tells of the end of others' children
-        if self._held or not self._announced:
+        """Return when `hear` has something to tell."""
+        if self._last_words or not self._announced:
             return float("-inf")
-        moments = [stream.due_at() for stream in self._run.streams] if self._run else []
-        return min((moment for moment in moments if moment is not None), default=None)
+        streams = self._run.streams if self._run else ()
+        return min((due for stream in streams if (due := self._stream_due_at(stream)) is not None), default=None)
+
+    def _stream_due_at(self, stream: Stream) -> float | None:
+        due = stream.due_at()
+        if due is None or self._whole:
+            return due
+        return max(due, enough_at(self._allowance, stream.size_bytes))
 
     def hear(self, now: float) -> None:
         """Tell that a run has begun and what it has printed, in batches."""
         if not self._announced:
             self._announced = True
             self._on_began(self._number)
-        for name, text in self._held:
+        for name, text in self._last_words:
+            self._on_output(self._number, name, text)
+        self._last_words.clear()
+        streams = self._run.streams if self._run else ()
+        due = [stream for stream in streams if (at := self._stream_due_at(stream)) is not None and at <= now]
+        for name, text in self._texts(now, due):
+            self._on_output(self._number, name, text)
+
+    def _texts(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[tuple[str, str]]:
+        self._allowance = refilled(self._allowance, now)
+        for stream in streams:
+            most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
+            text, size_bytes = stream.take(now, most, last=last)
+            self._allowance = spent(self._allowance, size_bytes)
             if text:
-                self._on_output(self._number, name, text)
-        self._held.clear()
-        for stream in self._run.streams if self._run else ():
-            due = stream.due_at()
-            if due is not None and due <= now:
-                self._on_output(self._number, stream.name, stream.take(now))
+                yield stream.name, text

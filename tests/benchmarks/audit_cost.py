@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from ipy_autorestart.script.run import SEPARATOR, SHIM, VARIABLE
+from ipy_autorestart.script.cold import SEPARATOR, SHIM, VARIABLE
 
 SCRIPTS = {
     "nothing": "",

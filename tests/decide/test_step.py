@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
-from ipy_autorestart.decide.cycle import Cycle, Phase, Timing
+from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
     Asked,
     Begin,
@@ -24,6 +24,7 @@ from ipy_autorestart.decide.event import (
     Tick,
 )
 from ipy_autorestart.decide.step import step, wake_at
+from ipy_autorestart.decide.timing import Timing
 
 TIMING = Timing(leading=True, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
 KERNEL = Timing(leading=False, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=None)
@@ -309,3 +310,73 @@ def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():
 def test_a_save_that_is_announced_in_steps_is_looked_at_when_it_is_whole():
     _, actions = play(running(), (10, Hint("/p/a.py", Progress.WRITING)), (10, saved()), (11, saved()))
     assert actions == [Look()]
+
+
+def ended(timing=TIMING, status=0, *, left=False):
+    return play(Cycle(timing=timing), (0, Begin()), (0, Started()), (5, Exited(status, left=left)))[0]
+
+
+def test_a_restart_waits_for_what_the_script_has_left_behind():
+    cycle, actions = play(running(), (10, Hangup()), (11, Exited(-15, left=True)))
+    assert actions == [Stop()]
+    assert (cycle.phase, wake_at(cycle)) == (Phase.STOPPING, 60)
+    assert play(cycle, (20, Exited(-15)))[1] == [Commit(), Start(Cause(Reason.HANGUP))]
+    assert play(cycle, (60, Tick()), (60, Exited(-15)))[1] == [Kill(), Commit(), Start(Cause(Reason.HANGUP))]
+
+
+def test_what_a_finished_script_has_left_behind_lives_until_the_next_start():
+    cycle = ended(left=True)
+    assert (cycle.phase, cycle.left, wake_at(cycle)) == (Phase.ENDED, True, 1000)
+    cycle, actions = play(cycle, (10, Hangup()))
+    assert (cycle.phase, actions) == (Phase.STOPPING, [Stop()])
+    assert play(cycle, (11, Exited(0)))[1][-1] == Start(Cause(Reason.HANGUP))
+    assert play(ended(left=True), (7, Exited(0)), (10, Hangup()))[1][-1] == Start(Cause(Reason.HANGUP))
+    assert play(ended(left=True), (7, Close()), (8, Exited(0)))[1] == [Stop(), Finish()]
+
+
+def test_what_not_even_sigkill_ends_is_given_up_after_a_second():
+    _, actions = play(running(), (10, Hangup()), (60, Tick()), (61, Tick()))
+    assert actions == [Stop(), Kill(), Commit(), Start(Cause(Reason.HANGUP))]
+    _, actions = play(running(), (10, Close()), (60, Tick()), (61, Tick()))
+    assert actions == [Stop(), Kill(), Finish()]
+
+
+def test_how_long_a_run_has_lasted_is_known():
+    assert ended().lasted == 5
+    assert play(ended(left=True), (9, Exited(0)))[0].lasted == 5
+
+
+RESPAWN = Timing(restart_on_exit=True, scan=1000)
+
+
+def test_nothing_starts_again_by_itself_unless_asked_for():
+    assert wake_at(ended()) == 1000
+    cycle = ended(RESPAWN)
+    assert wake_at(cycle) == 5.1
+    _, actions = play(cycle, (5.1, Tick()), (5.1, Hangup()))
+    assert actions == [Signal(), Commit(), Start(Cause(Reason.ENDED))]
+
+
+def test_what_ends_again_and_again_is_started_more_and_more_slowly():
+    cycle, now, pauses = ended(RESPAWN), 5, []
+    for _ in range(12):
+        pauses.append(wake_at(cycle) - now)
+        now = wake_at(cycle)
+        cycle, _ = play(cycle, (now, Tick()), (now, Hangup()), (now, Started()), (now, Exited(1)))
+    assert [round(pause, 6) for pause in pauses] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 51.2, 60, 60]
+    cycle, _ = play(cycle, (now + 60, Tick()), (now + 60, Hangup()), (now + 60, Started()), (now + 70, Exited(1)))
+    assert cycle.pause == 0.1
+
+
+def test_a_change_is_served_at_once_though_a_start_is_waited_for():
+    cycle, actions = play(ended(RESPAWN), (5.01, saved()), (5.01, Found((A,))), (5.01, Hangup()), (5.01, Started()))
+    assert actions[-1] == Start(Cause(Reason.CHANGE, (A,)))
+    assert Signal() not in play(cycle, (5.1, Tick()), (6, Tick()))[1]
+
+
+def test_nothing_starts_again_into_a_syntax_error():
+    broken = Found((A,), broken=(Broken("/p/a.py", "invalid syntax", 3),))
+    cycle, actions = play(ended(RESPAWN), (5.01, saved()), (5.01, broken), (5.1, Tick()))
+    assert Signal() not in actions
+    _, actions = play(cycle, (6, saved()), (6, Found(())), *[(7, Tick())] * 3)
+    assert Signal() in actions

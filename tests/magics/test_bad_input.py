@@ -15,7 +15,7 @@ MISTAKES = {
     "%watch_restart src/ main.py --stop-timeout": "--stop-timeout: expected one argument",
     "%watch_restart src/ main.py --stop-signal SIGNOPE": "--stop-signal: expected a signal such as SIGTERM or SIGINT",
     "%watch_restart src/ -m": "-m: expected the name of a module",
-    "%watch_restart src/ -- x": "x: arguments need a script, a file that ends in .py",
+    "%watch_restart src/ -- x": "x: it needs a script, a file that ends in .py",
     "%watch_restart 'src": "No closing quotation in: 'src",
     "%unwatch nothing.py": "nothing.py: no such target; watched: main.py",
     "%watch_status now": "expected no arguments, got 'now'",

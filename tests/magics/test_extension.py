@@ -126,4 +126,4 @@ def test_a_terminal_ipython_runs_scripts(project):
         input=lines, capture_output=True, text=True, timeout=60, env=None,
     )  # fmt: skip
     assert "value 1" in done.stdout
-    assert "finished, waiting for a change" in done.stderr
+    assert ", waiting for a change" in done.stderr

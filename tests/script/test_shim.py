@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from starting import finish, program
 from waiting import eventually
 
-from ipy_autorestart.script.run import Run
+from ipy_autorestart.script import cold
 
 pytestmark = pytest.mark.e2e
 
@@ -25,26 +26,16 @@ print(subprocess.run([sys.executable, '-c', 'import os, sys; print(sys.path, os.
 """
 
 
-def finish(run):
-    """Wait for a run's end; return its status, output and reports."""
-    status = []
-    eventually(lambda: status.append(run.poll()) or status[-1] is not None)
-    text = []
-    for stream in run.streams:
-        stream.drain()
-        text.append(stream.take(0))
-    run.reports.drain()
-    run.close()
-    return status[-1], *text, run.reports.used
+def start(*words, roots=()):
+    return cold.start(program(*words, roots=roots))
 
 
 def run_probe(folder, *command):
-    run = Run(command, roots=[f"{folder}/"])
-    _, out, err, _ = finish(run)
+    run = finish(start(*command, roots=[f"{folder}/"]))
     plain = subprocess.run(
         [sys.executable, *command], env={**os.environ}, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
-    return _masked(out, err), _masked(plain.stdout, plain.stderr)
+    return _masked(run.out, run.err), _masked(plain.stdout, plain.stderr)
 
 
 def _masked(*texts):
@@ -102,19 +93,19 @@ def test_lines_come_one_by_one_through_the_pipe(folder):
     (folder / "probe.py").write_text(
         "print('one', 'line')\ninput_file = open('/proc/self/stat')\nimport time\ntime.sleep(60)\n"
     )
-    run = Run(["probe.py"])
+    run = start("probe.py")
     stdout = run.streams[0]
     eventually(lambda: stdout.read())
-    assert stdout.take(0) == "one line\n"
+    assert stdout.take(0, 99)[0] == "one line\n"
     run.signal(9)
     finish(run)
 
 
 def used(folder, code, *flags):
     (folder / "main.py").write_text(code)
-    _, _, err, used = finish(Run([*flags, "main.py"], roots=[f"{folder}/"]))
-    assert not err
-    return used
+    run = finish(start(*flags, "main.py", roots=[f"{folder}/"]))
+    assert not run.err
+    return run.used
 
 
 def names(folder, paths):
@@ -189,4 +180,4 @@ def test_without_the_shim_everything_counts(folder, flag):
 
 def test_without_roots_nothing_is_reported(folder):
     (folder / "main.py").write_text("print(1)")
-    assert finish(Run(["main.py"]))[3].read is None
+    assert finish(start("main.py")).used.read is None

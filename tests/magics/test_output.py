@@ -1,0 +1,149 @@
+"""What a script prints, in the cell that started the watch."""
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+
+def shows(cell, text):
+    return lambda: text in cell.text
+
+
+def watch(kernel, project, code, options=""):
+    (project / "main.py").write_text(code)
+    return kernel.run(f"%watch_restart main.py {options}")
+
+
+def test_output_stays_in_its_cell_whatever_cell_runs(kernel, project):
+    code = (
+        "import sys, time\nfor i in range(60):\n    print('line', i)\n    print('error', i, file=sys.stderr)\n"
+        "    time.sleep(0.01)\n"
+    )
+    cell = watch(kernel, project, code)
+    others = [kernel.run(f"import time; time.sleep(0.05); print('cell {i}')") for i in range(8)]
+    kernel.wait(shows(cell, "finished"))
+    assert cell.streams() == "".join(f"line {i}\n" for i in range(60))
+    assert cell.streams("stderr") == "".join(f"error {i}\n" for i in range(60))
+    assert [other.text for other in others] == [f"cell {i}\n" for i in range(8)]
+
+
+def test_each_run_starts_with_a_cleared_cell_and_keep_keeps_them(kernel, project):
+    cleared = watch(kernel, project, "print('one')\n")
+    kernel.wait(shows(cleared, "one"))
+    (project / "main.py").write_text("print('two')\n")
+    kernel.wait(shows(cleared, "two"))
+    assert cleared.streams() == "two\n"
+    (project / "other.py").write_text("print('one')\n")
+    kept = kernel.run("%watch_restart other.py --keep")
+    kernel.wait(shows(kept, "one"))
+    (project / "other.py").write_text("print('two')\n")
+    kernel.wait(shows(kept, "two"))
+    assert kept.streams() == "── run 1 ──\none\n── run 2 ──\ntwo\n"
+
+
+def test_input_meets_an_end_of_file(kernel, project):
+    cell = watch(kernel, project, "input('name? ')\n")
+    kernel.wait(shows(cell, "crashed with status 1"))
+    assert cell.streams() == "name? "
+    assert "EOFError: EOF when reading a line" in cell.streams("stderr")
+
+
+def test_progress_and_colours_pass_as_they_are(kernel, project):
+    code = (
+        "import sys, time\nfor i in range(5):\n    print(f'\\r\\x1b[32m{i}/4\\x1b[0m', end='', file=sys.stderr)\n"
+        "    time.sleep(0.07)\n"
+    )
+    cell = watch(kernel, project, code)
+    kernel.wait(shows(cell, "finished"))
+    assert cell.streams("stderr") == "".join(f"\r\x1b[32m{i}/4\x1b[0m" for i in range(5))
+
+
+def test_progress_without_a_line_end_is_shown_at_once(kernel, project):
+    cell = watch(kernel, project, "import time\nprint('\\r10 %', end='')\ntime.sleep(60)\n")
+    kernel.wait(lambda: cell.streams() == "\r10 %")
+
+
+def test_broken_bytes_are_replaced_and_whole_ones_are_not(kernel, project):
+    code = (
+        "import sys\nfor _ in range(3):\n    sys.stdout.buffer.write(b'x' * 65535 + 'é'.encode())\n"
+        "sys.stdout.buffer.write(b'\\xff')\n"
+    )
+    cell = watch(kernel, project, code)
+    kernel.wait(shows(cell, "finished"))
+    assert cell.streams() == ("x" * 65535 + "é") * 3 + "\ufffd"
+
+
+FLOODS = {
+    "lines": ("i = 0\nwhile time.monotonic() < end:\n    print('line', i)\n    i += 1\nprint('LAST', i)\n", "lines, "),
+    "bytes": ("while time.monotonic() < end: os.write(1, b'x' * 65536)\nprint('LAST')\n", " left out …"),
+    "both": (
+        "while time.monotonic() < end:\n    print('line')\n    print('line', file=sys.stderr)\nprint('LAST')\n",
+        "lines",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FLOODS)
+def test_in_a_flood_the_kernel_answers_and_the_last_lines_are_shown(kernel, project, what):
+    code, told = FLOODS[what]
+    cell = watch(kernel, project, f"import os, sys, time\nprint('FIRST')\nend = time.monotonic() + 3\n{code}")
+    for number in range(20):
+        assert kernel.run(f"print({number})", timeout=2).streams() == f"{number}\n"
+    kernel.wait(shows(cell, "LAST"))
+    kernel.wait(shows(cell, "finished"))
+    assert "FIRST" in cell.streams()
+    assert told in cell.streams()
+    assert len(cell.text) < 2_500_000
+    memory = "import psutil, os; print(max(p.memory_info().rss for p in psutil.Process().children()) < 120e6)"
+    assert kernel.run(memory).streams() == "True\n"
+
+
+def test_a_hundred_megabytes_without_a_line_end(kernel, project):
+    code = "import os\nfor _ in range(100): os.write(1, b'x' * 1_000_000)\nos.write(1, b'END')\n"
+    cell = watch(kernel, project, code)
+    kernel.wait(shows(cell, "finished"))
+    assert cell.streams().endswith("xEND")
+    assert "MB left out …" in cell.streams()
+    assert len(cell.text) < 2_500_000
+
+
+def test_a_flood_is_restarted_at_once(kernel, project):
+    cell = watch(kernel, project, "import os\nwhile True: os.write(1, b'flood\\n' * 10_000)\n")
+    kernel.wait(shows(cell, "flood"))
+    (project / "main.py").write_text("print('calm')\n")
+    kernel.wait(lambda: cell.streams() == "calm\n")
+
+
+def test_a_busy_kernel_gets_it_all_later(kernel, project):
+    cell = watch(
+        kernel, project, "import time\nprint('begin')\nfor i in range(100):\n    print(i)\n    time.sleep(0.01)\n"
+    )
+    kernel.wait(shows(cell, "begin"))
+    kernel.run("sum(range(10**8))")
+    kernel.wait(shows(cell, "finished"))
+    assert cell.streams() == "begin\n" + "".join(f"{i}\n" for i in range(100))
+
+
+def test_environment_folder_and_interpreter_can_be_given(kernel, project):
+    (project / "sub").mkdir()
+    (project / "sub/app.py").write_text(
+        "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), os.getenv('B'))\n"
+    )
+    cell = kernel.run("%watch_restart sub/app.py --env A=1 --env 'B=x y' --cwd sub --python python3 -- z")
+    kernel.wait(lambda: "\n" in cell.streams() or "finished" in cell.text)
+    assert cell.streams() == f"['app.py', 'z'] {project / 'sub'} 1 x y\n"
+    (project / "sub/app.py").write_text("print('again')\n")
+    kernel.wait(shows(cell, "again"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("main.py --env A", "--env: expected a variable and its value such as DEBUG=1, got 'A'"),
+        ("main.py --cwd nowhere", "--cwd: there is no folder"),
+        ("main.py --python nowhere", "--python: expected an interpreter such as python3 or .venv/bin/python"),
+        ("src/ --env A=1", "--env: it needs a script, a file that ends in .py, or -m MODULE"),
+    ],
+)
+def test_mistakes_name_the_fix(kernel, line, message):
+    assert message in kernel.run(f"%watch_restart {line}").text

@@ -1,0 +1,284 @@
+"""Runs are stopped with all that they have started, and nothing outlives the front."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = pytest.mark.e2e
+
+#: Says that it is up, and ignores the stop signal.
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('stubborn', flush=True)"
+STUBBORN_CHILD = f'subprocess.Popen([sys.executable, "-c", "{STUBBORN}; time.sleep(60)"])\n'
+
+
+class Screen:
+    takes_all = False
+
+    def __init__(self):
+        self.statuses, self.texts = [], {}
+        self.run = 0
+
+    def show(self, status):
+        self.statuses.append(status)
+
+    def begin(self, run):
+        self.run = run
+        self.texts[run] = ""
+
+    def write(self, stream, text):
+        self.texts[self.run] += text
+
+    def to_state(self):
+        return {}
+
+    @property
+    def text(self):
+        return self.texts.get(self.run, "")
+
+
+@pytest.fixture
+def screen():
+    return Screen()
+
+
+def supervised(project, screen, code, **options):
+    (project / "main.py").write_text(code)
+    return Supervisor(Script("main.py"), screen=screen, options=Options(**options))
+
+
+def touch(project):
+    """Change what the script does."""
+    with open(project / "main.py", "a") as file:
+        file.write("\nx = 1\n")
+
+
+def group(number):
+    """Return the living processes of a process group."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == number and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (psutil.Error, ProcessLookupError):
+            continue
+    return found
+
+
+def test_a_grandchild_that_ignores_the_signal_is_killed_after_its_time(project, screen):
+    code = f"import subprocess, sys, time\n{STUBBORN_CHILD}time.sleep(60)\n"
+    with supervised(project, screen, code, stop_timeout=0.5) as supervisor:
+        eventually(lambda: "stubborn" in screen.text)
+        old = supervisor.status.pid
+        touch(project)
+        eventually(lambda: screen.run == 2 and "stubborn" in screen.text)
+        assert not group(old)
+        assert supervisor.status.took > 0.4
+
+
+def test_a_grandchild_may_have_the_time_that_the_leader_did_not_need(project, screen):
+    child = (
+        "import signal, sys, time\n"
+        "def stop(*_):\n    time.sleep(0.3)\n    open('cleaned', 'w').close()\n    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, stop)\nprint('up', flush=True)\ntime.sleep(60)\n"
+    )
+    (project / "child").write_text(child)
+    code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, 'child'])\ntime.sleep(60)\n"
+    with supervised(project, screen, code):
+        eventually(lambda: "up" in screen.text)
+        touch(project)
+        eventually(lambda: screen.run == 2 and "up" in screen.text)
+        assert os.path.exists("cleaned")
+
+
+def test_clean_up_is_waited_for(project, screen):
+    code = (
+        "import atexit, os, signal, sys, time\n"
+        "assert not os.path.exists('lock')\nopen('lock', 'w').close()\n"
+        "def clean():\n    time.sleep(0.3)\n    os.remove('lock')\n    print('cleaned')\n"
+        "atexit.register(clean)\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit())\nprint('up')\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code) as supervisor:
+        for run in (1, 2, 3):
+            eventually(lambda run=run: screen.run == run and "up" in screen.text)
+            touch(project)
+        eventually(lambda: screen.run == 4 and "up" in screen.text)
+        assert all("Error" not in text for text in screen.texts.values())
+        assert supervisor.status.runs == 4
+    assert not os.path.exists("lock")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nprint('up')\n",
+        "import time\nfrom concurrent.futures import ProcessPoolExecutor\n"
+        "if __name__ == '__main__':\n    with ProcessPoolExecutor(2) as pool:\n"
+        "        pool.submit(print, 'up', flush=True)\n        list(pool.map(time.sleep, [60, 60]))\n",
+        "import multiprocessing, time\nif __name__ == '__main__':\n"
+        "    multiprocessing.get_context('spawn').Process(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "    print('up')\n    time.sleep(60)\n",
+    ],
+    ids=["non-daemon thread", "process pool", "spawned child"],
+)
+def test_what_would_go_on_is_stopped(project, screen, code):
+    with supervised(project, screen, code) as supervisor:
+        eventually(lambda: "up" in screen.text)
+        old = supervisor.status.pid
+        touch(project)
+        eventually(lambda: screen.run == 2 and "up" in screen.text)
+        assert not group(old)
+        last = supervisor.status.pid
+    assert not group(last)
+
+
+def test_a_server_finds_its_port_twenty_times(project, screen):
+    code = (
+        "import http.server as h\nserver = h.HTTPServer(('127.0.0.1', 45872), h.SimpleHTTPRequestHandler)\n"
+        "print('serving')\nserver.serve_forever()\n"
+    )
+    with supervised(project, screen, code) as supervisor:
+        for run in range(1, 21):
+            eventually(lambda run=run: screen.run == run and "serving" in screen.text)
+            supervisor.restart()
+        eventually(lambda: screen.run == 21 and "serving" in screen.text)
+        assert supervisor.status.runs == 21
+
+
+def test_orphans_leave_no_zombies(project, screen):
+    code = (
+        "import os, time\nfor detached in [0, 1] * 10:\n    if os.fork() == 0:\n"
+        "        os.setsid() if detached else None\n        os.fork()\n        os._exit(0)\n"
+        "    os.wait()\nprint('up')\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code):
+        for run in (1, 2):
+            eventually(lambda run=run: screen.run == run and "up" in screen.text)
+            (process,) = psutil.Process().children()
+            eventually(lambda process=process: len(process.children(recursive=True)) == 1)
+            touch(project)
+
+
+def test_what_a_finished_script_leaves_behind_lives_until_the_next_run(project, screen):
+    code = "import subprocess\nprint('pid', subprocess.Popen(['sleep', '60']).pid)\n"
+    with supervised(project, screen, code) as supervisor:
+        eventually(lambda: "finished" in supervisor.status.state)
+        assert "go on" in supervisor.status.message
+        eventually(lambda: screen.text.endswith("\n"))
+        first = psutil.Process(int(screen.text.split()[1]))
+        assert first.status() != psutil.STATUS_ZOMBIE
+        touch(project)
+        eventually(lambda: screen.run == 2 and screen.text.endswith("\n"))
+        assert not first.is_running()
+        second = psutil.Process(int(screen.text.split()[1]))
+    assert not second.is_running()
+
+
+def test_what_detaches_itself_lives_on(project, screen):
+    code = "import subprocess\nprint('pid', subprocess.Popen(['sleep', '60'], start_new_session=True).pid)\n"
+    with supervised(project, screen, code):
+        eventually(lambda: screen.text.endswith("\n"))
+        detached = psutil.Process(int(screen.text.split()[1]))
+    assert detached.is_running()
+    detached.kill()
+
+
+def test_a_grandchild_that_holds_the_pipe_does_not_hide_the_end(project, screen):
+    code = "import subprocess, sys\nsubprocess.Popen(['sleep', '60'])\nprint('done')\nsys.exit(3)\n"
+    with supervised(project, screen, code) as supervisor:
+        eventually(lambda: "crashed with status 3" in supervisor.status.state)
+        assert screen.text == "done\n"
+
+
+def test_a_save_at_the_same_instant_as_the_end_starts_nothing(project, screen):
+    for moment in range(10):
+        supervisor = supervised(project, screen, f"import time\nprint('up')\ntime.sleep({60 + moment})\n")
+        supervisor.start()
+        eventually(lambda supervisor=supervisor: supervisor.status.state == "running")
+        (process,) = psutil.Process().children()
+        saving = threading.Thread(target=touch, args=(project,))
+        saving.start()
+        supervisor.stop()
+        saving.join()
+        assert not process.is_running()
+        assert not psutil.Process().children(recursive=True)
+
+
+def test_a_script_that_ends_is_started_again_when_asked_for(project, screen):
+    code = "import os\nprint('up')\nos._exit(1)\n"
+    with supervised(project, screen, code, restart_on_exit=True) as supervisor:
+        eventually(lambda: screen.run >= 3)
+        assert supervisor.status.cause == "it had ended"
+
+
+def test_by_itself_nothing_is_started_again(project, screen):
+    with supervised(project, screen, "1 / 0\n") as supervisor:
+        eventually(lambda: "crashed with status 1 after" in supervisor.status.state)
+        threading.Event().wait(0.5)
+        assert supervisor.status.runs == 1
+        assert supervisor.status.lasted < 5
+        assert "ZeroDivisionError" in screen.text
+
+
+@pytest.mark.parametrize("code", ["os.kill(os.getpid(), signal.SIGSEGV)", "ctypes.string_at(0)"])
+def test_a_segmentation_fault_is_told_as_such(project, screen, code):
+    with supervised(project, screen, f"import ctypes, os, signal\n{code}\n") as supervisor:
+        eventually(lambda: "killed by SIGSEGV (segmentation fault)" in supervisor.status.state)
+        assert supervisor.status.exit_status == -signal.SIGSEGV
+
+
+def test_flags_of_the_front_are_those_of_the_run(project):
+    (project / "main.py").write_text("import sys\nprint(sys.flags.dev_mode, sys.flags.optimize, sys.warnoptions)\n")
+    code = (
+        "from ipy_autorestart import Script, Supervisor\nimport sys, threading\n"
+        "class Screen:\n    takes_all = True\n    show = begin = to_state = lambda *_: {}\n"
+        "    def write(self, stream, text):\n        sys.stdout.write(text)\n        done.set()\n"
+        "done = threading.Event()\nwith Supervisor(Script('main.py'), screen=Screen()): done.wait(30)\n"
+    )
+    command = [sys.executable, "-X", "dev", "-OW", "error::SyntaxWarning", "-Xfrozen_modules=off", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "True 1 ['default', 'error::SyntaxWarning']\n"
+
+
+def test_another_interpreter_folder_and_variables(project, screen):
+    (project / "sub").mkdir()
+    (project / "sub/main.py").write_text(
+        "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), sys.executable)\n"
+    )
+    (project / "python").symlink_to(os.path.realpath(sys.executable))
+    script = Script("main.py", cwd=project / "sub", env={"A": "b=c"}, python="./python")
+    with Supervisor(script, screen=screen):
+        eventually(lambda: "\n" in screen.text)
+    assert screen.text == f"['main.py'] {project}/sub b=c {project}/python\n"
+
+
+FRONT = """
+import os, signal, sys, time
+from ipy_autorestart import Options, Script, Supervisor
+supervisor = Supervisor(Script("main.py"), options=Options(stop_timeout=30))
+supervisor.start()
+while not os.path.exists("up"):
+    time.sleep(0.01)
+print(supervisor.status.pid, flush=True)
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    "end",
+    ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "sys.exit()", "os.kill(os.getpid(), signal.SIGTERM)"],
+)
+def test_nothing_outlives_the_front(project, end):
+    (project / "main.py").write_text(
+        f"import subprocess, sys, signal, time\n{STUBBORN_CHILD}{STUBBORN}\nopen('up', 'w').close()\ntime.sleep(60)\n"
+    )
+    front = subprocess.run([sys.executable, "-c", FRONT.format(end)], stdout=subprocess.PIPE, text=True)
+    pid = int(front.stdout)
+    eventually(lambda: not group(pid), timeout=1.5)
