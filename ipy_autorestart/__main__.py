@@ -6,9 +6,16 @@ import os
 import sys
 
 if not __package__:
-    # Started by its path, so that it is found wherever the front has imported the package from. At the end, so that
-    # nothing beside the package can hide a module of the standard library.
-    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # Started by its path, so that it is the very package that the front has imported, wherever from and whatever else
+    # is installed; without its folder in sys.path, where something might hide a module of the standard library.
+    import importlib.util
+
+    init = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__init__.py")
+    spec = importlib.util.spec_from_file_location("ipy_autorestart", init)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules["ipy_autorestart"] = package = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
 
 from ipy_autorestart.command import main
 

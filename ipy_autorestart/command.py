@@ -22,6 +22,7 @@ from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
+from ipy_autorestart.script.warmer import Warmer
 from ipy_autorestart.target import Target
 from ipy_autorestart.wakeups import Wakeups
 from ipy_autorestart.watch.gitignore import gitignore
@@ -79,7 +80,7 @@ def main(words: Sequence[str]) -> int:
 def supervise(request: Request, front: Front) -> None:
     """Restart the request's target as its files change, until the front is gone."""
     _forget_inherited_signals()
-    _adopt_orphans()
+    adopt_orphans(really=True)
     with contextlib.ExitStack() as stack:
         link = stack.enter_context(contextlib.closing(_take_link()))
         parent = stack.enter_context(contextlib.closing(Parent()))
@@ -96,6 +97,7 @@ def supervise(request: Request, front: Front) -> None:
             timing=_timing(request),
             folder=request.cwd,
             parent=parent,
+            cache=_cache(request, front),
         )
         engine.run()
 
@@ -105,13 +107,42 @@ def _target(request: Request, front: Front, link: Link, pid: int) -> Target:
         case Kernel():
             return KernelTarget(pid)
         case Script() as script:
+            program = _program(script, request, front)
             return ScriptTarget(
-                _program(script, request, front),
+                program,
                 stop_signal=signal.Signals[request.options.stop_signal],
+                warmer=_warmer(program, request.options),
                 whole=front.whole,
                 on_began=lambda run: link.send(Began(run)),
                 on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
             )
+
+
+def _environment() -> dict[str, str]:
+    """Return what a script is to find: the kernel's environment, but for what ipykernel sets for itself."""
+    return {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
+
+
+#: What ipykernel tells matplotlib to draw with, of use in a kernel only.
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def _cache(request: Request, front: Front) -> str:
+    """Return where the target keeps its compiled modules, if not beside their sources."""
+    own = [one.split("=", 1)[1] for one in front.flags if one.startswith("pycache_prefix=")]
+    match request.target:
+        case Script() as script:
+            flags = own if not script.python else []
+            environment = _program(script, request, front).environment
+            return (flags or [environment.get("PYTHONPYCACHEPREFIX", "")])[0]
+        case Kernel():
+            return (own or [os.environ.get("PYTHONPYCACHEPREFIX", "")])[0]
+
+
+def _warmer(program: Program, options: Options) -> Warmer | None:
+    """Return what keeps a fork server, where there can be one: elsewhere than on Linux a fork is less sure."""
+    names = [name for names in options.preload for name in names.split(",")]
+    return Warmer(program, names) if options.warm and sys.platform == "linux" else None
 
 
 def _program(script: Script, request: Request, front: Front) -> Program:
@@ -120,7 +151,7 @@ def _program(script: Script, request: Request, front: Front) -> Program:
         flags=() if script.python else tuple(front.flags),
         words=script.words,
         cwd=script.cwd,
-        environment={**os.environ, **dict(pair.split("=", 1) for pair in script.env)},
+        environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
     )
 
@@ -178,10 +209,10 @@ def _take_link() -> Link:
     return link
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans(*, really: bool) -> None:
     """Become the parent of what runs leave behind, so that its end is told (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(really), 0, 0, 0)
 
 
 #: From ``linux/prctl.h``.

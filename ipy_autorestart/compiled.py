@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import glob
 import os
 from collections.abc import Iterable
 
-OPTIMIZATIONS = ("", "1", "2")
 
+def forget(paths: Iterable[str], *, prefix: str = "") -> None:
+    """Delete the compiled forms of changed sources, whatever Python made them.
 
-def forget(paths: Iterable[str]) -> None:
-    """Delete the compiled form of changed sources.
-
-    A save within the same second that keeps the size would leave it valid, and the old code would run
+    A save within the same second that keeps the size would leave them valid, and the old code would run
     (``importlib._bootstrap_external._validate_timestamp_pyc``).
+
+    Parameters
+    ----------
+    paths
+        Files of any kind, absolute.
+    prefix
+        The folder where they are kept instead of beside the sources: ``sys.pycache_prefix``.
     """
     for path in paths:
         if path.endswith(".py"):
-            for optimization in OPTIMIZATIONS:
+            folder, name = os.path.split(path)
+            stem = f"{glob.escape(name.removesuffix('.py'))}.*.pyc"
+            caches = [os.path.join(glob.escape(folder), "__pycache__", stem)]
+            if prefix:
+                caches.append(os.path.join(glob.escape(prefix + folder), stem))
+            for compiled in (file for cache in caches for file in glob.iglob(cache)):
                 with contextlib.suppress(OSError):
-                    os.unlink(importlib.util.cache_from_source(path, optimization=optimization))
+                    os.unlink(compiled)

@@ -17,7 +17,8 @@ def words(name: str, status: Status) -> list[str]:
     """Return the parts of a status line: state, cause with its duration, number of runs, message."""
     parts = [status.state]
     if status.cause:
-        took = f" ({duration(status.took)})" if status.took is not None else ""
+        how = ", warm" if status.warm else ""
+        took = f" ({duration(status.took)}{how})" if status.took is not None else ""
         parts.append(f"{status.cause}{took}")
     if status.runs:
         what = "restart" if name == "kernel" else "run"

@@ -9,12 +9,12 @@ import collections
 import logging
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart.compiled import forget
 from ipy_autorestart.decide import state
-from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
     Action,
@@ -37,7 +37,7 @@ from ipy_autorestart.decide.event import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Goodbye, Link, Record, Restart, Status
+from ipy_autorestart.link import Alive, Goodbye, Link, Record, Restart, Status
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.ready import HasFileno, ready
 from ipy_autorestart.target import Target, Watch
@@ -67,10 +67,21 @@ class Engine:
         Paths below it are told relative to it.
     parent
         The process that the supervisor must not outlive.
+    cache
+        The target's ``sys.pycache_prefix``, if it has one.
     """
 
     def __init__(
-        self, *, target: Target, watch: Watch, link: Link, wakeups: Wakeups, timing: Timing, folder: str, parent: Parent
+        self,
+        *,
+        target: Target,
+        watch: Watch,
+        link: Link,
+        wakeups: Wakeups,
+        timing: Timing,
+        folder: str,
+        parent: Parent,
+        cache: str = "",
     ) -> None:
         self._target = target
         self._watch = watch
@@ -79,6 +90,7 @@ class Engine:
         self._cycle = Cycle(timing=timing)
         self._folder = folder
         self._parent = parent
+        self._cache = cache
         self._orphaned = False
         self._finished = False
         self._used = Used()
@@ -90,7 +102,7 @@ class Engine:
         try:
             self._loop()
         finally:
-            self._target.kill()
+            self._target.close()
             self._flush(time.monotonic() + LAST_WORDS)
 
     def _loop(self) -> None:
@@ -101,6 +113,7 @@ class Engine:
             numbers, hints = self._wakeups.take()
             self._read_link()
             self._handle(*hints)
+            numbers |= self._wakeups.signals()  # that which was sent just now, by this process
             if signal.SIGHUP in numbers:
                 self._handle(Hangup())
             if signal.SIGTERM in numbers:
@@ -192,7 +205,7 @@ class Engine:
             case Commit(afresh):
                 if afresh:
                     found = self._watch.look()
-                    forget(change.path for change in (*found.changes, *found.unused))
+                    self._forget([*found.changes, *found.unused])
                 self._watch.commit()
             case Signal():
                 self._target.signal()
@@ -201,8 +214,8 @@ class Engine:
             case Kill():
                 self._target.kill()
             case Start(cause):
-                forget(change.path for change in cause.changes)
-                return self._start()
+                self._forget(cause.changes)
+                return self._start([change.path for change in cause.changes])
             case Finish():
                 self._finished = True
             case _:
@@ -215,11 +228,13 @@ class Engine:
         if found.unused and self._learn_use():
             found = self._watch.look()
         # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
-        unused = [change.path for change in found.unused]
-        forget(unused)
-        self._watch.settle(unused)
+        self._forget(found.unused)
+        self._watch.settle([change.path for change in found.unused])
         self._notes = found.notes
         return found
+
+    def _forget(self, changes: Iterable[Change]) -> None:
+        forget([change.path for change in changes], prefix=self._cache)
 
     def _learn_use(self) -> bool:
         """Tell the watch what the target has used, and say whether that is news."""
@@ -230,9 +245,12 @@ class Engine:
         self._watch.used(used.read, written=used.written)
         return True
 
-    def _start(self) -> Sequence[Event]:
+    def _start(self, changed: Sequence[str]) -> Sequence[Event]:
         try:
-            return [Started()] if self._target.start() else []
+            if not self._target.start(changed):
+                return []
+            self._link.send(Alive(self._target.pid))  # at once: should this process be killed, the front ends it
+            return [Started()]
         except OSError as error:
             return [Refused(f"can't be started: {error}", runs=False)]
 
@@ -248,6 +266,8 @@ class Engine:
             took=cycle.took,
             message=" · ".join(filter(None, words)),
             pid=self._target.pid,
+            warm=self._target.is_warm,
+            preloads=self._target.describe(),
         )
         if status != self._told:
             self._told = status

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class Status:
         What else is worth a sentence: a syntax error that was held back, a limit met.
     pid
         Of the process group that runs, 0 for none.
+    warm
+        Whether the last run was forked from a fork server; None for a kernel.
+    preloads
+        What the fork server has imported ahead, and what it has not and why.
     """
 
     state: str = "starting"
@@ -46,6 +53,8 @@ class Status:
     took: float | None = None
     message: str = ""
     pid: int = 0
+    warm: bool | None = None
+    preloads: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,13 @@ class Began:
     """A run has begun; what it prints carries the same number."""
 
     run: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A process group runs, though it may not be shown yet."""
+
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +112,11 @@ class Declined:
     why: str
 
 
-Record = Status | Began | Output | Restart | Goodbye | Noted | Leaving | Resumed | Declined
+Record = Status | Alive | Began | Output | Restart | Goodbye | Noted | Leaving | Resumed | Declined
 
 _RECORDS: dict[str, type[Any]] = {
-    record.__name__: record for record in (Status, Began, Output, Restart, Goodbye, Noted, Leaving, Resumed, Declined)
+    record.__name__: record
+    for record in (Status, Alive, Began, Output, Restart, Goodbye, Noted, Leaving, Resumed, Declined)
 }
 
 
@@ -175,7 +192,12 @@ class Link:
             raise EOFError
         *lines, self.received = (self.received + data).split(b"\n")
         for line in lines:
-            yield decode(line)
+            try:
+                record = decode(line)
+            except ValueError:  # the other side is of another version: what both know goes on
+                log.exception("not understood")
+                continue
+            yield record
 
     def detach(self) -> int:
         """Give up the socket and return its file descriptor."""

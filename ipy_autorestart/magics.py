@@ -28,7 +28,7 @@ def _trait(option: Option) -> traitlets.TraitType[Any, Any]:
     if option.many:
         trait: traitlets.TraitType[Any, Any] = traitlets.List(traitlets.Unicode(), help=option.help)
     elif option.switch:
-        trait = traitlets.Bool(option.default, help=option.help)
+        trait = traitlets.Bool(option.default, help=f"False: {option.help}" if option.off else option.help)
     elif isinstance(option.default, float):
         trait = traitlets.Float(option.default, help=option.help)
     else:

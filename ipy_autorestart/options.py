@@ -49,6 +49,14 @@ def assignment(text: str) -> str:
     return text
 
 
+def modules(text: str) -> str:
+    """Return names of modules, separated by commas; raises `BadInput` for anything else."""
+    names = text.split(",") if isinstance(text, str) else [""]
+    if not all(part.isidentifier() for name in names for part in name.strip().split(".")):
+        raise BadInput(f"expected modules such as numpy,torch, got {text!r}")
+    return ",".join(name.strip() for name in names)
+
+
 def word(text: str) -> str:
     """Return a path or name; raises `BadInput` for anything but text."""
     if not isinstance(text, str) or "\0" in text:
@@ -63,9 +71,19 @@ def flag(value: object) -> bool:
     return value
 
 
-def option(default: Any, *, check: Callable[[Any], Any], metavar: str = "", help: str) -> Any:  # noqa: A002, ANN401
-    """Make a field of a dataclass an option of the magic and the command line; `each` finds it again."""
-    return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "help": help})
+def option(
+    default: Any,  # noqa: ANN401
+    *,
+    check: Callable[[Any], Any],
+    metavar: str = "",
+    off: str = "",
+    help: str,  # noqa: A002
+) -> Any:  # noqa: ANN401  # whatever the field is
+    """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
+
+    What is on by default is switched ``off`` by a word of its own.
+    """
+    return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "off": off, "help": help})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +139,16 @@ class Options:
         help="keep what earlier runs printed",
     )
 
+    warm: bool = option(
+        True,  # noqa: FBT003
+        check=flag,
+        off="--cold",
+        help="start a fresh interpreter for each run, without importing anything ahead",
+    )
+    preload: tuple[str, ...] = option(
+        (), check=modules, metavar="MODULE,…", help="import these ahead too, whatever the script does with them"
+    )
+
     def __post_init__(self) -> None:
         """Check each value, wherever it comes from."""
         check(self)
@@ -138,12 +166,13 @@ class Option:
     default: Any
     check: Callable[[Any], Any]
     metavar: str
+    off: str
     help: str
 
     @property
     def flag(self) -> str:
         """As it is written: ``--stop-timeout``."""
-        return "--" + self.name.replace("_", "-")
+        return self.off or "--" + self.name.replace("_", "-")
 
     @property
     def switch(self) -> bool:
@@ -160,7 +189,7 @@ def each(of: type[Any] | Any = Options) -> Iterator[Option]:  # noqa: ANN401  # 
     """Yield the options of a dataclass in their order."""
     for field in dataclasses.fields(of):
         if metadata := field.metadata:
-            yield Option(field.name, field.default, metadata["check"], metadata["metavar"], metadata["help"])
+            yield Option(field.name, field.default, **metadata)
 
 
 def check(values: Any) -> None:  # noqa: ANN401
@@ -179,8 +208,8 @@ def to_argv(values: Any) -> list[str]:  # noqa: ANN401
     words = []
     for option in each(values):
         value = getattr(values, option.name)
-        if value is True:
-            words.append(option.flag)
+        if option.switch:
+            words += [option.flag] if value != option.default else []
         elif value != option.default:
             words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
     return words

@@ -60,6 +60,11 @@ class Script:
         python: str | os.PathLike[str] = "",
     ) -> None:
         script = os.fspath(path)
+        if script.startswith("-"):  # no flag of the interpreter's
+            script = os.path.join(os.curdir, script)
+        wrong = [arg for arg in args if not isinstance(arg, str) or "\0" in arg]
+        if wrong:
+            raise BadInput(f"expected arguments as text, got {wrong[0]!r}")
         if bool(script) == bool(module):
             raise BadInput(f"expected a script or a module to run, got {script!r} and {module!r}")
         object.__setattr__(self, "path", script)
@@ -216,7 +221,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument(SCRIPT, help=argparse.SUPPRESS)
     for one in (*each(), *each(Script)):
         if one.switch:
-            made.add_argument(one.flag, action="store_true", help=one.help)
+            action = "store_false" if one.default else "store_true"
+            made.add_argument(one.flag, dest=one.name, action=action, help=one.help)
         elif one.many:
             made.add_argument(one.flag, action="append", metavar=one.metavar, help=one.help)
         else:
@@ -238,7 +244,7 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
     """
     folder = cwd or os.getcwd()
     head, args = _split(words, "--")
-    before, after = _split(head, "-m")
+    before, after = _split(_parted(head), "-m")
     given = _read(before)
     how = {}
     if len(before) < len(head):
@@ -246,7 +252,7 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
             raise BadInput("-m: expected the name of a module")
         more = _read(after[1:])
         how = {"module": after[0], "args": (*more.pop("words"), *args)}
-        given |= more
+        given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}
     elif "script" in given:
         how = {"path": given.pop("script"), "args": args}
     elif not kernel:
@@ -259,6 +265,19 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         raise BadInput(f"{lonely}: it needs a script, a file that ends in .py, or -m MODULE")
     paths = tuple(given.pop("words"))
     return Request(target, paths, dataclasses.replace(defaults, **given), folder)
+
+
+#: Options that may be given again.
+MANY = frozenset(one.name for one in (*each(), *each(Script)) if one.many)
+
+
+def _parted(words: list[str]) -> list[str]:
+    """Take ``-mMODULE`` apart."""
+    for place, one in enumerate(words):
+        if one.startswith("-m"):
+            module = [one[2:]] if one[2:] else []
+            return [*words[:place], "-m", *module, *words[place + 1 :]]
+    return words
 
 
 def _target(how: Mapping[str, Any], said: dict[str, Any], folder: str) -> Script:

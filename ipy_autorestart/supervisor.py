@@ -19,7 +19,7 @@ from ipy_autorestart.command import Front
 from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
-from ipy_autorestart.link import Began, Goodbye, Link, Output, Record, Restart, Status
+from ipy_autorestart.link import Alive, Began, Goodbye, Link, Output, Record, Restart, Status
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
@@ -105,6 +105,7 @@ class Supervisor:
         self._link: Link | None = None
         self._listener: Listener | None = None
         self._pid = 0
+        self._run_pid = 0
         self._errors: IO[bytes] | None = None
         self._parting = False
         self._host = current_host()
@@ -231,6 +232,10 @@ class Supervisor:
     def _take(self, record: Record) -> None:
         if isinstance(record, Status):
             self.status = record
+            self._run_pid = record.pid
+        elif isinstance(record, Alive):
+            self._run_pid = record.pid
+            return
         if self.screen is None:
             return
         match record:
@@ -250,9 +255,9 @@ class Supervisor:
         with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first
             os.waitpid(self._pid, 0)
         message = "" if self._parting else f"the supervisor has ended; {self._last_words()}"
-        if self.status.pid and isinstance(self.request.target, Script):
+        if self._run_pid and isinstance(self.request.target, Script):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.status.pid, signal.SIGKILL)
+                os.killpg(self._run_pid, signal.SIGKILL)
         if self._errors:
             self._errors.close()
         self._depart()

@@ -33,8 +33,15 @@ class Target(Protocol):
     def signal(self) -> None:
         """Send SIGHUP to the process that acts; the engine learns of its arrival."""
 
-    def start(self) -> bool:
-        """Start it and say whether it runs, else the engine will learn; raises OSError."""
+    @property
+    def is_warm(self) -> bool | None:
+        """Whether what runs, or ran last, was forked ahead; None where there is no such thing."""
+
+    def describe(self) -> str:
+        """Say what it has ready for the next start."""
+
+    def start(self, changed: Iterable[str]) -> bool:
+        """Start it for some changes and say whether it runs, else the engine will learn; raises OSError."""
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -59,6 +66,9 @@ class Target(Protocol):
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to do."""
+
+    def close(self) -> None:
+        """End it, and what else it has; after this it is done with."""
 
     def hear(self, now: float) -> None:
         """Pass on what it has printed."""

@@ -46,10 +46,14 @@ class Wakeups:
         """Return the signals and hints that have come."""
         with contextlib.suppress(BlockingIOError):
             self._read.recv(1 << 16)
+        hints = [self._hints.popleft() for _ in range(len(self._hints))]
+        return self.signals(), hints
+
+    def signals(self) -> set[int]:
+        """Return the signals that have come since the last time they were asked for."""
         noted = set(self._noted)
         self._noted -= noted
-        hints = [self._hints.popleft() for _ in range(len(self._hints))]
-        return noted, hints
+        return noted
 
     def close(self) -> None:
         """Give back the descriptors."""

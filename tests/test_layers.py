@@ -13,7 +13,7 @@ MAY_IMPORT = {
     "options": set(),
     "link": set(),
     "watch": {"decide"},
-    "script": {"decide"},
+    "script": {"decide", "ready"},
     "request": {"decide", "options"},
     "wakeups": {"decide"},
     "kernel": {"decide", "link"},

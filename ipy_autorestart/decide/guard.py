@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import types
 import warnings
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ def same_code(one: types.CodeType, other: types.CodeType) -> bool:
     return _key(one) == _key(other)
 
 
+@functools.lru_cache(maxsize=16)  # what is new now is what is old at the next save
 def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
     try:
         # The bytes as they are: the compiler knows about encoding cookies and byte order marks.

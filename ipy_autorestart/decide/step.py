@@ -159,7 +159,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.started, now=now)
     cycle = replace(cycle, loop=loop)
     if not admitted:
-        return replace(_reveal(cycle), look_at=loop.until), ()
+        return replace(cycle, fresh=False, look_at=loop.until), ()
     return replace(cycle, signalled=True, refusal="", noticed=since), (Signal(),)
 
 
@@ -195,6 +195,7 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
     afresh = cycle.unseen
     cycle = replace(
         cycle,
+        pause=cycle.pause if cause.reason is Reason.ENDED else 0.0,
         phase=Phase.STARTING,
         cause=cause,
         changes=(),

@@ -26,7 +26,9 @@ class KernelTarget:
         with contextlib.suppress(ProcessLookupError):  # it is gone, and the link's end will tell
             os.kill(self.pid, signal.SIGHUP)
 
-    def start(self) -> bool:
+    is_warm = None
+
+    def start(self, changed: Iterable[str]) -> bool:  # noqa: ARG002  # see the protocol
         """Do nothing: the kernel's new image says when it is up."""
         return False
 
@@ -52,6 +54,13 @@ class KernelTarget:
 
     def due_at(self) -> None:
         """Return None: there is nothing to hear."""
+
+    def describe(self) -> str:
+        """Return nothing: a kernel has no fork server."""
+        return ""
+
+    def close(self) -> None:
+        """Do nothing: a kernel lives on."""
 
     def hear(self, now: float) -> None:
         """Do nothing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
 
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
@@ -28,7 +27,7 @@ def start(program: Program, *, whole: bool = False) -> Run:
             stdin=subprocess.DEVNULL,
             stdout=pipes[0][1],
             stderr=pipes[1][1],
-            env=environment(program.environment, reports=pipes[2][1], roots=program.roots),
+            env=environment(program, link=pipes[2][1]),
             pass_fds=[pipes[2][1]],
             start_new_session=True,
         )
@@ -43,10 +42,16 @@ def start(program: Program, *, whole: bool = False) -> Run:
     return Run(process.pid, stdout=stdout, stderr=stderr, reports=reports, whole=whole)
 
 
-def environment(plain: Mapping[str, str], *, reports: int, roots: Sequence[str]) -> dict[str, str]:
-    """Return the environment in which a run finds the shim first."""
+def environment(program: Program, *, link: int, plan: int | None = None) -> dict[str, str]:
+    """Return the environment in which a run finds the shim first.
+
+    ``link`` is the descriptor to report on, or with a ``plan`` that by which a fork server is controlled.
+    """
+    plain = program.environment
     # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
     old = plain.get("PYTHONPATH")
     marked = "" if old is None else f"={old}"
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
-    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR.join([str(reports), marked, *roots])}
+    number = str(os.fstat(link).st_ino)
+    words = [str(link), number, marked, "" if plan is None else str(plan), *program.roots]
+    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR.join(words)}

@@ -49,7 +49,7 @@ class Pipe:
     def drain(self) -> None:
         """Take all that the pipe holds now; its writer may have ended, but a process that it left may go on writing."""
         for _ in range(DRAIN_READS):
-            if not self.is_open or self.is_full or not self.read():
+            if not self.is_open or not self.read():
                 return
 
     def close(self) -> None:

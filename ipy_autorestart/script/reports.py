@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 
 from ipy_autorestart.decide.use import Used
@@ -11,6 +10,16 @@ from ipy_autorestart.script.pipe import Pipe
 
 class Reports(Pipe):
     """The read end of the pipe on which a run reports.
+
+    Attributes
+    ----------
+    begun
+        The shim is at work.
+    imported
+        Files of modules from outside of the roots in the order of their import, until the script changes its
+        environment: what is imported later may depend on that.
+    changes_environment
+        The first variable that the script changes.
 
     Without a first report the shim is not at work (``python -S``, say), and a run that starts other programs may use
     what it doesn't report: in both cases everything counts.
@@ -22,6 +31,9 @@ class Reports(Pipe):
         self._complete = False
         self._read: set[str] = set()
         self._written: set[str] = set()
+        self.begun = False
+        self.imported: list[str] = []
+        self.changes_environment = ""
 
     def take_bytes(self, data: bytes) -> None:
         """Take the reports in what was read."""
@@ -39,19 +51,16 @@ class Reports(Pipe):
         match kind:
             case "!":
                 self._complete = True
+            case "b":
+                self.begun = True
+            case "i":
+                if not self.changes_environment:
+                    self.imported.append(path)
+            case "e":
+                self.changes_environment = self.changes_environment or path
             case "*":
                 self._complete = False
             case "r":
-                self._read.add(_source(path))
+                self._read.add(path)
             case "w":
                 self._written.add(path)
-
-
-def _source(path: str) -> str:
-    """Return the source of a compiled module, and any other path as it is."""
-    if path.endswith(".pyc"):
-        try:
-            return importlib.util.source_from_cache(path)
-        except ValueError:  # it lies somewhere else than where Python puts it
-            return path
-    return path

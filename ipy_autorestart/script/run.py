@@ -7,6 +7,7 @@ import os
 import signal
 from dataclasses import dataclass
 
+from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
 
@@ -20,6 +21,13 @@ class Ended:
 
     status: int
     left: bool
+
+
+class Discarded(Pipe):
+    """A pipe that is read for its writer's sake: at a closed one, that would be killed."""
+
+    def take_bytes(self, data: bytes) -> None:
+        """Forget what was read."""
 
 
 class Run:
@@ -46,19 +54,29 @@ class Run:
         self._status: int | None = None
         self._told: Ended | None = None
         self._strangers = False
+        self._asked: signal.Signals | None = None
+        self._signalled: frozenset[int] = frozenset()
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group."""
+        """Send a signal to the whole group, and to what else is of its session as soon as that can be known."""
+        self._asked = number
         if self._told is None or self._told.left:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, number)
+            for pid in self._others():
+                os.kill(pid, number)
 
     def poll(self) -> Ended | None:
         """Reap what has ended of the group, and return what is new about its end, if anything is."""
         children = self._reap()
         if self._status is None:
             return None
-        ended = Ended(self._status, left=children or self._has_strangers())
+        others = self._others()
+        if self._asked is not None:
+            for pid in others - self._signalled:  # those whose parent has ended only now
+                os.kill(pid, self._asked)
+        self._signalled = others if self._asked is not None else frozenset()
+        ended = Ended(self._status, left=children or bool(others) or self._has_strangers())
         if ended == self._told:
             return None
         self._told = ended
@@ -88,27 +106,51 @@ class Run:
             if pid == self.pid:
                 self._status = os.waitstatus_to_exitcode(status)
 
+    def _others(self) -> frozenset[int]:
+        """Return children of this process that are of the run's session and of another group: orphans of the run.
+
+        A shell makes such groups, and `timeout`. What has a session of its own has detached itself.
+        """
+        found = set()
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{os.getpid()}/children") as file:
+            for pid in map(int, file.read().split()):
+                with contextlib.suppress(ProcessLookupError):
+                    if pid != self.pid and os.getsid(pid) == self.pid and os.getpgid(pid) != self.pid:
+                        found.add(pid)
+        return frozenset(found)
+
     def _has_strangers(self) -> bool:
-        """Whether the group still has processes, whose parents are alive outside of it or which nobody adopts."""
+        """Whether the group has living processes whose parents are alive outside of it, or which nobody adopts."""
         try:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
             self._strangers = False
         else:
-            self._strangers = True
+            self._strangers = not os.path.isdir("/proc/self") or any(map(self._is_member, os.listdir("/proc")))
         return self._strangers
+
+    def _is_member(self, name: str) -> bool:
+        """Whether a process of /proc is of the group and no zombie (proc_pid_stat(5))."""
+        try:
+            with open(f"/proc/{name}/stat") as file:
+                state, _, group = file.read().rpartition(")")[2].split()[:3]
+        except (OSError, ValueError):
+            return False
+        return state != "Z" and int(group) == self.pid
 
     def drain(self) -> None:
         """Take all that the pipes hold now."""
         for pipe in (*self.streams, self.reports):
             pipe.drain()
 
-    def close(self) -> None:
-        """Give back the pipes."""
+    def close(self) -> list[Discarded]:
+        """Give up the pipes; what is returned must be read as long as something that has detached itself writes."""
         self._strangers = False
-        self.reports.close()
-        for stream in self.streams:
-            stream.close()
+        pipes = (*self.streams, self.reports)
+        kept = [Discarded(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
+        for pipe in pipes:
+            pipe.close()
+        return kept
 
 
 def reap_orphans(*, besides: int) -> None:
@@ -120,6 +162,8 @@ def reap_orphans(*, besides: int) -> None:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if ended is None or os.getpgid(ended.si_pid) == besides:  # its own turn comes, with the signal that woke us
+        if (
+            ended is None or os.getpgid(ended.si_pid) == besides != 0
+        ):  # its own turn comes, with the signal that woke us
             return
         os.waitpid(ended.si_pid, 0)

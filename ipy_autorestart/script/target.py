@@ -12,10 +12,18 @@ from ipy_autorestart.decide.allowance import Allowance, enough_at, refilled, spe
 from ipy_autorestart.decide.event import Exited
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script import cold
+from ipy_autorestart.script.forkserver import ForkServer
+from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.reports import Reports
-from ipy_autorestart.script.run import LOOKED_AT, Run, reap_orphans
+from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans
 from ipy_autorestart.script.streams import Stream
+from ipy_autorestart.script.warmer import Warmer
+
+#: Seconds in which a run that was forked ahead says that it goes.
+AWAKE_MAX = 2.0
+
+#: Pipes that are read though their runs have ended.
+DISCARDED_MAX = 48
 
 
 class ScriptTarget:
@@ -27,6 +35,8 @@ class ScriptTarget:
         What is run.
     stop_signal
         Asks a run to end.
+    warmer
+        Starts runs that were forked ahead; each is started cold by default.
     whole
         Leave nothing out of what a run prints, however much it is.
     on_began
@@ -42,6 +52,7 @@ class ScriptTarget:
         program: Program,
         *,
         stop_signal: signal.Signals,
+        warmer: Warmer | None = None,
         whole: bool = False,
         on_began: Callable[[int], None],
         on_output: Callable[[int, str, str], None],
@@ -51,13 +62,17 @@ class ScriptTarget:
         self._whole = whole
         self._on_began = on_began
         self._on_output = on_output
+        self._warmer = warmer
+        self.is_warm: bool | None = None
+        self._awake_by = 0.0
         self._run: Run | None = None
         self._number = 0
         self._used = Used()
         self._stopping = False
         self._announced = True
         self._allowance = Allowance()
-        self._last_words: list[tuple[str, str]] = []
+        self._last_words: list[tuple[int, str, str]] = []
+        self._discarded: list[Discarded] = []
 
     @property
     def pid(self) -> int:
@@ -69,16 +84,37 @@ class ScriptTarget:
         # To the process, never raise_signal: the main thread must wake from its wait.
         os.kill(os.getpid(), signal.SIGHUP)
 
-    def start(self) -> bool:
+    def start(self, changed: Iterable[str]) -> bool:
         """Begin a run; True, as it runs at once. What an earlier one has printed and `hear` has not told is dropped."""
         if self._run:  # even SIGKILL has not ended it
-            self._run.close()
-        self._run = cold.start(self._program, whole=self._whole)
+            self._leave(self._run)
+        os.stat(self._program.cwd)
+        self._run = self._warmer.start(changed, whole=self._whole) if self._warmer else None
+        self.is_warm = self._run is not None
+        self._awake_by = time.monotonic() + AWAKE_MAX
+        if self._run is None:
+            self._start_cold()
+        elif self._warmer:
+            self._warmer.guard(self._run.pid)
         self._stopping = False
+        if not self._announced:  # it was superseded before it was shown
+            self._last_words = [words for words in self._last_words if words[0] != self._number]
         self._number += 1
         self._announced = False
-        self._last_words.clear()
         return True
+
+    def _leave(self, run: Run) -> None:
+        """Give up a run; what has detached itself from it may go on to write."""
+        self._discarded += run.close()
+        self._discarded = [pipe for pipe in self._discarded if pipe.is_open]
+        while len(self._discarded) > DISCARDED_MAX:
+            self._discarded.pop(0).close()
+
+    def _start_cold(self) -> None:
+        self.is_warm = False
+        self._run = cold.start(self._program, whole=self._whole)
+        if self._warmer:
+            self._warmer.guard(self._run.pid)
 
     def stop(self) -> None:
         """Ask the run, and what it has started, to end."""
@@ -95,38 +131,85 @@ class ScriptTarget:
         """Return what is new about the end of the run."""
         ended = self._run.poll() if self._run else None
         reap_orphans(besides=self.pid)
-        if self._run is None or ended is None:
+        if self._run:
+            self._run.reports.drain()
+        if self._warmer:
+            self._keep_warm(self._warmer, now)
+        if self._run is None or self._sleeps_on(now, ended) or ended is None:
             return None
         self._run.drain()
         # After a failure everything counts: what would mend it may be a file that it never got to.
         failed = ended.status != 0 and not self._stopping
         used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
-        self._last_words += self._texts(now, self._run.streams, last=not ended.left)
+        texts = self._texts(now, self._run.streams, last=not ended.left)
+        self._last_words += [(self._number, name, text) for name, text in texts]
         if not ended.left:
-            self._run.close()
+            self._leave(self._run)
             self._run = None
+            if self._warmer:
+                self._warmer.guard(0)
         return Exited(ended.status, left=ended.left)
+
+    def _keep_warm(self, warmer: Warmer, now: float) -> None:
+        if self._run:
+            warmer.learn(self._run.reports)
+        warmer.keep_up(now, running=self._runs)
+
+    @property
+    def _runs(self) -> bool:
+        return self._run is not None and not self._run.has_ended
+
+    def _sleeps_on(self, now: float, ended: Ended | None) -> bool:
+        """Start cold what was forked ahead and has not awoken: the change that it was to serve must not be lost."""
+        if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
+            return False
+        if ended is None and now >= self._awake_by:
+            self._run.signal(signal.SIGKILL)
+        if ended is not None and not ended.left:
+            self._leave(self._run)
+            self._start_cold()
+        return ended is not None
 
     def event_of(self, record: object) -> None:
         """Return None: what the front says of a kernel is nothing to a script."""
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one had."""
-        if self._run is None or self._run.has_ended:
+        if self._run is None:
             return self._used
         self._run.reports.drain()
         used = self._run.reports.used
-        return Used(used.read, used.written | self._used.written)
+        failed = self._run.has_ended and self._used.read is None
+        return Used(None if failed else used.read, used.written | self._used.written)
 
-    def streams(self) -> Iterable[Stream | Reports]:
+    def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
         pipes = (*self._run.streams, self._run.reports) if self._run else ()
-        return [pipe for pipe in pipes if pipe.is_open and not pipe.is_full]
+        servers = self._warmer.readers() if self._warmer else ()
+        return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
 
     def poll_at(self) -> float | None:
         """Return when `poll` is to be asked again though no signal tells."""
-        return time.monotonic() + LOOKED_AT if self._run and self._run.is_to_be_looked_at else None
+        now = time.monotonic()
+        moments = [now + LOOKED_AT] if self._run and self._run.is_to_be_looked_at else []
+        if self._run and self.is_warm and not self._run.reports.begun:
+            moments.append(max(self._awake_by, now + LOOKED_AT))
+        if self._warmer and (due := self._warmer.due_at(now, running=self._runs)) is not None:
+            moments.append(due)
+        return min(moments, default=None)
+
+    def describe(self) -> str:
+        """Say what is imported ahead, and what is not."""
+        return self._warmer.describe() if self._warmer else ""
+
+    def close(self) -> None:
+        """End what runs and what is ready to run."""
+        self.kill()
+        for pipe in self._discarded:
+            pipe.close()
+        if self._warmer:
+            self._warmer.close()
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to tell."""
@@ -143,16 +226,21 @@ class ScriptTarget:
 
     def hear(self, now: float) -> None:
         """Tell that a run has begun and what it has printed, in batches."""
-        if not self._announced:
-            self._announced = True
-            self._on_began(self._number)
-        for name, text in self._last_words:
-            self._on_output(self._number, name, text)
+        for words in self._last_words:
+            if words[0] == self._number:
+                self._announce()
+            self._on_output(*words)
         self._last_words.clear()
+        self._announce()
         streams = self._run.streams if self._run else ()
         due = [stream for stream in streams if (at := self._stream_due_at(stream)) is not None and at <= now]
         for name, text in self._texts(now, due):
             self._on_output(self._number, name, text)
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._on_began(self._number)
 
     def _texts(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[tuple[str, str]]:
         self._allowance = refilled(self._allowance, now)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 
-def is_locked(folder: str) -> bool:
-    """Whether the repository that holds ``folder`` has an ``index.lock``.
+def lock_of(folder: str) -> str | None:
+    """Return where the repository that holds ``folder`` has its ``index.lock``, None if none does.
 
     It is there during the whole of a checkout, stash or merge and during each step of a rebase;
     ``rebase-merge`` would not do, as it outlives a conflict.
@@ -15,10 +15,10 @@ def is_locked(folder: str) -> bool:
     while True:
         repository = os.path.join(here, ".git")
         if os.path.lexists(repository):
-            return os.path.exists(os.path.join(_resolved(repository), "index.lock"))
+            return os.path.join(_resolved(repository), "index.lock")
         parent = os.path.dirname(here)
         if parent == here:
-            return False
+            return None
         here = parent
 
 

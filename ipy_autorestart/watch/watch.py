@@ -15,7 +15,7 @@ from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.decide.pace import Suspects, interval
 from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.filesystem import silent_kind
-from ipy_autorestart.watch.git import is_locked
+from ipy_autorestart.watch.git import lock_of
 from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
 from ipy_autorestart.watch.snapshot import Snapshot
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 START_SECONDS = 0.1
 LATER_SECONDS = 0.03
 
-#: A scan that takes longer is left out where hints name so few files; more are a burst, of which some events
-#: may be lost.
-LONG_SCAN_SECONDS = 0.005
+#: A scan is left out where hints name so few files, and comes at the burst's end; more are a burst, of which some
+#: events may be lost.
 FEW_FILES = 4
 
 
@@ -86,6 +85,7 @@ class Watch:
         self._suspects = Suspects()
         self._deaf = ""
         self._cost = 0.0
+        self._locks: tuple[str, ...] = ()
         self._scanned = float("-inf")
         self._stirred = clock()
 
@@ -145,7 +145,7 @@ class Watch:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
         found = sort_out(self._differences(), self._use)
-        if found.changes and any(map(is_locked, self._roots)):
+        if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         return replace(found, unannounced=unannounced, notes=self._notes(), rescan=self.interval)
 
@@ -191,6 +191,7 @@ class Watch:
         return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0, quiet=quiet)
 
     def _scan(self) -> None:
+        self._locks = tuple(filter(None, map(lock_of, self._roots)))
         began = self._clock()
         self._snapshot.scan()
         self._scanned = self._clock()
@@ -236,7 +237,6 @@ class Watch:
         """Whether it is enough to look at the files that the hints name, for once."""
         return (
             0 < len(hints) <= FEW_FILES
-            and self._cost >= LONG_SCAN_SECONDS
             and self._clock() - self._scanned <= self.interval
             and all(map(self._snapshot.knows, hints))
         )

@@ -45,5 +45,6 @@ def finish(run):
     eventually(has_ended, timeout=30)
     run.drain()
     out, err = (stream.take(0, 1 << 30)[0] for stream in run.streams)
-    run.close()
+    for pipe in run.close():
+        pipe.close()
     return Finished(ended[-1].status, out, err, run.reports.used)

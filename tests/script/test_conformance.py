@@ -1,17 +1,30 @@
 """A run is what `python main.py` is: the same scripts both ways, and nothing differs that a script or a person sees."""
 
+import argparse
+import decimal
+import importlib.util
+import json
 import os
 import re
 import subprocess
 import sys
+import xml.dom.minidom
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 from starting import Finished, finish, program
+from waiting import eventually
 
+from ipy_autorestart.command import adopt_orphans
 from ipy_autorestart.script import cold
+from ipy_autorestart.script.forkserver import ForkServer, Plan
+from ipy_autorestart.script.run import reap_orphans
 
 pytestmark = pytest.mark.e2e
+
+
+LEARNT = [importlib.util.cache_from_source(module.__file__) for module in (argparse, decimal, json, xml.dom.minidom)]
 
 
 @dataclass(frozen=True)
@@ -213,10 +226,32 @@ CASES = {
 }
 
 
-@pytest.fixture(params=["cold"])
+def start_warm(what):
+    """Start a run that was forked ahead."""
+    server = ForkServer(what, Plan(paths=tuple(LEARNT), folder=os.getcwd()))
+    try:
+        eventually(lambda: server.read() or server.is_ready or not server.is_alive, what="the fork server")
+        if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
+            assert {"-E", "-I", "-S"} & set(what.flags)
+            return cold.start(what)
+        server.park()
+        eventually(lambda: server.read() or server._parked, what="the parked run")
+        return server.go(whole=False, within=0)
+    finally:
+        server.close()
+        os.waitpid(server.pid, 0)
+
+
+@pytest.fixture(params=["cold", "warm"])
 def start(request):
     """How a run is started."""
-    return cold.start
+    if request.param == "cold":
+        yield cold.start
+        return
+    adopt_orphans(really=True)
+    yield start_warm
+    adopt_orphans(really=False)
+    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from ipy_autorestart.watch import filesystem
-from ipy_autorestart.watch.git import is_locked
+from ipy_autorestart.watch.git import lock_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="statfs is asked on Linux only")
 
@@ -22,6 +22,10 @@ def test_kind_of_a_file_system_is_known():
 @linux
 def test_folder_that_is_gone_is_of_no_kind(tmp_path):
     assert filesystem.silent_kind(str(tmp_path / "gone")) is None
+
+
+def is_locked(folder):
+    return os.path.exists(lock_of(folder) or "")
 
 
 def test_repository_is_locked_while_the_index_is(tmp_path):

@@ -1,32 +1,63 @@
-"""Runs inside `import site` of a run, before CPython has opened the script: tells what the run reads and writes.
+"""Runs inside `import site` of a run, before CPython has opened the script: tells what the run reads, imports, writes.
 
-It undoes every trace of itself, and gives way to the user's own sitecustomize: by raising the very ImportError that
-`site.execsitecustomize` expects where there is none. It imports only what `site` has imported already, since a module
-beside the script may have the name of any other.
+In a fork server it stops here, and what goes on is a forked child. It undoes every trace of itself, and gives way to
+the user's own sitecustomize: by raising the very ImportError that `site.execsitecustomize` expects where there is none.
+It imports only what `site` has imported already, since a module beside the script may have the name of any other.
 """
 
+import _frozen_importlib_external
 import os
 import sys
 
 if False:  # for type checkers only: what is imported here, the script would find imported
+    from collections.abc import Callable
+    from types import FrameType
     from typing import Any
 
 VARIABLE = "IPY_AUTORESTART_RUN"  # script.run.VARIABLE, which can't be imported here
 SEPARATOR = "\x1f"
 NUMBER = 200  # out of the way of the descriptors that the script will count
+SEEN_MAX = 10_000  # reports that are not made twice
+
+
+def hook_file() -> str:
+    """Return the file that tracebacks name for this code."""
+    return sys._getframe().f_code.co_filename  # noqa: SLF001  # public but for its name
 
 
 def begin() -> None:
     """Undo the way in, and listen."""
-    first, pythonpath, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
-    number = int(first)
+    first, number, pythonpath, plan, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
     if pythonpath:
         os.environ["PYTHONPATH"] = pythonpath[1:]
     else:
         del os.environ["PYTHONPATH"]
+    serve: Any = None
+    ours = is_ours(int(first), int(number))
+    if ours and plan:
+        serve = __import__("_ipy_autorestart_forkserver").serve
+        del sys.modules["_ipy_autorestart_forkserver"]
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [path for path in sys.path if path != here]
     sys.path_importer_cache.pop(here, None)
+    if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
+        roots += [sys.pycache_prefix + root for root in roots]
+    if serve:
+        serve(int(first), int(plan), lambda reports: attach(reports, tuple(roots)))  # and on goes a forked child
+    elif ours:
+        attach(int(first), tuple(roots))()
+
+
+def is_ours(descriptor: int, number: int) -> bool:
+    """Whether a descriptor is what the supervisor opened: a program that skips this passes on our variable only."""
+    try:
+        return os.fstat(descriptor).st_ino == number
+    except OSError:
+        return False
+
+
+def attach(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
+    """Set up all that a run needs of this, and return what makes it report."""
     # A pipe makes Python hold back whole blocks; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
@@ -38,27 +69,44 @@ def begin() -> None:
     except OSError:  # fewer are allowed
         pass
     os.set_inheritable(number, False)  # noqa: FBT003
-    if roots and roots != [""]:
-        if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
-            roots += [sys.pycache_prefix + root for root in roots]
-        listen(number, tuple(roots))
+    return listen(number, roots)
 
 
-def listen(number: int, roots: tuple[str, ...]) -> None:
-    """Set the audit hook; it must not raise, and must be quick for all that it doesn't report.
+def listen(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
+    """Set the audit hook, which does nothing yet, and return what arms it.
+
+    It must not raise, and must be quick for all that it doesn't report.
 
     One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
     """
     seen: set[object] = set()
+    armed: list[bool] = []
     write, getcwd, join, abspath, fsdecode = os.write, os.getcwd, os.path.join, os.path.abspath, os.fsdecode
     fstat, samestat, pipe = os.fstat, os.path.samestat, os.fstat(number)
+    source_of = _frozen_importlib_external.source_from_cache  # with this interpreter's tag and prefix
+    own = {hook_file(), abspath.__code__.co_filename, fsdecode.__code__.co_filename}
+    own.add(source_of.__code__.co_filename)
     getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
     others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
     removes = frozenset({"os.rename", "os.remove", "os.truncate"})
-    interesting = others | removes | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
+    environment = frozenset({"os.putenv", "os.unsetenv"})
+    interesting = others | removes | environment | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
+
+    library = os.path.dirname(os.__file__) + "/"
+
+    def by_script(frame: "FrameType | None") -> bool:
+        """Whether the script does it, and not the import of an installed module, which a fork server does as well."""
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file[:18] == "<frozen importlib.":
+                return False
+            if frame.f_code.co_name == "<module>" and not file.startswith(library) and "/site-packages/" not in file:
+                return True
+            frame = frame.f_back
+        return True
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
-        if event not in interesting:
+        if event not in interesting or not armed:
             return
         try:
             path, kind = args[0], "r"
@@ -66,11 +114,20 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
                 mode, flags = args[1], args[2]
                 if flags & to_write or (mode is not None and mode[:1] in "wax"):
                     kind = "w"
+                elif path.__class__ is str and path[-4:] == ".pyc" and not path.startswith(roots):
+                    kind = "i"
             elif event == "import":
                 last = path.rpartition(".")[2]
-                if last[:6] != "popen_" or last == "popen_fork":
+                if args[1] is not None:
+                    kind, path = "i", args[1]  # a library
+                elif last[:6] != "popen_" or last == "popen_fork":
                     return
-                kind, path = "*", ""  # multiprocessing and its like start other interpreters, which no event tells
+                else:
+                    kind, path = "*", ""  # multiprocessing and its like start other interpreters, which no event tells
+            elif event in environment:
+                if not by_script(getframe(1)):
+                    return
+                kind = "e"
             elif event in others:
                 kind, path = "*", ""
             elif event in removes:
@@ -84,21 +141,38 @@ def listen(number: int, roots: tuple[str, ...]) -> None:
                 return  # looking for modules is not using them
             if path.__class__ is int or (kind, path) in seen:
                 return
+            if len(seen) > SEEN_MAX:
+                seen.clear()
             seen.add((kind, path))
             report = kind
-            if kind != "*":
+            if kind in "ie":
+                report += fsdecode(path)
+            elif kind != "*":
                 name = abspath(join(getcwd(), fsdecode(path) if path is not None else "."))
                 if not name.startswith(roots) or "/site-packages/" in name:
                     return
+                if kind == "r" and name[-4:] == ".pyc":
+                    try:  # noqa: SIM105  # contextlib is not to be imported
+                        name = source_of(name)
+                    except ValueError:  # it lies somewhere else than where Python puts it
+                        pass
                 report += name
             data = report.encode("utf-8", "surrogateescape") + b"\0"
             if samestat(fstat(number), pipe):  # the script may have closed it, and opened its own
                 write(number, data if len(data) < 4096 else b"*\0")
-        except Exception:  # noqa: BLE001  # the border: the user's own call goes on, whatever happens here
-            return
+        except Exception as error:  # the border: the user's own call goes on, whatever happens here
+            trace = error.__traceback__
+            while trace is not None:
+                if trace.tb_frame.f_code.co_filename not in own:
+                    raise  # it is a signal handler's of the script, which happened to run in between
+                trace = trace.tb_next
 
-    write(number, b"!\0")
+    def arm() -> None:
+        armed.append(True)
+        write(number, b"b\0!\0" if roots else b"b\0")
+
     sys.addaudithook(hook)
+    return arm
 
 
 begin()

@@ -1,0 +1,254 @@
+"""A fork server as the supervisor sees it: a process that has imported a script's modules, and forks runs of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ipy_autorestart.ready import ready
+from ipy_autorestart.script.cold import SEPARATOR, environment
+from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.run import Run
+
+MESSAGE_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a fork server imports ahead.
+
+    Attributes
+    ----------
+    paths
+        Files of modules that runs have imported, in their order.
+    names
+        Modules by name, whatever they are.
+    unfit
+        Top-level modules that must be left to the run.
+    folder
+        The script's, whose modules go before all others.
+    """
+
+    paths: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    unfit: tuple[str, ...] = ()
+    folder: str = "."
+
+
+@dataclass(slots=True)
+class Parked:
+    """A run that waits before the first line of its script."""
+
+    pid: int
+    go: int
+    stdout: int
+    stderr: int
+    reports: int
+
+    def close(self) -> None:
+        """Let it go home: at the end of its pipe it exits."""
+        for number in (self.go, self.stdout, self.stderr, self.reports):
+            os.close(number)
+
+
+class ForkServer:
+    """One process; see `shim/_ipy_autorestart_forkserver.py` for its own side.
+
+    Attributes
+    ----------
+    is_ready
+        All is imported, and it forks when asked to.
+    unfit
+        The module that made it give up, and why.
+    heard_at
+        When it last said something, or was asked.
+    files, names, failed
+        Once it is ready: files of what is imported, the top-level names, and what could not be imported and why.
+    """
+
+    def __init__(self, program: Program, plan: Plan) -> None:
+        self.is_ready = False
+        self.unfit: tuple[str, str] | None = None
+        self.files: tuple[str, ...] = ()
+        self.names: frozenset[str] = frozenset()
+        self.failed: dict[str, str] = {}
+        self.heard_at = time.monotonic()
+        self._doing = ""
+        self._parked: Parked | None = None
+        self._asked: Parked | None = None
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(0)
+        self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
+        self._plan.write(_written(plan, program))
+        self._plan.flush()
+        self._plan.seek(0)
+        with theirs, tempfile.TemporaryFile() as output:
+            try:
+                process = subprocess.Popen(
+                    [program.python, *program.flags, *program.words],
+                    cwd=program.cwd,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment(program, link=theirs.fileno(), plan=self._plan.fileno()),
+                    pass_fds=[theirs.fileno(), self._plan.fileno()],
+                    start_new_session=True,
+                )
+            except BaseException:
+                self._socket.close()
+                self._plan.close()
+                raise
+        process.returncode = 0  # reaped as any orphan is
+        self.pid = process.pid
+        self._pidfd = os.pidfd_open(process.pid)  # its number may be somebody else's by the time it is to be killed
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it is there."""
+        return self._socket.fileno() >= 0
+
+    @property
+    def is_parking(self) -> bool:
+        """Whether a run is parked or will be."""
+        return self._parked is not None or self._asked is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether it is to say something."""
+        return not self.is_ready or self._asked is not None
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it takes of the machine's memory, its share of what it shares; 0 if that can't be told."""
+        with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{self.pid}/smaps_rollup") as file:
+            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        return 0
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for."""
+        return self._socket.fileno()
+
+    def read(self) -> None:
+        """Take what it says; its end closes this."""
+        while self.is_alive:
+            try:
+                data = self._socket.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self._end()
+                return
+            self._take(*data.decode("utf-8", "surrogateescape").split(SEPARATOR))
+
+    def _take(self, kind: str, *words: str) -> None:
+        self.heard_at = time.monotonic()
+        match kind:
+            case "importing":
+                self._doing = words[0]
+            case "unfit":
+                self.unfit = (words[0], words[1])
+            case "ready":
+                self._doing = ""
+                self._learn()
+            case "parked" if self._asked:
+                self._asked.pid = int(words[0])
+                self._parked, self._asked = self._asked, None
+            case _:
+                pass
+
+    def _learn(self) -> None:
+        self._plan.seek(0)
+        found: dict[str, list[list[str]]] = {}
+        for line in self._plan:
+            kind, *words = line.rstrip("\n").split(SEPARATOR)
+            found.setdefault(kind, []).append(words)
+        self._plan.close()
+        self.files = tuple(words[0] for words in found.get("file", ()))
+        self.names = frozenset(words[0] for words in found.get("name", ()))
+        self.failed = {words[0]: words[1] for words in found.get("failed", ())}
+        self.is_ready = True
+
+    def park(self) -> None:
+        """Have a run forked ahead, if none is."""
+        if not self.is_ready or self.is_parking or not self.is_alive:
+            return
+        pipes = [os.pipe() for _ in range(4)]
+        (go_read, go), *outputs = pipes
+        theirs = [go_read, *(write for _, write in outputs)]
+        self._asked = Parked(0, go, *(read for read, _ in outputs))
+        self.heard_at = time.monotonic()
+        try:
+            socket.send_fds(self._socket, [b"p"], theirs)
+        except OSError:
+            self._end()
+        finally:
+            for number in theirs:
+                os.close(number)
+
+    def go(self, *, whole: bool, within: float) -> Run | None:
+        """Let the parked run begin, or fork one if that takes less than so many seconds; None if it can't be."""
+        self.park()
+        if self._asked and self.is_alive:
+            ready([self], [], within)
+            self.read()
+        parked, self._parked = self._parked, None
+        if parked is None:
+            return None
+        try:
+            os.write(parked.go, b"g")
+        except BrokenPipeError:  # it was killed while it waited
+            parked.close()
+            return None
+        os.close(parked.go)
+        return Run(parked.pid, stdout=parked.stdout, stderr=parked.stderr, reports=parked.reports, whole=whole)
+
+    def guard(self, pid: int) -> None:
+        """Have a group killed should this process be: nothing may outlive it; 0 for none."""
+        with contextlib.suppress(OSError):
+            self._socket.send(f"g{pid}".encode())
+
+    def _end(self) -> None:
+        if self._doing and not self.unfit:
+            self.unfit = (self._doing, "its import ended the process")
+        self.close()
+
+    def close(self) -> None:
+        """End it, with the run that is parked."""
+        if not self.is_alive:
+            return
+        # First, or it would take the end of its socket for that of this process, and end the run that it guards.
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.close(self._pidfd)
+        self._socket.close()
+        self._plan.close()
+        for parked in filter(None, (self._parked, self._asked)):
+            parked.close()
+        self._parked = self._asked = None
+
+    def give_up(self, why: str) -> None:
+        """End it for what it does at the moment."""
+        if self._doing:
+            self.unfit = (self._doing, why)
+        self.close()
+
+
+def _written(plan: Plan, program: Program) -> str:
+    lines: Iterable[tuple[str, str]] = (
+        *(("root", root) for root in program.roots),
+        *(("name", name) for name in plan.names),
+        *(("unfit", name) for name in plan.unfit),
+        *(("path", path) for path in plan.paths),
+        ("folder", plan.folder),
+        ("cwd", program.cwd),
+    )
+    return "".join(f"{kind}{SEPARATOR}{value}\n" for kind, value in lines if "\n" not in value)

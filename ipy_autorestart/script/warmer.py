@@ -1,0 +1,234 @@
+"""Keeps a fork server ready for a script: made of what runs have imported, made anew when that is out of date."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from ipy_autorestart.decide.warmth import APART_MAX, Warmth, make_at
+from ipy_autorestart.script.forkserver import ForkServer, Plan
+from ipy_autorestart.script.installed import Installed
+from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.reports import Reports
+from ipy_autorestart.script.run import Run
+
+log = logging.getLogger(__name__)
+
+#: Seconds after a start until the next run is forked ahead: the one that has begun needs the processor more.
+PARK_AFTER = 0.02
+
+#: Seconds that a fork on demand may take before a cold start is quicker to be had.
+FORK_MAX = 0.1
+
+#: Seconds without a word in which a fork server is taken to hang: in an import, and in a fork.
+IMPORT_MAX, ANSWER_MAX = 120.0, 5.0
+
+#: So many modules are told whose import fails without the script.
+TOLD_MAX = 3
+
+#: Seconds between two looks at a fork server.
+LOOKED_AT = 1.0
+
+
+class Warmer:
+    """The fork servers of one script: the one that serves, and the next while it is made.
+
+    Parameters
+    ----------
+    program
+        The script.
+    names
+        Modules to import ahead, whatever the script does.
+    """
+
+    def __init__(self, program: Program, names: Sequence[str] = ()) -> None:
+        self._program = program
+        self._names = tuple(names)
+        self._folder = _folder(program)
+        self._warmth = Warmth()
+        self._learnt: dict[str, None] = {}
+        self._late = ""
+        self._is_possible = False
+        self._server: ForkServer | None = None
+        self._next: ForkServer | None = None
+        self._installed: Installed | None = None
+        self._guarded = 0
+        self._park_at = 0.0
+        self._memory_bytes = 0
+
+    def start(self, changed: Iterable[str], *, whole: bool) -> Run | None:
+        """Let a run begin that was forked ahead; None if it must be started cold.
+
+        Parameters
+        ----------
+        changed
+            Files for which it starts.
+        whole
+            Leave nothing out of what it prints.
+        """
+        server = self._server
+        self._park_at = time.monotonic() + PARK_AFTER
+        if server is None or not server.is_alive or self._is_stale:
+            return None
+        beside = {entry.partition(".")[0] for entry in _entries(self._folder)} | set(map(_stem, changed))
+        if not server.names.isdisjoint(beside):  # a file of the script's has the name of what was imported ahead
+            self._forget()
+            return None
+        run = server.go(whole=whole, within=FORK_MAX)
+        if run:
+            self._warmth = replace(self._warmth, failures=0)
+        return run
+
+    @property
+    def _is_stale(self) -> bool:
+        if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
+            self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
+        return self._warmth.stale
+
+    def _forget(self) -> None:
+        self._close_servers()
+        self._learnt.clear()
+        self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
+
+    def guard(self, pid: int) -> None:
+        """Have the group of a run killed should this process be; 0 for none."""
+        self._guarded = pid
+        if self._server:
+            self._server.guard(pid)
+
+    def learn(self, reports: Reports) -> None:
+        """Learn from what a run has reported."""
+        self._is_possible = self._is_possible or reports.begun
+        self._late = reports.changes_environment or self._late
+        before = len(self._learnt)
+        self._learnt.update(dict.fromkeys(reports.imported))
+        reports.imported.clear()
+        if len(self._learnt) > before:
+            self._warmth = replace(self._warmth, learnt=len(self._learnt), learnt_at=time.monotonic())
+
+    def keep_up(self, now: float, *, running: bool) -> None:
+        """Do what is due: notice an end, put the next one in place, make one, fork ahead."""
+        self._notice_ends(now)
+        if self._next and self._next.is_ready:
+            self._put_in_place(self._next)
+        due = self._make_at(running=running)
+        if due is not None and due <= now:
+            self._make(now)
+        if self._server and not self._is_stale and now >= self._park_at:
+            self._server.park()
+
+    def due_at(self, now: float, *, running: bool) -> float | None:
+        """Return when `keep_up` has something to do."""
+        moments = [now + LOOKED_AT] if self._server or self._next else []
+        if (due := self._make_at(running=running)) is not None:
+            moments.append(due)
+        if self._server and self._server.is_ready and not self._server.is_parking and not self._warmth.stale:
+            moments.append(self._park_at)
+        return min(moments, default=None)
+
+    def _make_at(self, *, running: bool) -> float | None:
+        if self._next or not self._is_possible:
+            return None
+        return make_at(self._warmth, alive=self._server is not None, running=running)
+
+    def _make(self, now: float) -> None:
+        unfit = tuple(name for name, _ in self._warmth.unfit)
+        plan = Plan(paths=tuple(self._learnt), names=self._names, unfit=unfit, folder=self._folder)
+        pause = self._warmth.pause if self._warmth.stale else 2 * self._warmth.pause
+        self._warmth = replace(
+            self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False
+        )
+        try:
+            self._next = ForkServer(self._program, plan)
+        except OSError as error:
+            log.warning("the fork server can't be started: %s", error)
+            self._warmth = replace(self._warmth, failures=self._warmth.failures + 1)
+
+    def _put_in_place(self, server: ForkServer) -> None:
+        if self._server:
+            self._server.close()
+        if self._installed:
+            self._installed.close()
+        self._server, self._next = server, None
+        server.guard(self._guarded)
+        self._installed = Installed((*server.files, self._program.python, os.path.realpath(self._program.python)))
+        self._memory_bytes = server.memory_bytes
+
+    def _notice_ends(self, now: float) -> None:
+        for server in filter(None, (self._server, self._next)):
+            limit = ANSWER_MAX if server.is_ready else IMPORT_MAX
+            if server.is_awaited and now - server.heard_at > limit:
+                server.give_up("its import takes too long")
+            if server.is_alive:
+                continue
+            if server is self._next:
+                self._next = None
+            else:
+                self._server = None
+            self._learn_failure(server)
+
+    def _learn_failure(self, server: ForkServer) -> None:
+        if server.unfit:
+            name, why = server.unfit
+            unfit = (*self._warmth.unfit, (name.partition(".")[0], why))
+            self._warmth = replace(self._warmth, unfit=unfit, made=None)
+        else:
+            self._warmth = replace(self._warmth, failures=self._warmth.failures + 1, made=None)
+
+    def readers(self) -> list[ForkServer]:
+        """Return what to wait for."""
+        return [server for server in (self._server, self._next) if server and server.is_alive]
+
+    def describe(self) -> str:
+        """Say what is imported ahead, what is not, and why."""
+        parts = []
+        if self._server:
+            memory = f", {self._memory_bytes / 1e6:.0f} MB" if self._memory_bytes else ""
+            parts.append(f"{len(self._server.files)} modules imported ahead{memory}")
+        if self._warmth.is_given_up:
+            parts.append("no fork server: it failed again and again")
+        elif self._next or self._warmth.stale:
+            parts.append("a fork server is being made")
+        failed = self._server.failed if self._server else {}
+        parts += [f"not {name}: {why}" for name, why in (*self._warmth.unfit, *list(failed.items())[:TOLD_MAX])]
+        if self._late:
+            parts.append(f"not what is imported after {self._late} is set")
+        return "; ".join(parts)
+
+    def _close_servers(self) -> None:
+        for server in filter(None, (self._server, self._next)):
+            server.close()
+        self._server = self._next = None
+        if self._installed:
+            self._installed.close()
+            self._installed = None
+
+    def close(self) -> None:
+        """End the fork servers."""
+        self._close_servers()
+
+
+def _folder(program: Program) -> str:
+    """Return the folder that becomes ``sys.path[0]``."""
+    first, *_ = program.words
+    if first == "-m":
+        return program.cwd
+    path = os.path.join(program.cwd, first)
+    return path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
+
+
+def _entries(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
+
+
+def _stem(path: str) -> str:
+    """Return the name that a file may be imported by."""
+    folder, name = os.path.split(path)
+    stem = name.partition(".")[0]
+    return os.path.basename(folder) if stem == "__init__" else stem

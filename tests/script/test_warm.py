@@ -1,0 +1,392 @@
+"""Warm restarts: runs that were forked ahead, of a fork server that is made anew when it is out of date."""
+
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+
+import psutil
+import pytest
+from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(sys.platform != "linux", reason="fork servers are made on Linux only"),
+]
+
+
+class Screen:
+    takes_all = False
+
+    def __init__(self):
+        self.status, self.run, self.texts = None, 0, {}
+
+    def show(self, status):
+        self.status = status
+
+    def begin(self, run):
+        self.run = run
+        self.texts[run] = ""
+
+    def write(self, stream, text):
+        self.texts[self.run] += text
+
+    def to_state(self):
+        return {}
+
+    @property
+    def text(self):
+        return self.texts.get(self.run, "")
+
+
+class Watched:
+    """A supervised script, with the words to ask for its next run."""
+
+    def __init__(self, project, options):
+        self.project = project
+        self.screen = Screen()
+        self.supervisor = Supervisor(Script("main.py"), screen=self.screen, options=options)
+        self.supervisor.start()
+
+    @property
+    def processes(self):
+        """All of the supervisor's, itself first."""
+        (supervisor,) = [child for child in psutil.Process().children() if "--link" in child.cmdline()]
+        return [supervisor, *supervisor.children(recursive=True)]
+
+    @property
+    def fork_server(self):
+        """The one that serves: not the run, nor what is parked, which the supervisor has adopted."""
+        server, *_ = sorted((child for child in self.processes[1:]), key=lambda child: child.create_time())
+        return server
+
+    def is_ready(self):
+        status = self.screen.status
+        return status and "imported ahead" in status.preloads and "being made" not in status.preloads
+
+    def until_ready(self):
+        eventually(self.is_ready, timeout=30, what="a fork server")
+        eventually(
+            lambda: len([p for p in self.processes if p.status() != psutil.STATUS_ZOMBIE]) >= 3, what="a parked run"
+        )
+
+    def next(self, code=None):
+        """Save and return what the next run printed."""
+        runs = self.screen.status.runs
+        if code is None:
+            self.supervisor.restart()
+        else:
+            (self.project / "main.py").write_text(code)
+        eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None, timeout=20)
+        return self.screen.text
+
+
+@pytest.fixture
+def watch(project, monkeypatch):
+    """Start a script with a folder for installed packages of its own."""
+    (project.parent / "lib/site-packages").mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.parent / "lib/site-packages"), str(project / "src")]))
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    started = []
+
+    def start(code, packages=(), **options):
+        for name, text in dict(packages).items():
+            package(project, name, text)
+        (project / "main.py").write_text(code)
+        started.append(Watched(project, Options(**options)))
+        eventually(lambda: started[-1].screen.status and started[-1].screen.status.exit_status is not None)
+        return started[-1]
+
+    yield start
+    for watched in started:
+        watched.supervisor.stop()
+
+
+def package(project, name, text):
+    """Install a module."""
+    (project.parent / "lib/site-packages" / f"{name}.py").write_text(text)
+
+
+def test_the_second_run_is_warm_and_has_imported_nothing_itself(watch):
+    slow = "import time\ntime.sleep(0.5)\nV = 1\n"
+    watched = watch("import slow\nprint('first', slow.V)\n", {"slow": slow})
+    assert watched.screen.status.warm is False
+    watched.until_ready()
+    code = "import sys\nprint('slow' in sys.modules)\nimport slow\nprint('second', slow.V)\n"
+    assert watched.next(code) == "True\nsecond 1\n"
+    assert watched.screen.status.warm is True
+    assert re.search(r"\d+ modules imported ahead, \d+ MB", watched.screen.status.preloads)
+    assert watched.screen.status.lasted < 0.4
+
+
+def test_watched_code_is_never_imported_ahead(watch, project):
+    (project / "mine.py").write_text("print('mine is imported')\nV = 1\n")
+    watched = watch("import json, mine\nprint(mine.V)\n")
+    watched.until_ready()
+    code = "import sys\nprint('json' in sys.modules, 'mine' in sys.modules)\nimport mine\n"
+    assert watched.next(code) == "True False\nmine is imported\n"
+    (project / "mine.py").write_text("V = 2\n")
+    assert watched.next("import mine\nprint(mine.V)\n") == "2\n"
+    assert watched.screen.status.warm is True
+
+
+THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\nV = 3\n"
+SOCKET = "import socket\nheld = socket.socket()\nV = 3\n"
+DEVICE = "held = open('/dev/full')\nV = 3\n"
+PRINTS = "print('hello from lib')\nV = 3\n"
+WARNS = "import warnings\nwarnings.warn('old lib', FutureWarning)\nV = 3\n"
+PLUGIN = "import mine\nV = mine.V\n"
+CRASHES = "import __main__, os\nif not hasattr(__main__, '__file__'): os.kill(os.getpid(), 11)\nV = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (THREAD, "it starts threads"),
+        (SOCKET, "it opens socket:"),
+        (DEVICE, "it opens /dev/full"),
+        (PRINTS, "it prints"),
+        (WARNS, "it prints"),
+        (PLUGIN, "it imports watched code"),
+        ("import sys\nsys.path.append('/nowhere')\nV = 3\n", "it changes sys.path"),
+        (CRASHES, "its import ended the process"),
+        ("import beside\nV = beside.V\n", "ModuleNotFoundError"),
+    ],
+    ids=["thread", "socket", "device", "prints", "warns", "plugin", "path", "crash", "needs the script's folder"],
+)
+def test_what_must_not_be_imported_ahead_is_left_out_and_told(watch, project, text, why):
+    (project / "src/mine.py").write_text("V = 3\n")
+    (project / "beside.py").write_text("V = 3\n")
+    watched = watch("import good, odd\nprint(odd.V)\n", {"odd": text, "good": "V = 4\n"})
+    eventually(lambda: "odd" in watched.screen.status.preloads and watched.is_ready(), timeout=20)
+    assert f"not odd: {why}" in watched.screen.status.preloads
+    code = "import sys\nprint('odd' in sys.modules, 'good' in sys.modules)\nimport odd\nprint(odd.V)\n"
+    first, second = watched.next(code), watched.next()
+    assert watched.screen.status.warm is True
+    for printed in (first, second):
+        assert printed.startswith("False True\n")
+        assert "3\n" in printed
+        assert printed.count("hello") == text.count("hello")
+
+
+def test_a_plugin_follows_the_code_that_it_imports(watch, project):
+    (project / "src/mine.py").write_text("V = 1\n")
+    code = "import plugin\nprint(plugin.V)\n"
+    watched = watch(code, {"plugin": PLUGIN})
+    eventually(lambda: "not plugin" in watched.screen.status.preloads)
+    watched.until_ready()
+    run = watched.screen.run
+    (project / "src/mine.py").write_text("V = 2\n")
+    eventually(lambda: watched.screen.run == run + 1 and watched.screen.text == "2\n")
+
+
+def test_what_is_imported_after_the_environment_was_changed_is_not_imported_ahead(watch):
+    package_text = "import os\nV = os.environ.get('THREADS', 'none')\n"
+    code = "import os, json\nos.environ['THREADS'] = '1'\nimport lib\nprint(lib.V)\n"
+    watched = watch(code, {"lib": package_text})
+    watched.until_ready()
+    assert "not what is imported after THREADS is set" in watched.screen.status.preloads
+    for _ in range(2):
+        assert watched.next() == "1\n"
+        assert watched.screen.status.warm is True
+
+
+def test_what_a_package_sets_at_its_import_is_no_hindrance(watch):
+    text = "import os\nos.environ.setdefault('LIB_SETS', '1')\n"
+    watched = watch("import lib, other\n", {"lib": text, "other": ""})
+    watched.until_ready()
+    assert watched.next("import sys\nprint('lib' in sys.modules, 'other' in sys.modules)\n") == "True True\n"
+
+
+def test_each_run_has_its_own_random_state_and_clock(watch):
+    code = (
+        "import logging, os, random, tempfile, threading, uuid\n"
+        "record = logging.LogRecord('a', 20, '', 1, '', (), None)\n"
+        "print(random.random(), uuid.uuid4(), os.getpid(), tempfile.mktemp(), record.relativeCreated < 5000)\n"
+    )
+    watched = watch(code)
+    watched.until_ready()
+    seen = []
+    for _ in range(3):
+        seen.append(watched.next().split())
+        assert watched.screen.status.warm is True
+        watched.until_ready()
+    for one, two in itertools.pairwise(seen):
+        assert [a == b for a, b in zip(one, two, strict=True)] == [False, False, False, False, True]
+        assert one[4] == "True"
+
+
+def test_an_edited_or_upgraded_package_is_new_in_the_next_run(watch, project):
+    code = "import lib\nprint(lib.V)\n"
+    watched = watch(code, {"lib": "V = 1\n"})
+    watched.until_ready()
+    package(project, "lib", "V = 1 + 1\n")
+    assert watched.next() == "2\n"
+    watched.until_ready()
+    assert watched.next() == "2\n"
+    assert watched.screen.status.warm is True
+
+
+def test_a_package_that_is_installed_later_makes_a_new_fork_server(watch, project):
+    watched = watch("import lib\n", {"lib": ""})
+    watched.until_ready()
+    old = watched.fork_server
+    package(project, "new", "V = 5\n")
+    eventually(lambda: not old.is_running() or old.status() == psutil.STATUS_ZOMBIE)
+    watched.until_ready()
+    assert watched.next("import new\nprint(new.V)\n") == "5\n"
+
+
+def test_a_file_beside_the_script_goes_before_what_was_imported_ahead(watch, project):
+    code = "import json\nprint(getattr(json, 'MINE', 0))\n"
+    watched = watch(code)
+    watched.until_ready()
+    assert watched.next() == "0\n"
+    (project / "json.py").write_text("MINE = 1\n")
+    eventually(lambda: watched.screen.text == "1\n")
+    watched.until_ready()
+    assert watched.next() == "1\n"
+    (project / "json.py").unlink()
+    eventually(lambda: watched.screen.text == "0\n")
+
+
+def test_a_new_module_is_found_by_a_run_that_was_forked_before_it(watch, project):
+    watched = watch("import json\n")
+    for number in range(5):
+        watched.until_ready()
+        (project / f"new{number}.py").write_text(f"V = {number}\n")
+        assert watched.next(f"import new{number}\nprint(new{number}.V)\n") == f"{number}\n"
+
+
+def test_a_killed_fork_server_costs_one_cold_run(watch):
+    watched = watch("import json\nprint('ran')\n")
+    watched.until_ready()
+    watched.fork_server.kill()
+    assert watched.next("print('after')\n") == "after\n"
+    watched.until_ready()
+    assert watched.next("print('warm again')\n") == "warm again\n"
+    assert watched.screen.status.warm is True
+
+
+def test_a_killed_fork_server_does_not_take_the_run_along(watch, project):
+    watched = watch("import json\n")
+    watched.until_ready()
+    (project / "main.py").write_text("import time\nprint('goes on')\ntime.sleep(60)\n")
+    eventually(lambda: watched.screen.text == "goes on\n")
+    assert watched.screen.status.warm is True
+    run = psutil.Process(watched.screen.status.pid)
+    watched.fork_server.kill()
+    watched.until_ready()
+    assert run.is_running()
+    assert watched.screen.status.state == "running"
+
+
+def test_a_stopped_fork_server_delays_nothing(watch):
+    watched = watch("import json\nprint('ran')\n")
+    watched.until_ready()
+    watched.fork_server.suspend()
+    for number in range(2):  # the first is parked already, the second can't be
+        assert watched.next(f"print({number})\n") == f"{number}\n"
+    assert watched.screen.status.warm is False
+    watched.until_ready()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_parked_run_that_does_not_wake_loses_no_change(watch, how):
+    watched = watch("import json\nprint('ran')\n")
+    watched.until_ready()
+    (parked,) = [p for p in watched.processes[1:] if p.pid != watched.fork_server.pid]
+    parked.send_signal(how)
+    assert watched.next("print('served')\n") == "served\n"
+    assert watched.screen.status.runs == 2
+
+
+def test_cold_is_cold(watch):
+    watched = watch("import json\nprint('ran')\n", warm=False)
+    assert watched.next() == "ran\n"
+    assert watched.screen.status.warm is False
+    assert watched.screen.status.preloads == ""
+    assert len(watched.processes) == 1
+
+
+def test_more_can_be_imported_ahead(watch):
+    watched = watch("print('ran')\n", {"lib": "", "other": ""}, preload=("lib,other",))
+    watched.until_ready()
+    assert watched.next("import sys\nprint('lib' in sys.modules, 'other' in sys.modules)\n") == "True True\n"
+
+
+def test_a_script_that_imports_more_and_more_gets_a_new_fork_server(watch):
+    watched = watch("import lib\n", {"lib": "", "late": ""})
+    watched.until_ready()
+    watched.next("import lib, late\n")
+    eventually(lambda: "being made" in watched.screen.status.preloads or watched.is_ready())
+    watched.until_ready()
+    eventually(lambda: watched.next("import sys\nprint('late' in sys.modules)\n") == "True\n", timeout=20)
+
+
+def test_a_restart_under_way_many_times_leaves_one_of_each(watch):
+    watched = watch("import json\nprint('ran')\n")
+    watched.until_ready()
+    for number in range(30):
+        assert watched.next() == "ran\n", number
+    watched.until_ready()
+    eventually(lambda: len(watched.processes) == 3)  # the supervisor, the fork server, and what is parked
+    assert psutil.STATUS_ZOMBIE not in [process.status() for process in watched.processes]
+    assert watched.processes[0].num_fds() < 40
+
+
+BOTH = """
+import os, signal, sys, time
+from ipy_autorestart import Options, Script, Supervisor
+class Screen:
+    takes_all = True
+    def show(self, status): self.status = status
+    def begin(self, run): pass
+    def write(self, stream, text): pass
+    def to_state(self): return {}
+screen = Screen()
+supervisor = Supervisor(Script("main.py"), screen=screen)
+supervisor.start()
+while not os.path.exists("up") or "imported ahead" not in screen.status.preloads:
+    time.sleep(0.01)
+time.sleep(0.1)
+print(screen.status.pid, flush=True)
+os.kill(supervisor._pid, signal.SIGKILL)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_nothing_outlives_a_kernel_and_a_supervisor_that_are_killed_at_once(project):
+    (project / "main.py").write_text(
+        "import json, signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen(['sleep', '60'])\nopen('up', 'w').close()\ntime.sleep(60)\n"
+    )
+    front = subprocess.run([sys.executable, "-c", BOTH], stdout=subprocess.PIPE, text=True)
+    pid = int(front.stdout)
+
+    def group():
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if os.getpgid(process.pid) == pid and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.Error, ProcessLookupError):
+                continue
+        return found
+
+    eventually(lambda: not group(), timeout=1.5)
+
+
+def test_saves_at_any_moment_after_a_start_are_all_served(watch):
+    watched = watch("import json\nprint(0)\n")
+    watched.until_ready()
+    for number in range(60):
+        code = f"print({number + 1})\n"
+        (watched.project / "main.py").write_text(code)
+        threading.Event().wait(number % 30 / 1000)
+    eventually(lambda: watched.screen.text == "60\n", timeout=20)
