@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -99,6 +100,7 @@ def supervise(request: Request, front: Front) -> None:
             parent=parent,
             cache=_cache(request, front),
         )
+        gc.freeze()  # a full collection takes as long as a restart
         engine.run()
 
 

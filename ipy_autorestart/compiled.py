@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 from collections.abc import Iterable
 
@@ -24,10 +23,9 @@ def forget(paths: Iterable[str], *, prefix: str = "") -> None:
     for path in paths:
         if path.endswith(".py"):
             folder, name = os.path.split(path)
-            stem = f"{glob.escape(name.removesuffix('.py'))}.*.pyc"
-            caches = [os.path.join(glob.escape(folder), "__pycache__", stem)]
-            if prefix:
-                caches.append(os.path.join(glob.escape(prefix + folder), stem))
-            for compiled in (file for cache in caches for file in glob.iglob(cache)):
+            stem = name.removesuffix("py")  # with its dot
+            for cache in (os.path.join(folder, "__pycache__"), prefix + folder):
                 with contextlib.suppress(OSError):
-                    os.unlink(compiled)
+                    for entry in os.listdir(cache):
+                        if entry.startswith(stem) and entry.endswith(".pyc"):
+                            os.unlink(os.path.join(cache, entry))

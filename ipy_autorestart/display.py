@@ -40,11 +40,11 @@ def bundle(name: str, status: Status) -> dict[str, str]:
     return {"text/plain": text(name, status), "text/html": line}
 
 
-HEADINGS = ("target", "watched", "state", "runs", "last cause", "exit status")
+HEADINGS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
 
 
-def table(rows: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Return rows under `HEADINGS` as a MIME bundle."""
+def table(rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> dict[str, str]:
+    """Return rows under `HEADINGS`, with notes below, as a MIME bundle."""
     if not rows:
         return {"text/plain": "nothing is watched", "text/html": "<i>nothing is watched</i>"}
     columns = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
@@ -54,8 +54,9 @@ def table(rows: Sequence[Sequence[str]]) -> dict[str, str]:
     head = "".join(f"<th>{html.escape(word)}</th>" for word in HEADINGS)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row) + "</tr>" for row in rows)
     return {
-        "text/plain": "\n".join(line.rstrip() for line in lines),
-        "text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>",
+        "text/plain": "\n".join(line.rstrip() for line in (*lines, *notes)),
+        "text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        + "".join(f"<div>{html.escape(note)}</div>" for note in notes),
     }
 
 

@@ -110,6 +110,8 @@ class Engine:
         while not self._finished:
             self._wait()
             now = time.monotonic()
+            if exited := self._target.poll(now):
+                self._handle(exited)
             numbers, hints = self._wakeups.take()
             self._read_link()
             self._handle(*hints)
@@ -118,8 +120,6 @@ class Engine:
                 self._handle(Hangup())
             if signal.SIGTERM in numbers:
                 self._handle(Close())
-            if exited := self._target.poll(now):
-                self._handle(exited)
             if (due := wake_at(self._cycle)) is not None and due <= now:
                 self._handle(Tick())
             self._show(now)
@@ -249,7 +249,8 @@ class Engine:
         try:
             if not self._target.start(changed):
                 return []
-            self._link.send(Alive(self._target.pid))  # at once: should this process be killed, the front ends it
+            if not self._target.is_warm:  # a fork server guards its runs itself
+                self._link.send(Alive(self._target.pid))  # at once: should this process be killed, the front ends it
             return [Started()]
         except OSError as error:
             return [Refused(f"can't be started: {error}", runs=False)]

@@ -125,11 +125,13 @@ class WatchMagics(Magics):
 
     @line_magic
     def watch_status(self, line: str) -> None:
-        """Show what is watched: targets, state, runs, last cause."""
+        """Show what is watched: targets, state, runs, last cause, and what is imported ahead for the next run."""
         if line.strip():
             raise UsageError(f"%watch_status: expected no arguments, got {line.strip()!r}")
         assert self.shell is not None
-        self.shell.display_pub.publish(table([_row(guest) for guest in self._host.guests]))
+        guests = list(self._host.guests)
+        notes = [f"{guest.request.target.name}: {guest.status.preloads}" for guest in guests if guest.status.preloads]
+        self.shell.display_pub.publish(table([_row(guest) for guest in guests], notes))
 
     def close(self) -> None:
         """End what is watched and leave nothing in the shell."""
@@ -185,4 +187,5 @@ def _row(guest: Supervisor) -> list[str]:
     status, request = guest.status, guest.request
     watched = ", ".join(request.paths or (relative(request.roots[0], request.cwd) or os.curdir,))
     exit_status = "" if status.exit_status is None else str(status.exit_status)
-    return [request.target.name, watched, status.state, str(status.runs), status.cause, exit_status]
+    start = {None: "", True: "warm", False: "cold"}[status.warm]
+    return [request.target.name, watched, status.state, str(status.runs), status.cause, start, exit_status]

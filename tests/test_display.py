@@ -17,14 +17,15 @@ def test_what_comes_from_files_is_escaped():
     bundle = display.bundle(name, Status("running", cause=f"{name} changed"))
     assert "<img" not in bundle["text/html"]
     assert bundle["text/html"].count("&lt;img onerror=alert(1)&gt;.py") == 2
-    assert "<img" not in display.table([[name] * 6])["text/html"]
+    assert "<img" not in display.table([[name] * 7], [name])["text/html"]
 
 
 def test_the_table_is_aligned_text_and_html():
-    bundle = display.table([["main.py", "src/", "running", "2", "src/a.py changed", ""]])
-    first, second = bundle["text/plain"].splitlines()
+    bundle = display.table([["main.py", "src/", "running", "2", "src/a.py changed", "warm", ""]], ["a note"])
+    first, second, third = bundle["text/plain"].splitlines()
     assert first.index("state") == second.index("running")
-    assert bundle["text/html"].count("<td>") == 6
+    assert bundle["text/html"].count("<td>") == 7
+    assert third == "a note"
     assert display.table([])["text/plain"] == "nothing is watched"
 
 

@@ -116,3 +116,33 @@ def test_every_option_has_a_help_and_a_default_that_passes_its_own_check():
         assert option.help
         values = option.default if option.many else [option.default]
         assert [option.check(value) for value in values] == list(values)
+
+
+def test_options_on_both_sides_of_a_module_add_up():
+    request = read("--ignore", "a", "--env", "A=1", "-mapp", "x", "--ignore", "b", "--env=B=2")
+    assert request.options.ignore == ("a", "b")
+    assert request.target == Script(module="app", args=["x"], env=["A=1", "B=2"], cwd="/p")
+
+
+def test_a_script_is_seen_from_the_folder_that_it_runs_in():
+    assert read("sub/main.py", "--cwd", "sub").target == Script("main.py", cwd="/p/sub")
+    assert read("main.py", "--cwd", "/q").target == Script("/p/main.py", cwd="/q")
+    assert read("-m", "app", "--cwd", "sub").roots == ("/p/sub",)
+
+
+def test_a_script_that_looks_like_a_flag_is_none():
+    assert Script("-x.py", cwd="/p").words == ("./-x.py",)
+
+
+@pytest.mark.parametrize("args", [[80], ["a\0b"]])
+def test_arguments_are_text(args):
+    with pytest.raises(BadInput, match="expected arguments as text"):
+        Script("main.py", args=args)
+
+
+def test_words_that_switch_off_what_is_on():
+    assert read("main.py", "--cold").options.warm is False
+    assert Options(warm=False).to_argv() == ["--cold"]
+    assert Options(preload=("numpy, torch.nn",)).preload == ("numpy,torch.nn",)
+    with pytest.raises(BadInput, match="--preload: expected modules such as numpy,torch"):
+        read("main.py", "--preload=1x")

@@ -203,8 +203,9 @@ class ForkServer:
         parked, self._parked = self._parked, None
         if parked is None:
             return None
+        self.guard(parked.pid)
         try:
-            os.write(parked.go, b"g")
+            os.write(parked.go, b"g")  # at last: it may take this process's place on its processor
         except BrokenPipeError:  # it was killed while it waited
             parked.close()
             return None

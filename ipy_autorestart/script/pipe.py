@@ -46,11 +46,12 @@ class Pipe:
             self.close()
         return bool(data)
 
-    def drain(self) -> None:
-        """Take all that the pipe holds now; its writer may have ended, but a process that it left may go on writing."""
-        for _ in range(DRAIN_READS):
+    def drain(self) -> bool:
+        """Take all that the pipe holds now, and say whether it held any; who holds its other end may go on writing."""
+        for count in range(DRAIN_READS):
             if not self.is_open or not self.read():
-                return
+                return count > 0
+        return True
 
     def close(self) -> None:
         """Close the pipe."""

@@ -15,12 +15,16 @@ from ipy_autorestart.script import cold
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans
 from ipy_autorestart.script.streams import Stream
 from ipy_autorestart.script.warmer import Warmer
 
 #: Seconds in which a run that was forked ahead says that it goes.
 AWAKE_MAX = 2.0
+
+#: Seconds between two looks at what a run reports: each wakes this process, which a start has no use for.
+REPORTS_APART = 0.02
 
 #: Pipes that are read though their runs have ended.
 DISCARDED_MAX = 48
@@ -64,7 +68,7 @@ class ScriptTarget:
         self._on_output = on_output
         self._warmer = warmer
         self.is_warm: bool | None = None
-        self._awake_by = 0.0
+        self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
         self._number = 0
         self._used = Used()
@@ -92,10 +96,9 @@ class ScriptTarget:
         self._run = self._warmer.start(changed, whole=self._whole) if self._warmer else None
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
+        self._reports_at = time.monotonic() + REPORTS_APART
         if self._run is None:
             self._start_cold()
-        elif self._warmer:
-            self._warmer.guard(self._run.pid)
         self._stopping = False
         if not self._announced:  # it was superseded before it was shown
             self._last_words = [words for words in self._last_words if words[0] != self._number]
@@ -131,8 +134,8 @@ class ScriptTarget:
         """Return what is new about the end of the run."""
         ended = self._run.poll() if self._run else None
         reap_orphans(besides=self.pid)
-        if self._run:
-            self._run.reports.drain()
+        if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
+            self._reports_at = now + REPORTS_APART
         if self._warmer:
             self._keep_warm(self._warmer, now)
         if self._run is None or self._sleeps_on(now, ended) or ended is None:
@@ -185,9 +188,12 @@ class ScriptTarget:
 
     def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
-        pipes = (*self._run.streams, self._run.reports) if self._run else ()
+        pipes = (*self._run.streams, *self._due_reports()) if self._run else ()
         servers = self._warmer.readers() if self._warmer else ()
         return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
+
+    def _due_reports(self) -> Iterable[Reports]:
+        return [self._run.reports] if self._run and time.monotonic() >= self._reports_at else []
 
     def poll_at(self) -> float | None:
         """Return when `poll` is to be asked again though no signal tells."""
@@ -195,6 +201,8 @@ class ScriptTarget:
         moments = [now + LOOKED_AT] if self._run and self._run.is_to_be_looked_at else []
         if self._run and self.is_warm and not self._run.reports.begun:
             moments.append(max(self._awake_by, now + LOOKED_AT))
+        if self._run and now < self._reports_at:
+            moments.append(self._reports_at)
         if self._warmer and (due := self._warmer.due_at(now, running=self._runs)) is not None:
             moments.append(due)
         return min(moments, default=None)

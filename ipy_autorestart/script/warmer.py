@@ -79,6 +79,8 @@ class Warmer:
             return None
         run = server.go(whole=whole, within=FORK_MAX)
         if run:
+            self._guarded = run.pid
+        if run and self._warmth.failures:
             self._warmth = replace(self._warmth, failures=0)
         return run
 
@@ -111,13 +113,15 @@ class Warmer:
 
     def keep_up(self, now: float, *, running: bool) -> None:
         """Do what is due: notice an end, put the next one in place, make one, fork ahead."""
+        if now < self._park_at:  # a run has just begun
+            return
         self._notice_ends(now)
         if self._next and self._next.is_ready:
             self._put_in_place(self._next)
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
-        if self._server and not self._is_stale and now >= self._park_at:
+        if self._server and not self._is_stale:
             self._server.park()
 
     def due_at(self, now: float, *, running: bool) -> float | None:
@@ -125,9 +129,10 @@ class Warmer:
         moments = [now + LOOKED_AT] if self._server or self._next else []
         if (due := self._make_at(running=running)) is not None:
             moments.append(due)
-        if self._server and self._server.is_ready and not self._server.is_parking and not self._warmth.stale:
+        if now < self._park_at:
             moments.append(self._park_at)
-        return min(moments, default=None)
+        due = min(moments, default=None)
+        return None if due is None else max(due, self._park_at)
 
     def _make_at(self, *, running: bool) -> float | None:
         if self._next or not self._is_possible:

@@ -43,7 +43,7 @@ EVENTS = [*_PROGRESS]
 class Handler(events.FileSystemEventHandler):
     """Turn one spot's events into the paths that the user knows.
 
-    It runs under the observer's lock, in its thread: an exception would end it, and reading would feed it.
+    It runs in a thread of watchdog's: an exception would end it, and reading would feed it.
 
     Attributes
     ----------

@@ -20,7 +20,7 @@ def test_a_save_runs_the_script_again_in_its_cell(kernel, project):
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(shows(cell, "value 2"))
     assert "value 1" not in cell.text
-    assert "src/a.py changed" in cell.text
+    kernel.wait(shows(cell, "src/a.py changed"))
     assert other.text.strip() == "another cell"
 
 
@@ -182,3 +182,28 @@ def test_nothing_outlives_a_killed_kernel(kernel, project):
     kernel.wait(shows(cell, "up"))
     os.kill(kernel.pid, signal.SIGKILL)
     # The fixture that every test has looks for what is left.
+
+
+def test_the_status_tells_what_is_warm_and_what_is_imported_ahead(kernel, project):
+    (project / "main.py").write_text("import json\nprint('one')\n")
+    cell = kernel.run("%watch_restart main.py")
+    kernel.wait(shows(cell, "one"))
+    kernel.wait(lambda: "imported ahead" in kernel.run("%watch_status").text)
+    (project / "main.py").write_text("import json\nprint('two')\n")
+    kernel.wait(shows(cell, "two"))
+    kernel.wait(shows(cell, ", warm)"))
+    status = kernel.run("%watch_status").text
+    assert "warm" in status.splitlines()[1]
+    assert "main.py: " in status
+    cold = kernel.run("%watch_restart main.py --cold")
+    kernel.wait(shows(cold, "two"))
+    assert "cold" in kernel.run("%watch_status").text
+
+
+def test_warm_starts_can_be_switched_off_for_all(kernel, project):
+    kernel.run("%config WatchRestart.warm = False")
+    cell = kernel.run("%watch_restart main.py")
+    kernel.wait(shows(cell, "value 1"))
+    status = kernel.run("%watch_status").text
+    assert "cold" in status
+    assert "imported ahead" not in status

@@ -1,6 +1,7 @@
 """A run is what `python main.py` is: the same scripts both ways, and nothing differs that a script or a person sees."""
 
 import argparse
+import contextlib
 import decimal
 import importlib.util
 import json
@@ -226,11 +227,14 @@ CASES = {
 }
 
 
-def start_warm(what):
+def start_warm(what, paths=None, unfit=()):
     """Start a run that was forked ahead."""
-    server = ForkServer(what, Plan(paths=tuple(LEARNT), folder=os.getcwd()))
+    server = ForkServer(what, Plan(paths=tuple(paths or LEARNT), unfit=unfit, folder=os.getcwd()))
     try:
-        eventually(lambda: server.read() or server.is_ready or not server.is_alive, what="the fork server")
+        eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
+        if server.unfit:
+            server.close()
+            return start_warm(what, paths, (*unfit, server.unfit[0].partition(".")[0]))
         if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
             assert {"-E", "-I", "-S"} & set(what.flags)
             return cold.start(what)
@@ -239,7 +243,15 @@ def start_warm(what):
         return server.go(whole=False, within=0)
     finally:
         server.close()
-        os.waitpid(server.pid, 0)
+
+
+@contextlib.contextmanager
+def adopted():
+    """Be the parent of what is forked ahead, as a supervisor is."""
+    adopt_orphans(really=True)
+    yield
+    adopt_orphans(really=False)
+    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
 
 
 @pytest.fixture(params=["cold", "warm"])
@@ -248,10 +260,8 @@ def start(request):
     if request.param == "cold":
         yield cold.start
         return
-    adopt_orphans(really=True)
-    yield start_warm
-    adopt_orphans(really=False)
-    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
+    with adopted():
+        yield start_warm
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -181,3 +181,49 @@ def test_without_the_shim_everything_counts(folder, flag):
 def test_without_roots_nothing_is_reported(folder):
     (folder / "main.py").write_text("print(1)")
     assert finish(start("main.py")).used.read is None
+
+
+def test_what_a_signal_handler_raises_reaches_the_script(folder):
+    code = (
+        "import os, signal\nclass Late(Exception): pass\ndef late(*_): raise Late\n"
+        "signal.signal(signal.SIGALRM, late)\nraised = handled = 0\n"
+        "def count(*_):\n    global handled\n    handled += 1\n    raise Late\nsignal.signal(signal.SIGALRM, count)\n"
+        "for i in range(300):\n    signal.setitimer(signal.ITIMER_REAL, 0.0005)\n    try:\n"
+        "        for j in range(200): open(f'tmp{i}-{j}', 'w').close()\n    except Late:\n        raised += 1\n"
+        "    finally:\n        signal.setitimer(signal.ITIMER_REAL, 0)\nprint(handled > 100, raised == handled)\n"
+    )
+    (folder / "main.py").write_text(code)
+    run = finish(start("main.py", roots=[f"{folder}/"]))
+    assert (run.out, run.err) == ("True True\n", "")
+
+
+def test_a_module_compiled_elsewhere_counts_as_its_source(folder):
+    (folder / "a.py").write_text("V = 1\n")
+    (folder / "main.py").write_text("import a\n")
+    for _ in range(2):
+        environment = {"PYTHONPYCACHEPREFIX": f"{folder}/cache", "PYTHONDONTWRITEBYTECODE": ""}
+        run = finish(cold.start(program("main.py", roots=[f"{folder}/"], env=environment)))
+        assert "a.py" in names(folder, run.used.read)
+
+
+def test_imports_from_outside_are_told_in_their_order_until_the_environment_changes(folder):
+    code = "import json\nimport os\nos.environ['A'] = '1'\nimport decimal, fractions\n"
+    (folder / "main.py").write_text(code)
+    run = start("main.py", roots=[f"{folder}/"])
+    reports = run.reports
+    finish(run)
+    imported = [os.path.basename(path).split(".")[0] for path in reports.imported]
+    assert reports.changes_environment == "A"
+    assert "decoder" in imported
+    assert "fractions" not in imported
+
+
+def test_a_program_that_skips_the_shim_hands_on_nothing_harmful(folder):
+    wrapper = folder / "python"
+    wrapper.write_text(f'#!/bin/sh\nexec {sys.executable} -I "$@"\n')
+    wrapper.chmod(0o755)
+    (folder / "main.py").write_text(
+        "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True))\n"
+    )
+    run = finish(cold.start(program("main.py", roots=[f"{folder}/"], python=str(wrapper))))
+    assert "returncode=0, stdout=b'1\\n', stderr=b''" in run.out

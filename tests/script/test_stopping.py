@@ -286,3 +286,82 @@ def test_nothing_outlives_the_front(project, end):
     front = subprocess.run([sys.executable, "-c", FRONT.format(end)], stdout=subprocess.PIPE, text=True)
     pid = int(front.stdout)
     eventually(lambda: not group(pid), timeout=1.5)
+
+
+def test_what_has_a_group_of_its_own_in_the_session_is_stopped_too(project, screen):
+    code = (
+        "import subprocess, time\np = subprocess.Popen(['sleep', '60'], process_group=0)\n"
+        "print(p.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code):
+        for run in (1, 2):
+            eventually(lambda run=run: screen.run == run and screen.text.endswith("\n"))
+            child = psutil.Process(int(screen.text))
+            touch(project)
+            eventually(lambda child=child: not child.is_running())
+
+
+def test_a_daemon_may_go_on_printing(project, screen):
+    (project / "daemon").write_text(
+        "import os, sys, time\nfor _ in range(200):\n    print('daemon')\n    open('beat', 'w').close()\n"
+        "    time.sleep(0.01)\nopen('lived', 'w').close()\n"
+    )
+    code = "import subprocess, sys\nsubprocess.Popen([sys.executable, 'daemon'], start_new_session=True)\n"
+    with supervised(project, screen, code, ignore=("beat", "lived")) as supervisor:
+        eventually(lambda: "finished" in supervisor.status.state)
+        eventually(lambda: os.path.exists("lived"))
+
+
+def test_a_zombie_whose_parent_has_left_is_nothing_to_wait_for(project, screen):
+    code = (
+        "import os, time\nif os.fork() == 0:\n    if os.fork() == 0:\n        os._exit(0)\n"
+        "    os.setsid()\n    print('daemon', os.getpid(), flush=True)\n    time.sleep(60)\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code) as supervisor:
+        eventually(lambda: screen.text.endswith("\n"))
+        daemon = psutil.Process(int(screen.text.split()[1]))
+        touch(project)
+        eventually(lambda: supervisor.status.runs == 2)
+        assert supervisor.status.took < 3
+        eventually(lambda: screen.run == 2 and screen.text.endswith("\n"))
+        other = psutil.Process(int(screen.text.split()[1]))
+    for process in (daemon, other):
+        process.kill()
+
+
+def test_last_words_of_a_stopped_run_are_shown(project, screen):
+    code = (
+        "import signal, sys, time\ndef stop(*_):\n    print('bye 1')\n    time.sleep(0.01)\n    print('bye 2')\n"
+        "    sys.exit()\nsignal.signal(signal.SIGTERM, stop)\nprint('up')\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code) as supervisor:
+        for run in (1, 2, 3):
+            eventually(lambda run=run: screen.run == run and "up" in screen.text)
+            supervisor.restart()
+            eventually(lambda run=run: screen.run == run + 1)
+            assert screen.texts[run].endswith("bye 1\nbye 2\n")
+
+
+def test_children_of_a_finished_script_that_read_more_make_it_count(project, screen):
+    (project / "lazy.py").write_text("V = 1\n")
+    code = "import os, time\nif os.fork():\n    os._exit(0)\ntime.sleep(0.3)\nimport lazy\nprint('lazy', lazy.V)\n"
+    code += "time.sleep(60)\n"
+    with supervised(project, screen, code):
+        eventually(lambda: "lazy 1" in screen.text)
+        (project / "lazy.py").write_text("V = 22\n")
+        eventually(lambda: screen.run == 2 and "lazy 22" in screen.text)
+
+
+@pytest.mark.parametrize("moment", range(4))
+def test_a_run_that_was_never_shown_dies_with_a_killed_supervisor(project, screen, moment):
+    code = "import os, time\nopen(f'pid-{os.getpid()}', 'w').close()\ntime.sleep(60)\n"
+    with supervised(project, screen, code, ignore=("pid-*",)):
+        eventually(lambda: [name for name in os.listdir() if name.startswith("pid-")])
+        (first,) = (name for name in os.listdir() if name.startswith("pid-"))
+        (process,) = psutil.Process().children()
+        touch(project)
+        eventually(lambda: len([name for name in os.listdir() if name.startswith("pid-")]) == 2)
+        threading.Event().wait(moment * 0.01)
+        process.kill()
+        (second,) = (int(name[4:]) for name in os.listdir() if name.startswith("pid-") and name != first)
+        eventually(lambda: not group(second), timeout=2)

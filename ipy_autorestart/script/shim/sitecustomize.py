@@ -148,7 +148,8 @@ def listen(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
             if kind in "ie":
                 report += fsdecode(path)
             elif kind != "*":
-                name = abspath(join(getcwd(), fsdecode(path) if path is not None else "."))
+                name = fsdecode(path) if path is not None else "."
+                name = abspath(name if name[:1] == "/" else join(getcwd(), name))
                 if not name.startswith(roots) or "/site-packages/" in name:
                     return
                 if kind == "r" and name[-4:] == ".pyc":

@@ -1,0 +1,294 @@
+"""From a save to the new code with its imports done: this project beside others and beside a plain start of Python.
+
+    python tests/benchmarks/restart_latency.py [--rounds 11] [--libraries bare,torch] [--modes ended,looping] [--memory]
+
+Every peer runs all the time in a project of its own. In each round, every one's ``src/mod.py`` is saved once, in random
+order, in turn in place and by rename; the new code reports through a FIFO when it has begun and has its imports.
+So each round is one paired sample for each peer, and the ratios are medians of those of each round. The clock starts
+just before the save; the peers are at their fastest settings. This project runs in a real kernel: idle, in a cell that
+spins in Python, and in a cell that sits in one call of C.
+
+Peers that are not installed are left out: watchfiles, watchmedo (of watchdog), hupper, nodemon (``--nodemon PATH``).
+``--memory`` prints instead what a run takes of memory for itself alone, warm and cold.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import os
+import random
+import select
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
+from play import kernel
+
+IMPORTS = {
+    "bare": "",
+    "numpy": "import numpy",
+    "pandas": "import pandas",
+    "sklearn": "from sklearn.ensemble import RandomForestClassifier",
+    "torch": "import torch",
+}
+TAILS = {"ended": "", "looping": "while True: time.sleep(60)\n"}
+MAIN = """import time; begun = time.monotonic_ns()
+import os, sys
+{imports}
+from src import mod
+done = time.monotonic_ns()
+fifo = os.open({fifo!r}, os.O_WRONLY)
+os.write(fifo, b"%d %d %d %d\\n" % (mod.STAMP, begun, done, os.getpid()))
+os.close(fifo)
+{tail}"""
+
+WATCHFILES = """import shlex, sys
+from watchfiles import run_process
+run_process("src", target=shlex.join([sys.executable, "main.py"]), target_type="command", debounce=1, step=1)
+"""
+HUPPER = """import hupper, os, runpy, sys
+def main():
+    sys.path.insert(0, os.getcwd())
+    runpy.run_path("main.py", run_name="__main__")
+if __name__ == "__main__":
+    sys.path.insert(0, os.getcwd())
+    os.environ["PYTHONPATH"] = os.getcwd()
+    hupper.start_reloader("hupper_run.main", verbose=0, reload_interval=0.01, shutdown_interval=1)
+"""
+#: The floor of every cold design: it waits in inotify, kills and starts.
+FLOOR = """import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None)
+fd = libc.inotify_init1(os.O_CLOEXEC)
+libc.inotify_add_watch(fd, b"src", 0x8 | 0x80)
+run = None
+while True:
+    if run is not None and run.poll() is None:
+        run.terminate()
+        run.wait()
+    run = subprocess.Popen([sys.executable, "main.py"])
+    while b".py" not in os.read(fd, 65536):
+        pass
+"""
+BUSY = {
+    "a cell spins": "import time\nend = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass",
+    "a cell in C": "sum(range(60_000_000))",
+}
+OURS = "ipy_autorestart"
+
+
+class Project:
+    """A folder with a script, and the reports of its runs."""
+
+    def __init__(self, root, name, library, mode):
+        self.folder = Path(root, name.replace(" ", "_"))
+        (self.folder / "src").mkdir(parents=True)
+        (self.folder / "src/__init__.py").write_text("")
+        fifo = str(self.folder / "reports")
+        os.mkfifo(fifo)
+        self.fifo = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+        self.stamp, self.rest, self.turn = 100, b"", 0
+        (self.folder / "src/mod.py").write_text(self.source())
+        main = MAIN.format(imports=IMPORTS[library], fifo=fifo, tail=TAILS[mode])
+        (self.folder / "main.py").write_text(main)
+
+    def source(self):
+        # Its length differs from save to save, or Python itself would trust the compiled form within a second.
+        return f"STAMP = {self.stamp}\n#{'#' * (self.stamp % 61)}\n"
+
+    def save(self):
+        """Save in place or by rename; return when it began."""
+        self.stamp, self.turn = self.stamp + 1, self.turn + 1
+        target, text = self.folder / "src/mod.py", self.source()
+        if self.turn % 2:
+            begun = time.monotonic_ns()
+            with open(target, "w") as file:
+                file.write(text)
+            return begun
+        beside = self.folder / "src/.mod.tmp"
+        beside.write_text(text)
+        begun = time.monotonic_ns()
+        os.replace(beside, target)
+        return begun
+
+    def wait(self, timeout=30):
+        """Return (first line, imports done, pid) of the run of the last save."""
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            *lines, self.rest = self.rest.split(b"\n")
+            for line in lines:
+                stamp, *moments = map(int, line.split())
+                if stamp == self.stamp:
+                    return moments
+            if select.select([self.fifo], [], [], left)[0]:
+                self.rest += os.read(self.fifo, 65536)
+        return None
+
+
+class Peer:
+    """Another tool, or the floor."""
+
+    def __init__(self, name, argv, project, files=()):
+        self.name, self.project = name, project
+        for file, text in dict(files).items():
+            (project.folder / file).write_text(text)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        self.process = subprocess.Popen(
+            argv, cwd=project.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+
+    def rows(self):
+        yield self.name, contextlib.nullcontext
+
+    def stop(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+class Ours:
+    """A watch in a real kernel."""
+
+    def __init__(self, project, options=""):
+        self.name, self.project = OURS, project
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+        self.stack = contextlib.ExitStack()
+        self.player = self.stack.enter_context(kernel(cwd=str(project.folder), env=environment))
+        self.player.run("%load_ext ipy_autorestart")
+        self.cell = self.player.run(f"%watch_restart src/ main.py {options}")
+
+    def until_warm(self):
+        end = time.monotonic() + 60
+        while "imported ahead" not in self.player.run("%watch_status").text and time.monotonic() < end:
+            time.sleep(0.3)
+
+    def rows(self):
+        yield f"{OURS}, idle kernel", contextlib.nullcontext
+        for name in BUSY:
+            yield f"{OURS}, {name}", lambda name=name: self.busy(name)
+
+    @contextlib.contextmanager
+    def busy(self, name):
+        cell = self.player.send(BUSY[name])
+        time.sleep(0.3)
+        yield
+        self.player.wait(lambda: cell.reply is not None and cell.idle)
+
+    def stop(self):
+        self.stack.close()
+
+
+def peers(root, library, mode, nodemon):
+    """Start all that can be."""
+
+    def project(name):
+        return Project(root, name, library, mode)
+
+    python, folder = sys.executable, Path(sys.executable).parent
+    yield Ours(project(OURS))
+    yield Peer("plain start of Python", [python, "floor.py"], project("floor"), {"floor.py": FLOOR})
+    if importlib.util.find_spec("watchfiles"):
+        yield Peer("watchfiles", [python, "watch.py"], project("watchfiles"), {"watch.py": WATCHFILES})
+    if (folder / "watchmedo").exists() and importlib.util.find_spec("yaml"):
+        options = ["-d", "src", "-R", "-p", "**/*.py", "--debounce-interval", "0.01", "--signal", "SIGTERM"]
+        argv = [folder / "watchmedo", "auto-restart", *options, "--no-restart-on-command-exit", "--", python, "main.py"]
+        yield Peer("watchmedo", argv, project("watchmedo"))
+    if importlib.util.find_spec("hupper"):
+        yield Peer("hupper", [python, "hupper_run.py"], project("hupper"), {"hupper_run.py": HUPPER})
+    if nodemon or shutil.which("nodemon"):
+        options = ["-q", "--watch", "src", "--ext", "py", "--delay", "1ms", "--signal", "SIGTERM"]
+        argv = [nodemon or "nodemon", *options, "--exec", f"{python} main.py"]
+        yield Peer("nodemon", argv, project("nodemon"))
+
+
+def measure(library, mode, rounds, nodemon):
+    """Return the milliseconds of each row in each round: {row: [(first, done), …]}."""
+    found = {}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
+        started = list(peers(root, library, mode, nodemon))
+        try:
+            for peer in started:
+                peer.project.wait()
+            started[0].until_warm()
+            time.sleep(3)
+            for number in range(-2, rounds):
+                turns = [(peer, row, how) for peer in started for row, how in peer.rows()]
+                for peer, row, how in random.sample(turns, len(turns)):
+                    time.sleep(0.7 + 0.3 * random.random())
+                    with how():
+                        begun = peer.project.save()
+                        moments = peer.project.wait()
+                    if number >= 0:
+                        first, done = moments[:2] if moments else (float("nan"),) * 2
+                        found.setdefault(row, []).append(((first - begun) / 1e6, (done - begun) / 1e6))
+        finally:
+            for peer in started:
+                peer.stop()
+    return found
+
+
+def report(library, mode, found):
+    ours = found[f"{OURS}, idle kernel"]
+    print(f"\n{library}, script {mode}: ms from the save, medians of {len(ours)} rounds\n")
+    print("| | first line | imports done | quartiles | × ours |\n|---|--:|--:|--:|--:|")
+    for row, times in found.items():
+        firsts, dones = zip(*times, strict=True)
+        low, _, high = statistics.quantiles(dones, n=4)
+        ratio = statistics.median(mine[1] / our[1] for mine, our in zip(times, ours, strict=True))
+        first, done = statistics.median(firsts), statistics.median(dones)
+        print(f"| {row} | {first:.1f} | {done:.1f} | {low:.1f} to {high:.1f} | {ratio:.1f} |", flush=True)
+
+
+def private_bytes(pid):
+    """Return what a process has for itself alone."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def memory(library):
+    """Print what a run takes for itself alone, warm and cold."""
+    sizes = {}
+    for how in ("", "--cold"):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
+            ours = Ours(Project(root, "memory", library, "looping"), how)
+            ours.project.wait()
+            if not how:
+                ours.until_warm()
+                time.sleep(2)
+            ours.project.save()
+            _, _, pid = ours.project.wait()
+            time.sleep(0.5)
+            sizes[how] = private_bytes(pid)
+            ours.stop()
+    warm, cold = sizes[""] / 1e6, sizes["--cold"] / 1e6
+    print(f"{library}: private memory of a run {warm:.1f} MB warm, {cold:.1f} MB cold: {cold / warm:.1f} × less")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--libraries", default="bare,pandas,sklearn,torch")
+    parser.add_argument("--modes", default="ended,looping")
+    parser.add_argument("--nodemon", default="")
+    parser.add_argument("--memory", action="store_true")
+    options = parser.parse_args()
+    libraries = [name for name in options.libraries.split(",") if name == "bare" or importlib.util.find_spec(name)]
+    names = [name for name in ("watchdog", "watchfiles", "hupper", "ipykernel") if importlib.util.find_spec(name)]
+    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in names))
+    for library in libraries:
+        if options.memory:
+            memory(library)
+            continue
+        for mode in options.modes.split(","):
+            report(library, mode, measure(library, mode, options.rounds, options.nodemon))
+
+
+if __name__ == "__main__":
+    main()
