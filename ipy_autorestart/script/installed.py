@@ -14,8 +14,11 @@ NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 
 HEAD = struct.Struct("iIII")
 
-#: What Python itself leaves beside modules.
-CACHE = b"__pycache__"
+#: What counts by name: code, and what says where code is. Packages may write logs and caches of their own.
+CODE = (b".py", b".so", b".pth", b".egg-link", b".dist-info", b".egg-info")
+
+#: inotify(7): the name is a folder's. Python itself makes one of these names.
+FOLDER, CACHE = 0x40000000, b"__pycache__"
 
 READ_BYTES = 1 << 16
 
@@ -48,7 +51,7 @@ class Installed:
         changed = False
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._fd, READ_BYTES):
-                changed = changed or any(name != CACHE for name in _names(data))
+                changed = changed or any(map(_counts, *zip(*_events(data), strict=True)))
         return changed
 
     def _look(self) -> tuple[object, ...]:
@@ -70,12 +73,19 @@ def _packages_of(folder: str) -> str:
     return folder
 
 
-def _names(events: bytes) -> Iterable[bytes]:
+def _events(data: bytes) -> Iterable[tuple[int, bytes]]:
     place = 0
-    while place < len(events):
-        _, _, _, length = HEAD.unpack_from(events, place)
-        yield events[place + HEAD.size : place + HEAD.size + length].rstrip(b"\0")
+    while place < len(data):
+        _, mask, _, length = HEAD.unpack_from(data, place)
+        yield mask, data[place + HEAD.size : place + HEAD.size + length].rstrip(b"\0")
         place += HEAD.size + length
+
+
+def _counts(mask: int, name: bytes) -> bool:
+    """Whether an event may mean other code; without a name it is the folder itself, or events were lost."""
+    if mask & FOLDER:
+        return name != CACHE
+    return not name or name.endswith(CODE) or name.startswith(b"python")
 
 
 def _state(file: str) -> object:

@@ -55,6 +55,7 @@ class Warmer:
         self._server: ForkServer | None = None
         self._next: ForkServer | None = None
         self._installed: Installed | None = None
+        self._next_installed: Installed | None = None
         self._guarded = 0
         self._park_at = 0.0
         self._memory_bytes = 0
@@ -146,6 +147,10 @@ class Warmer:
         self._warmth = replace(
             self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False
         )
+        if self._next_installed:
+            self._next_installed.close()
+        # From before the first import, since what changes during one may be in it or not.
+        self._next_installed = Installed(map(_source_of, self._learnt))
         try:
             self._next = ForkServer(self._program, plan)
         except OSError as error:
@@ -160,6 +165,8 @@ class Warmer:
         self._server, self._next = server, None
         server.guard(self._guarded)
         self._installed = Installed((*server.files, self._program.python, os.path.realpath(self._program.python)))
+        if self._next_installed and self._next_installed.has_changed:
+            self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         self._memory_bytes = server.memory_bytes
 
     def _notice_ends(self, now: float) -> None:
@@ -207,9 +214,9 @@ class Warmer:
         for server in filter(None, (self._server, self._next)):
             server.close()
         self._server = self._next = None
-        if self._installed:
-            self._installed.close()
-            self._installed = None
+        for installed in filter(None, (self._installed, self._next_installed)):
+            installed.close()
+        self._installed = self._next_installed = None
 
     def close(self) -> None:
         """End the fork servers."""
@@ -223,6 +230,12 @@ def _folder(program: Program) -> str:
         return program.cwd
     path = os.path.join(program.cwd, first)
     return path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
+
+
+def _source_of(path: str) -> str:
+    """Return about where the source of a compiled file lies: in the folder above its cache."""
+    folder, name = os.path.split(path)
+    return os.path.join(os.path.dirname(folder) if os.path.basename(folder) == "__pycache__" else folder, name)
 
 
 def _entries(folder: str) -> list[str]:

@@ -390,3 +390,13 @@ def test_saves_at_any_moment_after_a_start_are_all_served(watch):
         (watched.project / "main.py").write_text(code)
         threading.Event().wait(number % 30 / 1000)
     eventually(lambda: watched.screen.text == "60\n", timeout=20)
+
+
+def test_what_changes_while_a_fork_server_imports_it_is_new_in_the_next_run(watch, project):
+    slow = "import time\ntime.sleep(1)\nV = 1\n"
+    watched = watch("import lib, slow\nprint(lib.V)\n", {"lib": "V = 1\n", "slow": slow})
+    eventually(lambda: "being made" in watched.screen.status.preloads)
+    threading.Event().wait(0.3)
+    package(project, "lib", "V = 1 + 1\n")
+    watched.until_ready()
+    assert watched.next() == "2\n"
