@@ -34,12 +34,15 @@ class Plan:
         Top-level modules that must be left to the run.
     folder
         The script's, whose modules go before all others.
+    own
+        Names of modules that runs have imported from watched folders, wherever these came from.
     """
 
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
     folder: str = "."
+    own: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -87,9 +90,12 @@ class ForkServer:
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._plan.write(_written(plan, program))
+        # A pipe, for the standard streams are made by what lies behind them.
+        printed, output = os.pipe()
+        self._plan.write(f"output{SEPARATOR}{printed}\n")
         self._plan.flush()
         self._plan.seek(0)
-        with theirs, tempfile.TemporaryFile() as output:
+        with theirs:
             try:
                 process = subprocess.Popen(
                     [program.python, *program.flags, *program.words],
@@ -98,13 +104,16 @@ class ForkServer:
                     stdout=output,
                     stderr=output,
                     env=environment(program, link=theirs.fileno(), plan=self._plan.fileno()),
-                    pass_fds=[theirs.fileno(), self._plan.fileno()],
+                    pass_fds=[theirs.fileno(), self._plan.fileno(), printed],
                     start_new_session=True,
                 )
             except BaseException:
                 self._socket.close()
                 self._plan.close()
                 raise
+            finally:
+                os.close(printed)
+                os.close(output)
         process.returncode = 0  # reaped as any orphan is
         self.pid = process.pid
         self._pidfd = os.pidfd_open(process.pid)  # its number may be somebody else's by the time it is to be killed
@@ -249,6 +258,7 @@ def _written(plan: Plan, program: Program) -> str:
         *(("name", name) for name in plan.names),
         *(("unfit", name) for name in plan.unfit),
         *(("path", path) for path in plan.paths),
+        *(("own", name) for name in plan.own),
         ("folder", plan.folder),
         ("cwd", program.cwd),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script.pipe import Pipe
@@ -40,6 +41,11 @@ class Reports(Pipe):
         *reports, self._rest = (self._rest + data).split(b"\0")
         for report in reports:
             self._take(os.fsdecode(report))
+
+    @property
+    def read_below(self) -> Set[str]:
+        """Files below the roots that the run has read so far."""
+        return self._read
 
     @property
     def used(self) -> Used:

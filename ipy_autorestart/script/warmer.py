@@ -50,6 +50,8 @@ class Warmer:
         self._folder = _folder(program)
         self._warmth = Warmth()
         self._learnt: dict[str, None] = {}
+        self._own: set[str] = set()
+        self._read = 0
         self._late = ""
         self._is_possible = False
         self._server: ForkServer | None = None
@@ -74,7 +76,7 @@ class Warmer:
         self._park_at = time.monotonic() + PARK_AFTER
         if server is None or not server.is_alive or self._is_stale:
             return None
-        beside = {entry.partition(".")[0] for entry in _entries(self._folder)} | set(map(_stem, changed))
+        beside = importable(self._folder) | set(map(_stem, changed))
         if not server.names.isdisjoint(beside):  # a file of the script's has the name of what was imported ahead
             self._forget()
             return None
@@ -94,6 +96,7 @@ class Warmer:
     def _forget(self) -> None:
         self._close_servers()
         self._learnt.clear()
+        self._own.clear()
         self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
 
     def guard(self, pid: int) -> None:
@@ -106,6 +109,9 @@ class Warmer:
         """Learn from what a run has reported."""
         self._is_possible = self._is_possible or reports.begun
         self._late = reports.changes_environment or self._late
+        if len(reports.read_below) != self._read:
+            self._read = len(reports.read_below)
+            self._own.update(_stem(path) for path in reports.read_below if path.endswith(".py"))
         before = len(self._learnt)
         self._learnt.update(dict.fromkeys(reports.imported))
         reports.imported.clear()
@@ -142,7 +148,9 @@ class Warmer:
 
     def _make(self, now: float) -> None:
         unfit = tuple(name for name, _ in self._warmth.unfit)
-        plan = Plan(paths=tuple(self._learnt), names=self._names, unfit=unfit, folder=self._folder)
+        plan = Plan(
+            paths=tuple(self._learnt), names=self._names, unfit=unfit, folder=self._folder, own=tuple(sorted(self._own))
+        )
         pause = self._warmth.pause if self._warmth.stale else 2 * self._warmth.pause
         self._warmth = replace(
             self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False
@@ -238,11 +246,18 @@ def _source_of(path: str) -> str:
     return os.path.join(os.path.dirname(folder) if os.path.basename(folder) == "__pycache__" else folder, name)
 
 
-def _entries(folder: str) -> list[str]:
+def importable(folder: str) -> set[str]:
+    """Return the top-level names that a folder offers before any other; a folder without `__init__` comes last."""
     try:
-        return os.listdir(folder)
+        entries = os.listdir(folder)
     except OSError:
-        return []
+        return set()
+    found = set()
+    for entry in entries:
+        stem, _, suffix = entry.partition(".")
+        if suffix.endswith(("py", "pyc", "so")) or (not suffix and os.path.exists(f"{folder}/{entry}/__init__.py")):
+            found.add(stem)
+    return found
 
 
 def _stem(path: str) -> str:

@@ -10,11 +10,12 @@ import os
 import sys
 
 _there = set(sys.modules)
+import _signal  # type: ignore[import-not-found]  # noqa: E402  # it has no stub
 import _socket  # noqa: E402
 import atexit  # noqa: E402
 import gc  # noqa: E402
 
-for _name in {"_socket", "atexit", "gc"} - _there:  # what is imported ahead, and the script, find their own
+for _name in {"_signal", "_socket", "atexit", "gc"} - _there:  # what is imported ahead, and the script, find their own
     del sys.modules[_name]
 
 if False:  # for type checkers only
@@ -32,6 +33,9 @@ NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "site
 PATCHES = frozenset({"gevent", "eventlet"})
 
 _REHEARSAL = os.path.abspath(__file__)
+
+#: Files that may stay open.
+HARMLESS_FILES = frozenset({"/dev/null", "/dev/urandom", "/dev/random"})
 
 #: Threads that come back by themselves after a fork.
 HARMLESS_THREADS = frozenset({"jemalloc_bg_thd"})
@@ -52,11 +56,14 @@ class Plan:
         self.learnt = [value for kind, value in lines if kind == "path"]
         self.folder = next((value for kind, value in lines if kind == "folder"), ".")
         self.cwd = next((value for kind, value in lines if kind == "cwd"), ".")
+        self.output = int(next(value for kind, value in lines if kind == "output"))
+        # What the script can import from where it lies, or has imported from watched folders.
+        self.beside = _importable(self.folder) | {value for kind, value in lines if kind == "own"}
 
     def names(self) -> "list[str]":
         """Return the modules to import in their order: learnt files, where they are what the name stands for."""
         bases = sorted(filter(_is_installed, sys.path), key=len, reverse=True)
-        wrong = NEVER | {entry.split(".")[0] for entry in _listing(self.folder)}  # what lies beside the script is meant
+        wrong = NEVER | self.beside
         found = dict.fromkeys(self.named)
         fits: dict[tuple[str, str], bool] = {}
         for path in self.learnt:
@@ -80,11 +87,19 @@ def _is_installed(entry: str) -> bool:
     return entry in (library, library + "/lib-dynload") or os.path.basename(entry) in ("site-packages", "dist-packages")
 
 
-def _listing(folder: str) -> "list[str]":
+def _importable(folder: str) -> "set[str]":
+    """Return the top-level names that a folder offers before any other, as `warmer.importable` does."""
+    found: set[str] = set()
     try:
-        return os.listdir(folder)
+        entries = os.listdir(folder)
     except OSError:
-        return []
+        return found
+    for entry in entries:
+        stem, _, suffix = entry.partition(".")
+        package = not suffix and os.path.exists(folder + "/" + entry + "/__init__.py")
+        if package or suffix.endswith(("py", "pyc", "so")):
+            found.add(stem)
+    return found
 
 
 def _module_name(path: str, base: str) -> str:
@@ -117,44 +132,89 @@ def _open_files() -> "dict[str, str]":
     return found
 
 
-class Trial:
-    """What the process has, to be compared after each import."""
+def _shared_mappings() -> int:
+    """Return how many pieces of memory are shared: locks of multiprocessing, for one."""
+    with open("/proc/self/maps") as file:
+        return sum(" rw-s " in line for line in file)
 
-    def __init__(self, roots: "tuple[str, ...]", output: int) -> None:
-        self.roots = roots
+
+class Trial:
+    """What the process has and does, to be judged after each import."""
+
+    def __init__(self, plan: Plan, output: int) -> None:
+        self.roots = plan.roots
+        self.beside = plan.beside
         self.output = output
-        self.modules = len(sys.modules)
-        self.threads = len(os.listdir("/proc/self/task"))
-        self.files = _open_files()
-        self.path = list(sys.path)
+        self.attempted: set[str] = set()
+        self._faults: list[str] = []
+        self._armed = [True]
+        self._modules = len(sys.modules)
+        self._threads = len(os.listdir("/proc/self/task"))
+        self._files = _open_files()
+        self._shared = _shared_mappings()
+        self._path = list(sys.path)
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
+        """Note what an import does; the hook stays for ever, and does nothing once the trial is over."""
+        if not self._armed:
+            return
+        if event == "import":
+            self.attempted.add(args[0].partition(".")[0])
+        elif event == "open":
+            if isinstance(args[0], str) and self._is_watched(os.path.abspath(args[0])):
+                self._faults.append("it reads watched files")
+        elif event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
+            self._faults.append("it makes temporary files")
+        elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+            self._faults.append("it starts a program")
+
+    def _is_watched(self, path: str) -> bool:
+        return path.startswith(self.roots) and "/site-packages/" not in path
+
+    def end(self) -> None:
+        """Hear no more."""
+        self._armed.clear()
 
     def check(self) -> None:
         """Raise `Unfit` for what a fork doesn't carry over, or what belongs to the run."""
-        for name in list(sys.modules)[self.modules :]:
+        for name in list(sys.modules)[self._modules :]:
             file = getattr(sys.modules.get(name), "__file__", None)
-            if isinstance(file, str) and file.startswith(self.roots) and "/site-packages/" not in file:
+            if isinstance(file, str) and (self._is_watched(file) or self._is_watched(os.path.realpath(file))):
                 raise Unfit("it imports watched code")
-        self.modules = len(sys.modules)
-        if len(os.listdir("/proc/self/task")) > self.threads:
+        self._modules = len(sys.modules)
+        common = self.beside & self.attempted
+        faults = self._faults + ["it imports " + name + ", which the script has too" for name in common]
+        if faults:
+            raise Unfit(faults[0])
+        if len(os.listdir("/proc/self/task")) > self._threads:
             self._try_threads()
         for number, target in _open_files().items():
-            if self.files.get(number) == target:
-                continue
-            if target.startswith(("socket:", "anon_inode:")) or (target.startswith("/dev/") and "random" not in target):
+            if self._files.get(number) != target and target not in HARMLESS_FILES:
                 raise Unfit("it opens " + target)
-        if sys.path != self.path:
+        if _shared_mappings() > self._shared:
+            raise Unfit("it shares memory with other processes")
+        if _signal.getitimer(_signal.ITIMER_REAL) != (0.0, 0.0):
+            raise Unfit("it sets a timer")
+        if sys.path != self._path:
             raise Unfit("it changes sys.path")
         sys.stdout.flush()
         sys.stderr.flush()
-        if os.lseek(self.output, 0, 1):
+        try:
+            printed = os.read(self.output, 1)
+        except BlockingIOError:
+            return
+        if printed:
             raise Unfit("it prints")
 
     def _try_threads(self) -> None:
         # Pools such as OpenBLAS's end before a fork, by pthread_atfork, and come back on demand.
+        self._armed.clear()
         pid = _fork()
         if pid == 0:
             os._exit(0)
         os.waitpid(pid, 0)
+        self._armed.append(True)
         names = []
         for task in os.listdir("/proc/self/task"):
             try:
@@ -165,7 +225,7 @@ class Trial:
         others = [name for name in names if name not in HARMLESS_THREADS]
         if len(others) > 1:
             raise Unfit("it starts threads")
-        self.threads = len(names)
+        self._threads = len(names)
 
 
 def serve(control: int, plan: int, attach: "Attach") -> None:
@@ -193,9 +253,9 @@ def _say(socket: "_socket.socket", *words: str) -> None:
 
 def _prepare(socket: "_socket.socket", plan: Plan, file: "TextIO") -> None:
     """Import, and write down what was."""
-    output = os.dup(1)
+    os.set_blocking(plan.output, False)
+    trial = Trial(plan, plan.output)
     before = set(sys.modules)
-    trial = Trial(plan.roots, output)
     failed = []
     for name in plan.names():
         if name in sys.modules:
@@ -209,8 +269,9 @@ def _prepare(socket: "_socket.socket", plan: Plan, file: "TextIO") -> None:
             trial.check()
         except Unfit as error:
             _say(socket, "unfit", name, str(error))
-            os._exit(0)
-    os.close(output)
+            os.killpg(0, _signal.SIGKILL)  # with what it has started
+    trial.end()
+    os.close(plan.output)
     file.seek(0)
     file.truncate()
     for name, module in list(sys.modules.items()):
@@ -218,7 +279,10 @@ def _prepare(socket: "_socket.socket", plan: Plan, file: "TextIO") -> None:
         if isinstance(path, str):
             file.write(SEPARATOR.join(("file", path)) + "\n")
         if "." not in name and name not in before:
-            file.write(SEPARATOR.join(("name", name)) + "\n")
+            trial.attempted.add(name)
+    for entry in filter(_is_installed, sys.path):  # what is installed later may go before
+        file.write(SEPARATOR.join(("file", entry + "/.py")) + "\n")
+    file.write("".join(SEPARATOR.join(("name", name)) + "\n" for name in sorted(trial.attempted)))
     file.write("".join(SEPARATOR.join(("failed", line)) + "\n" for line in failed))
 
 
@@ -280,6 +344,7 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     _rehearse()
     # Files may be added in the very tick of the clock in which these have looked; what is installed is watched.
     installed = tuple(path + "/" for path in filter(_is_installed, sys.path))
+    absent = [path for path, finder in sys.path_importer_cache.items() if finder is None]
     forgets = [
         finder.invalidate_caches  # type: ignore[union-attr]  # it has one
         for path, finder in sys.path_importer_cache.items()
@@ -292,8 +357,11 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     os.close(go)
     report()
     os.chdir(cwd)  # by its path: the folder may have been made anew
+    for path in absent:
+        sys.path_importer_cache.pop(path, None)
     for forget in forgets:
         forget()
+    _start_clock()
 
 
 def _rehearse() -> None:
@@ -317,15 +385,19 @@ def _rehearse() -> None:
 
 
 def _begin_anew() -> None:
-    """Give the run its own random state and clock, where libraries keep one from their import."""
+    """Give the run its own random state, where libraries keep one from their import."""
     numpy = sys.modules.get("numpy.random.mtrand") or sys.modules.get("numpy.random")
     if numpy is not None and hasattr(numpy, "seed"):
         numpy.seed()
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "default_generator"):
         torch.default_generator.seed()
+
+
+def _start_clock() -> None:
+    """Have `relativeCreated` of log records count from the run's start."""
     logging: Any = sys.modules.get("logging")
-    if logging is not None and hasattr(logging, "_startTime"):  # of `relativeCreated`
+    if logging is not None and hasattr(logging, "_startTime"):
         import time
 
         logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()  # noqa: SLF001
