@@ -97,7 +97,7 @@ def test_signals_are_the_defaults_even_if_the_front_ignores_them(project, screen
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         with Supervisor(Script("main.py"), screen=screen):
-            eventually(lambda: screen.text)
+            eventually(lambda: screen.text.endswith("\n"))
     finally:
         signal.signal(signal.SIGINT, old)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
@@ -118,7 +118,7 @@ def test_a_supervisor_started_by_a_thread_outlives_the_thread(project, screen):
 def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
     (project / "main.py").write_text("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
-        eventually(lambda: supervisor.status.pid and screen.text)
+        eventually(lambda: supervisor.status.pid and screen.text.endswith("\n"))
         (process,) = psutil.Process().children()
         process.kill()
         eventually(lambda: supervisor.status.state == "ended")
