@@ -17,7 +17,7 @@ from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.engine import Engine
 from ipy_autorestart.kernel.target import KernelTarget
-from ipy_autorestart.link import Began, Link, Output
+from ipy_autorestart.link import Ask, Began, Link, Output
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
@@ -107,7 +107,7 @@ def supervise(request: Request, front: Front) -> None:
 def _target(request: Request, front: Front, link: Link, pid: int) -> Target:
     match request.target:
         case Kernel():
-            return KernelTarget(pid)
+            return KernelTarget(pid, ask=lambda: link.send(Ask()))
         case Script() as script:
             program = _program(script, request, front)
             return ScriptTarget(

@@ -96,6 +96,18 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """The kernel has been sent a SIGHUP, and is asked what it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """What the kernel must finish first: "cell 7"."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Leaving:
     """The kernel is about to exec: what is saved from here on belongs to the next restart."""
 
@@ -112,11 +124,11 @@ class Declined:
     why: str
 
 
-Record = Status | Alive | Began | Output | Restart | Goodbye | Noted | Leaving | Resumed | Declined
+Record = Status | Alive | Began | Output | Restart | Goodbye | Ask | Noted | Busy | Leaving | Resumed | Declined
 
 _RECORDS: dict[str, type[Any]] = {
     record.__name__: record
-    for record in (Status, Alive, Began, Output, Restart, Goodbye, Noted, Leaving, Resumed, Declined)
+    for record in (Status, Alive, Began, Output, Restart, Goodbye, Ask, Noted, Busy, Leaving, Resumed, Declined)
 }
 
 

@@ -60,6 +60,7 @@ class WatchMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.defaults = WatchRestart(parent=shell)
+        host_of(shell)  # early, for it takes down what the process was started with
         shell.configurables.append(self.defaults)  # type: ignore[arg-type]  # typed too narrowly; %config looks there
 
     @property

@@ -41,6 +41,13 @@ def glob(text: str) -> str:
     return text
 
 
+def on_busy(text: str) -> str:
+    """Return "wait" or "interrupt"; raises `BadInput` for anything else."""
+    if text not in ("wait", "interrupt"):
+        raise BadInput(f"expected wait or interrupt, got {text!r}")
+    return text
+
+
 def assignment(text: str) -> str:
     """Return an environment variable with its value; raises `BadInput` for anything else."""
     name, sign, _ = text.partition("=") if isinstance(text, str) else ("", "", "")
@@ -132,6 +139,15 @@ class Options:
         False,  # noqa: FBT003
         check=flag,
         help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
+    )
+    on_busy: str = option(
+        "wait",
+        check=on_busy,
+        metavar="HOW",
+        help="what a restart of the kernel does about running cells: wait for them, or interrupt",
+    )
+    busy_timeout: float = option(
+        300.0, check=seconds, metavar="SECONDS", help="after this the cells behind the running one aren't waited for"
     )
     keep: bool = option(
         False,  # noqa: FBT003

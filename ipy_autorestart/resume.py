@@ -6,61 +6,58 @@ import logging
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.display import CellScreen
+from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import host_of
 from ipy_autorestart.link import Resumed
 from ipy_autorestart.request import Kernel
-from ipy_autorestart.supervisor import Supervisor
+from ipy_autorestart.supervisor import Screen, Supervisor
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ipy_autorestart.kernel.hangups import Hangups
+
 log = logging.getLogger(__name__)
 
-#: Seconds until clients have connected again: libzmq retries every 100 to 200 ms.
-SETTLE = 0.3
 
-
-class Hangups(Protocol):
-    """What the bootstrap has noted."""
-
-    noted: bool
-    previous: Any
+def load(shell: InteractiveShell) -> None:
+    """Load the extension as the image before had it, before startup files run that may use it."""
+    assert shell.extension_manager is not None
+    shell.extension_manager.load_extension("ipy_autorestart")
 
 
 def resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangups: Hangups) -> None:
-    """Go on with what the old image watched, once the event loop runs."""
-    from tornado.ioloop import IOLoop
-
-    assert shell.extension_manager is not None
-    shell.extension_manager.load_extension("ipy_autorestart")
-    host_of(shell)  # before the first request, so that it sees each cell begin
-    IOLoop.current().call_later(SETTLE, _resume, shell, guests, hangups)
-
-
-def _resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangups: Hangups) -> None:
-    kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
-    # The server takes "starting" literally until a parentless "idle" says otherwise.
-    kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-    supervisors = [supervisor for guest in guests if (supervisor := _attach(kernel, guest))]
-    restarter = host_of(shell).restarter
-    assert restarter is not None
-    for supervisor in supervisors:
+    """Go on with what the old image watched."""
+    host = host_of(shell)
+    begun = {guest.request.target for guest in host.guests}  # by a startup file: it is watched already
+    attached = [supervisor for guest in guests if (supervisor := _attach(shell, guest))]
+    for supervisor in attached:
+        if supervisor.request.target in begun:
+            supervisor.stop()
+            continue
         if isinstance(supervisor.request.target, Kernel):
-            restarter.arm(supervisor, previous=hangups.previous)
+            supervisor.rearm(previous=hangups.previous)
         supervisor.send(Resumed())
     if hangups.noted:
         os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _attach(kernel: Any, guest: Mapping[str, Any]) -> Supervisor | None:  # noqa: ANN401
+def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | None:
     """Take up a supervisor; one that can't be is let go, which ends it."""
     try:
-        screen = CellScreen(kernel, guest["name"], **guest["screen"]) if guest["screen"] else None
-        return Supervisor.attach(guest, screen=screen)
+        return Supervisor.attach(guest, screen=_screen(shell, guest))
     except Exception:  # the border: the others go on
         log.exception("can't go on with %s", guest.get("name"))
         os.close(guest["link"])
         return None
+
+
+def _screen(shell: InteractiveShell, guest: Mapping[str, Any]) -> Screen | None:
+    if guest["screen"] is None:
+        return None
+    kernel = getattr(shell, "kernel", None)
+    if kernel is None:
+        return TerminalScreen(guest["name"])
+    return CellScreen(kernel, guest["name"], **guest["screen"])

@@ -19,7 +19,8 @@ from ipy_autorestart.command import Front
 from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
-from ipy_autorestart.link import Alive, Began, Goodbye, Link, Output, Record, Restart, Status
+from ipy_autorestart.kernel.terminal import TerminalRestarter
+from ipy_autorestart.link import Alive, Ask, Began, Busy, Goodbye, Link, Output, Record, Restart, Status
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
@@ -109,7 +110,7 @@ class Supervisor:
         self._errors: IO[bytes] | None = None
         self._parting = False
         self._host = current_host()
-        self._restarter: Restarter | None = None
+        self._restarter: Restarter | TerminalRestarter | None = None
         if isinstance(request.target, Kernel):
             if self._host is None or self._host.restarter is None:
                 raise BadInput(NO_KERNEL)
@@ -177,6 +178,11 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    def rearm(self, *, previous: Any) -> None:  # noqa: ANN401  # what signal.signal takes
+        """Make SIGHUP restart the kernel again, in its new image; ``previous`` is the handler to give back."""
+        assert self._restarter
+        self._restarter.arm(self, previous=previous)
+
     # -- over the kernel's exec ----------------------------------------------------------------------------------------
 
     def detach(self) -> dict[str, Any] | None:
@@ -235,6 +241,10 @@ class Supervisor:
             self._run_pid = record.pid
         elif isinstance(record, Alive):
             self._run_pid = record.pid
+            return
+        elif isinstance(record, Ask):
+            if self._restarter and (busy := self._restarter.describe()):
+                self.send(Busy(busy))
             return
         if self.screen is None:
             return

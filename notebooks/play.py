@@ -103,10 +103,12 @@ class Player:
         provisioner: Any = self.manager.provisioner
         return int(provisioner.pid)
 
-    def send(self, code: str, *, cell_id: str = "", **header: Any) -> Cell:  # noqa: ANN401
+    def send(self, code: str, *, cell_id: str = "", allow_stdin: bool = False, **header: Any) -> Cell:  # noqa: ANN401
         """Send a cell to the kernel and return at once; ``cell_id`` and ``header`` go with the request."""
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})
+        message = self.client.session.msg(
+            "execute_request", {**content, "allow_stdin": allow_stdin, "stop_on_error": False}
+        )
         message["metadata"] = {"cellId": cell_id} if cell_id else {}
         message["header"].update(header)
         self.client.shell_channel.send(message)
@@ -157,9 +159,9 @@ class Player:
 
 
 @contextlib.contextmanager
-def kernel(**options: Any) -> Iterator[Player]:  # noqa: ANN401  # of KernelManager.start_kernel
-    """Start a kernel; it is shut down at the end."""
-    manager = KernelManager()
+def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[Player]:  # noqa: ANN401
+    """Start a kernel, with options of ``KernelManager.start_kernel``; it is shut down at the end."""
+    manager = manager or KernelManager()
     manager.start_kernel(**options)
     client = manager.blocking_client()
     client.start_channels()
@@ -168,7 +170,8 @@ def kernel(**options: Any) -> Iterator[Player]:  # noqa: ANN401  # of KernelMana
         yield Player(manager, client)
     finally:
         client.stop_channels()
-        manager.shutdown_kernel()
+        if manager.has_kernel:  # it may have been shut down already
+            manager.shutdown_kernel()
         manager.cleanup_resources()
         # jupyter_client leaves its context to the garbage collector.
         manager.context.destroy()

@@ -100,7 +100,7 @@ def test_an_unreadable_folder_is_refused(tmp_path):
 def test_the_api_checks_before_any_effect(tmp_path):
     with pytest.raises(BadInput, match=r"nope.py: there is no such script"):
         Supervisor(Script("nope.py", cwd=tmp_path), cwd=tmp_path)
-    with pytest.raises(ValueError, match="in a Jupyter kernel only"):
+    with pytest.raises(ValueError, match="only a Jupyter kernel"):
         Supervisor(Kernel(), [tmp_path])
     with pytest.raises(BadInput, match="expected a script or a module"):
         Script()

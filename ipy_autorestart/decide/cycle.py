@@ -50,6 +50,8 @@ class Cycle:
         Moments at which something is due.
     killed
         SIGKILL has been sent; what is still there at ``kill_at`` can't be ended.
+    waits_for
+        What a target that stops by itself must finish first.
     left
         What runs has ended, and processes that it started have not.
     pause
@@ -82,6 +84,7 @@ class Cycle:
     kill_at: float | None = None
     respawn_at: float | None = None
     killed: bool = False
+    waits_for: str = ""
     left: bool = False
     pause: float = 0.0
     fresh: bool = False

@@ -26,6 +26,13 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The target, which stops by itself, must finish something first."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The new state has taken over."""
 
@@ -61,7 +68,7 @@ class Close:
     within: float | None = None
 
 
-Event = Begin | Hint | Found | Hangup | Asked | Started | Exited | Refused | Tick | Close
+Event = Begin | Hint | Found | Hangup | Asked | Waiting | Started | Exited | Refused | Tick | Close
 
 
 @dataclass(frozen=True, slots=True)

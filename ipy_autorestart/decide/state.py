@@ -13,13 +13,13 @@ def state(cycle: Cycle) -> str:
     """Return where the target stands, in a few words."""
     match cycle.phase:
         case Phase.RUNNING if cycle.signalled and cycle.timing.stop_timeout is None:
-            return "waiting for the kernel to be idle"
+            return f"waiting for {cycle.waits_for or 'the kernel to be idle'}"
         case Phase.RUNNING:
             return "running"
         case Phase.ENDED:
             return f"{_ended(cycle)}, {_next(cycle)}" if cycle.exit_status is not None else "not running"
         case Phase.STOPPING if cycle.timing.stop_timeout is None:
-            return "waiting for the kernel to be idle"
+            return f"waiting for {cycle.waits_for or 'the kernel to be idle'}"
         case Phase.STOPPING:
             return "stopping"
         case Phase.STARTING:

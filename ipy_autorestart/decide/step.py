@@ -41,6 +41,7 @@ from ipy_autorestart.decide.event import (
     Started,
     Stop,
     Tick,
+    Waiting,
 )
 from ipy_autorestart.decide.loop import admit
 
@@ -88,6 +89,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return _hangup(cycle, now)
         case Asked():
             return replace(cycle, signalled=True, reason=Reason.ASKED), (Signal(),)
+        case Waiting(what):
+            return replace(cycle, waits_for=what), ()
         case Started():
             return _started(cycle, now)
         case Exited():
@@ -208,6 +211,7 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
         kill_at=None,
         killed=False,
         respawn_at=None,
+        waits_for="",
     )
     return cycle, (Commit(afresh), Start(cause))
 
@@ -244,7 +248,7 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
 def _refused(cycle: Cycle, event: Refused) -> Stepped:
     # Committed, so that the refusal is not repeated until something changes again.
     phase = Phase.RUNNING if event.runs else Phase.ENDED
-    cycle = replace(cycle, phase=phase, refusal=event.why, signalled=False, again=False, changes=())
+    cycle = replace(cycle, phase=phase, refusal=event.why, signalled=False, again=False, changes=(), waits_for="")
     cycle = replace(cycle, kill_at=None, noticed=None)
     return cycle, (Commit(),)
 

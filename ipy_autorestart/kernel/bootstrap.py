@@ -1,6 +1,6 @@
-"""The first file of a kernel's new image: it notes each SIGHUP until the real handler stands, and starts the kernel.
+"""The first file of a new image: it notes each SIGHUP until the real handler stands, and starts what was started.
 
-Started as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS`` by its path; only the standard library is
+Run as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS`` by its path; only the standard library is
 used until the kernel's own modules are to be imported.
 """
 
@@ -12,9 +12,10 @@ import os
 import runpy
 import signal
 import sys
+from collections.abc import Iterator
 from typing import Any
 
-STATE = "IPY_AUTORESTART_STATE"  # kernel.leave.STATE, which can't be imported yet
+STATE = "IPY_AUTORESTART_STATE"  # kernel.start.STATE, which can't be imported yet
 
 
 class Hangups:
@@ -23,7 +24,6 @@ class Hangups:
     def __init__(self) -> None:
         self.noted = False
         self.previous = signal.signal(signal.SIGHUP, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
 
     def _note(self, *_: object) -> None:
         self.noted = True
@@ -33,8 +33,9 @@ def main() -> None:
     """Take over from the image before, and run what it was started with."""
     hangups = Hangups()
     state = _read_state()
-    if state["ignored"]:
+    if state["hangup_ignored"]:
         hangups.previous = signal.SIG_IGN
+    _restore_signals(state)
     _reap()
     how, words = "", sys.argv[1:]
     if words[0] in ("-m", "-c"):
@@ -42,7 +43,9 @@ def main() -> None:
     sys.orig_argv[1:] = state["words"]
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's folder
-    _resume_later(hangups, state)
+    with _package_on_path():
+        from ipy_autorestart.kernel import arrive
+    arrive.prepare(state, hangups)
     if not sys.flags.safe_path:
         sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(how, os.path.dirname(os.path.realpath(words[0]))))
     sys.argv[:] = ["-c" if how == "-c" else words[0], *words[1:]]
@@ -56,12 +59,23 @@ def main() -> None:
 
 
 def _read_state() -> dict[str, Any]:
-    number = int(os.environ.pop(STATE))
-    with open(number, "rb") as file:
-        state: dict[str, Any] = json.load(file)
-    for guest in state["guests"]:
-        os.set_inheritable(guest["link"], False)  # noqa: FBT003  # the name says it
+    with open(int(os.environ.pop(STATE)), "rb") as file:
+        state: dict[str, Any] = json.loads(file.readline())
+        state["attachment"] = file.read()
+    for number in [*(guest["link"] for guest in state["guests"]), *state.get("listeners", {}).values()]:
+        os.set_inheritable(number, False)  # noqa: FBT003  # the name says it
     return state
+
+
+def _restore_signals(state: dict[str, Any]) -> None:
+    """Give back what exec keeps: what is ignored and what is blocked.
+
+    But for SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
+    """
+    for number in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *state["ignored"]}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, state["blocked"])
 
 
 def _reap() -> None:
@@ -71,26 +85,8 @@ def _reap() -> None:
             pass
 
 
-def _resume_later(hangups: Hangups, state: dict[str, Any]) -> None:
-    """Have the extension take up its guests when the kernel's extensions are loaded.
-
-    Relies on ``ipykernel.kernelapp.IPKernelApp.init_extensions``.
-    """
-    from ipykernel.kernelapp import IPKernelApp
-
-    original = IPKernelApp.init_extensions
-
-    def init_extensions(app: Any) -> None:  # noqa: ANN401  # an IPKernelApp of any version
-        original(app)  # type: ignore[no-untyped-call]
-        with _package_on_path():
-            from ipy_autorestart.resume import resume
-        resume(app.shell, state["guests"], hangups)
-
-    IPKernelApp.init_extensions = init_extensions  # type: ignore[method-assign]  # the seam
-
-
 @contextlib.contextmanager
-def _package_on_path() -> Any:  # noqa: ANN401  # an iterator
+def _package_on_path() -> Iterator[None]:
     folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.append(folder)
     try:

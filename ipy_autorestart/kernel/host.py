@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipy_autorestart.kernel.restarter import Restarter
+from ipy_autorestart.kernel.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.link import Record
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Guest(Protocol):
 
 
 class Host:
-    """What one shell has: its guests, and the restarter if it is a kernel's.
+    """What one shell has: its guests, and the restarter of its process if that can be restarted.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Host:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.guests: list[Any] = []
-        self.restarter = Restarter(shell, self.guests) if getattr(shell, "kernel", None) is not None else None
+        self.restarter = _restarter(shell, self.guests)
         self._shell = shell
 
     def close(self) -> None:
@@ -47,7 +48,13 @@ class Host:
             delattr(self._shell, ATTRIBUTE)
 
 
-NO_KERNEL = "a kernel can be restarted in a Jupyter kernel only; here, name a script to run, such as: src/ main.py"
+def _restarter(shell: InteractiveShell, guests: list[Any]) -> Restarter | TerminalRestarter | None:
+    if getattr(shell, "kernel", None) is not None:
+        return Restarter(shell, guests)
+    return TerminalRestarter(shell, guests) if is_restartable(shell) else None
+
+
+NO_KERNEL = "only a Jupyter kernel or an IPython of its own can be restarted; here, name a script: src/ main.py"
 
 
 def host_of(shell: InteractiveShell) -> Host:

@@ -1,157 +1,160 @@
-"""In the kernel: end the old life as an interpreter would, and exec.
+"""In the kernel: end its life as an interpreter would, and give up its connections so that nothing is lost.
 
-What touches the insides of ipykernel stands here, with the name that it relies on. From `leave` on there is no way
-back: an error ends the process with a status, so that the server's own restarter takes over.
+What touches the insides of ipykernel stands here, in `channels` and in `arrive`, with the name that it relies on.
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import json
 import logging
 import os
-import posix
-import signal
 import sys
 import threading
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ipy_autorestart.kernel.commandline import split
+from ipy_autorestart.kernel.departure import Departure, carried, logged, restore_outputs
+from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.late_debugger import is_plain
+from ipy_autorestart.kernel.start import CantLeave, Start
+from ipy_autorestart.kernel.wires import NoWires, Wires
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 log = logging.getLogger(__name__)
 
-#: Environment variable that tells the new image where to read what is carried; gone before the user's code runs.
-STATE = "IPY_AUTORESTART_STATE"
-
-BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
-
-#: Seconds that the user's exit functions and the closing of the sockets may take together.
-LAST_ACTS = 5.0
-
 #: Seconds that the kernel's own children have from SIGTERM to SIGKILL.
 CHILDREN_END = 0.5
 
-#: Exit status after an internal error, see sysexits.h.
-EX_SOFTWARE = 70
+#: Seconds in which ipykernel's thread takes what is to be published.
+PUBLISHED_MAX = 2.0
 
 
-class CantLeave(Exception):  # noqa: N818  # a refusal
-    """Why the kernel can't restart now."""
+class Leaving:
+    """Everything that is done once the kernel is to leave.
+
+    Parameters
+    ----------
+    shell
+        The kernel's.
+    start
+        What it is started with again.
+    gate
+        Closed, and with what it has held back; None where there is none, and what isn't answered is lost.
+
+    Raises
+    ------
+    CantLeave
+        What is in the way; nothing has been changed then.
+    """
+
+    def __init__(self, shell: InteractiveShell, start: Start, gate: Gate | None) -> None:
+        start.check()
+        self._shell = shell
+        self._start = start
+        self._gate = gate
+        self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
+        self._app = self._kernel.parent
+        self._state: dict[str, Any] = {}
+        self._descriptors: list[int] = []
+        self._wires: Wires | None = None
+        if gate:
+            try:
+                self._wires = Wires(self._app)
+            except (NoWires, OSError) as why:
+                log.warning("requests that come during the restart may be lost: %s", why)
+        try:
+            self._departure = Departure(
+                start,
+                self._state,
+                descriptors=self._descriptors,
+                last_acts=self._end_life,
+                part=self._part,
+            )
+        except OSError as error:
+            self.give_up()
+            raise CantLeave(f"there is no room for what is carried over: {error}") from error
+
+    def give_up(self) -> None:
+        """Close what was opened."""
+        for number in self._wires.listeners.values() if self._wires else ():
+            os.close(number)
+
+    def go(self, guests: list[Mapping[str, Any]], *, hangup_ignored: bool) -> NoReturn:
+        """Replace the kernel by a new image of itself; the guests' links stay open."""
+        self._state.update(carried(guests, self._start, hangup_ignored=hangup_ignored))
+        self._state["connection_file"] = self._app.abs_connection_file
+        self._state["plain_debugger"] = is_plain(self._kernel)
+        self._descriptors += [guest["link"] for guest in guests]
+        self._departure.go()
+
+    def _end_life(self) -> None:
+        """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
+        with logged("the history"):
+            if self._shell.history_manager is not None:
+                self._shell.history_manager.end_session()
+        with logged("the comms"):
+            for comm in list(self._kernel.comm_manager.comms.values()):
+                comm.close()  # a page drops what it shows of them, for the new image doesn't know them
+        with logged("the kernel's children"):
+            _end_children()
+        self._unregister()
+        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+
+    def _unregister(self) -> None:
+        """Take out ipykernel's own exit functions: of the connection file, and of what is closed below."""
+        own = _Registered(self._app.cleanup_connection_file)
+        for function in (own, self._app.close, self._kernel.iopub_thread.stop):
+            atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
+        self._state["owns_connection_file"] = own.was_found
+
+    def _part(self) -> None:
+        restore_outputs(self._start)
+        self._publish()
+        if self._wires is None or self._gate is None:
+            self._app.close()  # closes each socket in order and waits until all that was sent has left
+            return
+        # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
+        self._state["subshells"] = self._gate.release()
+        try:
+            self._wires.leave()
+        finally:
+            self._descriptors += self._wires.listeners.values()
+            requests = self._wires.requests
+            requests["shell"] = self._gate.held + requests["shell"]
+            self._state["requests"] = {
+                channel: [list(map(len, one)) for one in requests[channel]] for channel in requests
+            }
+            self._departure.attachment += [frame for each in requests.values() for one in each for frame in one]
+            ports = {channel: getattr(self._app, f"{channel}_port") for channel in self._wires.listeners}
+            self._state["listeners"] = {str(ports[name]): fd for name, fd in self._wires.listeners.items()}
+            self._state["channels"] = {str(port): channel for channel, port in ports.items()}
+            self._state["peers"] = {str(ports[name]): count for name, count in self._wires.peers.items()}
+
+    def _publish(self) -> None:
+        """Have all that is to be published handed to libzmq, in order."""
+        for stream in (sys.stdout, sys.stderr):
+            with logged("the last output"):
+                stream.flush()
+        done = threading.Event()
+        self._kernel.iopub_thread.schedule(done.set)
+        done.wait(PUBLISHED_MAX)
 
 
-@dataclass(frozen=True, slots=True)
-class StartingPoint:
-    """What the kernel was started with, to start it so again."""
+class _Registered:
+    """Equal to a function, and knows whether it has met it: atexit doesn't tell what it has."""
 
-    executable: str
-    words: tuple[str, ...]
-    folder: str
-    environment: Mapping[bytes, bytes]
-    outputs: tuple[int, int]
+    __hash__ = None  # type: ignore[assignment]
 
-    @classmethod
-    def now(cls, shell: InteractiveShell) -> StartingPoint:
-        """Take it down as early as the extension is there."""
-        words = tuple(sys.orig_argv[1:])
-        folder = getattr(shell, "starting_dir", os.getcwd())
-        outputs = (_original_descriptor(sys.stdout, 1), _original_descriptor(sys.stderr, 2))
-        return cls(sys.executable, words, folder, _first_environment(), outputs)
+    def __init__(self, function: Callable[[], object]) -> None:
+        self._function = function
+        self.was_found = False
 
-    def check(self) -> None:
-        """Raise `CantLeave` if a new image could not start."""
-        if not os.access(self.executable, os.X_OK):
-            raise CantLeave(f"the interpreter {self.executable!r} is gone or can't be run; restart the kernel by hand")
-        if not os.access(BOOTSTRAP, os.R_OK):
-            raise CantLeave(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
-        if not split(self.words).what:
-            raise CantLeave(f"it is not known how this kernel was started: {list(self.words)}")
-
-    def command(self) -> list[str]:
-        """Return the words of the new image: its flags, the bootstrap, and what the bootstrap runs."""
-        line = split(self.words)
-        how = [line.how] if line.how else []
-        return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
-
-
-def _first_environment() -> dict[bytes, bytes]:
-    """Return the environment that the process was started with, as far as it can be known."""
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
-        environment = {name: value for name, sign, value in pairs if sign}
-    except OSError:  # not Linux
-        environment = dict(os.environb)
-    environment.pop(STATE.encode(), None)
-    return environment
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """What goes over the exec: the supervisors, and whether SIGHUP is ignored when nobody watches (``nohup``)."""
-
-    guests: Sequence[Mapping[str, Any]]
-    ignored: bool
-
-
-def leave(shell: InteractiveShell, start: StartingPoint, carried_along: Carried) -> NoReturn:
-    """Replace the kernel by a new image of itself; the guests' links stay open."""
-    # From here to the new image's own handler a SIGHUP stays pending; its default would end the process.
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    late = threading.Timer(LAST_ACTS, _exec_or_die, [start, carried_along])
-    late.daemon = True
-    late.start()
-    try:
-        _end_life(shell, start)
-        late.cancel()
-    finally:
-        _exec_or_die(start, carried_along)
-
-
-def _exec_or_die(start: StartingPoint, carried_along: Carried) -> NoReturn:
-    try:
-        _exec(start, carried_along)
-    except BaseException:  # noqa: BLE001  # the border: half a kernel must not go on
-        os.write(start.outputs[1], traceback.format_exc().encode())
-    finally:
-        os._exit(EX_SOFTWARE)
-
-
-def _end_life(shell: InteractiveShell, start: StartingPoint) -> None:
-    """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
-    kernel: Any = shell.kernel  # type: ignore[attr-defined]
-    app = kernel.parent
-    with _logged("the history"):
-        if shell.history_manager is not None:
-            shell.history_manager.end_session()
-    with _logged("the kernel's children"):
-        _end_children()
-    # ipykernel's own: they would delete the connection file that the new image needs, and close what is closed below.
-    for function in (app.cleanup_connection_file, app.close, kernel.iopub_thread.stop):
-        atexit.unregister(function)
-    atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
-    for stream in (sys.stdout, sys.stderr):
-        with _logged("the last output"):
-            stream.flush()
-    # ipykernel puts pipes of its own on 1 and 2, iostream.OutStream._setup_stream_redirects; they end with this image.
-    for original, number in zip(start.outputs, (1, 2), strict=True):
-        os.dup2(original, number)
-    with _logged("the sockets"):
-        app.close()  # closes each in order and waits until all that was sent has left
-
-
-@contextlib.contextmanager
-def _logged(what: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception:  # the border: a new image mends it, a half-ended one doesn't
-        log.exception("can't end %s properly", what)
+    def __eq__(self, other: object) -> bool:
+        self.was_found = self.was_found or other == self._function
+        return bool(other == self._function)
 
 
 def _end_children() -> None:
@@ -172,55 +175,3 @@ def _end_children() -> None:
     for child in alive:
         child.kill()
     psutil.wait_procs(alive, timeout=CHILDREN_END)
-
-
-def _original_descriptor(stream: object, number: int) -> int:
-    """Return where descriptor 1 or 2 led when the kernel started."""
-    copy = getattr(stream, "_original_stdstream_copy", None)
-    return copy if isinstance(copy, int) else number
-
-
-def _exec(start: StartingPoint, carried_along: Carried) -> NoReturn:
-    folder = start.folder if os.path.isdir(start.folder) else os.path.expanduser("~")
-    kept = [guest["link"] for guest in carried_along.guests]
-    carried = _carry({"words": start.words, "guests": list(carried_along.guests), "ignored": carried_along.ignored})
-    environment = {**start.environment, STATE.encode(): str(carried).encode()}
-    for number in map(int, os.listdir("/dev/fd")):
-        if number > 2:
-            _set_inheritable(number, inheritable=number in kept or number == carried)
-    for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-        signal.setitimer(timer, 0)
-    if threading.current_thread() is threading.main_thread():
-        _reset_signals()
-    os.chdir(folder)
-    # An attached debugger replaces os.exec* by functions of its own.
-    posix.execve(start.executable, start.command(), environment)
-
-
-def _carry(state: Mapping[str, Any]) -> int:
-    """Return the descriptor of a file without a name that holds the state."""
-    if hasattr(os, "memfd_create"):
-        number = os.memfd_create("ipy_autorestart")
-    else:
-        import tempfile
-
-        number, path = tempfile.mkstemp()
-        os.unlink(path)
-    os.write(number, json.dumps(state).encode())
-    os.lseek(number, 0, os.SEEK_SET)
-    return number
-
-
-def _set_inheritable(number: int, *, inheritable: bool) -> None:
-    try:
-        os.set_inheritable(number, inheritable)
-    except OSError:  # closed meanwhile, as the listing's own
-        return
-
-
-def _reset_signals() -> None:
-    """Give back what is ignored and blocked, which exec keeps, but for SIGINT: an interrupt must not hit the start."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGINT, signal.SIGHUP}:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [signal.SIGHUP])

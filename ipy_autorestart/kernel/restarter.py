@@ -1,21 +1,26 @@
-"""In the kernel: a SIGHUP is noted, and when the kernel is idle it restarts itself.
+"""In the kernel: a SIGHUP is noted, and when the kernel may leave it restarts itself.
 
-The handler only notes and wakes the event loop; it never raises and never works.
+The handler only notes and wakes the event loop; it never raises and never works. What is noted is judged by
+`decide.batch`; what is held back meanwhile is the `gate`'s; the way out is `leave`.
 """
 
 from __future__ import annotations
 
-import collections
+import contextvars
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.kernel import leave
-from ipy_autorestart.link import Declined, Leaving, Noted, Record
+from ipy_autorestart.decide.batch import Batch, OnBusy, admits, leave_at
+from ipy_autorestart.kernel.cells import Cells
+from ipy_autorestart.kernel.channels import NotStill, channels_of
+from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.leave import Leaving as Departing
+from ipy_autorestart.kernel.start import CantLeave, Start
+from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,12 +29,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds without a cell that end a batch: between the cells of a Run All lie less than 5 ms.
-QUIET = 0.05
-
 
 class Restarter:
-    """Restarts the kernel in place after a SIGHUP, as soon as it is idle.
+    """Restarts the kernel in place after a SIGHUP.
 
     Parameters
     ----------
@@ -43,21 +45,19 @@ class Restarter:
         self._shell = shell
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._guests = guests
-        self._start = leave.StartingPoint.now(shell)
+        self._start = Start.of(shell)
         self._owners: list[Any] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: Any = signal.SIG_DFL
-        self._pending = False
-        self._executing: collections.Counter[int] = collections.Counter()
-        self._ended_at = float("-inf")
-        if _in_a_cell():  # whose end is told, but whose start was not
-            self._executing[threading.get_ident()] = 1
-        shell.events.register("pre_execute", self._note_start)
-        shell.events.register("post_execute", self._note_end)
+        self._gate: Gate | None = None
+        self._cells: Cells | None = None
+        self._owed: float | None = None
+        self._interrupted = False
+        self._leaving: asyncio.Task[None] | None = None
 
     def arm(
         self,
-        owner: object,
+        owner: Any,  # noqa: ANN401
         then: Callable[[], None] = lambda: None,
         *,
         previous: Any = None,  # noqa: ANN401
@@ -67,7 +67,8 @@ class Restarter:
         Parameters
         ----------
         owner
-            The supervisor that needs it, which is told what becomes of a SIGHUP; the last to disarm gives SIGHUP back.
+            The supervisor that needs it, which is told what becomes of a SIGHUP and whose options say what happens
+            while the kernel is busy; the last to disarm gives SIGHUP back.
         then
             Called when the handler stands: earlier a SIGHUP would end the kernel.
         previous
@@ -91,8 +92,11 @@ class Restarter:
         """Leave nothing behind."""
         self._owners.clear()
         self._in_main_thread(self._settle_handler)
-        self._shell.events.unregister("pre_execute", self._note_start)
-        self._shell.events.unregister("post_execute", self._note_end)
+
+    def describe(self) -> str:
+        """Say what is waited for, or nothing; in any thread."""
+        answering = self._gate or self._cells
+        return answering.describe() if answering else ""
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -111,6 +115,12 @@ class Restarter:
 
         self._loop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
         self._previous = signal.getsignal(signal.SIGHUP) if previous is None else previous
+        channels = channels_of(self._kernel)
+        if channels:
+            self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end)
+        else:
+            log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
+            self._cells = Cells(self._shell, on_end=self._note_end)
         # Both: asyncio's wakes the loop wherever the signal lands, and ours keeps a user's cell from ever noticing it.
         self._loop.add_signal_handler(signal.SIGHUP, self._wake)
         signal.signal(signal.SIGHUP, self._note)
@@ -118,61 +128,102 @@ class Restarter:
     def _uninstall(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.remove_signal_handler(signal.SIGHUP)
         self._loop = None
-        self._pending = False
+        self._owed = None
+        if self._gate:
+            self._gate.remove()
+        if self._cells:
+            self._cells.close()
+        self._gate = self._cells = None
         # None: set by something that isn't Python, and can't be put back by it.
         signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
 
+    # -- what is owed --------------------------------------------------------------------------------------------------
+
+    def _batch(self) -> Batch:
+        answering = self._gate or self._cells
+        options = self._owners[-1].request.options
+        return Batch(
+            owed=self._owed,
+            running=answering.running if answering else 0,
+            ended=answering.ended if answering else 0.0,
+            on_busy=OnBusy(options.on_busy),
+            timeout=options.busy_timeout,
+        )
+
     def _note(self, *_: object) -> None:
-        """Wake the loop once more: one that the user has run in a cell may have taken the wake-up descriptor along."""
-        if self._loop is not None:
+        if not self._owners:
+            return
+        if self._owed is None:
+            self._owed = time.monotonic()
+        if self._loop is not None:  # once more: one that the user has run may have taken the wake-up descriptor along
             self._loop.call_soon_threadsafe(self._wake)
+        if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
+            self._interrupted = True
+            self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:
-        self._pending = True
+        if self._owed is None:
+            self._owed = time.monotonic()
         self._tell(Noted())
         self._check()
 
-    def _note_start(self) -> None:
-        self._executing[threading.get_ident()] += 1  # a cell may run another
+    def _admits(self) -> bool:
+        """Whether a request may begin; in any thread."""
+        if self._owed is None or not self._owners:
+            return True
+        self._tell(Busy(self.describe()))
+        return admits(self._batch(), time.monotonic())
 
     def _note_end(self) -> None:
-        thread = threading.get_ident()
-        self._executing[thread] -= 1
-        if self._executing[thread] <= 0:  # below: an empty cell ends without having begun
-            del self._executing[thread]
-        self._ended_at = time.monotonic()
-        if self._pending and self._loop is not None:
+        if self._owed is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
 
     def _check(self) -> None:
-        """Restart if it is owed and the kernel has been idle for a while."""
-        if not self._pending or self._executing or self._loop is None:
+        """Leave if it is owed and nothing is in the way."""
+        if self._loop is None or self._leaving is not None:
             return
-        left = self._ended_at + QUIET - time.monotonic()
-        if left > 0:
-            self._loop.call_later(left, self._check)
+        now = time.monotonic()
+        due = leave_at(self._batch(), now)
+        if due is None:
             return
-        self._pending = False
+        if due > now:
+            self._loop.call_later(due - now, self._check)
+            return
+        # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
+        self._leaving = self._loop.create_task(self._leave(), context=contextvars.Context())
+
+    async def _leave(self) -> None:
+        """Leave, or say why not and go on."""
+        self._owed, self._interrupted = None, False
         try:
-            self._start.check()
-        except leave.CantLeave as refusal:
-            log.warning("the kernel goes on as it is: %s", refusal)
-            self._tell(Declined(str(refusal)))
-            return
-        self._tell(Leaving())
-        guests = [state for guest in list(self._guests) if (state := guest.detach())]
-        leave.leave(self._shell, self._start, leave.Carried(guests, self._previous is signal.SIG_IGN))
+            departing = await self._prepare()
+        except (CantLeave, NotStill) as refusal:
+            self._decline(str(refusal))
+        except Exception as error:  # the border: whatever it is, the kernel goes on
+            log.exception("the restart could not be prepared")
+            self._decline(f"{type(error).__name__}: {error}")
+        else:
+            self._tell(Leaving())
+            guests = [state for guest in list(self._guests) if (state := guest.detach())]
+            departing.go(guests, hangup_ignored=self._previous is signal.SIG_IGN)
+
+    async def _prepare(self) -> Departing:
+        """Do all that may fail and can be undone."""
+        self._start.check()
+        if self._gate is None:
+            return Departing(self._shell, self._start, None)
+        await self._gate.close()
+        try:
+            return Departing(self._shell, self._start, self._gate)
+        except BaseException:
+            self._gate.reopen()
+            raise
+
+    def _decline(self, why: str) -> None:
+        self._leaving = None
+        log.warning("the kernel goes on as it is: %s", why)
+        self._tell(Declined(why))
 
     def _tell(self, record: Record) -> None:
-        for owner in self._owners:
+        for owner in list(self._owners):
             owner.send(record)
-
-
-def _in_a_cell() -> bool:
-    """Return whether this thread is executing a cell, by ``InteractiveShell.run_cell_async`` on its stack."""
-    frame = sys._getframe()  # noqa: SLF001  # public but for its name
-    while frame.f_code.co_name != "run_cell_async":
-        if frame.f_back is None:
-            return False
-        frame = frame.f_back
-    return True

@@ -5,26 +5,36 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Never
 
-from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started
+from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started, Waiting
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Declined, Leaving, Noted, Record, Resumed
+from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record, Resumed
 
 
 class KernelTarget:
-    """The kernel with a given process id, which exec keeps."""
+    """The kernel with a given process id, which exec keeps.
+
+    Parameters
+    ----------
+    pid
+        Its process.
+    ask
+        Called when it has been sent a SIGHUP, to have it say what it does.
+    """
 
     runs_at_first = True
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, *, ask: Callable[[], None]) -> None:
         self.pid = pid
+        self._ask = ask
 
     def signal(self) -> None:
         """Send SIGHUP to the process that acts: the kernel."""
         with contextlib.suppress(ProcessLookupError):  # it is gone, and the link's end will tell
             os.kill(self.pid, signal.SIGHUP)
+            self._ask()
 
     is_warm = None
 
@@ -70,6 +80,8 @@ class KernelTarget:
         match record:
             case Noted():
                 return Hangup()
+            case Busy(what):
+                return Waiting(what)
             case Leaving():
                 return Exited()
             case Resumed():

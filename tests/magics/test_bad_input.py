@@ -1,5 +1,9 @@
 """A user's mistake gets one clear line, and what was running goes on."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -41,12 +45,10 @@ def test_a_platform_without_sighup_is_told_so(start_kernel):
         assert "this platform has no SIGHUP" in player.run("%watch_restart src/ main.py").text
 
 
-def test_a_kernel_target_in_a_terminal_is_refused(project):
-    import subprocess
-    import sys
-
+def test_a_kernel_target_in_a_shell_that_another_program_embeds_is_refused(project):
     done = subprocess.run(
-        [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "--colors=NoColor"],
+        [sys.executable, "-c", "from IPython import embed; embed(colors='NoColor')"],
         input="%load_ext ipy_autorestart\n%watch_restart src/\n", capture_output=True, text=True, timeout=60,
+        env={**os.environ, "IPY_TEST_SIMPLE_PROMPT": "1"},
     )  # fmt: skip
-    assert "in a Jupyter kernel only" in done.stdout + done.stderr
+    assert "only a Jupyter kernel" in done.stdout + done.stderr

@@ -47,7 +47,7 @@ def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watc
     kernel.wait(lambda: "begun" in first.text)
     rest = [kernel.send("time.sleep(0.02); print(x)") for _ in range(10)]
     (project / "src/a.py").write_text("V = 2\n")
-    kernel.wait(lambda: "waiting for the kernel to be idle" in watching.text)
+    kernel.wait(lambda: "waiting for cell 3" in watching.text)
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in (first, *rest)))
     assert [cell.streams() for cell in rest] == ["1\n"] * 10
     kernel.wait(restarts(watching, 1))

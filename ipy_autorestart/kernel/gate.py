@@ -1,0 +1,113 @@
+"""In front of the kernel's dispatch: knows what is being answered, and holds back what must not begin any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ipy_autorestart.kernel.channels import MARK, QueueChannels, ThreadChannels, header_of
+
+
+class Gate:
+    """Lets requests pass to the kernel, or keeps them to be carried over the restart.
+
+    Parameters
+    ----------
+    kernel
+        The running ``ipykernel`` kernel.
+    channels
+        The seam to it.
+    admits
+        Whether a request may begin now; asked with what it is, in the thread that would answer it.
+    on_end
+        Called when a request has been answered, in the same thread.
+    """
+
+    def __init__(
+        self,
+        kernel: Any,  # noqa: ANN401
+        channels: QueueChannels | ThreadChannels,
+        *,
+        admits: Callable[[], bool],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._kernel = kernel
+        self._channels = channels
+        self._admits = admits
+        self._on_end = on_end
+        self._closed = False
+        self._marks: asyncio.Semaphore | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.held: list[list[bytes]] = []
+        self.ended = float("-inf")
+        own = object()
+        self._answering: dict[object, str] = {own: "this cell"}  # an atomic change each: subshells have their threads
+        self._original = kernel.dispatch_shell
+        channels.stand_in(self._dispatch, lambda: self._note_end(own))
+
+    @property
+    def running(self) -> int:
+        """How many requests are being answered."""
+        return len(self._answering)
+
+    def describe(self) -> str:
+        """Say what runs, or nothing."""
+        return "".join(list(self._answering.values())[:1])
+
+    async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
+        if len(message) == 1 and (self._closed or message[0].bytes == MARK):  # one of ipykernel's own would be too late
+            if message[0].bytes == MARK and self._loop and self._marks:
+                self._loop.call_soon_threadsafe(self._marks.release)
+            return
+        token = object()
+        kind = header_of(self._kernel, message).get("msg_type", "")
+        is_cell = kind == "execute_request"
+        self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
+        # A comm message in the middle of a cell may be what that cell waits for.
+        if self._closed or not (how.get("concurrent") or self._admits()):
+            del self._answering[token]
+            self.held.append([frame.bytes for frame in message])
+            return
+        try:
+            await self._original(message, *words, **how)
+        finally:
+            self._note_end(token, is_cell=is_cell)
+
+    def _note_end(self, token: object, *, is_cell: bool = True) -> None:
+        self._answering.pop(token, None)
+        if is_cell:
+            self.ended = time.monotonic()
+        self._on_end()
+
+    async def close(self) -> None:
+        """Let nothing begin any more and wait until nothing is on its way; raises NotStill, and is open again then."""
+        self._closed = True
+        self._loop, self._marks = asyncio.get_running_loop(), asyncio.Semaphore(0)
+        try:
+            await self._channels.still(self._all_marks)
+        except BaseException:
+            self.reopen()
+            raise
+
+    async def _all_marks(self) -> None:
+        assert self._marks
+        for _ in range(getattr(self._channels, "marks", 1)):
+            await self._marks.acquire()
+
+    def reopen(self) -> None:
+        """Go on as if nothing had been held back."""
+        self._closed = False
+        held, self.held = self.held, []
+        for frames in held:
+            self._channels.deliver(frames)
+        self._channels.go_on()
+
+    def release(self) -> list[str]:
+        """Take the sockets from the kernel's threads and return the ids of its subshells."""
+        return self._channels.release()
+
+    def remove(self) -> None:
+        """Leave nothing behind in the kernel."""
+        self._channels.stand_aside()

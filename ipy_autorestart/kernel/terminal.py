@@ -1,0 +1,227 @@
+"""IPython in a terminal: a SIGHUP is noted, and at the next prompt, or out of the one that waits, it restarts itself.
+
+The prompt is left in order, so the terminal is as it was; what is half typed comes back in the new image.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import select
+import signal
+import sys
+import termios
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.decide.batch import OnBusy
+from ipy_autorestart.kernel.cells import Cells
+from ipy_autorestart.kernel.departure import Departure, carried, logged, restore_outputs
+from ipy_autorestart.kernel.start import CantLeave, Start
+from ipy_autorestart.link import Declined, Leaving, Noted, Record
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ipy_autorestart.kernel.hangups import Hangups
+
+log = logging.getLogger(__name__)
+
+
+class _LeavePrompt(EOFError):  # noqa: N818  # no error
+    """Raised out of the prompt, which ends it as Ctrl-D does."""
+
+
+class Terminal:
+    """The terminal of this process, as it was at first."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._ttys = [number for number in range(3) if os.isatty(number)]
+        self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was closed. The signal itself can't tell: shells send it on by kill(2), as a person does."""
+        waiting = select.poll()
+        for number in self._ttys:
+            waiting.register(number, 0)
+        gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
+        return gone or (bool(self._ttys) and os.getppid() != self._parent)
+
+    def restore(self) -> None:
+        """Put its modes back."""
+        for number, modes in self._modes.items():
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(number, termios.TCSANOW, modes)
+
+
+def end_as_ever() -> None:
+    """Do what SIGHUP does to a program that doesn't handle it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+class TerminalRestarter:
+    """Restarts a terminal IPython in place after a SIGHUP.
+
+    Parameters
+    ----------
+    shell
+        A ``TerminalInteractiveShell``; relies on its ``prompt_for_code`` and ``pt_app``.
+    guests
+        Supervisors that go over the exec with it.
+    """
+
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Any]) -> None:
+        self._shell: Any = shell
+        self._guests = guests
+        self._start = Start.of(shell)
+        self._terminal = Terminal()
+        self._owners: list[Any] = []
+        self._previous: Any = None
+        self._prompt: Callable[[], str] | None = None
+        self._owed = False
+        self._cells: Cells | None = None
+        self._typed = ""
+
+    def arm(
+        self,
+        owner: Any,  # noqa: ANN401
+        then: Callable[[], None] = lambda: None,
+        *,
+        previous: Any = None,  # noqa: ANN401
+    ) -> None:
+        """Make SIGHUP restart this process, then call ``then``; see `restarter.Restarter.arm`."""
+        self._owners.append(owner)
+        if self._prompt is None and threading.current_thread() is threading.main_thread():
+            self._previous = signal.getsignal(signal.SIGHUP) if previous is None else previous
+            self._cells = Cells(self._shell, on_end=lambda: None)
+            self._prompt = self._shell.prompt_for_code
+            self._shell.prompt_for_code = self._prompt_or_leave
+            signal.signal(signal.SIGHUP, self._note)
+        then()
+
+    def disarm(self, owner: object) -> None:
+        """Take back `arm`; harmless if it was already."""
+        if owner in self._owners:
+            self._owners.remove(owner)
+        if not self._owners and self._prompt is not None and threading.current_thread() is threading.main_thread():
+            self._shell.prompt_for_code = self._prompt
+            self._prompt = None
+            if self._cells:
+                self._cells.close()
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for owner in list(self._owners):
+            self.disarm(owner)
+
+    def describe(self) -> str:
+        """Say what is waited for, or nothing; in any thread."""
+        return self._cells.describe() if self._cells else ""
+
+    def _note(self, *_: object) -> None:
+        if self._terminal.is_gone:
+            end_as_ever()
+            return
+        self._owed = True
+        app = getattr(self._shell.pt_app, "app", None)
+        if app is not None and app.is_running and app.loop is not None:
+            app.loop.call_soon_threadsafe(self._leave_prompt, app)
+        elif self._owners and self.describe() and OnBusy(self._owners[-1].request.options.on_busy) is OnBusy.INTERRUPT:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def _leave_prompt(self, app: Any) -> None:  # noqa: ANN401  # a prompt_toolkit Application
+        if self._owed and app.is_running and not app.is_done:
+            self._typed = app.current_buffer.text
+            app.exit(exception=_LeavePrompt())
+
+    def _prompt_or_leave(self) -> str:
+        assert self._prompt
+        while True:
+            if self._owed:
+                self._leave()
+            app = getattr(self._shell.pt_app, "app", None)
+            if app is not None:  # for the signal that comes before the prompt can be left
+                app.pre_run_callables.append(lambda app=app: app.loop.call_soon(self._leave_prompt, app))
+            try:
+                return self._prompt()
+            except _LeavePrompt:
+                continue
+
+    def _leave(self) -> None:
+        """Leave, or say why not and go on."""
+        self._owed = False
+        self._tell(Noted())
+        state: dict[str, Any] = {"typed": self._typed}
+        descriptors: list[int] = []
+        try:
+            self._start.check()
+            departure = Departure(
+                self._start, state, descriptors=descriptors, last_acts=self._end_life, part=self._part
+            )
+        except (CantLeave, OSError) as refusal:
+            self._tell(Declined(str(refusal)))
+            self._shell.set_next_input(self._typed)
+            return
+        self._tell(Leaving())
+        guests = [guest_state for guest in list(self._guests) if (guest_state := guest.detach())]
+        state.update(carried(guests, self._start, hangup_ignored=self._previous is signal.SIG_IGN))
+        descriptors += [guest["link"] for guest in guests]
+        departure.go()
+
+    def _end_life(self) -> None:
+        with logged("the history"):
+            if self._shell.history_manager is not None:
+                self._shell.history_manager.end_session()
+        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+
+    def _part(self) -> None:
+        restore_outputs(self._start)
+        self._terminal.restore()
+        if self._terminal.is_gone:  # it was closed just after a shell has sent the signal
+            end_as_ever()
+
+    def _tell(self, record: Record) -> None:
+        for owner in list(self._owners):
+            owner.send(record)
+
+
+def is_restartable(shell: object) -> bool:
+    """Whether a shell is a terminal IPython that was started as such, and not embedded in another program."""
+    ipapp = sys.modules.get("IPython.terminal.ipapp")
+    return ipapp is not None and isinstance(getattr(shell, "parent", None), ipapp.TerminalIPythonApp)
+
+
+def prepare(state: Mapping[str, Any], hangups: Hangups) -> None:
+    """Have the IPython that is about to start go on where the image before has left."""
+    if hangups.noted and Terminal().is_gone:
+        end_as_ever()
+    from IPython.terminal.ipapp import TerminalIPythonApp
+
+    extensions, start = TerminalIPythonApp.init_extensions, TerminalIPythonApp.start
+
+    def init_extensions(app: Any) -> None:  # noqa: ANN401
+        extensions(app)  # type: ignore[no-untyped-call]
+        from ipy_autorestart.resume import load
+
+        load(app.shell)
+
+    def start_once(app: Any) -> None:  # noqa: ANN401
+        from ipy_autorestart.resume import resume
+
+        del TerminalIPythonApp.init_extensions
+        TerminalIPythonApp.start = start  # type: ignore[method-assign]
+        if state["typed"]:
+            app.shell.set_next_input(state["typed"])
+        resume(app.shell, state["guests"], hangups)
+        start(app)  # type: ignore[no-untyped-call]
+
+    TerminalIPythonApp.init_extensions = init_extensions  # type: ignore[method-assign]
+    TerminalIPythonApp.start = start_once  # type: ignore[method-assign]

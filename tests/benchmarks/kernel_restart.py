@@ -1,0 +1,127 @@
+"""From a save to a kernel that answers: this project's restart in place beside ``KernelManager.restart_kernel``.
+
+    python tests/benchmarks/kernel_restart.py [--rounds 9] [--import numpy,pandas]
+
+Two kernels run all the time. In each round, in random order, a file that one of them watches is saved, and the other is
+restarted by its manager; each is done when it has answered a ``kernel_info_request`` (for the manager, as
+``wait_for_ready`` sees to it) and then a cell, which imports what is asked for. Times are from just before the save,
+with the 50 ms of quiet that end a burst, and from just before the call.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
+from play import kernel
+
+
+def environment():
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+class InPlace:
+    """A kernel that watches a file."""
+
+    name = "saved, restarted in place"
+
+    def __init__(self, player, file):
+        self.player, self.file, self.number = player, file, 0
+        player.run("%load_ext ipy_autorestart")
+        self.cell = player.run(f"%watch_restart {file.parent}")
+        player.wait(lambda: "running" in self.cell.text)
+
+    def restart(self):
+        self.number += 1
+        text = f"V = {self.number}\n"
+        seen = len(self.player.others)
+        begun = time.perf_counter()
+        self.file.write_text(text)
+        self.player.wait(lambda: any(is_start(message) for message in self.player.others[seen:]))
+        message = self.player.client.session.msg("kernel_info_request")
+        self.player.client.shell_channel.send(message)
+        while self.player.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"] != message["header"]["msg_id"]:
+            pass
+        return time.perf_counter() - begun
+
+    def settle(self):
+        self.player.wait(lambda: f"· {self.number} restart" in self.cell.text)
+
+
+def is_start(message):
+    return message["content"].get("execution_state") == "starting"
+
+
+class Managed:
+    """A kernel that its manager restarts."""
+
+    name = "restart_kernel(), wait_for_ready()"
+
+    def __init__(self, player):
+        self.player = player
+
+    def restart(self):
+        begun = time.perf_counter()
+        self.player.manager.restart_kernel()
+        self.player.client.wait_for_ready(timeout=60)
+        return time.perf_counter() - begun
+
+    def settle(self):
+        pass
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--import", dest="names", default="")
+    options = parser.parse_args()
+    code = f"import {options.names}" if options.names else "1"
+    names = ("ipykernel", "ipython", "pyzmq", "jupyter-client")
+    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in names))
+    times = {}
+    with (
+        tempfile.TemporaryDirectory() as root,
+        kernel(cwd=root, env=environment()) as one,
+        kernel(cwd=root, env=environment()) as two,
+    ):
+        file = Path(root, "src/a.py")
+        file.parent.mkdir()
+        file.write_text("V = 0\n")
+        both = (InPlace(one, file), Managed(two))
+        for number in range(-2, options.rounds):
+            for target in random.sample(both, 2):
+                time.sleep(0.5)
+                begun = time.perf_counter()
+                answered = target.restart()
+                target.player.run(code)
+                done = time.perf_counter() - begun
+                target.settle()
+                if number >= 0:
+                    times.setdefault(target.name, []).append((answered * 1000, done * 1000))
+    report(times)
+
+
+def report(times):
+    ours = times[InPlace.name]
+    print(
+        f"\nms, medians of {len(ours)} rounds (quartiles)\n\n| | answers | has run a cell | × ours |\n|---|--:|--:|--:|"
+    )
+    for name, pairs in times.items():
+        cells = [f"{statistics.median(column):.0f} ({quartiles(column)})" for column in zip(*pairs, strict=True)]
+        ratio = statistics.median(theirs[0] / mine[0] for theirs, mine in zip(pairs, ours, strict=True))
+        print(f"| {name} | {cells[0]} | {cells[1]} | {ratio:.2f} |")
+
+
+def quartiles(column):
+    low, _, high = statistics.quantiles(column, n=4)
+    return f"{low:.0f} to {high:.0f}"
+
+
+if __name__ == "__main__":
+    main()

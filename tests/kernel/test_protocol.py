@@ -1,0 +1,424 @@
+"""Each step of a kernel's restart, in real kernels."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+from waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def watching(kernel, project):
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    return cell
+
+
+def hang_up(kernel):
+    os.kill(kernel.pid, signal.SIGHUP)
+
+
+def restarted(cell, number=1):
+    return lambda: f"· {number} restart" in cell.text
+
+
+def restart(kernel, cell, number=1):
+    hang_up(kernel)
+    kernel.wait(restarted(cell, number))
+
+
+# -- decide ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_status_says_which_cell_is_waited_for(kernel, project, watching):
+    cell = kernel.send("import time\nfor i in range(200): time.sleep(0.01)\nprint('whole')")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "waiting for cell 3" in watching.text)
+    kernel.wait(restarted(watching))
+    assert cell.streams() == "whole\n"
+
+
+def test_a_long_call_of_c_delays_the_restart_and_nothing_is_lost(kernel, project, watching):
+    cell = kernel.send("print(sum(range(60_000_000)))")
+    behind = kernel.send("print('behind')")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "waiting for" in watching.text)
+    kernel.wait(restarted(watching))
+    assert cell.streams() == f"{sum(range(60_000_000))}\n"
+    assert behind.streams() == "behind\n"
+
+
+def test_interrupting_ends_the_running_cell_and_runs_those_behind_it_after_the_restart(kernel, project):
+    watching = kernel.run("%watch_restart src/ --on-busy interrupt")
+    kernel.run("x = 1")
+    running = kernel.send("import time; print('begun'); time.sleep(60)")
+    kernel.wait(lambda: "begun" in running.text)
+    rest = [kernel.send(f"print({number}, 'x' in globals())") for number in range(20)]
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(restarted(watching))
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in (running, *rest)))
+    assert running.reply["status"] == "error"
+    assert "KeyboardInterrupt" in running.error
+    assert [cell.streams() for cell in rest] == [f"{number} False\n" for number in range(20)]
+
+
+def test_an_asynchronous_cell_is_interrupted_too(kernel, project):
+    watching = kernel.run("%watch_restart src/ --on-busy interrupt")
+    running = kernel.send("import asyncio; print('begun'); await asyncio.sleep(60)")
+    kernel.wait(lambda: "begun" in running.text)
+    hang_up(kernel)
+    kernel.wait(restarted(watching))
+    assert running.reply["status"] == "error"
+
+
+def test_an_open_input_is_waited_for(kernel, project, watching):
+    cell = kernel.send("print('hello', input())", allow_stdin=True)
+    message = kernel.client.get_stdin_msg(timeout=10)
+    assert message["msg_type"] == "input_request"
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "waiting for cell 3" in watching.text)
+    kernel.client.input("you")
+    kernel.wait(restarted(watching))
+    assert cell.streams() == "hello you\n"
+
+
+def test_cells_behind_are_waited_for_no_longer_than_said(kernel, project):
+    watching = kernel.run("%watch_restart src/ --busy-timeout 0.3")
+    kernel.run("x = 1")
+    cells = [kernel.send("import time; time.sleep(0.1); print('x' in globals())") for _ in range(20)]
+    hang_up(kernel)
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    shown = [cell.streams() for cell in cells]
+    assert shown == sorted(shown, reverse=True)
+    assert {"True\n", "False\n"} == set(shown)
+    kernel.wait(restarted(watching))
+
+
+# -- quiesce -----------------------------------------------------------------------------------------------------------
+
+
+def test_twenty_megabytes_of_last_output_arrive(kernel, project, watching):
+    cell = kernel.run(
+        "import os, signal, sys\nos.kill(os.getpid(), signal.SIGHUP)\n"
+        "for _ in range(20): sys.stdout.write('x' * 1_000_000)\nprint('END')"
+    )
+    kernel.wait(restarted(watching))
+    assert len(cell.streams()) == 20_000_004
+    assert cell.streams().endswith("END\n")
+
+
+def test_a_control_request_during_the_restart_is_answered(kernel, project, watching):
+    sent = []
+    for number in range(40):
+        message = kernel.client.session.msg("kernel_info_request")
+        kernel.client.control_channel.send(message)
+        sent.append(message["header"]["msg_id"])
+        if number == 10:
+            hang_up(kernel)
+        pass_time(0.01)
+    answered = []
+    kernel.wait(lambda: answered.extend(control_replies(kernel)) or len(answered) >= 40)
+    assert answered == sent
+
+
+def control_replies(kernel):
+    while kernel.client.control_channel.msg_ready():
+        yield kernel.client.get_control_msg(timeout=1)["parent_header"]["msg_id"]
+
+
+def pass_time(seconds):
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= end)
+
+
+def test_a_shutdown_during_the_restart_is_obeyed(start_kernel, project):
+    with start_kernel() as player:
+        player.run("%load_ext ipy_autorestart")
+        watching = player.run("%watch_restart src/")
+        player.wait(lambda: "running" in watching.text)
+        hang_up(player)
+        eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(player.pid).cmdline()))
+        player.manager.shutdown_kernel()
+        assert not player.manager.is_alive()
+
+
+def test_subshells_keep_their_ids(kernel, project, watching):
+    features = kernel.client.kernel_info(reply=True)["content"].get("supported_features", ())
+    if "kernel subshells" not in features:
+        pytest.skip("this ipykernel has no subshells")
+    control = kernel.client.control_channel
+    control.send(kernel.client.session.msg("create_subshell_request"))
+    subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    cell = kernel.send("print('before')", subshell_id=subshell)
+    kernel.wait(lambda: cell.reply and cell.idle)
+    restart(kernel, watching)
+    cell = kernel.send("print('after')", subshell_id=subshell)
+    kernel.wait(lambda: cell.reply and cell.idle)
+    assert cell.streams() == "after\n"
+
+
+def test_a_cell_of_a_subshell_is_waited_for(kernel, project, watching):
+    features = kernel.client.kernel_info(reply=True)["content"].get("supported_features", ())
+    if "kernel subshells" not in features:
+        pytest.skip("this ipykernel has no subshells")
+    control = kernel.client.control_channel
+    control.send(kernel.client.session.msg("create_subshell_request"))
+    subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    cell = kernel.send("import time; print('begun'); time.sleep(1); print('ended')", subshell_id=subshell)
+    kernel.wait(lambda: "begun" in cell.text)
+    hang_up(kernel)
+    kernel.wait(restarted(watching))
+    assert cell.streams() == "begun\nended\n"
+
+
+def test_comms_are_closed(kernel, project, watching):
+    kernel.run("from comm import create_comm\nc = create_comm(target_name='anything')")
+    page = kernel.manager.blocking_client()
+    page.start_channels(shell=False, stdin=False, hb=False, control=False)
+    kernel.run("1")  # by now it has subscribed
+    restart(kernel, watching)
+    kinds = []
+    while not kinds or kinds[-1] != "comm_close":
+        kinds.append(page.get_iopub_msg(timeout=10)["msg_type"])
+    page.stop_channels()
+
+
+def test_a_restart_with_the_debugger_attached(kernel, project, watching):
+    def debug(command, number, **arguments):
+        content = {"type": "request", "seq": number, "command": command, "arguments": arguments}
+        message = kernel.client.session.msg("debug_request", content)
+        kernel.client.control_channel.send(message)
+        while True:
+            reply = kernel.client.get_control_msg(timeout=20)
+            if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
+                return reply["content"]
+
+    for number in (1, 2):
+        assert debug("initialize", 1, **HELLO)["success"]
+        assert debug("attach", 2)["success"]
+        restart(kernel, watching, number)
+        assert kernel.run("print('alive')").streams() == "alive\n"
+    assert debug("initialize", 1, **HELLO)["success"]
+
+
+HELLO = {"clientID": "test", "adapterID": "python", "pathFormat": "path", "linesStartAt1": True}
+
+
+# -- end the old life --------------------------------------------------------------------------------------------------
+
+
+def test_the_history_session_is_ended_with_the_last_cell_in_it(kernel, project, watching):
+    number = kernel.run("print(get_ipython().history_manager.session_number)").streams().strip()
+    kernel.run("the_very_last = 1")
+    restart(kernel, watching)
+    code = (
+        "rows = list(get_ipython().history_manager.db.execute("
+        f"'select end, num_cmds from sessions where session = {number}'))\n"
+        "print(rows[0][0] is not None, rows[0][1] is not None)"
+    )
+    assert kernel.run(code).streams() == "True True\n"
+    assert "the_very_last" in kernel.run("%history -g the_very").text
+
+
+def test_an_exit_function_that_hangs_delays_the_restart_and_loses_nothing(kernel, project, watching):
+    kernel.run("import atexit, time; atexit.register(time.sleep, 600)")
+    hang_up(kernel)
+    cells = [kernel.send(f"print({number})") for number in range(5)]
+    kernel.wait(restarted(watching), timeout=20)
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    assert [cell.streams() for cell in cells] == [f"{number}\n" for number in range(5)]
+
+
+def test_what_exit_functions_print_is_shown_once(kernel, project, watching):
+    cell = kernel.run("import atexit; registered = atexit.register(print, 'bye')")
+    restart(kernel, watching)
+    kernel.wait(lambda: "bye" in cell.text)
+    assert cell.streams().count("bye") == 1
+
+
+def test_detached_children_live_on_and_others_end(kernel, project, watching):
+    cell = kernel.run(
+        "import subprocess\nown = subprocess.Popen(['sleep', '61'])\n"
+        "gone = subprocess.Popen(['true'])\nfar = subprocess.Popen(['sleep', '62'], start_new_session=True)\n"
+        "print(own.pid, gone.pid, far.pid)"
+    )
+    own, gone, far = map(int, cell.streams().split())
+    restart(kernel, watching)
+    assert not psutil.pid_exists(own)
+    assert not psutil.pid_exists(gone)
+    assert psutil.Process(far).is_running()
+    psutil.Process(far).kill()
+
+
+def test_a_forked_child_that_has_detached_itself_holds_no_ports(kernel, project, watching):
+    kernel.run("import os, time\npid = os.fork()\nif not pid:\n    os.setsid()\n    time.sleep(30)\n    os._exit(0)")
+    pid = int(kernel.run("print(pid)").streams())
+    second = kernel.manager.blocking_client()
+    second.start_channels()
+    try:
+        second.wait_for_ready(timeout=30)
+        for number in (1, 2):
+            restart(kernel, watching, number)
+            assert kernel.run("print('first')").streams() == "first\n"
+            assert second.execute("1", reply=True, timeout=20)["content"]["status"] == "ok"
+    finally:
+        second.stop_channels()
+        os.kill(pid, signal.SIGKILL)
+
+
+# -- exec --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4])
+def test_a_signal_at_any_moment_of_the_start_is_one_more_restart(kernel, project, watching, delay):
+    hang_up(kernel)
+    eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(kernel.pid).cmdline()))
+    pass_time(delay)
+    hang_up(kernel)
+    kernel.wait(restarted(watching, 2))
+    assert kernel.run("print('alive')").streams() == "alive\n"
+
+
+def test_a_burst_of_signals_is_survived(kernel, project, watching):
+    for _ in range(50):
+        hang_up(kernel)
+    kernel.wait(restarted(watching))
+    for _ in range(300):  # one in each millisecond of a start
+        hang_up(kernel)
+        pass_time(0.001)
+    kernel.wait(lambda: "restart" in watching.text and "running" in watching.text)
+    assert kernel.run("print('alive')").streams() == "alive\n"
+
+
+def test_flags_and_arguments_are_those_of_the_start(project, start_kernel):
+    manager = KernelManager()
+    manager.kernel_spec.argv[1:1] = ["-W", "error::FutureWarning", "-X", "utf8=1"]
+    with start_kernel(manager=manager) as player:
+        player.run("%load_ext ipy_autorestart")
+        watching = player.run("%watch_restart src/")
+        code = "import sys; print(sys.orig_argv, sys.argv, sys.warnoptions, sys._xoptions, __name__)"
+        before = player.run(code).streams()
+        restart(player, watching)
+        assert player.run(code).streams() == before
+
+
+def test_inheritable_descriptors_do_not_pile_up(kernel, project, watching):
+    restart(kernel, watching)
+    kernel.run("import os\nn = os.open('/dev/null', 0); os.set_inheritable(n, True)")
+    before = len(os.listdir(f"/proc/{kernel.pid}/fd"))
+    restart(kernel, watching, 2)
+    kernel.run("1")
+    assert len(os.listdir(f"/proc/{kernel.pid}/fd")) <= before
+
+
+def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watching):
+    def resources():
+        process = psutil.Process(kernel.pid)
+        links = [os.readlink(f"/proc/{kernel.pid}/fd/{number}") for number in os.listdir(f"/proc/{kernel.pid}/fd")]
+        return {
+            "files": len(links),
+            "inotify": sum("inotify" in link for link in links),
+            "memfds": sum("memfd" in link for link in links),
+            "threads": process.num_threads(),
+            "children": len(process.children(recursive=True)),
+        }
+
+    counts = []
+    for number in range(1, int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "6")) + 1):
+        restart(kernel, watching, number)
+        kernel.run("1")
+        counts.append(resources())
+    assert counts == [counts[0]] * len(counts)
+
+
+def test_a_deleted_folder_and_a_module_of_a_dangerous_name_do_no_harm(kernel, project, watching):
+    (project / "sub").mkdir()
+    kernel.run("%cd -q sub")
+    (project / "sub/pathlib.py").write_text("1/0")
+    restart(kernel, watching)
+    kernel.run("import os; os.makedirs('gone'); os.chdir('gone'); os.rmdir('../gone')")
+    restart(kernel, watching, 2)
+    assert kernel.run("import os; print(os.getcwd())").streams() == f"{project}\n"
+
+
+def test_a_kernel_that_owns_its_connection_file_keeps_it_and_removes_it(project):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ipykernel_launcher", "-f", "own.json"],
+        env={**environment, "JUPYTER_RUNTIME_DIR": str(project)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    file = project / "own.json"
+    try:
+        eventually(lambda: file.exists() and file.read_text().endswith("}"), timeout=30)
+        before = file.read_text()
+        client = BlockingKernelClient()
+        client.load_connection_file(str(file))
+        client.start_channels()
+        client.wait_for_ready(timeout=60)
+        client.execute(
+            "%load_ext ipy_autorestart\n%watch_restart src/ --busy-timeout 0\n%cd -q /", reply=True, timeout=30
+        )
+        for _ in range(2):
+            os.kill(process.pid, signal.SIGHUP)
+            eventually(lambda: client.execute("1", reply=True, timeout=30)["content"]["execution_count"] == 1)
+        assert file.read_text() == before
+        client.shutdown()
+        process.wait(20)
+        client.stop_channels()
+        client.context.destroy()
+        assert not file.exists()
+    finally:
+        process.kill()
+        process.wait()
+
+
+# -- resume ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_startup_file_that_watches_is_not_doubled(start_kernel, project):
+    arguments = ["--ext=ipy_autorestart", "--InteractiveShellApp.exec_lines=%watch_restart src/"]
+    with start_kernel(extra_arguments=arguments) as player:
+        for _ in range(2):
+            hang_up(player)
+            eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(player.pid).cmdline()))
+            assert player.run("%watch_status").text.count("kernel") == 1
+        children = psutil.Process(player.pid).children()
+        assert len([child for child in children if "--link" in child.cmdline()]) == 1
+
+
+def test_an_image_that_cannot_start_ends_with_the_reason_on_its_real_stderr(project, start_kernel):
+    errors = (project / "errors").open("w+")
+    with start_kernel(stderr=errors) as player:
+        player.run("%load_ext ipy_autorestart")
+        watching = player.run("%watch_restart src/")
+        player.wait(lambda: "running" in watching.text)
+        player.run(
+            "import ipy_autorestart.kernel.departure as d\ndef fail(*_): raise OSError('no exec')\n"
+            "d.posix = type('', (), {'execve': fail})"
+        )
+        hang_up(player)
+        eventually(lambda: not player.manager.is_alive(), timeout=20)
+        errors.seek(0)
+        assert "no exec" in errors.read()
+        assert player.manager.provisioner.process.returncode == 70
+    errors.close()
+
+
+def test_a_failure_before_exec_leaves_the_kernel_as_it_was(kernel, project, watching):
+    kernel.run(
+        "x = 1\nimport os\ndef fail(*_): raise OSError('no memory')\nreal, os.memfd_create = os.memfd_create, fail"
+    )
+    hang_up(kernel)
+    kernel.wait(lambda: "no room for what is carried over: no memory" in watching.text)
+    assert kernel.run("os.memfd_create = real; print(x)").streams() == "1\n"
+    restart(kernel, watching)

@@ -1,0 +1,136 @@
+"""IPython in a terminal, a real one: it restarts itself and leaves the terminal as it was."""
+
+import os
+import re
+import signal
+import sys
+import time
+
+import pexpect
+import psutil
+import pyte
+import pytest
+from waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+IPYTHON = f"{sys.executable} -m IPython --no-banner --no-confirm-exit --colors=NoColor"
+
+
+class Terminal:
+    """A shell in a terminal, an IPython in that, and what is seen."""
+
+    def __init__(self):
+        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PS1": "shell> "}
+        rows, columns = 60, 150
+        self.shell = pexpect.spawn("bash --norc --noprofile -i", env=environment, dimensions=(rows, columns))
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.pid = 0
+        self.wait("shell> $")
+
+    @property
+    def text(self):
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+
+    def wait(self, pattern, timeout=20):
+        """Wait until what is seen matches, and return the match."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.text + " " * pattern.endswith(" $"))):
+            assert time.monotonic() < deadline, f"waited for {pattern!r}, and there is:\n{self.text}"
+            try:
+                self._stream.feed(self.shell.read_nonblocking(65536, timeout=0.05))
+            except pexpect.TIMEOUT:
+                continue
+        return found
+
+    def clear(self):
+        self._screen.reset()
+
+    def start(self, options=""):
+        self.shell.sendline(IPYTHON)
+        self.wait(r"In \[1\]:$")
+        self.pid = int(self.run("import os; print('pid', os.getpid())", r"pid (\d+)\s+In \[2\]:$").group(1))
+        self.run("%load_ext ipy_autorestart", r"In \[3\]:$")
+        self.run(f"%watch_restart src/ {options}", r"kernel · running\s+In \[4\]:$")
+
+    def run(self, line, until):
+        self.shell.send(line + "\r")
+        return self.wait(until)
+
+    def hang_up(self):
+        self.clear()
+        os.kill(self.pid, signal.SIGHUP)
+
+    def close(self):
+        self.shell.close(force=True)
+
+
+@pytest.fixture
+def terminal(project):
+    terminal = Terminal()
+    terminal.start()
+    yield terminal
+    terminal.close()
+
+
+def test_a_save_restarts_it_at_its_prompt_and_what_is_half_typed_comes_back(terminal, project):
+    terminal.run("x = 'once'", r"In \[5\]:$")
+    terminal.shell.send("half_typed = 12")
+    terminal.wait(r"In \[5\]: half_typed = 12$")
+    terminal.clear()
+    (project / "src/a.py").write_text("V = 2\n")
+    terminal.wait(r"In \[1\]: half_typed = 12$")
+    terminal.run("3", r"In \[2\]:$")
+    terminal.run("import os; print(half_typed, os.getpid(), 'x' in globals())", rf"123 {terminal.pid} False")
+    terminal.run("%watch_status", "src/a.py changed")
+    terminal.run("%history -g once", r"\d+/\d+: x = 'once'")
+
+
+def test_a_running_cell_is_finished_first(terminal, project):
+    terminal.run("import time; print('be' + 'gun'); time.sleep(1); print('ended', 6 * 7)", "begun")
+    terminal.hang_up()
+    terminal.wait(r"ended 42[\s\S]*In \[1\]:$")
+
+
+def test_interrupting_stops_the_running_cell(project):
+    terminal = Terminal()
+    try:
+        terminal.start("--on-busy interrupt")
+        terminal.run("import time; print('be' + 'gun'); time.sleep(60)", "begun")
+        terminal.hang_up()
+        terminal.wait(r"KeyboardInterrupt[\s\S]*In \[1\]:$")
+    finally:
+        terminal.close()
+
+
+def test_the_shell_finds_its_terminal_as_it_was(project):
+    terminal = Terminal()
+    try:
+        terminal.shell.sendline("stty -a; echo")
+        before = terminal.wait(r"(speed[\s\S]*)shell> $").group(1)
+        terminal.clear()
+        terminal.start()
+        for number in (1, 2):
+            terminal.hang_up()
+            terminal.wait(rf"· {number} restart[\s\S]*In \[1\]:$")
+        terminal.clear()
+        terminal.shell.send("\x04")
+        terminal.wait("shell> $")
+        terminal.clear()
+        terminal.shell.sendline("stty -a; echo")
+        assert terminal.wait(r"(speed[\s\S]*)shell> $").group(1) == before
+    finally:
+        terminal.close()
+
+
+def test_closing_the_terminal_ends_it_as_ever(terminal, project):
+    children = psutil.Process(terminal.pid).children(recursive=True)
+    terminal.shell.close(force=False)  # hangs up
+    eventually(lambda: not psutil.pid_exists(terminal.pid), timeout=3)
+    eventually(lambda: not any(child.is_running() for child in children), timeout=3)
+
+
+def test_without_a_watch_the_signal_is_the_users(terminal, project):
+    terminal.run("%unwatch", r"In \[5\]:$")
+    terminal.run("import signal; print('default', signal.getsignal(signal.SIGHUP) == signal.SIG_DFL)", "default True")
