@@ -131,6 +131,9 @@ class QueueChannels(Channels):
         async def pass_by() -> None:
             on_idle()
 
+        if not hasattr(self._kernel, "msg_queue"):  # not started yet: it will find the new one by itself
+            on_idle()
+            return
         self._replace(type(self._kernel).dispatch_shell, dispatch, first=pass_by)
 
     def stand_aside(self) -> None:
@@ -141,9 +144,7 @@ class QueueChannels(Channels):
 
     def _replace(self, old: Any, new: Dispatch, *, first: Dispatch | None = None) -> None:  # noqa: ANN401
         kernel = self._kernel
-        queue = getattr(kernel, "msg_queue", None)
-        if queue is None:  # not started yet: it will find the new one by itself
-            return
+        queue = kernel.msg_queue
         kernel.shell_stream.on_recv(functools.partial(kernel.schedule_dispatch, new), copy=False)
         waiting = [queue.get_nowait() for _ in range(queue.qsize())]
         if first:

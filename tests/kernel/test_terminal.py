@@ -1,15 +1,12 @@
 """IPython in a terminal, a real one: it restarts itself and leaves the terminal as it was."""
 
 import os
-import re
 import signal
 import sys
-import time
 
-import pexpect
 import psutil
-import pyte
 import pytest
+from shell import Shell
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
@@ -17,35 +14,8 @@ pytestmark = pytest.mark.e2e
 IPYTHON = f"{sys.executable} -m IPython --no-banner --no-confirm-exit --colors=NoColor"
 
 
-class Terminal:
-    """A shell in a terminal, an IPython in that, and what is seen."""
-
-    def __init__(self):
-        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PS1": "shell> "}
-        rows, columns = 60, 150
-        self.shell = pexpect.spawn("bash --norc --noprofile -i", env=environment, dimensions=(rows, columns))
-        self._screen = pyte.Screen(columns, rows)
-        self._stream = pyte.ByteStream(self._screen)
-        self.pid = 0
-        self.wait("shell> $")
-
-    @property
-    def text(self):
-        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
-
-    def wait(self, pattern, timeout=20):
-        """Wait until what is seen matches, and return the match."""
-        deadline = time.monotonic() + timeout
-        while not (found := re.search(pattern, self.text + " " * pattern.endswith(" $"))):
-            assert time.monotonic() < deadline, f"waited for {pattern!r}, and there is:\n{self.text}"
-            try:
-                self._stream.feed(self.shell.read_nonblocking(65536, timeout=0.05))
-            except pexpect.TIMEOUT:
-                continue
-        return found
-
-    def clear(self):
-        self._screen.reset()
+class Terminal(Shell):
+    """A shell in a terminal and an IPython in that, which watches."""
 
     def start(self, options=""):
         self.shell.sendline(IPYTHON)
@@ -54,16 +24,9 @@ class Terminal:
         self.run("%load_ext ipy_autorestart", r"In \[3\]:$")
         self.run(f"%watch_restart src/ {options}", r"kernel · running\s+In \[4\]:$")
 
-    def run(self, line, until):
-        self.shell.send(line + "\r")
-        return self.wait(until)
-
     def hang_up(self):
         self.clear()
         os.kill(self.pid, signal.SIGHUP)
-
-    def close(self):
-        self.shell.close(force=True)
 
 
 @pytest.fixture

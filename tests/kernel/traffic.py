@@ -8,6 +8,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from jupyter_core.utils import ensure_event_loop
+
 
 @dataclass
 class Request:
@@ -50,6 +52,7 @@ class Client:
                 self._send()
                 due += self._every
             self._hear()
+        ensure_event_loop().close()  # that which jupyter_client has made for this thread
 
     def _send(self):
         text = f"{self.name} {len(self.requests)}"

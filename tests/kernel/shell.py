@@ -1,0 +1,45 @@
+"""A shell in a real terminal, and what is seen of it."""
+
+import os
+import re
+import time
+
+import pexpect
+import pyte
+
+
+class Shell:
+    """A shell in a terminal, and its screen."""
+
+    def __init__(self):
+        environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PS1": "shell> "}
+        rows, columns = 60, 150
+        self.shell = pexpect.spawn("bash --norc --noprofile -i", env=environment, dimensions=(rows, columns))
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self.wait("shell> $")
+
+    @property
+    def text(self):
+        return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
+
+    def wait(self, pattern, timeout=20):
+        """Wait until what is seen matches, and return the match."""
+        deadline = time.monotonic() + timeout
+        while not (found := re.search(pattern, self.text + " " * pattern.endswith(" $"))):
+            assert time.monotonic() < deadline, f"waited for {pattern!r}, and there is:\n{self.text}"
+            try:
+                self._stream.feed(self.shell.read_nonblocking(65536, timeout=0.05))
+            except pexpect.TIMEOUT:
+                continue
+        return found
+
+    def clear(self):
+        self._screen.reset()
+
+    def run(self, line, until):
+        self.shell.send(line + "\r")
+        return self.wait(until)
+
+    def close(self):
+        self.shell.close(force=True)
