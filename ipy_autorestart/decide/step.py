@@ -65,10 +65,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
 
     Parameters
     ----------
-    cycle
-        What was decided so far.
-    event
-        One raw fact.
+    cycle, event
+        What was decided so far, and one raw fact.
     now
         Seconds on any monotonic clock.
 

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 #: Seconds until the clients that were connected are so again: libzmq tries after 100 to 200 ms, over and over.
 PEERS_MAX = 1.0
 
+#: The same where it isn't known who was connected: time for most.
+PEERS_UNKNOWN = 0.3
+
 #: Seconds after the last handshake in which its subscriptions arrive, where nothing tells of them (ipykernel 6).
 SUBSCRIBED = 0.02
 
@@ -147,6 +150,9 @@ class Arrival:
         import zmq
         from zmq.utils.monitor import recv_monitor_message
 
+        if "peers" not in self._state:
+            time.sleep(PEERS_UNKNOWN)
+            return
         poller = zmq.Poller()
         for monitor in self._monitors:
             poller.register(monitor, zmq.POLLIN)

@@ -10,17 +10,13 @@ import asyncio
 import contextlib
 import functools
 import json
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
-log = logging.getLogger(__name__)
+from ipy_autorestart.kernel.loops import call_in_loop, end, in_loop
 
 #: Seconds in which a control request must be answered, and what was read must have come to the dispatch.
 STILL_MAX = 2.0
-
-#: Seconds in which a thread of ipykernel's must end.
-END_MAX = 2.0
 
 #: A message of one frame, like ipykernel's own b"stop aborting": all that was read before it has passed.
 MARK = b"ipy_autorestart mark"
@@ -76,7 +72,7 @@ class Channels:
             async with asyncio.timeout(STILL_MAX):
                 await self._still_shell()
                 await marked()
-                await _in_loop(self._kernel.control_thread.io_loop, self._still_control())
+                await in_loop(self._kernel.control_thread.io_loop, self._still_control())
         except TimeoutError:
             raise NotStill("a request of the control channel or a subshell goes on") from None
 
@@ -113,8 +109,8 @@ class Channels:
         import zmq
 
         control = self._kernel.control_thread
-        _call_in_loop(control.io_loop, functools.partial(self._kernel.control_stream.flush, zmq.POLLOUT))
-        _end(control)
+        call_in_loop(control.io_loop, functools.partial(self._kernel.control_stream.flush, zmq.POLLOUT))
+        end(control)
         return []
 
 
@@ -227,7 +223,7 @@ class ThreadChannels(Channels):
         return header_of(self._kernel, frames).get("subshell_id")
 
     async def _still_shell(self) -> None:
-        await _in_loop(self._thread.io_loop, self._still_reader())
+        await in_loop(self._thread.io_loop, self._still_reader())
 
     async def _still_reader(self) -> None:
         """In the shell channel thread."""
@@ -251,8 +247,8 @@ class ThreadChannels(Channels):
     def release(self) -> list[str]:
         """Send what waits and end the threads."""
         subshells = list(self._subshells())
-        _call_in_loop(self._thread.io_loop, self._flush_replies)
-        _end(self._thread)
+        call_in_loop(self._thread.io_loop, self._flush_replies)
+        end(self._thread)
         super().release()
         return subshells
 
@@ -294,23 +290,3 @@ def _frame(data: bytes) -> Any:  # noqa: ANN401
 def _receive(stream: Any, frames: Sequence[bytes]) -> None:  # noqa: ANN401
     """Do what a ZMQStream does when a message comes."""
     stream._run_callback(stream._recv_callback, list(map(_frame, frames)))  # noqa: SLF001
-
-
-async def _in_loop(loop: Any, act: Coroutine[Any, Any, None]) -> None:  # noqa: ANN401  # a tornado IOLoop
-    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop.asyncio_loop))
-
-
-def _call_in_loop(loop: Any, act: Callable[[], object]) -> None:  # noqa: ANN401
-    """Have a thread do something, and wait for it."""
-
-    async def run() -> None:
-        act()
-
-    asyncio.run_coroutine_threadsafe(run(), loop.asyncio_loop).result(END_MAX)
-
-
-def _end(thread: Any) -> None:  # noqa: ANN401
-    thread.stop()
-    thread.join(END_MAX)
-    if thread.is_alive():
-        raise TimeoutError(f"the thread {thread.name} does not end")

@@ -423,3 +423,44 @@ def test_a_failure_before_exec_leaves_the_kernel_as_it_was(kernel, project, watc
     kernel.wait(lambda: "no room for what is carried over: no memory" in watching.text)
     assert kernel.run("os.memfd_create = real; print(x)").streams() == "1\n"
     restart(kernel, watching)
+
+
+def test_an_image_that_fails_while_it_starts_ends_with_the_reason_on_its_real_stderr(project, start_kernel):
+    errors = (project / "errors").open("w+")
+    with start_kernel(stderr=errors) as player:
+        player.run("%load_ext ipy_autorestart")
+        watching = player.run("%watch_restart src/")
+        player.wait(lambda: "running" in watching.text)
+        with open(player.manager.connection_file, "w") as file:
+            file.write("no JSON")
+        hang_up(player)
+        eventually(lambda: not player.manager.is_alive(), timeout=20)
+        errors.seek(0)
+        assert "Failed to load connection file" in errors.read()
+        assert player.manager.provisioner.process.returncode == 1
+    errors.close()
+
+
+@pytest.mark.parametrize("seam", ["restarter.channels_of = lambda kernel: None", "leave.Wires = fail"])
+def test_where_a_seam_does_not_fit_it_restarts_plainly_with_a_warning(kernel, project, seam):
+    kernel.run(
+        "import ipy_autorestart.kernel.restarter as restarter, ipy_autorestart.kernel.leave as leave, logging\n"
+        "def fail(app): raise leave.NoWires('not here')\n"
+        f"{seam}\nlogging.basicConfig(filename='log')"
+    )
+    watching = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in watching.text)
+    for number in (1, 2):
+        restart(kernel, watching, number)
+        assert kernel.run("print('alive')").streams() == "alive\n"
+    assert "may be lost" in (project / "log").read_text()
+
+
+def test_all_ways_to_print_work_after_three_restarts(kernel, project, watching):
+    for number in (1, 2, 3):
+        restart(kernel, watching, number)
+    cell = kernel.run(
+        "import ctypes, os, sys\nos.write(1, b'written\\n')\nprint('printed', file=sys.__stdout__, flush=True)\n"
+        "libc = ctypes.CDLL(None)\nlibc.printf(b'by C\\n')\nlibc.fflush(None)"
+    )
+    kernel.wait(lambda: all(word in cell.streams() for word in ("written\n", "printed\n", "by C\n")))

@@ -80,6 +80,11 @@ class Client:
                     self.requests[number].count = reply["content"]["execution_count"]
                     self.order.append(number)
 
+    @property
+    def owed(self):
+        """How many requests aren't answered yet."""
+        return len(self.requests) - len(self.order)
+
     def finish(self, timeout=30):
         """Send no more, wait for what is owed, and return what went wrong, by kind."""
         self._sends = False
