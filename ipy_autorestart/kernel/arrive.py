@@ -150,7 +150,7 @@ class Arrival:
         import zmq
         from zmq.utils.monitor import recv_monitor_message
 
-        if "peers" not in self._state:
+        if not self._state.get("peers"):
             time.sleep(PEERS_UNKNOWN)
             return
         poller = zmq.Poller()
@@ -182,6 +182,8 @@ class Arrival:
         self._stand_aside()
         for number in self._listeners.values():
             os.close(number)
+        if trouble := self._state.get("trouble"):
+            log.warning("requests may have been lost in the restart: %s", trouble)
         requests = _requests(self._state)
         if self._publisher is not None:
             quiet = functools.partial(self._publisher.setsockopt, zmq.XPUB_VERBOSE, 0)

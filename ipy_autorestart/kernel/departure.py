@@ -92,8 +92,10 @@ class Departure:
         guard.daemon = True
         guard.start()
         try:
-            with logged("the connections"):
-                self._part()
+            self._part()
+        except Exception as error:  # the border: told by the new image, which is heard
+            log.exception("can't part properly")
+            self._state["trouble"] = f"{type(error).__name__}: {error}"
         finally:
             self._exec_or_die()
 

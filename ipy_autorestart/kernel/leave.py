@@ -113,25 +113,27 @@ class Leaving:
     def _part(self) -> None:
         restore_outputs(self._start)
         self._publish()
-        if self._wires is None or self._gate is None:
+        if self._gate is None or self._wires is None:
+            if self._gate:
+                self._carry({"shell": self._gate.held})
             self._app.close()  # closes each socket in order and waits until all that was sent has left
             return
-        # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
-        self._state["subshells"] = self._gate.release()
+        wires = self._wires
         try:
-            self._wires.leave()
+            # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
+            self._state["subshells"] = self._gate.release()
+            wires.leave()
         finally:
-            self._descriptors += self._wires.listeners.values()
-            requests = self._wires.requests
-            requests["shell"] = self._gate.held + requests["shell"]
-            self._state["requests"] = {
-                channel: [list(map(len, one)) for one in requests[channel]] for channel in requests
-            }
-            self._departure.attachment += [frame for each in requests.values() for one in each for frame in one]
-            ports = {channel: getattr(self._app, f"{channel}_port") for channel in self._wires.listeners}
-            self._state["listeners"] = {str(ports[name]): fd for name, fd in self._wires.listeners.items()}
+            self._carry({**wires.requests, "shell": self._gate.held + wires.requests["shell"]})
+            self._descriptors += wires.listeners.values()
+            ports = {channel: getattr(self._app, f"{channel}_port") for channel in wires.listeners}
+            self._state["listeners"] = {str(ports[name]): fd for name, fd in wires.listeners.items()}
             self._state["channels"] = {str(port): channel for channel, port in ports.items()}
-            self._state["peers"] = {str(ports[name]): count for name, count in self._wires.peers.items()}
+            self._state["peers"] = {str(ports[name]): count for name, count in wires.peers.items()}
+
+    def _carry(self, requests: dict[str, list[list[bytes]]]) -> None:
+        self._state["requests"] = {channel: [list(map(len, one)) for one in each] for channel, each in requests.items()}
+        self._departure.attachment += [frame for each in requests.values() for one in each for frame in one]
 
     def _publish(self) -> None:
         """Have all that is to be published handed to libzmq, in order."""

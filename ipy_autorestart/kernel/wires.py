@@ -37,6 +37,9 @@ CLOSED_MAX = 0.08
 #: Seconds for one frame through libzmq's own thread.
 FENCE_MAX = 1.0
 
+#: Descriptors come and go while they are listed: what must be found is looked for more than once.
+SCANS = 2
+
 Frames = list[bytes]
 
 
@@ -89,7 +92,9 @@ class Wires:
         return port if self._app.transport == "tcp" else f"{self._app.ip}-{port}"
 
     def _keep_listeners(self) -> dict[str, int]:
-        found = {connection.channel: connection for connection, listens in self._scan() if listens}
+        found: dict[str, Connection] = {}
+        for _ in range(SCANS):
+            found |= {connection.channel: connection for connection, listens in self._scan() if listens}
         if len(found) < len(CHANNELS):
             raise NoWires(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
         return {name: fcntl.fcntl(one.number, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
