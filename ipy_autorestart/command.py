@@ -11,11 +11,12 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.engine import Engine
+from ipy_autorestart.front import LINK, Front
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Ask, Began, Link, Output
 from ipy_autorestart.options import BadInput, Options, seconds
@@ -29,37 +30,8 @@ from ipy_autorestart.wakeups import Wakeups
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
 
-#: First word of a supervisor's command line, before its `Front` and the request.
-LINK = "--link"
-
 #: Environment variable with the seconds of ``--poll``, for machines where files come over a network.
 POLL = "IPY_AUTORESTART_POLL"
-
-
-@dataclass(frozen=True, slots=True)
-class Front:
-    """What a supervisor is told of the process that starts it, at the other end of standard input.
-
-    Attributes
-    ----------
-    cwd
-        The folder that relative paths start from.
-    kernel
-        Whether it is the target itself.
-    whole
-        Whether it takes all that a run prints, however much.
-    flags
-        Of its interpreter, for the runs.
-    """
-
-    cwd: str
-    kernel: bool = False
-    whole: bool = False
-    flags: Sequence[str] = ()
-
-    def to_words(self) -> list[str]:
-        """Return what a supervisor's command line begins with."""
-        return [LINK, json.dumps(asdict(self))]
 
 
 def main(words: Sequence[str]) -> int:

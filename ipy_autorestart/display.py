@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ipy_autorestart.decide.state import duration
+from ipy_autorestart.decide.words import duration
 from ipy_autorestart.link import Status
 
 

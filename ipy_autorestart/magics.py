@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
-from ipy_autorestart.decide.cause import relative
+from ipy_autorestart.decide.words import relative
 from ipy_autorestart.display import CellScreen, TerminalScreen, table
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each

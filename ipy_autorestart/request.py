@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NoReturn
 
-from ipy_autorestart.decide.cause import relative
+from ipy_autorestart.decide.words import relative
 from ipy_autorestart.options import BadInput, Options, assignment, check, each, option, to_argv, word
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol, Self
 
 import ipy_autorestart
-from ipy_autorestart.command import Front
+from ipy_autorestart.front import Front
 from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-import os
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind
+from ipy_autorestart.decide.words import relative
 
 
 class Reason(enum.Enum):
@@ -47,9 +47,3 @@ class Cause:
                 verb = {Kind.ADDED: "added", Kind.MODIFIED: "changed", Kind.DELETED: "deleted"}[first.kind]
                 name = relative(first.path, folder)
                 return f"{name} and {len(more)} more changed" if more else f"{name} {verb}"
-
-
-def relative(path: str, folder: str) -> str:
-    """Return ``path`` as seen from ``folder`` if it lies below, else as it is."""
-    inside = path.startswith(folder.rstrip(os.sep) + os.sep)
-    return os.path.relpath(path, folder) if inside else path

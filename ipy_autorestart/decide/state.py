@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 
-from ipy_autorestart.decide.cause import relative
 from ipy_autorestart.decide.cycle import Cycle, Phase
+from ipy_autorestart.decide.words import duration, relative
 
 
 def state(cycle: Cycle) -> str:
@@ -57,16 +57,6 @@ def _next(cycle: Cycle) -> str:
     if cycle.respawn_at is not None and not cycle.broken:
         return f"runs again in {duration(cycle.pause)}"
     return "waiting for a change"
-
-
-def duration(seconds: float) -> str:
-    """Say how long something took."""
-    if seconds < 0.9995:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min {seconds} s"
 
 
 def message(cycle: Cycle, folder: str) -> str:

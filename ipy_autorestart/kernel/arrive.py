@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import concurrent.futures
 import functools
+import gc
 import itertools
 import logging
 import os
@@ -60,6 +61,7 @@ class Arrival:
 
     def stand_in(self) -> None:
         """Put the methods in place."""
+        gc.disable()  # until there is something to collect: a tenth of the imports' time
         if self._state.get("plain_debugger"):
             late_debugger.stand_in()
         from ipykernel.heartbeat import Heartbeat
@@ -124,6 +126,8 @@ class Arrival:
             socket.setsockopt(zmq.USE_FD, -1)
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
+        gc.freeze()  # what was made until here stays: no collection, nor that of the kernel's end, need look at it
+        gc.enable()
         self._wait_for_peers()
         original(app)
         from ipy_autorestart.resume import load

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import json
 import logging
 import os
 import posix
 import signal
 import sys
+import termios
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -23,6 +27,9 @@ LAST_ACTS = 5.0
 
 #: Seconds that may pass from there to exec.
 DEPART_MAX = 10.0
+
+#: Seconds in which what C code has written last is heard.
+HEARD_MAX = 0.2
 
 #: Exit status after an internal error, see sysexits.h.
 EX_SOFTWARE = 70
@@ -133,10 +140,17 @@ def restore_outputs(start: Start) -> None:
     for original, number in zip(start.outputs, (1, 2), strict=True):
         if original != number:
             os.dup2(original, number)
-    for stream in (sys.stdout, sys.stderr):  # what C code has written last is in the pipe, iostream._watch_pipe_fd
-        watcher = getattr(stream, "watch_fd_thread", None)
-        if watcher is not None:
-            watcher.join(0.2)
+    deadline = time.monotonic() + HEARD_MAX
+    while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
+        time.sleep(0.002)  # the last round for what a thread of ipykernel's has just taken
+
+
+def _waiting_bytes(stream: object) -> int:
+    """Return what C code has written and ``iostream.OutStream._watch_pipe_fd`` has not read."""
+    found = array.array("i", [0])
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        fcntl.ioctl(stream._fid, termios.FIONREAD, found)  # type: ignore[attr-defined]  # noqa: SLF001
+    return found[0]
 
 
 @contextlib.contextmanager
