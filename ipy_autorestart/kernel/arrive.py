@@ -61,7 +61,6 @@ class Arrival:
 
     def stand_in(self) -> None:
         """Put the methods in place."""
-        gc.disable()  # until there is something to collect: a tenth of the imports' time
         if self._state.get("plain_debugger"):
             late_debugger.stand_in()
         from ipykernel.heartbeat import Heartbeat

@@ -164,9 +164,10 @@ def _end_children() -> None:
 
     A forked child would hold the kernel's ports open, and the new image could not have them.
     """
+    if not _has_children_in(group := os.getpgrp()):
+        return
     import psutil  # type: ignore[import-untyped]  # ipykernel needs it too
 
-    group = os.getpgrp()
     children = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error, ProcessLookupError):
@@ -177,3 +178,20 @@ def _end_children() -> None:
     for child in alive:
         child.kill()
     psutil.wait_procs(alive, timeout=CHILDREN_END)
+
+
+def _has_children_in(group: int) -> bool:
+    """Whether any process that descends from this one is of its group; True where that takes longer to know."""
+    pending = [os.getpid()]
+    try:
+        while pending:
+            parent = pending.pop()
+            for task in os.listdir(f"/proc/{parent}/task"):
+                with open(f"/proc/{parent}/task/{task}/children") as file:
+                    children = list(map(int, file.read().split()))
+                if any(os.getpgid(child) == group for child in children):
+                    return True
+                pending += children
+    except OSError:  # not Linux, or one has just ended
+        return True
+    return False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import logging
 import os
 import select
@@ -208,6 +209,7 @@ def prepare(state: Mapping[str, Any], hangups: Hangups) -> None:
     extensions, start = TerminalIPythonApp.init_extensions, TerminalIPythonApp.start
 
     def init_extensions(app: Any) -> None:  # noqa: ANN401
+        gc.enable()
         extensions(app)  # type: ignore[no-untyped-call]
         from ipy_autorestart.resume import load
 
