@@ -5,7 +5,7 @@ OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo lab test test-quick test-oldest test-each lint types coverage clean
+.PHONY: demo lab test test-quick test-oldest test-each soak lint types coverage clean
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -24,6 +24,9 @@ test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 
 test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
+
+soak: $(VENV)/.dev  ## restart kernels 200 times, under load and idle
+	IPY_AUTORESTART_TEST_RESTARTS=200 $(BIN)/python -m pytest tests/kernel -k "load or many_restarts"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -14,6 +14,8 @@ from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
+RESTARTS = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "6"))
+
 
 @pytest.fixture
 def watching(kernel, project):
@@ -319,6 +321,7 @@ def test_inheritable_descriptors_do_not_pile_up(kernel, project, watching):
     assert len(os.listdir(f"/proc/{kernel.pid}/fd")) <= before
 
 
+@pytest.mark.timeout(60 + 2 * RESTARTS)
 def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watching):
     def resources():
         process = psutil.Process(kernel.pid)
@@ -332,7 +335,7 @@ def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watc
         }
 
     counts = []
-    for number in range(1, int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "6")) + 1):
+    for number in range(1, RESTARTS + 1):
         restart(kernel, watching, number)
         kernel.run("1")
         counts.append(resources())
