@@ -62,7 +62,11 @@ def nothing_left(monkeypatch):
         for process in left:
             process.kill()
         pytest.fail(f"processes are left: {commands}")
-    eventually(lambda: not set(threading.enumerate()) - threads, timeout=5, what="threads of the test to end")
+    eventually(
+        lambda: not set(threading.enumerate()) - threads,
+        timeout=5,
+        what=lambda: f"threads to end: {set(threading.enumerate()) - threads}",
+    )
     assert signal.getsignal(signal.SIGHUP) == handler
     if files:
         left = {number: target for number, target in open_files().items() if number not in files}

@@ -13,12 +13,14 @@ import gc
 import itertools
 import logging
 import os
+import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ipy_autorestart.kernel import late_debugger, terminal
+from ipy_autorestart.kernel import late_debugger, late_embed, terminal
 from ipy_autorestart.kernel.channels import channels_of
 from ipy_autorestart.kernel.hangups import Hangups
 
@@ -32,6 +34,9 @@ PEERS_UNKNOWN = 0.3
 
 #: Seconds after the last handshake in which its subscriptions arrive, where nothing tells of them (ipykernel 6).
 SUBSCRIBED = 0.02
+
+#: Seconds that the control thread waits for the kernel to have started.
+START_MAX = 2.0
 
 #: Seconds in which ipykernel's thread must have made a subshell.
 SUBSHELL_MAX = 1.0
@@ -63,6 +68,8 @@ class Arrival:
         """Put the methods in place."""
         if self._state.get("plain_debugger"):
             late_debugger.stand_in()
+        if self._state.get("early_embed"):
+            late_embed.stand_in()
         from ipykernel.heartbeat import Heartbeat
         from ipykernel.iostream import IOPubThread
         from ipykernel.kernelapp import IPKernelApp
@@ -125,6 +132,10 @@ class Arrival:
             socket.setsockopt(zmq.USE_FD, -1)
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
+        for name in (late_debugger.NAME, late_embed.NAME):  # as importing them would have
+            parent, _, leaf = name.rpartition(".")
+            if parent in sys.modules and name in sys.modules:
+                setattr(sys.modules[parent], leaf, sys.modules[name])
         gc.freeze()  # what was made until here stays: no collection, nor that of the kernel's end, need look at it
         gc.enable()
         self._wait_for_peers()
@@ -193,13 +204,17 @@ class Arrival:
             kernel.iopub_thread.schedule(quiet)
         if subshells := self._state.get("subshells"):
             _make_subshells(kernel, subshells)
-        start()
         channels = channels_of(kernel)
+        started = threading.Event()
+        if channels and requests.get("control"):  # its thread begins to read in the middle of `start`
+            kernel.control_thread.io_loop.add_callback(started.wait, START_MAX)
+            for frames in requests["control"]:
+                channels.deliver_control(frames)
+        start()
+        started.set()
         if channels:
             for frames in requests.get("shell", ()):
                 channels.deliver(frames)
-            for frames in requests.get("control", ()):
-                channels.deliver_control(frames)
         # The server takes "starting" literally until a parentless "idle" says otherwise.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
         resume(kernel.shell, self._state["guests"], self._hangups)

@@ -64,4 +64,11 @@ def stand_in() -> None:
     module: Any = types.ModuleType(NAME)
     module.Debugger = LateDebugger
     module._is_debugpy_available = importlib.util.find_spec("debugpy") is not None  # noqa: SLF001  # its name
+    module.__getattr__ = _of_real
     sys.modules[NAME] = module
+
+
+def _of_real(name: str) -> Any:  # noqa: ANN401
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(_real_module(), name)

@@ -14,9 +14,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ipy_autorestart.kernel import late_debugger, late_embed
 from ipy_autorestart.kernel.departure import Departure, carried, logged, restore_outputs
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.late_debugger import is_plain
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.kernel.wires import NoWires, Wires
 
@@ -86,7 +86,8 @@ class Leaving:
         """Replace the kernel by a new image of itself; the guests' links stay open."""
         self._state.update(carried(guests, self._start, hangup_ignored=hangup_ignored))
         self._state["connection_file"] = self._app.abs_connection_file
-        self._state["plain_debugger"] = is_plain(self._kernel)
+        self._state["plain_debugger"] = late_debugger.is_plain(self._kernel)
+        self._state["early_embed"] = late_embed.is_early()
         self._descriptors += [guest["link"] for guest in guests]
         self._departure.go()
 

@@ -210,13 +210,16 @@ class Restarter:
     async def _prepare(self) -> Departing:
         """Do all that may fail and can be undone."""
         self._start.check()
-        if self._gate is None:
+        gate = self._gate
+        if gate is None:
             return Departing(self._shell, self._start, None)
-        await self._gate.close()
+        await gate.close()
         try:
-            return Departing(self._shell, self._start, self._gate)
+            if self._gate is not gate:
+                raise CantLeave("the watch has ended meanwhile")
+            return Departing(self._shell, self._start, gate)
         except BaseException:
-            self._gate.reopen()
+            gate.reopen()
             raise
 
     def _decline(self, why: str) -> None:

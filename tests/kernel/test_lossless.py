@@ -10,7 +10,7 @@ from traffic import Client
 pytestmark = pytest.mark.e2e
 
 #: Each takes half a second; `make soak` asks for 200.
-RESTARTS = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "6"))
+RESTARTS = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "4"))
 
 
 def restart(player, cell, number, clients):

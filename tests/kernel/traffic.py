@@ -34,7 +34,8 @@ class Client:
         self.name = name
         self._every, self._padding = every, padding
         self._client = manager.blocking_client()
-        self._client.start_channels()
+        self._client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
+        self._client.start_channels(hb=False)
         self._client.wait_for_ready(timeout=60)
         self._sends, self._hears = True, True
         self.requests = {}
