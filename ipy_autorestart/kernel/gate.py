@@ -57,9 +57,12 @@ class Gate:
         return "".join(list(self._answering.values())[:1])
 
     async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
-        if len(message) == 1 and (self._closed or message[0].bytes == MARK):  # one of ipykernel's own would be too late
-            if message[0].bytes == MARK and self._loop and self._marks:
+        if len(message) == 1 and message[0].bytes == MARK:
+            if self._loop and self._marks:
                 self._loop.call_soon_threadsafe(self._marks.release)
+            return
+        if len(message) == 1:  # ipykernel's own b"stop aborting"
+            await self._original(message, *words, **how)
             return
         token = object()
         kind = header_of(self._kernel, message).get("msg_type", "")
@@ -69,6 +72,7 @@ class Gate:
         if self._closed or not (how.get("concurrent") or self._admits()):
             del self._answering[token]
             self.held.append([frame.bytes for frame in message])
+            self._on_end()
             return
         try:
             await self._original(message, *words, **how)

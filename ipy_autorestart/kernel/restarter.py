@@ -115,6 +115,7 @@ class Restarter:
 
         self._loop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
         self._previous = signal.getsignal(signal.SIGHUP) if previous is None else previous
+        self._owed, self._interrupted = None, False
         channels = channels_of(self._kernel)
         if channels:
             self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end)
@@ -162,8 +163,8 @@ class Restarter:
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:
-        if self._owed is None:
-            self._owed = time.monotonic()
+        if self._loop is None or self._owed is None:  # served by now: each signal wakes twice
+            return
         self._tell(Noted())
         self._check()
 
@@ -224,8 +225,11 @@ class Restarter:
 
     def _decline(self, why: str) -> None:
         self._leaving = None
+        if self._gate:
+            self._gate.reopen()  # it may hold requests though it was never closed
         log.warning("the kernel goes on as it is: %s", why)
         self._tell(Declined(why))
+        self._check()  # for a signal that came meanwhile
 
     def _tell(self, record: Record) -> None:
         for owner in list(self._owners):
