@@ -87,7 +87,7 @@ class Channels:
         if hasattr(kernel, "control_queue"):  # 6.x: poll_control_queue fulfils futures that it finds there
             passed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             kernel.control_queue.put_nowait(passed)
-            await passed
+            await asyncio.shield(passed)  # cancelled, it would end that task
         else:
             async with kernel._control_lock:  # noqa: SLF001
                 pass

@@ -49,12 +49,14 @@ class Start:
     @classmethod
     def of(cls, shell: InteractiveShell) -> Start:
         """Take it down, as early as the extension is there."""
+        kernel = getattr(shell, "kernel", None)  # which knows its streams, whatever captures them just now
+        stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
         return cls(
             executable=sys.executable,
             words=tuple(sys.orig_argv[1:]),
             folder=getattr(shell, "starting_dir", os.getcwd()),
             environment=_first_environment(),
-            outputs=(_original_descriptor(sys.stdout, 1), _original_descriptor(sys.stderr, 2)),
+            outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
             ignored=frozenset(number for number in signals() if signal.getsignal(number) is signal.SIG_IGN),
             blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
         )
