@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.timing import Timing
@@ -14,8 +14,7 @@ FEW = 2
 WRITING_MAX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Burst:
+class Burst(NamedTuple):
     """Changes that belong together, from the first hint until it has been quiet for long enough.
 
     ``since`` is the first one that has not been served; of the paths only as many are kept as tell few from many;
@@ -35,7 +34,7 @@ def joined(burst: Burst | None, timing: Timing, now: float) -> Burst:
     gap = max(timing.quiet, timing.quiet_many)
     if burst is None or now - burst.last >= gap:
         return Burst(now, now)
-    return replace(burst, last=now)
+    return burst._replace(last=now)
 
 
 def include(burst: Burst, hint: Hint) -> Burst:
@@ -45,7 +44,7 @@ def include(burst: Burst, hint: Hint) -> Burst:
     writing = burst.writing - {hint.path}
     if hint.progress is Progress.WRITING and not wide:
         writing |= {hint.path}
-    return replace(burst, paths=paths, writing=writing, wide=wide)
+    return burst._replace(paths=paths, writing=writing, wide=wide)
 
 
 def ends_at(timing: Timing, burst: Burst) -> float:

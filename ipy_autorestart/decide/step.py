@@ -15,7 +15,6 @@ start follows an end, so two never run at once; a burst of changes is one burst 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import assert_never
 
 from ipy_autorestart.decide import respawn
@@ -86,9 +85,9 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Hangup():
             return _hangup(cycle, now)
         case Asked():
-            return replace(cycle, signalled=True, reason=Reason.ASKED), (Signal(),)
+            return cycle._replace(signalled=True, reason=Reason.ASKED), (Signal(),)
         case Waiting(what):
-            return replace(cycle, waits_for=what), ()
+            return cycle._replace(waits_for=what), ()
         case Started():
             return _started(cycle, now)
         case Exited():
@@ -104,25 +103,24 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
 
 
 def _begin(cycle: Cycle, event: Begin, now: float) -> Stepped:
-    cycle = replace(cycle, scan_at=now + cycle.timing.scan)
+    cycle = cycle._replace(scan_at=now + cycle.timing.scan)
     if event.runs:
-        return replace(cycle, phase=Phase.RUNNING), ()
+        return cycle._replace(phase=Phase.RUNNING), ()
     cause = Cause(Reason.FIRST)
-    return replace(cycle, phase=Phase.STARTING, cause=cause), (Start(cause),)
+    return cycle._replace(phase=Phase.STARTING, cause=cause), (Start(cause),)
 
 
 def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
     burst = include(joined(cycle.burst, cycle.timing, now), hint)
-    cycle = replace(cycle, burst=burst, unseen=True, look_at=ends_at(cycle.timing, burst))
+    cycle = cycle._replace(burst=burst, unseen=True, look_at=ends_at(cycle.timing, burst))
     if cycle.timing.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
-        return replace(cycle, burst=replace(burst, acted=True), due=True), (Look(),)
+        return cycle._replace(burst=burst._replace(acted=True), due=True), (Look(),)
     return cycle, ()
 
 
 def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     due, news = cycle.due, found.changes != cycle.changes
-    cycle = replace(
-        cycle,
+    cycle = cycle._replace(
         changes=found.changes,
         broken=found.broken,
         alike=found.alike,
@@ -139,14 +137,14 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
         # The slow scan met it: that is a hint like any other, or a checkout would be cut in two.
         if cycle.look_at is None or news:
             burst = joined(cycle.burst, cycle.timing, now)
-            burst = replace(burst, paths=burst.paths | {change.path for change in found.changes})
-            cycle = replace(cycle, burst=burst, look_at=ends_at(cycle.timing, burst))
+            burst = burst._replace(paths=burst.paths | {change.path for change in found.changes})
+            cycle = cycle._replace(burst=burst, look_at=ends_at(cycle.timing, burst))
         return cycle, ()
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
-        return replace(cycle, look_at=now + cycle.timing.quiet), ()
+        return cycle._replace(look_at=now + cycle.timing.quiet), ()
     since = burst.since
     if cycle.look_at is None:  # the burst has been quiet, or has lasted for too long: what follows waits anew
-        cycle = replace(cycle, burst=replace(burst, since=now, writing=frozenset()))
+        cycle = cycle._replace(burst=burst._replace(since=now, writing=frozenset()))
     return _serve(cycle, since, now)
 
 
@@ -158,28 +156,28 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
         return _reveal(cycle), ()
     paths = frozenset(change.path for change in cycle.changes)
     loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.started, now=now)
-    cycle = replace(cycle, loop=loop)
+    cycle = cycle._replace(loop=loop)
     if not admitted:
-        return replace(cycle, fresh=False, look_at=loop.until), ()
-    return replace(cycle, signalled=True, refusal="", noticed=since), (Signal(),)
+        return cycle._replace(fresh=False, look_at=loop.until), ()
+    return cycle._replace(signalled=True, refusal="", noticed=since), (Signal(),)
 
 
 def _reveal(cycle: Cycle) -> Cycle:
     """Show the start that was last, if its burst is over without having superseded it."""
-    return cycle if cycle.look_at is not None else replace(cycle, fresh=False)
+    return cycle if cycle.look_at is not None else cycle._replace(fresh=False)
 
 
 def _hangup(cycle: Cycle, now: float) -> Stepped:
     cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else Cause(cycle.reason)
     noticed = now if cycle.noticed is None else cycle.noticed
-    cycle = replace(cycle, signalled=False, reason=Reason.HANGUP, noticed=noticed)
+    cycle = cycle._replace(signalled=False, reason=Reason.HANGUP, noticed=noticed)
     match cycle.phase:
         case Phase.RUNNING:
             return _stop(cycle, cause, now)
         case Phase.ENDED:
             return _stop(cycle, cause, now) if cycle.left else _start(cycle, cause)
         case Phase.STARTING:
-            return replace(cycle, again=True), ()
+            return cycle._replace(again=True), ()
         case Phase.STOPPING | Phase.CLOSED:
             return cycle, ()
         case _:
@@ -189,13 +187,12 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
 def _stop(cycle: Cycle, cause: Cause, now: float) -> Stepped:
     timeout = cycle.timing.stop_timeout
     kill_at = None if timeout is None else now + timeout
-    return replace(cycle, phase=Phase.STOPPING, cause=cause, kill_at=kill_at, respawn_at=None), (Stop(),)
+    return cycle._replace(phase=Phase.STOPPING, cause=cause, kill_at=kill_at, respawn_at=None), (Stop(),)
 
 
 def _start(cycle: Cycle, cause: Cause) -> Stepped:
     afresh = cycle.unseen
-    cycle = replace(
-        cycle,
+    cycle = cycle._replace(
         pause=cycle.pause if cause.reason is Reason.ENDED else 0.0,
         phase=Phase.STARTING,
         cause=cause,
@@ -216,50 +213,50 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
 
 def _started(cycle: Cycle, now: float) -> Stepped:
     took = None if cycle.noticed is None else now - cycle.noticed
-    cycle = replace(cycle, phase=Phase.RUNNING, exit_status=None, noticed=None, took=took, started=now)
+    cycle = cycle._replace(phase=Phase.RUNNING, exit_status=None, noticed=None, took=took, started=now)
     # A start that takes the place of one that was never shown is the same restart to whoever looks on.
     runs = cycle.runs if cycle.fresh else cycle.runs + 1
-    cycle = replace(cycle, runs=runs, fresh=cycle.timing.leading and cycle.look_at is not None)
+    cycle = cycle._replace(runs=runs, fresh=cycle.timing.leading and cycle.look_at is not None)
     if cycle.again:
-        return replace(cycle, again=False, signalled=True), (Signal(),)
+        return cycle._replace(again=False, signalled=True), (Signal(),)
     if cycle.changes and cycle.look_at is None:
-        return replace(cycle, look_at=now + cycle.timing.quiet), ()
+        return cycle._replace(look_at=now + cycle.timing.quiet), ()
     return cycle, ()
 
 
 def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
     if not cycle.left and cycle.started is not None:
-        cycle = replace(cycle, lasted=now - cycle.started)
-    first, cycle = not cycle.left, replace(cycle, exit_status=event.status, left=event.left)
+        cycle = cycle._replace(lasted=now - cycle.started)
+    first, cycle = not cycle.left, cycle._replace(exit_status=event.status, left=event.left)
     if cycle.phase is Phase.STOPPING:
         if event.left:  # they may have the rest of the timeout
             return cycle, ()
         cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else cycle.cause
         return _start(cycle, cause or Cause(Reason.HANGUP))
-    cycle = replace(cycle, phase=Phase.ENDED, kill_at=None)
+    cycle = cycle._replace(phase=Phase.ENDED, kill_at=None)
     if first and cycle.timing.restart_on_exit:
         pause = respawn.pause(cycle.pause, lasted=cycle.lasted or 0.0)
-        cycle = replace(cycle, pause=pause, respawn_at=now + pause)
+        cycle = cycle._replace(pause=pause, respawn_at=now + pause)
     return cycle, ()
 
 
 def _refused(cycle: Cycle, event: Refused) -> Stepped:
     # Committed, so that the refusal is not repeated until something changes again.
     phase = Phase.RUNNING if event.runs else Phase.ENDED
-    cycle = replace(cycle, phase=phase, refusal=event.why, signalled=False, again=False, changes=(), waits_for="")
-    cycle = replace(cycle, kill_at=None, noticed=None)
+    cycle = cycle._replace(phase=phase, refusal=event.why, signalled=False, again=False, changes=(), waits_for="")
+    cycle = cycle._replace(kill_at=None, noticed=None)
     return cycle, (Commit(),)
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
     if cycle.kill_at is not None and now >= cycle.kill_at:
         if cycle.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
-            return _exited(replace(cycle, kill_at=None), Exited(cycle.exit_status), now)
-        return replace(cycle, killed=True, kill_at=now + LINGER), (Kill(),)
+            return _exited(cycle._replace(kill_at=None), Exited(cycle.exit_status), now)
+        return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
     if cycle.look_at is not None and now >= cycle.look_at:
-        return replace(cycle, look_at=None, due=True), (Look(),)
+        return cycle._replace(look_at=None, due=True), (Look(),)
     if cycle.scan_at is not None and now >= cycle.scan_at:
-        return replace(cycle, scan_at=None), (Look(),)
+        return cycle._replace(scan_at=None), (Look(),)
     if cycle.respawn_at is not None and now >= cycle.respawn_at:
         return _respawn(cycle, now)
     return cycle, ()
@@ -267,23 +264,23 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
 
 def _respawn(cycle: Cycle, now: float) -> Stepped:
     if cycle.broken:  # never into a syntax error
-        return replace(cycle, respawn_at=now + cycle.pause), ()
-    cycle = replace(cycle, respawn_at=None)
+        return cycle._replace(respawn_at=now + cycle.pause), ()
+    cycle = cycle._replace(respawn_at=None)
     if cycle.signalled:
         return cycle, ()
-    return replace(cycle, signalled=True, reason=Reason.ENDED), (Signal(),)
+    return cycle._replace(signalled=True, reason=Reason.ENDED), (Signal(),)
 
 
 def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
     alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
     timeout = cycle.timing.stop_timeout
-    closed = replace(cycle, phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None)
+    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None)
     if not alive or timeout is None:
         return closed, (Finish(),)
     kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
     if event.within is not None:
         kill_at = min(kill_at, now + event.within)
-    return replace(closed, kill_at=kill_at), (Stop(),)
+    return closed._replace(kill_at=kill_at), (Stop(),)
 
 
 def _closed(cycle: Cycle, event: Event, now: float) -> Stepped:
@@ -291,10 +288,10 @@ def _closed(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Exited(_, left):
             return (cycle, ()) if left else (cycle, (Finish(),))
         case Close(within) if within is not None and cycle.kill_at is not None:
-            return replace(cycle, kill_at=min(cycle.kill_at, now + within)), ()
+            return cycle._replace(kill_at=min(cycle.kill_at, now + within)), ()
         case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
             if cycle.killed:
-                return replace(cycle, kill_at=None), (Finish(),)
-            return replace(cycle, killed=True, kill_at=now + LINGER), (Kill(),)
+                return cycle._replace(kill_at=None), (Finish(),)
+            return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
         case _:
             return cycle, ()

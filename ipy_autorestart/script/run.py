@@ -68,6 +68,8 @@ class Run:
 
     def poll(self) -> Ended | None:
         """Reap what has ended of the group, and return what is new about its end, if anything is."""
+        if self._told is not None and not self._told.left:  # all is gone
+            return None
         children = self._reap()
         if self._status is None:
             return None

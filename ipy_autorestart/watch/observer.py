@@ -60,9 +60,13 @@ class Observer:
 
     Attributes
     ----------
+    few_spots
+        So many folders may have a spot each though fewer spots would do.
     notes
         Which limits were met, in sentences.
     """
+
+    few_spots = 4 if VERSION_MAJOR < 7 else 16
 
     def __init__(self, tell: Tell) -> None:
         self.notes: list[str] = []

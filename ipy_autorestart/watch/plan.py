@@ -1,7 +1,8 @@
 """Plan the fewest watches that announce every change that counts, and none in an ignored folder.
 
 A folder without ignored folders below it is watched with everything in it. One that holds an ignored folder
-is watched alone, and what it holds is planned in turn. Single names are watched for in their folder: each
+is watched alone, and what it holds is planned in turn; in a small tree every folder is. Single names are watched for in
+their folder: each
 root, since nothing inside a root tells that it was made again, each named file, and what symlinks lead to.
 """
 
@@ -76,9 +77,20 @@ def _anchor(found: dict[Anchor, None], real: str, shown: str) -> None:
         found[Anchor(real, shown, (status.st_dev, status.st_ino))] = None
 
 
-def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = ()) -> Plan:
-    """Plan for listed folders, parents before children, and single names."""
-    clean = _clean(folders)
+def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: int = 0) -> Plan:
+    """Plan where to watch.
+
+    Parameters
+    ----------
+    folders
+        Listed folders, parents before children.
+    single
+        Names to watch for in their folders.
+    few
+        So many folders are watched one by one: a watch that is for all that is in a folder hears how each start writes
+        to its ``__pycache__``, and that costs the start a millisecond where no processor is idle.
+    """
+    clean = _clean(folders) if len(folders) > few else dict.fromkeys(folders, False)
     spots: dict[str, Spot] = {}
     covered: dict[Identity, str] = {}
     for path, folder in folders.items():

@@ -206,7 +206,7 @@ class Watch:
         single = anchors(tree, self._named)
         if tree.moved or single != self._anchors:
             self._anchors, tree.moved = single, False
-            self._plan = plan(tree.folders, single)
+            self._plan = plan(tree.folders, single, few=self._observer.few_spots)
             tops = (folder.path for folder in tree.folders.values() if folder.top)
             self._folders = frozenset((*self._roots, *tops))
         return self._observer.follow(self._plan, self._clock())

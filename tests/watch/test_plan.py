@@ -120,3 +120,13 @@ def test_plan_stays_the_same_while_the_folders_do(stage):
     stage.write("new/y.py")
     tree.walk()
     assert tree.moved
+
+
+def test_few_folders_are_watched_one_by_one(stage):
+    stage.write("pkg/__pycache__/a.pyc")
+    tree = Tree([stage.path()], Filter())
+    tree.walk()
+    single = anchors(tree, ())
+
+    assert not any(spot.recursive for spot in plan(tree.folders, single, few=2).spots)
+    assert any(spot.recursive for spot in plan(tree.folders, single, few=1).spots)

@@ -12,6 +12,7 @@ import pytest
 from watchdog.version import VERSION_MAJOR
 
 from ipy_autorestart.decide.filters import DROPPINGS
+from ipy_autorestart.watch.observer import Observer
 
 MODIFIED = {"x.py": "modified"}
 
@@ -596,8 +597,10 @@ def test_save_is_found_by_a_look_alone(stage, name):
     assert watch.polling
 
 
+@pytest.mark.parametrize("few", [0, Observer.few_spots], ids=["together", "one_by_one"])
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_save_is_told_by_events(stage, name):
+def test_save_is_told_by_events(stage, monkeypatch, name, few):
+    monkeypatch.setattr(Observer, "few_spots", few)
     chosen = CASES[name]
     watch = begin(stage, chosen)
     assert not watch.polling

@@ -344,7 +344,10 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     _rehearse()
     # Files may be added in the very tick of the clock in which these have looked; what is installed is watched.
     installed = tuple(path + "/" for path in filter(_is_installed, sys.path))
-    absent = [path for path, finder in sys.path_importer_cache.items() if finder is None]
+    zipped = "python" + str(sys.version_info[0]) + str(sys.version_info[1]) + ".zip"  # of the interpreter itself
+    absent = [
+        path for path, finder in sys.path_importer_cache.items() if finder is None and os.path.basename(path) != zipped
+    ]
     forgets = [
         finder.invalidate_caches  # type: ignore[union-attr]  # it has one
         for path, finder in sys.path_importer_cache.items()
