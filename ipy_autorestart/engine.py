@@ -95,6 +95,7 @@ class Engine:
         self._finished = False
         self._used = Used()
         self._notes: tuple[str, ...] = ()
+        self._shown: tuple[object, ...] = ()
         self._told: Status | None = None
 
     def run(self) -> None:
@@ -256,7 +257,13 @@ class Engine:
             return [Refused(f"can't be started: {error}", runs=False)]
 
     def _tell(self) -> None:
-        cycle = self._cycle
+        cycle, target = self._cycle, self._target
+        # Most hints change nothing that is told; to find the words would keep the next one waiting.
+        plain = cycle._replace(burst=None, look_at=None, scan_at=None, unseen=False, due=False)
+        shown = (plain, cycle.looping, self._notes, target.pid, target.is_warm, target.describe())
+        if shown == self._shown:
+            return
+        self._shown = shown
         words = [state.message(cycle, self._folder), *self._notes]
         status = Status(
             state=state.state(cycle),
@@ -266,9 +273,9 @@ class Engine:
             lasted=cycle.lasted if cycle.exit_status is not None else None,
             took=cycle.took,
             message=" · ".join(filter(None, words)),
-            pid=self._target.pid,
-            warm=self._target.is_warm,
-            preloads=self._target.describe(),
+            pid=target.pid,
+            warm=target.is_warm,
+            preloads=target.describe(),
         )
         if status != self._told:
             self._told = status

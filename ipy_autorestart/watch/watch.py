@@ -253,9 +253,16 @@ class Watch:
 
     def _differences(self) -> list[Difference]:
         return [
-            replace(difference, real=os.path.realpath(difference.change.path))
-            for difference in self._snapshot.differences()
+            replace(difference, real=self._real(difference.change.path)) for difference in self._snapshot.differences()
         ]
+
+    def _real(self, path: str) -> str:
+        """Return the path without symlinks; what the last walk went through knows it."""
+        tree = self._snapshot.tree
+        folder = tree.folders.get(os.path.dirname(path))
+        if folder is None or path in self._wanted:
+            return os.path.realpath(path)
+        return tree.aliases.get(path) or os.path.join(folder.real, os.path.basename(path))
 
     def _notes(self) -> tuple[str, ...]:
         observer = self._observer.notes if self._observer is not None else []
