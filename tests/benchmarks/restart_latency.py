@@ -6,7 +6,8 @@ Every peer runs all the time in a project of its own. In each round, every one's
 order, in turn in place and by rename; the new code reports through a FIFO when it has begun and has its imports.
 So each round is one paired sample for each peer, and the ratios are medians of those of each round. The clock starts
 just before the save; the peers are at their fastest settings. This project runs in a real kernel: idle, in a cell that
-spins in Python, and in a cell that sits in one call of C.
+spins in Python, and in a cell that sits in one call of C. While one is measured, the others are stopped (SIGSTOP), as
+nobody runs six restarters at once and some of them poll.
 
 Peers that are not installed are left out: watchfiles, watchmedo (of watchdog), hupper, nodemon (``--nodemon PATH``).
 ``--memory`` prints instead what a run takes of memory for itself alone, warm and cold.
@@ -147,6 +148,12 @@ class Peer:
     def rows(self):
         yield self.name, contextlib.nullcontext
 
+    def pause(self):
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -173,6 +180,12 @@ class Ours:
         yield f"{OURS}, idle kernel", contextlib.nullcontext
         for name in BUSY:
             yield f"{OURS}, {name}", lambda name=name: self.busy(name)
+
+    def pause(self):
+        """Nothing: it does nothing while there is no change."""
+
+    def go_on(self):
+        """Nothing."""
 
     @contextlib.contextmanager
     def busy(self, name):
@@ -218,13 +231,18 @@ def measure(library, mode, rounds, nodemon):
                 peer.project.wait()
             started[0].until_warm()
             time.sleep(3)
+            for peer in started:
+                peer.pause()
             for number in range(-2, rounds):
                 turns = [(peer, row, how) for peer in started for row, how in peer.rows()]
                 for peer, row, how in random.sample(turns, len(turns)):
+                    peer.go_on()
                     time.sleep(0.7 + 0.3 * random.random())
                     with how():
                         begun = peer.project.save()
                         moments = peer.project.wait()
+                    time.sleep(0.1)
+                    peer.pause()
                     if number >= 0:
                         first, done = moments[:2] if moments else (float("nan"),) * 2
                         found.setdefault(row, []).append(((first - begun) / 1e6, (done - begun) / 1e6))
