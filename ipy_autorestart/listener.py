@@ -13,6 +13,9 @@ from ipy_autorestart.link import Link, Record
 
 log = logging.getLogger(__name__)
 
+#: Seconds that it may take to end what is being shown.
+STOP_MAX = 2.0
+
 
 class Listener:
     """Hears what a supervisor says, until it is gone or `stop` is called.
@@ -58,7 +61,7 @@ class Listener:
         """Stop listening; the link stays open, and `on_end` is not called if it wasn't already."""
         with contextlib.suppress(OSError):  # the other side was gone first
             os.write(self._alarm, b"x")
-        self._thread.join()
+        self._thread.join(STOP_MAX)  # a screen of somebody's own may hang
 
     def _run(self) -> None:
         waiting = select.poll()

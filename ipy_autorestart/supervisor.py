@@ -133,6 +133,9 @@ class Supervisor:
         except OSError as error:
             self._depart()
             raise BadInput(f"the supervisor can't be started: {error}") from error
+        except RuntimeError as error:
+            self._depart()
+            raise BadInput(str(error)) from error
 
     def _launch(self) -> None:
         if self._parting:  # stopped before the main thread got here

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import concurrent.futures
-import functools
 import gc
 import itertools
 import logging
@@ -62,6 +61,7 @@ class Arrival:
         self._monitored: list[Any] = []
         self._subscriptions: list[bytes] = []
         self._publisher: Any = None
+        self._has_started = False
         self._originals: list[tuple[type, str, Any]] = []
 
     def stand_in(self) -> None:
@@ -153,11 +153,21 @@ class Arrival:
         kernel.start = start_once
 
     def _note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:  # noqa: ANN401
-        """In the thread of iopub; pass on only what it would be told otherwise."""
+        """In the thread of iopub, which has kept this function; pass on only what it would be told otherwise."""
+        if self._has_started:
+            original(thread, frames)
+            return
         for frame in frames:
             if frame not in self._subscriptions or frame[:1] != b"\x01":
                 original(thread, [frame])
             self._subscriptions.append(frame)
+
+    def _hear_less(self) -> None:
+        """In the thread of iopub."""
+        import zmq
+
+        self._publisher.setsockopt(zmq.XPUB_VERBOSE, 0)
+        self._has_started = True
 
     def _wait_for_peers(self) -> None:
         """Publish nothing, and answer nobody, before those are there who were: libzmq would drop it."""
@@ -189,8 +199,6 @@ class Arrival:
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:  # noqa: ANN401
         """Start, with what was carried before anything that is new."""
-        import zmq
-
         from ipy_autorestart.resume import resume
 
         self._stand_aside()
@@ -200,8 +208,7 @@ class Arrival:
             log.warning("requests may have been lost in the restart: %s", trouble)
         requests = _requests(self._state)
         if self._publisher is not None:
-            quiet = functools.partial(self._publisher.setsockopt, zmq.XPUB_VERBOSE, 0)
-            kernel.iopub_thread.schedule(quiet)
+            kernel.iopub_thread.schedule(self._hear_less)
         if subshells := self._state.get("subshells"):
             _make_subshells(kernel, subshells)
         channels = channels_of(kernel)

@@ -29,6 +29,11 @@ class Hangups:
     def _note(self, *_: object) -> None:
         self.noted = True
 
+    def end(self) -> None:
+        """Give SIGHUP back, if nobody has taken it."""
+        if signal.getsignal(signal.SIGHUP) == self._note:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if self.previous is None else self.previous)
+
 
 def main() -> None:
     """Take over from the image before, and run what it was started with."""

@@ -37,6 +37,7 @@ class Channels:
     def __init__(self, kernel: Any) -> None:  # noqa: ANN401  # an ipykernel Kernel of any version
         self._kernel = kernel
         self._callbacks: dict[Any, Any] = {}
+        self._is_still = False
 
     def stand_in(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
         """Have requests dispatched by another function; ``on_idle`` follows what is being answered right now."""
@@ -55,28 +56,29 @@ class Channels:
         stream = self._kernel.control_stream
         self._kernel.control_thread.io_loop.add_callback(lambda: _receive(stream, frames))
 
-    async def still(self, marked: Callable[[], Awaitable[object]]) -> None:
+    async def still(self, marked: Callable[[int], Awaitable[object]]) -> None:
         """Read no more, and wait until all that was read has been dispatched and all control requests are answered.
 
         Parameters
         ----------
         marked
-            Returns what ends when the dispatch has met `MARK`.
+            Returns what ends when the dispatch has met `MARK` so many times.
 
         Raises
         ------
         NotStill
             What goes on; `go_on` undoes what was done.
         """
+        self._is_still = True
         try:
             async with asyncio.timeout(STILL_MAX):
-                await self._still_shell()
-                await marked()
+                await marked(await self._still_shell())
                 await in_loop(self._kernel.control_thread.io_loop, self._still_control())
         except TimeoutError:
             raise NotStill("a request of the control channel or a subshell goes on") from None
 
-    async def _still_shell(self) -> None:
+    async def _still_shell(self) -> int:
+        """Return how many marks are on their way."""
         raise NotImplementedError
 
     async def _still_control(self) -> None:
@@ -93,8 +95,10 @@ class Channels:
                 pass
 
     def _stop_reading(self, stream: Any) -> None:  # noqa: ANN401  # a ZMQStream
-        self._callbacks[stream] = stream._recv_callback  # noqa: SLF001
-        stream.stop_on_recv()
+        # A thread may come to this only after all was called off, having been busy until then.
+        if self._is_still and stream not in self._callbacks:
+            self._callbacks[stream] = stream._recv_callback  # noqa: SLF001
+            stream.stop_on_recv()
 
     def _read_on(self, stream: Any) -> None:  # noqa: ANN401
         if callback := self._callbacks.pop(stream, None):
@@ -102,6 +106,7 @@ class Channels:
 
     def go_on(self) -> None:
         """Undo `still`."""
+        self._is_still = False
         self._kernel.control_thread.io_loop.add_callback(self._read_on, self._kernel.control_stream)
 
     def release(self) -> list[str]:
@@ -153,9 +158,10 @@ class QueueChannels(Channels):
         """Take a request for one that has just arrived."""
         _receive(self._kernel.shell_stream, frames)
 
-    async def _still_shell(self) -> None:
+    async def _still_shell(self) -> int:
         self._stop_reading(self._kernel.shell_stream)
         self._kernel.schedule_dispatch(self._dispatch, [_frame(MARK)])
+        return 1
 
     def go_on(self) -> None:
         """Undo `still`."""
@@ -222,22 +228,19 @@ class ThreadChannels(Channels):
     def _subshell_of(self, frames: Sequence[bytes]) -> str | None:
         return header_of(self._kernel, frames).get("subshell_id")
 
-    async def _still_shell(self) -> None:
-        await in_loop(self._thread.io_loop, self._still_reader())
+    async def _still_shell(self) -> int:
+        return await in_loop(self._thread.io_loop, self._still_reader())
 
-    async def _still_reader(self) -> None:
+    async def _still_reader(self) -> int:
         """In the shell channel thread."""
         self._stop_reading(self._kernel.shell_stream)
         await asyncio.sleep(0)
         async with self._thread.asyncio_lock:  # what was received is passed on
             pass
-        for subshell in (None, *self._subshells()):
+        all_ = (None, *self._subshells())
+        for subshell in all_:
             self._thread.manager.get_shell_channel_to_subshell_socket(subshell).send(MARK)
-
-    @property
-    def marks(self) -> int:
-        """How many marks will pass."""
-        return 1 + len(self._subshells())
+        return len(all_)
 
     def go_on(self) -> None:
         """Undo `still`."""

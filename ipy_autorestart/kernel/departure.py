@@ -15,7 +15,7 @@ import termios
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ipy_autorestart.kernel.start import STATE, Start
@@ -178,6 +178,16 @@ def _set_inheritable(number: int, *, inheritable: bool) -> None:
         os.set_inheritable(number, inheritable)
     except OSError:  # closed meanwhile, as the listing's own
         return
+
+
+def detached(guests: Sequence[Any]) -> list[Mapping[str, Any]]:
+    """Return what each guest needs to go on; one that fails to tell is left behind, and ends."""
+    states = []
+    for guest in list(guests):
+        with logged("a watch"):
+            if state := guest.detach():
+                states.append(state)
+    return states
 
 
 def carried(guests: list[Mapping[str, Any]], start: Start, *, hangup_ignored: bool) -> dict[str, Any]:

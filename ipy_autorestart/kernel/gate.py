@@ -65,19 +65,25 @@ class Gate:
             await self._original(message, *words, **how)
             return
         token = object()
-        kind = header_of(self._kernel, message).get("msg_type", "")
+        header = header_of(self._kernel, message)
+        kind = header.get("msg_type", "")
         is_cell = kind == "execute_request"
         self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
-        # A comm message in the middle of a cell may be what that cell waits for.
-        if self._closed or not (how.get("concurrent") or self._admits()):
-            del self._answering[token]
-            self.held.append([frame.bytes for frame in message])
-            self._on_end()
-            return
+        passes = False
         try:
-            await self._original(message, *words, **how)
+            if passes := self._lets_pass(header, concurrent=bool(how.get("concurrent"))):
+                await self._original(message, *words, **how)
+            else:
+                self.held.append([frame.bytes for frame in message])
         finally:
-            self._note_end(token, is_cell=is_cell)
+            self._note_end(token, is_cell=is_cell and passes)
+
+    def _lets_pass(self, header: dict[str, Any], *, concurrent: bool) -> bool:
+        # The debugger asks its own kernel, and its control thread, which must become still, waits for the answer.
+        if header.get("session") == self._kernel.session.session:
+            return True
+        # A comm message in the middle of a cell may be what that cell waits for.
+        return not self._closed and (concurrent or self._admits())
 
     def _note_end(self, token: object, *, is_cell: bool = True) -> None:
         self._answering.pop(token, None)
@@ -85,9 +91,13 @@ class Gate:
             self.ended = time.monotonic()
         self._on_end()
 
+    def shut(self) -> None:
+        """Let nothing begin any more."""
+        self._closed = True
+
     async def close(self) -> None:
         """Let nothing begin any more and wait until nothing is on its way; raises NotStill, and is open again then."""
-        self._closed = True
+        self.shut()
         self._loop, self._marks = asyncio.get_running_loop(), asyncio.Semaphore(0)
         try:
             await self._channels.still(self._all_marks)
@@ -95,18 +105,21 @@ class Gate:
             self.reopen()
             raise
 
-    async def _all_marks(self) -> None:
+    async def _all_marks(self, count: int) -> None:
         assert self._marks
-        for _ in range(getattr(self._channels, "marks", 1)):
+        for _ in range(count):
             await self._marks.acquire()
 
     def reopen(self) -> None:
         """Go on as if nothing had been held back."""
         self._closed = False
+        self._give_back()
+        self._channels.go_on()
+
+    def _give_back(self) -> None:
         held, self.held = self.held, []
         for frames in held:
             self._channels.deliver(frames)
-        self._channels.go_on()
 
     def release(self) -> list[str]:
         """Take the sockets from the kernel's threads and return the ids of its subshells."""
@@ -115,3 +128,4 @@ class Gate:
     def remove(self) -> None:
         """Leave nothing behind in the kernel."""
         self._channels.stand_aside()
+        self._give_back()

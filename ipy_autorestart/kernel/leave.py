@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import contextvars
 import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ipy_autorestart.kernel import late_debugger, late_embed
-from ipy_autorestart.kernel.departure import Departure, carried, logged, restore_outputs
+from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.kernel.wires import NoWires, Wires
@@ -82,14 +83,18 @@ class Leaving:
         for number in self._wires.listeners.values() if self._wires else ():
             os.close(number)
 
-    def go(self, guests: list[Mapping[str, Any]], *, hangup_ignored: bool) -> NoReturn:
-        """Replace the kernel by a new image of itself; the guests' links stay open."""
+    def go(self, guests: Sequence[Any], *, hangup_ignored: bool) -> NoReturn:
+        """Replace the kernel by a new image of itself, with its guests."""
+        with logged("the watch"):
+            self._take_along(detached(guests), hangup_ignored=hangup_ignored)
+        self._departure.go()
+
+    def _take_along(self, guests: list[Mapping[str, Any]], *, hangup_ignored: bool) -> None:
         self._state.update(carried(guests, self._start, hangup_ignored=hangup_ignored))
         self._state["connection_file"] = self._app.abs_connection_file
         self._state["plain_debugger"] = late_debugger.is_plain(self._kernel)
         self._state["early_embed"] = late_embed.is_early()
         self._descriptors += [guest["link"] for guest in guests]
-        self._departure.go()
 
     def _end_life(self) -> None:
         """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
@@ -97,8 +102,7 @@ class Leaving:
             if self._shell.history_manager is not None:
                 self._shell.history_manager.end_session()
         with logged("the comms"):
-            for comm in list(self._kernel.comm_manager.comms.values()):
-                comm.close()  # a page drops what it shows of them, for the new image doesn't know them
+            contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
             _end_children()
         self._unregister()
@@ -158,6 +162,16 @@ class _Registered:
     def __eq__(self, other: object) -> bool:
         self.was_found = self.was_found or other == self._function
         return bool(other == self._function)
+
+
+def _close_comms(kernel: Any) -> None:  # noqa: ANN401
+    """Have pages drop what they show of comms, for the new image doesn't know them."""
+    for name, nothing in (("_shell_parent", {}), ("_shell_parent_ident", b"")):
+        if isinstance(variable := getattr(kernel, name, None), contextvars.ContextVar):
+            variable.set(nothing)  # 7.0 asks for it outside of any request, in vain
+    for comm in list(kernel.comm_manager.comms.values()):
+        with logged("a comm"):
+            comm.close()
 
 
 def _end_children() -> None:

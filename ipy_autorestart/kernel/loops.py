@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 #: Seconds in which such a thread must have done what it is asked to.
 DONE_MAX = 2.0
 
 
-async def in_loop(loop: Any, act: Coroutine[Any, Any, None]) -> None:  # noqa: ANN401  # a tornado IOLoop
-    """Have a thread run a coroutine, and await it from another loop."""
-    await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop.asyncio_loop))
+async def in_loop(loop: Any, act: Coroutine[Any, Any, T]) -> T:  # noqa: ANN401  # a tornado IOLoop
+    """Have a thread run a coroutine, and await its result in another loop."""
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop.asyncio_loop))
 
 
 def call_in_loop(loop: Any, act: Callable[[], object]) -> None:  # noqa: ANN401

@@ -18,6 +18,7 @@ from ipy_autorestart.decide.batch import Batch, OnBusy, admits, leave_at
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.channels import NotStill, channels_of
 from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.hangups import standing
 from ipy_autorestart.kernel.leave import Leaving as Departing
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 log = logging.getLogger(__name__)
+
+#: Seconds until it is tried again to leave a kernel that didn't become still.
+AGAIN = 0.2
 
 
 class Restarter:
@@ -47,6 +51,7 @@ class Restarter:
         self._guests = guests
         self._start = Start.of(shell)
         self._owners: list[Any] = []
+        self._options: Any = None  # of the last owner; it stays for those who ask while the last one leaves
         self._loop: asyncio.AbstractEventLoop | None = None
         self._previous: Any = signal.SIG_DFL
         self._gate: Gate | None = None
@@ -75,6 +80,7 @@ class Restarter:
             The handler to give back, if it isn't the one that stands now.
         """
         self._owners.append(owner)
+        self._options = owner.request.options
 
         def act() -> None:
             self._settle_handler(previous)
@@ -86,6 +92,8 @@ class Restarter:
         """Take back `arm`; harmless if it was already."""
         if owner in self._owners:
             self._owners.remove(owner)
+        if self._owners:
+            self._options = self._owners[-1].request.options
         self._in_main_thread(self._settle_handler)
 
     def close(self) -> None:
@@ -114,7 +122,7 @@ class Restarter:
         from tornado.ioloop import IOLoop
 
         self._loop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
-        self._previous = signal.getsignal(signal.SIGHUP) if previous is None else previous
+        self._previous = standing() if previous is None else previous
         self._owed, self._interrupted = None, False
         channels = channels_of(self._kernel)
         if channels:
@@ -142,13 +150,12 @@ class Restarter:
 
     def _batch(self) -> Batch:
         answering = self._gate or self._cells
-        options = self._owners[-1].request.options
         return Batch(
             owed=self._owed,
             running=answering.running if answering else 0,
             ended=answering.ended if answering else 0.0,
-            on_busy=OnBusy(options.on_busy),
-            timeout=options.busy_timeout,
+            on_busy=OnBusy(self._options.on_busy),
+            timeout=self._options.busy_timeout,
         )
 
     def _note(self, *_: object) -> None:
@@ -181,7 +188,7 @@ class Restarter:
 
     def _check(self) -> None:
         """Leave if it is owed and nothing is in the way."""
-        if self._loop is None or self._leaving is not None:
+        if self._loop is None or (self._leaving is not None and not self._leaving.done()):
             return
         now = time.monotonic()
         due = leave_at(self._batch(), now)
@@ -190,23 +197,37 @@ class Restarter:
         if due > now:
             self._loop.call_later(due - now, self._check)
             return
+        if self._gate:
+            self._gate.shut()
         # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
-        self._leaving = self._loop.create_task(self._leave(), context=contextvars.Context())
+        owed, self._owed, self._interrupted = self._owed, None, False
+        self._leaving = self._loop.create_task(self._leave(owed or now), context=contextvars.Context())
 
-    async def _leave(self) -> None:
+    async def _leave(self, owed: float) -> None:
         """Leave, or say why not and go on."""
-        self._owed, self._interrupted = None, False
         try:
             departing = await self._prepare()
-        except (CantLeave, NotStill) as refusal:
+        except CantLeave as refusal:
             self._decline(str(refusal))
+        except NotStill as why:
+            self._try_again(owed, str(why))
         except Exception as error:  # the border: whatever it is, the kernel goes on
             log.exception("the restart could not be prepared")
             self._decline(f"{type(error).__name__}: {error}")
         else:
             self._tell(Leaving())
-            guests = [state for guest in list(self._guests) if (state := guest.detach())]
-            departing.go(guests, hangup_ignored=self._previous is signal.SIG_IGN)
+            departing.go(self._guests, hangup_ignored=self._previous is signal.SIG_IGN)
+
+    def _try_again(self, owed: float, why: str) -> None:
+        """Go on for the moment; the restart stays owed."""
+        if self._loop is None:  # given up meanwhile
+            return
+        if time.monotonic() > owed + self._options.busy_timeout:
+            self._decline(why)
+            return
+        self._leaving, self._owed = None, owed
+        self._tell(Busy(why))
+        self._loop.call_later(AGAIN, self._check)
 
     async def _prepare(self) -> Departing:
         """Do all that may fail and can be undone."""

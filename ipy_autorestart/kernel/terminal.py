@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import OnBusy
 from ipy_autorestart.kernel.cells import Cells
-from ipy_autorestart.kernel.departure import Departure, carried, logged, restore_outputs
+from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
+from ipy_autorestart.kernel.hangups import standing
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.link import Declined, Leaving, Noted, Record
 
@@ -97,10 +98,18 @@ class TerminalRestarter:
         *,
         previous: Any = None,  # noqa: ANN401
     ) -> None:
-        """Make SIGHUP restart this process, then call ``then``; see `restarter.Restarter.arm`."""
+        """Make SIGHUP restart this process, then call ``then``; see `restarter.Restarter.arm`.
+
+        Raises
+        ------
+        RuntimeError
+            In another thread than the main one, which alone can set handlers.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("in a terminal, only the main thread can begin to watch")
         self._owners.append(owner)
-        if self._prompt is None and threading.current_thread() is threading.main_thread():
-            self._previous = signal.getsignal(signal.SIGHUP) if previous is None else previous
+        if self._prompt is None:
+            self._previous = standing() if previous is None else previous
             self._cells = Cells(self._shell, on_end=lambda: None)
             self._prompt = self._shell.prompt_for_code
             self._shell.prompt_for_code = self._prompt_or_leave
@@ -111,7 +120,12 @@ class TerminalRestarter:
         """Take back `arm`; harmless if it was already."""
         if owner in self._owners:
             self._owners.remove(owner)
-        if not self._owners and self._prompt is not None and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread():  # else at the next prompt, or signal
+            self._settle()
+
+    def _settle(self) -> None:
+        """Give back what was taken, once nobody needs it."""
+        if not self._owners and self._prompt is not None:
             self._shell.prompt_for_code = self._prompt
             self._prompt = None
             if self._cells:
@@ -131,11 +145,15 @@ class TerminalRestarter:
         if self._terminal.is_gone:
             end_as_ever()
             return
+        if not self._owners:
+            self._settle()
+            os.kill(os.getpid(), signal.SIGHUP)  # for whom it was before
+            return
         self._owed = True
         app = getattr(self._shell.pt_app, "app", None)
         if app is not None and app.is_running and app.loop is not None:
             app.loop.call_soon_threadsafe(self._leave_prompt, app)
-        elif self._owners and self.describe() and OnBusy(self._owners[-1].request.options.on_busy) is OnBusy.INTERRUPT:
+        elif self.describe() and OnBusy(self._owners[-1].request.options.on_busy) is OnBusy.INTERRUPT:
             os.kill(os.getpid(), signal.SIGINT)
 
     def _leave_prompt(self, app: Any) -> None:  # noqa: ANN401  # a prompt_toolkit Application
@@ -144,8 +162,11 @@ class TerminalRestarter:
             app.exit(exception=_LeavePrompt())
 
     def _prompt_or_leave(self) -> str:
-        assert self._prompt
         while True:
+            self._settle()
+            if self._prompt is None:
+                prompt: Callable[[], str] = self._shell.prompt_for_code
+                return prompt()
             if self._owed:
                 self._leave()
             app = getattr(self._shell.pt_app, "app", None)
@@ -154,7 +175,7 @@ class TerminalRestarter:
             try:
                 return self._prompt()
             except _LeavePrompt:
-                continue
+                continue  # to leave
 
     def _leave(self) -> None:
         """Leave, or say why not and go on."""
@@ -170,9 +191,10 @@ class TerminalRestarter:
         except (CantLeave, OSError) as refusal:
             self._tell(Declined(str(refusal)))
             self._shell.set_next_input(self._typed)
+            self._typed = ""
             return
         self._tell(Leaving())
-        guests = [guest_state for guest in list(self._guests) if (guest_state := guest.detach())]
+        guests = detached(self._guests)
         state.update(carried(guests, self._start, hangup_ignored=self._previous is signal.SIG_IGN))
         descriptors += [guest["link"] for guest in guests]
         departure.go()

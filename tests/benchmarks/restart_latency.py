@@ -297,6 +297,7 @@ def main():
     parser.add_argument("--nodemon", default="")
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and watchfiles stops with it
     libraries = [name for name in options.libraries.split(",") if name == "bare" or importlib.util.find_spec(name)]
     names = [name for name in ("watchdog", "watchfiles", "hupper", "ipykernel") if importlib.util.find_spec(name)]
     print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in names))

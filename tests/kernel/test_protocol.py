@@ -136,6 +136,18 @@ def control_replies(kernel):
         yield kernel.client.get_control_msg(timeout=1)["parent_header"]["msg_id"]
 
 
+def test_a_control_thread_that_is_busy_delays_the_restart(kernel, project, watching):
+    kernel.run("import time\nget_ipython().kernel.control_thread.io_loop.add_callback(time.sleep, 3)")
+    hang_up(kernel)
+    kernel.wait(lambda: "waiting for a request of the control channel" in watching.text)
+    held = kernel.send("print('held')")
+    kernel.wait(restarted(watching))
+    kernel.wait(lambda: held.reply and held.idle)
+    assert held.streams() == "held\n"
+    kernel.client.control_channel.send(kernel.client.session.msg("kernel_info_request"))
+    assert kernel.client.get_control_msg(timeout=10)["msg_type"] == "kernel_info_reply"
+
+
 def pass_time(seconds):
     end = time.monotonic() + seconds
     eventually(lambda: time.monotonic() >= end)
@@ -398,6 +410,62 @@ def test_a_startup_file_that_watches_is_not_doubled(start_kernel, project):
             assert player.run("%watch_status").text.count("kernel") == 1
         children = psutil.Process(player.pid).children()
         assert len([child for child in children if "--link" in child.cmdline()]) == 1
+
+
+def test_what_a_startup_file_watches_gives_the_signal_back(start_kernel, project):
+    arguments = ["--ext=ipy_autorestart", "--InteractiveShellApp.exec_lines=%watch_restart src/"]
+    with start_kernel(extra_arguments=arguments) as player:
+        hang_up(player)
+        eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(player.pid).cmdline()))
+        player.run("%unwatch")
+        cell = player.run("import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_DFL)")
+        assert cell.streams() == "True\n"
+
+
+def test_a_screen_of_somebodys_own_stays_behind_and_the_watch_goes_on(kernel, project):
+    kernel.run(
+        "from ipy_autorestart.supervisor import Supervisor\nfrom ipy_autorestart.request import Kernel\n"
+        "class Mine:\n    takes_all = False\n    def show(self, status): pass\n    def begin(self, run): pass\n"
+        "    def write(self, stream, text): pass\n    def to_state(self): return {'mine': 1}\n"
+        "Supervisor(Kernel(), ['src/'], screen=Mine()).start()"
+    )
+    runs = (
+        "from ipy_autorestart.kernel.host import host_of\nprint([s.status.runs for s in host_of(get_ipython()).guests])"
+    )
+    for number in (0, 1, 2):
+        kernel.wait(lambda number=number: kernel.run(runs).streams() == f"[{number}]\n")
+        hang_up(kernel)
+
+
+def test_a_client_that_comes_later_is_welcomed(kernel, project, watching):
+    if not kernel.run("import ipykernel; print(ipykernel.version_info[0])").text.startswith("7"):
+        pytest.skip("this ipykernel welcomes nobody")
+    early = listener(kernel)
+    kernel.run("1")
+    hang_up(kernel)
+    # libzmq subscribes again only while the socket is used.
+    kernel.wait(lambda: early.iopub_channel.msg_ready() is not None and restarted(watching)())
+    early.stop_channels()
+    late = listener(kernel)
+    welcomed = []
+
+    def subscribe_again():
+        late.iopub_channel.socket.unsubscribe(b"topic")
+        late.iopub_channel.socket.subscribe(b"topic")
+        pass_time(0.1)
+        while late.iopub_channel.msg_ready():
+            welcomed.append(late.get_iopub_msg(timeout=1)["content"].get("subscription"))
+        return "topic" in welcomed
+
+    kernel.wait(subscribe_again)
+    late.stop_channels()
+
+
+def listener(kernel):
+    page = kernel.manager.blocking_client()
+    page.start_channels(shell=False, stdin=False, hb=False, control=False)
+    page.iopub_channel.socket.subscribe(b"topic")
+    return page
 
 
 def test_an_image_that_cannot_start_ends_with_the_reason_on_its_real_stderr(project, start_kernel):
