@@ -14,6 +14,10 @@ from waiting import eventually
 
 MARK = "IPY_AUTORESTART_TEST"
 
+for number in (signal.SIGHUP, signal.SIGINT):  # nohup and background jobs ignore them, and what is started inherits it
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
+
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
 
 
