@@ -18,7 +18,7 @@ from ipy_autorestart.kernel.loops import call_in_loop, end, in_loop
 #: Seconds in which a control request must be answered, and what was read must have come to the dispatch.
 STILL_MAX = 2.0
 
-#: A message of one frame, like ipykernel's own b"stop aborting": all that was read before it has passed.
+#: How a message of one frame begins, like ipykernel's own b"stop aborting": all that was read before it has passed.
 MARK = b"ipy_autorestart mark"
 
 Dispatch = Callable[..., Coroutine[Any, Any, None]]
@@ -56,13 +56,15 @@ class Channels:
         stream = self._kernel.control_stream
         self._kernel.control_thread.io_loop.add_callback(lambda: _receive(stream, frames))
 
-    async def still(self, marked: Callable[[int], Awaitable[object]]) -> None:
+    async def still(self, mark: bytes, marked: Callable[[int], Awaitable[object]]) -> None:
         """Read no more, and wait until all that was read has been dispatched and all control requests are answered.
 
         Parameters
         ----------
+        mark
+            `MARK` and what tells it from those of earlier attempts, which may come late.
         marked
-            Returns what ends when the dispatch has met `MARK` so many times.
+            Returns what ends when the dispatch has met it so many times.
 
         Raises
         ------
@@ -72,12 +74,12 @@ class Channels:
         self._is_still = True
         try:
             async with asyncio.timeout(STILL_MAX):
-                await marked(await self._still_shell())
+                await marked(await self._still_shell(mark))
                 await in_loop(self._kernel.control_thread.io_loop, self._still_control())
         except TimeoutError:
             raise NotStill("a request of the control channel or a subshell goes on") from None
 
-    async def _still_shell(self) -> int:
+    async def _still_shell(self, mark: bytes) -> int:
         """Return how many marks are on their way."""
         raise NotImplementedError
 
@@ -158,9 +160,9 @@ class QueueChannels(Channels):
         """Take a request for one that has just arrived."""
         _receive(self._kernel.shell_stream, frames)
 
-    async def _still_shell(self) -> int:
+    async def _still_shell(self, mark: bytes) -> int:
         self._stop_reading(self._kernel.shell_stream)
-        self._kernel.schedule_dispatch(self._dispatch, [_frame(MARK)])
+        self._kernel.schedule_dispatch(self._dispatch, [_frame(mark)])
         return 1
 
     def go_on(self) -> None:
@@ -228,19 +230,19 @@ class ThreadChannels(Channels):
     def _subshell_of(self, frames: Sequence[bytes]) -> str | None:
         return header_of(self._kernel, frames).get("subshell_id")
 
-    async def _still_shell(self) -> int:
-        return await in_loop(self._thread.io_loop, self._still_reader())
+    async def _still_shell(self, mark: bytes) -> int:
+        return await in_loop(self._thread.io_loop, self._still_reader(mark))
 
-    async def _still_reader(self) -> int:
+    async def _still_reader(self, mark: bytes) -> int:
         """In the shell channel thread."""
         self._stop_reading(self._kernel.shell_stream)
         await asyncio.sleep(0)
         async with self._thread.asyncio_lock:  # what was received is passed on
             pass
-        all_ = (None, *self._subshells())
-        for subshell in all_:
-            self._thread.manager.get_shell_channel_to_subshell_socket(subshell).send(MARK)
-        return len(all_)
+        ways = (None, *self._subshells())
+        for subshell in ways:
+            self._thread.manager.get_shell_channel_to_subshell_socket(subshell).send(mark)
+        return len(ways)
 
     def go_on(self) -> None:
         """Undo `still`."""

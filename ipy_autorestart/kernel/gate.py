@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +39,8 @@ class Gate:
         self._admits = admits
         self._on_end = on_end
         self._closed = False
+        self._attempts = itertools.count()
+        self._mark = b""
         self._marks: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.held: list[list[bytes]] = []
@@ -57,8 +60,8 @@ class Gate:
         return "".join(list(self._answering.values())[:1])
 
     async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
-        if len(message) == 1 and message[0].bytes == MARK:
-            if self._loop and self._marks:
+        if len(message) == 1 and message[0].bytes.startswith(MARK):
+            if self._loop and self._marks and message[0].bytes == self._mark:
                 self._loop.call_soon_threadsafe(self._marks.release)
             return
         if len(message) == 1:  # ipykernel's own b"stop aborting"
@@ -98,9 +101,10 @@ class Gate:
     async def close(self) -> None:
         """Let nothing begin any more and wait until nothing is on its way; raises NotStill, and is open again then."""
         self.shut()
+        self._mark = MARK + str(next(self._attempts)).encode()
         self._loop, self._marks = asyncio.get_running_loop(), asyncio.Semaphore(0)
         try:
-            await self._channels.still(self._all_marks)
+            await self._channels.still(self._mark, self._all_marks)
         except BaseException:
             self.reopen()
             raise
