@@ -192,16 +192,16 @@ class Restarter:
             return
         now = time.monotonic()
         due = leave_at(self._batch(), now)
-        if due is None:
+        if self._owed is None or due is None:
             return
         if due > now:
             self._loop.call_later(due - now, self._check)
             return
         if self._gate:
             self._gate.shut()
-        # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
         owed, self._owed, self._interrupted = self._owed, None, False
-        self._leaving = self._loop.create_task(self._leave(owed or now), context=contextvars.Context())
+        # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
+        self._leaving = self._loop.create_task(self._leave(owed), context=contextvars.Context())
 
     async def _leave(self, owed: float) -> None:
         """Leave, or say why not and go on."""

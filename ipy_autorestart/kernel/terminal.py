@@ -172,10 +172,8 @@ class TerminalRestarter:
             app = getattr(self._shell.pt_app, "app", None)
             if app is not None:  # for the signal that comes before the prompt can be left
                 app.pre_run_callables.append(lambda app=app: app.loop.call_soon(self._leave_prompt, app))
-            try:
+            with contextlib.suppress(_LeavePrompt):
                 return self._prompt()
-            except _LeavePrompt:
-                continue  # to leave
 
     def _leave(self) -> None:
         """Leave, or say why not and go on."""

@@ -90,6 +90,10 @@ class ForkServer:
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._plan.write(_written(plan, program))
+        self.pid = self._spawn(program, theirs)
+        self._pidfd = os.pidfd_open(self.pid)  # its number may be somebody else's by the time it is to be killed
+
+    def _spawn(self, program: Program, theirs: socket.socket) -> int:
         # A pipe, for the standard streams are made by what lies behind them.
         printed, output = os.pipe()
         self._plan.write(f"output{SEPARATOR}{printed}\n")
@@ -115,8 +119,7 @@ class ForkServer:
                 os.close(printed)
                 os.close(output)
         process.returncode = 0  # reaped as any orphan is
-        self.pid = process.pid
-        self._pidfd = os.pidfd_open(process.pid)  # its number may be somebody else's by the time it is to be killed
+        return process.pid
 
     @property
     def is_alive(self) -> bool:

@@ -1,9 +1,9 @@
 """Plan the fewest watches that announce every change that counts, and none in an ignored folder.
 
 A folder without ignored folders below it is watched with everything in it. One that holds an ignored folder
-is watched alone, and what it holds is planned in turn; in a small tree every folder is. Single names are watched for in
-their folder: each
-root, since nothing inside a root tells that it was made again, each named file, and what symlinks lead to.
+is watched alone, and what it holds is planned in turn; in a small tree every folder is. Single names are watched
+for in their folder: each root, since nothing inside a root tells that it was made again, each named file, and what
+symlinks lead to.
 """
 
 from __future__ import annotations
