@@ -60,6 +60,7 @@ def test_a_long_call_of_c_delays_the_restart_and_nothing_is_lost(kernel, project
 
 def test_interrupting_ends_the_running_cell_and_runs_those_behind_it_after_the_restart(kernel, project):
     watching = kernel.run("%watch_restart src/ --on-busy interrupt")
+    kernel.wait(lambda: "running" in watching.text)  # what changes earlier is what it begins with
     kernel.run("x = 1")
     running = kernel.send("import time; print('begun'); time.sleep(60)")
     kernel.wait(lambda: "begun" in running.text)
@@ -95,6 +96,8 @@ def test_an_open_input_is_waited_for(kernel, project, watching):
 def test_cells_behind_are_waited_for_no_longer_than_said(kernel, project):
     watching = kernel.run("%watch_restart src/ --busy-timeout 0.3")
     kernel.run("x = 1")
+    running = kernel.send("import time; print('begun'); time.sleep(0.2)")
+    kernel.wait(lambda: "begun" in running.text)
     cells = [kernel.send("import time; time.sleep(0.1); print('x' in globals())") for _ in range(20)]
     hang_up(kernel)
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
