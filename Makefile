@@ -4,6 +4,8 @@ VENV := .venv
 OLDEST := .venv-oldest
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Most of a test is waiting, so two run at a time.
+PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
 .PHONY: demo lab test test-quick test-oldest test-each soak lint types coverage clean
 
@@ -14,13 +16,13 @@ lab: $(VENV)/.lab  ## open the quick start in JupyterLab
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 test: $(VENV)/.dev  ## run all tests
-	$(BIN)/python -m pytest
+	$(call PYTEST_ALL,$(BIN))
 
 test-quick: $(VENV)/.dev  ## run the tests that need no kernel
 	$(BIN)/python -m pytest -m "not e2e"
 
 test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
-	$(OLDEST)/bin/python -m pytest
+	$(call PYTEST_ALL,$(OLDEST)/bin)
 
 test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done

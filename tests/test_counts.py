@@ -10,7 +10,7 @@ from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timing]
 
 MAIN = """\
 import sys, time

@@ -177,7 +177,9 @@ def test_what_must_not_be_imported_ahead_is_left_out_and_told(watch, project, te
     watched = watch("import good, odd\nprint(odd.V)\n", {"odd": text, "good": "V = 4\n"})
     eventually(lambda: "odd" in watched.screen.status.preloads and watched.is_ready(), timeout=20)
     assert f"not odd: {why}" in watched.screen.status.preloads
-    code = "import sys\nprint('odd' in sys.modules, 'good' in sys.modules)\nimport odd\nprint(odd.V)\n"
+    code = (
+        "import sys\nprint(f\"{'odd' in sys.modules} {'good' in sys.modules}\\n\", end='')\nimport odd\nprint(odd.V)\n"
+    )
     first, second = watched.next(code), watched.next()
     assert watched.screen.status.warm is True
     for printed in (first, second):
