@@ -24,7 +24,7 @@ def forget(paths: Iterable[str], *, prefix: str = "") -> None:
         if path.endswith(".py"):
             folder, name = os.path.split(path)
             stem = name.removesuffix("py")  # with its dot
-            for cache in (os.path.join(folder, "__pycache__"), prefix + folder):
+            for cache in (os.path.join(folder, "__pycache__"), *([prefix + folder] if prefix else [])):
                 with contextlib.suppress(OSError):
                     for entry in os.listdir(cache):
                         if entry.startswith(stem) and entry.endswith(".pyc"):

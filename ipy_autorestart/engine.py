@@ -154,6 +154,8 @@ class Engine:
         due = (wake_at(self._cycle), self._target.poll_at(), heard_at)
         moments = [moment for moment in due if moment is not None]
         timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)
+        if self._wakeups.waits:
+            timeout = 0.0
         streams = list(self._target.streams())
         front: list[HasFileno | int] = [] if self._orphaned else [self._link, *self._parent.waitable()]
         writers = [self._link] if self._link.backlog else []

@@ -18,3 +18,10 @@ def test_every_interpreters_and_every_place(tmp_path):
     forget([str(folder / "a.py"), str(folder / "b.txt")], prefix=str(prefix))
     assert not [file for file in files if file.exists()]
     assert all(file.exists() for file in others)
+
+
+def test_what_is_imported_without_a_source_stays(tmp_path):
+    compiled = tmp_path / "a.pyc"
+    compiled.touch()
+    forget([str(tmp_path / "a.py")])
+    assert compiled.exists()

@@ -1,6 +1,7 @@
 import os
 import select
 import signal
+import threading
 
 import pytest
 
@@ -34,3 +35,35 @@ def test_signals_and_hints_wake(wakeups):
     wakeups.take()
     wakeups.hint(Hint("/p/a.py", Progress.DONE))
     assert select.select([wakeups], [], [], 5)[0] == [wakeups]
+
+
+def test_a_signal_taken_at_once_wakes_no_more(wakeups):
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert wakeups.waits
+    assert wakeups.signals() == {signal.SIGHUP}
+    assert not wakeups.waits
+    assert select.select([wakeups], [], [], 0)[0] == []
+
+
+def test_a_hint_that_came_meanwhile_is_told_of(wakeups):
+    wakeups.hint(Hint("/p/a.py", Progress.DONE))
+    wakeups.signals()
+    assert wakeups.waits
+    assert wakeups.take() == (set(), [Hint("/p/a.py", Progress.DONE)])
+
+
+def test_hints_of_many_threads_all_arrive(wakeups):
+    def tell():
+        for number in range(500):
+            wakeups.hint(Hint(str(number), Progress.DONE))
+
+    threads = [threading.Thread(target=tell) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    count = 0
+    while count < 2000:
+        if not wakeups.waits:
+            assert select.select([wakeups], [], [], 5)[0] == [wakeups]
+        count += len(wakeups.take()[1])
+    for thread in threads:
+        thread.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
 from ipy_autorestart.decide.warmth import APART_MAX, Warmth, make_at
@@ -76,8 +76,8 @@ class Warmer:
         self._park_at = time.monotonic() + PARK_AFTER
         if server is None or not server.is_alive or self._is_stale:
             return None
-        beside = importable(self._folder) | set(map(_stem, changed))
-        if not server.names.isdisjoint(beside):  # a file of the script's has the name of what was imported ahead
+        beside = server.names.intersection(map(_stem, changed)) or importable(self._folder, server.names)
+        if beside:  # a file of the script's has the name of what was imported ahead
             self._forget()
             return None
         run = server.go(whole=whole, within=FORK_MAX)
@@ -246,8 +246,8 @@ def _source_of(path: str) -> str:
     return os.path.join(os.path.dirname(folder) if os.path.basename(folder) == "__pycache__" else folder, name)
 
 
-def importable(folder: str) -> set[str]:
-    """Return the top-level names that a folder offers before any other; a folder without `__init__` comes last."""
+def importable(folder: str, names: Container[str]) -> set[str]:
+    """Return which of some top-level names a folder offers before any other; one without `__init__` comes last."""
     try:
         entries = os.listdir(folder)
     except OSError:
@@ -255,6 +255,8 @@ def importable(folder: str) -> set[str]:
     found = set()
     for entry in entries:
         stem, _, suffix = entry.partition(".")
+        if stem not in names:
+            continue
         if suffix.endswith(("py", "pyc", "so")) or (not suffix and os.path.exists(f"{folder}/{entry}/__init__.py")):
             found.add(stem)
     return found
