@@ -125,13 +125,8 @@ class Engine:
                 self._handle(Tick())
             self._show(now)
 
-    @property
-    def _hidden(self) -> bool:
-        """Whether the start that was last may yet be superseded, so that nothing of it is shown."""
-        return self._cycle.fresh and self._cycle.phase is not Phase.CLOSED
-
     def _show(self, now: float) -> None:
-        if self._hidden:
+        if self._cycle.hidden:
             return
         if self._cycle.phase is not Phase.ENDED:
             self._tell()
@@ -150,7 +145,7 @@ class Engine:
             self._link.flush()
 
     def _wait(self) -> None:
-        heard_at = self._target.due_at() if self._is_heard and not self._hidden else None
+        heard_at = self._target.due_at() if self._is_heard and not self._cycle.hidden else None
         due = (wake_at(self._cycle), self._target.poll_at(), heard_at)
         moments = [moment for moment in due if moment is not None]
         timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)

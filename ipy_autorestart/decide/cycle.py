@@ -49,6 +49,8 @@ class Cycle(NamedTuple):
         The start that was last may yet be superseded by its burst: it is not shown, nor counted twice.
     look_at, scan_at, kill_at, respawn_at
         Moments at which something is due.
+    tell_at
+        When a stop is told that isn't over by then; most take a few milliseconds, which the next start needs more.
     killed
         SIGKILL has been sent; what is still there at ``kill_at`` can't be ended.
     waits_for
@@ -84,6 +86,7 @@ class Cycle(NamedTuple):
     scan_at: float | None = None
     kill_at: float | None = None
     respawn_at: float | None = None
+    tell_at: float | None = None
     killed: bool = False
     waits_for: str = ""
     left: bool = False
@@ -96,6 +99,11 @@ class Cycle(NamedTuple):
     lasted: float | None = None
     noticed: float | None = None
     took: float | None = None
+
+    @property
+    def hidden(self) -> bool:
+        """Whether what goes on may yet be superseded, so that nothing of it is shown."""
+        return (self.fresh or self.tell_at is not None) and self.phase is not Phase.CLOSED
 
     @property
     def looping(self) -> tuple[str, ...]:

@@ -49,13 +49,16 @@ Stepped = tuple[Cycle, tuple[Action, ...]]
 #: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
 UNFINISHED_MAX = 15.0
 
+#: Seconds after which a stop is told of.
+TOLD_AFTER = 0.03
+
 #: Seconds that a killed group may take to be gone; a process with much memory takes some.
 LINGER = 1.0
 
 
 def wake_at(cycle: Cycle) -> float | None:
     """Return when a `Tick` is due, on the clock that `step` is given, or None."""
-    moments = (cycle.look_at, cycle.scan_at, cycle.kill_at, cycle.respawn_at)
+    moments = (cycle.look_at, cycle.scan_at, cycle.kill_at, cycle.respawn_at, cycle.tell_at)
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -186,8 +189,10 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
 
 def _stop(cycle: Cycle, cause: Cause, now: float) -> Stepped:
     timeout = cycle.timing.stop_timeout
-    kill_at = None if timeout is None else now + timeout
-    return cycle._replace(phase=Phase.STOPPING, cause=cause, kill_at=kill_at, respawn_at=None), (Stop(),)
+    cycle = cycle._replace(phase=Phase.STOPPING, cause=cause, respawn_at=None)
+    if timeout is not None:
+        cycle = cycle._replace(kill_at=now + timeout, tell_at=now + TOLD_AFTER)
+    return cycle, (Stop(),)
 
 
 def _start(cycle: Cycle, cause: Cause) -> Stepped:
@@ -206,6 +211,7 @@ def _start(cycle: Cycle, cause: Cause) -> Stepped:
         kill_at=None,
         killed=False,
         respawn_at=None,
+        tell_at=None,
         waits_for="",
     )
     return cycle, (Commit(afresh), Start(cause))
@@ -249,6 +255,8 @@ def _refused(cycle: Cycle, event: Refused) -> Stepped:
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
+    if cycle.tell_at is not None and now >= cycle.tell_at:
+        cycle = cycle._replace(tell_at=None)
     if cycle.kill_at is not None and now >= cycle.kill_at:
         if cycle.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
             return _exited(cycle._replace(kill_at=None), Exited(cycle.exit_status), now)
@@ -274,7 +282,9 @@ def _respawn(cycle: Cycle, now: float) -> Stepped:
 def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
     alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
     timeout = cycle.timing.stop_timeout
-    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None)
+    closed = cycle._replace(
+        phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None
+    )
     if not alive or timeout is None:
         return closed, (Finish(),)
     kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout

@@ -89,11 +89,19 @@ def test_hangup_after_the_end_starts_without_a_stop():
 
 
 def test_what_ignores_the_stop_is_killed_after_the_timeout():
-    cycle, _ = play(running(), (10, Hangup()))
+    cycle, _ = play(running(), (10, Hangup()), (11, Tick()))
     assert wake_at(cycle) == 60
     cycle, actions = play(cycle, (60, Tick()))
     assert actions == [Kill()]
     assert play(cycle, (61, Exited(-9)))[1][-1] == Start(Cause(Reason.HANGUP))
+
+
+def test_a_stop_is_told_only_when_it_takes_its_time():
+    cycle, _ = play(running(), (10, Hangup()))
+    assert cycle.hidden
+    assert not play(cycle, (wake_at(cycle), Tick()))[0].hidden
+    assert not play(cycle, (10, Exited(-15)), (10, Started()))[0].hidden
+    assert not play(cycle, (10, Close()))[0].hidden
 
 
 def test_a_kernel_is_never_killed():
@@ -317,7 +325,7 @@ def ended(timing=TIMING, status=0, *, left=False):
 
 
 def test_a_restart_waits_for_what_the_script_has_left_behind():
-    cycle, actions = play(running(), (10, Hangup()), (11, Exited(-15, left=True)))
+    cycle, actions = play(running(), (10, Hangup()), (11, Exited(-15, left=True)), (11, Tick()))
     assert actions == [Stop()]
     assert (cycle.phase, wake_at(cycle)) == (Phase.STOPPING, 60)
     assert play(cycle, (20, Exited(-15)))[1] == [Commit(), Start(Cause(Reason.HANGUP))]
