@@ -282,9 +282,7 @@ def _respawn(cycle: Cycle, now: float) -> Stepped:
 def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
     alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
     timeout = cycle.timing.stop_timeout
-    closed = cycle._replace(
-        phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None
-    )
+    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None)
     if not alive or timeout is None:
         return closed, (Finish(),)
     kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout

@@ -6,7 +6,8 @@ Every peer runs all the time in a project of its own. In each round, every one's
 order, in turn in place and by rename; the new code reports through a FIFO when it has begun and has its imports.
 So each round is one paired sample for each peer, and the ratios are medians of those of each round. The clock starts
 just before the save; the peers are at their fastest settings. This project runs in a real kernel: idle, in a cell that
-spins in Python, and in a cell that sits in one call of C. While one is measured, the others are stopped (SIGSTOP), as
+spins in Python, and in a cell that sits in one call of C; also after a burst of files, and without the fork server, as
+it is while that is made anew. While one is measured, the others are stopped (SIGSTOP), as
 nobody runs six restarters at once and some of them poll.
 
 Peers that are not installed are left out: watchfiles, watchmedo (of watchdog), hupper, nodemon (``--nodemon PATH``).
@@ -164,7 +165,7 @@ class Ours:
     """A watch in a real kernel."""
 
     def __init__(self, project, options=""):
-        self.name, self.project = OURS, project
+        self.name, self.project = f"{OURS} {options}".strip(), project
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         self.stack = contextlib.ExitStack()
         self.player = self.stack.enter_context(kernel(cwd=str(project.folder), env=environment))
@@ -177,15 +178,29 @@ class Ours:
             time.sleep(0.3)
 
     def rows(self):
-        yield f"{OURS}, idle kernel", contextlib.nullcontext
+        yield f"{self.name}, idle kernel", contextlib.nullcontext
+        if self.name != OURS:
+            return
         for name in BUSY:
             yield f"{OURS}, {name}", lambda name=name: self.busy(name)
+        yield f"{OURS}, last of 20 files", self.burst
 
     def pause(self):
         """Nothing: it does nothing while there is no change."""
 
     def go_on(self):
         """Nothing."""
+
+    @contextlib.contextmanager
+    def burst(self):
+        files = [self.project.folder / f"src/of_a_burst{number}.py" for number in range(19)]
+        for file in files:
+            file.write_text("")
+            time.sleep(0.005)
+        yield
+        for file in files:
+            file.unlink()
+        time.sleep(0.5)
 
     @contextlib.contextmanager
     def busy(self, name):
@@ -206,6 +221,7 @@ def peers(root, library, mode, nodemon):
 
     python, folder = sys.executable, Path(sys.executable).parent
     yield Ours(project(OURS))
+    yield Ours(project("cold"), "--cold")  # as it is while the fork server is made anew
     yield Peer("plain start of Python", [python, "floor.py"], project("floor"), {"floor.py": FLOOR})
     if importlib.util.find_spec("watchfiles"):
         yield Peer("watchfiles", [python, "watch.py"], project("watchfiles"), {"watch.py": WATCHFILES})
