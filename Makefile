@@ -7,13 +7,16 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab test test-quick test-oldest test-each soak lint types coverage clean
+.PHONY: demo lab pictures test test-quick test-oldest test-each soak lint types coverage clean
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
 
 lab: $(VENV)/.lab  ## open the quick start in JupyterLab
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+
+pictures: $(VENV)/.dev  ## make the README's pictures anew
+	$(BIN)/python tests/browser/pictures.py pictures
 
 test: $(VENV)/.dev  ## run all tests
 	$(call PYTEST_ALL,$(BIN))

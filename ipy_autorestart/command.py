@@ -61,7 +61,7 @@ def supervise(request: Request, front: Front) -> None:
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
         )  # before anything is started or watched, so that nothing is missed
         target = _target(request, front, link, parent.pid)
-        watch = stack.enter_context(_watch(request, wakeups))
+        watch = stack.enter_context(_watch(request, wakeups, front.since_ns))
         engine = Engine(
             target=target,
             watch=watch,
@@ -136,7 +136,7 @@ def _prefixes(roots: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
 
 
-def _watch(request: Request, wakeups: Wakeups) -> Watch:
+def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
     options = request.options
     excluded = gitignore(request.roots) if options.gitignore else None
     return Watch(
@@ -146,6 +146,7 @@ def _watch(request: Request, wakeups: Wakeups) -> Watch:
         on_hint=wakeups.hint,
         strict=options.strict,
         poll=_poll(options) or None,
+        since_ns=since_ns,
     )
 
 

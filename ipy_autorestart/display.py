@@ -106,6 +106,11 @@ class CellScreen:
         """Show the status line for the first time."""
         self._publish("display_data", self._status_content())
 
+    def appear_in(self, request_id: str) -> None:
+        """Show the status line once more if this is the request that started the watch."""
+        if self._header.get("msg_id") == request_id:
+            self.open()
+
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
         if words(self._name, status) != words(self._name, self._status):

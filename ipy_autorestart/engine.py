@@ -257,11 +257,12 @@ class Engine:
         cycle, target = self._cycle, self._target
         # Most hints change nothing that is told; to find the words would keep the next one waiting.
         plain = cycle._replace(burst=None, look_at=None, scan_at=None, unseen=False, due=False)
-        shown = (plain, cycle.looping, self._notes, target.pid, target.is_warm, target.describe())
+        notes = (target.note(), *self._notes)
+        shown = (plain, cycle.looping, notes, target.pid, target.is_warm, target.describe())
         if shown == self._shown:
             return
         self._shown = shown
-        words = [state.message(cycle, self._folder), *self._notes]
+        words = [state.message(cycle, self._folder), *notes]
         status = Status(
             state=state.state(cycle),
             cause=cycle.cause.describe(self._folder) if cycle.cause else "",

@@ -24,12 +24,16 @@ class Front:
         Whether it takes all that a run prints, however much.
     flags
         Of its interpreter, for the runs.
+    since_ns
+        When the watch was asked for, in nanoseconds since 1970: what is saved later counts though the baseline may
+        not be taken yet. 0 where nothing runs yet that could be out of date.
     """
 
     cwd: str
     kernel: bool = False
     whole: bool = False
     flags: Sequence[str] = ()
+    since_ns: int = 0
 
     def to_words(self) -> list[str]:
         """Return what a supervisor's command line begins with."""

@@ -124,11 +124,19 @@ class Declined:
     why: str
 
 
-Record = Status | Alive | Began | Output | Restart | Goodbye | Ask | Noted | Busy | Leaving | Resumed | Declined
+@dataclass(frozen=True, slots=True)
+class Reran:
+    """The kernel runs cells again, or has done so: in words, and whether it goes on."""
+
+    what: str
+    goes_on: bool = False
+
+
+Record = Status | Alive | Began | Output | Restart | Goodbye | Ask | Noted | Busy | Leaving | Resumed | Declined | Reran
 
 _RECORDS: dict[str, type[Any]] = {
     record.__name__: record
-    for record in (Status, Alive, Began, Output, Restart, Goodbye, Ask, Noted, Busy, Leaving, Resumed, Declined)
+    for record in (Status, Alive, Began, Output, Restart, Goodbye, Ask, Noted, Busy, Leaving, Resumed, Declined, Reran)
 }
 
 

@@ -48,6 +48,13 @@ def on_busy(text: str) -> str:
     return text
 
 
+def rerun(text: str) -> str:
+    """Return "none", "marked" or "all"; raises `BadInput` for anything else."""
+    if text not in ("none", "marked", "all"):
+        raise BadInput(f"expected none, marked or all, got {text!r}")
+    return text
+
+
 def assignment(text: str) -> str:
     """Return an environment variable with its value; raises `BadInput` for anything else."""
     name, sign, _ = text.partition("=") if isinstance(text, str) else ("", "", "")
@@ -148,6 +155,12 @@ class Options:
     )
     busy_timeout: float = option(
         300.0, check=seconds, metavar="SECONDS", help="after this the cells behind the running one aren't waited for"
+    )
+    rerun: str = option(
+        "none",
+        check=rerun,
+        metavar="CELLS",
+        help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
     keep: bool = option(
         False,  # noqa: FBT003

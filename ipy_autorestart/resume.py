@@ -8,6 +8,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart.decide.rerun import from_plain
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import host_of
 from ipy_autorestart.link import Resumed
@@ -28,8 +29,13 @@ def load(shell: InteractiveShell) -> None:
     shell.extension_manager.load_extension("ipy_autorestart")
 
 
-def resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangups: Hangups) -> None:
-    """Go on with what the old image watched."""
+def resume(
+    shell: InteractiveShell,
+    guests: Sequence[Mapping[str, Any]],
+    hangups: Hangups,
+    cells: Mapping[str, Any] | None,
+) -> None:
+    """Go on with what the old image watched, and run the cells again that it has run, if that is wanted."""
     host = host_of(shell)
     begun = {guest.request.target for guest in host.guests}  # by a startup file: it is watched already
     attached = [supervisor for guest in guests if (supervisor := _attach(shell, guest))]
@@ -41,6 +47,9 @@ def resume(shell: InteractiveShell, guests: Sequence[Mapping[str, Any]], hangups
             supervisor.rearm(previous=hangups.previous)
         supervisor.send(Resumed())
     hangups.end()
+    if cells and host.restarter:
+        host.recorder.ledger = from_plain(cells)
+        host.restarter.replay()
     if hangups.noted and any(isinstance(guest.request.target, Kernel) for guest in host.guests):
         os.kill(os.getpid(), signal.SIGHUP)
 

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol, Self
 
@@ -107,6 +108,7 @@ class Supervisor:
         self._listener: Listener | None = None
         self._pid = 0
         self._run_pid = 0
+        self._asked_ns = 0
         self._errors: IO[bytes] | None = None
         self._parting = False
         self._host = current_host()
@@ -123,6 +125,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up."""
+        self._asked_ns = time.time_ns()
         if self._host:
             self._host.guests.append(self)
         try:
@@ -146,6 +149,7 @@ class Supervisor:
             kernel=isinstance(self.request.target, Kernel),
             whole=self.screen is not None and self.screen.takes_all,
             flags=inherited(split(sys.orig_argv[1:]).flags),
+            since_ns=self._asked_ns if self._restarter else 0,
         )
         words = [*front.to_words(), *self.request.to_argv()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
@@ -180,6 +184,12 @@ class Supervisor:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def show_again(self, request_id: str) -> None:
+        """Show the status once more if it stands in the cell of this request, which was cleared."""
+        appear = getattr(self.screen, "appear_in", None)
+        if appear:
+            appear(request_id)
 
     def rearm(self, *, previous: Any) -> None:  # noqa: ANN401  # what signal.signal takes
         """Make SIGHUP restart the kernel again, in its new image; ``previous`` is the handler to give back."""

@@ -40,6 +40,9 @@ class Target(Protocol):
     def describe(self) -> str:
         """Say what it has ready for the next start."""
 
+    def note(self) -> str:
+        """Say what else is worth a sentence of its status, as it is now."""
+
     def start(self, changed: Iterable[str]) -> bool:
         """Start it for some changes and say whether it runs, else the engine will learn; raises OSError."""
 

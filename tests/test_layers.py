@@ -42,7 +42,7 @@ MAY_IMPORT = {
     "listener": {"link"},
     "supervisor": {"front", "kernel", "link", "listener", "options", "request"},
     "magics": {"decide", "display", "kernel", "options", "request", "supervisor"},
-    "resume": {"display", "kernel", "link", "request", "supervisor"},
+    "resume": {"decide", "display", "kernel", "link", "request", "supervisor"},
     "__init__": {"link", "magics", "options", "request", "supervisor"},
 }
 

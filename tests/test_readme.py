@@ -44,7 +44,19 @@ def test_the_quick_start_notebook_shows_both_modes(start_kernel):
     assert re.search(r"kernel +src/ +running +1 +src/greeting.py changed", shown["status-2"])
 
 
-def sources():
-    notebook = nbformat.read(ROOT / "notebooks/quickstart.ipynb", as_version=4)
+@pytest.mark.e2e
+def test_the_live_notebook_shows_what_is_new_in_its_cells(start_kernel):
+    with start_kernel() as player:
+        cells = play(ROOT / "notebooks/live_notebook.ipynb", player)
+    shown = {source.id: cell for source, cell in zip(sources("live_notebook"), cells, strict=True)}
+    assert [name for name, cell in shown.items() if cell.error] == []
+    assert shown["import"].text == "curve(3) is 27\n"
+    assert "<td>5</td><td>125</td>" in shown["table"].outputs[0]["data"]["text/html"]
+    assert "200,25" in shown["picture"].outputs[0]["data"]["image/svg+xml"]
+    assert "3 restarts" in shown["watch"].text
+
+
+def sources(name="quickstart"):
+    notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]

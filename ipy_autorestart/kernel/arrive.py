@@ -224,7 +224,7 @@ class Arrival:
                 channels.deliver(frames)
         # The server takes "starting" literally until a parentless "idle" says otherwise.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-        resume(kernel.shell, self._state["guests"], self._hangups)
+        resume(kernel.shell, self._state["guests"], self._hangups, self._state["cells"])
 
 
 def _requests(state: Mapping[str, Any]) -> dict[str, list[list[bytes]]]:

@@ -190,10 +190,13 @@ def detached(guests: Sequence[Any]) -> list[Mapping[str, Any]]:
     return states
 
 
-def carried(guests: list[Mapping[str, Any]], start: Start, *, hangup_ignored: bool) -> dict[str, Any]:
+def carried(
+    guests: list[Mapping[str, Any]], start: Start, *, cells: Mapping[str, Any] | None, hangup_ignored: bool
+) -> dict[str, Any]:
     """Return the part of the state that every new image needs."""
     return {
         "guests": guests,
+        "cells": cells,
         "words": start.words,
         "hangup_ignored": hangup_ignored,
         "ignored": sorted(start.ignored),

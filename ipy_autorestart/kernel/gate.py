@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 from ipy_autorestart.kernel.channels import MARK, QueueChannels, ThreadChannels, header_of
+
+#: The identity by which requests of ours come; no client has it, so their replies go nowhere.
+OWN = b"ipy_autorestart"
 
 
 class Gate:
@@ -39,6 +43,10 @@ class Gate:
         self._admits = admits
         self._on_end = on_end
         self._closed = False
+        self._cells_wait = False
+        self._passing: collections.deque[list[bytes]] = collections.deque()
+        self._passed: asyncio.Future[None] | None = None
+        self._stopped: list[list[bytes]] = []
         self._attempts = itertools.count()
         self._mark = b""
         self._marks: asyncio.Semaphore | None = None
@@ -72,16 +80,27 @@ class Gate:
         kind = header.get("msg_type", "")
         is_cell = kind == "execute_request"
         self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
-        passes = False
+        frames = [frame.bytes for frame in message] if self._passing else []
+        is_awaited = bool(frames) and frames == self._passing[0]
+        passes = not self._closed if is_awaited else self._lets_pass(header, concurrent=bool(how.get("concurrent")))
+        if not passes:
+            (self._stopped if is_awaited else self.held).append([frame.bytes for frame in message])
         try:
-            if passes := self._lets_pass(header, concurrent=bool(how.get("concurrent"))):
+            if passes:
                 await self._original(message, *words, **how)
-            else:
-                self.held.append([frame.bytes for frame in message])
         finally:
             self._note_end(token, is_cell=is_cell and passes)
+            if is_awaited:
+                self._note_passed()
+
+    def _note_passed(self) -> None:
+        self._passing.popleft()
+        if not self._passing and self._passed and not self._passed.done():
+            self._passed.set_result(None)
 
     def _lets_pass(self, header: dict[str, Any], *, concurrent: bool) -> bool:
+        if self._cells_wait and header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
+            return False
         # The debugger asks its own kernel, and its control thread, which must become still, waits for the answer.
         if header.get("session") == self._kernel.session.session:
             return True
@@ -93,6 +112,27 @@ class Gate:
         if is_cell:
             self.ended = time.monotonic()
         self._on_end()
+
+    def keep_cells(self) -> None:
+        """Hold back the cells that a person runs, until `let_cells`."""
+        self._cells_wait = True
+
+    async def let_cells(self, *, while_: Callable[[], bool]) -> None:
+        """Let those that were held back pass, in their order, then all; what may not stays held, to be carried over."""
+        while self.held and while_():
+            held, self.held = self.held, []
+            await self.run(held)
+        self._cells_wait = False
+
+    async def run(self, requests: list[list[bytes]]) -> None:
+        """Have the kernel answer requests in the main thread, ahead of cells that come meanwhile, and wait for it."""
+        self._passing.extend(requests)
+        self._passed = asyncio.get_running_loop().create_future()
+        for frames in requests:
+            self._channels.deliver(frames)
+        await self._passed
+        self.held[:0] = [frames for frames in self._stopped if frames[0] != OWN]
+        self._stopped.clear()
 
     def shut(self) -> None:
         """Let nothing begin any more."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.link import Record
@@ -22,6 +23,9 @@ class Guest(Protocol):
     def send(self, record: Record) -> None:
         """Say something to its process."""
 
+    def show_again(self, request_id: str) -> None:
+        """Show its status once more if it stands in the cell of this request, which was cleared."""
+
     def detach(self) -> Mapping[str, Any] | None:
         """Return what is needed to go on in another image of this process."""
 
@@ -37,21 +41,23 @@ class Host:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.guests: list[Any] = []
-        self.restarter = _restarter(shell, self.guests)
+        self.recorder = Recorder(shell)
+        self.restarter = _restarter(shell, self.guests, self.recorder)
         self._shell = shell
 
     def close(self) -> None:
         """Leave nothing behind in the shell."""
         if self.restarter:
             self.restarter.close()
+        self.recorder.close()
         if hasattr(self._shell, ATTRIBUTE):
             delattr(self._shell, ATTRIBUTE)
 
 
-def _restarter(shell: InteractiveShell, guests: list[Any]) -> Restarter | TerminalRestarter | None:
+def _restarter(shell: InteractiveShell, guests: list[Any], recorder: Recorder) -> Restarter | TerminalRestarter | None:
     if getattr(shell, "kernel", None) is not None:
-        return Restarter(shell, guests)
-    return TerminalRestarter(shell, guests) if is_restartable(shell) else None
+        return Restarter(shell, guests, recorder)
+    return TerminalRestarter(shell, guests, recorder) if is_restartable(shell) else None
 
 
 NO_KERNEL = "only a Jupyter kernel or an IPython of its own can be restarted; here, name a script: src/ main.py"

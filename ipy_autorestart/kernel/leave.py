@@ -83,14 +83,16 @@ class Leaving:
         for number in self._wires.listeners.values() if self._wires else ():
             os.close(number)
 
-    def go(self, guests: Sequence[Any], *, hangup_ignored: bool) -> NoReturn:
-        """Replace the kernel by a new image of itself, with its guests."""
+    def go(self, guests: Sequence[Any], *, cells: Mapping[str, Any] | None, hangup_ignored: bool) -> NoReturn:
+        """Replace the kernel by a new image of itself, with its guests and the cells that it is to run again."""
         with logged("the watch"):
-            self._take_along(detached(guests), hangup_ignored=hangup_ignored)
+            self._take_along(detached(guests), cells=cells, hangup_ignored=hangup_ignored)
         self._departure.go()
 
-    def _take_along(self, guests: list[Mapping[str, Any]], *, hangup_ignored: bool) -> None:
-        self._state.update(carried(guests, self._start, hangup_ignored=hangup_ignored))
+    def _take_along(
+        self, guests: list[Mapping[str, Any]], *, cells: Mapping[str, Any] | None, hangup_ignored: bool
+    ) -> None:
+        self._state.update(carried(guests, self._start, cells=cells, hangup_ignored=hangup_ignored))
         self._state["connection_file"] = self._app.abs_connection_file
         self._state["plain_debugger"] = late_debugger.is_plain(self._kernel)
         self._state["early_embed"] = late_embed.is_early()

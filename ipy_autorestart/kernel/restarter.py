@@ -15,11 +15,14 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import Batch, OnBusy, admits, leave_at
+from ipy_autorestart.decide.rerun import Rerun, to_plain
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.channels import NotStill, channels_of
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.hangups import standing
 from ipy_autorestart.kernel.leave import Leaving as Departing
+from ipy_autorestart.kernel.recorder import Recorder
+from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record
 
@@ -43,10 +46,13 @@ class Restarter:
         The kernel's.
     guests
         Supervisors that go over the exec with it.
+    recorder
+        What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Any]) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
         self._shell = shell
+        self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._guests = guests
         self._start = Start.of(shell)
@@ -59,6 +65,7 @@ class Restarter:
         self._owed: float | None = None
         self._interrupted = False
         self._leaving: asyncio.Task[None] | None = None
+        self._replay: asyncio.Task[None] | None = None
 
     def arm(
         self,
@@ -135,6 +142,8 @@ class Restarter:
         signal.signal(signal.SIGHUP, self._note)
 
     def _uninstall(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._replay:
+            self._replay.cancel()
         loop.remove_signal_handler(signal.SIGHUP)
         self._loop = None
         self._owed = None
@@ -145,6 +154,27 @@ class Restarter:
         self._gate = self._cells = None
         # None: set by something that isn't Python, and can't be put back by it.
         signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+
+    # -- cells that run again ------------------------------------------------------------------------------------------
+
+    @property
+    def _rerun(self) -> Rerun:
+        return Rerun(self._options.rerun)
+
+    def replay(self) -> None:
+        """Run the cells of the image before again, ahead of what a person runs."""
+        if self._loop is None or self._gate is None:
+            return
+        self._gate.keep_cells()
+        replay = Replay(
+            self._shell,
+            self._gate,
+            self._recorder,
+            may_go_on=lambda: self._owed is None and self._leaving is None,
+            on_cleared=lambda request_id: [guest.show_again(request_id) for guest in list(self._guests)],
+            tell=self._tell,
+        )
+        self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
 
     # -- what is owed --------------------------------------------------------------------------------------------------
 
@@ -216,7 +246,8 @@ class Restarter:
             self._decline(f"{type(error).__name__}: {error}")
         else:
             self._tell(Leaving())
-            departing.go(self._guests, hangup_ignored=self._previous is signal.SIG_IGN)
+            cells = to_plain(self._recorder.ledger) if self._rerun is not Rerun.NONE else None
+            departing.go(self._guests, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _try_again(self, owed: float, why: str) -> None:
         """Go on for the moment; the restart stays owed."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Callable, Iterable
 from typing import Never
 
 from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started, Waiting
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record, Resumed
+from ipy_autorestart.decide.words import duration
+from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
 
 
 class KernelTarget:
@@ -29,6 +32,8 @@ class KernelTarget:
     def __init__(self, pid: int, *, ask: Callable[[], None]) -> None:
         self.pid = pid
         self._ask = ask
+        self._rerun = ""
+        self._rerun_since: float | None = None
 
     def signal(self) -> None:
         """Send SIGHUP to the process that acts: the kernel."""
@@ -51,8 +56,10 @@ class KernelTarget:
     def poll(self, now: float) -> None:
         """Return None: the kernel's end is the link's."""
 
-    def poll_at(self) -> None:
-        """Return None, for the same reason."""
+    def poll_at(self) -> float | None:
+        """Return when what is said of a cell that runs again is another second old."""
+        since = self._rerun_since
+        return None if since is None else since + math.floor(time.monotonic() - since) + 1
 
     def streams(self) -> Iterable[Never]:
         """Return nothing to wait for: the kernel's output is its own."""
@@ -69,6 +76,11 @@ class KernelTarget:
         """Return nothing: a kernel has no fork server."""
         return ""
 
+    def note(self) -> str:
+        """Say which cell is run again and for how long, or how that went."""
+        seconds = math.floor(time.monotonic() - self._rerun_since) if self._rerun_since is not None else 0
+        return f"{self._rerun}, {duration(seconds)}" if seconds else self._rerun
+
     def close(self) -> None:
         """Do nothing: a kernel lives on."""
 
@@ -83,7 +95,11 @@ class KernelTarget:
             case Busy(what):
                 return Waiting(what)
             case Leaving():
+                self._rerun, self._rerun_since = "", None
                 return Exited()
+            case Reran(what, goes_on):
+                self._rerun, self._rerun_since = what, time.monotonic() if goes_on else None
+                return None
             case Resumed():
                 return Started()
             case Declined(why):

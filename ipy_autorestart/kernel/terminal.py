@@ -15,15 +15,18 @@ import signal
 import sys
 import termios
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import OnBusy
+from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, progress, stopped, to_plain
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.hangups import standing
+from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.start import CantLeave, Start
-from ipy_autorestart.link import Declined, Leaving, Noted, Record
+from ipy_autorestart.link import Declined, Leaving, Noted, Record, Reran
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -77,10 +80,13 @@ class TerminalRestarter:
         A ``TerminalInteractiveShell``; relies on its ``prompt_for_code`` and ``pt_app``.
     guests
         Supervisors that go over the exec with it.
+    recorder
+        What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Any]) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
         self._shell: Any = shell
+        self._recorder = recorder
         self._guests = guests
         self._start = Start.of(shell)
         self._terminal = Terminal()
@@ -193,9 +199,35 @@ class TerminalRestarter:
             return
         self._tell(Leaving())
         guests = detached(self._guests)
-        state.update(carried(guests, self._start, hangup_ignored=self._previous is signal.SIG_IGN))
+        cells = to_plain(self._recorder.ledger) if self._rerun is not Rerun.NONE else None
+        state.update(carried(guests, self._start, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN))
         descriptors += [guest["link"] for guest in guests]
         departure.go()
+
+    @property
+    def _rerun(self) -> Rerun:
+        return Rerun(self._owners[-1].request.options.rerun) if self._owners else Rerun.NONE
+
+    def replay(self) -> None:
+        """Run what the image before has run again, before the first prompt, as if it were typed."""
+        cells = chosen(self._recorder.ledger, self._rerun)
+        began = time.monotonic()
+        said = ""
+        for place, cell in enumerate(cells):
+            if self._owed:
+                break
+            self._tell(Reran(progress(place + 1, len(cells)), goes_on=True))
+            sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
+            with self._recorder.again(cell) as error:
+                self._shell.run_cell(cell.code, store_history=True)
+            if (why := error()) is not None:
+                name = "interrupted" if isinstance(why, KeyboardInterrupt) else type(why).__name__
+                said = stopped(cell, name, cells[place + 1 :])
+                break
+        else:
+            said = outcome(cells, seconds=time.monotonic() - began)
+        self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
+        self._tell(Reran(said))
 
     def _end_life(self) -> None:
         with logged("the history"):
@@ -242,7 +274,7 @@ def prepare(state: Mapping[str, Any], hangups: Hangups) -> None:
         TerminalIPythonApp.start = start  # type: ignore[method-assign]
         if state["typed"]:
             app.shell.set_next_input(state["typed"])
-        resume(app.shell, state["guests"], hangups)
+        resume(app.shell, state["guests"], hangups, state["cells"])
         start(app)  # type: ignore[no-untyped-call]
 
     TerminalIPythonApp.init_extensions = init_extensions  # type: ignore[method-assign]

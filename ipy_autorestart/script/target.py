@@ -211,6 +211,10 @@ class ScriptTarget:
         """Say what is imported ahead, and what is not."""
         return self._warmer.describe() if self._warmer else ""
 
+    def note(self) -> str:
+        """Return nothing: a script's state says it all."""
+        return ""
+
     def close(self) -> None:
         """End what runs and what is ready to run."""
         self.kill()

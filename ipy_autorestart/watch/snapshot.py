@@ -98,16 +98,23 @@ class Snapshot:
         """Files that are tracked."""
         return len(self._tracked)
 
-    def begin(self, *, seconds: float) -> None:
-        """Take the baseline: all signatures, and contents while ``seconds`` allow; `fill` reads on."""
+    def begin(self, *, seconds: float, since_ns: int = 0) -> None:
+        """Take the baseline: all signatures, and contents while ``seconds`` allow; `fill` reads on.
+
+        What was written after ``since_ns``, if it is given, differs from it: the target has read what was there before.
+        """
         self._committed_ns = self._wall_ns()
         for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh):
             known.clear()
         self._kept_bytes = 0
         for path in self._paths():
             status = self._status(path)
-            if status is not None:
-                self._tracked[path] = self._unknown(path, status)
+            if status is None:
+                continue
+            tracked = self._tracked[path] = self._unknown(path, status)
+            if 0 < since_ns < status.st_ctime_ns:
+                tracked.signature = None  # so that the next scan finds a difference
+            else:
                 self._unread.append(path)
         self.fill(seconds=seconds)
 

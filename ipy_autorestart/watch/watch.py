@@ -51,6 +51,8 @@ class Watch:
         Whether comments and layout count.
     poll
         Seconds between scans; there are no events then.
+    since_ns
+        What was written after this moment, in nanoseconds since 1970, differs from the baseline; 0 for nothing.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Watch:
         on_hint: Callable[[Hint], None],
         strict: bool = False,
         poll: float | None = None,
+        since_ns: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if poll is not None and poll <= 0:
@@ -71,6 +74,7 @@ class Watch:
         self._filter = filter
         self._on_hint = on_hint
         self._poll = poll
+        self._since_ns = since_ns
         self._clock = clock
         self._snapshot = Snapshot(self._roots, which=filter, named=self._named, strict=strict, clock=clock)
         self._observer: Observer | None = None
@@ -108,7 +112,7 @@ class Watch:
         FileNotFoundError
             If none of the roots and named files can be read.
         """
-        self._snapshot.begin(seconds=START_SECONDS)
+        self._snapshot.begin(seconds=START_SECONDS, since_ns=self._since_ns)
         if not self._snapshot.tree.folders and not self._snapshot.files:
             raise FileNotFoundError(2, "nothing there to watch", ", ".join((*self._roots, *self._named)))
         if self._poll is None:
@@ -122,6 +126,7 @@ class Watch:
             self._observer = Observer(self._notice)
             self._follow()
         self._scan()
+        self._snapshot.fresh = set()  # what was written before there was an observer needed no event
 
     def stop(self) -> None:
         """End the observer; nothing is left running or open."""

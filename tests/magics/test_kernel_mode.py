@@ -33,6 +33,18 @@ def test_a_save_restarts_the_kernel_in_place(kernel, project, watching):
     assert kernel.manager.is_alive()
 
 
+def test_a_save_just_behind_the_magic_is_not_lost(kernel, project):
+    cell = kernel.run("%watch_restart src/\nopen('src/a.py', 'w').write('V = 2\\n')")
+    kernel.wait(restarts(cell, 1))
+
+
+def test_a_save_just_before_the_magic_is_no_change(kernel, project):
+    cell = kernel.run("open('src/a.py', 'w').write('V = 2\\n')\n%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    kernel.run("import time; time.sleep(1.5)")
+    assert "changed" not in cell.text
+
+
 def test_it_restarts_again_and_again(kernel, project, watching):
     for number in range(1, 4):
         (project / "src/a.py").write_text(f"V = {number + 1}\n")

@@ -1,0 +1,135 @@
+"""In the kernel's new image: run the cells again, each as its own request of old, so that its output stands there.
+
+What it relies on in ``ipykernel`` 6.29 to 7: ``Kernel._publish_execute_input`` and ``Session.serialize``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.decide.rerun import Cell, Rerun, chosen, outcome, progress, stopped
+from ipy_autorestart.kernel.gate import OWN, Gate
+from ipy_autorestart.kernel.recorder import Recorder
+from ipy_autorestart.link import Record, Reran
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class Replay:
+    """Runs cells one after the other, while those that a person runs wait.
+
+    Parameters
+    ----------
+    shell
+        The kernel's.
+    gate
+        In front of its dispatch.
+    recorder
+        What knows the cells.
+    may_go_on
+        Whether another cell may begin: not while a restart is owed, which begins anew.
+    on_cleared
+        Called with the id of a request whose cell has been cleared.
+    tell
+        Says something to the supervisors.
+    """
+
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        gate: Gate,
+        recorder: Recorder,
+        *,
+        may_go_on: Callable[[], bool],
+        on_cleared: Callable[[str], object],
+        tell: Callable[[Record], None],
+    ) -> None:
+        self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
+        self._gate = gate
+        self._recorder = recorder
+        self._may_go_on = may_go_on
+        self._on_cleared = on_cleared
+        self._tell = tell
+        self._interrupted = False
+
+    async def run(self, rerun: Rerun) -> None:
+        """Run them; at the end, or where it stopped, what waits may run."""
+        cells = chosen(self._recorder.ledger, rerun)
+        try:
+            with self._heeding_interrupts():
+                said = await self._run(cells)
+        finally:
+            self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
+        self._tell(Reran(said))
+        await self._gate.let_cells(while_=self._may_go_on)
+
+    async def _run(self, cells: Sequence[Cell]) -> str:
+        """Run the cells and say how it went."""
+        began = time.monotonic()
+        for place, cell in enumerate(cells):
+            if self._interrupted:
+                return stopped(None, "interrupted", cells[place:])
+            if not self._may_go_on():
+                return ""
+            self._tell(Reran(progress(place + 1, len(cells)), goes_on=True))
+            error = await self._run_one(cell)
+            if isinstance(error, KeyboardInterrupt):
+                return stopped(cell, "interrupted", cells[place + 1 :])
+            if error is not None:
+                return stopped(cell, type(error).__name__, cells[place + 1 :])
+        times = {cell.key: cell.seconds for cell in self._recorder.ledger.cells}
+        done = [cell._replace(seconds=times.get(cell.key, cell.seconds)) for cell in cells]
+        return outcome(done, seconds=time.monotonic() - began)
+
+    async def _run_one(self, cell: Cell) -> BaseException | None:
+        content = {
+            "code": cell.code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,  # nobody waits for the reply, so nobody would be asked
+            "stop_on_error": False,  # what a person runs meanwhile is not to be aborted with it
+        }
+        header = {key: value for key, value in cell.header.items() if key != "subshell_id"}
+        message = {"header": header, "parent_header": {}, "metadata": cell.metadata, "content": content}
+        frames = self._kernel.session.serialize({**message, "msg_type": "execute_request"}, ident=OWN)
+        with self._recorder.again(cell) as error, self._clearing(cell):
+            await self._gate.run([frames])
+        return error()
+
+    @contextlib.contextmanager
+    def _clearing(self, cell: Cell) -> Iterator[None]:
+        """Have the cell cleared between its `busy` and its `execute_input`."""
+        kernel = self._kernel
+        original = kernel._publish_execute_input  # noqa: SLF001
+
+        def publish(_: str, parent: Any, count: int) -> None:  # noqa: ANN401
+            kernel.session.send(
+                kernel.iopub_socket, "clear_output", {"wait": False}, parent=parent, ident=b"clear_output"
+            )
+            self._on_cleared(cell.header.get("msg_id", ""))
+            original(cell.code, parent, count)
+
+        kernel._publish_execute_input = publish  # noqa: SLF001
+        try:
+            yield
+        finally:
+            del kernel._publish_execute_input  # noqa: SLF001
+
+    @contextlib.contextmanager
+    def _heeding_interrupts(self) -> Iterator[None]:
+        """Note one that comes between two cells, where ipykernel ignores it."""
+
+        def note(*_: object) -> None:
+            self._interrupted = True
+
+        previous = signal.signal(signal.SIGINT, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,89 @@
+"""Make the pictures of the README: what a person sees after a save, in a real browser.
+
+python tests/browser/pictures.py pictures/
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from lab import CHROMIUM, NO_BROWSER, Page, Server, find_browser, write_notebook  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+
+CURVE = "import numpy as np\n\n\ndef curve(x):\n    return np.sin({}x) / x\n"
+LIVE = [
+    "%load_ext ipy_autorestart\n%watch_restart src/ --rerun all",
+    "import sys; sys.path.insert(0, 'src')\nfrom curve import curve\nprint(f'{curve(1) = :.3f}')",
+    "import matplotlib.pyplot as plt, numpy as np\n"
+    "x = np.linspace(0.1, 12, 400)\nplt.figure(figsize=(6, 1.8)); plt.plot(x, curve(x)); plt.show()",
+    "import pandas as pd\npd.DataFrame({'x': [1, 2, 3], 'curve': [curve(x) for x in (1, 2, 3)]})",
+]
+TRAIN = """import sys, time
+sys.path.insert(0, "src")
+from rate import RATE
+
+loss = 4.0
+for step in range(1, 6):
+    loss *= 1 - RATE
+    print(f"step {step}  rate {RATE}  loss {loss:.3f}", flush=True)
+    time.sleep(0.1)
+"""
+SCRIPT = [
+    "%load_ext ipy_autorestart\n%watch_restart src/ train.py",
+    "# … while you go on working in other cells\nsum(range(10))",
+]
+
+
+def live(page, folder):
+    page.run_all()
+    page.wait(3, "curve")
+    page.wait(0, "running")
+    (folder / "src/curve.py").write_text(CURVE.format("3 * "))
+    page.wait(0, "3 cells run again")
+    page.until_idle()
+
+
+def script(page, folder):
+    page.run_all()
+    page.wait(0, "step 5")
+    (folder / "src/rate.py").write_text("RATE = 0.25\n")
+    page.wait(0, r"rate 0.25[\s\S]*step 5")
+    page.wait(0, "finished")
+
+
+def main():
+    target = Path(sys.argv[1])
+    browser_path = find_browser()
+    if browser_path is None:
+        sys.exit(NO_BROWSER)
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as root, sync_playwright() as started:
+        folder = Path(root, "project")
+        (folder / "src").mkdir(parents=True)
+        (folder / "src/curve.py").write_text(CURVE.format(""))
+        (folder / "src/rate.py").write_text("RATE = 0.05\n")
+        (folder / "train.py").write_text(TRAIN)
+        server = Server(folder)
+        browser = started.chromium.launch(executable_path=browser_path, args=CHROMIUM, chromium_sandbox=False)
+        try:
+            for name, sources, act in (("live-notebook", LIVE, live), ("script", SCRIPT, script)):
+                write_notebook(folder / f"{name}.ipynb", *sources)
+                view = {"width": 900, "height": 1100}
+                context = browser.new_context(viewport=view, device_scale_factor=1.5)
+                page = Page(context.new_page(), f"{server.url}notebooks/{name}.ipynb?token=t")
+                act(page, folder)
+                cells = page.page.locator(".jp-Notebook .jp-Cell")
+                first, last = cells.first.bounding_box(), cells.last.bounding_box()
+                height = last["y"] + last["height"] - first["y"]
+                clip = {"x": first["x"], "y": first["y"], "width": first["width"], "height": height}
+                page.page.mouse.move(0, 0)
+                page.page.screenshot(path=target / f"{name}.png", clip=clip)
+                context.close()
+        finally:
+            browser.close()
+            server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""What a person sees: JupyterLab and Notebook in a real browser."""
+
+import pytest
+from lab import Page, write_notebook
+from waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+WATCH = "%load_ext ipy_autorestart\n%watch_restart src/ --rerun all"
+IMPORT = "import os, sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)"
+TABLE = "from IPython.display import HTML\nHTML(f'<table><tr><td>ten times {a.V * 10}</td></tr></table>')"
+PICTURE = "import matplotlib.pyplot as plt\nplt.plot([0, a.V])\nplt.title(f'picture of {a.V}')\nplt.show()"
+WIDGET = "import ipywidgets\nipywidgets.IntSlider(value=a.V, max=9)"
+PID = "print('pid', os.getpid())"
+
+
+@pytest.fixture(params=["lab/tree", "notebooks"])
+def site(request):
+    return request.param
+
+
+@pytest.fixture
+def folder(server, request):
+    folder = server.folder / request.node.name.replace("[", "-").replace("/", "-").strip("]")
+    (folder / "src").mkdir(parents=True)
+    save(folder, 1)
+    yield folder
+    server.end_kernels()
+
+
+def save(folder, value):
+    (folder / "src/a.py").write_text(f"V = {value}\n")
+
+
+@pytest.fixture
+def open_page(server, browser, folder):
+    contexts = []
+
+    def open_page(site, *sources):
+        path = folder / "live.ipynb"
+        if sources:
+            write_notebook(path, *sources)
+        context = browser.new_context(viewport={"width": 1200, "height": 2400})
+        contexts.append(context)
+        reset = "&reset" if site.startswith("lab") else ""
+        return Page(context.new_page(), f"{server.url}{site}/{folder.name}/live.ipynb?token=t{reset}")
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def picture(page, place):
+    return page.cell(place).locator("img").get_attribute("src")
+
+
+def test_one_save_and_every_cell_is_new_where_it_stands(site, open_page, folder, server):
+    page = open_page(site, WATCH, IMPORT, TABLE, PICTURE, WIDGET, PID)
+    page.run_all()
+    page.wait(5, "pid")
+    page.wait(0, "running")
+    page.wait(4, "(?m)^1$")
+    before, shown = page.text(5), picture(page, 3)
+    prompts = page.prompts()
+    pid = server.pid(f"{folder.name}/live.ipynb")
+    for value in (2, 3):
+        save(folder, value)
+        page.wait(0, "5 cells run again")
+        page.wait(1, f"^value {value}$")
+        page.wait(2, f"ten times {value * 10}")
+        page.wait(4, f"(?m)^{value}$")
+        assert picture(page, 3) != shown
+        assert page.cell(3).locator("img").count() == 1
+        shown = picture(page, 3)
+        assert page.text(5) == before
+        page.until_idle()
+        assert page.prompts() == prompts == [f"[{number}]:" for number in range(1, 7)]
+        assert page.dialogs == []
+    assert f"pid {pid}" in before
+    assert server.pid(f"{folder.name}/live.ipynb") == pid
+
+
+def test_an_error_is_shown_in_its_cell_and_mended(site, open_page, folder):
+    page = open_page(site, WATCH, IMPORT, "1 / a.V", "print('third', a.V)")
+    page.run_all()
+    page.wait(3, "third 1")
+    page.wait(0, "running")
+    save(folder, 0)
+    page.wait(2, "ZeroDivisionError")
+    page.wait(0, "ZeroDivisionError in cell 3; not run again: cell 4")
+    assert "third 1" in page.text(3)
+    save(folder, 2)
+    page.wait(3, "third 2")
+    assert page.text(2).strip().endswith("0.5")
+    assert "Error" not in page.text(2)
+    assert page.dialogs == []
+
+
+def test_what_was_last_shown_is_saved_and_a_reloaded_page_goes_on(site, open_page, folder):
+    page = open_page(site, WATCH, IMPORT)
+    page.run_all()
+    page.wait(1, "value 1")
+    page.wait(0, "running")
+    save(folder, 2)
+    page.wait(1, "value 2")
+    page.execute("docmanager:save")
+    eventually(lambda: "value 2" in (folder / "live.ipynb").read_text(), timeout=10)
+    page.page.reload()
+    page.settle()
+    assert page.text(1).strip() == "value 2"
+    page.run_all()
+    page.wait(0, "running")
+    page.wait(1, "value 2")
+    save(folder, 3)
+    page.wait(1, "value 3")
+    assert page.dialogs == []
+
+
+def test_two_tabs_on_one_kernel(site, open_page, folder):
+    first = open_page(site, WATCH, IMPORT, PID)
+    first.run_all()
+    first.wait(2, "pid")
+    first.wait(0, "running")
+    first.execute("docmanager:save")
+    eventually(lambda: "value 1" in (folder / "live.ipynb").read_text(), timeout=10)
+    second = open_page(site)
+    save(folder, 2)
+    first.wait(1, "value 2")
+    for page in (first, second):
+        page.until_idle()
+        assert page.dialogs == []
+    second.cell(2).click()
+    second.execute("notebook:run-cell")
+    second.wait(2, "pid")
+    save(folder, 3)
+    first.wait(1, "value 3")
+    second.until_idle()
+    assert second.dialogs == []
+
+
+def test_an_edit_that_is_under_way_stays(site, open_page, folder):
+    page = open_page(site, WATCH, IMPORT, PID)
+    page.run_all()
+    page.wait(2, "pid")
+    page.wait(0, "running")
+    editor = page.cell(2).locator(".cm-content")
+    editor.click()
+    page.page.keyboard.press("Control+End")
+    page.page.keyboard.type(" # half", delay=5)
+    save(folder, 2)
+    page.wait(1, "value 2")
+    page.page.keyboard.type(" typed", delay=5)
+    assert editor.inner_text().endswith("# half typed")
+    page.wait(0, "2 cells run again")
+    assert page.dialogs == []
+
+
+def test_a_scripts_output_streams_into_its_cell_while_another_runs(site, open_page, folder):
+    (folder / "main.py").write_text(
+        "import sys, time\nsys.path.insert(0, 'src')\nimport a\n"
+        "for number in range(4):\n    print('script', a.V, number, flush=True)\n    time.sleep(0.3)\n"
+    )
+    page = open_page(
+        site,
+        "%load_ext ipy_autorestart\n%watch_restart src/ main.py",
+        "import time\nfor number in range(40):\n    print('cell', number)\n    time.sleep(0.2)\nprint('end')",
+    )
+    page.run_all()
+    page.wait(1, "cell 1")
+    page.wait(0, "script 1 3")
+    assert "end" not in page.text(1)
+    save(folder, 2)
+    page.wait(0, "script 2 3")
+    assert "script 1" not in page.text(0)
+    assert "end" not in page.text(1)
+    page.wait(1, "end")
+    assert "script" not in page.text(1)
+    assert page.dialogs == []

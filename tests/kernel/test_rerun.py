@@ -1,0 +1,293 @@
+"""`--rerun`: after a restart the cells run again, and show what is new where they stand."""
+
+import re
+import sys
+import time
+
+import nbclient
+import nbformat
+import psutil
+import pytest
+from shell import Shell
+
+pytestmark = pytest.mark.e2e
+
+IMPORT = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
+
+
+class Notebook:
+    """A kernel that watches, the cell that shows it, and all that the kernel has published."""
+
+    def __init__(self, kernel, project, options="--rerun all"):
+        self.kernel, self.project = kernel, project
+        self.messages = []
+        self.restarts = 0
+        take = kernel._take
+
+        def note(message):
+            self.messages.append(message)
+            take(message)
+
+        kernel._take = note
+        self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
+        kernel.wait(lambda: "running" in self.watching.text)
+
+    def run(self, code, cell_id="", **header):
+        return self.kernel.run(code, cell_id=cell_id or f"cell-{len(self.kernel.cells)}", **header)
+
+    def save(self, value, until="run again in"):
+        """Save a new value and wait until the cells have run again."""
+        self.restarts += 1
+        (self.project / "src/a.py").write_text(value if isinstance(value, str) else f"V = {value}\n")
+        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*{until}", self.watching.text))
+
+    def of(self, cell):
+        """Return the kinds of messages that belong to a cell since the last restart."""
+        own = [message for message in self.messages if message["parent_header"].get("msg_id") == cell.id]
+        return [
+            message["content"]["execution_state"] if message["msg_type"] == "status" else message["msg_type"]
+            for message in own
+        ]
+
+
+@pytest.fixture
+def notebook(kernel, project):
+    return Notebook(kernel, project)
+
+
+def test_every_cell_shows_what_is_new_where_it_stands(notebook, kernel):
+    pid = kernel.pid
+    stream, result = notebook.run(IMPORT), notebook.run("a.V * 10")
+    rich = notebook.run("from IPython.display import HTML, display; display(HTML(f'<b>{a.V}</b>'))")
+    nothing = notebook.run("if a.V == 1: print('only once')")
+    for value in (2, 3):
+        notebook.messages.clear()
+        notebook.save(value)
+        assert stream.streams() == f"value {value}\n"
+        assert [output["data"]["text/plain"] for output in result.outputs] == [str(value * 10)]
+        assert [output["data"]["text/html"] for output in rich.outputs] == [f"<b>{value}</b>"]
+        assert nothing.outputs == []
+        assert notebook.of(stream) == ["busy", "clear_output", "execute_input", "stream", "idle"]
+        assert notebook.of(result) == ["busy", "clear_output", "execute_input", "execute_result", "idle"]
+    assert "4 cells run again" in notebook.watching.text
+    assert notebook.run("import os; os.getpid()").text == str(pid)
+
+
+def test_cells_keep_their_numbers_and_the_history_has_them_once(notebook, kernel):
+    notebook.run(IMPORT)
+    notebook.run("'an unlikely word ' + str(a.V)", cell_id="word")
+    notebook.run("'an unlikely word ' + str(a.V)", cell_id="word")
+    notebook.save(2)
+    numbers = [m["content"]["execution_count"] for m in notebook.messages if m["msg_type"] == "execute_input"]
+    assert numbers[-2:] == [3, 5]
+    cell = notebook.run("print(In[5], Out[5], _, sep='|')")
+    assert cell.streams() == "'an unlikely word ' + str(a.V)|an unlikely word 2|an unlikely word 2\n"
+    assert cell.reply["execution_count"] == 6
+    assert notebook.run("print(In[6])").streams() == "print(In[5], Out[5], _, sep='|')\n"
+    found = notebook.run("%history -g an unlikely word*")
+    assert len(re.findall(r"'an unlikely word ' \+", found.streams())) == 2
+    code = (
+        "import sqlite3; print(sqlite3.connect(get_ipython().history_manager.hist_file)"
+        ".execute(\"select count(*) from history where source like '%an unlikely word '' +%'\").fetchone())"
+    )
+    notebook.run("get_ipython().history_manager.writeout_cache()")
+    assert notebook.run(code).streams() == "(2,)\n"
+
+
+def test_an_error_stops_it_there_and_once_mended_all_run_again(notebook, kernel):
+    first, second, third = notebook.run(IMPORT), notebook.run("print(1 / a.V)"), notebook.run("print('third', a.V)")
+    notebook.save(0, until="ZeroDivisionError in cell 4; not run again: cell 5")
+    assert first.streams() == "value 0\n"
+    assert second.error == "ZeroDivisionError: division by zero"
+    assert re.sub(r"\x1b\[\d+m", "", second.text).count("1 / a.V") == 1
+    assert third.streams() == "third 1\n"
+    after = notebook.run("print('goes on', a.V)")
+    assert after.streams() == "goes on 0\n"
+    notebook.save(2)
+    assert [cell.streams() for cell in (first, second, third)] == ["value 2\n", "0.5\n", "third 2\n"]
+    assert after.streams() == "goes on 2\n"
+
+
+def test_what_failed_last_is_mended_by_the_save(notebook):
+    notebook.run(IMPORT)
+    failed = notebook.run("print('new', a.NEW)")
+    assert "AttributeError" in failed.error
+    notebook.save("V = 1\nNEW = 7\n")
+    assert failed.streams() == "new 7\n"
+
+
+def test_interrupting_stops_it(notebook, kernel):
+    notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(60)")
+    last = notebook.run("print('last', a.V)")
+    (notebook.project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "slow" in slow.streams())
+    kernel.manager.interrupt_kernel()
+    kernel.wait(lambda: "interrupted in cell 4; not run again: cell 5" in notebook.watching.text)
+    assert "KeyboardInterrupt" in slow.error
+    assert last.streams() == "last 1\n"
+
+
+def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(notebook, kernel):
+    first = notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1); print('to its end')")
+    last = notebook.run("print('last', a.V)")
+    (notebook.project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "slow" in slow.streams())
+    notebook.messages.clear()
+    notebook.restarts = 1
+    notebook.save(3, until="3 cells run again")
+    assert [cell.streams() for cell in (first, slow, last)] == ["value 3\n", "", "last 3\n"]
+    assert "to its end\n" in [m["content"]["text"] for m in notebook.messages if m["msg_type"] == "stream"]
+    assert notebook.of(last).count("execute_input") == 1  # never with the value between
+
+
+def test_what_a_person_runs_meanwhile_waits_its_turn(notebook, kernel):
+    notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(0.5)")
+    notebook.run("late = a.V")
+    (notebook.project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "slow" in slow.streams())
+    cells = [kernel.send(f"print({number}, late)", cell_id=f"late-{number}") for number in range(5)]
+    kernel.client.kernel_info()  # is answered between them
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    assert [cell.streams() for cell in cells] == [f"{number} 2\n" for number in range(5)]
+    inputs = [m["parent_header"]["msg_id"] for m in notebook.messages if m["msg_type"] == "execute_input"]
+    assert inputs[-5:] == [cell.id for cell in cells]
+
+
+def test_progress_is_told(notebook, kernel):
+    notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: time.sleep(1.5)")
+    (notebook.project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "running again: cell 2 of 2, 1.0 s" in notebook.watching.text)
+    kernel.wait(lambda: "2 cells run again in 1." in notebook.watching.text)
+    assert "1.5 s of it cell 4" in notebook.watching.text
+    assert slow.outputs == []
+
+
+def test_only_what_is_marked(kernel, project):
+    notebook = Notebook(kernel, project, "--rerun marked")
+    marked = notebook.run("#| rerun: true\n" + IMPORT)
+    other = notebook.run("print('once', a.V)")
+    notebook.save(2, until="1 cell run again")
+    assert marked.streams() == "value 2\n"
+    assert other.streams() == "once 1\n"
+
+
+def test_nothing_by_default(kernel, project):
+    notebook = Notebook(kernel, project, "")
+    cell = notebook.run(IMPORT)
+    notebook.save(2, until="")
+    assert notebook.run("'a' in globals(), len(In)").text == "(False, 2)"
+    assert cell.streams() == "value 1\n"
+
+
+def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel):
+    notebook.run(IMPORT)
+    notebook.run("deleted = 1", cell_id="deleted")
+    notebook.run("#| rerun: false\nkept_out = 1")
+    long = kernel.send("import time; interrupted = 1; print('long'); time.sleep(60)", cell_id="long")
+    kernel.wait(lambda: "long" in long.streams())
+    kernel.manager.interrupt_kernel()
+    kernel.wait(lambda: long.reply and long.idle)
+    send = kernel.client.shell_channel.send
+
+    def send_with_deleted(message):
+        message["metadata"]["deletedCells"] = ["deleted"]
+        send(message)
+
+    kernel.client.shell_channel.send = send_with_deleted
+    notebook.run("print(2)")
+    kernel.client.shell_channel.send = send
+    notebook.save(2, until="2 cells run again")
+    names = "('deleted', 'kept_out', 'interrupted', 'a')"
+    assert notebook.run(f"[name in globals() for name in {names}]").text == "[False, False, False, True]"
+
+
+def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(kernel, project):
+    cell = kernel.run(f"%watch_restart src/ --rerun all\n{IMPORT}", cell_id="both")
+    kernel.wait(lambda: "running" in cell.text and "value 1" in cell.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "1 cell run again" in cell.text and "value 2" in cell.text)
+    assert "value 1" not in cell.text
+    assert len([output for output in cell.outputs if output["kind"] == "display_data"]) == 1
+    assert kernel.run("%watch_status").text.count("kernel") == 1
+
+
+def test_displays_and_widgets_of_its_own_work(notebook, kernel):
+    notebook.run(IMPORT)
+    shown = notebook.run("from IPython.display import display; handle = display('before', display_id=True)")
+    notebook.run("handle.update(f'updated {a.V}')")
+    kernel.wait(lambda: "updated 1" in shown.text)
+    notebook.save(2)
+    assert [output["data"]["text/plain"] for output in shown.outputs] == ["'updated 2'"]
+
+
+def test_input_is_refused_where_nobody_is_asked(notebook):
+    notebook.run(IMPORT)
+    asking = notebook.run("if a.V == 2: input()")
+    notebook.save(2, until="StdinNotImplementedError in cell 4")
+    assert "StdinNotImplementedError" in asking.error
+
+
+def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, kernel):
+    notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1)")
+    (notebook.project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "slow" in slow.streams())
+    children = psutil.Process(kernel.pid).children()
+    next(child for child in children if "--link" in child.cmdline()).kill()
+    assert notebook.run("print('alive')").streams() == "alive\n"
+
+
+def test_nbclient_executes_a_notebook_whose_kernel_runs_it_again(project):
+    sources = [
+        "%load_ext ipy_autorestart",
+        "%watch_restart src/ --rerun all",
+        IMPORT,
+        "#| rerun: false\nopen('src/a.py', 'w').write('V = 2\\n')\nimport time; time.sleep(0.5); print('saved')",
+        "print('now', a.V)",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    resources = {"metadata": {"path": str(project)}}
+    client = nbclient.NotebookClient(notebook, timeout=30, resources=resources)
+    with client.setup_kernel():
+        for place, cell in enumerate(notebook.cells):
+            client.execute_cell(cell, place)
+            if "saved" in str(cell.outputs):  # else the next one would belong to the same batch
+                time.sleep(2)
+    shown = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells[2:]]
+    assert shown == ["value 1\n", "saved\n", "now 2\n"]
+
+
+def test_the_console_shows_them_with_its_next_prompt(kernel, project):
+    shell = Shell()
+    try:
+        shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {kernel.manager.connection_file}")
+        shell.wait(r"In \[\d+\]:")
+        shell.run("%watch_restart src/ --rerun all", r"kernel · starting[\s\S]*In \[\d+\]:")
+        shell.run(IMPORT, r"value 1[\s\S]*In \[\d+\]:")
+        (project / "src/a.py").write_text("V = 2\n")
+        kernel.wait(lambda: "value 2" in str(kernel.others))
+        shell.clear()
+        shell.run("print('then', a.V)", r"value 2[\s\S]*then 2")
+    finally:
+        shell.close()
+
+
+def test_a_terminal_runs_them_before_its_first_prompt(project):
+    shell = Shell()
+    try:
+        shell.shell.sendline(f"{sys.executable} -m IPython --no-banner --no-confirm-exit --colors=NoColor")
+        shell.wait(r"In \[1\]:$")
+        shell.run("%load_ext ipy_autorestart", r"In \[2\]:$")
+        shell.run("%watch_restart src/ --rerun all", r"kernel · running\s+In \[3\]:$")
+        shell.run(IMPORT, r"value 1\s+In \[4\]:$")
+        shell.run("a.V * 10", r"10\s+In \[5\]:$")
+        shell.clear()
+        (project / "src/a.py").write_text("V = 2\n")
+        shell.wait(r"In \[3\]: import sys[\s\S]*value 2[\s\S]*In \[4\]: a.V \* 10[\s\S]*20[\s\S]*In \[5\]:$")
+        shell.run("In[4], Out[4]", r"\('a.V \* 10', 20\)")
+    finally:
+        shell.close()
