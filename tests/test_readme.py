@@ -27,6 +27,8 @@ def test_the_readme_is_short_and_its_files_exist():
     assert len(README.splitlines()) < 150
     for path in re.findall(r"`((?:tests|notebooks|decide|kernel)/[\w./]+)", README):
         assert (ROOT / path).exists() or (ROOT / "ipy_autorestart" / path).exists(), path
+    for path in re.findall(r"\]\(([\w/.-]+)\)", README):
+        assert (ROOT / path).exists(), path
 
 
 @pytest.mark.e2e

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from ipy_autorestart.decide.words import duration
 
-#: Seconds from which on the cell that took longest is named.
+#: Seconds from which on a cell is named with the time that it took, and how many are.
 WORTH_NAMING = 1.0
+NAMED_MAX = 3
 
 
 class Rerun(Enum):
@@ -146,14 +147,13 @@ def progress(place: int, count: int) -> str:
 
 
 def outcome(done: Sequence[Cell], *, seconds: float) -> str:
-    """Say that all were run again, and which took longest if that is worth keeping it out."""
+    """Say that all were run again, and which took so long that it may be worth keeping them out."""
     if not done:
         return "no cell to run again"
     said = f"{_count(done)} run again in {duration(seconds)}"
-    longest = max(done, key=lambda cell: cell.seconds)
-    if longest.seconds < WORTH_NAMING or len(done) == 1:
-        return said
-    return f"{said}, {duration(longest.seconds)} of it cell {longest.number}"
+    slow = sorted((cell for cell in done if cell.seconds >= WORTH_NAMING), key=lambda cell: -cell.seconds)
+    times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:NAMED_MAX]]
+    return f"{said}, of it {', '.join(times)}" if times and len(done) > 1 else said
 
 
 def stopped(at: Cell | None, why: str, left: Iterable[Cell]) -> str:

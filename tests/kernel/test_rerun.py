@@ -99,7 +99,7 @@ def test_an_error_stops_it_there_and_once_mended_all_run_again(notebook, kernel)
     notebook.save(0, until="ZeroDivisionError in cell 4; not run again: cell 5")
     assert first.streams() == "value 0\n"
     assert second.error == "ZeroDivisionError: division by zero"
-    assert re.sub(r"\x1b\[\d+m", "", second.text).count("1 / a.V") == 1
+    assert re.sub(r"\x1b\[[\d;]*m", "", second.text).count("1 / a.V") == 1
     assert third.streams() == "third 1\n"
     after = notebook.run("print('goes on', a.V)")
     assert after.streams() == "goes on 0\n"
@@ -162,7 +162,7 @@ def test_progress_is_told(notebook, kernel):
     (notebook.project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: "running again: cell 2 of 2, 1.0 s" in notebook.watching.text)
     kernel.wait(lambda: "2 cells run again in 1." in notebook.watching.text)
-    assert "1.5 s of it cell 4" in notebook.watching.text
+    assert "of it cell 4 1.5 s" in notebook.watching.text
     assert slow.outputs == []
 
 

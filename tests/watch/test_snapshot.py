@@ -186,6 +186,14 @@ def test_contents_left_unread_are_read_later(stage, clock):
     assert [difference.verdict for difference in snapshot.differences()] == [SAME_CODE]
 
 
+def test_what_was_written_since_the_watch_was_asked_for_differs(stage, clock):
+    snapshot = Snapshot([stage.path()], which=Filter(), clock=clock)
+    snapshot.begin(seconds=1.0, since_ns=os.stat(stage.path("x.py")).st_ctime_ns - 1)
+    assert Change(stage.path("x.py"), Kind.MODIFIED) in found(snapshot)
+    snapshot.commit()
+    assert found(snapshot) == []
+
+
 def test_change_to_a_file_that_was_not_read_yet_is_not_lost(stage, clock):
     snapshot = Snapshot([stage.path()], which=Filter(), clock=clock)
     snapshot.begin(seconds=0.0)
