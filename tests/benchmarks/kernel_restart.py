@@ -7,15 +7,15 @@ restarted by its manager; each is done when it has answered a ``kernel_info_requ
 ``wait_for_ready`` sees to it) and then a cell, which imports what is asked for. Times are from just before the save,
 with the 50 ms of quiet that end a burst, and from just before the call.
 
-Where a restart's milliseconds go (ipykernel 7.4; each stage's end since the SIGHUP, by stamps put into a copy of the code, on a
-machine that was a third slower than in the README's figures):
+Where a restart's milliseconds go (ipykernel 7.4; each stage's end since the SIGHUP, by stamps put into a copy of the
+code, on a machine that was about a third slower than when the README's figures were taken):
 
       6  still: what runs has been answered, nothing is read any more
      30  the old life has ended: history, exit functions, children, connections
     105  the new interpreter is up, and the old memory gone
     225  what was carried is read, asyncio and this project imported
     510  ipykernel, IPython, zmq and jupyter_client imported
-    590  the kernel's application, sockets and shell made (without the debugger, which is made when it is asked for)
+    590  the kernel's application, sockets and shell made, without the debugger, which is made when it is asked for
     625  the clients are there again, the extension is loaded
     637  the first request is answered
 """
