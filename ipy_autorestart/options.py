@@ -41,18 +41,15 @@ def glob(text: str) -> str:
     return text
 
 
-def on_busy(text: str) -> str:
-    """Return "wait" or "interrupt"; raises `BadInput` for anything else."""
-    if text not in ("wait", "interrupt"):
-        raise BadInput(f"expected wait or interrupt, got {text!r}")
-    return text
+def one_of(*words: str) -> Callable[[str], str]:
+    """Return what returns one of these words, and raises `BadInput` for anything else."""
 
+    def check(text: str) -> str:
+        if text not in words:
+            raise BadInput(f"expected {', '.join(words[:-1])} or {words[-1]}, got {text!r}")
+        return text
 
-def rerun(text: str) -> str:
-    """Return "none", "marked" or "all"; raises `BadInput` for anything else."""
-    if text not in ("none", "marked", "all"):
-        raise BadInput(f"expected none, marked or all, got {text!r}")
-    return text
+    return check
 
 
 def assignment(text: str) -> str:
@@ -149,7 +146,7 @@ class Options:
     )
     on_busy: str = option(
         "wait",
-        check=on_busy,
+        check=one_of("wait", "interrupt"),
         metavar="HOW",
         help="what a restart of the kernel does about running cells: wait for them, or interrupt",
     )
@@ -158,7 +155,7 @@ class Options:
     )
     rerun: str = option(
         "none",
-        check=rerun,
+        check=one_of("none", "marked", "all"),
         metavar="CELLS",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )

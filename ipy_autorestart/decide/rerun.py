@@ -146,22 +146,21 @@ def progress(place: int, count: int) -> str:
     return f"running again: cell {place} of {count}"
 
 
-def outcome(done: Sequence[Cell], *, seconds: float) -> str:
-    """Say that all were run again, and which took so long that it may be worth keeping them out."""
+def outcome(done: Sequence[Cell], ledger: Ledger, *, seconds: float) -> str:
+    """Say that all were run again, and which took so long, by the ledger, that it may be worth keeping them out."""
     if not done:
         return "no cell to run again"
-    said = f"{_count(done)} run again in {duration(seconds)}"
-    slow = sorted((cell for cell in done if cell.seconds >= WORTH_NAMING), key=lambda cell: -cell.seconds)
+    said = f"{len(done)} cell{'' if len(done) == 1 else 's'} run again in {duration(seconds)}"
+    keys = {cell.key for cell in done}
+    slow = [cell for cell in ledger.cells if cell.key in keys and cell.seconds >= WORTH_NAMING]
+    slow.sort(key=lambda cell: -cell.seconds)
     times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:NAMED_MAX]]
     return f"{said}, of it {', '.join(times)}" if times and len(done) > 1 else said
 
 
-def stopped(at: Cell | None, why: str, left: Iterable[Cell]) -> str:
+def stopped(at: Cell | None, error: BaseException, left: Iterable[Cell]) -> str:
     """Say where it stopped, why, and what was not run."""
+    why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
     numbers = [str(cell.number) for cell in left]
     rest = f"; not run again: cell{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
     return f"{why}{f' in cell {at.number}' if at else ''}{rest}"
-
-
-def _count(cells: Sequence[Cell]) -> str:
-    return f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import itertools
 import time
 from collections.abc import Callable
@@ -44,7 +43,7 @@ class Gate:
         self._on_end = on_end
         self._closed = False
         self._cells_wait = False
-        self._passing: collections.deque[list[bytes]] = collections.deque()
+        self._passing: list[list[bytes]] = []
         self._passed: asyncio.Future[None] | None = None
         self._stopped: list[list[bytes]] = []
         self._attempts = itertools.count()
@@ -80,21 +79,21 @@ class Gate:
         kind = header.get("msg_type", "")
         is_cell = kind == "execute_request"
         self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
-        frames = [frame.bytes for frame in message] if self._passing else []
-        is_awaited = bool(frames) and frames == self._passing[0]
+        frames = [frame.bytes for frame in message]
+        is_awaited = frames in self._passing
         passes = not self._closed if is_awaited else self._lets_pass(header, concurrent=bool(how.get("concurrent")))
         if not passes:
-            (self._stopped if is_awaited else self.held).append([frame.bytes for frame in message])
+            (self._stopped if is_awaited else self.held).append(frames)
         try:
             if passes:
                 await self._original(message, *words, **how)
         finally:
             self._note_end(token, is_cell=is_cell and passes)
             if is_awaited:
-                self._note_passed()
+                self._note_passed(frames)
 
-    def _note_passed(self) -> None:
-        self._passing.popleft()
+    def _note_passed(self, frames: list[bytes]) -> None:
+        self._passing.remove(frames)
         if not self._passing and self._passed and not self._passed.done():
             self._passed.set_result(None)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide import rerun
-from ipy_autorestart.decide.rerun import Cell, Ledger
+from ipy_autorestart.decide.rerun import Cell, Ledger, Rerun
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -85,6 +85,10 @@ class Recorder:
             seconds=seconds,
         )
         self.ledger = rerun.ran(self.ledger, cell, failed=error is not None)
+
+    def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
+        """Return what the next image needs to run the cells again, None where it won't."""
+        return rerun.to_plain(self.ledger) if wanted is not Rerun.NONE else None
 
     # -- running again -------------------------------------------------------------------------------------------------
 

@@ -73,18 +73,14 @@ class Replay:
         began = time.monotonic()
         for place, cell in enumerate(cells):
             if self._interrupted:
-                return stopped(None, "interrupted", cells[place:])
+                return stopped(None, KeyboardInterrupt(), cells[place:])
             if not self._may_go_on():
                 return ""
             self._tell(Reran(progress(place + 1, len(cells)), goes_on=True))
             error = await self._run_one(cell)
-            if isinstance(error, KeyboardInterrupt):
-                return stopped(cell, "interrupted", cells[place + 1 :])
             if error is not None:
-                return stopped(cell, type(error).__name__, cells[place + 1 :])
-        times = {cell.key: cell.seconds for cell in self._recorder.ledger.cells}
-        done = [cell._replace(seconds=times.get(cell.key, cell.seconds)) for cell in cells]
-        return outcome(done, seconds=time.monotonic() - began)
+                return stopped(cell, error, cells[place + 1 :])
+        return outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
 
     async def _run_one(self, cell: Cell) -> BaseException | None:
         content = {

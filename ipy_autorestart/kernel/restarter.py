@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import Batch, OnBusy, admits, leave_at
-from ipy_autorestart.decide.rerun import Rerun, to_plain
+from ipy_autorestart.decide.rerun import Rerun
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.channels import NotStill, channels_of
 from ipy_autorestart.kernel.gate import Gate
@@ -246,7 +246,7 @@ class Restarter:
             self._decline(f"{type(error).__name__}: {error}")
         else:
             self._tell(Leaving())
-            cells = to_plain(self._recorder.ledger) if self._rerun is not Rerun.NONE else None
+            cells = self._recorder.to_plain(self._rerun)
             departing.go(self._guests, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _try_again(self, owed: float, why: str) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import OnBusy
-from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, progress, stopped, to_plain
+from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, progress, stopped
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.hangups import standing
@@ -199,7 +199,7 @@ class TerminalRestarter:
             return
         self._tell(Leaving())
         guests = detached(self._guests)
-        cells = to_plain(self._recorder.ledger) if self._rerun is not Rerun.NONE else None
+        cells = self._recorder.to_plain(self._rerun)
         state.update(carried(guests, self._start, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN))
         descriptors += [guest["link"] for guest in guests]
         departure.go()
@@ -221,11 +221,10 @@ class TerminalRestarter:
             with self._recorder.again(cell) as error:
                 self._shell.run_cell(cell.code, store_history=True)
             if (why := error()) is not None:
-                name = "interrupted" if isinstance(why, KeyboardInterrupt) else type(why).__name__
-                said = stopped(cell, name, cells[place + 1 :])
+                said = stopped(cell, why, cells[place + 1 :])
                 break
         else:
-            said = outcome(cells, seconds=time.monotonic() - began)
+            said = outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._tell(Reran(said))
 

@@ -129,6 +129,11 @@ class Page:
     def run_all(self):
         self.execute("notebook:run-all-cells")
 
+    def save_document(self, file, words):
+        """Save the notebook and wait until the file holds some words."""
+        self.execute("docmanager:save")
+        eventually(lambda: words in file.read_text(), timeout=10)
+
     def cell(self, place):
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(place)
 

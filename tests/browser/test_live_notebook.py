@@ -2,7 +2,6 @@
 
 import pytest
 from lab import Page, write_notebook
-from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -103,8 +102,7 @@ def test_what_was_last_shown_is_saved_and_a_reloaded_page_goes_on(site, open_pag
     page.wait(0, "running")
     save(folder, 2)
     page.wait(1, "value 2")
-    page.execute("docmanager:save")
-    eventually(lambda: "value 2" in (folder / "live.ipynb").read_text(), timeout=10)
+    page.save_document(folder / "live.ipynb", "value 2")
     page.page.reload()
     page.settle()
     assert page.text(1).strip() == "value 2"
@@ -121,8 +119,7 @@ def test_two_tabs_on_one_kernel(site, open_page, folder):
     first.run_all()
     first.wait(2, "pid")
     first.wait(0, "running")
-    first.execute("docmanager:save")
-    eventually(lambda: "value 1" in (folder / "live.ipynb").read_text(), timeout=10)
+    first.save_document(folder / "live.ipynb", "value 1")
     second = open_page(site)
     save(folder, 2)
     first.wait(1, "value 2")

@@ -100,11 +100,16 @@ def test_how_long_it_took_again_is_known():
 def test_words():
     first, second = cell("a", 7, seconds=2.1), cell("b", 9)
     assert progress(3, 12) == "running again: cell 3 of 12"
-    assert outcome([], seconds=0) == "no cell to run again"
-    assert outcome([second], seconds=0.1) == "1 cell run again in 100 ms"
-    assert outcome([first, second], seconds=2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
-    slow = [cell("c", number, seconds=number) for number in (2, 5, 3, 4)]
-    assert outcome(slow, seconds=14) == "4 cells run again in 14.0 s, of it cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
-    assert stopped(first, "NameError", [second]) == "NameError in cell 7; not run again: cell 9"
-    assert stopped(first, "NameError", [second, first]) == "NameError in cell 7; not run again: cells 9, 7"
-    assert stopped(None, "interrupted", []) == "interrupted"
+    assert outcome([], Ledger(), seconds=0) == "no cell to run again"
+    assert outcome([second], ledger(second), seconds=0.1) == "1 cell run again in 100 ms"
+    assert (
+        outcome([first, second], ledger(first, second), seconds=2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
+    )
+    slow = [cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)]
+    assert (
+        outcome(slow, ledger(*slow), seconds=14)
+        == "4 cells run again in 14.0 s, of it cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
+    )
+    assert stopped(first, NameError(), [second]) == "NameError in cell 7; not run again: cell 9"
+    assert stopped(first, NameError(), [second, first]) == "NameError in cell 7; not run again: cells 9, 7"
+    assert stopped(None, KeyboardInterrupt(), []) == "interrupted"
