@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipy_autorestart.link import Status
+    from ipy_autorestart.history import Statistics
+    from ipy_autorestart.link import Decided, Ran, Status
     from ipy_autorestart.options import BadInput, Options
     from ipy_autorestart.request import Kernel, Script
     from ipy_autorestart.supervisor import Screen, Supervisor
@@ -20,10 +21,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "BadInput",
+    "Decided",
     "Kernel",
     "Options",
+    "Ran",
     "Screen",
     "Script",
+    "Statistics",
     "Status",
     "Supervisor",
     "load_ipython_extension",
@@ -32,10 +36,13 @@ __all__ = [
 
 _HOMES = {
     "BadInput": "options",
+    "Decided": "link",
     "Kernel": "request",
     "Options": "options",
+    "Ran": "link",
     "Screen": "supervisor",
     "Script": "request",
+    "Statistics": "history",
     "Status": "link",
     "Supervisor": "supervisor",
 }

@@ -1,63 +1,15 @@
-"""A target's status in text and HTML (pure), and the one live display in the cell that started the watch."""
+"""Where a target shows itself: the one live display in the cell that started the watch, or a terminal."""
 
 from __future__ import annotations
 
-import html
 import sys
 import threading
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from ipy_autorestart.decide.words import duration
+from ipy_autorestart.line import bundle, text
 from ipy_autorestart.link import Status
-
-
-def words(name: str, status: Status) -> list[str]:
-    """Return the parts of a status line: state, cause with its duration, number of runs, message."""
-    parts = [status.state]
-    if status.cause:
-        how = ", warm" if status.warm else ""
-        took = f" ({duration(status.took)}{how})" if status.took is not None else ""
-        parts.append(f"{status.cause}{took}")
-    if status.runs:
-        what = "restart" if name == "kernel" else "run"
-        parts.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
-    if status.message:
-        parts.append(status.message)
-    return parts
-
-
-def text(name: str, status: Status) -> str:
-    """Return the status line as text."""
-    return f"⟳ {name} · " + " · ".join(words(name, status))
-
-
-def bundle(name: str, status: Status) -> dict[str, str]:
-    """Return the status line as a MIME bundle."""
-    rest = " · ".join(map(html.escape, words(name, status)))
-    line = f'<div style="opacity: 0.75">⟳ <b>{html.escape(name)}</b> · {rest}</div>'
-    return {"text/plain": text(name, status), "text/html": line}
-
-
-HEADINGS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
-
-
-def table(rows: Sequence[Sequence[str]], notes: Sequence[str] = ()) -> dict[str, str]:
-    """Return rows under `HEADINGS`, with notes below, as a MIME bundle."""
-    if not rows:
-        return {"text/plain": "nothing is watched", "text/html": "<i>nothing is watched</i>"}
-    columns = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
-    lines = [
-        "  ".join(word.ljust(width) for word, width in zip(row, columns, strict=True)) for row in (HEADINGS, *rows)
-    ]
-    head = "".join(f"<th>{html.escape(word)}</th>" for word in HEADINGS)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(word)}</td>" for word in row) + "</tr>" for row in rows)
-    return {
-        "text/plain": "\n".join(line.rstrip() for line in (*lines, *notes)),
-        "text/html": f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        + "".join(f"<div>{html.escape(note)}</div>" for note in notes),
-    }
 
 
 class CellScreen:
@@ -113,7 +65,7 @@ class CellScreen:
 
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
-        if words(self._name, status) != words(self._name, self._status):
+        if text(self._name, status) != text(self._name, self._status):
             self._status = status
             self._publish("update_display_data", self._status_content())
 

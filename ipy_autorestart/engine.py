@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart.compiled import forget
-from ipy_autorestart.decide import state
 from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
@@ -27,6 +26,7 @@ from ipy_autorestart.decide.event import (
     Hangup,
     Kill,
     Look,
+    Paused,
     Refused,
     Signal,
     Start,
@@ -37,10 +37,11 @@ from ipy_autorestart.decide.event import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Alive, Goodbye, Link, Record, Restart, Status
+from ipy_autorestart.link import Alive, Goodbye, Link, Pause, Record, Restart
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.ready import HasFileno, ready
 from ipy_autorestart.target import Target, Watch
+from ipy_autorestart.teller import Teller
 from ipy_autorestart.wakeups import Wakeups
 
 log = logging.getLogger(__name__)
@@ -88,15 +89,13 @@ class Engine:
         self._link = link
         self._wakeups = wakeups
         self._cycle = Cycle(timing=timing)
-        self._folder = folder
         self._parent = parent
         self._cache = cache
         self._orphaned = False
         self._finished = False
         self._used = Used()
-        self._notes: tuple[str, ...] = ()
-        self._shown: tuple[object, ...] = ()
-        self._told: Status | None = None
+        self._found = Found()
+        self._teller = Teller(link, target, folder)
 
     def run(self) -> None:
         """Go on until the front says goodbye or is gone, and nothing runs any more."""
@@ -104,6 +103,7 @@ class Engine:
             self._loop()
         finally:
             self._target.close()
+            self._teller.tell(self._cycle, self._found, time.monotonic(), last=True)
             self._flush(time.monotonic() + LAST_WORDS)
 
     def _loop(self) -> None:
@@ -129,10 +129,15 @@ class Engine:
         if self._cycle.hidden:
             return
         if self._cycle.phase is not Phase.ENDED:
-            self._tell()
+            self._tell(now)
         if self._is_heard:
             self._target.hear(now)
-        self._tell()  # of an end after its last words
+        self._tell(now)  # of an end after its last words
+
+    def _tell(self, now: float) -> None:
+        for path, why in self._watch.passed_over():
+            self._teller.note_ignored(path, why)
+        self._teller.tell(self._cycle, self._found, now)
 
     @property
     def _is_heard(self) -> bool:
@@ -145,10 +150,13 @@ class Engine:
             self._link.flush()
 
     def _wait(self) -> None:
-        heard_at = self._target.due_at() if self._is_heard and not self._cycle.hidden else None
-        due = (wake_at(self._cycle), self._target.poll_at(), heard_at)
+        now = time.monotonic()
+        due = [wake_at(self._cycle), self._target.poll_at()]
+        if not self._cycle.hidden:
+            due.append(self._teller.due_at(self._cycle, now))
+            due.append(self._target.due_at() if self._is_heard else None)
         moments = [moment for moment in due if moment is not None]
-        timeout = min(max(0.0, min(moments, default=1e9) - time.monotonic()), PARENT_LOOKED_AT)
+        timeout = min(max(0.0, min(moments, default=1e9) - now), PARENT_LOOKED_AT)
         if self._wakeups.waits:
             timeout = 0.0
         streams = list(self._target.streams())
@@ -177,6 +185,8 @@ class Engine:
                 return [Close()]
             case Restart():
                 return [Asked()]
+            case Pause(on, withdrawn):
+                return [Paused(on, withdrawn)]
             case _:
                 event = self._target.event_of(record)
                 return [event] if event is not None else []
@@ -191,8 +201,7 @@ class Engine:
             event = queue.popleft()
             before = self._cycle
             self._cycle, actions = step(before, event, time.monotonic())
-            if actions:
-                log.debug("%s in %s: %s", event, before.phase.value, actions)
+            self._teller.note(before, event, self._cycle, actions)
             for action in actions:
                 queue.extend(self._perform(action))
 
@@ -228,7 +237,7 @@ class Engine:
         # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
         self._forget(found.unused)
         self._watch.settle([change.path for change in found.unused])
-        self._notes = found.notes
+        self._found = found
         return found
 
     def _forget(self, changes: Iterable[Change]) -> None:
@@ -252,29 +261,3 @@ class Engine:
             return [Started()]
         except OSError as error:
             return [Refused(f"can't be started: {error}", runs=False)]
-
-    def _tell(self) -> None:
-        cycle, target = self._cycle, self._target
-        # Most hints change nothing that is told; to find the words would keep the next one waiting.
-        plain = cycle._replace(burst=None, look_at=None, scan_at=None, unseen=False, due=False)
-        notes = (target.note(), *self._notes)
-        shown = (plain, cycle.looping, notes, target.pid, target.is_warm, target.describe())
-        if shown == self._shown:
-            return
-        self._shown = shown
-        words = [state.message(cycle, self._folder), *notes]
-        status = Status(
-            state=state.state(cycle),
-            cause=cycle.cause.describe(self._folder) if cycle.cause else "",
-            runs=cycle.runs,
-            exit_status=cycle.exit_status,
-            lasted=cycle.lasted if cycle.exit_status is not None else None,
-            took=cycle.took,
-            message=" · ".join(filter(None, words)),
-            pid=target.pid,
-            warm=target.is_warm,
-            preloads=target.describe(),
-        )
-        if status != self._told:
-            self._told = status
-            self._link.send(status)

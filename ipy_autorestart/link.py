@@ -12,7 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,10 @@ class Status:
     Attributes
     ----------
     state
-        In a few words: "running", "waiting for a change", "restarting" …
+        In a few words: "running for 12 s", "finished after 3.0 s, waiting for a change", "waiting for cell 7" …
+    kind
+        In one word: "starting", "running", "waiting" (for a busy kernel), "stopping", "restarting", "finished",
+        "crashed", "broken" (a syntax error is held back), "paused", "idle" or "ended".
     cause
         Why it last restarted: "src/a.py changed".
     runs
@@ -36,7 +39,11 @@ class Status:
     took
         Seconds from noticing the change to the new start.
     message
-        What else is worth a sentence: a syntax error that was held back, a limit met.
+        What else is worth a sentence: a limit met, what is wrong with a file that is held back.
+    excerpt
+        The line of a syntax error that is held back, and a caret below the place.
+    polling
+        Whether some changes are found by looking at intervals alone.
     pid
         Of the process group that runs, 0 for none.
     warm
@@ -46,15 +53,57 @@ class Status:
     """
 
     state: str = "starting"
+    kind: str = "starting"
     cause: str = ""
     runs: int = 0
     exit_status: int | None = None
     lasted: float | None = None
     took: float | None = None
     message: str = ""
+    excerpt: str = ""
+    polling: bool = False
     pid: int = 0
     warm: bool | None = None
     preloads: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One run, or one life of the kernel after a restart.
+
+    Attributes
+    ----------
+    run
+        Its number, from 1.
+    at
+        When it started, in seconds since 1970.
+    cause
+        Why.
+    took
+        Seconds from noticing the change to the start; None where nothing had changed.
+    lasted
+        Seconds from its start to its end; None while it runs.
+    exit_status
+        As ``Popen.returncode`` gives it; None while it runs, and for a kernel.
+    warm
+        Whether it was forked from a fork server; None for a kernel.
+    """
+
+    run: int
+    at: float
+    cause: str = ""
+    took: float | None = None
+    lasted: float | None = None
+    exit_status: int | None = None
+    warm: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What was decided, by which rule; ``at`` in seconds since 1970."""
+
+    at: float
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +132,14 @@ class Output:
 @dataclass(frozen=True, slots=True)
 class Restart:
     """The front asks for a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """The front holds restarts back, or lets them go on; see `Paused`."""
+
+    on: bool = True
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +189,12 @@ class Reran:
     goes_on: bool = False
 
 
-Record = Status | Alive | Began | Output | Restart | Goodbye | Ask | Noted | Busy | Leaving | Resumed | Declined | Reran
+Heard = Status | Ran | Decided | Alive | Began | Output | Ask
+Said = Restart | Pause | Goodbye | Noted | Busy | Leaving | Resumed | Declined | Reran
+Record = Heard | Said
+"""What a front hears from its supervisor, and what it says to it."""
 
-_RECORDS: dict[str, type[Any]] = {
-    record.__name__: record
-    for record in (Status, Alive, Began, Output, Restart, Goodbye, Ask, Noted, Busy, Leaving, Resumed, Declined, Reran)
-}
+_RECORDS: dict[str, type[Any]] = {record.__name__: record for record in (*get_args(Heard), *get_args(Said))}
 
 
 def encode(record: Record) -> bytes:

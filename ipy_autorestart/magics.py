@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -13,12 +12,12 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
-from ipy_autorestart.decide.words import relative
-from ipy_autorestart.display import CellScreen, TerminalScreen, table
+from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
 from ipy_autorestart.request import Request, parse, parser
 from ipy_autorestart.supervisor import Screen, Supervisor, check_platform
+from ipy_autorestart.tables import NOTHING, as_json, overview, reasons
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -73,6 +72,10 @@ class WatchMagics(Magics):
         """See `parser`, of which the help is made."""
         try:
             check_platform()
+            if act := BY_HAND.get(line.split(maxsplit=1)[0] if line.split() else ""):
+                for guest in self._chosen("%watch_restart", _split(line)[1:]):
+                    act(guest)
+                return
             request = parse(_split(line), defaults=_options(self.defaults))
             screen = self._screen(request)
             supervisor = Supervisor(
@@ -116,23 +119,31 @@ class WatchMagics(Magics):
 
         Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or ``kernel``.
         """
-        wanted = " ".join(_split(line))
+        words = _split(line)
+        _stop(self._chosen("%unwatch", words) if words else self._host.guests)
+
+    def _chosen(self, magic: str, words: Sequence[str]) -> list[Supervisor]:
+        """Return what is watched and named so, all if nothing is named."""
+        wanted = " ".join(words)
         guests = list(self._host.guests)
         chosen = [guest for guest in guests if wanted in ("", guest.request.target.name)]
-        if wanted and not chosen:
-            names = ", ".join(dict.fromkeys(guest.request.target.name for guest in guests)) or "nothing"
-            raise UsageError(f"%unwatch: {wanted}: no such target; watched: {names}")
-        _stop(chosen)
+        if not chosen:
+            names = ", ".join(dict.fromkeys(guest.request.target.name for guest in guests))
+            raise UsageError(f"{magic}: {wanted}: no such target; watched: {names}" if names else f"{magic}: {NOTHING}")
+        return chosen
 
     @line_magic
     def watch_status(self, line: str) -> None:
-        """Show what is watched: targets, state, runs, last cause, and what is imported ahead for the next run."""
-        if line.strip():
-            raise UsageError(f"%watch_status: expected no arguments, got {line.strip()!r}")
+        """Show what is watched: targets, their latest runs, and what is imported ahead for the next.
+
+        Usage: ``%watch_status [--why | --json]``; ``--why`` shows the latest twenty decisions of each: why it restarted
+        and why it didn't; ``--json`` all that is known, for programs (in code: ``Supervisor.statistics()``).
+        """
+        shows = {"": overview, "--why": reasons, "--json": as_json}.get(line.strip())
+        if shows is None:
+            raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
         assert self.shell is not None
-        guests = list(self._host.guests)
-        notes = [f"{guest.request.target.name}: {guest.status.preloads}" for guest in guests if guest.status.preloads]
-        self.shell.display_pub.publish(table([_row(guest) for guest in guests], notes))
+        self.shell.display_pub.publish(shows([guest.statistics() for guest in list(self._host.guests)]))
 
     def close(self) -> None:
         """End what is watched and leave nothing in the shell."""
@@ -184,9 +195,9 @@ def _replaced_by(supervisor: Supervisor, guests: Sequence[Supervisor]) -> list[S
     return [guest for guest in guests if gives_way(guest)]
 
 
-def _row(guest: Supervisor) -> list[str]:
-    status, request = guest.status, guest.request
-    watched = ", ".join(request.paths or (relative(request.roots[0], request.cwd) or os.curdir,))
-    exit_status = "" if status.exit_status is None else str(status.exit_status)
-    start = {None: "", True: "warm", False: "cold"}[status.warm]
-    return [request.target.name, watched, status.state, str(status.runs), status.cause, start, exit_status]
+BY_HAND: Mapping[str, Callable[[Supervisor], None]] = {
+    "--now": Supervisor.restart,
+    "--pause": Supervisor.pause,
+    "--resume": Supervisor.resume,
+}
+"""What ``%watch_restart`` does with what is watched, instead of beginning a watch."""

@@ -15,16 +15,32 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import IO, Any, Protocol, Self
 
-import ipy_autorestart
+from ipy_autorestart.decide.words import relative
 from ipy_autorestart.front import Front
+from ipy_autorestart.history import History, Statistics
 from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter
-from ipy_autorestart.link import Alive, Ask, Began, Busy, Goodbye, Link, Output, Record, Restart, Status
+from ipy_autorestart.link import (
+    Alive,
+    Ask,
+    Began,
+    Busy,
+    Decided,
+    Goodbye,
+    Link,
+    Output,
+    Pause,
+    Ran,
+    Record,
+    Restart,
+    Status,
+)
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.spawn import spawn
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +120,7 @@ class Supervisor:
         self.screen = screen
         self.label = label
         self.status = Status()
+        self._history = History(request.target.name)
         self._link: Link | None = None
         self._listener: Listener | None = None
         self._pid = 0
@@ -154,12 +171,28 @@ class Supervisor:
         words = [*front.to_words(), *self.request.to_argv()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         with theirs:
-            self._pid = _spawn(words, link=theirs.fileno(), errors=self._errors.fileno())
+            self._pid = spawn(words, link=theirs.fileno(), errors=self._errors.fileno())
         self._listen(Link(ours))
 
     def restart(self) -> None:
         """Restart the target without a change."""
         self.send(Restart())
+
+    def pause(self) -> None:
+        """Hold restarts back: what changes from here on waits for `resume`, or for `restart`."""
+        # A kernel that waits to be idle forgets that it was to restart; the change stays to be served.
+        withdrawn = self._restarter.withdraw() if self._restarter else False
+        self.send(Pause(withdrawn=withdrawn))
+
+    def resume(self) -> None:
+        """Go on, with a restart if something has changed since `pause`."""
+        self.send(Pause(on=False))
+
+    def statistics(self) -> Statistics:
+        """Return where the target stands and how it got there, as frozen values."""
+        request = self.request
+        watched = request.paths or (relative(request.roots[0], request.cwd) or os.curdir,)
+        return Statistics(request.target.name, watched, self.status, self._history.runs, self._history.decisions)
 
     def send(self, record: Record) -> None:
         """Say something to the process; lost if it is gone."""
@@ -218,6 +251,7 @@ class Supervisor:
             "cwd": self.request.cwd,
             "label": self.label,
             "screen": self._screen_state(),
+            "history": self._history.to_plain(),
         }
 
     def _screen_state(self) -> Mapping[str, Any] | None:
@@ -236,6 +270,7 @@ class Supervisor:
         request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
         self._prepare(request, screen=screen, label=state["label"])
         self._pid = state["pid"]
+        self._history.restore(state["history"])
         if self._host:
             self._host.guests.append(self)
         self._listen(Link(socket.socket(fileno=state["link"]), state["received"].encode("latin-1")))
@@ -254,6 +289,9 @@ class Supervisor:
             self._run_pid = record.pid
         elif isinstance(record, Alive):
             self._run_pid = record.pid
+            return
+        elif isinstance(record, Ran | Decided):
+            self._history.take(record)
             return
         elif isinstance(record, Ask):
             if self._restarter and (busy := self._restarter.describe()):
@@ -284,7 +322,7 @@ class Supervisor:
         if self._errors:
             self._errors.close()
         self._depart()
-        self._take(dataclasses.replace(self.status, state="ended", message=message, pid=0))
+        self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
 
     def _depart(self) -> None:
         """Leave the host; harmless if it has been done."""
@@ -305,24 +343,3 @@ def check_platform() -> None:
     """Raise `BadInput` where restarting by signal is impossible."""
     if not hasattr(signal, "SIGHUP"):
         raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")
-
-
-def _spawn(words: Sequence[str], *, link: int, errors: int) -> int:
-    """Start the supervisor and return its process id.
-
-    Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that the interrupt
-    button, which signals the kernel's group, doesn't reach it.
-    """
-    program = os.path.join(os.path.dirname(os.path.abspath(ipy_autorestart.__file__)), "__main__.py")
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", program, *words],
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, link, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_DUP2, errors, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-    )

@@ -89,5 +89,8 @@ class Watch(Protocol):
     def settle(self, paths: Iterable[str]) -> None:
         """Make what the last look saw of some files their baseline."""
 
+    def passed_over(self) -> Iterable[tuple[str, str]]:
+        """Return files that have changed and were not looked at, and why."""
+
     def used(self, paths: Iterable[str] | None, *, written: Iterable[str]) -> None:
         """Tell it what the target read, None for everything, and wrote."""

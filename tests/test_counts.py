@@ -251,7 +251,7 @@ def test_a_syntax_error_is_held_back_with_one_message_and_mending_it_restarts_on
     watched = watch()
     pid = watched.supervisor.status.pid
     write("src/a.py", "V = (\n")
-    eventually(lambda: "syntax error in src/a.py, line 1" in watched.supervisor.status.message)
+    eventually(lambda: watched.supervisor.status.state == "syntax error at src/a.py:1")
     watched.settle()
     assert watched.restarts == 0
     assert watched.supervisor.status.pid == pid

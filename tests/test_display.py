@@ -1,4 +1,7 @@
-from ipy_autorestart import Status, display
+import json
+from datetime import datetime
+
+from ipy_autorestart import Decided, Ran, Statistics, Status, line, tables
 from ipy_autorestart.decide import state
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change, Kind
@@ -7,26 +10,55 @@ from ipy_autorestart.decide.timing import Timing
 
 
 def test_a_status_line_says_what_why_and_how_often():
-    status = Status("running", "src/a.py changed", 3, took=0.004, message="one message")
-    assert display.text("main.py", status) == "⟳ main.py · running · src/a.py changed (4 ms) · 3 runs · one message"
-    assert display.text("kernel", Status("running", runs=1)) == "⟳ kernel · running · 1 restart"
+    status = Status("running", "running", "src/a.py changed", 3, took=0.004, message="one message", warm=True)
+    assert line.text("main.py", status) == (
+        "⟳ main.py · running · src/a.py changed · new code in 4 ms · warm · 3 runs · one message"
+    )
+    assert line.text("kernel", Status("running", runs=1, polling=True)) == "⟳ kernel · running · polling · 1 restart"
+
+
+def test_a_syntax_error_shows_its_line_and_place():
+    status = Status("syntax error at a.py:1", "broken", message="invalid syntax", excerpt="x = <\n    ^")
+    shown = "⟳ main.py · syntax error at a.py:1 · invalid syntax\n    x = <\n        ^"
+    assert line.text("main.py", status) == shown
+    assert "x = &lt;\n    ^</pre>" in line.bundle("main.py", status)["text/html"]
+
+
+NAME = "<img onerror=alert(1)>.py"
+STATUS = Status("running", cause=f"{NAME} changed", message=NAME, excerpt=NAME, preloads=NAME)
+STATISTICS = Statistics(NAME, (NAME,), STATUS, (Ran(1, 0.0, NAME, 0.004, 1.5, 1, warm=True),), (Decided(0.0, NAME),))
 
 
 def test_what_comes_from_files_is_escaped():
-    name = "<img onerror=alert(1)>.py"
-    bundle = display.bundle(name, Status("running", cause=f"{name} changed"))
-    assert "<img" not in bundle["text/html"]
-    assert bundle["text/html"].count("&lt;img onerror=alert(1)&gt;.py") == 2
-    assert "<img" not in display.table([[name] * 7], [name])["text/html"]
+    for shown in (line.bundle(NAME, STATUS), tables.overview([STATISTICS]), tables.reasons([STATISTICS])):
+        assert "<img" not in shown["text/html"]
+        assert "&lt;img onerror=alert(1)&gt;.py" in shown["text/html"]
+        assert NAME in shown["text/plain"]
 
 
-def test_the_table_is_aligned_text_and_html():
-    bundle = display.table([["main.py", "src/", "running", "2", "src/a.py changed", "warm", ""]], ["a note"])
-    first, second, third = bundle["text/plain"].splitlines()
+def test_tables_are_aligned_text_and_html():
+    bundle = tables.overview([STATISTICS])
+    first, second, _, third, fourth, _, note = bundle["text/plain"].splitlines()
     assert first.index("state") == second.index("running")
-    assert bundle["text/html"].count("<td>") == 7
-    assert third == "a note"
-    assert display.table([])["text/plain"] == "nothing is watched"
+    assert third.index("lasted") == fourth.index("1.5 s")
+    assert (third.index("exit status"), third.index("start")) == (fourth.rindex("1  "), fourth.index("warm"))
+    assert bundle["text/html"].count("<td") == 7 + 8
+    assert note == f"{NAME}: {NAME}"
+    assert tables.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
+
+
+def test_reasons_have_their_time():
+    when, target, why = tables.reasons([STATISTICS])["text/plain"].splitlines()[1].split()[0], NAME, NAME
+    assert datetime.strptime(when, "%H:%M:%S.%f").microsecond == 0
+    assert tables.reasons([STATISTICS])["text/plain"].count(NAME) == len((target, why))
+    assert "nothing" in tables.reasons([])["text/plain"]
+
+
+def test_programs_are_told_in_json():
+    bundle = tables.as_json([STATISTICS])
+    assert json.loads(bundle["text/plain"]) == json.loads(json.dumps(bundle["application/json"]))
+    (one,) = bundle["application/json"]
+    assert (one["target"], one["status"]["state"], one["runs"][0]["lasted"]) == (NAME, "running", 1.5)
 
 
 def test_causes_are_told_relative_to_the_folder():
@@ -57,13 +89,35 @@ def test_states_are_told_in_words():
         Cycle(phase=Phase.STOPPING, timing=kernel): "waiting for the kernel to be idle",
         Cycle(phase=Phase.RUNNING, signalled=True, timing=kernel): "waiting for the kernel to be idle",
         Cycle(phase=Phase.CLOSED): "ended",
+        Cycle(phase=Phase.RUNNING, paused=True): "paused, running",
+        Cycle(phase=Phase.ENDED, exit_status=1, lasted=2, paused=True): "paused, crashed with status 1 after 2.0 s",
+        Cycle(phase=Phase.RUNNING, timing=kernel, paused=True): "paused",
+        Cycle(phase=Phase.STOPPING, timing=kernel, waits_for="cell 7"): "waiting for cell 7",
+        Cycle(phase=Phase.RUNNING, broken=(BROKEN,)): "syntax error at a.py:3",
     }.items():
-        assert state.state(cycle) == words
+        assert state.state(cycle, "/p") == words
+    assert state.state(Cycle(phase=Phase.RUNNING), seconds=75) == "running for 1 min 15 s"
+
+
+def test_each_state_has_a_word_and_a_colour():
+    kernel = Timing(leading=False, stop_timeout=None)
+    cycles = [
+        *(Cycle(phase=phase, timing=timing) for phase in Phase for timing in (Timing(), kernel)),
+        *(Cycle(phase=Phase.ENDED, exit_status=status) for status in (0, 1)),
+        *(Cycle(phase=Phase.RUNNING, paused=True), Cycle(phase=Phase.RUNNING, broken=(BROKEN,))),
+    ]
+    assert {state.kind(cycle) for cycle in cycles} | {"restarting"} == set(line.COLOURS)
+
+
+BROKEN = Broken("/p/a.py", "invalid syntax", 3, 3, "\tx <")
 
 
 def test_messages_name_the_file_and_what_it_means():
-    broken = Cycle(broken=(Broken("/p/a.py", "invalid syntax", 3),))
-    assert state.message(broken, "/p") == "syntax error in a.py, line 3: invalid syntax; what runs goes on"
+    assert state.message(Cycle(phase=Phase.RUNNING, broken=(BROKEN,)), "/p") == "invalid syntax; what runs goes on"
+    assert state.message(Cycle(broken=(BROKEN,)), "/p") == "invalid syntax; it runs again when this is mended"
+    assert state.excerpt(Cycle(broken=(BROKEN,))) == "\tx <\n\t ^"
+    waits = Cycle(paused=True, changes=(Change("/p/a.py", Kind.MODIFIED), Change("/p/b.py", Kind.ADDED)))
+    assert state.message(waits, "/p") == "a.py and 1 more changed meanwhile"
     assert state.message(Cycle(alike=("/p/a.py",)), "/p") == "only comments or layout changed in a.py: not restarted"
     assert state.message(Cycle(refusal="no python"), "/p") == "no python"
     assert state.message(Cycle(), "/p") == ""

@@ -77,6 +77,8 @@ class Found:
         Reasons to look again before acting.
     unannounced
         Whether a change was found that no hint had announced.
+    polling
+        Whether some changes are found by scans alone.
     notes
         Sentences for the status: limits met, folders that can't be read.
     rescan
@@ -90,5 +92,6 @@ class Found:
     written: tuple[str, ...] = ()
     unfinished: frozenset[Unfinished] = frozenset()
     unannounced: bool = False
+    polling: bool = False
     notes: tuple[str, ...] = ()
     rescan: float = 1.0

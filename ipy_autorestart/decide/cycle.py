@@ -39,6 +39,8 @@ class Cycle(NamedTuple):
         A SIGHUP is on its way.
     reason
         Of that SIGHUP, if no change is.
+    paused
+        Changes wait until a person lets them go on.
     again
         A hangup came while the target was starting: one more restart is owed.
     unseen
@@ -78,6 +80,7 @@ class Cycle(NamedTuple):
     refusal: str = ""
     signalled: bool = False
     reason: Reason = Reason.HANGUP
+    paused: bool = False
     again: bool = False
     unseen: bool = False
     due: bool = False

@@ -26,6 +26,17 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """A person holds restarts back, or (``on`` false) lets them go on.
+
+    ``withdrawn`` says that a target which stops by itself had been sent a SIGHUP and has forgotten it.
+    """
+
+    on: bool = True
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """The target, which stops by itself, must finish something first."""
 
@@ -68,7 +79,7 @@ class Close:
     within: float | None = None
 
 
-Event = Begin | Hint | Found | Hangup | Asked | Waiting | Started | Exited | Refused | Tick | Close
+Event = Begin | Hint | Found | Hangup | Asked | Paused | Waiting | Started | Exited | Refused | Tick | Close
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,15 @@ class Filter:
         relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
         return not self._not.hit(relative, names) and self.enters(root, path[: path.rfind("/")])
 
+    def why_not(self, root: str, path: str) -> str:
+        """Say why a file below ``root`` that doesn't count doesn't; nothing where nobody would expect it to."""
+        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        if _HARDLY.hit(relative, names) or _NEVER.hit(relative, relative.split("/")):
+            return ""
+        if not self.may_be_used(root, path):
+            return "is left out by --ignore"
+        return "is no Python source, and no run has read it: name it with --pattern if it matters"
+
     def excludes(self, path: str, *, folder: bool) -> bool:
         """Whether the predicate rules a path out; unlike all else here it may read files."""
         return self.excluded is not None and self.excluded(path, folder)
@@ -162,3 +171,7 @@ def _body(pattern: str) -> str:
             escaped = re.sub(r"([\\\[\]^&~|])", r"\\\1", chosen)
             parts.append(f"[{'^/' if token['not'] else ''}{escaped}]")
     return "".join(parts) + re.escape(pattern[at:])
+
+
+#: What hardly anybody wonders about.
+_HARDLY, _NEVER = _Globs((*DROPPINGS, "*.ipynb")), _Globs((*HEAVY, *LIGHT), below=True)

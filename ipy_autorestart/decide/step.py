@@ -34,6 +34,7 @@ from ipy_autorestart.decide.event import (
     Hangup,
     Kill,
     Look,
+    Paused,
     Refused,
     Signal,
     Start,
@@ -89,6 +90,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return _hangup(cycle, now)
         case Asked():
             return cycle._replace(signalled=True, reason=Reason.ASKED), (Signal(),)
+        case Paused():
+            return _paused(cycle, event, now)
         case Waiting(what):
             return cycle._replace(waits_for=what), ()
         case Started():
@@ -155,7 +158,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     """Restart for what was found, unless one is on its way that will serve it too."""
     if cycle.signalled or cycle.phase not in (Phase.RUNNING, Phase.ENDED):
         return cycle, ()
-    if not cycle.changes or cycle.broken:
+    if not cycle.changes or cycle.broken or cycle.paused:
         return _reveal(cycle), ()
     paths = frozenset(change.path for change in cycle.changes)
     loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.started, now=now)
@@ -163,6 +166,15 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     if not admitted:
         return cycle._replace(fresh=False, look_at=loop.until), ()
     return cycle._replace(signalled=True, refusal="", noticed=since), (Signal(),)
+
+
+def _paused(cycle: Cycle, event: Paused, now: float) -> Stepped:
+    cycle = cycle._replace(paused=event.on)
+    if event.withdrawn:
+        cycle = cycle._replace(phase=Phase.RUNNING, signalled=False, noticed=None, waits_for="")
+    if event.on:
+        return cycle, ()
+    return cycle._replace(burst=joined(cycle.burst, cycle.timing, now), due=True), (Look(),)
 
 
 def _reveal(cycle: Cycle) -> Cycle:
@@ -271,7 +283,7 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
 
 
 def _respawn(cycle: Cycle, now: float) -> Stepped:
-    if cycle.broken:  # never into a syntax error
+    if cycle.broken or cycle.paused:  # never into a syntax error
         return cycle._replace(respawn_at=now + cycle.pause), ()
     cycle = cycle._replace(respawn_at=None)
     if cycle.signalled:

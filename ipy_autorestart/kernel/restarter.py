@@ -113,6 +113,15 @@ class Restarter:
         answering = self._gate or self._cells
         return answering.describe() if answering else ""
 
+    def withdraw(self) -> bool:
+        """Forget that a restart is owed, and say whether one was; too late once the kernel leaves."""
+        leaving = self._leaving is not None and not self._leaving.done()
+        was_owed, self._owed = self._owed is not None and not leaving, None if not leaving else self._owed
+        self._interrupted = self._interrupted and leaving
+        if was_owed and self._gate:
+            self._gate.reopen()
+        return was_owed
+
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
             act()

@@ -147,6 +147,11 @@ class TerminalRestarter:
         """Say what is waited for, or nothing; in any thread."""
         return self._cells.describe() if self._cells else ""
 
+    def withdraw(self) -> bool:
+        """Forget that a restart is owed, and say whether one was."""
+        was_owed, self._owed = self._owed, False
+        return was_owed
+
     def _note(self, *_: object) -> None:
         if self._terminal.is_gone:
             end_as_ever()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,6 +29,9 @@ LATER_SECONDS = 0.03
 #: A scan is left out where hints name so few files, and comes at the burst's end; more are a burst, of which some
 #: events may be lost.
 FEW_FILES = 4
+
+#: So many of the files that didn't count are remembered until they are asked for.
+PASSED_OVER_MAX = 20
 
 
 class Watch:
@@ -82,6 +85,7 @@ class Watch:
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(always=frozenset((*self._roots, *self._named)))
         self._hints: deque[Hint] = deque()
+        self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
         self._late: set[str] = set()
         self._wanted = frozenset((*self._roots, *self._named))
         self._folders = frozenset(self._roots)
@@ -152,7 +156,7 @@ class Watch:
         found = sort_out(self._differences(), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
-        return replace(found, unannounced=unannounced, notes=self._notes(), rescan=self.interval)
+        return replace(found, unannounced=unannounced, polling=self.polling, notes=self._notes(), rescan=self.interval)
 
     def commit(self) -> None:
         """Take what the last `look` saw for the new baseline."""
@@ -181,6 +185,14 @@ class Watch:
         extra = {shown for path in read - own if (shown := self._shown(path)) is not None}
         self._wanted = frozenset((*self._roots, *self._named, *extra))
         self._snapshot.track(extra)
+
+    def passed_over(self) -> Iterator[tuple[str, str]]:
+        """Yield files that changed lately without being looked at, and why."""
+        paths = dict.fromkeys(self._passed_over.popleft() for _ in range(len(self._passed_over)))
+        for path in paths:
+            reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
+            if all(reasons) and reasons:
+                yield path, reasons[0]
 
     @property
     def polling(self) -> bool:
@@ -221,6 +233,8 @@ class Watch:
         if path and path not in self._wanted and path not in self._folders:
             counts = self._filter.enters if folder else self._filter.counts
             if not any(is_below(path, root) and counts(root, path) for root in self._roots):
+                if not folder:
+                    self._passed_over.append(path)
                 return
         if folder or path in self._folders:
             progress = Progress.UNKNOWN

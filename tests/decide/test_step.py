@@ -16,6 +16,7 @@ from ipy_autorestart.decide.event import (
     Hangup,
     Kill,
     Look,
+    Paused,
     Refused,
     Signal,
     Start,
@@ -388,3 +389,39 @@ def test_nothing_starts_again_into_a_syntax_error():
     assert Signal() not in actions
     _, actions = play(cycle, (6, saved()), (6, Found(())), *[(7, Tick())] * 3)
     assert Signal() in actions
+
+
+def test_what_changes_in_a_pause_is_served_when_it_ends():
+    cycle, actions = play(running(), (5, Paused()), (10, saved()), (10, Found((A,))), (999, Tick()), (999, Found((A,))))
+    assert Signal() not in actions
+    cycle, actions = play(cycle, (2000, Paused(on=False)), (2000, Found((A,))))
+    assert actions == [Look(), Signal()]
+    cycle, _ = play(cycle, (2000, Hangup()), (2000, Exited(-15)), (2000, Started()))
+    assert (cycle.changes, cycle.took) == ((), 0)
+
+
+def test_a_pause_without_a_change_ends_without_a_restart():
+    _, actions = play(running(), (5, Paused()), (9, Paused(on=False)), (9, Found()), (99, Tick()), (99, Found()))
+    assert Signal() not in actions
+
+
+def test_in_a_pause_a_person_may_still_restart():
+    _, actions = play(running(), (5, Paused()), (9, Asked()))
+    assert actions == [Signal()]
+
+
+def test_a_pause_takes_back_what_a_kernel_waits_with():
+    owed = (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup())
+    cycle, _ = play(running(KERNEL), *owed, (13, Paused(withdrawn=True)))
+    assert (cycle.phase, cycle.changes) == (Phase.RUNNING, (A,))
+    _, actions = play(cycle, (20, Paused(on=False)), (20, Found((A,))))
+    assert actions == [Look(), Signal()]
+
+
+def test_what_ended_by_itself_stays_ended_in_a_pause():
+    timing = Timing(restart_on_exit=True, scan=1000)
+    cycle, _ = play(running(timing), (5, Paused()), (6, Exited(0)))
+    for now in range(7, 20):
+        cycle, actions = play(cycle, (now, Tick()))
+        assert Signal() not in actions
+    assert Signal() in play(cycle, (20, Paused(on=False)), (20, Found(rescan=999)), (21, Tick()))[1]

@@ -219,7 +219,7 @@ def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
         _pass_time(0.3)
     assert kernel.run("print(x)").streams() == "1\n"
     (project / "src/a.py").write_text("V = (\n")
-    kernel.wait(lambda: "syntax error in src/a.py, line 1" in watching.text)
+    kernel.wait(lambda: "syntax error at src/a.py:1" in watching.text)
 
 
 @pytest.mark.parametrize(

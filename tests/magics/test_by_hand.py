@@ -1,0 +1,114 @@
+"""What a person does by hand and looks up, in a real kernel."""
+
+import json
+
+import pytest
+from waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def watching(kernel, project):
+    cell = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "waiting for a change" in cell.text)
+    return cell
+
+
+def test_a_restart_without_a_change(kernel, watching):
+    kernel.run("%watch_restart --now")
+    kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
+    assert "new code in" in watching.text
+
+
+def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watching):
+    kernel.run("%watch_restart --pause main.py")
+    kernel.wait(lambda: "· paused, finished" in watching.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "src/a.py changed meanwhile" in watching.text)
+    assert "value 1" in watching.text
+    kernel.run("%watch_restart --resume main.py")
+    kernel.wait(lambda: "value 2" in watching.text)
+    kernel.wait(lambda: "paused" not in watching.text)
+
+
+def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, project):
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    busy = kernel.send("import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)")
+    pausing = kernel.send("%watch_restart --pause\nkept = 1")
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "waiting for cell" in cell.text)
+    (project / "go").touch()
+    kernel.wait(lambda: busy.reply and pausing.reply and "· paused" in cell.text)
+    assert "src/a.py changed meanwhile" in cell.text
+    assert kernel.run("print(kept)").streams() == "1\n"
+    kernel.run("%watch_restart --resume")
+    kernel.wait(lambda: "1 restart" in cell.text)
+    assert "NameError" in kernel.run("kept").error
+
+
+def test_naming_what_is_not_watched_is_a_mistake(kernel, project):
+    assert "nothing is watched; %watch_restart src/ main.py begins" in kernel.run("%watch_restart --now").text
+    kernel.run("%watch_restart src/ main.py")
+    assert "other.py: no such target; watched: main.py" in kernel.run("%watch_restart --now other.py").text
+    assert "expected nothing, --why or --json, got '--what'" in kernel.run("%watch_status --what").text
+
+
+def test_the_status_has_a_history(kernel, project, watching):
+    (project / "src/a.py").write_text("1/0\n")
+    kernel.wait(lambda: "crashed" in watching.text)
+
+    def runs():
+        (target,) = json.loads(kernel.run("%watch_status --json").text)
+        return target["runs"]
+
+    kernel.wait(lambda: [run["exit_status"] for run in runs()] == [0, 1])
+    first, second = runs()
+    assert (first["run"], first["cause"], first["took"]) == (1, "first run", None)
+    assert (second["run"], second["cause"]) == (2, "src/a.py changed")
+    assert 0 < second["took"] < second["lasted"] + 10
+    assert first["at"] + first["lasted"] <= second["at"]
+    shown = kernel.run("%watch_status")
+    assert "src/a.py changed" in shown.text
+    assert "<table>" in str(shown.outputs)
+
+
+def test_the_status_says_why(kernel, project, watching):
+    (project / "src/notes.txt").write_text("x")
+    (project / "src/a.py").write_text("V = 1  # the same\n")
+
+    def why():
+        return kernel.run("%watch_status --why").text
+
+    eventually(lambda: "src/notes.txt: is no Python source" in why())
+    eventually(lambda: "src/a.py: only comments or layout differ: no restart (but with --strict)" in why())
+
+
+def test_the_history_outlives_a_restart_of_the_kernel(kernel, project):
+    script = kernel.run("%watch_restart src/ main.py")
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text and "1 run" in script.text)
+    for value in (2, 3):
+        (project / "src/a.py").write_text(f"V = {value}\n")
+        kernel.wait(lambda value=value: f"{value - 1} restart" in cell.text and f"value {value}" in script.text)
+    of_script, of_kernel = json.loads(kernel.run("%watch_status --json").text)
+    assert [run["run"] for run in of_kernel["runs"]] == [1, 2]
+    assert [run["run"] for run in of_script["runs"]] == [1, 2, 3]
+    assert any(decided["why"].startswith("src/a.py changed: restart") for decided in of_kernel["decisions"])
+
+
+def test_a_log_tells_each_decision(kernel, project):
+    kernel.run("import logging; log = logging.getLogger('ipy_autorestart'); log.setLevel('INFO')")
+    kernel.run("log.addHandler(logging.FileHandler('log.txt'))")
+    cell = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "value 1" in cell.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    eventually(lambda: "main.py: src/a.py changed: restart" in (project / "log.txt").read_text())
+    kernel.run("logging.shutdown()")
+
+
+def test_a_long_run_is_timed(kernel, project):
+    (project / "main.py").write_text("import time; time.sleep(60)")
+    cell = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "running for 3.0 s" in cell.text)
