@@ -10,9 +10,9 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A MIME bundle that a run displays: anew, or in place of what it has displayed with the same ``display_id``."""
+
+    run: int
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    display_id: str = ""
+    update: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A run clears what it has shown; with ``wait`` only when it shows something new."""
+
+    run: int
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """The front asks for a restart."""
 
@@ -132,17 +151,31 @@ class Reran:
     goes_on: bool = False
 
 
-Record = Status | Alive | Began | Output | Restart | Goodbye | Ask | Noted | Busy | Leaving | Resumed | Declined | Reran
+Record = (
+    Status
+    | Alive
+    | Began
+    | Output
+    | Shown
+    | Cleared
+    | Restart
+    | Goodbye
+    | Ask
+    | Noted
+    | Busy
+    | Leaving
+    | Resumed
+    | Declined
+    | Reran
+)
 
-_RECORDS: dict[str, type[Any]] = {
-    record.__name__: record
-    for record in (Status, Alive, Began, Output, Restart, Goodbye, Ask, Noted, Busy, Leaving, Resumed, Declined, Reran)
-}
+_RECORDS: dict[str, type[Any]] = {record.__name__: record for record in get_args(Record)}
 
 
 def encode(record: Record) -> bytes:
     """Return the record as one line."""
-    return json.dumps({"record": type(record).__name__, **dataclasses.asdict(record)}).encode() + b"\n"
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}  # asdict copies pictures
+    return json.dumps({"record": type(record).__name__, **fields}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Record:

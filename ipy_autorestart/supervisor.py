@@ -21,7 +21,7 @@ from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.host import NO_KERNEL, current_host
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter
-from ipy_autorestart.link import Alive, Ask, Began, Busy, Goodbye, Link, Output, Record, Restart, Status
+from ipy_autorestart.link import Alive, Ask, Began, Busy, Cleared, Goodbye, Link, Output, Record, Restart, Shown, Status
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 class Screen(Protocol):
     """Where a target shows itself; called from the listening thread.
+
+    One that shows what scripts display, too, has an attribute ``displays``, how figures are to be shown, as plain data:
+    their ``formats`` and the ``options`` of ``print_figure``. It has the methods ``display`` and ``clear`` then, which
+    take the records of `link`.
 
     Attributes
     ----------
@@ -150,6 +154,7 @@ class Supervisor:
             whole=self.screen is not None and self.screen.takes_all,
             flags=inherited(split(sys.orig_argv[1:]).flags),
             since_ns=self._asked_ns if self._restarter else 0,
+            displays=getattr(self.screen, "displays", None),
         )
         words = [*front.to_words(), *self.request.to_argv()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
@@ -268,6 +273,10 @@ class Supervisor:
                 self.screen.begin(run)
             case Output(_, stream, text):
                 self.screen.write(stream, text)
+            case Shown() if display := getattr(self.screen, "display", None):
+                display(record)
+            case Cleared() if clear := getattr(self.screen, "clear", None):
+                clear(record)
             case _:
                 log.warning("unexpected from the supervisor: %s", record)
 

@@ -6,12 +6,17 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from ipy_autorestart.decide.allowance import Allowance, enough_at, refilled, spent
+from ipy_autorestart.decide.allowance import Allowance, cost, enough_at, refilled, spent
 from ipy_autorestart.decide.event import Exited
+from ipy_autorestart.decide.live import Rows
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script import cold
+from ipy_autorestart.script.displays import Clear, Display
+from ipy_autorestart.script.excerpt import HELD_MAX
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.program import Program
@@ -28,6 +33,23 @@ REPORTS_APART = 0.02
 
 #: Pipes that are read though their runs have ended.
 DISCARDED_MAX = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text of a stream."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a run has shown and the front hasn't got yet; the size of what isn't paid for."""
+
+    run: int
+    what: Words | Display | Clear
+    size_bytes: int = 0
 
 
 class ScriptTarget:
@@ -47,6 +69,8 @@ class ScriptTarget:
         Called with the number of each run that begins.
     on_output
         Called with the number of the run, the stream's name and text.
+    on_display
+        Called with the number of the run and what it displays, in order with its output.
     """
 
     runs_at_first = False
@@ -60,12 +84,14 @@ class ScriptTarget:
         whole: bool = False,
         on_began: Callable[[int], None],
         on_output: Callable[[int, str, str], None],
+        on_display: Callable[[int, Display | Clear], None] = lambda *_: None,
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
         self._whole = whole
         self._on_began = on_began
         self._on_output = on_output
+        self._on_display = on_display
         self._warmer = warmer
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
@@ -75,7 +101,7 @@ class ScriptTarget:
         self._stopping = False
         self._announced = True
         self._allowance = Allowance()
-        self._last_words: list[tuple[int, str, str]] = []
+        self._held: deque[Held] = deque()
         self._discarded: list[Discarded] = []
 
     @property
@@ -101,10 +127,24 @@ class ScriptTarget:
             self._start_cold()
         self._stopping = False
         if not self._announced:  # it was superseded before it was shown
-            self._last_words = [words for words in self._last_words if words[0] != self._number]
+            self._held = deque(held for held in self._held if held.run != self._number)
         self._number += 1
         self._announced = False
+        if self._run and self._run.displays:
+            self._run.displays.on_display = self._hold
         return True
+
+    def _hold(self, display: Display | Clear, size_bytes: int) -> None:
+        """Keep what was displayed until it is told, behind all that was read before."""
+        streams = self._run.streams if self._run else ()
+        self._hold_texts(time.monotonic(), streams, last=True)
+        self._held.append(Held(self._number, display, size_bytes))
+        if isinstance(display, Clear):
+            for stream in streams:
+                stream.restart()
+
+    def _hold_texts(self, now: float, streams: Iterable[Stream], *, last: bool) -> None:
+        self._held += [Held(self._number, words) for words in self._words(now, streams, last=last)]
 
     def _leave(self, run: Run) -> None:
         """Give up a run; what has detached itself from it may go on to write."""
@@ -145,8 +185,7 @@ class ScriptTarget:
         failed = ended.status != 0 and not self._stopping
         used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
-        texts = self._texts(now, self._run.streams, last=not ended.left)
-        self._last_words += [(self._number, name, text) for name, text in texts]
+        self._hold_texts(now, self._run.streams, last=not ended.left)
         if not ended.left:
             self._leave(self._run)
             self._run = None
@@ -188,9 +227,15 @@ class ScriptTarget:
 
     def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
-        pipes = (*self._run.streams, *self._due_reports()) if self._run else ()
+        pipes = (*self._shown_pipes(), *self._due_reports()) if self._run else ()
         servers = self._warmer.readers() if self._warmer else ()
         return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
+
+    def _shown_pipes(self) -> Iterable[Pipe]:
+        # Not printed text alone: the order in which it comes with displays would be lost.
+        if self._run is None or sum(held.size_bytes for held in self._held) > HELD_MAX:
+            return ()
+        return (*([self._run.displays] if self._run.displays else []), *self._run.streams)
 
     def _due_reports(self) -> Iterable[Reports]:
         return [self._run.reports] if self._run and time.monotonic() >= self._reports_at else []
@@ -225,10 +270,17 @@ class ScriptTarget:
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to tell."""
-        if self._last_words or not self._announced:
+        if not self._announced:
             return float("-inf")
+        if self._held:
+            return self._held_due_at(self._held[0])
         streams = self._run.streams if self._run else ()
         return min((due for stream in streams if (due := self._stream_due_at(stream)) is not None), default=None)
+
+    def _held_due_at(self, held: Held) -> float:
+        if held.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
+            return float("-inf")
+        return enough_at(self._allowance, 1)
 
     def _stream_due_at(self, stream: Stream) -> float | None:
         due = stream.due_at()
@@ -237,28 +289,43 @@ class ScriptTarget:
         return max(due, enough_at(self._allowance, stream.size_bytes))
 
     def hear(self, now: float) -> None:
-        """Tell that a run has begun and what it has printed, in batches."""
-        for words in self._last_words:
-            if words[0] == self._number:
+        """Tell that a run has begun and what it has printed, in batches, and displayed."""
+        self._allowance = refilled(self._allowance, now)
+        while self._held and self._held_due_at(self._held[0]) <= now:
+            held = self._held.popleft()
+            if held.run == self._number:
                 self._announce()
-            self._on_output(*words)
-        self._last_words.clear()
+            if held.size_bytes:
+                self._allowance = spent(self._allowance, cost(held.size_bytes))
+            self._tell(held.run, held.what)
         self._announce()
+        if self._held:
+            return
         streams = self._run.streams if self._run else ()
         due = [stream for stream in streams if (at := self._stream_due_at(stream)) is not None and at <= now]
-        for name, text in self._texts(now, due):
-            self._on_output(self._number, name, text)
+        for what in self._words(now, due):
+            self._tell(self._number, what)
+
+    def _tell(self, run: int, what: Words | Display | Clear) -> None:
+        if isinstance(what, Words):
+            self._on_output(run, what.stream, what.text)
+        else:
+            self._on_display(run, what)
 
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
             self._on_began(self._number)
 
-    def _texts(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[tuple[str, str]]:
+    def _words(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[Words | Display]:
         self._allowance = refilled(self._allowance, now)
         for stream in streams:
             most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
-            text, size_bytes = stream.take(now, most, last=last)
+            parts, size_bytes = stream.take_parts(now, most, last=last)
             self._allowance = spent(self._allowance, size_bytes)
-            if text:
-                yield stream.name, text
+            for part in parts:
+                if isinstance(part, Rows):
+                    name = f"{stream.name}:{part.region}"
+                    yield Display({"text/plain": part.text}, display_id=name, update=part.update)
+                else:
+                    yield Words(stream.name, part)
