@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-from ipy_autorestart.decide.allowance import Allowance, cost, enough_at, refilled, spent
 from ipy_autorestart.decide.event import Exited
-from ipy_autorestart.decide.live import Rows
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script import cold
 from ipy_autorestart.script.displays import Clear, Display
-from ipy_autorestart.script.excerpt import HELD_MAX
 from ipy_autorestart.script.forkserver import ForkServer
+from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans
-from ipy_autorestart.script.streams import Stream
 from ipy_autorestart.script.warmer import Warmer
 
 #: Seconds in which a run that was forked ahead says that it goes.
@@ -33,23 +27,6 @@ REPORTS_APART = 0.02
 
 #: Pipes that are read though their runs have ended.
 DISCARDED_MAX = 48
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """Text of a stream."""
-
-    stream: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What a run has shown and the front hasn't got yet; the size of what isn't paid for."""
-
-    run: int
-    what: Words | Display | Clear
-    size_bytes: int = 0
 
 
 class ScriptTarget:
@@ -89,19 +66,13 @@ class ScriptTarget:
         self._program = program
         self._stop_signal = stop_signal
         self._whole = whole
-        self._on_began = on_began
-        self._on_output = on_output
-        self._on_display = on_display
+        self._outbox = Outbox(whole=whole, on_began=on_began, on_output=on_output, on_display=on_display)
         self._warmer = warmer
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
-        self._number = 0
         self._used = Used()
         self._stopping = False
-        self._announced = True
-        self._allowance = Allowance()
-        self._held: deque[Held] = deque()
         self._discarded: list[Discarded] = []
 
     @property
@@ -123,28 +94,14 @@ class ScriptTarget:
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
+        self._outbox.leave()
         if self._run is None:
             self._start_cold()
+        else:
+            self._outbox.follow(self._run)
         self._stopping = False
-        if not self._announced:  # it was superseded before it was shown
-            self._held = deque(held for held in self._held if held.run != self._number)
-        self._number += 1
-        self._announced = False
-        if self._run and self._run.displays:
-            self._run.displays.on_display = self._hold
+        self._outbox.begin()
         return True
-
-    def _hold(self, display: Display | Clear, size_bytes: int) -> None:
-        """Keep what was displayed until it is told, behind all that was read before."""
-        streams = self._run.streams if self._run else ()
-        self._hold_texts(time.monotonic(), streams, last=True)
-        self._held.append(Held(self._number, display, size_bytes))
-        if isinstance(display, Clear):
-            for stream in streams:
-                stream.restart()
-
-    def _hold_texts(self, now: float, streams: Iterable[Stream], *, last: bool) -> None:
-        self._held += [Held(self._number, words) for words in self._words(now, streams, last=last)]
 
     def _leave(self, run: Run) -> None:
         """Give up a run; what has detached itself from it may go on to write."""
@@ -156,6 +113,7 @@ class ScriptTarget:
     def _start_cold(self) -> None:
         self.is_warm = False
         self._run = cold.start(self._program, whole=self._whole)
+        self._outbox.follow(self._run)
         if self._warmer:
             self._warmer.guard(self._run.pid)
 
@@ -185,8 +143,9 @@ class ScriptTarget:
         failed = ended.status != 0 and not self._stopping
         used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
-        self._hold_texts(now, self._run.streams, last=not ended.left)
+        self._outbox.take_all(now, last=not ended.left)
         if not ended.left:
+            self._outbox.leave()
             self._leave(self._run)
             self._run = None
             if self._warmer:
@@ -232,8 +191,7 @@ class ScriptTarget:
         return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
 
     def _shown_pipes(self) -> Iterable[Pipe]:
-        # Not printed text alone: the order in which it comes with displays would be lost.
-        if self._run is None or sum(held.size_bytes for held in self._held) > HELD_MAX:
+        if self._run is None or self._outbox.is_full:
             return ()
         return (*([self._run.displays] if self._run.displays else []), *self._run.streams)
 
@@ -270,62 +228,8 @@ class ScriptTarget:
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to tell."""
-        if not self._announced:
-            return float("-inf")
-        if self._held:
-            return self._held_due_at(self._held[0])
-        streams = self._run.streams if self._run else ()
-        return min((due for stream in streams if (due := self._stream_due_at(stream)) is not None), default=None)
-
-    def _held_due_at(self, held: Held) -> float:
-        if held.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
-            return float("-inf")
-        return enough_at(self._allowance, 1)
-
-    def _stream_due_at(self, stream: Stream) -> float | None:
-        due = stream.due_at()
-        if due is None or self._whole:
-            return due
-        return max(due, enough_at(self._allowance, stream.size_bytes))
+        return self._outbox.due_at()
 
     def hear(self, now: float) -> None:
         """Tell that a run has begun and what it has printed, in batches, and displayed."""
-        self._allowance = refilled(self._allowance, now)
-        while self._held and self._held_due_at(self._held[0]) <= now:
-            held = self._held.popleft()
-            if held.run == self._number:
-                self._announce()
-            if held.size_bytes:
-                self._allowance = spent(self._allowance, cost(held.size_bytes))
-            self._tell(held.run, held.what)
-        self._announce()
-        if self._held:
-            return
-        streams = self._run.streams if self._run else ()
-        due = [stream for stream in streams if (at := self._stream_due_at(stream)) is not None and at <= now]
-        for what in self._words(now, due):
-            self._tell(self._number, what)
-
-    def _tell(self, run: int, what: Words | Display | Clear) -> None:
-        if isinstance(what, Words):
-            self._on_output(run, what.stream, what.text)
-        else:
-            self._on_display(run, what)
-
-    def _announce(self) -> None:
-        if not self._announced:
-            self._announced = True
-            self._on_began(self._number)
-
-    def _words(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[Words | Display]:
-        self._allowance = refilled(self._allowance, now)
-        for stream in streams:
-            most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
-            parts, size_bytes = stream.take_parts(now, most, last=last)
-            self._allowance = spent(self._allowance, size_bytes)
-            for part in parts:
-                if isinstance(part, Rows):
-                    name = f"{stream.name}:{part.region}"
-                    yield Display({"text/plain": part.text}, display_id=name, update=part.update)
-                else:
-                    yield Words(stream.name, part)
+        self._outbox.tell(now)

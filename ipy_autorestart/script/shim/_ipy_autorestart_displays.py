@@ -60,6 +60,7 @@ class Displays:
         self._printed = [(fd, os.fstat(fd)) for fd in (1, 2) if _is_open(fd)]
         self._serial = 0
         self.formatter: Any = None
+        self.clearings = 0
 
     @property
     def is_open(self) -> bool:
@@ -180,7 +181,7 @@ class Displays:
         width, height = (int.from_bytes(data[at : at + 4], "big") for at in (16, 20))  # of the header of a PNG
         return data, {"width": width // 2, "height": height // 2}
 
-    def show_figure(self, figure: "Any") -> None:
+    def show_figure(self, figure: "Any", **how: "Any") -> None:
         """Show a figure as a cell of a notebook would."""
         data, metadata = {"text/plain": repr(figure)}, {}
         for form in self.formats():
@@ -189,7 +190,7 @@ class Displays:
                 drawn, metadata[MIME[form]] = drawn
             if drawn is not None:
                 data[MIME[form]] = drawn
-        self.show(data, metadata)
+        self.show(data, metadata, **how)
 
 
 def _is_open(number: int) -> bool:
@@ -336,4 +337,5 @@ class Shell:
 
     def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # IPython's signature
         """Clear what the run has shown."""
+        self._displays.clearings += 1
         self._displays.send({"kind": "clear", "wait": bool(wait)})
