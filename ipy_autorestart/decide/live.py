@@ -50,7 +50,7 @@ class Live:
     Attributes
     ----------
     waits
-        Whether something is held back that is to be taken soon though nothing may follow.
+        Whether something is held back, to be taken soon if nothing follows.
     """
 
     def __init__(self) -> None:
@@ -85,10 +85,10 @@ class Live:
         if self._screen is None and "\r" in whole and not BEGINS.search(text):
             found = SECOND_BAR.search(whole, len(self._line))
         found = found or UNFINISHED.search(whole, len(self._line))
-        if found and (found[0] == "\n" or not waited):
+        if found and not waited:
             at = found.start() - len(self._line)
             self._held, text = text[at:], text[:at]
-            self.waits = self._held != "\n"  # which nobody misses
+            self.waits = True
         return text
 
     def _split(self, text: str) -> Iterator[str | Rows]:

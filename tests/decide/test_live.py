@@ -69,15 +69,17 @@ def test_it_is_so_wherever_rich_output_is_cut():
 def test_a_bar_that_was_shown_is_taken_back_when_another_comes_below_it():
     live = Live()
     assert list(live.feed("\router: 0%")) == ["\router: 0%"]
-    assert list(live.feed("\n")) == []  # it may be needed
-    assert not live.waits
+    assert list(live.feed("\n")) == []
+    assert live.waits
     back, rows = live.feed("\rinner: 0%\x1b[A")
     assert back == "\r" + " " * len("outer: 0%") + "\r"
     assert rows.text == "outer: 0%\ninner: 0%"
 
 
-def test_a_second_bar_waits_a_moment_for_a_third_word():
+def test_what_may_be_a_bar_below_waits_a_moment_for_the_cursor_to_go_up():
     live = Live()
+    assert list(live.feed("\rone: 100%\n")) == ["\rone: 100%"]
+    assert list(live.feed("")) == ["\n"]
     list(live.feed("\rone: 100%"))
     assert list(live.feed("\n\rtwo: 0%")) == []
     assert live.waits

@@ -10,7 +10,7 @@ import os
 import sys
 
 if False:  # for type checkers only
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from types import CodeType, ModuleType
     from typing import Any
 
@@ -59,7 +59,6 @@ class Displays:
         self._pipe = os.fstat(number)
         self._printed = [(fd, os.fstat(fd)) for fd in (1, 2) if _is_open(fd)]
         self._serial = 0
-        self.formatter: Any = None
         self.clearings = 0
 
     @property
@@ -75,12 +74,12 @@ class Displays:
         if "matplotlib.cm" in sys.modules:
             self.before(MATPLOTLIB[0])
         if IPYTHON in sys.modules:
-            Shell(self).enter(sys.modules[IPYTHON])
+            self._shell().enter(sys.modules[IPYTHON])
 
     def before(self, name: str) -> None:
         """Act before the import of one of `NAMES`."""
         if name == IPYTHON:
-            sys.meta_path.insert(0, Once(name, Shell(self).enter))
+            sys.meta_path.insert(0, self._shell())
             return
         parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
         if parameters is None:  # too early
@@ -89,6 +88,11 @@ class Displays:
         if not isinstance(chosen, str) or chosen in INLINE:  # nobody has chosen
             parameters["backend"] = "module://" + BACKEND
             sys.meta_path.append(Backend(self))
+
+    def _shell(self) -> "Any":
+        names: dict[str, Any] = {"DISPLAYS": self}
+        exec(load("_ipy_autorestart_display_shell"), names)
+        return names["Shell"]()
 
     # -- the pipe ------------------------------------------------------------------------------------------------------
 
@@ -154,6 +158,10 @@ class Displays:
         import json
 
         return [one for one in json.loads(self._settings)["formats"] if one in MIME]
+
+    def mime(self, form: str) -> str:
+        """Return the type of a format."""
+        return MIME[form]
 
     def draw(self, figure: "Any", form: str) -> "Any":
         """Return a figure in a format, with its size if it is of double density, as `IPython.core.pylabtools` does."""
@@ -229,113 +237,3 @@ class Backend:
         """Run the backend's code."""
         vars(module)["DISPLAYS"] = self._displays
         exec(load(BACKEND), vars(module))
-
-
-class Once:
-    """Finds one module as the others would, and calls back when it has been executed."""
-
-    def __init__(self, name: str, then: "Callable[[ModuleType], None]") -> None:
-        self._name = name
-        self._then = then
-
-    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
-        """Find it, once."""
-        if name != self._name:
-            return None
-        sys.meta_path.remove(self)
-        for finder in list(sys.meta_path):
-            spec = finder.find_spec(name, path, target)
-            if spec is not None:
-                break
-        else:
-            return None
-        execute = spec.loader.exec_module  # type: ignore[union-attr]  # if it has none, it can't be imported at all
-
-        def exec_module(module: "ModuleType") -> None:
-            del spec.loader.exec_module  # type: ignore[union-attr]
-            execute(module)
-            self._then(module)
-
-        spec.loader.exec_module = exec_module  # type: ignore[union-attr,method-assign]
-        return spec
-
-
-def _forward(*args: "Any", _to: "Any", **kwargs: "Any") -> "Any":
-    return _to(*args, **kwargs)
-
-
-class Shell:
-    """What IPython's own `display` finds where it looks for its shell, which a script doesn't have."""
-
-    def __init__(self, displays: Displays) -> None:
-        self._displays = displays
-        self.display_formatter = self.display_pub = self
-
-    def enter(self, module: "Any") -> None:
-        """Redirect the functions by which scripts display; others may have imported them already."""
-        for name in ("display", "publish_display_data", "clear_output"):
-            self._redirect(getattr(module, name))
-
-    def _redirect(self, function: "Any") -> None:
-        make = type(function)
-        how = (function.__name__, function.__defaults__, function.__closure__)
-        original = make(function.__code__, function.__globals__, *how)
-        builtins = function.__globals__["__builtins__"]
-        builtins = dict(builtins if isinstance(builtins, dict) else vars(builtins), __import__=self._import)
-        here = make(function.__code__, {**function.__globals__, "__builtins__": builtins}, *how)
-        original.__kwdefaults__ = here.__kwdefaults__ = function.__kwdefaults__
-        displays = self._displays
-
-        def to(*args: "Any", **kwargs: "Any") -> "Any":
-            shell = getattr(sys.modules.get("IPython.core.interactiveshell"), "InteractiveShell", None)
-            own = shell is not None and shell.initialized()
-            return (here if displays.is_open and not own else original)(*args, **kwargs)
-
-        function.__code__ = _forward.__code__
-        function.__defaults__ = None
-        function.__kwdefaults__ = {"_to": to}
-        function.__wrapped__ = original  # by which `inspect` finds the signature
-
-    def _import(self, name: str, *args: "Any") -> "Any":
-        return self if name == "IPython.core.interactiveshell" else __import__(name, *args)
-
-    @property
-    def InteractiveShell(self) -> "Shell":  # noqa: N802  # the name it is looked for by
-        """The class, whose one instance is this."""
-        return self
-
-    def initialized(self) -> bool:
-        """Say that there is a shell."""
-        return True
-
-    def instance(self) -> "Shell":
-        """Return it."""
-        return self
-
-    def format(self, obj: "Any", include: "Any" = None, exclude: "Any" = None) -> "Any":
-        """Return what an object looks like: data and metadata."""
-        from IPython.core.formatters import DisplayFormatter
-
-        displays = self._displays
-        if displays.formatter is None:
-            displays.formatter = DisplayFormatter()
-        figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
-        if figure is not None:
-            for form in displays.formats():
-                formatter = displays.formatter.formatters[MIME[form]]
-                if figure not in formatter.type_printers:
-                    formatter.for_type(figure, lambda one, form=form: displays.draw(one, form))
-        return displays.formatter.format(obj, include=include, exclude=exclude)
-
-    def publish(
-        self, data: "Any", metadata: "Any" = None, transient: "Any" = None, *, update: bool = False, **_: "Any"
-    ) -> None:
-        """Show a MIME bundle."""
-        display_id = (transient or {}).get("display_id")
-        how = {"display_id": None if display_id is None else str(display_id), "update": update}
-        self._displays.show(data, metadata or {}, **how)
-
-    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # IPython's signature
-        """Clear what the run has shown."""
-        self._displays.clearings += 1
-        self._displays.send({"kind": "clear", "wait": bool(wait)})
