@@ -21,6 +21,8 @@ STEP = re.compile(
 #: A sequence that is not complete.
 UNFINISHED = re.compile(r"\x1b(?:\[[?0-9;:]{0,30}|\][^\x07\x1b]{0,200})?\Z")
 
+UNFINISHED_MAX = 256
+
 #: What follows a line that was written over: maybe a second bar, before the cursor goes up again.
 SECOND_BAR = re.compile(r"(?<=[^\n])\n(?:\r[^\n\r]*)?\Z")
 
@@ -83,8 +85,8 @@ class Live:
         whole = self._line + text
         found = None
         if self._screen is None and "\r" in whole and not BEGINS.search(text):
-            found = SECOND_BAR.search(whole, len(self._line))
-        found = found or UNFINISHED.search(whole, len(self._line))
+            found = SECOND_BAR.search(whole, max(len(self._line), whole.rfind("\n")))
+        found = found or UNFINISHED.search(whole, max(len(self._line), len(whole) - UNFINISHED_MAX))
         if found and not waited:
             at = found.start() - len(self._line)
             self._held, text = text[at:], text[:at]
