@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ipy_autorestart.link import Decided, Ran, Status
     from ipy_autorestart.options import BadInput, Options
     from ipy_autorestart.request import Kernel, Script
-    from ipy_autorestart.supervisor import Screen, Supervisor
+    from ipy_autorestart.screen import Screen
+    from ipy_autorestart.supervisor import Supervisor
 
 __version__ = "0.1.0"
 
@@ -40,7 +41,7 @@ _HOMES = {
     "Kernel": "request",
     "Options": "options",
     "Ran": "link",
-    "Screen": "supervisor",
+    "Screen": "screen",
     "Script": "request",
     "Statistics": "history",
     "Status": "link",

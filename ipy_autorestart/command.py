@@ -18,10 +18,11 @@ from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.engine import Engine
 from ipy_autorestart.front import LINK, Front
 from ipy_autorestart.kernel.target import KernelTarget
-from ipy_autorestart.link import Ask, Began, Link, Output
+from ipy_autorestart.link import Ask, Began, Cleared, Link, Output, Shown
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.script.warmer import Warmer
@@ -89,7 +90,16 @@ def _target(request: Request, front: Front, link: Link, pid: int) -> Target:
                 whole=front.whole,
                 on_began=lambda run: link.send(Began(run)),
                 on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
+                on_display=lambda run, what: link.send(_shown(run, what)),
             )
+
+
+def _shown(run: int, what: Display | Clear) -> Shown | Cleared:
+    match what:
+        case Display(data, metadata, display_id, update):
+            return Shown(run, data, metadata, display_id, update)
+        case Clear(wait):
+            return Cleared(run, wait)
 
 
 def _environment() -> dict[str, str]:
@@ -127,6 +137,7 @@ def _program(script: Script, request: Request, front: Front) -> Program:
         cwd=script.cwd,
         environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
+        displays=json.dumps(front.displays) if front.displays is not None else "",
     )
 
 

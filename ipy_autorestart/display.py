@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipy_autorestart.line import bundle, text
-from ipy_autorestart.link import Status
+from ipy_autorestart.link import Cleared, Shown, Status
 
 
 class CellScreen:
@@ -30,6 +30,8 @@ class CellScreen:
         Of the status line; a new one by default.
     keep
         Keep what earlier runs have shown.
+    displays
+        How figures of scripts are to be shown: ``formats`` and ``options``; None: nothing that scripts display is.
     """
 
     takes_all = False  # the server and the page don't
@@ -42,7 +44,10 @@ class CellScreen:
         header: Mapping[str, Any],
         display_id: str = "",
         keep: bool = False,
+        displays: Mapping[str, Any] | None = None,
     ) -> None:
+        self.displays = displays
+        self._clearing = False
         self._kernel = kernel
         self._name = name
         self._header = header
@@ -71,15 +76,42 @@ class CellScreen:
 
     def begin(self, run: int) -> None:
         """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
+        self._clearing = False
         if self._keep:
             self.write("stdout", f"── run {run} ──\n")
         elif run > 1:
-            self._publish("clear_output", {"wait": True})
-            self._publish("display_data", self._status_content())
+            self._clear()
+
+    def _clear(self) -> None:
+        self._clearing = False
+        self._publish("clear_output", {"wait": True})
+        self._publish("display_data", self._status_content())
 
     def write(self, stream: str, text: str) -> None:
         """Add what the run wrote."""
-        self._publish("stream", {"name": stream, "text": text})
+        self._add("stream", {"name": stream, "text": text})
+
+    def display(self, shown: Shown) -> None:
+        """Add what the run displays; its names for displays are none that the notebook has otherwise."""
+        content: dict[str, Any] = {"data": shown.data, "metadata": shown.metadata, "transient": {}}
+        if shown.display_id:
+            content["transient"]["display_id"] = f"{self._display_id}-{shown.run}-{shown.display_id}"
+        if shown.update:
+            self._publish("update_display_data", content)
+        else:
+            self._add("display_data", content)
+
+    def clear(self, cleared: Cleared) -> None:
+        """Clear what the run has shown, and leave the status line."""
+        if cleared.wait:
+            self._clearing = True
+        else:
+            self._clear()
+
+    def _add(self, kind: str, content: dict[str, Any]) -> None:
+        if self._clearing:
+            self._clear()
+        self._publish(kind, content)
 
     def _status_content(self) -> dict[str, Any]:
         data = bundle(self._name, self._status)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 #: First word of a supervisor's command line, before its `Front` and the request.
 LINK = "--link"
@@ -34,6 +35,7 @@ class Front:
     whole: bool = False
     flags: Sequence[str] = ()
     since_ns: int = 0
+    displays: Mapping[str, Any] | None = None
 
     def to_words(self) -> list[str]:
         """Return what a supervisor's command line begins with."""

@@ -10,7 +10,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -130,6 +130,25 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A MIME bundle that a run displays: anew, or in place of what it has displayed with the same ``display_id``."""
+
+    run: int
+    data: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    display_id: str = ""
+    update: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A run clears what it has shown; with ``wait`` only when it shows something new."""
+
+    run: int
+    wait: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Restart:
     """The front asks for a restart."""
 
@@ -189,7 +208,7 @@ class Reran:
     goes_on: bool = False
 
 
-Heard = Status | Ran | Decided | Alive | Began | Output | Ask
+Heard = Status | Ran | Decided | Alive | Began | Output | Shown | Cleared | Ask
 Said = Restart | Pause | Goodbye | Noted | Busy | Leaving | Resumed | Declined | Reran
 Record = Heard | Said
 """What a front hears from its supervisor, and what it says to it."""
@@ -199,7 +218,8 @@ _RECORDS: dict[str, type[Any]] = {record.__name__: record for record in (*get_ar
 
 def encode(record: Record) -> bytes:
     """Return the record as one line."""
-    return json.dumps({"record": type(record).__name__, **dataclasses.asdict(record)}).encode() + b"\n"
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}  # asdict copies pictures
+    return json.dumps({"record": type(record).__name__, **fields}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Record:

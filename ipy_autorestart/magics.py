@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
 from ipy_autorestart.request import Request, parse, parser
-from ipy_autorestart.supervisor import Screen, Supervisor, check_platform
+from ipy_autorestart.screen import Screen
+from ipy_autorestart.supervisor import Supervisor, check_platform
 from ipy_autorestart.tables import NOTHING, as_json, overview, reasons
 
 if TYPE_CHECKING:
@@ -104,7 +106,13 @@ class WatchMagics(Magics):
         kernel = getattr(self.shell, "kernel", None)
         if kernel is None:
             return TerminalScreen(name)
-        return CellScreen(kernel, name, header=self._request.get("header", {}), keep=request.options.keep)
+        return CellScreen(
+            kernel,
+            name,
+            header=self._request.get("header", {}),
+            keep=request.options.keep,
+            displays=_displays(self.shell),
+        )
 
     def _place(self, line: str) -> tuple[str, str]:
         """Return what names the cell and what names this execution of it."""
@@ -167,6 +175,31 @@ def _split(line: str) -> list[str]:
         return shlex.split(line)
     except ValueError as error:
         raise UsageError(f"{error} in: {line}") from None
+
+
+def _displays(shell: Any) -> Mapping[str, Any]:  # noqa: ANN401  # an InteractiveShell
+    """Return how the notebook shows figures, as ``InlineBackend`` is configured by now, or will be."""
+    section: Mapping[str, Any] = shell.config.get("InlineBackend", {})
+    formats, options = section.get("figure_formats") or section.get("figure_format"), section.get("print_figure_kwargs")
+    module = sys.modules.get("matplotlib_inline.config")  # not imported here: matplotlib comes with it
+    if module is not None and module.InlineBackend.initialized():
+        inline = module.InlineBackend.instance()
+        formats, options = inline.figure_formats, inline.print_figure_kwargs
+    names = [formats] if isinstance(formats, str) else formats
+    return {
+        "formats": sorted(map(str, names)) if isinstance(names, set | list | tuple) else ["png"],
+        "options": {name: value for name, value in options.items() if _is_plain(value)}
+        if isinstance(options, dict)
+        else {},
+    }
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _stop(guests: Sequence[Supervisor]) -> None:

@@ -13,7 +13,8 @@ from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import host_of
 from ipy_autorestart.link import Resumed
 from ipy_autorestart.request import Kernel
-from ipy_autorestart.supervisor import Screen, Supervisor
+from ipy_autorestart.screen import Screen
+from ipy_autorestart.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

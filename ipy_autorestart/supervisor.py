@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Protocol, Self
+from typing import IO, Any, Self
 
 from ipy_autorestart.decide.words import relative
 from ipy_autorestart.front import Front
@@ -27,6 +27,7 @@ from ipy_autorestart.link import (
     Ask,
     Began,
     Busy,
+    Cleared,
     Decided,
     Goodbye,
     Link,
@@ -35,38 +36,16 @@ from ipy_autorestart.link import (
     Ran,
     Record,
     Restart,
+    Shown,
     Status,
 )
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.screen import Screen
 from ipy_autorestart.spawn import spawn
 
 log = logging.getLogger(__name__)
-
-
-class Screen(Protocol):
-    """Where a target shows itself; called from the listening thread.
-
-    Attributes
-    ----------
-    takes_all
-        Whether it takes all that a run prints, at the speed at which it does; else the middle of a flood is left out.
-    """
-
-    takes_all: bool
-
-    def show(self, status: Status) -> None:
-        """Show the status in place of the one before."""
-
-    def begin(self, run: int) -> None:
-        """Make room for what a new run prints."""
-
-    def write(self, stream: str, text: str) -> None:
-        """Show what the run wrote to "stdout" or "stderr"."""
-
-    def to_state(self) -> Mapping[str, Any]:
-        """Return, as plain data, what a screen at the same place needs after the kernel's exec."""
 
 
 class Supervisor:
@@ -167,6 +146,7 @@ class Supervisor:
             whole=self.screen is not None and self.screen.takes_all,
             flags=inherited(split(sys.orig_argv[1:]).flags),
             since_ns=self._asked_ns if self._restarter else 0,
+            displays=getattr(self.screen, "displays", None),
         )
         words = [*front.to_words(), *self.request.to_argv()]
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
@@ -306,6 +286,10 @@ class Supervisor:
                 self.screen.begin(run)
             case Output(_, stream, text):
                 self.screen.write(stream, text)
+            case Shown() if display := getattr(self.screen, "display", None):
+                display(record)
+            case Cleared() if clear := getattr(self.screen, "clear", None):
+                clear(record)
             case _:
                 log.warning("unexpected from the supervisor: %s", record)
 

@@ -43,12 +43,13 @@ MAY_IMPORT = {
     "__main__": {"command"},
     "listener": {"link"},
     "history": {"link"},
+    "screen": {"link"},
     "spawn": set(),
-    "supervisor": {"decide", "front", "history", "kernel", "link", "listener", "options", "request", "spawn"},
+    "supervisor": {"decide", "front", "history", "kernel", "link", "listener", "options", "request", "screen", "spawn"},
     "tables": {"decide", "history", "link"},
-    "magics": {"display", "kernel", "options", "request", "supervisor", "tables"},
-    "resume": {"decide", "display", "kernel", "link", "request", "supervisor"},
-    "__init__": {"history", "link", "magics", "options", "request", "supervisor"},
+    "magics": {"display", "kernel", "options", "request", "screen", "supervisor", "tables"},
+    "resume": {"decide", "display", "kernel", "link", "request", "screen", "supervisor"},
+    "__init__": {"history", "link", "magics", "options", "request", "screen", "supervisor"},
 }
 
 

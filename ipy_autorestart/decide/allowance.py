@@ -11,6 +11,10 @@ RATE, BURST = 1 << 18, 1 << 20
 #: With less left it isn't worth a message.
 WORTHWHILE = 1 << 12
 
+#: What a display takes at least: a page has more to do with it than with text, and jupyter_server drops what goes
+#: beyond a thousand messages a second (``iopub_msg_rate_limit``).
+DISPLAY = 1 << 11
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -33,3 +37,8 @@ def spent(allowance: Allowance, size_bytes: int) -> Allowance:
 def enough_at(allowance: Allowance, size_bytes: int) -> float:
     """Return when so much may be shown, or as much of it as is worthwhile."""
     return allowance.at + max(0.0, min(size_bytes, WORTHWHILE) - allowance.left) / RATE
+
+
+def cost(size_bytes: int) -> int:
+    """Return what is spent for a display, which the server counts as a message but not by its bytes."""
+    return DISPLAY + size_bytes // 16

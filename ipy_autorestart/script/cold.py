@@ -18,8 +18,8 @@ SEPARATOR = "\x1f"
 
 def start(program: Program, *, whole: bool = False) -> Run:
     """Start a run; raises OSError if the interpreter or the folder isn't there."""
-    pipes = [os.pipe() for _ in range(3)]
-    stdout, stderr, reports = (read for read, _ in pipes)
+    pipes = [os.pipe() for _ in range(4 if program.displays else 3)]
+    theirs = [write for _, write in pipes[2:]]
     try:
         process = subprocess.Popen(
             [program.python, *program.flags, *program.words],
@@ -27,8 +27,8 @@ def start(program: Program, *, whole: bool = False) -> Run:
             stdin=subprocess.DEVNULL,
             stdout=pipes[0][1],
             stderr=pipes[1][1],
-            env=environment(program, link=pipes[2][1]),
-            pass_fds=[pipes[2][1]],
+            env=environment(program, link=theirs[0], shown=theirs[-1]),
+            pass_fds=theirs,
             start_new_session=True,
         )
     except BaseException:
@@ -39,13 +39,14 @@ def start(program: Program, *, whole: bool = False) -> Run:
         for _, write in pipes:
             os.close(write)
     process.returncode = 0  # reaped with its group; nothing is to be done when this object goes
-    return Run(process.pid, stdout=stdout, stderr=stderr, reports=reports, whole=whole)
+    return Run(process.pid, *(read for read, _ in pipes), whole=whole)
 
 
-def environment(program: Program, *, link: int, plan: int | None = None) -> dict[str, str]:
+def environment(program: Program, *, link: int, plan: int | None = None, shown: int = 0) -> dict[str, str]:
     """Return the environment in which a run finds the shim first.
 
-    ``link`` is the descriptor to report on, or with a ``plan`` that by which a fork server is controlled.
+    ``link`` is the descriptor to report on, or with a ``plan`` that by which a fork server is controlled; ``shown``
+    is that to display on.
     """
     plain = program.environment
     # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
@@ -53,5 +54,5 @@ def environment(program: Program, *, link: int, plan: int | None = None) -> dict
     marked = "" if old is None else f"={old}"
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
     number = str(os.fstat(link).st_ino)
-    words = [str(link), number, marked, "" if plan is None else str(plan), *program.roots]
+    words = [str(link), number, marked, "" if plan is None else str(plan), str(shown), program.displays, *program.roots]
     return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR.join(words)}

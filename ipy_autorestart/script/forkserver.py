@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ipy_autorestart.ready import ready
@@ -51,13 +51,11 @@ class Parked:
 
     pid: int
     go: int
-    stdout: int
-    stderr: int
-    reports: int
+    outputs: Sequence[int]
 
     def close(self) -> None:
         """Let it go home: at the end of its pipe it exits."""
-        for number in (self.go, self.stdout, self.stderr, self.reports):
+        for number in (self.go, *self.outputs):
             os.close(number)
 
 
@@ -83,6 +81,7 @@ class ForkServer:
         self.names: frozenset[str] = frozenset()
         self.failed: dict[str, str] = {}
         self.heard_at = time.monotonic()
+        self._displays = bool(program.displays)
         self._doing = ""
         self._parked: Parked | None = None
         self._asked: Parked | None = None
@@ -193,10 +192,10 @@ class ForkServer:
         """Have a run forked ahead, if none is."""
         if not self.is_ready or self.is_parking or not self.is_alive:
             return
-        pipes = [os.pipe() for _ in range(4)]
+        pipes = [os.pipe() for _ in range(5 if self._displays else 4)]
         (go_read, go), *outputs = pipes
         theirs = [go_read, *(write for _, write in outputs)]
-        self._asked = Parked(0, go, *(read for read, _ in outputs))
+        self._asked = Parked(0, go, [read for read, _ in outputs])
         self.heard_at = time.monotonic()
         try:
             socket.send_fds(self._socket, [b"p"], theirs)
@@ -222,7 +221,7 @@ class ForkServer:
             parked.close()
             return None
         os.close(parked.go)
-        return Run(parked.pid, stdout=parked.stdout, stderr=parked.stderr, reports=parked.reports, whole=whole)
+        return Run(parked.pid, *parked.outputs, whole=whole)
 
     def guard(self, pid: int) -> None:
         """Have a group killed should this process be: nothing may outlive it; 0 for none."""

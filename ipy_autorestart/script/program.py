@@ -24,6 +24,8 @@ class Program:
         All of it.
     roots
         Folders, with a slash at the end, and files of which a run is to report what it reads and writes.
+    displays
+        How figures are to be shown, as JSON, where what a run displays is; else all is as outside.
     """
 
     python: str
@@ -32,3 +34,4 @@ class Program:
     cwd: str
     environment: Mapping[str, str]
     roots: tuple[str, ...] = ()
+    displays: str = ""

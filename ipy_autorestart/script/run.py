@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ipy_autorestart.script.displays import Displays
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
@@ -42,15 +43,21 @@ class Run:
     ----------
     pid
         Of the leader, which is the group's too.
-    stdout, stderr, reports
-        Ends of pipes to read from; taken over.
+    stdout, stderr, reports, displays
+        Ends of pipes to read from; taken over. Not every run has the last.
     whole
         Leave nothing out of what it prints.
     """
 
-    def __init__(self, pid: int, *, stdout: int, stderr: int, reports: int, whole: bool) -> None:
+    def __init__(
+        self, pid: int, stdout: int, stderr: int, reports: int, displays: int | None = None, *, whole: bool
+    ) -> None:
         self.pid = pid
-        self.streams = (Stream("stdout", stdout, whole=whole), Stream("stderr", stderr, whole=whole))
+        self.displays = Displays(displays) if displays is not None else None
+        self.streams = tuple(
+            Stream(name, number, whole=whole, live=displays is not None, before=self._read_displays)
+            for name, number in (("stdout", stdout), ("stderr", stderr))
+        )
         self.reports = Reports(reports)
         self._status: int | None = None
         self._told: Ended | None = None
@@ -140,17 +147,24 @@ class Run:
             return False
         return state != "Z" and int(group) == self.pid
 
+    def _read_displays(self) -> None:
+        if self.displays:
+            self.displays.drain()
+
+    @property
+    def _pipes(self) -> tuple[Pipe, ...]:
+        return (*([self.displays] if self.displays else []), *self.streams, self.reports)
+
     def drain(self) -> None:
         """Take all that the pipes hold now."""
-        for pipe in (*self.streams, self.reports):
+        for pipe in self._pipes:
             pipe.drain()
 
     def close(self) -> list[Discarded]:
         """Give up the pipes; what is returned must be read as long as something that has detached itself writes."""
         self._strangers = False
-        pipes = (*self.streams, self.reports)
-        kept = [Discarded(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
-        for pipe in pipes:
+        kept = [Discarded(os.dup(pipe.fileno())) for pipe in self._pipes if pipe.is_open]
+        for pipe in self._pipes:
             pipe.close()
         return kept
 

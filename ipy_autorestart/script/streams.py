@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Callable
 
+from ipy_autorestart.decide.live import Live, Rows
 from ipy_autorestart.script.excerpt import HELD_MAX, Excerpt
 from ipy_autorestart.script.pipe import Pipe
 
@@ -28,10 +30,19 @@ class Stream(Pipe):
         To be read.
     whole
         Hold back the run when more comes than is taken, and leave nothing out.
+    live
+        Show rows where a terminal would show them, instead of moving its cursor.
+    before
+        Called before each read, and after what found that there is something to read. Who displays waits until what
+        it has printed is read, so that what is found displayed by then was displayed before what is read now.
     """
 
-    def __init__(self, name: str, fd: int, *, whole: bool = False) -> None:
+    def __init__(
+        self, name: str, fd: int, *, whole: bool = False, live: bool = False, before: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(fd)
+        self._before = before
+        self._live = Live() if live else None
         self.name = name
         self.whole = whole
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -49,6 +60,11 @@ class Stream(Pipe):
         """What is held."""
         return self._excerpt.size_bytes
 
+    def read(self) -> bool:
+        """Take what one read gives, behind what was displayed before it was printed."""
+        self._before()
+        return super().read()
+
     def take_bytes(self, data: bytes) -> None:
         """Hold what was read."""
         self._excerpt.add(data)
@@ -57,7 +73,7 @@ class Stream(Pipe):
     def due_at(self) -> float | None:
         """Return when text is to be taken: the first at once, the next a batch later; None without any."""
         if not self.size_bytes:
-            return None
+            return self._sent_at + BATCH if self._live and self._live.waits else None
         if self._excerpt.is_flooded:
             return self._sent_at + FLOOD_BATCH
         return self._sent_at if self.size_bytes >= FULL_BATCH else self._sent_at + BATCH
@@ -67,3 +83,15 @@ class Stream(Pipe):
         data = self._excerpt.take(most, last=last)
         self._sent_at = now
         return self._decoder.decode(data, final=self._ended and not self.size_bytes), len(data)
+
+    def take_parts(self, now: float, most: int, *, last: bool = False) -> tuple[list[str | Rows], int]:
+        """Return the same, as what is to be shown."""
+        text, size_bytes = self.take(now, most, last=last)
+        if self._live is None:
+            return [text] if text else [], size_bytes
+        return list(self._live.feed(text, last=last or (self._ended and not self.size_bytes))), size_bytes
+
+    def restart(self) -> None:
+        """Begin anew where what was shown is cleared."""
+        if self._live:
+            self._live.restart()

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
-from ipy_autorestart.decide.allowance import Allowance, enough_at, refilled, spent
 from ipy_autorestart.decide.event import Exited
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script import cold
+from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.forkserver import ForkServer
+from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans
-from ipy_autorestart.script.streams import Stream
 from ipy_autorestart.script.warmer import Warmer
 
 #: Seconds in which a run that was forked ahead says that it goes.
@@ -47,6 +46,8 @@ class ScriptTarget:
         Called with the number of each run that begins.
     on_output
         Called with the number of the run, the stream's name and text.
+    on_display
+        Called with the number of the run and what it displays, in order with its output.
     """
 
     runs_at_first = False
@@ -60,22 +61,18 @@ class ScriptTarget:
         whole: bool = False,
         on_began: Callable[[int], None],
         on_output: Callable[[int, str, str], None],
+        on_display: Callable[[int, Display | Clear], None] = lambda *_: None,
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
         self._whole = whole
-        self._on_began = on_began
-        self._on_output = on_output
+        self._outbox = Outbox(whole=whole, on_began=on_began, on_output=on_output, on_display=on_display)
         self._warmer = warmer
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
-        self._number = 0
         self._used = Used()
         self._stopping = False
-        self._announced = True
-        self._allowance = Allowance()
-        self._last_words: list[tuple[int, str, str]] = []
         self._discarded: list[Discarded] = []
 
     @property
@@ -97,13 +94,13 @@ class ScriptTarget:
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
+        self._outbox.leave()
         if self._run is None:
             self._start_cold()
+        else:
+            self._outbox.follow(self._run)
         self._stopping = False
-        if not self._announced:  # it was superseded before it was shown
-            self._last_words = [words for words in self._last_words if words[0] != self._number]
-        self._number += 1
-        self._announced = False
+        self._outbox.begin()
         return True
 
     def _leave(self, run: Run) -> None:
@@ -116,6 +113,7 @@ class ScriptTarget:
     def _start_cold(self) -> None:
         self.is_warm = False
         self._run = cold.start(self._program, whole=self._whole)
+        self._outbox.follow(self._run)
         if self._warmer:
             self._warmer.guard(self._run.pid)
 
@@ -145,9 +143,9 @@ class ScriptTarget:
         failed = ended.status != 0 and not self._stopping
         used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
-        texts = self._texts(now, self._run.streams, last=not ended.left)
-        self._last_words += [(self._number, name, text) for name, text in texts]
+        self._outbox.take_all(now, last=not ended.left)
         if not ended.left:
+            self._outbox.leave()
             self._leave(self._run)
             self._run = None
             if self._warmer:
@@ -188,9 +186,14 @@ class ScriptTarget:
 
     def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
-        pipes = (*self._run.streams, *self._due_reports()) if self._run else ()
+        pipes = (*self._shown_pipes(), *self._due_reports()) if self._run else ()
         servers = self._warmer.readers() if self._warmer else ()
         return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
+
+    def _shown_pipes(self) -> Iterable[Pipe]:
+        if self._run is None or self._outbox.is_full:
+            return ()
+        return (*([self._run.displays] if self._run.displays else []), *self._run.streams)
 
     def _due_reports(self) -> Iterable[Reports]:
         return [self._run.reports] if self._run and time.monotonic() >= self._reports_at else []
@@ -225,40 +228,8 @@ class ScriptTarget:
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to tell."""
-        if self._last_words or not self._announced:
-            return float("-inf")
-        streams = self._run.streams if self._run else ()
-        return min((due for stream in streams if (due := self._stream_due_at(stream)) is not None), default=None)
-
-    def _stream_due_at(self, stream: Stream) -> float | None:
-        due = stream.due_at()
-        if due is None or self._whole:
-            return due
-        return max(due, enough_at(self._allowance, stream.size_bytes))
+        return self._outbox.due_at()
 
     def hear(self, now: float) -> None:
-        """Tell that a run has begun and what it has printed, in batches."""
-        for words in self._last_words:
-            if words[0] == self._number:
-                self._announce()
-            self._on_output(*words)
-        self._last_words.clear()
-        self._announce()
-        streams = self._run.streams if self._run else ()
-        due = [stream for stream in streams if (at := self._stream_due_at(stream)) is not None and at <= now]
-        for name, text in self._texts(now, due):
-            self._on_output(self._number, name, text)
-
-    def _announce(self) -> None:
-        if not self._announced:
-            self._announced = True
-            self._on_began(self._number)
-
-    def _texts(self, now: float, streams: Iterable[Stream], *, last: bool = False) -> Iterator[tuple[str, str]]:
-        self._allowance = refilled(self._allowance, now)
-        for stream in streams:
-            most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
-            text, size_bytes = stream.take(now, most, last=last)
-            self._allowance = spent(self._allowance, size_bytes)
-            if text:
-                yield stream.name, text
+        """Tell that a run has begun and what it has printed, in batches, and displayed."""
+        self._outbox.tell(now)

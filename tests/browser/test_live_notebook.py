@@ -173,3 +173,31 @@ def test_a_scripts_output_streams_into_its_cell_while_another_runs(site, open_pa
     page.wait(1, "end")
     assert "script" not in page.text(1)
     assert page.dialogs == []
+
+
+BARS = """
+import sys, time
+import matplotlib.pyplot as plt
+from rich.progress import Progress
+plt.figure(figsize=(2, 1))
+plt.plot([1, 2])
+plt.show()
+with Progress() as progress:
+    for name in ("left", "right"): progress.add_task(name, total=4)
+    for step in range(4):
+        for task in progress.task_ids: progress.advance(task)
+        time.sleep(0.1)
+print("done")
+"""
+
+
+def test_a_script_shows_pictures_and_bars_below_each_other(site, open_page, folder):
+    (folder / "main.py").write_text(BARS)
+    page = open_page(site, "%load_ext ipy_autorestart\n%watch_restart main.py")
+    page.run_all()
+    page.wait(0, "finished")
+    page.wait(0, "done")
+    assert page.cell(0).locator("img").count() == 1
+    lines = [line.split()[0] for line in page.text(0).splitlines()[1:] if line.strip()]
+    assert lines == ["left", "right", "done"]
+    assert page.text(0).count("100%") == 2

@@ -22,7 +22,7 @@ MISTAKES = {
     "%watch_restart src/ -- x": "x: it needs a script, a file that ends in .py",
     "%watch_restart 'src": "No closing quotation in: 'src",
     "%unwatch nothing.py": "nothing.py: no such target; watched: main.py",
-    "%watch_status now": "expected no arguments, got 'now'",
+    "%watch_status now": "expected nothing, --why or --json, got 'now'",
 }
 
 

@@ -131,7 +131,7 @@ def test_unwatch_ends_the_run_and_its_children(kernel, project):
     kernel.run("%unwatch")
     assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
     kernel.wait(shows(cell, "ended"))
-    assert kernel.run("%watch_status").text == "nothing is watched"
+    assert kernel.run("%watch_status").text.startswith("nothing is watched")
 
 
 def test_a_crash_is_shown_and_waits_for_the_next_change(kernel, project):
@@ -191,7 +191,7 @@ def test_the_status_tells_what_is_warm_and_what_is_imported_ahead(kernel, projec
     kernel.wait(lambda: "imported ahead" in kernel.run("%watch_status").text)
     (project / "main.py").write_text("import json\nprint('two')\n")
     kernel.wait(shows(cell, "two"))
-    kernel.wait(shows(cell, ", warm)"))
+    kernel.wait(shows(cell, "· warm ·"))
     status = kernel.run("%watch_status").text
     assert "warm" in status.splitlines()[1]
     assert "main.py: " in status

@@ -20,8 +20,8 @@ class Finished:
     used: Used = Used()  # noqa: RUF009  # frozen
 
 
-def program(*words, flags=(), roots=(), env=(), python=sys.executable):
-    """Return what runs in the current folder and environment."""
+def program(*words, flags=(), roots=(), env=(), python=sys.executable, displays='{"formats": ["png"], "options": {}}'):
+    """Return what runs in the current folder and environment, and displays as in a notebook."""
     return Program(
         python=python,
         flags=tuple(flags),
@@ -29,6 +29,7 @@ def program(*words, flags=(), roots=(), env=(), python=sys.executable):
         cwd=os.getcwd(),
         environment={**os.environ, **dict(env)},
         roots=tuple(roots),
+        displays=displays,
     )
 
 

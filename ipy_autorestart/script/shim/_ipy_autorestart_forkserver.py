@@ -22,8 +22,8 @@ if False:  # for type checkers only
     from collections.abc import Callable
     from typing import Any, TextIO
 
-    #: Sets up what a run needs, with its descriptor for reports, and returns what makes it report.
-    Attach = Callable[[int], Callable[[], None]]
+    #: Sets up what a run needs, with its descriptors for reports and displays, and returns what makes it report.
+    Attach = Callable[..., Callable[[], None]]
 
 #: From ``linux/mman.h``, since Linux 6.1.
 MADV_COLLAPSE = 25
@@ -328,7 +328,7 @@ def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
     """Fork whenever it is asked for."""
     guarded = 0
     while True:
-        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(4 * 4))
+        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(5 * 4))
         if not data:  # the supervisor is gone: nothing may outlive it
             if guarded:
                 try:  # noqa: SIM105  # contextlib is not to be imported
@@ -356,7 +356,7 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     """In the child: do all that can be done ahead, then wait."""
     while os.getppid() == between:
         os.sched_yield()
-    go, stdout, stderr, reports = numbers
+    go, stdout, stderr, *others = numbers
     os.setsid()
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)
@@ -366,7 +366,7 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     # What is frozen when the interpreter ends, as `__main__` is, would not be finalized. The first one runs last.
     atexit.register(gc.unfreeze)
     _begin_anew()
-    report = attach(reports)
+    report = attach(*others)
     _rehearse()
     # Files may be added in the very tick of the clock in which these have looked; what is installed is watched.
     installed = tuple(path + "/" for path in filter(_is_installed, sys.path))

@@ -27,7 +27,7 @@ def hook_file() -> str:
 
 def begin() -> None:
     """Undo the way in, and listen."""
-    first, number, pythonpath, plan, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
+    first, number, pythonpath, plan, shown, settings, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
     if pythonpath:
         os.environ["PYTHONPATH"] = pythonpath[1:]
     else:
@@ -43,9 +43,10 @@ def begin() -> None:
     if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
     if serve:
-        serve(int(first), int(plan), lambda reports: attach(reports, tuple(roots)))  # and on goes a forked child
+        # And on goes a forked child.
+        serve(int(first), int(plan), lambda *numbers: attach(numbers, settings, tuple(roots)))
     elif ours:
-        attach(int(first), tuple(roots))()
+        attach((int(first), int(shown)) if settings else (int(first),), settings, tuple(roots))()
 
 
 def is_ours(descriptor: int, number: int) -> bool:
@@ -56,23 +57,59 @@ def is_ours(descriptor: int, number: int) -> bool:
         return False
 
 
-def attach(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
-    """Set up all that a run needs of this, and return what makes it report."""
+def attach(numbers: "tuple[int, ...]", settings: str, roots: "tuple[str, ...]") -> "Callable[[], None]":
+    """Set up all that a run needs of this, and return what makes it report.
+
+    The descriptors are that for reports and, with ``settings``, that for what is displayed.
+    """
     # A pipe makes Python hold back whole blocks; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
+    reports, *shown = map(out_of_the_way, numbers, (NUMBER, NUMBER + 1))
+    return listen(reports, roots, Pictures(shown[0], settings) if shown else None)
+
+
+def out_of_the_way(number: int, wanted: int) -> int:
+    """Give a descriptor another number, that the run doesn't pass on; return it."""
     try:
-        if number != NUMBER:
-            os.dup2(number, NUMBER, inheritable=False)
+        if number != wanted:
+            os.dup2(number, wanted, inheritable=False)
             os.close(number)
-            number = NUMBER
+            number = wanted
     except OSError:  # fewer are allowed
         pass
     os.set_inheritable(number, False)  # noqa: FBT003
-    return listen(number, roots)
+    return number
 
 
-def listen(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
+class Pictures:
+    """What a run displays; hardly anything of it is there before it imports a library that can."""
+
+    NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
+    folder = os.path.dirname(os.path.abspath(__file__)) + "/"
+    file = folder + "_ipy_autorestart_displays.py"
+
+    def __init__(self, number: int, settings: str) -> None:
+        self._what = number, settings
+        self._displays: Any = None
+        if not self.NAMES.isdisjoint(sys.modules):  # imported ahead
+            self._load().look()
+
+    def _load(self) -> "Any":  # noqa: ANN401  # a module that can't be imported here
+        if self._displays is None:
+            loader = _frozen_importlib_external.SourceFileLoader("_ipy_autorestart_displays", self.file)
+            module = type(sys)(loader.name)
+            module.__file__ = self.file
+            loader.exec_module(module)
+            self._displays = module.Displays(*self._what)
+        return self._displays
+
+    def before(self, name: str) -> None:
+        """Be there for what is about to be imported."""
+        self._load().before(name)
+
+
+def listen(number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -> "Callable[[], None]":
     """Set the audit hook, which does nothing yet, and return what arms it.
 
     It must not raise, and must be quick for all that it doesn't report.
@@ -85,13 +122,15 @@ def listen(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
     fstat, samestat, pipe = os.fstat, os.path.samestat, os.fstat(number)
     source_of = _frozen_importlib_external.source_from_cache  # with this interpreter's tag and prefix
     own = {hook_file(), abspath.__code__.co_filename, fsdecode.__code__.co_filename}
-    own.add(source_of.__code__.co_filename)
+    own |= {source_of.__code__.co_filename, Pictures.file}
+    shim = Pictures.folder
     getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
     others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
     removes = frozenset({"os.rename", "os.remove", "os.truncate"})
     environment = frozenset({"os.putenv", "os.unsetenv"})
     interesting = others | removes | environment | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
 
+    shown = pictures.NAMES if pictures else frozenset()
     library = os.path.dirname(os.__file__) + "/"
 
     def by_script(frame: "FrameType | None") -> bool:
@@ -112,12 +151,16 @@ def listen(number: int, roots: "tuple[str, ...]") -> "Callable[[], None]":
             path, kind = args[0], "r"
             if event == "open":
                 mode, flags = args[1], args[2]
+                if path.__class__ is str and path.startswith(shim):
+                    return
                 if flags & to_write or (mode is not None and mode[:1] in "wax"):
                     kind = "w"
                 elif path.__class__ is str and path[-4:] == ".pyc" and not path.startswith(roots):
                     kind = "i"
             elif event == "import":
                 last = path.rpartition(".")[2]
+                if path in shown:
+                    pictures.before(path)  # type: ignore[union-attr]  # or nothing would be in there
                 if args[1] is not None:
                     kind, path = "i", args[1]  # a library
                 elif last[:6] != "popen_" or last == "popen_fork":

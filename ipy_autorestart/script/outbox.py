@@ -1,0 +1,159 @@
+"""What runs have shown and the front has not got yet: in order, in batches, and not more than a page can take."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from ipy_autorestart.decide.allowance import Allowance, cost, enough_at, refilled, spent
+from ipy_autorestart.decide.live import Rows
+from ipy_autorestart.script.displays import Clear, Display
+from ipy_autorestart.script.excerpt import HELD_MAX
+from ipy_autorestart.script.run import Run
+from ipy_autorestart.script.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Text of a stream."""
+
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a run has shown; the size of what isn't paid for."""
+
+    run: int
+    what: Words | Display | Clear
+    size_bytes: int = 0
+
+
+class Outbox:
+    """Between runs and the front.
+
+    Parameters
+    ----------
+    whole
+        Leave nothing out of what a run prints, however much it is.
+    on_began
+        Called with the number of each run that begins, before anything that it shows.
+    on_output
+        Called with the number of the run, the stream's name and text.
+    on_display
+        Called with the number of the run and what it displays, in order with its output.
+    """
+
+    def __init__(
+        self,
+        *,
+        whole: bool,
+        on_began: Callable[[int], None],
+        on_output: Callable[[int, str, str], None],
+        on_display: Callable[[int, Display | Clear], None],
+    ) -> None:
+        self._whole = whole
+        self._on_began = on_began
+        self._on_output = on_output
+        self._on_display = on_display
+        self._number = 0
+        self._announced = True
+        self._allowance = Allowance()
+        self._held: deque[Held] = deque()
+        self._streams: tuple[Stream, ...] = ()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much was displayed that nothing is to be read: not text either, or the order would be lost."""
+        return sum(held.size_bytes for held in self._held) > HELD_MAX
+
+    def begin(self) -> None:
+        """Make room for a new run; what an earlier one has shown that was never announced is dropped."""
+        if not self._announced:  # it was superseded before it was shown
+            self._held = deque(held for held in self._held if held.run != self._number)
+        self._number += 1
+        self._announced = False
+
+    def follow(self, run: Run) -> None:
+        """Take from a run what it shows."""
+        self._streams = run.streams
+        if run.displays:
+            run.displays.on_display = self._hold
+
+    def leave(self) -> None:
+        """Take no more from it."""
+        self._streams = ()
+
+    def take_all(self, now: float, *, last: bool) -> None:
+        """Take what the run has printed; ``last``: nothing follows that belongs to it."""
+        self._held += [Held(self._number, what) for what in self._take(now, self._streams, last=last)]
+
+    def _hold(self, display: Display | Clear, size_bytes: int) -> None:
+        self.take_all(time.monotonic(), last=True)
+        self._held.append(Held(self._number, display, size_bytes))
+        if isinstance(display, Clear):
+            for stream in self._streams:
+                stream.restart()
+
+    def due_at(self) -> float | None:
+        """Return when `tell` has something to tell."""
+        if not self._announced:
+            return float("-inf")
+        if self._held:
+            return self._held_due_at(self._held[0])
+        return min((due for stream in self._streams if (due := self._stream_due_at(stream)) is not None), default=None)
+
+    def _held_due_at(self, held: Held) -> float:
+        if held.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
+            return float("-inf")
+        return enough_at(self._allowance, 1)
+
+    def _stream_due_at(self, stream: Stream) -> float | None:
+        due = stream.due_at()
+        if due is None or self._whole:
+            return due
+        return max(due, enough_at(self._allowance, stream.size_bytes))
+
+    def tell(self, now: float) -> None:
+        """Tell that a run has begun and what is due of what it has shown."""
+        self._allowance = refilled(self._allowance, now)
+        while self._held and self._held_due_at(self._held[0]) <= now:
+            held = self._held.popleft()
+            if held.run == self._number:
+                self._announce()
+            if held.size_bytes:
+                self._allowance = spent(self._allowance, cost(held.size_bytes))
+            self._tell(held.run, held.what)
+        self._announce()
+        if not self._held:
+            due = [one for one in self._streams if (at := self._stream_due_at(one)) is not None and at <= now]
+            for what in self._take(now, due, last=False):
+                self._tell(self._number, what)
+
+    def _announce(self) -> None:
+        if not self._announced:
+            self._announced = True
+            self._on_began(self._number)
+
+    def _tell(self, run: int, what: Words | Display | Clear) -> None:
+        if isinstance(what, Words):
+            self._on_output(run, what.stream, what.text)
+        else:
+            self._on_display(run, what)
+
+    def _take(self, now: float, streams: Iterable[Stream], *, last: bool) -> Iterator[Words | Display]:
+        self._allowance = refilled(self._allowance, now)
+        for stream in streams:
+            most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
+            parts, size_bytes = stream.take_parts(now, most, last=last)
+            self._allowance = spent(self._allowance, size_bytes)
+            for part in parts:
+                if isinstance(part, Rows):
+                    name = f"{stream.name}:{part.region}"
+                    yield Display({"text/plain": part.text}, display_id=name, update=part.update)
+                else:
+                    yield Words(stream.name, part)
