@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from ipy_autorestart.line import bundle, text
+from ipy_autorestart.buttons import Buttons, Controlled, are_possible
+from ipy_autorestart.line import as_html, bundle, text
 from ipy_autorestart.link import Cleared, Shown, Status
 
 
@@ -54,6 +56,15 @@ class CellScreen:
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
         self._status = Status()
+        self._buttons: Buttons | None = None
+
+    def control(self, target: Controlled, status: Status) -> None:
+        """Have buttons beside the status line, if there can be any, and show it; in the main thread."""
+        self._status = status
+        if are_possible() and status.kind != "ended":
+            self._buttons = Buttons(self._kernel, self._header, target)
+            self._update_buttons()
+        self._publish("update_display_data", self._status_content())
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
@@ -70,9 +81,21 @@ class CellScreen:
 
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
-        if text(self._name, status) != text(self._name, self._status):
-            self._status = status
-            self._publish("update_display_data", self._status_content())
+        before, self._status = self._status, status
+        if text(self._name, status) == text(self._name, before):
+            return
+        if self._buttons:
+            self._update_buttons()
+            if dataclasses.replace(status, state=before.state) == before and status.kind == before.kind == "running":
+                return  # to draw the buttons anew each second would take them away from under the mouse
+        self._publish("update_display_data", self._status_content())
+
+    def _update_buttons(self) -> None:
+        if self._buttons and self._status.kind == "ended":
+            self._buttons.close()
+            self._buttons = None
+        elif self._buttons:
+            self._buttons.show(as_html(self._name, self._status), paused=self._status.paused)
 
     def begin(self, run: int) -> None:
         """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
@@ -114,7 +137,7 @@ class CellScreen:
         self._publish(kind, content)
 
     def _status_content(self) -> dict[str, Any]:
-        data = bundle(self._name, self._status)
+        data = {**bundle(self._name, self._status), **(self._buttons.view if self._buttons else {})}
         return {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
 
     def _publish(self, kind: str, content: dict[str, Any]) -> None:

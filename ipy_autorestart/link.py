@@ -42,6 +42,8 @@ class Status:
         What else is worth a sentence: a limit met, what is wrong with a file that is held back.
     excerpt
         The line of a syntax error that is held back, and a caret below the place.
+    paused
+        Whether restarts are held back.
     polling
         Whether some changes are found by looking at intervals alone.
     pid
@@ -61,6 +63,7 @@ class Status:
     took: float | None = None
     message: str = ""
     excerpt: str = ""
+    paused: bool = False
     polling: bool = False
     pid: int = 0
     warm: bool | None = None

@@ -91,6 +91,7 @@ class WatchMagics(Magics):
             _stop(_replaced_by(supervisor, self._host.guests))
             if isinstance(screen, CellScreen):
                 screen.open()
+                screen.control(supervisor, supervisor.status)
             supervisor.start()
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None

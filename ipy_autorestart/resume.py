@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+#: Seconds until the buttons beside the status lines, whose widgets ended with the old image, are made anew.
+BUTTONS_LATER = 0.2
+
+
 def load(shell: InteractiveShell) -> None:
     """Load the extension as the image before had it, before startup files run that may use it."""
     assert shell.extension_manager is not None
@@ -47,12 +51,18 @@ def resume(
         if isinstance(supervisor.request.target, Kernel):
             supervisor.rearm(previous=hangups.previous)
         supervisor.send(Resumed())
+        if isinstance(supervisor.screen, CellScreen):  # not before the kernel answers: it takes some milliseconds
+            shell.kernel.io_loop.call_later(BUTTONS_LATER, _control, supervisor, supervisor.screen)  # type: ignore[attr-defined]
     hangups.end()
     if cells and host.restarter:
         host.recorder.ledger = from_plain(cells)
         host.restarter.replay()
     if hangups.noted and any(isinstance(guest.request.target, Kernel) for guest in host.guests):
         os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _control(supervisor: Supervisor, screen: CellScreen) -> None:
+    screen.control(supervisor, supervisor.status)
 
 
 def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | None:

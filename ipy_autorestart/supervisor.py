@@ -232,6 +232,7 @@ class Supervisor:
             "label": self.label,
             "screen": self._screen_state(),
             "history": self._history.to_plain(),
+            "status": dataclasses.asdict(self.status),
         }
 
     def _screen_state(self) -> Mapping[str, Any] | None:
@@ -251,6 +252,7 @@ class Supervisor:
         self._prepare(request, screen=screen, label=state["label"])
         self._pid = state["pid"]
         self._history.restore(state["history"])
+        self.status = Status(**state["status"])
         if self._host:
             self._host.guests.append(self)
         self._listen(Link(socket.socket(fileno=state["link"]), state["received"].encode("latin-1")))

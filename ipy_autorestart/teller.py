@@ -130,6 +130,7 @@ class Teller:
             took=cycle.took,
             message=" · ".join(filter(None, (state.message(cycle, self._folder), *notes))),
             excerpt=state.excerpt(cycle),
+            paused=cycle.paused,
             polling=found.polling,
             pid=target.pid,
             warm=target.is_warm,

@@ -95,6 +95,7 @@ class Player:
         self.client = client
         self.cells: dict[str, Cell] = {}
         self.others: list[dict[str, Any]] = []  # messages that belong to no cell
+        self.comms: list[dict[str, Any]] = []  # what widgets say
         self.on_show: Callable[[Cell, str], None] | None = None  # called with each new output and its text
 
     @property
@@ -146,7 +147,9 @@ class Player:
     def _take(self, message: dict[str, Any]) -> None:
         cell = self.cells.get(message["parent_header"].get("msg_id", ""))
         kind, content = message["msg_type"], message["content"]
-        if cell is None:
+        if kind.startswith("comm_"):
+            self.comms.append(message)
+        elif cell is None:
             self.others.append(message)
         elif kind == "update_display_data":
             for each in self.cells.values():

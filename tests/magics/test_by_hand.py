@@ -108,7 +108,75 @@ def test_a_log_tells_each_decision(kernel, project):
     kernel.run("logging.shutdown()")
 
 
-def test_a_long_run_is_timed(kernel, project):
+def test_a_long_run_is_timed_without_drawing_its_buttons_anew(kernel, project):
     (project / "main.py").write_text("import time; time.sleep(60)")
     cell = kernel.run("%watch_restart src/ main.py")
-    kernel.wait(lambda: "running for 3.0 s" in cell.text)
+    kernel.wait(lambda: "running" in cell.text)
+    kernel.wait(lambda: "running for 3.0 s" in str(kernel.comms))
+    assert "running for" not in cell.text
+
+
+# -- buttons -----------------------------------------------------------------------------------------------------------
+
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def models(kernel, name):
+    """Return the ids and the latest state of the widgets of a kind that are there."""
+    found = {}
+    for message in kernel.comms:
+        content = message["content"]
+        if message["msg_type"] == "comm_open" and content["data"]["state"]["_model_name"] == name:
+            found[content["comm_id"]] = dict(content["data"]["state"])
+        elif message["msg_type"] == "comm_msg" and content["comm_id"] in found:
+            found[content["comm_id"]].update(content["data"].get("state", {}))
+        elif message["msg_type"] == "comm_close":
+            found.pop(content["comm_id"], None)
+    return found
+
+
+def click(kernel, icon):
+    (button,) = (number for number, state in models(kernel, "ButtonModel").items() if state["icon"] == icon)
+    data = {"method": "custom", "content": {"event": "click"}}
+    message = kernel.client.session.msg("comm_msg", {"comm_id": button, "data": data})
+    kernel.client.shell_channel.send(message)
+
+
+def test_a_button_restarts_and_others_pause_and_resume(kernel, project, watching):
+    click(kernel, "refresh")
+    kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
+    click(kernel, "pause")
+    kernel.wait(lambda: "· paused, finished" in watching.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "changed meanwhile" in watching.text)
+    click(kernel, "play")
+    kernel.wait(lambda: "value 2" in watching.text and "3 runs" in watching.text)
+    (line,) = models(kernel, "HTMLModel").values()
+    assert "3 runs" in line["value"]
+
+
+def test_no_widget_is_left_after_the_end(kernel, project, watching):
+    assert len(models(kernel, "ButtonModel")) == 2
+    kernel.run("%unwatch")
+    kernel.wait(lambda: "ended" in watching.text)
+    kernel.wait(lambda: not models(kernel, "ButtonModel"))
+    assert "widget-view" not in str(watching.outputs)
+    assert kernel.run("import ipywidgets; print(ipywidgets.Widget.widgets)").streams() == "{}\n"
+
+
+def test_buttons_work_after_a_restart_of_the_kernel(kernel, project):
+    script = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "1 run" in script.text)
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    kernel.comms.clear()
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: len(models(kernel, "ButtonModel")) == 4)
+    kernel.wait(lambda: "1 restart" in cell.text and "2 runs" in script.text)
+
+    def shown():
+        views = [output.get("data", {}).get(VIEW) for output in (*cell.outputs, *script.outputs)]
+        return {view["model_id"] for view in views if view}
+
+    kernel.wait(lambda: shown() == set(models(kernel, "HBoxModel")))
