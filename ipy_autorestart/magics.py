@@ -98,10 +98,11 @@ class WatchMagics(Magics):
 
     def _screen(self, request: Request) -> Screen:
         name = request.target.name
-        kernel = getattr(self.shell, "kernel", None)
-        if kernel is None:
-            return TerminalScreen(name)
-        return CellScreen(kernel, name, header=self._request.get("header", {}), keep=request.options.keep)
+        if self._host.lines:
+            return TerminalScreen(self._host.lines, name)
+        return CellScreen(
+            getattr(self.shell, "kernel", None), name, header=self._request.get("header", {}), keep=request.options.keep
+        )
 
     def _place(self, line: str) -> tuple[str, str]:
         """Return what names the cell and what names this execution of it."""
