@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
-import threading
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from ipy_autorestart.buttons import Buttons, Controlled, are_possible
-from ipy_autorestart.line import as_html, bundle, text
+from ipy_autorestart.line import as_html, bundle, is_later, text
 from ipy_autorestart.link import Cleared, Shown, Status
 
 
@@ -86,7 +83,7 @@ class CellScreen:
             return
         if self._buttons:
             self._update_buttons()
-            if dataclasses.replace(status, state=before.state) == before and status.kind == before.kind == "running":
+            if is_later(status, before):
                 return  # to draw the buttons anew each second would take them away from under the mouse
         self._publish("update_display_data", self._status_content())
 
@@ -151,31 +148,50 @@ def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in header.items()}
 
 
+class Lines(Protocol):
+    """A terminal, of which no line is torn."""
+
+    def say(self, speaker: str, line: str) -> None:
+        """Write a line as soon as it stands alone."""
+
+    def write(self, stream: str, text: str) -> None:
+        """Write what a program wrote."""
+
+
 class TerminalScreen:
-    """Shows a target of a terminal IPython: its output as it comes, its status where it changes."""
+    """Shows a target of a terminal IPython: its output as it comes, its status where it changes, but for the time.
+
+    Parameters
+    ----------
+    lines
+        Of the terminal.
+    name
+        The target's.
+    """
 
     takes_all = True  # a slow terminal slows a program, as ever
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, lines: Lines, name: str) -> None:
+        self._lines = lines
         self._name = name
+        self._status = Status()
         self._shown = ""
-        self._lock = threading.Lock()
 
     def to_state(self) -> dict[str, Any]:
         """Return nothing: a terminal is found again without."""
         return {}
 
     def show(self, status: Status) -> None:
-        """Write the status in a line of its own."""
+        """Write the status in a line of its own, if it reads differently."""
+        before, self._status = self._status, status
         line = text(self._name, status)
-        with self._lock:
-            if line != self._shown:
-                self._shown = line
-                sys.stderr.write(line + "\n")
+        if line != self._shown and not is_later(status, before):
+            self._shown = line
+            self._lines.say(self._name, line)
 
     def begin(self, run: int) -> None:
         """Do nothing: a terminal keeps what was shown."""
 
     def write(self, stream: str, text: str) -> None:
         """Write what the run wrote."""
-        (sys.stderr if stream == "stderr" else sys.stdout).write(text)
+        self._lines.write(stream, text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 
 from ipy_autorestart.decide.words import duration
@@ -33,6 +34,11 @@ def words(name: str, status: Status) -> list[str]:
     if status.message:
         parts.append(status.message)
     return parts
+
+
+def is_later(status: Status, before: Status) -> bool:
+    """Whether nothing but time has passed: the target runs as it ran before, for longer."""
+    return status.kind == "running" and dataclasses.replace(status, state=before.state) == before
 
 
 def text(name: str, status: Status) -> str:

@@ -104,11 +104,10 @@ class WatchMagics(Magics):
 
     def _screen(self, request: Request) -> Screen:
         name = request.target.name
-        kernel = getattr(self.shell, "kernel", None)
-        if kernel is None:
-            return TerminalScreen(name)
+        if self._host.lines:
+            return TerminalScreen(self._host.lines, name)
         return CellScreen(
-            kernel,
+            getattr(self.shell, "kernel", None),
             name,
             header=self._request.get("header", {}),
             keep=request.options.keep,

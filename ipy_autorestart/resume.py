@@ -78,11 +78,11 @@ def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | N
 def _screen(shell: InteractiveShell, guest: Mapping[str, Any]) -> Screen | None:
     if guest["screen"] is None:
         return None
-    kernel = getattr(shell, "kernel", None)
-    if kernel is None:
-        return TerminalScreen(guest["name"])
+    lines = host_of(shell).lines
+    if lines:
+        return TerminalScreen(lines, guest["name"])
     try:
-        return CellScreen(kernel, guest["name"], **guest["screen"])
+        return CellScreen(getattr(shell, "kernel", None), guest["name"], **guest["screen"])
     except TypeError:  # the state of a screen of somebody's own: it stays behind, and the watch goes on
         log.warning("what shows %s is not known here: it goes on without", guest["name"])
         return None

@@ -161,6 +161,27 @@ class Player:
                 self.on_show(cell, _text({"kind": kind, **content}))
 
 
+def until_ready(client: BlockingKernelClient, *, timeout: float = DEADLINE) -> None:
+    """Wait until a kernel answers and is heard, whoever has started it; raises TimeoutError.
+
+    Unlike ``wait_for_ready`` it doesn't listen to the heartbeat, which a kernel that is busy importing misses.
+    """
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        number = client.kernel_info()
+        with contextlib.suppress(queue.Empty):
+            while client.get_shell_msg(timeout=1)["parent_header"].get("msg_id") != number:
+                pass
+            while not _is_idle(client.get_iopub_msg(timeout=1), number):
+                pass
+            return
+    raise TimeoutError(f"waited {timeout} s for the kernel to answer")
+
+
+def _is_idle(message: dict[str, Any], number: str) -> bool:
+    return message["parent_header"].get("msg_id") == number and message["content"].get("execution_state") == "idle"
+
+
 @contextlib.contextmanager
 def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[Player]:  # noqa: ANN401
     """Start a kernel, with options of ``KernelManager.start_kernel``; it is shut down at the end."""
@@ -169,7 +190,7 @@ def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[
     client = manager.blocking_client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=DEADLINE)
+        until_ready(client)
         yield Player(manager, client)
     finally:
         client.stop_channels()

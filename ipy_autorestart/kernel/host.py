@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ipy_autorestart.kernel.lines import Lines
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter, is_restartable
@@ -42,6 +43,7 @@ class Host:
     def __init__(self, shell: InteractiveShell) -> None:
         self.guests: list[Any] = []
         self.recorder = Recorder(shell)
+        self.lines = Lines(shell) if getattr(shell, "kernel", None) is None else None
         self.restarter = _restarter(shell, self.guests, self.recorder)
         self._shell = shell
 
@@ -50,6 +52,8 @@ class Host:
         if self.restarter:
             self.restarter.close()
         self.recorder.close()
+        if self.lines:
+            self.lines.close()
         if hasattr(self._shell, ATTRIBUTE):
             delattr(self._shell, ATTRIBUTE)
 

@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.decide.batch import OnBusy
-from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, progress, stopped
+from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, stopped
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.hangups import standing
@@ -221,7 +221,6 @@ class TerminalRestarter:
         for place, cell in enumerate(cells):
             if self._owed:
                 break
-            self._tell(Reran(progress(place + 1, len(cells)), goes_on=True))
             sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
             with self._recorder.again(cell) as error:
                 self._shell.run_cell(cell.code, store_history=True)

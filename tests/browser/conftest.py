@@ -20,3 +20,9 @@ def browser():
         browser = started.chromium.launch(executable_path=path, args=CHROMIUM, chromium_sandbox=False)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all pages, so that what they load is loaded once."""
+    return browser.new_context(viewport={"width": 1200, "height": 2400})

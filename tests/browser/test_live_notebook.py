@@ -32,21 +32,20 @@ def save(folder, value):
 
 
 @pytest.fixture
-def open_page(server, browser, folder):
-    contexts = []
+def open_page(server, context, folder):
+    opened = []
 
     def open_page(site, *sources):
         path = folder / "live.ipynb"
         if sources:
             write_notebook(path, *sources)
-        context = browser.new_context(viewport={"width": 1200, "height": 2400})
-        contexts.append(context)
+        opened.append(context.new_page())
         reset = "&reset" if site.startswith("lab") else ""
-        return Page(context.new_page(), f"{server.url}{site}/{folder.name}/live.ipynb?token=t{reset}")
+        return Page(opened[-1], f"{server.url}{site}/{folder.name}/live.ipynb?token=t{reset}")
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in opened:
+        page.close()
 
 
 def picture(page, place):
@@ -160,7 +159,8 @@ def test_a_scripts_output_streams_into_its_cell_while_another_runs(site, open_pa
     page = open_page(
         site,
         "%load_ext ipy_autorestart\n%watch_restart src/ main.py",
-        "import time\nfor number in range(40):\n    print('cell', number)\n    time.sleep(0.2)\nprint('end')",
+        "import itertools, os, time\nfor number in itertools.count():\n    print('cell', number)\n    time.sleep(0.2)\n"
+        "    if os.path.exists('enough'): break\nprint('end')",
     )
     page.run_all()
     page.wait(1, "cell 1")
@@ -170,6 +170,7 @@ def test_a_scripts_output_streams_into_its_cell_while_another_runs(site, open_pa
     page.wait(0, "script 2 3")
     assert "script 1" not in page.text(0)
     assert "end" not in page.text(1)
+    (folder / "enough").touch()
     page.wait(1, "end")
     assert "script" not in page.text(1)
     assert page.dialogs == []

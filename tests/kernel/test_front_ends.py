@@ -13,7 +13,7 @@ import nbclient
 import nbformat
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
-from play import Player
+from play import Player, until_ready
 from shell import Shell
 from waiting import eventually
 
@@ -87,7 +87,7 @@ def player_of(server, kernel):
     client.load_connection_file(str(file))
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
+        until_ready(client)
         player = Player(Manager(0), client)
         player.manager.provisioner.pid = int(player.run("import os; print(os.getpid())").streams())
         yield player
@@ -115,7 +115,7 @@ def test_the_servers_view_stays_calm(server, project):
         assert server.ask("POST", f"api/kernels/{kernel}/interrupt") is None
         assert int(player.run("import os; print(os.getpid())").streams()) == pid
         assert server.ask("POST", f"api/kernels/{kernel}/restart")["id"] == kernel
-        player.client.wait_for_ready(timeout=60)
+        until_ready(player.client)
         assert int(player.run("import os; print(os.getpid())").streams()) != pid
     assert server.ask("DELETE", f"api/kernels/{kernel}") is None
 

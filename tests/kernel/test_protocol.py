@@ -10,6 +10,7 @@ import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from play import until_ready
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
@@ -389,7 +390,7 @@ def test_a_kernel_that_owns_its_connection_file_keeps_it_and_removes_it(project)
         client = BlockingKernelClient()
         client.load_connection_file(str(file))
         client.start_channels()
-        client.wait_for_ready(timeout=60)
+        until_ready(client)
         client.execute(
             "%load_ext ipy_autorestart\n%watch_restart src/ --busy-timeout 0\n%cd -q /", reply=True, timeout=30
         )

@@ -243,7 +243,8 @@ def test_flags_of_the_front_are_those_of_the_run(project):
     code = (
         "from ipy_autorestart import Script, Supervisor\nimport sys, threading\n"
         "class Screen:\n    takes_all = True\n    show = begin = to_state = lambda *_: {}\n"
-        "    def write(self, stream, text):\n        sys.stdout.write(text)\n        done.set()\n"
+        "    def write(self, stream, text):\n        sys.stdout.write(text)\n"
+        "        if text.endswith('\\n'): done.set()\n"
         "done = threading.Event()\nwith Supervisor(Script('main.py'), screen=Screen()): done.wait(30)\n"
     )
     command = [sys.executable, "-X", "dev", "-OW", "error::SyntaxWarning", "-Xfrozen_modules=off", "-c", code]
