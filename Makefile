@@ -7,7 +7,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures test test-quick test-oldest test-each soak lint types coverage clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage clean
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -17,6 +17,9 @@ lab: $(VENV)/.lab  ## open the quick start in JupyterLab
 
 pictures: $(VENV)/.dev  ## make the README's pictures anew
 	$(BIN)/python tests/browser/pictures.py pictures
+
+states: $(VENV)/.dev  ## take a picture of each state, light and dark, to look at
+	$(BIN)/python tests/browser/states.py build/states
 
 test: $(VENV)/.dev  ## run all tests
 	$(call PYTEST_ALL,$(BIN))
