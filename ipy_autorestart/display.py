@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from ipy_autorestart.buttons import Buttons, Controlled, are_possible
 from ipy_autorestart.line import as_html, bundle, is_later, text
 from ipy_autorestart.link import Cleared, Shown, Status
+from ipy_autorestart.tracebacks import Tracebacks, style_of
 
 
 class CellScreen:
@@ -53,6 +54,7 @@ class CellScreen:
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
         self._status = Status()
+        self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._buttons: Buttons | None = None
 
     def control(self, target: Controlled, status: Status) -> None:
@@ -78,6 +80,7 @@ class CellScreen:
 
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
+        self._flush_tracebacks()
         before, self._status = self._status, status
         if text(self._name, status) == text(self._name, before):
             return
@@ -96,9 +99,10 @@ class CellScreen:
 
     def begin(self, run: int) -> None:
         """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
+        self._flush_tracebacks()
         self._clearing = False
         if self._keep:
-            self.write("stdout", f"── run {run} ──\n")
+            self._add_text("stdout", f"── run {run} ──\n")
         elif run > 1:
             self._clear()
 
@@ -109,7 +113,14 @@ class CellScreen:
 
     def write(self, stream: str, text: str) -> None:
         """Add what the run wrote."""
-        self._add("stream", {"name": stream, "text": text})
+        self._add_text(stream, self._tracebacks.feed(text) if stream == "stderr" else text)
+
+    def _flush_tracebacks(self) -> None:
+        self._add_text("stderr", self._tracebacks.flush())
+
+    def _add_text(self, stream: str, text: str) -> None:
+        if text:
+            self._add("stream", {"name": stream, "text": text})
 
     def display(self, shown: Shown) -> None:
         """Add what the run displays; its names for displays are none that the notebook has otherwise."""
@@ -167,12 +178,15 @@ class TerminalScreen:
         Of the terminal.
     name
         The target's.
+    shell
+        The IPython there, as whose a run's tracebacks are coloured.
     """
 
     takes_all = True  # a slow terminal slows a program, as ever
 
-    def __init__(self, lines: Lines, name: str) -> None:
+    def __init__(self, lines: Lines, name: str, shell: object = None) -> None:
         self._lines = lines
+        self._tracebacks = Tracebacks(lambda: style_of(shell))
         self._name = name
         self._status = Status()
         self._shown = ""
@@ -183,6 +197,7 @@ class TerminalScreen:
 
     def show(self, status: Status) -> None:
         """Write the status in a line of its own, if it reads differently."""
+        self._lines.write("stderr", self._tracebacks.flush())
         before, self._status = self._status, status
         line = text(self._name, status)
         if line != self._shown and not is_later(status, before):
@@ -194,4 +209,4 @@ class TerminalScreen:
 
     def write(self, stream: str, text: str) -> None:
         """Write what the run wrote."""
-        self._lines.write(stream, text)
+        self._lines.write(stream, self._tracebacks.feed(text) if stream == "stderr" else text)

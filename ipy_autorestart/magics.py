@@ -13,6 +13,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
+from ipy_autorestart.completions import Completions
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
@@ -45,12 +46,12 @@ WatchRestart: type[Configurable] = type(
 """What ``c.WatchRestart`` and ``%config WatchRestart`` set, made from the options."""
 
 
-EXAMPLES = """
-
-Examples:
+EXAMPLES = """Examples:
   %watch_restart src/ main.py               run main.py, and again whenever a file in src/ changes
   %watch_restart src/ -m app -- --port 80   the same for a module, with arguments
   %watch_restart src/                       restart this kernel, in place
+By hand, for one TARGET or all: %watch_restart --now | --pause | --resume [TARGET]
+
 """
 
 
@@ -62,6 +63,7 @@ class WatchMagics(Magics):
         super().__init__(shell)
         self.defaults = WatchRestart(parent=shell)
         host_of(shell)  # early, for it takes down what the process was started with
+        self._completions = Completions(shell, lambda: [guest.request.target.name for guest in self._host.guests])
         shell.configurables.append(self.defaults)  # type: ignore[arg-type]  # typed too narrowly; %config looks there
 
     @property
@@ -105,7 +107,7 @@ class WatchMagics(Magics):
     def _screen(self, request: Request) -> Screen:
         name = request.target.name
         if self._host.lines:
-            return TerminalScreen(self._host.lines, name)
+            return TerminalScreen(self._host.lines, name, self.shell)
         return CellScreen(
             getattr(self.shell, "kernel", None),
             name,
@@ -157,6 +159,7 @@ class WatchMagics(Magics):
         """End what is watched and leave nothing in the shell."""
         assert self.shell is not None
         _stop(self._host.guests)
+        self._completions.remove()
         self._host.close()
         for configurable in (self, self.defaults):  # Magics.__init__ has put itself there
             self.shell.configurables.remove(configurable)  # type: ignore[arg-type]  # as above
@@ -167,7 +170,7 @@ class WatchMagics(Magics):
         self.shell.magics_manager.registry.pop(type(self).__name__, None)
 
 
-WatchMagics.watch_restart.__doc__ = parser("%watch_restart").format_help() + EXAMPLES
+WatchMagics.watch_restart.__doc__ = EXAMPLES + parser("%watch_restart").format_help()
 
 
 def _split(line: str) -> list[str]:

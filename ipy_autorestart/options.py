@@ -88,13 +88,16 @@ def option(
     check: Callable[[Any], Any],
     metavar: str = "",
     off: str = "",
+    choices: tuple[str, ...] = (),
     help: str,  # noqa: A002
 ) -> Any:  # noqa: ANN401  # whatever the field is
     """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
 
-    What is on by default is switched ``off`` by a word of its own.
+    What is on by default is switched ``off`` by a word of its own; ``choices`` are values to offer.
     """
-    return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "off": off, "help": help})
+    return dataclasses.field(
+        default=default, metadata={"check": check, "metavar": metavar, "off": off, "choices": choices, "help": help}
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +139,11 @@ class Options:
     )
     debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
     stop_signal: str = option(
-        "SIGTERM", check=signal_name, metavar="SIGNAL", help="asks a script to end before it runs again"
+        "SIGTERM",
+        check=signal_name,
+        metavar="SIGNAL",
+        choices=("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL"),
+        help="asks a script to end before it runs again",
     )
     stop_timeout: float = option(5.0, check=seconds, metavar="SECONDS", help="from the stop signal to SIGKILL")
     restart_on_exit: bool = option(
@@ -147,6 +154,7 @@ class Options:
     on_busy: str = option(
         "wait",
         check=one_of("wait", "interrupt"),
+        choices=("wait", "interrupt"),
         metavar="HOW",
         help="what a restart of the kernel does about running cells: wait for them, or interrupt",
     )
@@ -156,6 +164,7 @@ class Options:
     rerun: str = option(
         "none",
         check=one_of("none", "marked", "all"),
+        choices=("none", "marked", "all"),
         metavar="CELLS",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
@@ -193,6 +202,7 @@ class Option:
     check: Callable[[Any], Any]
     metavar: str
     off: str
+    choices: tuple[str, ...]
     help: str
 
     @property

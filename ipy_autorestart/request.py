@@ -214,7 +214,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
         add_help=False,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=116),
     )
     made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")

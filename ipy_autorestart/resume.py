@@ -80,7 +80,7 @@ def _screen(shell: InteractiveShell, guest: Mapping[str, Any]) -> Screen | None:
         return None
     lines = host_of(shell).lines
     if lines:
-        return TerminalScreen(lines, guest["name"])
+        return TerminalScreen(lines, guest["name"], shell)
     try:
         return CellScreen(getattr(shell, "kernel", None), guest["name"], **guest["screen"])
     except TypeError:  # the state of a screen of somebody's own: it stays behind, and the watch goes on

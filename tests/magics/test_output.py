@@ -1,5 +1,7 @@
 """What a script prints, in the cell that started the watch."""
 
+import re
+
 import pytest
 
 pytestmark = pytest.mark.e2e
@@ -7,6 +9,10 @@ pytestmark = pytest.mark.e2e
 
 def shows(cell, text):
     return lambda: text in cell.text
+
+
+def plain(text):
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 def watch(kernel, project, code, options=""):
@@ -45,7 +51,7 @@ def test_input_meets_an_end_of_file(kernel, project):
     cell = watch(kernel, project, "input('name? ')\n")
     kernel.wait(shows(cell, "crashed with status 1"))
     assert cell.streams() == "name? "
-    assert "EOFError: EOF when reading a line" in cell.streams("stderr")
+    assert "EOFError: EOF when reading a line" in plain(cell.streams("stderr"))
 
 
 def test_progress_and_colours_pass_as_they_are(kernel, project):
@@ -147,3 +153,22 @@ def test_environment_folder_and_interpreter_can_be_given(kernel, project):
 )
 def test_mistakes_name_the_fix(kernel, line, message):
     assert message in kernel.run(f"%watch_restart {line}").text
+
+
+def test_a_traceback_is_coloured_as_the_kernels_own_and_otherwise_unchanged(kernel, project):
+    (project / "boom.py").write_text("def f():\n    return 1 / 0\n")
+    cell = watch(kernel, project, "import sys, boom\nprint('first', file=sys.stderr)\nboom.f()\n")
+    kernel.wait(shows(cell, "crashed"))
+    shown = cell.streams("stderr")
+    own = kernel.run("1 / 0").text
+    red = re.compile(r"\x1b\[(?:0;)?(\d+)mZeroDivisionError")
+    assert red.search(shown)[1] == red.search(own)[1]
+    text = plain(shown)
+    assert text.startswith("first\nTraceback (most recent call last):\n")
+    assert f'  File "{project}/boom.py", line 2, in f\n    return 1 / 0\n' in text
+    assert text.endswith("\nZeroDivisionError: division by zero\n")
+    kernel.run("%colors NoColor")
+    (project / "boom.py").write_text("def f():\n    return 2 / 0\n")
+    kernel.wait(shows(cell, "2 / 0"))
+    kernel.wait(shows(cell, "crashed"))
+    assert "\x1b" not in cell.streams("stderr")
