@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import traitlets
+from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
-from ipy_autorestart.completions import Completions
+from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
@@ -63,7 +64,7 @@ class WatchMagics(Magics):
         super().__init__(shell)
         self.defaults = WatchRestart(parent=shell)
         host_of(shell)  # early, for it takes down what the process was started with
-        self._completions = Completions(shell, lambda: [guest.request.target.name for guest in self._host.guests])
+        shell.Completer.custom_matchers.append(self.match)
         shell.configurables.append(self.defaults)  # type: ignore[arg-type]  # typed too narrowly; %config looks there
 
     @property
@@ -155,11 +156,21 @@ class WatchMagics(Magics):
         assert self.shell is not None
         self.shell.display_pub.publish(shows([guest.statistics() for guest in list(self._host.guests)]))
 
+    @context_matcher(identifier="ipy_autorestart", priority=100.0)  # type: ignore[untyped-decorator]  # is untyped
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete the words of these magics."""
+        line = context.text_until_cursor.rpartition("\n")[2]
+        found = complete(line, listing=list_folder, targets=[guest.request.target.name for guest in self._host.guests])
+        if found is None:
+            return {"completions": []}
+        words = [SimpleCompletion(word) for word in found.words]
+        return {"completions": words, "matched_fragment": found.fragment, "suppress": bool(words), "ordered": True}
+
     def close(self) -> None:
         """End what is watched and leave nothing in the shell."""
         assert self.shell is not None
         _stop(self._host.guests)
-        self._completions.remove()
+        self.shell.Completer.custom_matchers.remove(self.match)
         self._host.close()
         for configurable in (self, self.defaults):  # Magics.__init__ has put itself there
             self.shell.configurables.remove(configurable)  # type: ignore[arg-type]  # as above

@@ -41,15 +41,17 @@ def glob(text: str) -> str:
     return text
 
 
-def one_of(*words: str) -> Callable[[str], str]:
-    """Return what returns one of these words, and raises `BadInput` for anything else."""
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Returns one of its words; raises `BadInput` for anything else."""
 
-    def check(text: str) -> str:
-        if text not in words:
-            raise BadInput(f"expected {', '.join(words[:-1])} or {words[-1]}, got {text!r}")
+    words: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """Check a word."""
+        if text not in self.words:
+            raise BadInput(f"expected {', '.join(self.words[:-1])} or {self.words[-1]}, got {text!r}")
         return text
-
-    return check
 
 
 def assignment(text: str) -> str:
@@ -88,16 +90,13 @@ def option(
     check: Callable[[Any], Any],
     metavar: str = "",
     off: str = "",
-    choices: tuple[str, ...] = (),
     help: str,  # noqa: A002
 ) -> Any:  # noqa: ANN401  # whatever the field is
     """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
 
-    What is on by default is switched ``off`` by a word of its own; ``choices`` are values to offer.
+    What is on by default is switched ``off`` by a word of its own.
     """
-    return dataclasses.field(
-        default=default, metadata={"check": check, "metavar": metavar, "off": off, "choices": choices, "help": help}
-    )
+    return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "off": off, "help": help})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,11 +138,7 @@ class Options:
     )
     debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
     stop_signal: str = option(
-        "SIGTERM",
-        check=signal_name,
-        metavar="SIGNAL",
-        choices=("SIGTERM", "SIGINT", "SIGQUIT", "SIGKILL"),
-        help="asks a script to end before it runs again",
+        "SIGTERM", check=signal_name, metavar="SIGNAL", help="asks a script to end before it runs again"
     )
     stop_timeout: float = option(5.0, check=seconds, metavar="SECONDS", help="from the stop signal to SIGKILL")
     restart_on_exit: bool = option(
@@ -153,8 +148,7 @@ class Options:
     )
     on_busy: str = option(
         "wait",
-        check=one_of("wait", "interrupt"),
-        choices=("wait", "interrupt"),
+        check=OneOf(("wait", "interrupt")),
         metavar="HOW",
         help="what a restart of the kernel does about running cells: wait for them, or interrupt",
     )
@@ -163,8 +157,7 @@ class Options:
     )
     rerun: str = option(
         "none",
-        check=one_of("none", "marked", "all"),
-        choices=("none", "marked", "all"),
+        check=OneOf(("none", "marked", "all")),
         metavar="CELLS",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
@@ -202,7 +195,6 @@ class Option:
     check: Callable[[Any], Any]
     metavar: str
     off: str
-    choices: tuple[str, ...]
     help: str
 
     @property
@@ -214,6 +206,13 @@ class Option:
     def switch(self) -> bool:
         """Whether it takes no value."""
         return isinstance(self.default, bool)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it can have, where they are few."""
+        if self.check is signal_name:
+            return tuple(name for name in signal.Signals.__members__ if "RT" not in name)
+        return self.check.words if isinstance(self.check, OneOf) else ()
 
     @property
     def many(self) -> bool:

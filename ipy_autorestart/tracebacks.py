@@ -44,6 +44,8 @@ class Tracebacks:
 
     def __init__(self, style: Callable[[], type[Style] | None]) -> None:
         self._style = style
+        self._painted_in: type[Style] | None = None
+        self._formatter: Any = None  # for that style
         self._known = ""  # of the line that has not ended, what has been passed on
         self._kept = ""  # and what has not
         self._inside = False
@@ -106,19 +108,16 @@ class Tracebacks:
         return None
 
     def _paint(self, tokens: Tokens, line: str) -> str:
-        style: Any = self._style()  # to a cache, a type that is not known is not hashable
+        style = self._style()
         if style is None:
             return line
+        if style is not self._painted_in:
+            from pygments.formatters.terminal256 import Terminal256Formatter
+
+            self._painted_in, self._formatter = style, Terminal256Formatter(style=style)
         painted = io.StringIO()
-        _formatter(style).format(tokens, painted)
+        self._formatter.format(tokens, painted)
         return painted.getvalue()
-
-
-@functools.cache
-def _formatter(style: Any) -> Any:  # noqa: ANN401  # pygments has no types
-    from pygments.formatters.terminal256 import Terminal256Formatter
-
-    return Terminal256Formatter(style=style)
 
 
 @functools.cache

@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "spawn": set(),
     "supervisor": {"decide", "front", "history", "kernel", "link", "listener", "options", "request", "screen", "spawn"},
     "tables": {"decide", "history", "link"},
-    "completions": {"options", "request"},
-    "magics": {"completions", "display", "kernel", "options", "request", "screen", "supervisor", "tables"},
+    "completion": {"options", "request"},
+    "magics": {"completion", "display", "kernel", "options", "request", "screen", "supervisor", "tables"},
     "resume": {"decide", "display", "kernel", "link", "request", "screen", "supervisor"},
     "__init__": {"history", "link", "magics", "options", "request", "screen", "supervisor"},
 }

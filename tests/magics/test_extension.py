@@ -127,3 +127,22 @@ def test_a_terminal_ipython_runs_scripts(project):
     )  # fmt: skip
     assert "value 1" in done.stdout
     assert ", waiting for a change" in done.stderr
+
+
+def offered(kernel, code):
+    """Return what a front end would put in place of what is typed."""
+    content = kernel.client.complete(code, len(code), reply=True, timeout=20)["content"]
+    return [code[: content["cursor_start"]] + match for match in content["matches"]]
+
+
+def test_the_tab_key_offers_paths_scripts_options_and_targets(kernel, project):
+    assert offered(kernel, "%watch_restart ") == ["%watch_restart main.py", "%watch_restart src/"]
+    assert offered(kernel, "x = 1\n%watch_restart src/ --rer") == ["x = 1\n%watch_restart src/ --rerun"]
+    assert offered(kernel, "%watch_restart --on-busy=i") == ["%watch_restart --on-busy=interrupt"]
+    assert offered(kernel, "%watch_restart -m ma") == ["%watch_restart -m main"]
+    kernel.run("%watch_restart src/ -m main")
+    assert offered(kernel, "%unwatch -m") == ["%unwatch -m main"]
+    kernel.run("zebra = 1")
+    assert "zebra" in offered(kernel, "zeb")
+    kernel.run("%unload_ext ipy_autorestart")
+    assert kernel.run("print(get_ipython().Completer.custom_matchers)").streams() == "[]\n"
