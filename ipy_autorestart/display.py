@@ -124,6 +124,7 @@ class CellScreen:
 
     def display(self, shown: Shown) -> None:
         """Add what the run displays; its names for displays are none that the notebook has otherwise."""
+        self._flush_tracebacks()
         content: dict[str, Any] = {"data": shown.data, "metadata": shown.metadata, "transient": {}}
         if shown.display_id:
             content["transient"]["display_id"] = f"{self._display_id}-{shown.run}-{shown.display_id}"
@@ -134,6 +135,7 @@ class CellScreen:
 
     def clear(self, cleared: Cleared) -> None:
         """Clear what the run has shown, and leave the status line."""
+        self._flush_tracebacks()
         if cleared.wait:
             self._clearing = True
         else:

@@ -7,7 +7,7 @@ import os
 
 def duration(seconds: float) -> str:
     """Say how long something took."""
-    if seconds < 0.00095:
+    if 0.00005 <= seconds < 0.00095:
         return f"{seconds * 1000:.1f} ms"
     if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
