@@ -17,7 +17,7 @@ from ipy_autorestart.link import Decided, Link, Ran, Record, Status
 from ipy_autorestart.target import Target
 
 #: So many updates in so many seconds: a page draws each anew.
-UPDATES, WITHIN = 12, 1.0
+UPDATES, WITHIN = 30, 1.0
 
 #: So many decisions are kept until they are told; of more at once the latest are.
 DECISIONS_MAX = 20
