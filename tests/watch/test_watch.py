@@ -19,7 +19,7 @@ class Clock:
 
 def looked(watch):
     """What a look found; when the next one is due is another matter."""
-    return replace(watch.look(), rescan=Found().rescan)
+    return replace(watch.look(), rescan=Found().rescan, polling=False)
 
 
 def changed(stage, name, kind=Kind.MODIFIED):
