@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine import Engine
 from ipy_autorestart.front import LINK, Front
 from ipy_autorestart.kernel.target import KernelTarget
@@ -165,8 +165,7 @@ def _timing(request: Request) -> Timing:
     options = request.options
     timing = Timing(quiet=options.debounce, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
     if poll := _poll(options):
-        # What scans find lies further apart than what events tell; with scans far apart, each holds a burst by itself.
-        timing = replace(timing, scan=poll, quiet_many=max(timing.quiet_many, min(2 * poll, 0.5)))
+        timing = polled(timing, poll)
     if isinstance(request.target, Kernel):
         timing = replace(timing, leading=False, stop_timeout=None)
     return timing

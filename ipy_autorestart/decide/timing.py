@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,3 +39,13 @@ class Timing:
     scan: float = 1.0
     stop_timeout: float | None = 5.0
     restart_on_exit: bool = False
+
+
+def polled(timing: Timing, poll: float) -> Timing:
+    """Return the timing where only scans, ``poll`` seconds apart, find changes.
+
+    A burst ends later than the next scan, which may find more of it, or it would depend on the moment of a scan whether
+    it is one. Where scans are far apart, the look that ends a burst finds the rest of it.
+    """
+    quiet, many = max(timing.quiet, min(1.5 * poll, 0.2)), max(timing.quiet_many, min(2.5 * poll, 0.5))
+    return replace(timing, scan=poll, quiet=quiet, quiet_many=many)
