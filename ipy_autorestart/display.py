@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import uuid
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -32,6 +33,8 @@ class CellScreen:
         Keep what earlier runs have shown.
     displays
         How figures of scripts are to be shown: ``formats`` and ``options``; None: nothing that scripts display is.
+    status
+        Shown last, as plain data.
     """
 
     takes_all = False  # the server and the page don't
@@ -45,6 +48,7 @@ class CellScreen:
         display_id: str = "",
         keep: bool = False,
         displays: Mapping[str, Any] | None = None,
+        status: Mapping[str, Any] | None = None,
     ) -> None:
         self.displays = displays
         self._clearing = False
@@ -53,21 +57,22 @@ class CellScreen:
         self._header = header
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
-        self._status = Status()
+        self._status = Status(**status or {})
         self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._buttons: Buttons | None = None
 
-    def control(self, target: Controlled, status: Status) -> None:
-        """Have buttons beside the status line, if there can be any, and show it; in the main thread."""
-        self._status = status
-        if are_possible() and status.kind != "ended":
-            self._buttons = Buttons(self._kernel, self._header, target)
-            self._update_buttons()
+    def control(self, target: Controlled) -> None:
+        """Have buttons beside the status line, if there can be any; in the main thread."""
+        if not are_possible():
+            return
+        self._buttons = Buttons(self._kernel, self._header, target)
+        self._update_buttons()  # which ends them if the target has ended meanwhile
         self._publish("update_display_data", self._status_content())
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
-        return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep}
+        status = dataclasses.asdict(self._status)
+        return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep, "status": status}
 
     def open(self) -> None:
         """Show the status line for the first time."""

@@ -77,11 +77,12 @@ class WatchMagics(Magics):
         """See `parser`, of which the help is made."""
         try:
             check_platform()
-            if act := BY_HAND.get(line.split(maxsplit=1)[0] if line.split() else ""):
-                for guest in self._chosen("%watch_restart", _split(line)[1:]):
-                    act(guest)
+            words = _split(line)
+            if acts := [word for word in words if word in BY_HAND]:
+                for guest in self._chosen("%watch_restart", [word for word in words if word != acts[0]]):
+                    BY_HAND[acts[0]](guest)
                 return
-            request = parse(_split(line), defaults=_options(self.defaults))
+            request = parse(words, defaults=_options(self.defaults))
             screen = self._screen(request)
             supervisor = Supervisor(
                 request.target,
@@ -94,7 +95,7 @@ class WatchMagics(Magics):
             _stop(_replaced_by(supervisor, self._host.guests))
             if isinstance(screen, CellScreen):
                 screen.open()
-                screen.control(supervisor, supervisor.status)
+                screen.control(supervisor)
             supervisor.start()
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None

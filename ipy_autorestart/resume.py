@@ -52,17 +52,13 @@ def resume(
             supervisor.rearm(previous=hangups.previous)
         supervisor.send(Resumed())
         if isinstance(supervisor.screen, CellScreen):  # not before the kernel answers: it takes some milliseconds
-            shell.kernel.io_loop.call_later(BUTTONS_LATER, _control, supervisor, supervisor.screen)  # type: ignore[attr-defined]
+            shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()
     if cells and host.restarter:
         host.recorder.ledger = from_plain(cells)
         host.restarter.replay()
     if hangups.noted and any(isinstance(guest.request.target, Kernel) for guest in host.guests):
         os.kill(os.getpid(), signal.SIGHUP)
-
-
-def _control(supervisor: Supervisor, screen: CellScreen) -> None:
-    screen.control(supervisor, supervisor.status)
 
 
 def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | None:

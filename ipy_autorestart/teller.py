@@ -22,6 +22,8 @@ UPDATES, WITHIN = 30, 1.0
 #: So many decisions are kept until they are told; of more at once the latest are.
 DECISIONS_MAX = 20
 
+#: So many steps are kept until there is time for words; while a start may yet be superseded there is none.
+STEPS_MAX = 500
 
 Step = tuple[float, Cycle, Event, Cycle, Sequence[Action]]
 
@@ -49,7 +51,7 @@ class Teller:
         self._ran: dict[int, Ran] = {}
         self._decided: collections.deque[Decided] = collections.deque(maxlen=DECISIONS_MAX)
         self._said_last = ""
-        self._steps: collections.deque[Step] = collections.deque(maxlen=DECISIONS_MAX)
+        self._steps: collections.deque[Step] = collections.deque(maxlen=STEPS_MAX)
         self._moments: collections.deque[float] = collections.deque(maxlen=UPDATES)
         self._waits = False
 

@@ -21,16 +21,15 @@ from ipy_autorestart.decide import respawn
 from ipy_autorestart.decide.burst import ends_at, include, joined
 from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Found, Hint, Progress
+from ipy_autorestart.decide.closing import LINGER, Stepped, close, closed
 from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import (
-    Action,
     Asked,
     Begin,
     Close,
     Commit,
     Event,
     Exited,
-    Finish,
     Hangup,
     Kill,
     Look,
@@ -45,16 +44,11 @@ from ipy_autorestart.decide.event import (
 )
 from ipy_autorestart.decide.loop import admit
 
-Stepped = tuple[Cycle, tuple[Action, ...]]
-
 #: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
 UNFINISHED_MAX = 15.0
 
 #: Seconds after which a stop is told of.
 TOLD_AFTER = 0.03
-
-#: Seconds that a killed group may take to be gone; a process with much memory takes some.
-LINGER = 1.0
 
 
 def wake_at(cycle: Cycle) -> float | None:
@@ -78,7 +72,7 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
     The next cycle, and the actions to carry out in their order.
     """
     if cycle.phase is Phase.CLOSED:
-        return _closed(cycle, event, now)
+        return closed(cycle, event, now)
     match event:
         case Begin():
             return _begin(cycle, event, now)
@@ -103,7 +97,7 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Tick():
             return _tick(cycle, now)
         case Close():
-            return _close(cycle, event, now)
+            return close(cycle, event, now)
         case _:
             assert_never(event)
 
@@ -289,29 +283,3 @@ def _respawn(cycle: Cycle, now: float) -> Stepped:
     if cycle.signalled:
         return cycle, ()
     return cycle._replace(signalled=True, reason=Reason.ENDED), (Signal(),)
-
-
-def _close(cycle: Cycle, event: Close, now: float) -> Stepped:
-    alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
-    timeout = cycle.timing.stop_timeout
-    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None)
-    if not alive or timeout is None:
-        return closed, (Finish(),)
-    kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
-    if event.within is not None:
-        kill_at = min(kill_at, now + event.within)
-    return closed._replace(kill_at=kill_at), (Stop(),)
-
-
-def _closed(cycle: Cycle, event: Event, now: float) -> Stepped:
-    match event:
-        case Exited(_, left):
-            return (cycle, ()) if left else (cycle, (Finish(),))
-        case Close(within) if within is not None and cycle.kill_at is not None:
-            return cycle._replace(kill_at=min(cycle.kill_at, now + within)), ()
-        case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
-            if cycle.killed:
-                return cycle._replace(kill_at=None), (Finish(),)
-            return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
-        case _:
-            return cycle, ()

@@ -115,12 +115,16 @@ class Restarter:
 
     def withdraw(self) -> bool:
         """Forget that a restart is owed, and say whether one was; too late once the kernel leaves."""
-        leaving = self._leaving is not None and not self._leaving.done()
-        was_owed, self._owed = self._owed is not None and not leaving, None if not leaving else self._owed
-        self._interrupted = self._interrupted and leaving
-        if was_owed and self._gate:
+        if self._owed is None or self._is_leaving:
+            return False
+        self._owed, self._interrupted = None, False
+        if self._gate:
             self._gate.reopen()
-        return was_owed
+        return True
+
+    @property
+    def _is_leaving(self) -> bool:
+        return self._leaving is not None and not self._leaving.done()
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -227,7 +231,7 @@ class Restarter:
 
     def _check(self) -> None:
         """Leave if it is owed and nothing is in the way."""
-        if self._loop is None or (self._leaving is not None and not self._leaving.done()):
+        if self._loop is None or self._is_leaving:
             return
         now = time.monotonic()
         due = leave_at(self._batch(), now)

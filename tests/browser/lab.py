@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from pathlib import Path
 
@@ -154,3 +155,31 @@ class Page:
     @property
     def dialogs(self):
         return self.page.locator(".jp-Dialog").all_inner_texts()
+
+
+@contextlib.contextmanager
+def opened_browser():
+    """Open the installed browser for a program; ends it with one line where there is none."""
+    from playwright.sync_api import sync_playwright
+
+    path = find_browser()
+    if path is None:
+        sys.exit(NO_BROWSER)
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=CHROMIUM, chromium_sandbox=False)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def served_project(prepare):
+    """Serve a project in a folder of its own, which ``prepare`` fills; yields the folder and the server."""
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root, "project")
+        folder.mkdir()
+        prepare(folder)
+        server = Server(folder)
+        try:
+            yield folder, server
+        finally:
+            server.close()

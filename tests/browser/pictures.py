@@ -4,12 +4,10 @@ python tests/browser/pictures.py pictures/
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from lab import CHROMIUM, NO_BROWSER, Page, Server, find_browser, write_notebook  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from lab import Page, opened_browser, served_project, write_notebook  # noqa: E402
 
 CURVE = "import numpy as np\n\n\ndef curve(x):\n    return np.sin({}x) / x\n"
 LIVE = [
@@ -52,37 +50,29 @@ def script(page, folder):
     page.wait(0, "finished")
 
 
+def prepare(folder):
+    (folder / "src").mkdir()
+    (folder / "src/curve.py").write_text(CURVE.format(""))
+    (folder / "src/rate.py").write_text("RATE = 0.05\n")
+    (folder / "train.py").write_text(TRAIN)
+
+
 def main():
     target = Path(sys.argv[1])
-    browser_path = find_browser()
-    if browser_path is None:
-        sys.exit(NO_BROWSER)
     target.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as root, sync_playwright() as started:
-        folder = Path(root, "project")
-        (folder / "src").mkdir(parents=True)
-        (folder / "src/curve.py").write_text(CURVE.format(""))
-        (folder / "src/rate.py").write_text("RATE = 0.05\n")
-        (folder / "train.py").write_text(TRAIN)
-        server = Server(folder)
-        browser = started.chromium.launch(executable_path=browser_path, args=CHROMIUM, chromium_sandbox=False)
-        try:
-            for name, sources, act in (("live-notebook", LIVE, live), ("script", SCRIPT, script)):
-                write_notebook(folder / f"{name}.ipynb", *sources)
-                view = {"width": 900, "height": 1100}
-                context = browser.new_context(viewport=view, device_scale_factor=1.5)
-                page = Page(context.new_page(), f"{server.url}notebooks/{name}.ipynb?token=t")
-                act(page, folder)
-                cells = page.page.locator(".jp-Notebook .jp-Cell")
-                first, last = cells.first.bounding_box(), cells.last.bounding_box()
-                height = last["y"] + last["height"] - first["y"]
-                clip = {"x": first["x"], "y": first["y"], "width": first["width"], "height": height}
-                page.page.mouse.move(0, 0)
-                page.page.screenshot(path=target / f"{name}.png", clip=clip)
-                context.close()
-        finally:
-            browser.close()
-            server.close()
+    with opened_browser() as browser, served_project(prepare) as (folder, server):
+        for name, sources, act in (("live-notebook", LIVE, live), ("script", SCRIPT, script)):
+            write_notebook(folder / f"{name}.ipynb", *sources)
+            context = browser.new_context(viewport={"width": 900, "height": 1100}, device_scale_factor=1.5)
+            page = Page(context.new_page(), f"{server.url}notebooks/{name}.ipynb?token=t")
+            act(page, folder)
+            cells = page.page.locator(".jp-Notebook .jp-Cell")
+            first, last = cells.first.bounding_box(), cells.last.bounding_box()
+            height = last["y"] + last["height"] - first["y"]
+            clip = {"x": first["x"], "y": first["y"], "width": first["width"], "height": height}
+            page.page.mouse.move(0, 0)
+            page.page.screenshot(path=target / f"{name}.png", clip=clip)
+            context.close()
 
 
 if __name__ == "__main__":

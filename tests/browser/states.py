@@ -4,12 +4,10 @@ The pictures are to be looked at, not compared.
 """
 
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from lab import CHROMIUM, NO_BROWSER, Page, Server, find_browser, write_notebook  # noqa: E402
-from playwright.sync_api import sync_playwright  # noqa: E402
+from lab import Page, opened_browser, served_project, write_notebook  # noqa: E402
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
@@ -74,29 +72,17 @@ def act(page, folder):
 
 def main():
     target = Path(sys.argv[1])
-    path = find_browser()
-    if path is None:
-        sys.exit(NO_BROWSER)
-    target.mkdir(exist_ok=True)
-    with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=path, args=CHROMIUM, chromium_sandbox=False)
+    target.mkdir(parents=True, exist_ok=True)
+    with opened_browser() as browser:
         for theme, title in THEMES.items():
-            with tempfile.TemporaryDirectory() as root:
-                folder = Path(root, "project")
-                folder.mkdir()
-                prepare(folder)
-                server = Server(folder)
-                try:
-                    context = browser.new_context(viewport={"width": 1100, "height": 2500})
-                    page = Page(context.new_page(), f"{server.url}notebooks/states.ipynb?token=t")
-                    change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
-                    page.page.evaluate(change, title)
-                    act(page, folder)
-                    page.page.screenshot(path=target / f"states-{theme}.png")
-                    context.close()
-                finally:
-                    server.close()
-        browser.close()
+            with served_project(prepare) as (folder, server):
+                context = browser.new_context(viewport={"width": 1100, "height": 2500})
+                page = Page(context.new_page(), f"{server.url}notebooks/states.ipynb?token=t")
+                change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+                page.page.evaluate(change, title)
+                act(page, folder)
+                page.page.screenshot(path=target / f"states-{theme}.png")
+                context.close()
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watchin
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: "src/a.py changed meanwhile" in watching.text)
     assert "value 1" in watching.text
-    kernel.run("%watch_restart --resume main.py")
+    kernel.run("%watch_restart main.py --resume")
     kernel.wait(lambda: "value 2" in watching.text)
     kernel.wait(lambda: "paused" not in watching.text)
 
