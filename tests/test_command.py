@@ -17,11 +17,13 @@ def test_a_script_is_started_at_once_and_stopped_in_time():
     assert (timing.leading, timing.stop_timeout) == (True, 3)
 
 
-@pytest.mark.parametrize(("poll", "scan", "many"), [(0, 1.0, 0.15), (0.1, 0.1, 0.2), (5, 5, 0.5)])
-def test_scans_that_lie_apart_make_a_burst_longer(monkeypatch, poll, scan, many):
+@pytest.mark.parametrize(
+    ("poll", "scan", "few", "many"), [(0, 1.0, 0.05, 0.15), (0.1, 0.1, 0.15, 0.25), (5, 5, 0.2, 0.5)]
+)
+def test_scans_that_lie_apart_make_a_burst_longer(monkeypatch, poll, scan, few, many):
     monkeypatch.delenv(POLL, raising=False)
     timing = _timing(Request(Script(module="app"), (), Options(poll=poll)))
-    assert (timing.scan, timing.quiet_many) == (scan, many)
+    assert (timing.scan, timing.quiet, timing.quiet_many) == (scan, pytest.approx(few), many)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("0.5", 0.5), ("", 0), ("often", 0), ("-1", 0)])

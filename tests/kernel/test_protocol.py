@@ -42,20 +42,22 @@ def restart(kernel, cell, number=1):
 
 
 def test_the_status_says_which_cell_is_waited_for(kernel, project, watching):
-    cell = kernel.send("import time\nfor i in range(200): time.sleep(0.01)\nprint('whole')")
+    cell = kernel.send("import time\nprint('begun')\nfor i in range(200): time.sleep(0.01)\nprint('whole')")
+    kernel.wait(lambda: "begun" in cell.text)  # one that has not would be run after the restart
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
     kernel.wait(restarted(watching))
-    assert cell.streams() == "whole\n"
+    assert cell.streams() == "begun\nwhole\n"
 
 
 def test_a_long_call_of_c_delays_the_restart_and_nothing_is_lost(kernel, project, watching):
-    cell = kernel.send("print(sum(range(60_000_000)))")
+    cell = kernel.send("print('begun', flush=True); print(sum(range(60_000_000)))")
     behind = kernel.send("print('behind')")
+    kernel.wait(lambda: "begun" in cell.text)
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: "waiting for" in watching.text)
     kernel.wait(restarted(watching))
-    assert cell.streams() == f"{sum(range(60_000_000))}\n"
+    assert cell.streams() == f"begun\n{sum(range(60_000_000))}\n"
     assert behind.streams() == "behind\n"
 
 

@@ -35,8 +35,9 @@ def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watchin
 def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, project):
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
-    busy = kernel.send("import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)")
+    busy = kernel.send("import os, time\nprint('begun')\nwhile not os.path.exists('go'): time.sleep(0.01)")
     pausing = kernel.send("%watch_restart --pause\nkept = 1")
+    kernel.wait(lambda: "begun" in busy.text)
     (project / "src/a.py").write_text("V = 2\n")
     kernel.wait(lambda: "waiting for cell" in cell.text)
     (project / "go").touch()
