@@ -21,7 +21,8 @@ from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.link import Ask, Began, Cleared, Link, Output, Shown
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
-from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.parse import parse
+from ipy_autorestart.request import Kernel, Request, Script
 from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget

@@ -18,7 +18,8 @@ from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
-from ipy_autorestart.request import Request, parse, parser
+from ipy_autorestart.parse import parse, parser
+from ipy_autorestart.request import Request
 from ipy_autorestart.screen import Screen
 from ipy_autorestart.supervisor import Supervisor, check_platform
 from ipy_autorestart.tables import NOTHING, as_json, overview, reasons
@@ -141,7 +142,11 @@ class WatchMagics(Magics):
         chosen = [guest for guest in guests if wanted in ("", guest.request.target.name)]
         if not chosen:
             names = ", ".join(dict.fromkeys(guest.request.target.name for guest in guests))
-            raise UsageError(f"{magic}: {wanted}: no such target; watched: {names}" if names else f"{magic}: {NOTHING}")
+            raise UsageError(
+                f"{magic}: {wanted}: no such target; name one of those watched: {names}"
+                if names
+                else f"{magic}: {NOTHING}"
+            )
         return chosen
 
     @line_magic
@@ -189,7 +194,10 @@ def _split(line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
-        raise UsageError(f"{error} in: {line}") from None
+        trouble = str(error)
+        raise UsageError(
+            f"{trouble[:1].lower()}{trouble[1:]} in: {line}; close it, or escape it by a backslash"
+        ) from None
 
 
 def _displays(shell: Any) -> Mapping[str, Any]:  # noqa: ANN401  # an InteractiveShell

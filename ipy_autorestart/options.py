@@ -21,7 +21,7 @@ def seconds(text: str | float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 3600:
-        raise BadInput(f"expected seconds, a number from 0 to 3600, got {text!r}")
+        raise BadInput(f"expected seconds, a number from 0 to 3600 such as 0.5, got {text!r}")
     return number
 
 
@@ -73,7 +73,7 @@ def modules(text: str) -> str:
 def word(text: str) -> str:
     """Return a path or name; raises `BadInput` for anything but text."""
     if not isinstance(text, str) or "\0" in text:
-        raise BadInput(f"expected a path, got {text!r}")
+        raise BadInput(f"expected a path as text, such as 'src', got {text!r}")
     return text
 
 

@@ -1,19 +1,17 @@
-"""What the user asks for: the target, the paths and the options, from a line of words and back."""
+"""What the user asks for: the target, the paths and the options; checked, and as words for another program."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar
 
-from ipy_autorestart.decide.words import relative
-from ipy_autorestart.options import BadInput, Options, assignment, check, each, option, to_argv, word
+from ipy_autorestart.options import BadInput, Options, assignment, check, option, to_argv, word
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -64,9 +62,9 @@ class Script:
             script = os.path.join(os.curdir, script)
         wrong = [arg for arg in args if not isinstance(arg, str) or "\0" in arg]
         if wrong:
-            raise BadInput(f"expected arguments as text, got {wrong[0]!r}")
+            raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
         if bool(script) == bool(module):
-            raise BadInput(f"expected a script or a module to run, got {script!r} and {module!r}")
+            raise BadInput(f"expected either a script or a module to run, got {script!r} and {module!r}; name one")
         object.__setattr__(self, "path", script)
         object.__setattr__(self, "module", module)
         object.__setattr__(self, "args", tuple(args))
@@ -185,140 +183,30 @@ def _check_readable(name: str, path: str, cwd: str) -> None:
         else:
             open(path, "rb").close()
     except FileNotFoundError:
-        raise BadInput(f"{name}: there is no such file or folder in {cwd}") from None
+        raise BadInput(f"{name}: there is no such file or folder in {cwd}; {_guess(name, path)}") from None
     except OSError as error:
         raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
 
 
 def _check_script(script: Script) -> None:
     if not os.path.isdir(script.cwd):
-        raise BadInput(f"--cwd: there is no folder {script.cwd}")
+        raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
     if script.path:
         if not os.path.isfile(script.file):
-            raise BadInput(f"{script.path}: there is no such script in {script.cwd}")
+            guess = _guess(script.path, script.file)
+            raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")
         _check_readable(script.path, script.file, script.cwd)
     if script.interpreter is None:
         raise BadInput(f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(message.removeprefix("argument "))
-
-
-def parser(prog: str) -> argparse.ArgumentParser:
-    """Return a parser for `Request`'s words, whose ``format_help`` is the help of the magic and of the command line."""
-    made = _Parser(
-        prog=prog,
-        usage="%(prog)s [PATH ...] [SCRIPT.py | -m MODULE] [options] [-- ARGS]",
-        add_help=False,
-        allow_abbrev=False,
-        argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=116),
-    )
-    made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
-    made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
-    made.add_argument(SCRIPT, help=argparse.SUPPRESS)
-    for one in (*each(), *each(Script)):
-        if one.switch:
-            action = "store_false" if one.default else "store_true"
-            made.add_argument(one.flag, dest=one.name, action=action, help=one.help)
-        elif one.many:
-            made.add_argument(one.flag, action="append", metavar=one.metavar, help=one.help)
-        else:
-            default = f" (default: {one.default})" if one.default != "" else ""
-            made.add_argument(one.flag, metavar=one.metavar, help=one.help + default)
-    return made
-
-
-def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool = False) -> Request:
-    """Make a request of the words of a magic or a command line.
-
-    The last word that is a Python file is the script and the other words are watched; after ``-m MODULE`` and after
-    ``--`` come the arguments of what runs. Without script and module, or if ``kernel`` says so, the kernel is meant.
-
-    Raises
-    ------
-    BadInput
-        Names what is wrong and the fix.
-    """
-    folder = cwd or os.getcwd()
-    head, args = _split(words, "--")
-    before, after = _split(_parted(head), "-m")
-    given = _read(before)
-    how = {}
-    if len(before) < len(head):
-        if not after:
-            raise BadInput("-m: expected the name of a module")
-        more = _read(after[1:])
-        how = {"module": after[0], "args": (*more.pop("words"), *args)}
-        given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}
-    elif "script" in given:
-        how = {"path": given.pop("script"), "args": args}
-    elif not kernel:
-        given["words"], script = _script(given["words"], folder)
-        how = {"path": _seen_from(given.get("cwd"), script, folder), "args": args} if script else {}
-    said = {one.name: given.pop(one.name) for one in each(Script) if one.name in given}
-    target = _target(how, said, folder) if how else Kernel()
-    if not how and (args or said):
-        lonely = f"--{next(iter(said))}" if said else args[0]
-        raise BadInput(f"{lonely}: it needs a script, a file that ends in .py, or -m MODULE")
-    paths = tuple(given.pop("words"))
-    return Request(target, paths, dataclasses.replace(defaults, **given), folder)
-
-
-#: Options that may be given again.
-MANY = frozenset(one.name for one in (*each(), *each(Script)) if one.many)
-
-
-def _parted(words: list[str]) -> list[str]:
-    """Take ``-mMODULE`` apart."""
-    for place, one in enumerate(words):
-        if one.startswith("-m"):
-            module = [one[2:]] if one[2:] else []
-            return [*words[:place], "-m", *module, *words[place + 1 :]]
-    return words
-
-
-def _target(how: Mapping[str, Any], said: dict[str, Any], folder: str) -> Script:
-    """Make the script, with paths relative to the folder where they were said."""
-    if os.sep in said.get("python", ""):
-        said["python"] = os.path.join(folder, os.path.expanduser(said["python"]))
-    cwd = os.path.join(folder, os.path.expanduser(said.pop("cwd", "")))
-    return Script(**how, **said, cwd=cwd)
-
-
-def _seen_from(cwd: str | None, script: str, folder: str) -> str:
-    """Return the script as it is called in the folder it runs in."""
-    if not cwd:
-        return script
-    path = os.path.abspath(os.path.join(folder, script))
-    return relative(path, os.path.abspath(os.path.join(folder, os.path.expanduser(cwd))))
-
-
-def _split(words: Sequence[str], at: str) -> tuple[list[str], list[str]]:
-    where = words.index(at) if at in words else len(words)
-    return list(words[:where]), list(words[where + 1 :])
-
-
-def _read(words: list[str]) -> dict[str, Any]:
-    found, unknown = parser("").parse_known_intermixed_args(words)
-    if unknown:
-        raise BadInput(_unknown(unknown[0], (one.flag for one in (*each(), *each(Script)))))
-    fields = vars(found)
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
-
-
-def _unknown(word: str, flags: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
-    guess = f"did you mean {near[0]}? " if near else ""
-    return f"{word}: there is no such option; {guess}arguments of the script go after --"
-
-
-def _script(words: Sequence[str], cwd: str) -> tuple[tuple[str, ...], str]:
-    """Take the script out of the words: the last that is a Python file, empty if there is none."""
-    for place in reversed(range(len(words))):
-        script = os.path.expanduser(words[place])
-        if script.endswith(".py") and not os.path.isdir(os.path.join(cwd, script)):
-            return (*words[:place], *words[place + 1 :]), script
-    return tuple(words), ""
+def _guess(name: str, path: str) -> str:
+    """Say what to do about a path that doesn't exist."""
+    folder, leaf = os.path.split(path.rstrip(os.sep))
+    try:
+        beside = os.listdir(folder)
+    except OSError:
+        return f"there is no folder {folder} either: check the path"
+    near = difflib.get_close_matches(leaf, beside, n=1)
+    stem = name.rstrip(os.sep)
+    return f"did you mean {stem[: len(stem) - len(leaf)]}{near[0]}?" if near else "check its name, or make it first"

@@ -41,7 +41,8 @@ from ipy_autorestart.link import (
 )
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
-from ipy_autorestart.request import Kernel, Request, Script, parse
+from ipy_autorestart.parse import parse
+from ipy_autorestart.request import Kernel, Request, Script
 from ipy_autorestart.screen import Screen
 from ipy_autorestart.spawn import spawn
 
@@ -131,7 +132,8 @@ class Supervisor:
                 self._launch()
         except OSError as error:
             self._depart()
-            raise BadInput(f"the supervisor can't be started: {error}") from error
+            fix = f"check that {sys.executable} runs, and the limits of processes and open files"
+            raise BadInput(f"the supervisor can't be started: {error}; {fix}") from error
         except RuntimeError as error:
             self._depart()
             raise BadInput(str(error)) from error

@@ -6,7 +6,8 @@ import pytest
 
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
 from ipy_autorestart.options import each
-from ipy_autorestart.request import Request, parse
+from ipy_autorestart.parse import parse
+from ipy_autorestart.request import Request
 
 
 def read(*words, **how):
@@ -102,7 +103,7 @@ def test_the_api_checks_before_any_effect(tmp_path):
         Supervisor(Script("nope.py", cwd=tmp_path), cwd=tmp_path)
     with pytest.raises(ValueError, match="only a Jupyter kernel"):
         Supervisor(Kernel(), [tmp_path])
-    with pytest.raises(BadInput, match="expected a script or a module"):
+    with pytest.raises(BadInput, match="expected either a script or a module"):
         Script()
     with pytest.raises(BadInput, match="--debounce: expected seconds"):
         Options(debounce=-1)

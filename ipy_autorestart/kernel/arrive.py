@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import threading
-import time
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,17 +21,9 @@ from typing import Any
 from ipy_autorestart.kernel import late_debugger, late_embed, terminal
 from ipy_autorestart.kernel.channels import channels_of
 from ipy_autorestart.kernel.hangups import Hangups
+from ipy_autorestart.kernel.peers import Peers
 
 log = logging.getLogger(__name__)
-
-#: Seconds until the clients that were connected are so again: libzmq tries after 100 to 200 ms, over and over.
-PEERS_MAX = 1.0
-
-#: The same where it isn't known who was connected: time for most.
-PEERS_UNKNOWN = 0.3
-
-#: Seconds after the last handshake in which its subscriptions arrive, where nothing tells of them (ipykernel 6).
-SUBSCRIBED = 0.02
 
 #: Seconds that the control thread waits for the kernel to have started.
 START_MAX = 2.0
@@ -56,12 +47,8 @@ class Arrival:
         self._state = state
         self._hangups = hangups
         self._listeners = {int(port): number for port, number in state.get("listeners", {}).items()}
-        self._missing = {int(port): count for port, count in state.get("peers", {}).items()}
-        self._monitors: dict[Any, int] = {}
-        self._monitored: list[Any] = []
-        self._subscriptions: list[bytes] = []
-        self._publisher: Any = None
-        self._has_started = False
+        publishing = [int(port) for port, name in state.get("channels", {}).items() if name == "iopub"]
+        self._peers = Peers({int(port): count for port, count in state.get("peers", {}).items()}, publishing)
         self._originals: list[tuple[type, str, Any]] = []
 
     def stand_in(self) -> None:
@@ -79,7 +66,7 @@ class Arrival:
         self._replace(Heartbeat, "_try_bind_socket", self._bind_heartbeat)
         self._replace(IPKernelApp, "init_extensions", self._init_extensions)
         if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
-            self._replace(IOPubThread, "_handle_subscription", self._note_subscriptions)
+            self._replace(IOPubThread, "_handle_subscription", self._peers.note_subscriptions)
 
     def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -100,19 +87,8 @@ class Arrival:
         if self._state.get("owns_connection_file"):
             atexit.register(app.cleanup_connection_file)
 
-    def _ports(self, channel: str) -> list[int]:
-        return [int(port) for port, name in self._state.get("channels", {}).items() if name == channel]
-
     def _bind(self, original: Callable[..., Any], app: Any, socket: Any, port: int) -> Any:  # noqa: ANN401
-        import zmq
-
-        if self._missing.get(port):
-            monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-            self._monitors[monitor] = port
-            self._monitored.append(socket)
-        if socket.type == zmq.XPUB:
-            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of each subscription, not only of new ones
-            self._publisher = socket
+        self._peers.watch(socket, port)
         return self._adopt(socket, port, lambda: original(app, socket, port))
 
     def _bind_heartbeat(self, original: Callable[..., object], heartbeat: Any) -> object:  # noqa: ANN401
@@ -138,7 +114,7 @@ class Arrival:
                 setattr(sys.modules[parent], leaf, sys.modules[name])
         gc.freeze()  # what was made until here stays: no collection, nor that of the kernel's end, need look at it
         gc.enable()
-        self._wait_for_peers()
+        self._peers.wait()
         original(app)
         from ipy_autorestart.resume import load
 
@@ -152,51 +128,6 @@ class Arrival:
 
         kernel.start = start_once
 
-    def _note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:  # noqa: ANN401
-        """In the thread of iopub, which has kept this function; pass on only what it would be told otherwise."""
-        if self._has_started:
-            original(thread, frames)
-            return
-        for frame in frames:
-            if frame not in self._subscriptions or frame[:1] != b"\x01":
-                original(thread, [frame])
-            self._subscriptions.append(frame)
-
-    def _hear_less(self) -> None:
-        """In the thread of iopub."""
-        import zmq
-
-        self._publisher.setsockopt(zmq.XPUB_VERBOSE, 0)
-        self._has_started = True
-
-    def _wait_for_peers(self) -> None:
-        """Publish nothing, and answer nobody, before those are there who were: libzmq would drop it."""
-        import zmq
-        from zmq.utils.monitor import recv_monitor_message
-
-        if not self._state.get("peers"):
-            time.sleep(PEERS_UNKNOWN)
-            return
-        poller = zmq.Poller()
-        for monitor in self._monitors:
-            poller.register(monitor, zmq.POLLIN)
-        deadline = time.monotonic() + PEERS_MAX
-        subscribers = max([self._missing[port] for port in self._ports("iopub")], default=0)
-        while any(count > 0 for count in self._missing.values()) and (left := deadline - time.monotonic()) > 0:
-            for monitor, _ in poller.poll(int(left * 1000) + 1):
-                recv_monitor_message(monitor)
-                self._missing[self._monitors[monitor]] -= 1
-        for socket in self._monitored:  # a monitor would keep the context from its end
-            socket.disable_monitor()
-        for monitor in self._monitors:
-            monitor.close(linger=0)
-        self._monitors.clear()
-        self._monitored.clear()
-        if self._publisher is None and subscribers:
-            time.sleep(SUBSCRIBED)
-        while self._publisher and len(self._subscriptions) < subscribers and time.monotonic() < deadline:
-            time.sleep(0.001)
-
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:  # noqa: ANN401
         """Start, with what was carried before anything that is new."""
         from ipy_autorestart.resume import resume
@@ -207,8 +138,7 @@ class Arrival:
         if trouble := self._state.get("trouble"):
             log.warning("requests may have been lost in the restart: %s", trouble)
         requests = _requests(self._state)
-        if self._publisher is not None:
-            kernel.iopub_thread.schedule(self._hear_less)
+        self._peers.expect_late(kernel)
         if subshells := self._state.get("subshells"):
             _make_subshells(kernel, subshells)
         channels = channels_of(kernel)

@@ -76,7 +76,9 @@ class Leaving:
             )
         except OSError as error:
             self.give_up()
-            raise CantLeave(f"there is no room for what is carried over: {error}") from error
+            raise CantLeave(
+                f"there is no room for what is carried over ({error}); close files, or free memory"
+            ) from error
 
     def give_up(self) -> None:
         """Close what was opened."""

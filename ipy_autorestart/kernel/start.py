@@ -68,7 +68,7 @@ class Start:
         if not os.access(BOOTSTRAP, os.R_OK):
             raise CantLeave(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
         if not split(self.words).what:
-            raise CantLeave(f"it is not known how this process was started: {list(self.words)}")
+            raise CantLeave(f"it is not known how this process was started, {list(self.words)}; restart it by hand")
 
     def command(self) -> list[str]:
         """Return the words of the new image: its flags, the bootstrap, and what the bootstrap runs."""

@@ -112,7 +112,7 @@ class TerminalRestarter:
             In another thread than the main one, which alone can set handlers.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise RuntimeError("in a terminal, only the main thread can begin to watch")
+            raise RuntimeError("in a terminal, only the main thread can begin to watch; do it at the prompt")
         self._owners.append(owner)
         if self._prompt is None:
             self._previous = standing() if previous is None else previous

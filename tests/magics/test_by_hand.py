@@ -52,7 +52,10 @@ def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, p
 def test_naming_what_is_not_watched_is_a_mistake(kernel, project):
     assert "nothing is watched; %watch_restart src/ main.py begins" in kernel.run("%watch_restart --now").text
     kernel.run("%watch_restart src/ main.py")
-    assert "other.py: no such target; watched: main.py" in kernel.run("%watch_restart --now other.py").text
+    assert (
+        "other.py: no such target; name one of those watched: main.py"
+        in kernel.run("%watch_restart --now other.py").text
+    )
     assert "expected nothing, --why or --json, got '--what'" in kernel.run("%watch_status --what").text
 
 
