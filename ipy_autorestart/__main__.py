@@ -1,4 +1,4 @@
-"""The supervisor as a program: started by a front, which holds the other end of the link."""
+"""The supervisor as a program: for a front, which holds the other end of a link, or for a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if not __package__:
     sys.modules["ipy_autorestart"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
 
-from ipy_autorestart.command import main
+from ipy_autorestart.cli import main
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The command line: words in, an engine that runs until its front is gone."""
+"""From a request to an engine that runs until its front is gone, or the person who started it wants no more."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine import Engine
-from ipy_autorestart.front import LINK, Front
+from ipy_autorestart.front import Front
 from ipy_autorestart.kernel.target import KernelTarget
-from ipy_autorestart.link import Ask, Began, Cleared, Link, Output, Shown
+from ipy_autorestart.link import Ask, Began, Cleared, Link, Output, Record, Shown
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.parse import parse
@@ -27,20 +28,20 @@ from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.script.warmer import Warmer
-from ipy_autorestart.target import Target
+from ipy_autorestart.target import FrontLink, Target
 from ipy_autorestart.wakeups import Wakeups
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
+
+#: Descriptors of standard input, output and error.
+Stdio = tuple[int, int, int]
 
 #: Environment variable with the seconds of ``--poll``, for machines where files come over a network.
 POLL = "IPY_AUTORESTART_POLL"
 
 
-def main(words: Sequence[str]) -> int:
-    """Run as a program; return the exit status."""
-    if list(words[:1]) != [LINK]:
-        sys.stderr.write("this is the supervisor; it is started by %watch_restart in a notebook\n")
-        return 2
+def serve(words: Sequence[str]) -> int:
+    """Run as the supervisor of a front in another process; return the exit status."""
     front = Front(**json.loads(words[1]))
     os.chdir(front.cwd)
     try:
@@ -48,21 +49,46 @@ def main(words: Sequence[str]) -> int:
     except BadInput as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    supervise(request, front)
+    _forget_inherited_signals()
+    with contextlib.closing(_take_link()) as link, contextlib.closing(Parent()) as parent:
+        supervise(request, front, link, parent=parent)
     return 0
 
 
-def supervise(request: Request, front: Front) -> None:
-    """Restart the request's target as its files change, until the front is gone."""
-    _forget_inherited_signals()
+def supervise(
+    request: Request,
+    front: Front,
+    link: FrontLink,
+    *,
+    parent: Parent | None = None,
+    heeded: Sequence[signal.Signals] = (),
+    heed: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+    stdio: Stdio | None = None,
+    on_start: Callable[[Cycle], object] = lambda _: None,
+) -> None:
+    """Restart the request's target as its files change, until that is no longer wanted.
+
+    Parameters
+    ----------
+    request, front
+        What is to be done, and for whom.
+    link
+        Takes what is told, and says what is wanted.
+    parent
+        Not to be outlived, if there is such a process.
+    heeded, heed
+        More signals, and what says what they mean.
+    stdio
+        Where the script reads and prints, if that is not for the front to show.
+    on_start
+        Called before each start, with what was decided.
+    """
     adopt_orphans(really=True)
     with contextlib.ExitStack() as stack:
-        link = stack.enter_context(contextlib.closing(_take_link()))
-        parent = stack.enter_context(contextlib.closing(Parent()))
         wakeups = stack.enter_context(
-            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD))
+            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *heeded))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(request, front, link, parent.pid)
+        target = _target(request, front, link, pid=parent.pid if parent else 0, stdio=stdio)
         watch = stack.enter_context(_watch(request, wakeups, front.since_ns))
         engine = Engine(
             target=target,
@@ -73,17 +99,19 @@ def supervise(request: Request, front: Front) -> None:
             folder=request.cwd,
             parent=parent,
             cache=_cache(request, front),
+            heed=heed,
+            on_start=on_start,
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
 
 
-def _target(request: Request, front: Front, link: Link, pid: int) -> Target:
+def _target(request: Request, front: Front, link: FrontLink, *, pid: int, stdio: Stdio | None) -> Target:
     match request.target:
         case Kernel():
             return KernelTarget(pid, ask=lambda: link.send(Ask()))
         case Script() as script:
-            program = _program(script, request, front)
+            program = _program(script, request, front, stdio)
             return ScriptTarget(
                 program,
                 stop_signal=signal.Signals[request.options.stop_signal],
@@ -130,7 +158,7 @@ def _warmer(program: Program, options: Options) -> Warmer | None:
     return Warmer(program, names) if options.warm and sys.platform == "linux" else None
 
 
-def _program(script: Script, request: Request, front: Front) -> Program:
+def _program(script: Script, request: Request, front: Front, stdio: Stdio | None = None) -> Program:
     return Program(
         python=script.interpreter or script.python,  # the latter to be told that it isn't there
         flags=() if script.python else tuple(front.flags),
@@ -139,6 +167,7 @@ def _program(script: Script, request: Request, front: Front) -> Program:
         environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
         displays=json.dumps(front.displays) if front.displays is not None else "",
+        stdio=stdio,
     )
 
 

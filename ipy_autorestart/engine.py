@@ -9,7 +9,7 @@ import collections
 import logging
 import signal
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart.compiled import forget
@@ -37,10 +37,10 @@ from ipy_autorestart.decide.event import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Alive, Goodbye, Link, Pause, Record, Restart
+from ipy_autorestart.link import Alive, Goodbye, Pause, Record, Restart
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.ready import HasFileno, ready
-from ipy_autorestart.target import Target, Watch
+from ipy_autorestart.target import FrontLink, Target, Watch
 from ipy_autorestart.teller import Teller
 from ipy_autorestart.wakeups import Wakeups
 
@@ -67,9 +67,13 @@ class Engine:
     folder
         Paths below it are told relative to it.
     parent
-        The process that the supervisor must not outlive.
+        The process that the supervisor must not outlive, if it isn't its own master.
     cache
         The target's ``sys.pycache_prefix``, if it has one.
+    heed
+        Says what signals mean besides what they mean here.
+    on_start
+        Called before each start, with the cycle.
     """
 
     def __init__(
@@ -77,12 +81,14 @@ class Engine:
         *,
         target: Target,
         watch: Watch,
-        link: Link,
+        link: FrontLink,
         wakeups: Wakeups,
         timing: Timing,
         folder: str,
-        parent: Parent,
+        parent: Parent | None,
         cache: str = "",
+        heed: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+        on_start: Callable[[Cycle], object] = lambda _: None,
     ) -> None:
         self._target = target
         self._watch = watch
@@ -91,7 +97,10 @@ class Engine:
         self._cycle = Cycle(timing=timing)
         self._parent = parent
         self._cache = cache
+        self._heed = heed
+        self._on_start = on_start
         self._orphaned = False
+        self._link_is_ready = False
         self._finished = False
         self._used = Used()
         self._found = Found()
@@ -117,6 +126,8 @@ class Engine:
             self._read_link()
             self._handle(*hints)
             numbers |= self._wakeups.signals()  # that which was sent just now, by this process
+            for record in self._heed(numbers) if numbers else ():
+                self._handle(*self._events(record))
             if signal.SIGHUP in numbers:
                 self._handle(Hangup())
             if signal.SIGTERM in numbers:
@@ -160,18 +171,20 @@ class Engine:
         if self._wakeups.waits:
             timeout = 0.0
         streams = list(self._target.streams())
-        front: list[HasFileno | int] = [] if self._orphaned else [self._link, *self._parent.waitable()]
+        parent = self._parent.waitable() if self._parent else ()
+        front: list[HasFileno | int] = [] if self._orphaned else [self._link, *parent]
         writers = [self._link] if self._link.backlog else []
         numbers = ready([self._wakeups, *front, *streams], writers, timeout)
         for stream in streams:
             if stream.fileno() in numbers:
                 stream.read()
         self._link.flush()
-        if not self._orphaned and self._parent.is_gone:
+        self._link_is_ready = self._link.fileno() in numbers
+        if not self._orphaned and self._parent and self._parent.is_gone:
             self._orphan()
 
     def _read_link(self) -> None:
-        if self._orphaned:
+        if self._orphaned or not self._link_is_ready:
             return
         try:
             for record in self._link.receive():
@@ -181,8 +194,8 @@ class Engine:
 
     def _events(self, record: Record) -> Sequence[Event]:
         match record:
-            case Goodbye():
-                return [Close()]
+            case Goodbye(within):
+                return [Close(within)]
             case Restart():
                 return [Asked()]
             case Pause(on, withdrawn):
@@ -222,6 +235,7 @@ class Engine:
                 self._target.kill()
             case Start(cause):
                 self._forget(cause.changes)
+                self._on_start(self._cycle)
                 return self._start([change.path for change in cause.changes])
             case Finish():
                 self._finished = True

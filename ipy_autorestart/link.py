@@ -166,7 +166,19 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """The front wants no more: the target is stopped in order, which end of file alone leaves no time for."""
+    """The front wants no more: the target is stopped in order, which end of file alone leaves no time for.
+
+    ``within`` so many seconds, if less than the stop timeout.
+    """
+
+    within: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A signal by its number that the terminal has sent here, and that is the target's."""
+
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +224,7 @@ class Reran:
 
 
 Heard = Status | Ran | Decided | Alive | Began | Output | Shown | Cleared | Ask
-Said = Restart | Pause | Goodbye | Noted | Busy | Leaving | Resumed | Declined | Reran
+Said = Restart | Pause | Goodbye | Forward | Noted | Busy | Leaving | Resumed | Declined | Reran
 Record = Heard | Said
 """What a front hears from its supervisor, and what it says to it."""
 

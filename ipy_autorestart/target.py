@@ -1,4 +1,4 @@
-"""What the engine needs of its neighbours: a target that it restarts, and a watch that it asks."""
+"""What the engine needs of its neighbours: a target that it restarts, a watch that it asks, a front that it tells."""
 
 from __future__ import annotations
 
@@ -75,6 +75,23 @@ class Target(Protocol):
 
     def hear(self, now: float) -> None:
         """Pass on what it has printed."""
+
+
+class FrontLink(HasFileno, Protocol):
+    """Who is told, and says what is wanted: at the other end of a link, or a terminal."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be taken."""
+
+    def send(self, record: Record) -> None:
+        """Tell something."""
+
+    def flush(self) -> None:
+        """Pass on what waits."""
+
+    def receive(self) -> Iterable[Record]:
+        """Return what was said; raises EOFError when nobody is there any more."""
 
 
 class Watch(Protocol):

@@ -13,8 +13,8 @@ from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import Action, Event, Exited, Started
 from ipy_autorestart.decide.why import explain
 from ipy_autorestart.decide.words import relative
-from ipy_autorestart.link import Decided, Link, Ran, Record, Status
-from ipy_autorestart.target import Target
+from ipy_autorestart.link import Decided, Ran, Record, Status
+from ipy_autorestart.target import FrontLink, Target
 
 #: So many updates in so many seconds: a page draws each anew.
 UPDATES, WITHIN = 30, 1.0
@@ -41,7 +41,7 @@ class Teller:
         Paths below it are told relative to it.
     """
 
-    def __init__(self, link: Link, target: Target, folder: str) -> None:
+    def __init__(self, link: FrontLink, target: Target, folder: str) -> None:
         self._link = link
         self._target = target
         self._folder = folder

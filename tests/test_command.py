@@ -3,7 +3,7 @@
 import pytest
 
 from ipy_autorestart import Kernel, Options, Script
-from ipy_autorestart.command import POLL, Front, _poll, _timing, main
+from ipy_autorestart.command import POLL, Front, _poll, _timing, serve
 from ipy_autorestart.request import Request
 
 
@@ -35,5 +35,5 @@ def test_the_environment_can_ask_for_polling(monkeypatch, value, seconds):
 
 def test_bad_words_are_told_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert main([*Front(cwd=str(tmp_path)).to_words(), "main.py", "--debounce", "soon"]) == 2
+    assert serve([*Front(cwd=str(tmp_path)).to_words(), "main.py", "--debounce", "soon"]) == 2
     assert capsys.readouterr().err.startswith("--debounce: expected seconds")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from ipy_autorestart.script.ends import ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -18,28 +19,20 @@ SEPARATOR = "\x1f"
 
 def start(program: Program, *, whole: bool = False) -> Run:
     """Start a run; raises OSError if the interpreter or the folder isn't there."""
-    pipes = [os.pipe() for _ in range(4 if program.displays else 3)]
-    theirs = [write for _, write in pipes[2:]]
-    try:
+    with ends(program) as (ours, theirs):
+        stdin, stdout, stderr = theirs.stdio
         process = subprocess.Popen(
             [program.python, *program.flags, *program.words],
             cwd=program.cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=pipes[0][1],
-            stderr=pipes[1][1],
-            env=environment(program, link=theirs[0], shown=theirs[-1]),
-            pass_fds=theirs,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment(program, link=theirs.others[0], shown=theirs.others[-1]),
+            pass_fds=theirs.others,
             start_new_session=True,
         )
-    except BaseException:
-        for read, _ in pipes:
-            os.close(read)
-        raise
-    finally:
-        for _, write in pipes:
-            os.close(write)
     process.returncode = 0  # reaped with its group; nothing is to be done when this object goes
-    return Run(process.pid, *(read for read, _ in pipes), whole=whole)
+    return Run(process.pid, ours, whole=whole)
 
 
 def environment(program: Program, *, link: int, plan: int | None = None, shown: int = 0) -> dict[str, str]:

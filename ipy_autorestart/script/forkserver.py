@@ -8,12 +8,14 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ipy_autorestart.ready import ready
 from ipy_autorestart.script.cold import SEPARATOR, environment
+from ipy_autorestart.script.ends import Ends, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -51,12 +53,12 @@ class Parked:
 
     pid: int
     go: int
-    outputs: Sequence[int]
+    ends: Ends
 
     def close(self) -> None:
         """Let it go home: at the end of its pipe it exits."""
-        for number in (self.go, *self.outputs):
-            os.close(number)
+        os.close(self.go)
+        self.ends.close()
 
 
 class ForkServer:
@@ -81,7 +83,7 @@ class ForkServer:
         self.names: frozenset[str] = frozenset()
         self.failed: dict[str, str] = {}
         self.heard_at = time.monotonic()
-        self._displays = bool(program.displays)
+        self._program = program
         self._doing = ""
         self._parked: Parked | None = None
         self._asked: Parked | None = None
@@ -93,8 +95,7 @@ class ForkServer:
         self._pidfd = os.pidfd_open(self.pid)  # its number may be somebody else's by the time it is to be killed
 
     def _spawn(self, program: Program, theirs: socket.socket) -> int:
-        # A pipe, for the standard streams are made by what lies behind them.
-        printed, output = os.pipe()
+        printed, stdio = _stand_in(program.stdio)
         self._plan.write(f"output{SEPARATOR}{printed}\n")
         self._plan.flush()
         self._plan.seek(0)
@@ -103,9 +104,9 @@ class ForkServer:
                 process = subprocess.Popen(
                     [program.python, *program.flags, *program.words],
                     cwd=program.cwd,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
+                    stdin=stdio[0],
+                    stdout=stdio[1],
+                    stderr=stdio[2],
                     env=environment(program, link=theirs.fileno(), plan=self._plan.fileno()),
                     pass_fds=[theirs.fileno(), self._plan.fileno(), printed],
                     start_new_session=True,
@@ -115,8 +116,8 @@ class ForkServer:
                 self._plan.close()
                 raise
             finally:
-                os.close(printed)
-                os.close(output)
+                for number in {printed, *stdio}:
+                    os.close(number)
         process.returncode = 0  # reaped as any orphan is
         return process.pid
 
@@ -192,18 +193,16 @@ class ForkServer:
         """Have a run forked ahead, if none is."""
         if not self.is_ready or self.is_parking or not self.is_alive:
             return
-        pipes = [os.pipe() for _ in range(5 if self._displays else 4)]
-        (go_read, go), *outputs = pipes
-        theirs = [go_read, *(write for _, write in outputs)]
-        self._asked = Parked(0, go, [read for read, _ in outputs])
-        self.heard_at = time.monotonic()
-        try:
-            socket.send_fds(self._socket, [b"p"], theirs)
-        except OSError:
-            self._end()
-        finally:
-            for number in theirs:
-                os.close(number)
+        with ends(self._program) as (ours, theirs):
+            go_read, go = os.pipe()
+            self._asked = Parked(0, go, ours)
+            self.heard_at = time.monotonic()
+            try:
+                socket.send_fds(self._socket, [b"p"], [go_read, *theirs.stdio, *theirs.others])
+            except OSError:
+                self._end()
+            finally:
+                os.close(go_read)
 
     def go(self, *, whole: bool, within: float) -> Run | None:
         """Let the parked run begin, or fork one if that takes less than so many seconds; None if it can't be."""
@@ -221,7 +220,7 @@ class ForkServer:
             parked.close()
             return None
         os.close(parked.go)
-        return Run(parked.pid, *parked.outputs, whole=whole)
+        return Run(parked.pid, parked.ends, whole=whole)
 
     def guard(self, pid: int) -> None:
         """Have a group killed should this process be: nothing may outlive it; 0 for none."""
@@ -252,6 +251,26 @@ class ForkServer:
         if self._doing:
             self.unfit = (self._doing, why)
         self.close()
+
+
+def _stand_in(stdio: tuple[int, int, int] | None) -> tuple[int, tuple[int, int, int]]:
+    """Return what tells of anything printed, and three streams of the kind that runs will have.
+
+    What they are is asked at the start of Python, and by modules as they are imported: a terminal, and how wide? So for
+    a terminal it is one that nobody sees; else a pipe.
+    """
+    stdin = -1
+    if stdio and os.isatty(stdio[1]) and os.isatty(stdio[2]):
+        printed, output = os.openpty()
+        with contextlib.suppress(OSError, termios.error):
+            termios.tcsetwinsize(output, termios.tcgetwinsize(stdio[1]))
+        if os.isatty(stdio[0]):
+            stdin = os.dup(output)
+    else:
+        printed, output = os.pipe()
+    if stdin < 0:
+        stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    return printed, (stdin, output, os.dup(output))
 
 
 def _written(plan: Plan, program: Program) -> str:

@@ -26,6 +26,8 @@ class Program:
         Folders, with a slash at the end, and files of which a run is to report what it reads and writes.
     displays
         How figures are to be shown, as JSON, where what a run displays is; else all is as outside.
+    stdio
+        Descriptors of this process that become its standard streams; else nothing is read, and its output is.
     """
 
     python: str
@@ -35,3 +37,4 @@ class Program:
     environment: Mapping[str, str]
     roots: tuple[str, ...] = ()
     displays: str = ""
+    stdio: tuple[int, int, int] | None = None

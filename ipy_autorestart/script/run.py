@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipy_autorestart.script.displays import Displays
+from ipy_autorestart.script.ends import Ends
 from ipy_autorestart.script.pipe import Pipe
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
@@ -43,22 +44,20 @@ class Run:
     ----------
     pid
         Of the leader, which is the group's too.
-    stdout, stderr, reports, displays
-        Ends of pipes to read from; taken over. Not every run has the last.
+    ends
+        What to read from; taken over.
     whole
         Leave nothing out of what it prints.
     """
 
-    def __init__(
-        self, pid: int, stdout: int, stderr: int, reports: int, displays: int | None = None, *, whole: bool
-    ) -> None:
+    def __init__(self, pid: int, ends: Ends, *, whole: bool) -> None:
         self.pid = pid
-        self.displays = Displays(displays) if displays is not None else None
+        self.displays = Displays(ends.displays) if ends.displays is not None else None
         self.streams = tuple(
-            Stream(name, number, whole=whole, live=displays is not None, before=self._read_displays)
-            for name, number in (("stdout", stdout), ("stderr", stderr))
+            Stream(name, number, whole=whole, live=ends.displays is not None, before=self._read_displays)
+            for name, number in zip(("stdout", "stderr"), ends.outputs, strict=False)
         )
-        self.reports = Reports(reports)
+        self.reports = Reports(ends.reports)
         self._status: int | None = None
         self._told: Ended | None = None
         self._strangers = False
@@ -73,6 +72,12 @@ class Run:
                 os.killpg(self.pid, number)
             for pid in self._others():
                 os.kill(pid, number)
+
+    def forward(self, number: int) -> None:
+        """Send its group a signal that a terminal would have sent it; it may well go on."""
+        if self._told is None or self._told.left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
 
     def poll(self) -> Ended | None:
         """Reap what has ended of the group, and return what is new about its end, if anything is."""

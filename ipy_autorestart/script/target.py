@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from ipy_autorestart.decide.event import Exited
 from ipy_autorestart.decide.use import Used
+from ipy_autorestart.link import Forward
 from ipy_autorestart.script import cold
 from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.forkserver import ForkServer
@@ -173,7 +174,10 @@ class ScriptTarget:
         return ended is not None
 
     def event_of(self, record: object) -> None:
-        """Return None: what the front says of a kernel is nothing to a script."""
+        """Pass a signal of the terminal's on; what is said of a kernel is nothing to a script."""
+        match record:
+            case Forward(number) if self._run:
+                self._run.forward(number)
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one had."""

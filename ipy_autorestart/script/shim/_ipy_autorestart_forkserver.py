@@ -328,7 +328,7 @@ def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
     """Fork whenever it is asked for."""
     guarded = 0
     while True:
-        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(5 * 4))
+        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
         if not data:  # the supervisor is gone: nothing may outlive it
             if guarded:
                 try:  # noqa: SIM105  # contextlib is not to be imported
@@ -356,13 +356,12 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
     """In the child: do all that can be done ahead, then wait."""
     while os.getppid() == between:
         os.sched_yield()
-    go, stdout, stderr, *others = numbers
+    go, *streams = numbers[:4]
+    others = numbers[4:]
     os.setsid()
-    os.dup2(stdout, 1)
-    os.dup2(stderr, 2)
-    for number in (stdout, stderr):
-        if number > 2:
-            os.close(number)
+    for number, place in zip(streams, range(3)):  # noqa: B905  # as many
+        os.dup2(number, place)
+        os.close(number)  # it is greater than 2: these are taken
     # What is frozen when the interpreter ends, as `__main__` is, would not be finalized. The first one runs last.
     atexit.register(gc.unfreeze)
     _begin_anew()

@@ -1,0 +1,99 @@
+"""The command line: ``ipy-autorestart src/ main.py``."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import ipy_autorestart
+from ipy_autorestart.command import Stdio, serve, supervise
+from ipy_autorestart.console import SIGNALS, Console
+from ipy_autorestart.front import LINK, Front
+from ipy_autorestart.guardian import Guardian
+from ipy_autorestart.kernel.commandline import inherited, split
+from ipy_autorestart.options import BadInput, Options
+from ipy_autorestart.parse import parse, parser
+from ipy_autorestart.request import Kernel, Request
+from ipy_autorestart.tty import Terminal, end_as_ever
+
+NAME = "ipy-autorestart"
+
+HELP = """Run a script, and run it again whenever a file changes that it uses.
+
+  ipy-autorestart src/ main.py -- --port 80      watch src/ and main.py
+  ipy-autorestart main.py                        watch the folder of main.py
+  ipy-autorestart src/ -m uvicorn app:app        run a module
+
+The script has the terminal as if it ran alone. Ctrl-C is the script's; a second one ends the watch. SIGHUP restarts.
+"""
+
+#: What this program has besides `Options`.
+OWN = """
+  -q, --quiet             no status line on standard error
+  -h, --help              this help
+  --version               the version
+"""
+
+QUIET, HELPING, VERSION = frozenset({"-q", "--quiet"}), frozenset({"-h", "--help"}), frozenset({"--version"})
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run as a program; return the exit status."""
+    words = sys.argv[1:] if words is None else words
+    if list(words[:1]) == [LINK]:
+        return serve(words)
+    own, rest = _apart(words)
+    if own & HELPING:
+        sys.stdout.write(f"{parser(NAME).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
+        return 0
+    if own & VERSION:
+        sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")
+        return 0
+    try:
+        request = _request(rest)
+    except BadInput as error:
+        sys.stderr.write(f"{NAME}: {error}\n")
+        return 2
+    return _run(request, quiet=bool(own & QUIET))
+
+
+def _apart(words: Sequence[str]) -> tuple[frozenset[str], list[str]]:
+    """Part the words that this program alone has from the others; what comes after ``--`` is the script's."""
+    end = words.index("--") if "--" in words else len(words)
+    own = (QUIET | HELPING | VERSION).intersection(words[:end])
+    return own, [*(word for word in words[:end] if word not in own), *words[end:]]
+
+
+def _request(words: Sequence[str]) -> Request:
+    request = parse(words, defaults=Options())
+    if isinstance(request.target, Kernel):
+        raise BadInput(
+            "expected a script to run, such as: src/ main.py or src/ -m app; a kernel is restarted by %watch_restart"
+        )
+    request.check()
+    return request
+
+
+def _run(request: Request, *, quiet: bool) -> int:
+    terminal = Terminal()
+    console = Console(request, terminal=terminal, guardian=Guardian(), quiet=quiet)
+    front = Front(cwd=request.cwd, whole=True, flags=inherited(split(sys.orig_argv[1:]).flags))
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    with contextlib.closing(console):
+        supervise(
+            request, front, console, heeded=heeded, heed=console.heed, stdio=_stdio(terminal), on_start=console.begin
+        )
+    if console.ended_by in (None, signal.SIGINT):
+        return 0
+    end_as_ever(console.ended_by)
+    return 1
+
+
+def _stdio(terminal: Terminal) -> Stdio:
+    """Return what the script reads and prints to; in the background it must not take what is typed for the shell."""
+    if terminal.is_ours:
+        return 0, 1, 2
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 1, 2

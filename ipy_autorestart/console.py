@@ -1,0 +1,169 @@
+"""A watch in a terminal: what is told goes to standard error, what the keyboard sends comes as signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+
+from ipy_autorestart.decide.cycle import Cycle
+from ipy_autorestart.decide.event import Started
+from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
+from ipy_autorestart.decide.step import step
+from ipy_autorestart.guardian import Guardian
+from ipy_autorestart.line import is_later, text
+from ipy_autorestart.link import Alive, Forward, Goodbye, Pause, Record, Status
+from ipy_autorestart.request import Request
+from ipy_autorestart.tty import Terminal
+
+#: What a terminal sends to the group in its foreground, and others mean for this process.
+SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)
+
+#: Told only if it lasts; then something else follows.
+BRIEF = frozenset({"starting", "restarting", "ended"})
+
+#: How a line looks: beside what the script prints, but for what needs a hand.
+DIM, RED, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[0m"
+
+#: A terminal's width where it tells none.
+COLUMNS = 80
+
+
+class Console:
+    """The engine's front in the same process; stands where a `Link` leads to another's.
+
+    Parameters
+    ----------
+    request
+        What is watched.
+    terminal
+        Of this process.
+    guardian
+        Ends what runs should this process be killed.
+    quiet
+        Say nothing.
+    """
+
+    backlog = 0
+
+    def __init__(self, request: Request, *, terminal: Terminal, guardian: Guardian, quiet: bool) -> None:
+        self._name = request.target.name
+        self._folder = request.cwd
+        self._terminal = terminal
+        self._guardian = guardian
+        self._quiet = quiet
+        self._status = Status()
+        self._shown = ""
+        self._begun = ("", 0)
+        self._run, self._running = 0, False
+        self._interrupts = Interrupts()
+        self.ended_by: signal.Signals | None = None
+        self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+    def fileno(self) -> int:
+        """Return what becomes readable when nobody would end what runs any more."""
+        return self._guardian.fileno()
+
+    def receive(self) -> Iterable[Record]:
+        """Raise EOFError: the guardian is gone."""
+        raise EOFError
+
+    def flush(self) -> None:
+        """Do nothing: all is written at once."""
+
+    def send(self, record: Record) -> None:
+        """Tell what the engine tells."""
+        match record:
+            case Alive(pid):
+                self._guardian.guard(pid)
+            case Status():
+                self._guardian.guard(record.pid)
+                self._show(record)
+            case _:  # the terminal keeps no history
+                pass
+
+    def _show(self, status: Status) -> None:
+        before, self._status = self._status, status
+        self._run, self._running = status.runs, bool(status.pid)
+        if not self._running:
+            self._terminal.restore()
+        line = text(self._name, status)
+        if status.kind in BRIEF or line == self._shown or is_later(status, before):
+            return
+        if status.kind == "running" and not status.message and (status.cause, status.runs) == self._begun:
+            return  # told before it began
+        self._shown = line
+        self._say(line, RED if status.kind in ("crashed", "broken") else DIM)
+
+    def _say(self, line: str, colour: str = DIM) -> None:
+        if self._quiet:
+            return
+        if self._coloured:
+            line = f"{self._new_line()}{colour}{line}{PLAIN}"
+        with contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
+            os.write(2, f"{line}\n".encode(errors="replace"))
+
+    def _new_line(self) -> str:
+        """Return what goes to a new line unless the cursor is at the beginning of one, as shells do it."""
+        with contextlib.suppress(OSError):
+            return " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + "\r"
+        return ""
+
+    def begin(self, cycle: Cycle) -> None:
+        """Make ready for a run that is about to begin, and tell of it now: what it prints is not to be torn apart."""
+        self._terminal.restore()
+        begun, _ = step(cycle, Started(), time.monotonic())
+        cause = begun.cause.describe(self._folder) if begun.cause else ""
+        status = Status(state="running", kind="running", cause=cause, runs=begun.runs, took=begun.took)
+        self._begun = (status.cause, status.runs)
+        self._run, self._running = status.runs, True
+        self._say(text(self._name, status))
+
+    def heed(self, numbers: set[int]) -> Iterator[Record]:
+        """Yield what signals mean to the engine, but for those that mean the same to every front."""
+        if signal.SIGHUP in numbers and self._terminal.is_gone:
+            yield from self._end(signal.SIGHUP, within=0.0)
+        if signal.SIGTERM in numbers:
+            yield from self._end(signal.SIGTERM)
+        if signal.SIGWINCH in numbers:
+            yield Forward(signal.SIGWINCH)
+        if signal.SIGQUIT in numbers:
+            yield Forward(signal.SIGQUIT)
+            yield from self._end(signal.SIGQUIT)
+        if signal.SIGINT in numbers:
+            yield from self._interrupt()
+        if signal.SIGTSTP in numbers:
+            yield from self._suspend()
+
+    def _end(self, number: signal.Signals, within: float | None = None) -> Iterator[Record]:
+        self.ended_by = self.ended_by or number
+        yield Goodbye(within)
+
+    def _interrupt(self) -> Iterator[Record]:
+        self._interrupts, answer = interrupt(self._interrupts, run=self._run, running=self._running)
+        match answer:
+            case Answer.FORWARD:
+                yield Forward(signal.SIGINT)
+                self._say(f"⟳ {self._name} · interrupted; Ctrl-C again ends the watch")
+            case Answer.END:
+                if self._running:
+                    self._say(f"⟳ {self._name} · stopping; Ctrl-C again ends it at once")
+                yield from self._end(signal.SIGINT)
+            case Answer.KILL:
+                yield from self._end(signal.SIGINT, within=0.0)
+
+    def _suspend(self) -> Iterator[Record]:
+        """Stop with what runs, and go on with it: changes meanwhile wait."""
+        # Its group is orphaned, as one in a session of its own is, and such SIGTSTP doesn't stop.
+        yield Forward(signal.SIGSTOP)
+        yield Pause()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        yield Forward(signal.SIGCONT)
+        yield Pause(on=False)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._terminal.restore()
+        self._guardian.close()

@@ -1,0 +1,50 @@
+"""The terminal of this process: its modes, who has it, and whether it is still there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import termios
+
+
+class Terminal:
+    """The terminal as it was at first; there may be none."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._ttys = [number for number in range(3) if os.isatty(number)]
+        self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was closed. The signal itself can't tell: shells send it on by kill(2), as a person does."""
+        waiting = select.poll()
+        for number in self._ttys:
+            waiting.register(number, 0)
+        gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
+        return gone or (bool(self._ttys) and os.getppid() != self._parent)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is this process's turn to have it: its group is in the foreground."""
+        try:
+            return not self._ttys or os.tcgetpgrp(self._ttys[0]) == os.getpgrp()
+        except OSError:  # it is not the one that controls this process, and nobody takes turns
+            return True
+
+    def restore(self) -> None:
+        """Put its modes back."""
+        if not self.is_ours:
+            return
+        for number, modes in self._modes.items():
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(number, termios.TCSANOW, modes)
+
+
+def end_as_ever(number: signal.Signals = signal.SIGHUP) -> None:
+    """Do what a signal does to a program that doesn't handle it."""
+    signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
+    os.kill(os.getpid(), number)

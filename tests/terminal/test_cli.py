@@ -1,0 +1,452 @@
+"""The command line in a real terminal, and without one."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import psutil
+import pyte
+import pytest
+from waiting import eventually
+
+pytestmark = pytest.mark.e2e
+
+PROGRAM = [sys.executable, "-m", "ipy_autorestart"]
+
+MAIN = """
+import os, sys, time
+sys.path.insert(0, "src")
+import a
+print("value", a.V, flush=True)
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_text("V = 1\n")
+    (tmp_path / "main.py").write_text(MAIN + "time.sleep(100)\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("NO_COLOR", "COLUMNS", "LINES", "PYTHONUNBUFFERED"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return tmp_path
+
+
+class Session:
+    """A terminal in which the program runs, and all that has been shown there."""
+
+    def __init__(self, *words):
+        self.child = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *words], timeout=20, dimensions=(24, 100))
+        self.pid = self.child.pid
+        self.shown = b""
+
+    @property
+    def text(self):
+        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+            while True:
+                self.shown += self.child.read_nonblocking(1 << 16, timeout=0)
+        return self.shown.decode(errors="replace")
+
+    def wait(self, *patterns, count=1):
+        """Wait until each is shown so many times."""
+        for pattern in patterns:
+            eventually(
+                lambda p=pattern: len(re.findall(p, self.text)) >= count, what=lambda p=pattern: f"{p}\n{self.text}"
+            )
+
+    def type(self, text):
+        self.child.send(text)
+
+    def end(self):
+        """Wait for its end and return its exit status, negative for a signal."""
+        eventually(lambda: self.text and not self.child.isalive())
+        return self.child.exitstatus if self.child.signalstatus is None else -self.child.signalstatus
+
+    @property
+    def screen(self):
+        """What stands in the terminal."""
+        page = pyte.Screen(100, 24)
+        pyte.Stream(page).feed(self.text)
+        return [line.rstrip() for line in page.display if line.strip()]
+
+
+@pytest.fixture
+def start(project):
+    """Start the program in a terminal."""
+    sessions = []
+
+    def begin(*words, **how):
+        sessions.append(Session(*words, **how))
+        return sessions[-1]
+
+    yield begin
+    for session in sessions:
+        session.child.close(force=True)
+
+
+def save(project, value):
+    (project / "src/a.py").write_text(f"V = {value}\n")
+
+
+def runs_of(session):
+    """Return the processes that have the terminal, as no fork server or guardian has: the run, and one that waits."""
+    terminal = os.readlink(f"/proc/{session.pid}/fd/1")
+    return [one for one in psutil.Process(session.pid).children() if stdout_of(one) == terminal]
+
+
+def stdout_of(process):
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/{process.pid}/fd/1")
+    return ""
+
+
+# -- in a terminal -----------------------------------------------------------------------------------------------------
+
+
+def test_a_save_runs_it_again_and_a_line_says_why(start, project):
+    session = start("src/", "main.py")
+    session.wait("value 1", "⟳ main.py · running · first run")
+    save(project, 2)
+    session.wait("value 2", r"⟳ main.py · running · src/a.py changed · new code in \d+")
+    save(project, "1 +")
+    session.wait("⟳ main.py · syntax error at src/a.py:1")
+    save(project, 3)
+    session.wait("value 3")
+
+
+ABOUT = """
+import os, shutil, sys
+print("ttys", [os.isatty(number) for number in range(3)], [one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)])
+print("size", shutil.get_terminal_size().columns, flush=True)
+"""
+
+
+@pytest.mark.parametrize("warmth", ["--cold", "--keep"])
+def test_the_script_has_the_terminal(start, project, warmth):
+    """Its kind, its width, and what is typed; forked ahead as well."""
+    (project / "main.py").write_text(ABOUT + MAIN + "import json\nname = input('name? ')\nprint('hello', name)\n")
+    session = start("src/", "main.py", warmth)
+    for value in (1, 2):
+        session.wait(r"ttys \[True, True, True\] \[True, True, True\]\r\nsize 100\r\n", r"name\? ", count=value)
+        session.wait(f"value {value}")
+        session.type(f"Ada{value}\n")
+        session.wait(f"hello Ada{value}")
+        session.wait("finished after", count=value)
+        if warmth != "--cold":
+            wait_until_warm(session.pid)
+        save(project, value + 1)
+    session.wait(r"ttys \[True, True, True\]", count=3)
+    if warmth != "--cold":
+        session.wait(r"· warm ·")
+
+
+def wait_until_warm(pid):
+    """Wait until a fork server has forked a run ahead."""
+    eventually(lambda: any(is_parked(one) for one in children(pid)))
+
+
+def children(pid):
+    with contextlib.suppress(psutil.Error):
+        return psutil.Process(pid).children()
+    return []
+
+
+def cmdline(process):
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def is_parked(process):
+    """Whether it is a run that waits to begin: a child of the program that has its command line, and reads a pipe."""
+    with contextlib.suppress(OSError):
+        return "pipe_read" in Path(f"/proc/{process.pid}/wchan").read_text() and "main.py" in cmdline(process)
+    return False
+
+
+def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_ahead(start, project):
+    library = project / "lib/site-packages"
+    library.mkdir(parents=True)
+    (library / "colours.py").write_text("import os\nASKED = os.isatty(1), os.get_terminal_size().columns\n")
+    (project / "main.py").write_text("import colours\nprint('asked', *colours.ASKED)\n" + MAIN)
+    session = start("src/", "main.py", "--env", f"PYTHONPATH={library}")
+    session.wait("asked True 100", "value 1")
+    wait_until_warm(session.pid)
+    save(project, 2)
+    session.wait("value 2", r"· warm ·")
+    session.wait("asked True 100", count=2)
+
+
+def test_a_new_width_is_told(start, project):
+    (project / "main.py").write_text(
+        "import os, signal, time\n"
+        "signal.signal(signal.SIGWINCH, lambda *_: print('now', os.get_terminal_size().columns, flush=True))\n"
+        "print('ready', flush=True)\nwhile True: time.sleep(0.05)\n"
+    )
+    session = start("main.py")
+    session.wait("ready")
+    session.child.setwinsize(30, 77)
+    session.wait("now 77")
+
+
+def test_ctrl_c_is_the_scripts_and_a_second_one_ends_the_watch(start, project):
+    session = start("src/", "main.py")
+    for value in (1, 2):
+        session.wait(f"value {value}")
+        session.wait("⟳ main.py · running", count=value)
+        session.type("\x03")
+        session.wait("KeyboardInterrupt", "killed by SIGINT", count=value)
+        save(project, value + 1)  # it goes on
+    session.wait("value 3")
+    session.wait("⟳ main.py · running", count=3)
+    session.type("\x03")
+    session.wait("Ctrl-C again ends the watch", "killed by SIGINT", count=3)
+    session.type("\x03")
+    assert session.end() == 0
+
+
+def test_a_script_that_lives_through_ctrl_c_gets_one(start, project):
+    (project / "main.py").write_text(
+        "import time\nprint('ready', flush=True)\n"
+        "while True:\n    try: time.sleep(100)\n    except KeyboardInterrupt: print('not yet', flush=True)\n"
+    )
+    session = start("main.py")
+    session.wait("ready", "running")
+    session.type("\x03")
+    session.wait("not yet", "Ctrl-C again ends the watch")
+    session.type("\x03")
+    assert session.end() == 0
+    assert session.text.count("not yet") == 1
+
+
+def test_a_third_ctrl_c_waits_for_nothing(start, project):
+    (project / "main.py").write_text(
+        "import signal, time\nfor number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)\n"
+        "print('ready', flush=True)\nwhile True: time.sleep(1)\n"
+    )
+    session = start("main.py", "--stop-timeout=60")
+    session.wait("ready", "running")
+    session.type("\x03")
+    session.wait("Ctrl-C again ends the watch")
+    session.type("\x03")
+    session.wait("Ctrl-C again ends it at once")
+    session.type("\x03")
+    assert session.end() == 0
+
+
+def test_an_idle_watch_ends_at_the_first_ctrl_c(start, project):
+    (project / "main.py").write_text("print('done')\n")
+    session = start("main.py")
+    session.wait("finished after")
+    session.type("\x03")
+    assert session.end() == 0
+
+
+def test_ctrl_z_stops_both_and_what_changes_meanwhile_is_served_afterwards(start, project):
+    (project / "main.py").write_text(MAIN + "while True: time.sleep(0.05); print('tick', flush=True)\n")
+    session = start("src/", "main.py", "--cold")
+    session.wait("tick", "running")
+    [run] = runs_of(session)
+    session.type("\x1a")
+    eventually(lambda: psutil.Process(session.pid).status() == run.status() == psutil.STATUS_STOPPED)
+    save(project, 2)
+    os.kill(session.pid, signal.SIGCONT)
+    session.wait("value 2")
+
+
+def test_the_next_run_finds_the_terminal_as_the_first_did(start, project):
+    """One that is stopped while it reads keys has no time to clean up."""
+    mode = "import termios; print('echo', bool(termios.tcgetattr(0)[3] & termios.ECHO), flush=True)\n"
+    raw = "import tty; tty.setraw(0); print('raw', flush=True)\nwhile True: time.sleep(1)\n"
+    (project / "main.py").write_text(MAIN + mode + raw)
+    session = start("src/", "main.py")
+    session.wait("echo True", "raw")
+    save(project, 2)
+    session.wait("value 2")
+    session.wait("echo (True|False)", count=2)
+    assert "echo False" not in session.text
+
+
+@pytest.mark.parametrize(("end", "first"), [("''", "half a line"), (r"'\n'", "a whole line")])
+def test_the_line_stands_alone_in_a_terminal(start, project, end, first):
+    """Where the script has left the cursor in the middle of one, and where it hasn't."""
+    (project / "main.py").write_text(f"print({first!r}, end={end}, flush=True)\n")
+    session = start("main.py")
+    session.wait("finished after")
+    session.type("\x03")
+    session.end()
+    assert first in session.screen
+    assert any(line.startswith("⟳ main.py · finished after") for line in session.screen)
+
+
+@pytest.mark.parametrize("warmth", ["--cold", "--keep"])
+def test_the_terminals_hang_up_ends_it(start, project, warmth):
+    session = start("src/", "main.py", warmth)
+    session.wait("value 1")
+    runs = runs_of(session)
+    assert runs
+    session.child.close(force=False)
+    eventually(lambda: not any(run.is_running() for run in runs) and not session.child.isalive())
+
+
+def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
+    (project / "main.py").write_text("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n")
+    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
+    try:
+        shell.sendline(f"{' '.join(PROGRAM)} main.py --quiet &")
+        shell.expect("read ''")
+        shell.sendline("echo still $((40 + 2))")
+        shell.expect("still 42")
+        shell.sendline("kill %1; wait; exit")
+        shell.expect(pexpect.EOF)
+    finally:
+        shell.close(force=True)
+
+
+# -- without a terminal ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def piped(project):
+    """Start the program with pipes."""
+    started = []
+
+    def begin(*words, **how):
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **how}
+        started.append(subprocess.Popen([*PROGRAM, *words], **options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_without_a_terminal_there_are_plain_pipes(piped, project):
+    (project / "main.py").write_text("import sys\nprint('read', sys.stdin.readline(), *sys.argv[1:], flush=True)\n")
+    process = piped("main.py", "--", "--port", "80")
+    process.stdin.write("a line\n")
+    process.stdin.flush()
+    assert process.stdout.readline() + process.stdout.readline() == "read a line\n --port 80\n"
+    lines = [process.stderr.readline() for _ in range(2)]
+    assert re.fullmatch(r"⟳ main.py · (running|finished).*\n", lines[0])
+    process.terminate()
+    assert process.wait(10) == -signal.SIGTERM
+
+
+def test_quiet_says_nothing(piped, project):
+    process = piped("src/", "main.py", "--quiet")
+    assert process.stdout.readline() == "value 1\n"
+    save(project, 2)
+    assert process.stdout.readline() == "value 2\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.communicate(timeout=10)[1] == ""
+
+
+def test_interrupts_without_a_terminal_end_it_with_0(piped, project):
+    process = piped("src/", "main.py")
+    assert process.stdout.readline() == "value 1\n"
+    eventually(lambda: b"running" in os.read(process.stderr.fileno(), 1000))
+    process.send_signal(signal.SIGINT)
+    eventually(lambda: b"killed by SIGINT" in os.read(process.stderr.fileno(), 10_000))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+
+
+def test_hangups_restart(piped, project):
+    process = piped("src/", "main.py")
+    for _ in range(3):
+        assert process.stdout.readline() == "value 1\n"
+        process.send_signal(signal.SIGHUP)
+
+
+def test_a_module_runs_as_with_m(piped, project):
+    (project / "app.py").write_text("import sys; print(__name__, sys.argv[1:], flush=True)\n")
+    process = piped("src/", "-m", "app", "--quiet", "--", "x")
+    assert process.stdout.readline() == "__main__ ['x']\n"
+
+
+HELPER = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
+
+
+@pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("warm", [False, True])
+def test_nothing_outlives_it(piped, project, ends, warm):
+    (project / "main.py").write_text(MAIN + HELPER + "print('helped', flush=True)\ntime.sleep(100)\n")
+    process = piped("src/", "main.py", *([] if warm else ["--cold"]))
+    assert process.stdout.readline() + process.stdout.readline() == "value 1\nhelped\n"
+    if warm:
+        wait_until_warm(process.pid)
+        save(project, 2)
+        assert process.stdout.readline() + process.stdout.readline() == "value 2\nhelped\n"
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert len(family) >= 3  # the script, its helper, the guardian
+    process.send_signal(ends)
+    assert process.wait(10) == -ends
+    eventually(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family))
+
+
+def test_without_its_guardian_it_ends(piped, project):
+    process = piped("src/", "main.py", "--cold")
+    assert process.stdout.readline() == "value 1\n"
+    family = psutil.Process(process.pid).children()
+    next(one for one in family if PROGRAM[2] in one.cmdline()).kill()
+    process.wait(10)
+    eventually(lambda: not any(one.is_running() for one in family))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "expected a script to run, such as: src/ main.py or src/ -m app"),
+        (("src/",), "a kernel is restarted by %watch_restart"),
+        (("src/", "nope.py"), "nope.py: there is no such script in"),
+        (("main.py", "--dobounce", "1"), "did you mean --debounce?"),
+        (("main.py", "--poll"), "--poll: expected a value, got none; write --poll=SECONDS"),
+        (("-m",), "-m: expected the name of a module"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(project, words, message):
+    done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, timeout=30)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("ipy-autorestart: ")
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_and_version_need_no_script(project):
+    shown = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, timeout=30)
+    assert shown.returncode == 0
+    for word in (
+        "ipy-autorestart [PATH ...] [SCRIPT.py | -m MODULE]",
+        "--debounce",
+        "--quiet",
+        "Ctrl-C",
+        "src/ main.py",
+    ):
+        assert word in shown.stdout
+    version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, timeout=30)
+    assert re.fullmatch(r"ipy-autorestart \d+\.\d+\.\d+\n", version.stdout)
+
+
+def test_the_installed_command_is_the_same(project):
+    command = Path(sys.executable).with_name("ipy-autorestart")
+    assert subprocess.run([command, "--version"], capture_output=True, timeout=30).returncode == 0
+
+
+def test_words_after_the_dashes_are_the_scripts(piped, project):
+    (project / "main.py").write_text("import sys; print(sys.argv[1:], flush=True)\n")
+    process = piped("main.py", "--quiet", "--", "--help", "--quiet", "-m")
+    assert process.stdout.readline() == "['--help', '--quiet', '-m']\n"
+
+
+def test_nothing_of_jupyter_is_imported(project):
+    names = "{'IPython', 'zmq', 'traitlets', 'ipykernel'}"
+    code = f"import sys, ipy_autorestart.cli\nprint(sorted({names} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
