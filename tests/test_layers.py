@@ -62,11 +62,13 @@ MAY_IMPORT = {
         "screen",
         "spawn",
     },
+    "process": {"decide", "kernel", "line", "link", "options", "request", "supervisor"},
+    "itself": {"options", "process"},
     "tables": {"decide", "history", "link"},
     "completion": {"options", "request"},
     "magics": {"completion", "display", "kernel", "options", "parse", "request", "screen", "supervisor", "tables"},
     "resume": {"decide", "display", "kernel", "link", "request", "screen", "supervisor"},
-    "__init__": {"history", "link", "magics", "options", "request", "screen", "supervisor"},
+    "__init__": {"history", "itself", "link", "magics", "options", "request", "screen", "supervisor"},
 }
 
 

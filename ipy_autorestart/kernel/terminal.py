@@ -10,10 +10,8 @@ import contextlib
 import gc
 import logging
 import os
-import select
 import signal
 import sys
-import termios
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +24,7 @@ from ipy_autorestart.kernel.departure import Departure, carried, detached, logge
 from ipy_autorestart.kernel.hangups import standing
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.start import CantLeave, Start
+from ipy_autorestart.kernel.tty import Terminal, end_as_ever
 from ipy_autorestart.link import Declined, Leaving, Noted, Record, Reran
 
 if TYPE_CHECKING:
@@ -38,37 +37,6 @@ log = logging.getLogger(__name__)
 
 class _LeavePrompt(EOFError):  # noqa: N818  # no error
     """Raised out of the prompt, which ends it as Ctrl-D does."""
-
-
-class Terminal:
-    """The terminal of this process, as it was at first."""
-
-    def __init__(self) -> None:
-        self._parent = os.getppid()
-        self._ttys = [number for number in range(3) if os.isatty(number)]
-        self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether it was closed. The signal itself can't tell: shells send it on by kill(2), as a person does."""
-        waiting = select.poll()
-        for number in self._ttys:
-            waiting.register(number, 0)
-        gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
-        return gone or (bool(self._ttys) and os.getppid() != self._parent)
-
-    def restore(self) -> None:
-        """Put its modes back."""
-        for number, modes in self._modes.items():
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(number, termios.TCSANOW, modes)
-
-
-def end_as_ever() -> None:
-    """Do what SIGHUP does to a program that doesn't handle it."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-    os.kill(os.getpid(), signal.SIGHUP)
 
 
 class TerminalRestarter:

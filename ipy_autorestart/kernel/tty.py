@@ -1,0 +1,55 @@
+"""The terminal that a process was started in: whether it is still there, and as it was."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import termios
+
+
+class Terminal:
+    """The terminal of this process, as it was at first."""
+
+    def __init__(self) -> None:
+        self._parent = os.getppid()
+        self._leader = os.getsid(0)
+        self._ttys = [number for number in range(3) if os.isatty(number)]
+        self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was closed. The signal itself can't tell: shells send it on by kill(2), as a person does."""
+        waiting = select.poll()
+        for number in self._ttys:
+            waiting.register(number, 0)
+        gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
+        return gone or (bool(self._ttys) and os.getppid() != self._parent and not self._has_session)
+
+    @property
+    def _has_session(self) -> bool:
+        """Whether the session's leader is still there: of ``(program &)`` only a shell in between has ended."""
+        if self._leader == self._parent:
+            return False
+        try:
+            os.kill(self._leader, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+
+    def restore(self) -> None:
+        """Put its modes back; in the background they are another program's, and to touch them would stop this one."""
+        for number, modes in self._modes.items():
+            with contextlib.suppress(termios.error, OSError):
+                if os.tcgetpgrp(number) == os.getpgrp():
+                    termios.tcsetattr(number, termios.TCSANOW, modes)
+
+
+def end_as_ever() -> None:
+    """Do what SIGHUP does to a program that doesn't handle it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
+    os.kill(os.getpid(), signal.SIGHUP)
