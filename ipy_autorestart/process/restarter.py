@@ -23,8 +23,8 @@ from ipy_autorestart.options import BadInput
 from ipy_autorestart.process.loop import IdleWait, running_loop
 from ipy_autorestart.process.start import ProcessStart
 
-#: Seconds until a write that a signal has interrupted is looked at again.
-WRITTEN_AGAIN = 0.02
+#: Seconds until a restart that can't be yet is tried again.
+SOON = 0.02
 
 
 class ProcessRestarter:
@@ -164,8 +164,8 @@ class ProcessRestarter:
         """Leave if a SIGHUP has come, or say why not and go on."""
         if not self._owed or self._leaving or not self.is_active:
             return
-        if not _flush_outputs():
-            self._look_again(WRITTEN_AGAIN)
+        if self._is_early or not _flush_outputs():
+            self._look_again(SOON)
             return
         self._owed, self._wait = False, None
         self._tell(Noted())
@@ -189,6 +189,11 @@ class ProcessRestarter:
         state["guests"] = detached(self.guests)
         descriptors += [guest["link"] for guest in state["guests"]]
         departure.go()
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served by now."""
+        return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
 
     def _end_life(self) -> None:
         atexit.unregister(self.close)
