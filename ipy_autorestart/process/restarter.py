@@ -162,12 +162,13 @@ class ProcessRestarter:
 
     def leave_if_owed(self) -> None:
         """Leave if a SIGHUP has come, or say why not and go on."""
+        self._wait = None
         if not self._owed or self._leaving or not self.is_active:
             return
         if self._is_early or not _flush_outputs():
             self._look_again(SOON)
             return
-        self._owed, self._wait = False, None
+        self._owed = False
         self._tell(Noted())
         kept: list[int] = []
         try:
@@ -192,7 +193,7 @@ class ProcessRestarter:
 
     @property
     def _is_early(self) -> bool:
-        """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served by now."""
+        """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served now."""
         return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
 
     def _end_life(self) -> None:
