@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import stat
@@ -85,6 +84,8 @@ def _read() -> dict[str, Any] | None:
         number = int(os.environ.pop(STATE))
         status = os.fstat(number)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
+            import json  # as long to import as all else that a switched off program needs
+
             state: dict[str, Any] = json.loads(os.pread(number, status.st_size, 0))
             os.close(number)
             return state if state.get("pid") == os.getpid() else None
