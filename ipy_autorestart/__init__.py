@@ -1,17 +1,18 @@
 """Restart a script or the Jupyter kernel itself when your files change.
 
-In a notebook: ``%load_ext ipy_autorestart``, then ``%watch_restart src/ main.py``. In code: `Supervisor`.
+In a notebook: ``%load_ext ipy_autorestart``, then ``%watch_restart src/ main.py``. In a program that is to restart
+itself: `restart_on_change`. In code that restarts another: `Supervisor`.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipy_autorestart.history import Statistics
+    from ipy_autorestart.itself import kept_sockets, restart_if_changed, restart_on_change
     from ipy_autorestart.link import Decided, Ran, Status
     from ipy_autorestart.options import BadInput, Options
     from ipy_autorestart.request import Kernel, Script
@@ -31,7 +32,10 @@ __all__ = [
     "Statistics",
     "Status",
     "Supervisor",
+    "kept_sockets",
     "load_ipython_extension",
+    "restart_if_changed",
+    "restart_on_change",
     "unload_ipython_extension",
 ]
 
@@ -46,6 +50,9 @@ _HOMES = {
     "Statistics": "history",
     "Status": "link",
     "Supervisor": "supervisor",
+    "kept_sockets": "itself",
+    "restart_if_changed": "itself",
+    "restart_on_change": "itself",
 }
 
 
@@ -53,6 +60,8 @@ def __getattr__(name: str) -> object:
     # Lazily: the supervisor's process doesn't need the front, nor a front all of this.
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

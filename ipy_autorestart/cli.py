@@ -14,10 +14,10 @@ from ipy_autorestart.console import SIGNALS, Console
 from ipy_autorestart.front import LINK, Front
 from ipy_autorestart.guardian import Guardian
 from ipy_autorestart.kernel.commandline import inherited, split
+from ipy_autorestart.kernel.tty import Terminal, end_as_ever
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.parse import parse, parser
 from ipy_autorestart.request import Kernel, Request
-from ipy_autorestart.tty import Terminal, end_as_ever
 
 NAME = "ipy-autorestart"
 

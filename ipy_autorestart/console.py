@@ -13,10 +13,10 @@ from ipy_autorestart.decide.event import Started
 from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
 from ipy_autorestart.decide.step import step
 from ipy_autorestart.guardian import Guardian
+from ipy_autorestart.kernel.tty import Terminal
 from ipy_autorestart.line import is_later, text
 from ipy_autorestart.link import Alive, Forward, Goodbye, Pause, Record, Status
 from ipy_autorestart.request import Request
-from ipy_autorestart.tty import Terminal
 
 #: What a terminal sends to the group in its foreground, and others mean for this process.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)

@@ -17,7 +17,7 @@ COLOURS = {
 }
 
 
-def words(name: str, status: Status) -> list[str]:
+def words(status: Status) -> list[str]:
     """Return the parts of a status line: state, cause and how the start for it went, number of runs, message."""
     parts = [status.state]
     if status.polling:
@@ -29,7 +29,7 @@ def words(name: str, status: Status) -> list[str]:
         if status.warm:
             parts.append("warm")
     if status.runs:
-        what = "restart" if name == "kernel" else "run"
+        what = "restart" if status.warm is None else "run"
         parts.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
     if status.message:
         parts.append(status.message)
@@ -44,12 +44,12 @@ def is_later(status: Status, before: Status) -> bool:
 def text(name: str, status: Status) -> str:
     """Return the status line as text, and below it the line of a syntax error."""
     excerpt = "".join(f"\n    {line}" for line in status.excerpt.split("\n") if status.excerpt)
-    return f"⟳ {name} · " + " · ".join(words(name, status)) + excerpt
+    return f"⟳ {name} · " + " · ".join(words(status)) + excerpt
 
 
 def as_html(name: str, status: Status) -> str:
     """Return the same as HTML, in the colours of the page around it."""
-    state, *rest = map(html.escape, words(name, status))
+    state, *rest = map(html.escape, words(status))
     dot = f'<span style="color: {COLOURS.get(status.kind, "#808080")}">●</span>'
     tail = "".join(f" · {part}" for part in rest)
     excerpt = f'<pre style="{EXCERPT}">{html.escape(status.excerpt)}</pre>' if status.excerpt else ""

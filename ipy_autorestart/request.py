@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ipy_autorestart.options import BadInput, Options, assignment, check, option, to_argv, word
 
@@ -103,9 +102,15 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The Jupyter kernel that this code runs in, restarted in place through exec."""
+    """The Jupyter kernel that this code runs in, restarted in place through exec.
 
-    name: ClassVar[str] = "kernel"
+    Attributes
+    ----------
+    name
+        As the status line calls it.
+    """
+
+    name: str = "kernel"
 
 
 @dataclass(frozen=True, slots=True)

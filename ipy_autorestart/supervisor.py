@@ -19,9 +19,7 @@ from ipy_autorestart.decide.words import relative
 from ipy_autorestart.front import Front
 from ipy_autorestart.history import History, Statistics
 from ipy_autorestart.kernel.commandline import inherited, split
-from ipy_autorestart.kernel.host import NO_KERNEL, current_host
-from ipy_autorestart.kernel.restarter import Restarter
-from ipy_autorestart.kernel.terminal import TerminalRestarter
+from ipy_autorestart.kernel.hosting import NO_KERNEL, Hosting, Restarts, current_host
 from ipy_autorestart.link import (
     Alive,
     Ask,
@@ -41,7 +39,6 @@ from ipy_autorestart.link import (
 )
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
-from ipy_autorestart.parse import parse
 from ipy_autorestart.request import Kernel, Request, Script
 from ipy_autorestart.screen import Screen
 from ipy_autorestart.spawn import spawn
@@ -95,7 +92,16 @@ class Supervisor:
         self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
         self.request.check()
 
-    def _prepare(self, request: Request, *, screen: Screen | None, label: str) -> None:
+    @classmethod
+    def of(cls, request: Request, *, screen: Screen | None, host: Hosting) -> Self:
+        """Make one for a process that is no shell's; raises `BadInput` as the constructor does."""
+        check_platform()
+        self = cls.__new__(cls)
+        self._prepare(request, screen=screen, label="", host=host)
+        request.check()
+        return self
+
+    def _prepare(self, request: Request, *, screen: Screen | None, label: str, host: Hosting | None = None) -> None:
         self.request = request
         self.screen = screen
         self.label = label
@@ -108,8 +114,8 @@ class Supervisor:
         self._asked_ns = 0
         self._errors: IO[bytes] | None = None
         self._parting = False
-        self._host = current_host()
-        self._restarter: Restarter | TerminalRestarter | None = None
+        self._host = host or current_host()
+        self._restarter: Restarts | None = None
         if isinstance(request.target, Kernel):
             if self._host is None or self._host.restarter is None:
                 raise BadInput(NO_KERNEL)
@@ -120,9 +126,15 @@ class Supervisor:
         """Whether the supervisor's process is there and heard."""
         return self._listener is not None and self._listener.is_alive
 
-    def start(self) -> None:
-        """Start the process; returns at once, and the target starts as soon as the process is up."""
-        self._asked_ns = time.time_ns()
+    def start(self, *, since_ns: int = 0) -> None:
+        """Start the process; returns at once, and the target starts as soon as the process is up.
+
+        Parameters
+        ----------
+        since_ns
+            When a target that runs already began to read its files, in nanoseconds since 1970; by default it is now.
+        """
+        self._asked_ns = since_ns or time.time_ns()
         if self._host:
             self._host.guests.append(self)
         try:
@@ -247,11 +259,15 @@ class Supervisor:
         return state
 
     @classmethod
-    def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None) -> Self:
+    def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
         """Go on where `detach` left off."""
+        from ipy_autorestart.parse import parse  # argparse is of no use to a front that has not restarted
+
         self = cls.__new__(cls)
         request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
-        self._prepare(request, screen=screen, label=state["label"])
+        if state["kernel"]:
+            request = dataclasses.replace(request, target=Kernel(state["name"]))
+        self._prepare(request, screen=screen, label=state["label"], host=host)
         self._pid = state["pid"]
         self._history.restore(state["history"])
         self.status = Status(**state["status"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -64,9 +63,6 @@ def _restarter(shell: InteractiveShell, guests: list[Any], recorder: Recorder) -
     return TerminalRestarter(shell, guests, recorder) if is_restartable(shell) else None
 
 
-NO_KERNEL = "only a Jupyter kernel or an IPython of its own can be restarted; here, name a script: src/ main.py"
-
-
 def host_of(shell: InteractiveShell) -> Host:
     """Return the shell's host, made when it is asked for first."""
     host = getattr(shell, ATTRIBUTE, None)
@@ -75,13 +71,3 @@ def host_of(shell: InteractiveShell) -> Host:
         setattr(shell, ATTRIBUTE, host)
     assert isinstance(host, Host)
     return host
-
-
-def current_host() -> Host | None:
-    """Return the host of the shell that runs in this process, if any."""
-    if "IPython" not in sys.modules:  # then there is no shell, and a plain program needn't wait for the import
-        return None
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    return host_of(shell) if shell is not None else None

@@ -55,7 +55,7 @@ class Start:
             executable=sys.executable,
             words=tuple(sys.orig_argv[1:]),
             folder=getattr(shell, "starting_dir", os.getcwd()),
-            environment=_first_environment(),
+            environment=first_environment(),
             outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
             ignored=frozenset(number for number in signals() if signal.getsignal(number) is signal.SIG_IGN),
             blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
@@ -82,7 +82,7 @@ def signals() -> set[int]:
     return set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
 
-def _first_environment() -> dict[bytes, bytes]:
+def first_environment() -> dict[bytes, bytes]:
     """Return the environment that the process was started with, as far as it can be known."""
     try:
         with open("/proc/self/environ", "rb") as file:

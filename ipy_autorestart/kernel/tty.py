@@ -1,4 +1,4 @@
-"""The terminal of this process: its modes, who has it, and whether it is still there."""
+"""The terminal that a process was started in: whether it is still there, and as it was."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import termios
 
 
 class Terminal:
-    """The terminal as it was at first; there may be none."""
+    """The terminal of this process, as it was at first."""
 
     def __init__(self) -> None:
         self._parent = os.getppid()
+        self._leader = os.getsid(0)
         self._ttys = [number for number in range(3) if os.isatty(number)]
         self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
 
@@ -24,7 +25,20 @@ class Terminal:
         for number in self._ttys:
             waiting.register(number, 0)
         gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
-        return gone or (bool(self._ttys) and os.getppid() != self._parent)
+        return gone or (bool(self._ttys) and os.getppid() != self._parent and not self._has_session)
+
+    @property
+    def _has_session(self) -> bool:
+        """Whether the session's leader is still there: of ``(program &)`` only a shell in between has ended."""
+        if self._leader == self._parent:
+            return False
+        try:
+            os.kill(self._leader, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
 
     @property
     def is_ours(self) -> bool:
@@ -35,7 +49,7 @@ class Terminal:
             return True
 
     def restore(self) -> None:
-        """Put its modes back."""
+        """Put its modes back; in the background they are another program's, and to touch them would stop this one."""
         if not self.is_ours:
             return
         for number, modes in self._modes.items():

@@ -1,0 +1,60 @@
+"""What `restart_on_change` costs a program at its start, in milliseconds more than ``python -c pass``.
+
+    python tests/benchmarks/import_cost.py [--rounds 20]
+
+Each round starts an interpreter for each case, in random order; the peer's time is taken from the others' of the same
+round. Watchdog is imported in the supervisor's process only, and stands here to be compared with.
+"""
+
+import argparse
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PEER = "pass"
+IMPORT = "from ipy_autorestart import restart_on_change"
+# The exit is left out: it waits for the supervisor.
+CASES = {
+    "import ipy_autorestart": "import ipy_autorestart",
+    "the import": IMPORT,
+    "the import, and watchdog": f"{IMPORT}; import watchdog.observers",
+    "the import, and a call that is switched off": f"{IMPORT}; restart_on_change('.', enabled=False)",
+    "the import, and a call that watches": f"{IMPORT}; restart_on_change('.', enabled=True); import os; os._exit(0)",
+    "for comparison: asyncio": "import asyncio",
+}
+
+
+def started(code, folder):
+    """Return the milliseconds that a program takes from its start to its end."""
+    (folder / "main.py").write_text(code)
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "main.py"], check=True, cwd=folder)
+    return (time.perf_counter() - began) * 1000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    taken = {name: [] for name in CASES}
+    bare = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(rounds + 1):
+            order = [PEER, *CASES]
+            random.shuffle(order)
+            times = {name: started(CASES.get(name, name), Path(folder)) for name in order}
+            if number:  # the first reads from disk
+                bare.append(times[PEER])
+                for name in CASES:
+                    taken[name].append(times[name] - times[PEER])
+    print(f"python main.py, which does nothing: {statistics.median(bare):.1f} ms; more than that, median (least–most):")
+    for name, extra in taken.items():
+        print(f"{name:45} {statistics.median(extra):6.1f} ms ({min(extra):.1f}–{max(extra):.1f})")
+
+
+if __name__ == "__main__":
+    main()
