@@ -1,6 +1,9 @@
 """The README and the notebooks say what the code does."""
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -56,6 +59,42 @@ def test_the_live_notebook_shows_what_is_new_in_its_cells(start_kernel):
     assert "<td>5</td><td>125</td>" in shown["table"].outputs[0]["data"]["text/html"]
     assert "200,25" in shown["picture"].outputs[0]["data"]["image/svg+xml"]
     assert "3 restarts" in shown["watch"].text
+
+
+@pytest.mark.e2e
+def test_the_notebook_about_programs_outside_shows_both(start_kernel):
+    with start_kernel() as player:
+        cells = play(ROOT / "notebooks/outside.ipynb", player)
+    shown = {source.id: cell for source, cell in zip(sources("outside"), cells, strict=True)}
+    assert [name for name, cell in shown.items() if cell.error] == []
+    everything = "".join(cell.streams() for cell in cells)
+    assert re.findall("says: (.*)", everything) == ["hello", "hello, you"]
+    assert re.search("running · src/greeting.py changed · new code in", everything)
+    assert shown["end-1"].text.strip().splitlines()[-1] == "0"
+    served = re.findall(r"process (\d+) at (\d+) serves", everything)
+    assert len(served) == 2
+    assert served[0] == served[1]
+
+
+@pytest.mark.e2e
+def test_the_program_of_the_readme_restarts_itself_and_keeps_its_socket(tmp_path, monkeypatch):
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/a.py").write_text("V = 1\n")
+    example = example.replace("8000", "0")  # a port that is free
+    tail = "import os, sys, time\nsys.path.insert(0, 'src')\nimport a\n"
+    tail += "print(a.V, os.getpid(), server.getsockname()[1], flush=True)\ntime.sleep(60)\n"
+    (tmp_path / "main.py").write_text(example + tail)
+    environment = {**os.environ, "IPY_AUTORESTART": "1"}
+    with subprocess.Popen(
+        [sys.executable, "main.py"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        first = process.stdout.readline().split()
+        (tmp_path / "src/a.py").write_text("V = 2\n")
+        second = process.stdout.readline().split()
+        process.terminate()
+    assert (first[0], second[0]) == ("1", "2")
+    assert first[1:] == second[1:]
 
 
 def sources(name="quickstart"):
