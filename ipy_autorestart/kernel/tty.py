@@ -57,8 +57,9 @@ class Terminal:
                 termios.tcsetattr(number, termios.TCSANOW, modes)
 
 
-def end_as_ever(number: signal.Signals = signal.SIGHUP) -> None:
-    """Do what a signal does to a program that doesn't handle it."""
+def end_as_ever(number: signal.Signals | None = None) -> None:
+    """Do what a signal, SIGHUP by default, does to a program that doesn't handle it."""
+    number = number or signal.SIGHUP  # which not every platform has
     signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
     os.kill(os.getpid(), number)

@@ -71,7 +71,7 @@ def shown_on(terminal):
 
 
 def test_a_status_tears_no_line_of_a_cell(shell, screen, terminal):
-    terminal.in_the_middle = lambda: screen.show(Status("running", runs=1))
+    terminal.in_the_middle = lambda: screen.show(Status("running", runs=1, warm=False))
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value") + terminal.write(" 2\n"))
     assert terminal.text == "value 2\n\n⟳ main.py · running · 1 run\n"
@@ -82,7 +82,7 @@ def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, termin
 
     def speak():
         for number in range(3):
-            screen.show(Status("finished", runs=number))
+            screen.show(Status("finished", runs=number, warm=False))
             other.show(Status("running", runs=number))
 
     terminal.in_the_middle = speak

@@ -111,7 +111,7 @@ def stdout_of(process):
 
 def test_a_save_runs_it_again_and_a_line_says_why(start, project):
     session = start("src/", "main.py")
-    session.wait("value 1", "⟳ main.py · running · first run")
+    session.wait("value 1", r"⟳ main.py · running · first run · 1 run\b")
     save(project, 2)
     session.wait("value 2", r"⟳ main.py · running · src/a.py changed · new code in \d+")
     save(project, "1 +")
