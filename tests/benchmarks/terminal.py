@@ -1,6 +1,6 @@
 """From a save to the new code in a terminal: a script and an ASGI app, this project's command line beside others'.
 
-    python tests/benchmarks/terminal.py [--rounds 11] [--import bare,pandas] [--kinds script,app] [--nodemon PATH]
+    python tests/benchmarks/terminal.py [--rounds 11] [--import bare,pandas] [--nodemon PATH]
 
 Every program runs all the time in a project of its own. In each round, every one's ``src/a.py`` is saved once by
 rename, in random order, so that each round is one paired sample for each program, and the ratios are medians of those
@@ -13,6 +13,9 @@ all the time: a new connection for each request, one after the other, 2 ms betwe
 response of the old code to the first of the new one. A request has failed that is refused, or cut off: reset, without
 answer, or not answered in 5 s; as the refused ones come back at once, their number is about that of the pauses that
 the app is away for. "Keeps its socket" is an app that restarts itself by ``restart_on_change(keep=[socket])``.
+
+nodemon goes by the end of the shell that it starts commands in: it starts the new app while the old one still ends,
+so its row is no like for like. With ``exec`` before the command it waits for the old one's end.
 
 What is not there is left out and named, and so is a restart that has not come within 20 s.
 Needs psutil, and uvicorn for the app.
@@ -69,19 +72,20 @@ OURS, COLD, KEEPS = "ipy-autorestart", "ipy-autorestart --cold", "restarts itsel
 TOOLS = ("watchfiles", "watchmedo", "nodemon", "entr", "hupper", "uvicorn")
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 PAUSE, CONNECT, ANSWER, RESTART = 0.002, 0.25, 5.0, 20.0
+ROWS = (OURS, COLD, KEEPS, *TOOLS[:3], "nodemon, exec", *TOOLS[3:5], "uvicorn --reload")
 MARK = "IPY_AUTORESTART_BENCHMARK"  # in the environment of all that is started
 
 
 class Project:
     """A folder with a module to be saved."""
 
-    def __init__(self, root, name):
-        self.folder, self.value = Path(root, name.replace(" ", "_")), 0
+    def __init__(self, root, name, imports):
+        self.folder, self.value = Path(root, re.sub(r"\W+", "_", name)), 0
         (self.folder / "src").mkdir(parents=True)
         self.save()
+        self.write(imports)
 
     def save(self):
-        """Save the next value by rename; return when it began."""
         self.value += 1
         beside = self.folder / "src/.a.tmp"
         # Its length differs from save to save, or Python itself would trust the compiled form within a second.
@@ -96,8 +100,7 @@ class Script(Project):
 
     columns, ratio = ("first line", "imports done"), "imports done"
 
-    def __init__(self, root, name, imports):
-        super().__init__(root, name)
+    def write(self, imports):
         self.fifo = str(self.folder / "reports")
         os.mkfifo(self.fifo)
         (self.folder / "main.py").write_text(MAIN.format(imports=imports, fifo=self.fifo))
@@ -127,8 +130,7 @@ class App(Project):
 
     columns, ratio = ("first new response", "away", "failed requests", "of them cut off"), "away"
 
-    def __init__(self, root, name, imports):
-        super().__init__(root, name)
+    def write(self, imports):
         self.port = free_port()
         (self.folder / "src/app.py").write_text(APP.format(imports=imports))
         (self.folder / "serve.py").write_text(SERVE.format(port=self.port))
@@ -137,7 +139,6 @@ class App(Project):
         self.run, self.ours = ["-m", *self.module], ["-m", "uvicorn", "app:app", "--", *options]
 
     def ask(self):
-        """Return the value that is answered, or how the request has failed."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=CONNECT) as client:
                 client.settimeout(ANSWER)
@@ -151,14 +152,12 @@ class App(Project):
         return int(value) if end else "cut off"
 
     def answers(self, seconds):
-        """Yield each answer and its moment for so long."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             yield self.ask(), time.monotonic_ns()
             time.sleep(PAUSE)
 
     def wait(self):
-        """Return whether the code that was saved last answers."""
         return any(answer == self.value for answer, _ in self.answers(RESTART))
 
     def restart(self):
@@ -202,20 +201,21 @@ class Program:
     def warm_up(self):
         """Restart three times, each time until nothing is at work any more; return whether it restarts."""
         self.process.send_signal(signal.SIGCONT)
-        for _ in range(3):
-            if not self.project.restart():
-                sys.stderr.write(f"{self.name} is left out, it does not restart:\n{self.log.read_text()}\n")
-                break
-            end, before, now = time.monotonic() + 30, -1.0, 0.0
-            while now - before > 0.05 and time.monotonic() < end:
-                time.sleep(1)
-                before, now = now, sum(sum(process.cpu_times()[:2]) for process in marked(self.mark))
+        able = all(self.project.restart() and self.settle() for _ in range(3))
         self.process.send_signal(signal.SIGSTOP)
-        return self.project.value > 3
+        if not able:
+            sys.stderr.write(f"{self.name} is left out, it does not restart:\n{self.log.read_text()}\n")
+        return able
+
+    def settle(self):
+        end, before, now = time.monotonic() + 30, -1.0, 0.0
+        while now - before > 0.05 and time.monotonic() < end:
+            time.sleep(1)
+            before, now = now, sum(sum(process.cpu_times()[:2]) for process in marked(self.mark))
+        return True
 
 
 def commands(project, paths):
-    """Return the words of all that can be run, by name."""
     python, served = sys.executable, isinstance(project, App)
     run, ours = [python, *project.run], [python, "-m", "ipy_autorestart", "src/"]
     found = {OURS: [*ours, *project.ours], COLD: [*ours, "--cold", *project.ours]}
@@ -228,15 +228,16 @@ def commands(project, paths):
         "watchfiles": ["--filter", "python", shlex.join(run), "src"],
         "watchmedo": ["auto-restart", *watchmedo, "--no-restart-on-command-exit", "--", *run],
         "nodemon": [*nodemon, "--exec", shlex.join(run)],
+        "nodemon, exec": [*nodemon, "--exec", f"exec {shlex.join(run)}"],
         "entr": ["-n", "-r", *run],
         "hupper": ["-q", "-m", *project.module],
-        "uvicorn": [*project.module[1:], *reload] if served else [],
+        "uvicorn --reload": [*project.module[1:], *reload] if served else [],
     }
-    return found | {name: [paths[name], *words] for name, words in options.items() if words and paths[name]}
+    where = {name: paths[name.split()[0].rstrip(",")] for name in options}
+    return found | {name: [where[name], *words] for name, words in options.items() if words and where[name]}
 
 
 def marked(mark):
-    """Return all processes that descend from what was started."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
@@ -250,7 +251,7 @@ def running(kind, imports, paths):
     mark, programs = uuid.uuid4().hex, []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
         try:
-            for name in (OURS, COLD, KEEPS, *TOOLS):
+            for name in ROWS:
                 project = kind(root, name, imports)
                 if words := commands(project, paths).get(name):
                     programs.append(Program(name, words, project, mark))
@@ -302,22 +303,19 @@ def report(kind, library, rounds, found):
 
 
 def versions(paths):
-    """Yield the version of each that is there."""
     yield f"Python {sys.version.split()[0]}, ipy-autorestart {ipy_autorestart.__version__}"
     for name in ("watchfiles", "watchdog", "hupper", "uvicorn"):
         with contextlib.suppress(PackageNotFoundError):
             yield f"{name} {version(name)}"
-    for name, option in (("nodemon", "--version"), ("entr", "-h")):
-        if paths[name]:
-            run = subprocess.run([paths[name], option], capture_output=True, text=True, stdin=subprocess.DEVNULL)
-            yield f"{name} {re.search(r'[0-9][0-9.]*', run.stdout + run.stderr)[0]}"
+    for name in filter(paths.get, ("nodemon", "entr")):
+        run = subprocess.run([paths[name], "-h" if name == "entr" else "--version"], capture_output=True, text=True)
+        yield f"{name} {re.search(r'[0-9][0-9.]*', run.stdout + run.stderr)[0]}"
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--import", dest="libraries", default="bare,pandas")
-    parser.add_argument("--kinds", default="script,app")
     parser.add_argument("--nodemon", default="nodemon")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and watchfiles stops with it
@@ -328,7 +326,7 @@ def main():
     missing += [] if hasattr(ipy_autorestart, "restart_on_change") else ["restart_on_change"]
     print(", ".join(versions(paths)) + (f"; left out: {', '.join(missing)}" if missing else ""))
     for kind in [Script, App] if paths["uvicorn"] else [Script]:
-        for library in options.libraries.split(",") if kind.__name__.lower() in options.kinds.split(",") else ():
+        for library in options.libraries.split(","):
             imports = "" if library == "bare" else f"import {library}"
             report(kind, library, options.rounds, measure(kind, imports, options.rounds, paths))
 
