@@ -282,5 +282,6 @@ def _written(plan: Plan, program: Program) -> str:
         *(("own", name) for name in plan.own),
         ("folder", plan.folder),
         ("cwd", program.cwd),
+        ("module", program.words[1] if program.words[0] == "-m" else ""),
     )
     return "".join(f"{kind}{SEPARATOR}{value}\n" for kind, value in lines if "\n" not in value)

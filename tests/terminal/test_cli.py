@@ -1,11 +1,14 @@
 """The command line in a real terminal, and without one."""
 
+import compileall
 import contextlib
+import itertools
 import os
 import re
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pexpect
@@ -163,10 +166,10 @@ def cmdline(process):
     return ""
 
 
-def is_parked(process):
+def is_parked(process, what="main.py"):
     """Whether it is a run that waits to begin: a child of the program that has its command line, and reads a pipe."""
     with contextlib.suppress(OSError):
-        return "pipe_read" in Path(f"/proc/{process.pid}/wchan").read_text() and "main.py" in cmdline(process)
+        return "pipe_read" in Path(f"/proc/{process.pid}/wchan").read_text() and what in cmdline(process)
     return False
 
 
@@ -370,6 +373,27 @@ def test_a_module_runs_as_with_m(piped, project):
     (project / "app.py").write_text("import sys; print(__name__, sys.argv[1:], flush=True)\n")
     process = piped("src/", "-m", "app", "--quiet", "--", "x")
     assert process.stdout.readline() == "__main__ ['x']\n"
+
+
+def test_an_installed_package_that_runs_as_a_module_is_left_to_the_run(piped, project):
+    """Python warns of one that is imported before it runs."""
+    served = project / "lib/site-packages/served"
+    served.mkdir(parents=True)
+    (served / "__init__.py").write_text("")
+    (served / "more.py").write_text("")
+    (served / "__main__.py").write_text(
+        "import served.more\nif __name__ == '__main__':\n" + textwrap.indent(MAIN, "    ")
+    )
+    compileall.compile_dir(served, quiet=1)  # as installing it does
+    process = piped("src/", "-m", "served", "--env", f"PYTHONPATH={served.parent}", stderr=subprocess.STDOUT)
+    shown = iter(process.stdout.readline, "")
+    for value in (1, 2):
+        before = "".join(itertools.takewhile(lambda line: "finished" not in line, shown))
+        assert f"value {value}" in before
+        assert "Warning" not in before
+        eventually(lambda: any(is_parked(one, "served") for one in children(process.pid)))
+        save(project, value + 1)
+    assert "value 3" in "".join(itertools.takewhile(lambda line: "· warm ·" not in line, shown))
 
 
 HELPER = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"

@@ -59,6 +59,7 @@ class Plan:
         self.learnt = [value for kind, value in lines if kind == "path"]
         self.folder = next((value for kind, value in lines if kind == "folder"), ".")
         self.cwd = next((value for kind, value in lines if kind == "cwd"), ".")
+        self.module = next((value for kind, value in lines if kind == "module"), "")
         self.output = int(next(value for kind, value in lines if kind == "output"))
         # What the script can import from where it lies, or has imported from watched folders.
         self.beside = _importable(self.folder) | {value for kind, value in lines if kind == "own"}
@@ -80,8 +81,12 @@ class Plan:
                     fits[top, base] = _stands_for(top, base)
                 if fits[top, base]:
                     found[name] = None
-        names = [name for name in found if name.partition(".")[0] not in self.unfit]
+        names = [name for name in found if name.partition(".")[0] not in self.unfit and not self._is_run(name)]
         return names if PATCHES.isdisjoint(names) else []
+
+    def _is_run(self, name: str) -> bool:
+        """Whether a module is what ``python -m`` runs: Python warns of one that is imported by then."""
+        return name == self.module or name.rpartition(".")[2] == "__main__"
 
 
 def _is_installed(entry: str) -> bool:
