@@ -208,9 +208,7 @@ class TerminalRestarter:
 
     def _part(self) -> None:
         restore_outputs(self._start)
-        self._terminal.restore()
-        if self._terminal.is_gone:  # it was closed just after a shell has sent the signal
-            end_as_ever()
+        self._terminal.give_back()
 
     def _tell(self, record: Record) -> None:
         for owner in list(self._owners):

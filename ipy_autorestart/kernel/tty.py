@@ -56,6 +56,12 @@ class Terminal:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(number, termios.TCSANOW, modes)
 
+    def give_back(self) -> None:
+        """Leave it as it was; end with it if it was closed just after a shell has sent the signal."""
+        self.restore()
+        if self.is_gone:
+            end_as_ever()
+
 
 def end_as_ever(number: signal.Signals | None = None) -> None:
     """Do what a signal, SIGHUP by default, does to a program that doesn't handle it."""

@@ -202,9 +202,7 @@ class ProcessRestarter:
 
     def _part(self) -> None:
         restore_outputs(self._start)
-        self._terminal.restore()
-        if self._terminal.is_gone:  # it was closed just after a shell has sent the signal
-            end_as_ever()
+        self._terminal.give_back()
         with contextlib.suppress(ChildProcessError):  # nobody else will ask for those that have ended by now
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
