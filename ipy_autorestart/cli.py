@@ -86,10 +86,9 @@ def _run(request: Request, *, quiet: bool) -> int:
         supervise(
             request, front, console, heeded=heeded, heed=console.heed, stdio=_stdio(terminal), on_start=console.begin
         )
-    if console.ended_by in (None, signal.SIGINT):
-        return 0
-    end_as_ever(console.ended_by)
-    return 1
+    if console.ended_by not in (None, signal.SIGINT):
+        end_as_ever(console.ended_by)
+    return 1 if console.is_unguarded else 0
 
 
 def _stdio(terminal: Terminal) -> Stdio:

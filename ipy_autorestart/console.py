@@ -44,6 +44,13 @@ class Console:
         Ends what runs should this process be killed.
     quiet
         Say nothing.
+
+    Attributes
+    ----------
+    ended_by
+        The signal that ended the watch, if one has.
+    is_unguarded
+        The guardian was killed, which ends it too.
     """
 
     backlog = 0
@@ -60,6 +67,7 @@ class Console:
         self._run, self._running = 0, False
         self._interrupts = Interrupts()
         self.ended_by: signal.Signals | None = None
+        self.is_unguarded = False
         self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def fileno(self) -> int:
@@ -67,7 +75,9 @@ class Console:
         return self._guardian.fileno()
 
     def receive(self) -> Iterable[Record]:
-        """Raise EOFError: the guardian is gone."""
+        """Raise EOFError, and say why: the guardian is gone."""
+        self.is_unguarded = True
+        self._say(f"⟳ {self._name} · its guardian was killed, so the watch ends; start it again", RED)
         raise EOFError
 
     def flush(self) -> None:

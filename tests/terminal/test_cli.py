@@ -421,7 +421,8 @@ def test_without_its_guardian_it_ends(piped, project):
     assert process.stdout.readline() == "value 1\n"
     family = psutil.Process(process.pid).children()
     next(one for one in family if PROGRAM[2] in one.cmdline()).kill()
-    process.wait(10)
+    assert process.wait(10) == 1
+    assert "its guardian was killed, so the watch ends" in process.stderr.read()
     eventually(lambda: not any(one.is_running() for one in family))
 
 
