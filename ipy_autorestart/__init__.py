@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ipy_autorestart.history import Statistics
     from ipy_autorestart.itself import kept_sockets, restart_if_changed, restart_on_change
-    from ipy_autorestart.link import Decided, Ran, Status
     from ipy_autorestart.options import BadInput, Options
+    from ipy_autorestart.record import Decided, Ran, Status
     from ipy_autorestart.request import Kernel, Script
     from ipy_autorestart.screen import Screen
     from ipy_autorestart.supervisor import Supervisor

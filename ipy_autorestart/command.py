@@ -19,10 +19,11 @@ from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine import Engine
 from ipy_autorestart.front import Front
 from ipy_autorestart.kernel.target import KernelTarget
-from ipy_autorestart.link import Ask, Began, Cleared, Link, Output, Record, Shown
+from ipy_autorestart.link import Link
 from ipy_autorestart.options import BadInput, Options, seconds
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.parse import parse
+from ipy_autorestart.record import Ask, Began, Cleared, Output, Record, Shown
 from ipy_autorestart.request import Kernel, Request, Script
 from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.program import Program

@@ -15,7 +15,7 @@ from ipy_autorestart.decide.step import step
 from ipy_autorestart.guardian import Guardian
 from ipy_autorestart.kernel.tty import Terminal
 from ipy_autorestart.line import is_later, text
-from ipy_autorestart.link import Alive, Forward, Goodbye, Pause, Record, Status
+from ipy_autorestart.record import Alive, Forward, Goodbye, Pause, Record, Status
 from ipy_autorestart.request import Request
 
 #: What a terminal sends to the group in its foreground, and others mean for this process.

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from ipy_autorestart.buttons import Buttons, Controlled, are_possible
 from ipy_autorestart.line import as_html, bundle, is_later, text
-from ipy_autorestart.link import Cleared, Shown, Status
+from ipy_autorestart.record import Cleared, Shown, Status
 from ipy_autorestart.tracebacks import Tracebacks, style_of
 
 

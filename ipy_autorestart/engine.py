@@ -37,9 +37,9 @@ from ipy_autorestart.decide.event import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Alive, Goodbye, Pause, Record, Restart
 from ipy_autorestart.parent import Parent
 from ipy_autorestart.ready import HasFileno, ready
+from ipy_autorestart.record import Alive, Goodbye, Pause, Record, Restart
 from ipy_autorestart.target import FrontLink, Target, Watch
 from ipy_autorestart.teller import Teller
 from ipy_autorestart.wakeups import Wakeups

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ipy_autorestart.link import Decided, Ran, Status
+from ipy_autorestart.record import Decided, Ran, Status
 
 #: Told why it restarts and why it doesn't: ``logging.getLogger("ipy_autorestart").setLevel(logging.INFO)``.
 log = logging.getLogger("ipy_autorestart")

@@ -6,7 +6,7 @@ import dataclasses
 import html
 
 from ipy_autorestart.decide.words import duration
-from ipy_autorestart.link import Status
+from ipy_autorestart.record import Status
 
 #: Of the dot before the line; each can be told from black and from white (3:1), and no state is told by colour alone.
 COLOURS = {

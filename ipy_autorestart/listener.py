@@ -9,7 +9,8 @@ import select
 import threading
 from collections.abc import Callable
 
-from ipy_autorestart.link import Link, Record
+from ipy_autorestart.link import Link
+from ipy_autorestart.record import Record
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
 from ipy_autorestart.options import BadInput, Option, Options, each
 from ipy_autorestart.parse import parse, parser
-from ipy_autorestart.request import Request
+from ipy_autorestart.request import Request, check_platform
 from ipy_autorestart.screen import Screen
-from ipy_autorestart.supervisor import Supervisor, check_platform
+from ipy_autorestart.supervisor import Supervisor
 from ipy_autorestart.tables import NOTHING, as_json, overview, reasons
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -215,3 +216,9 @@ def _guess(name: str, path: str) -> str:
     near = difflib.get_close_matches(leaf, beside, n=1)
     stem = name.rstrip(os.sep)
     return f"did you mean {stem[: len(stem) - len(leaf)]}{near[0]}?" if near else "check its name, or make it first"
+
+
+def check_platform() -> None:
+    """Raise `BadInput` where restarting by signal is impossible."""
+    if not hasattr(signal, "SIGHUP"):
+        raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.decide.rerun import from_plain
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import host_of
-from ipy_autorestart.link import Resumed
+from ipy_autorestart.record import Resumed
 from ipy_autorestart.request import Kernel
 from ipy_autorestart.screen import Screen
 from ipy_autorestart.supervisor import Supervisor

@@ -4,46 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
-import logging
 import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from ipy_autorestart.decide.words import relative
 from ipy_autorestart.front import Front
 from ipy_autorestart.history import History, Statistics
 from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.hosting import NO_KERNEL, Hosting, Restarts, current_host
-from ipy_autorestart.link import (
-    Alive,
-    Ask,
-    Began,
-    Busy,
-    Cleared,
-    Decided,
-    Goodbye,
-    Link,
-    Output,
-    Pause,
-    Ran,
-    Record,
-    Restart,
-    Shown,
-    Status,
-)
+from ipy_autorestart.link import Link
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
-from ipy_autorestart.request import Kernel, Request, Script
-from ipy_autorestart.screen import Screen
-from ipy_autorestart.spawn import spawn
-
-log = logging.getLogger(__name__)
+from ipy_autorestart.record import Alive, Ask, Busy, Decided, Goodbye, Pause, Ran, Record, Restart, Status
+from ipy_autorestart.request import Kernel, Request, Script, check_platform
+from ipy_autorestart.screen import Screen, show, state_of
+from ipy_autorestart.spawn import Process
 
 
 class Supervisor:
@@ -109,10 +89,9 @@ class Supervisor:
         self._history = History(request.target.name)
         self._link: Link | None = None
         self._listener: Listener | None = None
-        self._pid = 0
+        self._process: Process | None = None
         self._run_pid = 0
         self._asked_ns = 0
-        self._errors: IO[bytes] | None = None
         self._parting = False
         self._host = host or current_host()
         self._restarter: Restarts | None = None
@@ -163,9 +142,8 @@ class Supervisor:
             displays=getattr(self.screen, "displays", None),
         )
         words = [*front.to_words(), *self.request.to_argv()]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         with theirs:
-            self._pid = spawn(words, link=theirs.fileno(), errors=self._errors.fileno())
+            self._process = Process.start(words, link=theirs.fileno())
         self._listen(Link(ours))
 
     def restart(self) -> None:
@@ -199,9 +177,8 @@ class Supervisor:
         self.send(Goodbye())
         if self._listener and self._listener.is_current:
             return  # it can't wait for itself, and tidies up when the process has ended
-        if self._listener and not self._listener.join(self.request.options.stop_timeout + 1):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
+        if self._listener and self._process and not self._listener.join(self.request.options.stop_timeout + 1):
+            self._process.kill()
             self._listener.join()
         self._depart()  # once more: here it may be the main thread, which has no loop to wait for
 
@@ -230,7 +207,7 @@ class Supervisor:
 
         None if there is nothing to go on with.
         """
-        if self._link is None or self._listener is None:
+        if self._link is None or self._listener is None or self._process is None:
             return None
         self._listener.stop()
         if self._host and self not in self._host.guests:  # its process ended just now
@@ -238,25 +215,16 @@ class Supervisor:
         return {
             "received": self._link.received.decode("latin-1"),
             "link": self._link.detach(),
-            "pid": self._pid,
+            "pid": self._process.pid,
             "kernel": isinstance(self.request.target, Kernel),
             "name": self.request.target.name,
             "words": self.request.to_argv(),
             "cwd": self.request.cwd,
             "label": self.label,
-            "screen": self._screen_state(),
+            "screen": state_of(self.screen),
             "history": self._history.to_plain(),
             "status": dataclasses.asdict(self.status),
         }
-
-    def _screen_state(self) -> Mapping[str, Any] | None:
-        try:
-            state = self.screen.to_state() if self.screen else None
-            json.dumps(state)
-        except Exception:  # the border: the kernel is about to leave; a screen of somebody's own stays behind
-            log.exception("can't take along where %s is shown", self.request.target.name)
-            return None
-        return state
 
     @classmethod
     def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
@@ -268,7 +236,7 @@ class Supervisor:
         if state["kernel"]:
             request = dataclasses.replace(request, target=Kernel(state["name"]))
         self._prepare(request, screen=screen, label=state["label"], host=host)
-        self._pid = state["pid"]
+        self._process = Process(state["pid"])
         self._history.restore(state["history"])
         self.status = Status(**state["status"])
         if self._host:
@@ -297,34 +265,19 @@ class Supervisor:
             if self._restarter and (busy := self._restarter.describe()):
                 self.send(Busy(busy))
             return
-        if self.screen is None:
-            return
-        match record:
-            case Status():
-                self.screen.show(record)
-            case Began(run):
-                self.screen.begin(run)
-            case Output(_, stream, text):
-                self.screen.write(stream, text)
-            case Shown() if display := getattr(self.screen, "display", None):
-                display(record)
-            case Cleared() if clear := getattr(self.screen, "clear", None):
-                clear(record)
-            case _:
-                log.warning("unexpected from the supervisor: %s", record)
+        if self.screen:
+            show(self.screen, record)
 
     def _end(self) -> None:
         """Tidy up after the process, which has closed its end."""
-        assert self._link
+        assert self._link is not None
+        assert self._process is not None
         self._link.close()
-        with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first
-            os.waitpid(self._pid, 0)
-        message = "" if self._parting else f"the supervisor has ended; {self._last_words()}"
+        last_words = self._process.wait() or "nothing is watched any more"
+        message = "" if self._parting else f"the supervisor has ended; {last_words}"
         if self._run_pid and isinstance(self.request.target, Script):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._run_pid, signal.SIGKILL)
-        if self._errors:
-            self._errors.close()
         self._depart()
         self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
 
@@ -334,16 +287,3 @@ class Supervisor:
             self._host.guests.remove(self)
         if self._restarter:
             self._restarter.disarm(self)
-
-    def _last_words(self) -> str:
-        lines = []
-        if self._errors:
-            self._errors.seek(0)
-            lines = self._errors.read().decode(errors="replace").split("\n")
-        return next((line for line in reversed(lines) if line), "nothing is watched any more")
-
-
-def check_platform() -> None:
-    """Raise `BadInput` where restarting by signal is impossible."""
-    if not hasattr(signal, "SIGHUP"):
-        raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")

@@ -10,7 +10,7 @@ from typing import Any
 
 from ipy_autorestart.decide.words import duration
 from ipy_autorestart.history import Statistics
-from ipy_autorestart.link import Ran, Status
+from ipy_autorestart.record import Ran, Status
 
 TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
 RUNS = ("target", "run", "when", "why", "new code in", "lasted", "exit status", "start")

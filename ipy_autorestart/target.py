@@ -8,8 +8,8 @@ from typing import Protocol
 from ipy_autorestart.decide.change import Found
 from ipy_autorestart.decide.event import Event, Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Record
 from ipy_autorestart.ready import HasFileno
+from ipy_autorestart.record import Record
 
 
 class Readable(HasFileno, Protocol):

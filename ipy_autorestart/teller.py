@@ -13,7 +13,7 @@ from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.event import Action, Event, Exited, Started
 from ipy_autorestart.decide.why import explain
 from ipy_autorestart.decide.words import relative
-from ipy_autorestart.link import Decided, Ran, Record, Status
+from ipy_autorestart.record import Decided, Ran, Record, Status
 from ipy_autorestart.target import FrontLink, Target
 
 #: So many updates in so many seconds: a page draws each anew.

@@ -11,31 +11,33 @@ ROOT = Path(ipy_autorestart.__file__).parent
 MAY_IMPORT = {
     "decide": set(),
     "options": set(),
-    "link": set(),
+    "record": set(),
+    "link": {"record"},
     "watch": {"decide"},
-    "script": {"decide", "link", "ready"},
+    "script": {"decide", "record", "ready"},
     "request": {"options"},
     "parse": {"decide", "options", "request"},
     "wakeups": {"decide"},
     "guardian": set(),
-    "kernel": {"decide", "link"},
-    "line": {"decide", "link"},
+    "kernel": {"decide", "record"},
+    "line": {"decide", "record"},
     "buttons": set(),
     "tracebacks": set(),
-    "display": {"buttons", "line", "link", "tracebacks"},
+    "display": {"buttons", "line", "record", "tracebacks"},
     "parent": set(),
     "compiled": set(),
     "ready": set(),
-    "target": {"decide", "link", "ready"},
+    "target": {"decide", "record", "ready"},
     "front": set(),
-    "teller": {"decide", "link", "target"},
-    "engine": {"compiled", "decide", "link", "parent", "ready", "target", "teller", "wakeups"},
+    "teller": {"decide", "record", "target"},
+    "engine": {"compiled", "decide", "record", "parent", "ready", "target", "teller", "wakeups"},
     "command": {
         "decide",
         "engine",
         "front",
         "kernel",
         "link",
+        "record",
         "options",
         "parent",
         "parse",
@@ -45,12 +47,12 @@ MAY_IMPORT = {
         "wakeups",
         "watch",
     },
-    "console": {"decide", "guardian", "kernel", "line", "link", "request"},
+    "console": {"decide", "guardian", "kernel", "line", "record", "request"},
     "cli": {"command", "console", "front", "guardian", "kernel", "options", "parse", "request"},
     "__main__": {"cli"},
-    "listener": {"link"},
-    "history": {"link"},
-    "screen": {"link"},
+    "listener": {"link", "record"},
+    "history": {"record"},
+    "screen": {"record"},
     "spawn": set(),
     "supervisor": {
         "decide",
@@ -58,6 +60,7 @@ MAY_IMPORT = {
         "history",
         "kernel",
         "link",
+        "record",
         "listener",
         "options",
         "parse",
@@ -65,13 +68,13 @@ MAY_IMPORT = {
         "screen",
         "spawn",
     },
-    "process": {"decide", "kernel", "line", "link", "options", "request", "supervisor"},
+    "process": {"decide", "kernel", "line", "record", "options", "request", "supervisor"},
     "itself": {"options", "process"},
-    "tables": {"decide", "history", "link"},
+    "tables": {"decide", "history", "record"},
     "completion": {"options", "request"},
     "magics": {"completion", "display", "kernel", "options", "parse", "request", "screen", "supervisor", "tables"},
-    "resume": {"decide", "display", "kernel", "link", "request", "screen", "supervisor"},
-    "__init__": {"history", "itself", "link", "magics", "options", "request", "screen", "supervisor"},
+    "resume": {"decide", "display", "kernel", "record", "request", "screen", "supervisor"},
+    "__init__": {"history", "itself", "record", "magics", "options", "request", "screen", "supervisor"},
 }
 
 
@@ -92,6 +95,13 @@ def test_each_room_imports_only_what_lies_below_it():
         if room == imported or (room, imported) == ("kernel", "resume"):  # a new image begins anew, at the bottom
             continue
         assert imported in MAY_IMPORT[room], f"{room} imports {imported}"
+
+
+def test_no_permission_is_unused():
+    used = set(imports())
+    for room, below in MAY_IMPORT.items():
+        unused = {imported for imported in below if (room, imported) not in used}
+        assert not unused, f"{room} doesn't import {unused}"
 
 
 def test_there_is_no_cycle():

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.link import Began, Goodbye, Link, Output, Status, decode, encode
+from ipy_autorestart.link import Link
+from ipy_autorestart.record import Began, Goodbye, Output, Status, decode, encode
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from ipy_autorestart.kernel.lines import Lines
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter, is_restartable
-from ipy_autorestart.link import Record
+from ipy_autorestart.record import Record
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.decide.rerun import Cell, Rerun, chosen, outcome, progress, stopped
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.kernel.recorder import Recorder
-from ipy_autorestart.link import Record, Reran
+from ipy_autorestart.record import Record, Reran
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

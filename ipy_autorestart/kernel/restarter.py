@@ -24,7 +24,7 @@ from ipy_autorestart.kernel.leave import Leaving as Departing
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.kernel.start import CantLeave, Start
-from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record
+from ipy_autorestart.record import Busy, Declined, Leaving, Noted, Record
 
 if TYPE_CHECKING:
     import asyncio

@@ -13,7 +13,7 @@ from typing import Never
 from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started, Waiting
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.decide.words import duration
-from ipy_autorestart.link import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
+from ipy_autorestart.record import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
 
 
 class KernelTarget:

@@ -25,7 +25,7 @@ from ipy_autorestart.kernel.hangups import standing
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.kernel.tty import Terminal, end_as_ever
-from ipy_autorestart.link import Declined, Leaving, Noted, Record, Reran
+from ipy_autorestart.record import Declined, Leaving, Noted, Record, Reran
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ipy_autorestart.kernel.commandline import split
-from ipy_autorestart.link import Resumed, Status
 from ipy_autorestart.options import BadInput, OneOf, Options
 from ipy_autorestart.process.carried import Carried
 from ipy_autorestart.process.restarter import ProcessRestarter
 from ipy_autorestart.process.screen import StderrScreen
 from ipy_autorestart.process.start import ProcessStart, is_known, main_file
-from ipy_autorestart.request import Kernel, Request
-from ipy_autorestart.supervisor import Supervisor, check_platform
+from ipy_autorestart.record import Resumed, Status
+from ipy_autorestart.request import Kernel, Request, check_platform
+from ipy_autorestart.supervisor import Supervisor
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,10 +18,10 @@ from ipy_autorestart.decide.idle import IDLE_MAX
 from ipy_autorestart.kernel.departure import Departure, detached, restore_outputs
 from ipy_autorestart.kernel.start import CantLeave, signals
 from ipy_autorestart.kernel.tty import Terminal, end_as_ever
-from ipy_autorestart.link import Declined, Leaving, Noted, Record
 from ipy_autorestart.options import BadInput
 from ipy_autorestart.process.loop import IdleWait, running_loop
 from ipy_autorestart.process.start import ProcessStart
+from ipy_autorestart.record import Declined, Leaving, Noted, Record
 
 #: Seconds until a restart that can't be yet is tried again.
 SOON = 0.02

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ipy_autorestart.line import text
-from ipy_autorestart.link import Status
+from ipy_autorestart.record import Status
 
 
 class StderrScreen:

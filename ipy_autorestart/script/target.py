@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from ipy_autorestart.decide.event import Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.link import Forward
+from ipy_autorestart.record import Forward
 from ipy_autorestart.script import cold
 from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.forkserver import ForkServer

@@ -370,7 +370,7 @@ while not os.path.exists("up") or "imported ahead" not in screen.status.preloads
     time.sleep(0.01)
 time.sleep(0.1)
 print(screen.status.pid, flush=True)
-os.kill(supervisor._pid, signal.SIGKILL)
+supervisor._process.kill()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -1,0 +1,269 @@
+"""What a fork server imports ahead: which modules, and which of them a fork would not carry over.
+
+Only builtin and low-level modules may be imported here, as in `sitecustomize`, and those are taken out again.
+"""
+
+import os
+import sys
+
+_there = "_signal" in sys.modules
+import _signal  # type: ignore[import-not-found]  # noqa: E402  # it has no stub
+
+if not _there:  # what is imported ahead, and the script, find their own
+    del sys.modules["_signal"]
+
+if False:  # for type checkers only
+    from collections.abc import Callable
+    from typing import Any, TextIO
+
+SEPARATOR = "\x1f"
+#: Never imported for a run: they speak, or patch what is there already.
+NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "sitecustomize", "usercustomize", "idlelib"})
+
+#: With one of these in use everything is imported by the run itself: they must patch first.
+PATCHES = frozenset({"gevent", "eventlet"})
+
+#: Files that may stay open.
+HARMLESS_FILES = frozenset({"/dev/null", "/dev/urandom", "/dev/random"})
+
+#: Threads that come back by themselves after a fork.
+HARMLESS_THREADS = frozenset({"jemalloc_bg_thd"})
+
+
+class Unfit(Exception):  # noqa: N818  # said of the module
+    """A module that must not be imported ahead, because of what its import does."""
+
+
+class Plan:
+    """What to import ahead, as the supervisor has written it, and where not to import from."""
+
+    def __init__(self, text: str) -> None:
+        lines = [line.split(SEPARATOR) for line in text.split("\n") if line]
+        self.roots = tuple(value for kind, value in lines if kind == "root")
+        self.named = [value for kind, value in lines if kind == "name"]
+        self.unfit = {value for kind, value in lines if kind == "unfit"}
+        self.learnt = [value for kind, value in lines if kind == "path"]
+        self.folder = next((value for kind, value in lines if kind == "folder"), ".")
+        self.cwd = next((value for kind, value in lines if kind == "cwd"), ".")
+        self.module = next((value for kind, value in lines if kind == "module"), "")
+        self.output = int(next(value for kind, value in lines if kind == "output"))
+        # What the script can import from where it lies, or has imported from watched folders.
+        self.beside = _importable(self.folder) | {value for kind, value in lines if kind == "own"}
+
+    def names(self) -> "list[str]":
+        """Return the modules to import in their order: learnt files, where they are what the name stands for."""
+        bases = sorted(filter(is_installed, sys.path), key=len, reverse=True)
+        wrong = NEVER | self.beside
+        found = dict.fromkeys(self.named)
+        fits: dict[tuple[str, str], bool] = {}
+        for path in self.learnt:
+            base = next((base for base in bases if path.startswith(base + "/")), None)
+            if base is None or (path.startswith(self.roots) and "/site-packages/" not in path):
+                continue
+            name = _module_name(path, base)
+            top = name.partition(".")[0]
+            if top and top not in wrong:
+                if (top, base) not in fits:
+                    fits[top, base] = _stands_for(top, base)
+                if fits[top, base]:
+                    found[name] = None
+        names = [name for name in found if name.partition(".")[0] not in self.unfit and not self._is_run(name)]
+        return names if PATCHES.isdisjoint(names) else []
+
+    def _is_run(self, name: str) -> bool:
+        """Whether a module is what ``python -m`` runs: Python warns of one that is imported by then."""
+        return name == self.module or name.rpartition(".")[2] == "__main__"
+
+
+def is_installed(entry: str) -> bool:
+    """Whether a part of sys.path holds what is installed, not what is worked on."""
+    library = os.path.dirname(os.__file__)
+    return entry in (library, library + "/lib-dynload") or os.path.basename(entry) in ("site-packages", "dist-packages")
+
+
+def _importable(folder: str) -> "set[str]":
+    """Return the top-level names that a folder offers before any other, as `warmer.importable` does."""
+    found: set[str] = set()
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return found
+    for entry in entries:
+        stem, _, suffix = entry.partition(".")
+        package = not suffix and os.path.exists(folder + "/" + entry + "/__init__.py")
+        if package or suffix.endswith(("py", "pyc", "so")):
+            found.add(stem)
+    return found
+
+
+def _module_name(path: str, base: str) -> str:
+    """Return the name of the module in a compiled file or a library; empty if it can't have any."""
+    folder, _, file = path[len(base) + 1 :].rpartition("/")
+    parts = [*folder.split("/"), file.split(".")[0]] if folder else [file.split(".")[0]]
+    parts = [part for part in parts if part not in ("__pycache__", "__init__")]
+    return ".".join(parts) if all(part.isidentifier() for part in parts) else ""
+
+
+def _stands_for(top: str, base: str) -> bool:
+    """Whether importing a name gives what lies there: another folder may come first."""
+    import _frozen_importlib_external
+
+    spec = _frozen_importlib_external.PathFinder.find_spec(top)
+    if spec is None:
+        return False
+    where = spec.origin or "".join(list(spec.submodule_search_locations or [])[:1])
+    return where.startswith(base + "/" + top)
+
+
+def _open_files() -> "dict[str, str]":
+    """Return what the descriptors of this process stand for."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found[number] = os.readlink("/proc/self/fd/" + number)
+        except OSError:  # it was that of the listing
+            continue
+    return found
+
+
+def _shared_mappings() -> int:
+    """Return how many pieces of memory are shared: locks of multiprocessing, for one."""
+    with open("/proc/self/maps") as file:
+        return sum(" rw-s " in line for line in file)
+
+
+class Trial:
+    """What the process has and does, to be judged after each import."""
+
+    def __init__(self, plan: Plan, output: int) -> None:
+        self.roots = plan.roots
+        self.beside = plan.beside
+        self.output = output
+        self.attempted: set[str] = set()
+        self._faults: list[str] = []
+        self._armed = [True]
+        self._modules = len(sys.modules)
+        self._threads = len(os.listdir("/proc/self/task"))
+        self._files = _open_files()
+        self._shared = _shared_mappings()
+        self._path = list(sys.path)
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
+        """Note what an import does; the hook stays for ever, and does nothing once the trial is over."""
+        if not self._armed:
+            return
+        if event == "import":
+            self.attempted.add(args[0].partition(".")[0])
+        elif event == "open":
+            if isinstance(args[0], str) and self._is_watched(os.path.abspath(args[0])):
+                self._faults.append("it reads watched files")
+        elif event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
+            self._faults.append("it makes temporary files")
+        elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
+            self._faults.append("it starts a program")
+
+    def _is_watched(self, path: str) -> bool:
+        return path.startswith(self.roots) and "/site-packages/" not in path
+
+    def end(self) -> None:
+        """Hear no more."""
+        self._armed.clear()
+
+    def check(self) -> None:
+        """Raise `Unfit` for what a fork doesn't carry over, or what belongs to the run."""
+        for name in list(sys.modules)[self._modules :]:
+            file = getattr(sys.modules.get(name), "__file__", None)
+            if isinstance(file, str) and (self._is_watched(file) or self._is_watched(os.path.realpath(file))):
+                raise Unfit("it imports watched code")
+        self._modules = len(sys.modules)
+        common = self.beside & self.attempted
+        faults = self._faults + ["it imports " + name + ", which the script has too" for name in common]
+        if faults:
+            raise Unfit(faults[0])
+        if len(os.listdir("/proc/self/task")) > self._threads:
+            self._try_threads()
+        for number, target in _open_files().items():
+            if self._files.get(number) != target and target not in HARMLESS_FILES:
+                raise Unfit("it opens " + target)
+        if _shared_mappings() > self._shared:
+            raise Unfit("it shares memory with other processes")
+        if _signal.getitimer(_signal.ITIMER_REAL) != (0.0, 0.0):
+            raise Unfit("it sets a timer")
+        if sys.path != self._path:
+            raise Unfit("it changes sys.path")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            printed = os.read(self.output, 1)
+        except BlockingIOError:
+            return
+        if printed:
+            raise Unfit("it prints")
+
+    def _try_threads(self) -> None:
+        # Pools such as OpenBLAS's end before a fork, by pthread_atfork, and come back on demand.
+        self._armed.clear()
+        pid = fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+        self._armed.append(True)
+        names = []
+        for task in os.listdir("/proc/self/task"):
+            try:
+                with open("/proc/self/task/" + task + "/comm") as file:
+                    names.append(file.read().strip())
+            except OSError:  # it has just ended
+                continue
+        others = [name for name in names if name not in HARMLESS_THREADS]
+        if len(others) > 1:
+            raise Unfit("it starts threads")
+        self._threads = len(names)
+
+
+def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
+    """Import, say what is happening, and write down what was."""
+    os.set_blocking(plan.output, False)
+    trial = Trial(plan, plan.output)
+    before = set(sys.modules)
+    failed = []
+    for name in plan.names():
+        if name in sys.modules:
+            continue
+        say("importing", name)
+        try:
+            __import__(name)
+        except BaseException as error:  # noqa: BLE001  # the run will meet it too, and tell
+            failed.append(name + SEPARATOR + type(error).__name__)
+        try:
+            trial.check()
+        except Unfit as error:
+            say("unfit", name, str(error))
+            os.killpg(0, _signal.SIGKILL)  # with what it has started
+    trial.end()
+    os.close(plan.output)
+    file.seek(0)
+    file.truncate()
+    for name, module in list(sys.modules.items()):
+        path = getattr(module, "__file__", None)
+        if isinstance(path, str):
+            file.write(SEPARATOR.join(("file", path)) + "\n")
+        if "." not in name and name not in before:
+            trial.attempted.add(name)
+    for entry in filter(is_installed, sys.path):  # what is installed later may go before
+        file.write(SEPARATOR.join(("file", entry + "/.py")) + "\n")
+    file.write("".join(SEPARATOR.join(("name", name)) + "\n" for name in sorted(trial.attempted)))
+    file.write("".join(SEPARATOR.join(("failed", line)) + "\n" for line in failed))
+
+
+def fork() -> int:
+    """Fork without the warning of Python 3.12 about threads: those that are left are known to be harmless."""
+    import _warnings
+
+    filters: list[Any] = getattr(_warnings, "filters", []) if sys.version_info >= (3, 12) else []
+    filters.insert(0, ("ignore", None, DeprecationWarning, None, 0))
+    try:
+        return os.fork()
+    finally:
+        filters.pop(0)
