@@ -12,7 +12,8 @@ import subprocess
 import sys
 import tempfile
 
-from ipy_autorestart.script.cold import SEPARATOR, SHIM, VARIABLE
+from ipy_autorestart.script.cold import environment
+from ipy_autorestart.script.program import Program
 
 SCRIPTS = {
     "nothing": "",
@@ -26,10 +27,11 @@ SCRIPTS = {
 def spent(script, *, reports):
     """Return the seconds of processor time that one run takes, which load beside it disturbs less than the clock."""
     read, write = os.pipe()
-    roots = [os.path.join(os.getcwd(), "")] if reports else []
-    environment = {**os.environ, "PYTHONPATH": SHIM, VARIABLE: SEPARATOR.join([str(write), "", *roots])}
+    roots = (os.path.join(os.getcwd(), ""),)
+    program = Program(python=sys.executable, words=(script,), cwd=os.getcwd(), environment=os.environ, roots=roots)
     begun = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-    subprocess.run([sys.executable, script], env=environment, pass_fds=[write], check=True)
+    variables = environment(program, link=write) if reports else os.environ
+    subprocess.run([sys.executable, script], env=variables, pass_fds=[write], check=True)
     elapsed = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - begun
     os.close(read)
     os.close(write)

@@ -188,9 +188,10 @@ def test_what_a_signal_handler_raises_reaches_the_script(folder):
         "import os, signal\nclass Late(Exception): pass\ndef late(*_): raise Late\n"
         "signal.signal(signal.SIGALRM, late)\nraised = handled = 0\n"
         "def count(*_):\n    global handled\n    handled += 1\n    raise Late\nsignal.signal(signal.SIGALRM, count)\n"
-        "for i in range(300):\n    signal.setitimer(signal.ITIMER_REAL, 0.0005)\n    try:\n"
-        "        for j in range(200): open(f'tmp{i}-{j}', 'w').close()\n    except Late:\n        raised += 1\n"
-        "    finally:\n        signal.setitimer(signal.ITIMER_REAL, 0)\nprint(handled > 100, raised == handled)\n"
+        "for i in range(300):\n    try:\n        try:\n            signal.setitimer(signal.ITIMER_REAL, 0.0005)\n"
+        "            for j in range(200): open(f'tmp{i}-{j}', 'w').close()\n"
+        "        finally:\n            signal.setitimer(signal.ITIMER_REAL, 0)\n"
+        "    except Late:\n        raised += 1\nprint(handled > 100, raised == handled)\n"
     )
     (folder / "main.py").write_text(code)
     run = finish(start("main.py", roots=[f"{folder}/"]))

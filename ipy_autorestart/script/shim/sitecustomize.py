@@ -18,6 +18,21 @@ VARIABLE = "IPY_AUTORESTART_RUN"  # script.run.VARIABLE, which can't be imported
 SEPARATOR = "\x1f"
 NUMBER = 200  # out of the way of the descriptors that the script will count
 SEEN_MAX = 10_000  # reports that are not made twice
+SHIM = os.path.dirname(os.path.abspath(__file__)) + "/"
+LIBRARY = os.path.dirname(os.__file__) + "/"
+
+PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
+REMOVES = frozenset({"os.rename", "os.remove", "os.truncate"})
+ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
+ANYTHING = ("*", "")
+TO_WRITE = os.O_WRONLY | os.O_RDWR
+
+# As they are now: the script may put its own in their places.
+write, getcwd, fstat, fsdecode = os.write, os.getcwd, os.fstat, os.fsdecode
+abspath, join, samestat = os.path.abspath, os.path.join, os.path.samestat
+source_from_cache = _frozen_importlib_external.source_from_cache  # with this interpreter's tag and prefix
+getframe = sys._getframe  # noqa: SLF001  # public but for its name
 
 
 def hook_file() -> str:
@@ -37,7 +52,7 @@ def begin() -> None:
     if ours and plan:
         serve = __import__("_ipy_autorestart_forkserver").serve
         del sys.modules["_ipy_autorestart_forkserver"]
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = SHIM[:-1]
     sys.path[:] = [path for path in sys.path if path != here]
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
@@ -86,8 +101,7 @@ class Pictures:
     """What a run displays; hardly anything of it is there before it imports a library that can."""
 
     NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
-    folder = os.path.dirname(os.path.abspath(__file__)) + "/"
-    file = folder + "_ipy_autorestart_displays.py"
+    file = SHIM + "_ipy_autorestart_displays.py"
 
     def __init__(self, number: int, settings: str) -> None:
         self._what = number, settings
@@ -110,106 +124,14 @@ class Pictures:
 
 
 def listen(number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -> "Callable[[], None]":
-    """Set the audit hook, which does nothing yet, and return what arms it.
-
-    It must not raise, and must be quick for all that it doesn't report.
-
-    One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
-    """
-    seen: set[object] = set()
+    """Set the audit hook, which does nothing yet, and return what arms it."""
+    hear = Reports(number, roots, pictures).hear
     armed: list[bool] = []
-    write, getcwd, join, abspath, fsdecode = os.write, os.getcwd, os.path.join, os.path.abspath, os.fsdecode
-    fstat, samestat, pipe = os.fstat, os.path.samestat, os.fstat(number)
-    source_of = _frozen_importlib_external.source_from_cache  # with this interpreter's tag and prefix
-    own = {hook_file(), abspath.__code__.co_filename, fsdecode.__code__.co_filename}
-    own |= {source_of.__code__.co_filename, Pictures.file}
-    shim = Pictures.folder
-    getframe, to_write = sys._getframe, os.O_WRONLY | os.O_RDWR  # noqa: SLF001  # public but for its name
-    others = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
-    removes = frozenset({"os.rename", "os.remove", "os.truncate"})
-    environment = frozenset({"os.putenv", "os.unsetenv"})
-    interesting = others | removes | environment | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
-
-    shown = pictures.NAMES if pictures else frozenset()
-    library = os.path.dirname(os.__file__) + "/"
-
-    def by_script(frame: "FrameType | None") -> bool:
-        """Whether the script does it, and not the import of an installed module, which a fork server does as well."""
-        while frame is not None:
-            file = frame.f_code.co_filename
-            if file[:18] == "<frozen importlib.":
-                return False
-            if frame.f_code.co_name == "<module>" and not file.startswith(library) and "/site-packages/" not in file:
-                return True
-            frame = frame.f_back
-        return True
+    events = EVENTS
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
-        if event not in interesting or not armed:
-            return
-        try:
-            path, kind = args[0], "r"
-            if event == "open":
-                mode, flags = args[1], args[2]
-                if path.__class__ is str and path.startswith(shim):
-                    return
-                if flags & to_write or (mode is not None and mode[:1] in "wax"):
-                    kind = "w"
-                elif path.__class__ is str and path[-4:] == ".pyc" and not path.startswith(roots):
-                    kind = "i"
-            elif event == "import":
-                last = path.rpartition(".")[2]
-                if path in shown:
-                    pictures.before(path)  # type: ignore[union-attr]  # or nothing would be in there
-                if args[1] is not None:
-                    kind, path = "i", args[1]  # a library
-                elif last[:6] != "popen_" or last == "popen_fork":
-                    return
-                else:
-                    kind, path = "*", ""  # multiprocessing and its like start other interpreters, which no event tells
-            elif event in environment:
-                if not by_script(getframe(1)):
-                    return
-                kind = "e"
-            elif event in others:
-                kind, path = "*", ""
-            elif event in removes:
-                kind = "w"
-                if event == "os.rename":  # os.replace too
-                    path = args[1]
-            elif event == "os.chdir":
-                seen.clear()  # relative paths mean other files from now on
-                return
-            elif event == "os.listdir" and getframe(1).f_code.co_filename[:18] == "<frozen importlib.":
-                return  # looking for modules is not using them
-            if path.__class__ is int or (kind, path) in seen:
-                return
-            if len(seen) > SEEN_MAX:
-                seen.clear()
-            seen.add((kind, path))
-            report = kind
-            if kind in "ie":
-                report += fsdecode(path)
-            elif kind != "*":
-                name = fsdecode(path) if path is not None else "."
-                name = abspath(name if name[:1] == "/" else join(getcwd(), name))
-                if not name.startswith(roots) or "/site-packages/" in name:
-                    return
-                if kind == "r" and name[-4:] == ".pyc":
-                    try:  # noqa: SIM105  # contextlib is not to be imported
-                        name = source_of(name)
-                    except ValueError:  # it lies somewhere else than where Python puts it
-                        pass
-                report += name
-            data = report.encode("utf-8", "surrogateescape") + b"\0"
-            if samestat(fstat(number), pipe):  # the script may have closed it, and opened its own
-                write(number, data if len(data) < 4096 else b"*\0")
-        except Exception as error:  # the border: the user's own call goes on, whatever happens here
-            trace = error.__traceback__
-            while trace is not None:
-                if trace.tb_frame.f_code.co_filename not in own:
-                    raise  # it is a signal handler's of the script, which happened to run in between
-                trace = trace.tb_next
+        if event in events and armed:  # quick for all else: there are many
+            hear(event, args)
 
     def arm() -> None:
         armed.append(True)
@@ -217,6 +139,110 @@ def listen(number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -
 
     sys.addaudithook(hook)
     return arm
+
+
+class Reports:
+    """What the run uses, each told once.
+
+    One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
+    """
+
+    def __init__(self, number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -> None:
+        self._number = number
+        self._pipe = fstat(number)
+        self._roots = roots
+        self._pictures = pictures
+        self._seen: set[object] = set()
+        functions = (abspath, fsdecode, source_from_cache)
+        self._own = {hook_file(), Pictures.file, *(one.__code__.co_filename for one in functions)}
+
+    def hear(self, event: str, args: "tuple[Any, ...]") -> None:
+        """Tell of an event's use if it is one; never raises."""
+        try:
+            use = self._use(event, args)
+            if use is None or use[1].__class__ is int or use in self._seen:
+                return
+            if len(self._seen) > SEEN_MAX:
+                self._seen.clear()
+            self._seen.add(use)
+            self._tell(*use)
+        except Exception as error:  # the border: the user's own call goes on, whatever happens here
+            trace = error.__traceback__
+            while trace is not None:
+                if trace.tb_frame.f_code.co_filename not in self._own:
+                    raise  # it is a signal handler's of the script, which happened to run in between
+                trace = trace.tb_next
+
+    def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
+        """Return how what is used, by its kind: reads, writes, imports from elsewhere, environment; * is anything."""
+        path = args[0]
+        if event == "open":
+            return self._opened(path, args[1], args[2])
+        if event == "import":
+            return self._imported(path, args[1])
+        if event in ENVIRONMENT:
+            return ("e", path) if is_by_script(getframe(3)) else None
+        if event in PROGRAMS:
+            return ANYTHING
+        if event in REMOVES:
+            return "w", args[1] if event == "os.rename" else path  # os.replace too
+        if event == "os.chdir":
+            self._seen.clear()  # relative paths mean other files from now on
+            return None
+        if event == "os.listdir" and getframe(3).f_code.co_filename[:18] == "<frozen importlib.":
+            return None  # looking for modules is not using them
+        return "r", path
+
+    def _opened(self, path: "Any", mode: "str | None", flags: int) -> "tuple[str, Any] | None":  # noqa: ANN401  # a path or a descriptor
+        if path.__class__ is str and path.startswith(SHIM):
+            return None
+        if flags & TO_WRITE or (mode is not None and mode[:1] in "wax"):
+            return "w", path
+        if path.__class__ is str and path[-4:] == ".pyc" and not path.startswith(self._roots):
+            return "i", path
+        return "r", path
+
+    def _imported(self, name: str, library: "str | None") -> "tuple[str, str] | None":
+        if self._pictures and name in Pictures.NAMES:
+            self._pictures.before(name)  # or nothing would be in there
+        if library is not None:
+            return "i", library
+        last = name.rpartition(".")[2]
+        if last[:6] != "popen_" or last == "popen_fork":
+            return None
+        return ANYTHING  # multiprocessing and its like start other interpreters, which no event tells
+
+    def _tell(self, kind: str, path: "Any") -> None:  # noqa: ANN401
+        report = kind
+        if kind in "ie":
+            report += fsdecode(path)
+        elif kind != "*":
+            name = fsdecode(path) if path is not None else "."
+            name = abspath(name if name[:1] == "/" else join(getcwd(), name))
+            if not name.startswith(self._roots) or "/site-packages/" in name:
+                return
+            report += self._source(name) if kind == "r" and name[-4:] == ".pyc" else name
+        data = report.encode("utf-8", "surrogateescape") + b"\0"
+        if samestat(fstat(self._number), self._pipe):  # the script may have closed it, and opened its own
+            write(self._number, data if len(data) < 4096 else b"*\0")
+
+    def _source(self, compiled: str) -> str:
+        try:
+            return source_from_cache(compiled)
+        except ValueError:  # it lies somewhere else than where Python puts it
+            return compiled
+
+
+def is_by_script(frame: "FrameType | None") -> bool:
+    """Whether the script does it, and not the import of an installed module, which a fork server does as well."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file[:18] == "<frozen importlib.":
+            return False
+        if frame.f_code.co_name == "<module>" and not file.startswith(LIBRARY) and "/site-packages/" not in file:
+            return True
+        frame = frame.f_back
+    return True
 
 
 begin()
