@@ -117,3 +117,14 @@ def test_there_is_no_cycle():
 def test_every_module_has_its_place():
     rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in ROOT.rglob("*.py")}
     assert rooms == set(MAY_IMPORT)
+
+
+def test_modules_and_functions_are_short_enough_to_read():
+    for path in ROOT.rglob("*.py"):
+        source = path.read_text()
+        assert source.count("\n") <= 305, f"{path}: about 300 lines are enough"
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                text = ast.get_docstring(node, clean=False)
+                lines = node.end_lineno - node.lineno + 1 - (text.count("\n") + 1 if text else 0)
+                assert lines < 40, f"{path}: {node.name} has {lines} lines"

@@ -7,6 +7,8 @@ import os
 import stat
 from dataclasses import dataclass
 
+from ipy_autorestart.decide.guard import DIFFERENT, Verdict
+
 Signature = tuple[int, int, int, int, int]
 
 #: Above this a file is known by its signature alone: reading it would cost more than a restart.
@@ -26,6 +28,25 @@ class Content:
     digest: bytes
     size_bytes: int
     source: bytes | None = None
+
+
+@dataclass(slots=True)
+class Tracked:
+    """One file; ``base`` and ``seen`` are None where there was, and is, no file."""
+
+    signature: Signature | None = None
+    settled: bool = False
+    base: Content | None = None
+    seen: Content | None = None
+    verdict: Verdict = DIFFERENT
+    since: float = 0.0  # when it was first seen empty or gone
+
+    @property
+    def differs(self) -> bool:
+        """Whether the content is another than that of the baseline; one that was never read is its own."""
+        if self.seen is None or self.base is None:
+            return self.seen is not self.base
+        return self.seen is not self.base and (not self.base.digest or self.seen.digest != self.base.digest)
 
 
 def signature(status: os.stat_result) -> Signature:

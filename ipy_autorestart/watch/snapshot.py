@@ -10,13 +10,12 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.guard import DIFFERENT, Verdict, compare
+from ipy_autorestart.decide.guard import DIFFERENT, compare
 from ipy_autorestart.decide.use import Difference
-from ipy_autorestart.watch.contents import Content, Signature, content, is_settled, read, signature, unread
+from ipy_autorestart.watch.contents import Content, Tracked, content, is_settled, read, signature, unread
 from ipy_autorestart.watch.tree import GONE, Tree
 
 #: Old bytes are kept for the guard: up to this size a file, and in all.
@@ -26,25 +25,6 @@ KEPT_BYTES_IN_ALL = 32 << 20
 #: How long a file that lost all its content counts as being written, and one that vanished as being renamed.
 EMPTIED_SECONDS = 1.0
 VANISHED_SECONDS = 0.06
-
-
-@dataclass(slots=True)
-class Tracked:
-    """One file; ``base`` and ``seen`` are None where there was, and is, no file."""
-
-    signature: Signature | None = None
-    settled: bool = False
-    base: Content | None = None
-    seen: Content | None = None
-    verdict: Verdict = DIFFERENT
-    since: float = 0.0  # when it was first seen empty or gone
-
-    @property
-    def differs(self) -> bool:
-        """Whether the content is another than that of the baseline; one that was never read is its own."""
-        if self.seen is None or self.base is None:
-            return self.seen is not self.base
-        return self.seen is not self.base and (not self.base.digest or self.seen.digest != self.base.digest)
 
 
 class Snapshot:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
+from ipy_autorestart.decide.change import Found, Hint, Unfinished
 from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.decide.pace import Suspects, interval
 from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.filesystem import silent_kind
 from ipy_autorestart.watch.git import lock_of
+from ipy_autorestart.watch.hints import Hints
 from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
 from ipy_autorestart.watch.snapshot import Snapshot
 
@@ -29,9 +29,6 @@ LATER_SECONDS = 0.03
 #: A scan is left out where hints name so few files, and comes at the burst's end; more are a burst, of which some
 #: events may be lost.
 FEW_FILES = 4
-
-#: So many of the files that didn't count are remembered until they are asked for.
-PASSED_OVER_MAX = 20
 
 
 class Watch:
@@ -75,7 +72,6 @@ class Watch:
         self._roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
         self._named = tuple(dict.fromkeys(os.path.abspath(path) for path in named))
         self._filter = filter
-        self._on_hint = on_hint
         self._poll = poll
         self._since_ns = since_ns
         self._clock = clock
@@ -84,11 +80,8 @@ class Watch:
         self._plan = Plan()
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(always=frozenset((*self._roots, *self._named)))
-        self._hints: deque[Hint] = deque()
-        self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
+        self._hints = Hints(self._roots, self._named, filter, on_hint)
         self._late: set[str] = set()
-        self._wanted = frozenset((*self._roots, *self._named))
-        self._folders = frozenset(self._roots)
         self._silent: list[str] = []
         self._suspects = Suspects()
         self._deaf = ""
@@ -127,7 +120,7 @@ class Watch:
                 for root in self._roots
                 if (kind := silent_kind(root)) is not None
             ]
-            self._observer = Observer(self._notice)
+            self._observer = Observer(self._hints.notice)
             self._follow()
         self._scan()
         self._snapshot.fresh = set()  # what was written before there was an observer needed no event
@@ -140,7 +133,7 @@ class Watch:
 
     def look(self) -> Found:
         """Everything that differs now from the baseline; looking changes nothing."""
-        hints = self._heard()
+        hints = self._hints.take()
         if not hints:
             self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
         if self._may_be_partial(hints):
@@ -148,7 +141,7 @@ class Watch:
         else:
             self._scan()
         # What was heard during the look may be of a change that only the next look finds.
-        before, self._late = self._late, self._heard()
+        before, self._late = self._late, self._hints.take()
         hints |= before | self._late
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
@@ -183,16 +176,12 @@ class Watch:
         if read is None:
             return
         extra = {shown for path in read - own if (shown := self._shown(path)) is not None}
-        self._wanted = frozenset((*self._roots, *self._named, *extra))
+        self._hints.wanted = frozenset((*self._roots, *self._named, *extra))
         self._snapshot.track(extra)
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """Yield files that changed lately without being looked at, and why."""
-        paths = dict.fromkeys(self._passed_over.popleft() for _ in range(len(self._passed_over)))
-        for path in paths:
-            reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
-            if all(reasons) and reasons:
-                yield path, reasons[0]
+        return self._hints.passed_over()
 
     @property
     def polling(self) -> bool:
@@ -225,32 +214,8 @@ class Watch:
             self._anchors, tree.moved = single, False
             self._plan = plan(tree.folders, single, few=self._observer.few_spots)
             tops = (folder.path for folder in tree.folders.values() if folder.top)
-            self._folders = frozenset((*self._roots, *tops))
+            self._hints.folders = frozenset((*self._roots, *tops))
         return self._observer.follow(self._plan, self._clock())
-
-    def _notice(self, path: str, progress: Progress, *, folder: bool) -> None:
-        """Pass on what may count: strings are compared and nothing else, as this runs for every event."""
-        if path and path not in self._wanted and path not in self._folders:
-            counts = self._filter.enters if folder else self._filter.counts
-            if not any(is_below(path, root) and counts(root, path) for root in self._roots):
-                if not folder:
-                    self._passed_over.append(path)
-                return
-        if folder or path in self._folders:
-            progress = Progress.UNKNOWN
-        hint = Hint(path, progress)
-        self._hints.append(hint)
-        self._on_hint(hint)
-
-    def _heard(self) -> set[str]:
-        """Paths of all hints since the last call; an empty one if anything may have changed."""
-        heard = set()
-        while self._hints:
-            hint = self._hints.popleft()
-            heard.add(hint.path)
-            if hint.progress is Progress.UNKNOWN:
-                heard.add("")
-        return heard
 
     def _may_be_partial(self, hints: set[str]) -> bool:
         """Whether it is enough to look at the files that the hints name, for once."""
@@ -279,7 +244,7 @@ class Watch:
         """Return the path without symlinks; what the last walk went through knows it."""
         tree = self._snapshot.tree
         folder = tree.folders.get(os.path.dirname(path))
-        if folder is None or path in self._wanted:
+        if folder is None or path in self._hints.wanted:
             return os.path.realpath(path)
         return tree.aliases.get(path) or os.path.join(folder.real, os.path.basename(path))
 

@@ -48,11 +48,12 @@ def test_emitter_that_died_is_started_again(stage):
 
 def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
     watch = stage.watch()
-    good, watch._on_hint = watch._on_hint, lambda hint: 1 / 0
+    hints = watch._hints
+    good, hints._on_hint = hints._on_hint, lambda hint: 1 / 0
     stage.write("x.py")
     stage.until(lambda: "ZeroDivisionError" in caplog.text)
 
-    watch._on_hint = good
+    hints._on_hint = good
     stage.write("pkg/m.py")
 
     stage.hinted(watch, {"x.py": "modified", "pkg/m.py": "modified"})

@@ -168,8 +168,8 @@ def test_look_at_named_files_is_enough_while_scans_are_long(stage):
     stage.hint(lambda hint: hint.progress is Progress.DONE)
     shutil.copy(stage.path("x.py"), stage.out / "unseen.py")
 
-    watch._hints.clear()
-    watch._hints.append(Hint(stage.path("x.py"), Progress.DONE))
+    watch._hints.take()
+    watch._hints.notice(stage.path("x.py"), Progress.DONE, folder=False)
     assert stage.shown(watch.look()) == {"x.py": "modified"}
     assert watch._cost == 1.0, "nothing else was looked at"
 
