@@ -7,7 +7,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage dist clean
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -48,6 +48,11 @@ coverage: $(VENV)/.dev  ## run all tests and report what they reach, in every pr
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+dist: $(VENV)/.dev  ## build what is published, into dist/
+	rm -rf dist
+	$(BIN)/python -m build
+	$(BIN)/python -m twine check --strict dist/*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
