@@ -52,7 +52,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
         case Paused(on):
             yield "paused by hand: changes wait" if on else "resumed by hand: what changed meanwhile counts now"
         case Waiting(what) if what != before.waits_for:
-            yield f"waits for {what}: the kernel restarts when it is idle"
+            yield f"waits for {what}: it restarts when that is over"
         case Started():
             took = f", {duration(after.took)} after the change was noticed" if after.took is not None else ""
             yield f"started{took}" if after.runs == before.runs else f"start {after.runs}{took}"
@@ -80,7 +80,7 @@ def _exited(before: Cycle, status: int | None, after: Cycle, *, left: bool) -> I
     if before.left:
         return
     lasted = f" after {duration(after.lasted)}" if after.lasted is not None else ""
-    what = "the kernel's old image has left" if status is None else f"ended with status {status}{lasted}"
+    what = "the old image has left" if status is None else f"ended with status {status}{lasted}"
     yield f"{what}; processes that it started go on" if left else what
 
 

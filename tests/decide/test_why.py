@@ -84,9 +84,9 @@ def test_ends_and_refusals_are_said():
     assert said(*begun, (1, Hangup()), (51, Tick())) == ["not ended 50.0 s after the stop signal: SIGKILL"]
     assert said((0, Begin()), (1, Refused("no python", runs=False))) == ["can't restart: no python"]
     kernel = ((0, Begin(runs=True)), (1, Hangup()), (2, Waiting("cell 7")))
-    assert said(*kernel, timing=KERNEL) == ["waits for cell 7: the kernel restarts when it is idle"]
+    assert said(*kernel, timing=KERNEL) == ["waits for cell 7: it restarts when that is over"]
     assert said(*kernel, (3, Waiting("cell 7")), timing=KERNEL) == []
-    assert said(*kernel, (3, Exited()), timing=KERNEL) == ["the kernel's old image has left"]
+    assert said(*kernel, (3, Exited()), timing=KERNEL) == ["the old image has left"]
 
 
 def test_a_program_that_ends_is_said_to_run_again():
