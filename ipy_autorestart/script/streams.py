@@ -116,5 +116,6 @@ class Stream(Pipe):
 
     def restart(self) -> None:
         """Begin anew where what was shown is cleared."""
+        self._is_within_line = False
         if self._live:
             self._live.restart()
