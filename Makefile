@@ -12,7 +12,7 @@ PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
 
-lab: $(VENV)/.lab  ## open the quick start in JupyterLab
+lab: $(VENV)/.lab  ## open the quick start in JupyterLab, the other notebooks beside it
 	$(BIN)/jupyter lab notebooks/quickstart.ipynb
 
 pictures: $(VENV)/.dev  ## make the README's pictures anew
@@ -62,7 +62,7 @@ $(VENV)/.notebook: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.lab: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python $(PIP_INSTALL) --editable '.[notebook]'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[examples,notebook]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

@@ -2,6 +2,8 @@
 
 import os
 import re
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from play import play
+from waiting import eventually
 
 from ipy_autorestart import Script
 from ipy_autorestart.options import each
@@ -77,6 +80,76 @@ def test_the_notebook_about_programs_outside_shows_both(start_kernel):
 
 
 @pytest.mark.e2e
+def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(start_kernel):
+    said, pictures = [], []
+
+    def look(cell, text):
+        said.append(cell.text)
+        pictures.append([cell.code, *images(cell)])
+
+    with start_kernel() as player:
+        player.on_show = look
+        cells = play(ROOT / "notebooks/scripts_and_servers.ipynb", player)
+    shown = {source.id: cell for source, cell in zip(sources("scripts_and_servers"), cells, strict=True)}
+    assert [name for name, cell in shown.items() if cell.error] == []
+    assert (shown["ask-1"].text, shown["ask-2"].text) == ("'hello from /home'", "'welcome to /home'")
+    assert re.search(r"^serves at port \d+\n.* \"GET /home HTTP/1.1\" 200 -$", without_status(shown["watch-server"]))
+    for name, epochs, loss in (("watch-training", 12, "0.0074"), ("watch-arguments", 3, "0.4096")):
+        picture, bar, result = shown[name].outputs[1:]
+        assert "image/png" in picture["data"]
+        assert re.search(rf"^training: 100%.* {epochs}/{epochs} .*\n$", bar["text"].rpartition("\r")[2])
+        assert result["text"] == f"loss {loss} after {epochs} epochs\n"
+    training = [one[1:] for one in pictures if one[0] == shown["watch-training"].code]
+    assert max(map(len, training)) == 1
+    assert len({one[0] for one in training if one}) > 12  # it is drawn while it learns
+    assert without_status(shown["watch-app"]) == "good morning you there"
+    for words in (
+        "server.py · running .*answer.py changed .* src/model.py changed, of no use to this run: not restarted",
+        r"train.py · finished after .* first run · 1 run\n",
+        r"train.py · finished after .* src/model.py changed · new code in .* 2 runs\n",
+        r"-m app · finished after .*\nhello you there\n",
+    ):
+        assert any(re.search(words, text) for text in said), words
+    rows = re.findall(r"^(.+py|-m app) +(?:src|app)/ .* (\d+)  +(\S+)", shown["status"].text, re.MULTILINE)
+    assert rows == [
+        ("server.py", "2", "src/answer.py"),
+        ("train.py", "2", "src/model.py"),
+        ("train.py", "1", "first"),
+        ("-m app", "2", "app/words.py"),
+    ]
+    assert all("ended" in cell.outputs[0]["data"]["text/plain"] for name, cell in shown.items() if "watch-" in name)
+
+
+@pytest.mark.e2e
+def test_the_server_of_the_notebook_ends_with_its_kernel_however_that_ends(start_kernel, project, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(project))  # nobody tidies up
+    code = [cell for cell in sources("scripts_and_servers") if cell.id in ("project", "server-script", "watch-server")]
+    nbformat.write(nbformat.v4.new_notebook(cells=code), project / "begin.ipynb")
+    with start_kernel() as player:
+        cells = play(project / "begin.ipynb", player)
+        port = int(re.search(r"serves at port (\d+)", cells[-1].text)[1])
+        socket.create_connection(("localhost", port)).close()
+        os.kill(player.pid, signal.SIGKILL)
+        eventually(lambda: is_refused(port))
+
+
+def is_refused(port):
+    try:
+        socket.create_connection(("localhost", port)).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def images(cell):
+    return [output["data"]["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})]
+
+
+def without_status(cell):
+    return "".join(output["text"] for output in cell.outputs[1:]).strip()
+
+
+@pytest.mark.e2e
 def test_the_program_of_the_readme_restarts_itself_and_keeps_its_socket(tmp_path, monkeypatch):
     [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     (tmp_path / "src").mkdir()
@@ -101,3 +174,13 @@ def sources(name="quickstart"):
     notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
     nbformat.validate(notebook)
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
+def test_a_notebook_is_stored_without_outputs_and_read_in_five_minutes(path):
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert notebook.metadata.kernelspec.display_name == "Python 3 (ipykernel)"
+    assert len(notebook.cells) < 25
+    assert sum(len(cell.source.split()) for cell in notebook.cells) < 5 * 150

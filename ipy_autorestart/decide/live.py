@@ -63,8 +63,11 @@ class Live:
         self._is_shown = False
         self._screen: Screen | None = None
 
-    def feed(self, text: str, *, last: bool = False) -> Iterator[str | Rows]:
-        """Yield what is to be shown; with ``last`` nothing is held back."""
+    def feed(self, text: str, *, last: bool = False, followed: bool = False) -> Iterator[str | Rows]:
+        """Yield what is to be shown; with ``last`` nothing is held back.
+
+        ``followed``: something of another stream is shown next, so that no second bar can come below what is shown now.
+        """
         if self._screen is None and not self._held and "\x1b" not in text and "\r" not in self._line + text:
             self._know(text)  # by far the most
             if text:
@@ -73,18 +76,18 @@ class Live:
         waited = self.waits and not text
         text, self._held, self.waits = self._held + text, "", False
         if not last:
-            text = self._hold(text, waited=waited)
+            text = self._hold(text, waited=waited, followed=followed)
         yield from self._split(text)
 
     def restart(self) -> None:
         """Begin anew, for what was shown has been cleared."""
         self._line, self._is_shown = "", False
 
-    def _hold(self, text: str, *, waited: bool) -> str:
+    def _hold(self, text: str, *, waited: bool, followed: bool) -> str:
         """Hold back the end of a text that may turn out to be part of something; return the rest."""
         whole = self._line + text
         found = None
-        if self._screen is None and "\r" in whole and not BEGINS.search(text):
+        if self._screen is None and not followed and "\r" in whole and not BEGINS.search(text):
             found = SECOND_BAR.search(whole, max(len(self._line), whole.rfind("\n")))
         found = found or UNFINISHED.search(whole, max(len(self._line), len(whole) - UNFINISHED_MAX))
         if found and not waited:

@@ -130,9 +130,16 @@ class Outbox:
             self._tell(held.run, held.what)
         self._announce()
         if not self._held:
-            due = [one for one in self._streams if (at := self._stream_due_at(one)) is not None and at <= now]
-            for what in self._take(now, due, last=False):
+            for what in self._take(now, self._due(now), last=False):
                 self._tell(self._number, what)
+
+    def _due(self, now: float) -> list[Stream]:
+        """Return the streams that are due, and those whose turn is before theirs: none is to overtake the other."""
+        full = sorted((one for one in self._streams if not one.is_empty), key=lambda one: one.turn)
+        due = [(at := self._stream_due_at(one)) is not None and at <= now for one in full]
+        while due and not due[-1]:
+            due.pop()
+        return full[: len(due)]
 
     def _announce(self) -> None:
         if not self._announced:
@@ -147,9 +154,10 @@ class Outbox:
 
     def _take(self, now: float, streams: Iterable[Stream], *, last: bool) -> Iterator[Words | Display]:
         self._allowance = refilled(self._allowance, now)
-        for stream in streams:
+        in_turn = sorted(streams, key=lambda one: one.turn)
+        for stream in in_turn:
             most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
-            parts, size_bytes = stream.take_parts(now, most, last=last)
+            parts, size_bytes = stream.take_parts(now, most, last=last, followed=stream is not in_turn[-1])
             self._allowance = spent(self._allowance, size_bytes)
             for part in parts:
                 if isinstance(part, Rows):

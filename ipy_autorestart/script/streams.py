@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import time
 from collections.abc import Callable
 
 from ipy_autorestart.decide.live import Live, Rows
@@ -48,7 +49,8 @@ class Stream(Pipe):
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._excerpt = Excerpt(bounded=not whole)
         self._ended = False
-        self._sent_at = float("-inf")
+        self._sent_at = self._held_since = float("-inf")
+        self._is_within_line = False
 
     @property
     def is_full(self) -> bool:
@@ -65,8 +67,23 @@ class Stream(Pipe):
         self._before()
         return super().read()
 
+    @property
+    def turn(self) -> tuple[bool, float]:
+        """By which streams that hold something are told: first who ends a line, as a bar, then who has held it longer.
+
+        What came to two pipes at once tells no more of its order.
+        """
+        return not self._is_within_line, self._held_since
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take."""
+        return not self.size_bytes and not (self._live and self._live.waits)
+
     def take_bytes(self, data: bytes) -> None:
         """Hold what was read."""
+        if not self.size_bytes:
+            self._held_since = time.monotonic()
         self._excerpt.add(data)
         self._ended = not data
 
@@ -84,14 +101,21 @@ class Stream(Pipe):
         self._sent_at = now
         return self._decoder.decode(data, final=self._ended and not self.size_bytes), len(data)
 
-    def take_parts(self, now: float, most: int, *, last: bool = False) -> tuple[list[str | Rows], int]:
-        """Return the same, as what is to be shown."""
+    def take_parts(
+        self, now: float, most: int, *, last: bool = False, followed: bool = False
+    ) -> tuple[list[str | Rows], int]:
+        """Return the same, as what is to be shown; ``followed`` by something of another stream."""
         text, size_bytes = self.take(now, most, last=last)
         if self._live is None:
             return [text] if text else [], size_bytes
-        return list(self._live.feed(text, last=last or (self._ended and not self.size_bytes))), size_bytes
+        last = last or (self._ended and not self.size_bytes)
+        parts = list(self._live.feed(text, last=last, followed=followed))
+        for part in parts:
+            self._is_within_line = isinstance(part, str) and not part.endswith("\n")
+        return parts, size_bytes
 
     def restart(self) -> None:
         """Begin anew where what was shown is cleared."""
+        self._is_within_line = False
         if self._live:
             self._live.restart()

@@ -87,6 +87,13 @@ def test_what_may_be_a_bar_below_waits_a_moment_for_the_cursor_to_go_up():
     assert list(live.feed("\rtwo: 10%\rtwo: 20%")) == ["\rtwo: 10%\rtwo: 20%"]
 
 
+def test_a_bar_ends_its_line_before_another_stream_goes_on():
+    live = Live()
+    assert list(live.feed("\rbar: 100%\n", followed=True)) == ["\rbar: 100%\n"]
+    assert list(live.feed("\rbar: 100%\n")) == ["\rbar: 100%"]
+    assert list(live.feed("", followed=True)) == ["\n"]
+
+
 def test_what_follows_is_plain_again():
     assert feed(RICH)[-1] == "done\n"
     assert feed(TQDM)[-1] == "done\n"

@@ -204,3 +204,11 @@ def test_progress_bars_look_as_in_a_terminal(kernel, project):
     assert cell.streams().startswith("\rsingle:   0%|")
     assert cell.streams().endswith("done\n")
     assert "\x1b[A" not in cell.text
+
+
+def test_what_is_printed_after_a_bar_comes_below_it(kernel, project):
+    code = "import time\nfrom tqdm import tqdm\nfor i in tqdm(range(5), ascii=True): time.sleep(0.11)\nprint('done')\n"
+    bar, done = watch(kernel, project, code).outputs[1:]
+    assert "5/5" in bar["text"].split("\r")[-1]
+    assert bar["text"].endswith("\n")
+    assert done["text"] == "done\n"

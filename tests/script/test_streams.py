@@ -1,7 +1,9 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
+from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.streams import BATCH, Stream
 
 
@@ -53,3 +55,65 @@ def test_draining_takes_all_and_does_not_wait_for_who_holds_it_open(pipe):
     stream.drain()
     assert len(stream.take(0, 99_999)[0]) == 60_000
     assert stream.is_open
+
+
+@pytest.fixture
+def run():
+    """A run of which stdout and stderr are written to by name, and what is told of it at a moment."""
+    pipes = {name: os.pipe() for name in ("stdout", "stderr")}
+    streams = tuple(Stream(name, read, live=True) for name, (read, _) in pipes.items())
+    told = []
+    outbox = Outbox(
+        whole=False,
+        on_began=lambda _: None,
+        on_output=lambda _, name, text: told.append((name, text)),
+        on_display=lambda *_: None,
+    )
+    outbox.follow(SimpleNamespace(streams=streams, displays=None))
+
+    def write(name, text):
+        os.write(pipes[name][1], text.encode())
+        for stream in streams:
+            stream.read()
+
+    def tell(now):
+        outbox.tell(now)
+        taken = told[:]
+        told.clear()
+        return taken
+
+    yield write, tell
+    for stream in streams:
+        stream.close()
+    for _, end in pipes.values():
+        os.close(end)
+
+
+def test_a_bar_is_complete_before_what_is_printed_after_it(run):
+    write, tell = run
+    write("stderr", "\r 50%")
+    assert tell(1.0) == [("stderr", "\r 50%")]
+    write("stderr", "\r100%\n")
+    write("stdout", "done\n")
+    assert tell(1.0 + BATCH / 2) == [("stderr", "\r100%\n"), ("stdout", "done\n")]
+
+
+def test_what_was_read_first_is_told_first(run):
+    write, tell = run
+    write("stdout", "1\n")
+    write("stderr", "2\n")
+    assert tell(1.0) == [("stdout", "1\n"), ("stderr", "2\n")]
+    write("stderr", "3\n")
+    write("stdout", "4\n")
+    assert tell(1.0 + BATCH / 2) == []
+    assert tell(2.0) == [("stderr", "3\n"), ("stdout", "4\n")]
+
+
+def test_who_has_nothing_to_say_before_another_waits_for_its_batch(run):
+    write, tell = run
+    write("stderr", "1\n")
+    tell(1.0)
+    write("stdout", "2\n")
+    write("stderr", "3\n")
+    assert tell(1.0 + BATCH / 2) == [("stdout", "2\n")]
+    assert tell(1.0 + BATCH) == [("stderr", "3\n")]
