@@ -17,7 +17,7 @@ from ipy_autorestart.kernel.commandline import inherited, split
 from ipy_autorestart.kernel.tty import Terminal, end_as_ever
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.parse import parse, parser
-from ipy_autorestart.request import Kernel, Request
+from ipy_autorestart.request import Kernel, Request, Script
 
 NAME = "ipy-autorestart"
 
@@ -47,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return serve(words)
     own, rest = _apart(words)
     if own & HELPING:
-        sys.stdout.write(f"{parser(NAME).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
+        sys.stdout.write(f"{parser(NAME, kinds=[Script.kind]).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
         return 0
     if own & VERSION:
         sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")

@@ -126,7 +126,7 @@ class Console:
         self._terminal.restore()
         begun, _ = step(cycle, Started(), time.monotonic())
         cause = begun.cause.describe(self._folder) if begun.cause else ""
-        status = Status(state="running", kind="running", cause=cause, runs=begun.runs, took=begun.took, warm=False)
+        status = Status(state="running", kind="running", cause=cause, runs=begun.runs, warm=False)
         self._begun = (status.cause, status.runs)
         self._run, self._running = status.runs, True
         self._say(text(self._name, status))

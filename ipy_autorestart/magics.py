@@ -130,7 +130,8 @@ class WatchMagics(Magics):
     def unwatch(self, line: str) -> None:
         """End what is watched: all of it, or the target that is named.
 
-        Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or ``kernel``.
+        Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or
+        ``kernel``; its arguments may be left out.
         """
         words = _split(line)
         _stop(self._chosen("%unwatch", words) if words else self._host.guests)
@@ -138,10 +139,16 @@ class WatchMagics(Magics):
     def _chosen(self, magic: str, words: Sequence[str]) -> list[Supervisor]:
         """Return what is watched and named so, all if nothing is named."""
         wanted = " ".join(words)
+        quoted = shlex.join(words)  # as titles are
         guests = list(self._host.guests)
-        chosen = [guest for guest in guests if wanted in ("", guest.request.target.name)]
+        targets = [guest.request.target for guest in guests]
+        chosen = [
+            guest
+            for guest, target in zip(guests, targets, strict=True)
+            if quoted == target.title or wanted in ("", target.name)
+        ]
         if not chosen:
-            names = ", ".join(dict.fromkeys(guest.request.target.name for guest in guests))
+            names = ", ".join(dict.fromkeys(one.title for one in targets))
             raise UsageError(
                 f"{magic}: {wanted}: no such target; name one of those watched: {names}"
                 if names
@@ -166,7 +173,7 @@ class WatchMagics(Magics):
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete the words of these magics."""
         line = context.text_until_cursor.rpartition("\n")[2]
-        found = complete(line, listing=list_folder, targets=[guest.request.target.name for guest in self._host.guests])
+        found = complete(line, listing=list_folder, targets=[guest.request.target.title for guest in self._host.guests])
         if found is None:
             return {"completions": []}
         words = [SimpleCompletion(word) for word in found.words]

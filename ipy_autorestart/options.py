@@ -90,13 +90,15 @@ def option(
     check: Callable[[Any], Any],
     metavar: str = "",
     off: str = "",
+    only: str = "",
     help: str,  # noqa: A002
 ) -> Any:  # noqa: ANN401  # whatever the field is
     """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
 
-    What is on by default is switched ``off`` by a word of its own.
+    What is on by default is switched ``off`` by a word of its own. ``only`` names the kind of target that it is for.
     """
-    return dataclasses.field(default=default, metadata={"check": check, "metavar": metavar, "off": off, "help": help})
+    metadata = {"check": check, "metavar": metavar, "off": off, "only": only, "help": help}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,32 +140,42 @@ class Options:
     )
     debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
     stop_signal: str = option(
-        "SIGTERM", check=signal_name, metavar="SIGNAL", help="asks a script to end before it runs again"
+        "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="asks a script to end before it runs again"
     )
-    stop_timeout: float = option(5.0, check=seconds, metavar="SECONDS", help="from the stop signal to SIGKILL")
+    stop_timeout: float = option(
+        5.0, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
+    )
     restart_on_exit: bool = option(
         False,  # noqa: FBT003
         check=flag,
+        only="script",
         help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
     )
     on_busy: str = option(
         "wait",
         check=OneOf(("wait", "interrupt")),
         metavar="HOW",
+        only="kernel",
         help="what a restart of the kernel does about running cells: wait for them, or interrupt",
     )
     busy_timeout: float = option(
-        300.0, check=seconds, metavar="SECONDS", help="after this the cells behind the running one aren't waited for"
+        300.0,
+        check=seconds,
+        metavar="SECONDS",
+        only="kernel",
+        help="after this the cells behind the running one aren't waited for",
     )
     rerun: str = option(
         "none",
         check=OneOf(("none", "marked", "all")),
         metavar="CELLS",
+        only="kernel",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
     keep: bool = option(
         False,  # noqa: FBT003
         check=flag,
+        only="script",
         help="keep what earlier runs printed",
     )
 
@@ -171,19 +183,24 @@ class Options:
         True,  # noqa: FBT003
         check=flag,
         off="--cold",
+        only="script",
         help="start a fresh interpreter for each run, without importing anything ahead",
     )
     preload: tuple[str, ...] = option(
-        (), check=modules, metavar="MODULE,…", help="import these ahead too, whatever the script does with them"
+        (),
+        check=modules,
+        metavar="MODULE,…",
+        only="script",
+        help="import these ahead too, whatever the script does with them",
     )
 
     def __post_init__(self) -> None:
         """Check each value, wherever it comes from."""
         check(self)
 
-    def to_argv(self) -> list[str]:
-        """Return the words that say the same on a command line."""
-        return to_argv(self)
+    def to_argv(self, kind: str) -> list[str]:
+        """Return the words that say the same on a command line of a target of this kind, "script" or "kernel"."""
+        return to_argv(self, kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +212,7 @@ class Option:
     check: Callable[[Any], Any]
     metavar: str
     off: str
+    only: str
     help: str
 
     @property
@@ -238,10 +256,12 @@ def check(values: Any) -> None:  # noqa: ANN401
         object.__setattr__(values, option.name, checked)
 
 
-def to_argv(values: Any) -> list[str]:  # noqa: ANN401
-    """Return the words that say the same on a command line."""
+def to_argv(values: Any, kind: str = "") -> list[str]:  # noqa: ANN401
+    """Return the words that say the same on a command line, without what is for another kind of target."""
     words = []
     for option in each(values):
+        if option.only not in ("", kind):
+            continue
         value = getattr(values, option.name)
         if option.switch:
             words += [option.flag] if value != option.default else []

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ipy_autorestart.decide.words import relative
@@ -25,8 +25,11 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(message.removeprefix("argument "))
 
 
-def parser(prog: str) -> argparse.ArgumentParser:
-    """Return a parser for `Request`'s words, whose ``format_help`` is the help of the magic and of the command line."""
+def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argparse.ArgumentParser:
+    """Return a parser for `Request`'s words, whose ``format_help`` is the help of the magic and of the command line.
+
+    That knows the options for some kinds of targets.
+    """
     made = _Parser(
         prog=prog,
         usage="%(prog)s [PATH ...] [SCRIPT.py | -m MODULE] [options] [-- ARGS]",
@@ -39,6 +42,8 @@ def parser(prog: str) -> argparse.ArgumentParser:
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
     made.add_argument(SCRIPT, help=argparse.SUPPRESS)
     for one in (*each(), *each(Script)):
+        if one.only and one.only not in kinds:
+            continue
         if one.switch:
             action = "store_false" if one.default else "store_true"
             made.add_argument(one.flag, dest=one.name, action=action, help=one.help)
@@ -83,7 +88,14 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         lonely = f"--{next(iter(said))}" if said else args[0]
         raise BadInput(f"{lonely}: it needs a script, a file that ends in .py, or -m MODULE")
     paths = tuple(given.pop("words"))
+    for one in each():
+        if one.name in given and one.only not in ("", target.kind):
+            raise BadInput(f"{one.flag}: it is for a {one.only}, and this restarts {_named(target)}; leave it out")
     return Request(target, paths, dataclasses.replace(defaults, **given), folder)
+
+
+def _named(target: Script | Kernel) -> str:
+    return "the kernel" if isinstance(target, Kernel) else f"the script {target.name}"
 
 
 #: Options that may be given again.

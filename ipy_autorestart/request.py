@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from ipy_autorestart.options import BadInput, Options, assignment, check, option, to_argv, word
 
@@ -40,6 +42,7 @@ class Script:
         If neither or both of path and module are given, or a variable is none.
     """
 
+    kind: ClassVar = "script"
     path: str
     module: str
     args: tuple[str, ...]
@@ -81,6 +84,11 @@ class Script:
         return self.path or f"-m {self.module}"
 
     @property
+    def title(self) -> str:
+        """The same with its arguments, which tell two watches of one script apart."""
+        return shlex.join(self.words)
+
+    @property
     def home(self) -> str:
         """The folder that is watched when none is named: where the run finds its first imports, ``sys.path[0]``."""
         return os.path.dirname(os.path.join(self.cwd, self.path)) if self.path else self.cwd
@@ -111,7 +119,13 @@ class Kernel:
         As the status line calls it.
     """
 
+    kind: ClassVar = "kernel"
     name: str = "kernel"
+
+    @property
+    def title(self) -> str:
+        """As in `Script`."""
+        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +183,7 @@ class Request:
         """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
         # A name that begins with a dash is no option.
         paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
-        words = [*self.options.to_argv(), *paths]
+        words = [*self.options.to_argv(self.target.kind), *paths]
         match self.target:
             case Script() as script:
                 words += [*to_argv(script), *([f"{SCRIPT}={script.path}"] if script.path else ["-m", script.module])]

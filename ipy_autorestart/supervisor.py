@@ -164,7 +164,7 @@ class Supervisor:
         """Return where the target stands and how it got there, as frozen values."""
         request = self.request
         watched = request.paths or (relative(request.roots[0], request.cwd) or os.curdir,)
-        return Statistics(request.target.name, watched, self.status, self._history.runs, self._history.decisions)
+        return Statistics(request.target.title, watched, self.status, self._history.runs, self._history.decisions)
 
     def send(self, record: Record) -> None:
         """Say something to the process; lost if it is gone."""

@@ -72,7 +72,7 @@ def test_the_notebook_about_programs_outside_shows_both(start_kernel):
     assert [name for name, cell in shown.items() if cell.error] == []
     everything = "".join(cell.streams() for cell in cells)
     assert re.findall("says: (.*)", everything) == ["hello", "hello, you"]
-    assert re.search("running · src/greeting.py changed · new code in", everything)
+    assert re.search("finished after .* src/greeting.py changed · new code in", everything)
     assert shown["end-1"].text.strip().splitlines()[-1] == "0"
     served = re.findall(r"process (\d+) at (\d+) serves", everything)
     assert len(served) == 2

@@ -1,6 +1,7 @@
 """Words in, a request out, and back."""
 
 import os
+import re
 
 import pytest
 
@@ -143,7 +144,38 @@ def test_arguments_are_text(args):
 
 def test_words_that_switch_off_what_is_on():
     assert read("main.py", "--cold").options.warm is False
-    assert Options(warm=False).to_argv() == ["--cold"]
+    assert Options(warm=False, rerun="all").to_argv("script") == ["--cold"]
     assert Options(preload=("numpy, torch.nn",)).preload == ("numpy,torch.nn",)
     with pytest.raises(BadInput, match="--preload: expected modules such as numpy,torch"):
         read("main.py", "--preload=1x")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["main.py", "--rerun", "all"],
+            "--rerun: it is for a kernel, and this restarts the script main.py; leave it out",
+        ),
+        (
+            ["-m", "app", "--on-busy=wait"],
+            "--on-busy: it is for a kernel, and this restarts the script -m app; leave it out",
+        ),
+        (["src/", "--cold"], "--cold: it is for a script, and this restarts the kernel; leave it out"),
+    ],
+)
+def test_options_for_another_kind_of_target_are_refused(words, message):
+    with pytest.raises(BadInput, match=re.escape(message)):
+        read(*words)
+
+
+def test_options_for_another_kind_of_target_may_be_configured():
+    request = parse(["main.py"], defaults=Options(rerun="all", stop_timeout=1), cwd="/p")
+    assert request.to_argv()[0] == "--stop-timeout=1.0"
+    assert not any("rerun" in word for word in request.to_argv())
+
+
+def test_a_title_tells_the_arguments():
+    assert read("main.py", "--", "--port", "8 0").target.title == "main.py --port '8 0'"
+    assert read("main.py", "--", "--port", "8 0").target.name == "main.py"
+    assert read("src/").target.title == "kernel"

@@ -103,6 +103,22 @@ def test_several_scripts_live_side_by_side(kernel, project):
     assert "other.py" not in status
 
 
+def test_a_script_with_other_arguments_is_another_target(kernel, project):
+    (project / "show.py").write_text("import sys\nprint('shows', sys.argv[1:])\n")
+    for number in ("1", "2"):
+        cell = kernel.run(f"%watch_restart src/ show.py -- --n {number}")
+        kernel.wait(shows(cell, f"shows ['--n', '{number}']"))
+    status = kernel.run("%watch_status").text
+    assert "show.py --n 1" in status
+    assert "show.py --n 2" in status
+    kernel.run("%unwatch show.py --n 2")
+    status = kernel.run("%watch_status").text
+    assert "show.py --n 1" in status
+    assert "show.py --n 2" not in status
+    kernel.run("%unwatch show.py")
+    assert "nothing is watched" in kernel.run("%watch_status").text
+
+
 def test_the_same_cell_run_again_replaces_its_target(kernel, project):
     (project / "other.py").write_text("print('other')\n")
     kernel.run("%watch_restart src/ main.py", cell_id="c1")

@@ -116,7 +116,7 @@ def test_a_save_runs_it_again_and_a_line_says_why(start, project):
     session = start("src/", "main.py")
     session.wait("value 1", r"⟳ main.py · running · first run · 1 run\b")
     save(project, 2)
-    session.wait("value 2", r"⟳ main.py · running · src/a.py changed · new code in \d+")
+    session.wait("value 2", r"⟳ main.py · running · src/a.py changed · 2 runs")
     save(project, "1 +")
     session.wait("⟳ main.py · syntax error at src/a.py:1")
     save(project, 3)
