@@ -7,7 +7,10 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage dist clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage dist help clean
+
+help:  ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s:
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -36,11 +39,11 @@ test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
 soak: $(VENV)/.dev  ## restart kernels 200 times, under load and idle
 	IPY_AUTORESTART_TEST_RESTARTS=200 $(BIN)/python -m pytest tests/kernel -k "load or many_restarts"
 
-lint: $(VENV)/.dev
+lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.dev
+types: $(VENV)/.dev  ## check types
 	$(BIN)/mypy
 
 coverage: $(VENV)/.dev  ## run all tests and report what they reach, in every process
@@ -74,5 +77,5 @@ $(OLDEST)/.dev: pyproject.toml
 	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*'
 	touch $@
 
-clean:
+clean:  ## remove all that was made
 	rm -rf .venv .venv-* .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

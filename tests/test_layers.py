@@ -1,6 +1,8 @@
 """Imports go one way: front → wiring → effects → core."""
 
 import ast
+import itertools
+import re
 from pathlib import Path
 
 import ipy_autorestart
@@ -112,6 +114,17 @@ def test_there_is_no_cycle():
         assert free, f"a cycle among {sorted(left)}"
         order += free
         left = {room: below for room, below in left.items() if room not in free}
+
+
+def test_the_readmes_arrows_are_imports():
+    text = (ROOT.parent / "README.md").read_text().partition("imports:")[2].partition("```")[0]
+    chains = [re.split(" *─▶ *", chain) for line in text.splitlines() for chain in re.split("   +", line.strip())]
+    assert len(chains) >= 3
+    for chain in chains:
+        groups = [part.split(", ") for part in chain]
+        for left, right in itertools.pairwise(groups):
+            for room in left:
+                assert set(right) <= MAY_IMPORT[room], f"{room} doesn't import all of {right}"
 
 
 def test_every_module_has_its_place():

@@ -110,12 +110,13 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
         r"-m app · finished after .*\nhello you there\n",
     ):
         assert any(re.search(words, text) for text in said), words
-    rows = re.findall(r"^(.+py|-m app) +(?:src|app)/ .* (\d+)  +(\S+)", shown["status"].text, re.MULTILINE)
+    rows = re.findall(r"^(.+\.py.*?|-m app.*?)  +(?:src|app)/ .* (\d+)  +(\S+)", shown["status"].text, re.MULTILINE)
+    port = re.search(r"serves at port (\d+)", shown["watch-server"].text)[1]
     assert rows == [
-        ("server.py", "2", "src/answer.py"),
-        ("train.py", "2", "src/model.py"),
-        ("train.py", "1", "first"),
-        ("-m app", "2", "app/words.py"),
+        (f"server.py {port}", "2", "src/answer.py"),
+        ("train.py --epochs 12", "2", "src/model.py"),
+        ("train.py --epochs 3", "1", "first"),
+        ("-m app you there", "2", "app/words.py"),
     ]
     assert all("ended" in cell.outputs[0]["data"]["text/plain"] for name, cell in shown.items() if "watch-" in name)
 
