@@ -153,7 +153,6 @@ class Supervisor:
     def _launch(self) -> None:
         if self._parting:  # stopped before the main thread got here
             return
-        ours, theirs = socket.socketpair()
         front = Front(
             cwd=self.request.cwd,
             kernel=isinstance(self.request.target, Kernel),
@@ -163,9 +162,13 @@ class Supervisor:
             displays=getattr(self.screen, "displays", None),
         )
         words = [*front.to_words(), *self.request.to_argv()]
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
-        with theirs:
-            self._pid = spawn(words, link=theirs.fileno(), errors=self._errors.fileno())
+        with contextlib.ExitStack() as undo:
+            ours, theirs = map(undo.enter_context, socket.socketpair())
+            errors = undo.enter_context(tempfile.TemporaryFile())
+            self._pid = spawn(words, link=theirs.fileno(), errors=errors.fileno())
+            undo.pop_all()
+        theirs.close()
+        self._errors = errors  # it lives as long as the process
         self._listen(Link(ours))
 
     def restart(self) -> None:
