@@ -70,6 +70,8 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         if not after:
             raise BadInput("-m: expected the name of a module, got none; write -m MODULE")
         more = _read(after[1:])
+        if more.keys() & {"module", "script"}:
+            raise BadInput(f"-m: expected one module, got {after[0]!r} and more; {ITS_ARGUMENTS}")
         how = {"module": after[0], "args": (*more.pop("words"), *args)}
         given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}
     elif "script" in given:
@@ -85,6 +87,8 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
     paths = tuple(given.pop("words"))
     return Request(target, paths, dataclasses.replace(defaults, **given), folder)
 
+
+ITS_ARGUMENTS = "arguments of the script go after --"
 
 #: Options that may be given again.
 MANY = frozenset(one.name for one in (*each(), *each(Script)) if one.many)
@@ -131,7 +135,7 @@ def _read(words: list[str]) -> dict[str, Any]:
 def _unknown(word: str, flags: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
     guess = f"did you mean {near[0]}? " if near else ""
-    return f"{word}: there is no such option; {guess}arguments of the script go after --"
+    return f"{word}: there is no such option; {guess}{ITS_ARGUMENTS}"
 
 
 def _script(words: Sequence[str], cwd: str) -> tuple[tuple[str, ...], str]:
