@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ipy_autorestart.options import BadInput, Options, assignment, check, option, to_argv, word
+from ipy_autorestart.options import BadInput, Options, assignment, can_be_passed_on, check, option, to_argv, word
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -59,8 +59,9 @@ class Script:
         script = os.fspath(path)
         if script.startswith("-"):  # no flag of the interpreter's
             script = os.path.join(os.curdir, script)
-        wrong = [arg for arg in args if not isinstance(arg, str) or "\0" in arg]
-        if wrong:
+        for name in (script, module):
+            word(name)
+        if wrong := [arg for arg in args if not can_be_passed_on(arg)]:
             raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
         if bool(script) == bool(module):
             raise BadInput(f"expected either a script or a module to run, got {script!r} and {module!r}; name one")
@@ -137,6 +138,7 @@ class Request:
     def check(self) -> None:
         """Raise `BadInput` if a path doesn't exist or can't be read, or if there is nothing to watch."""
         for path in self.paths:
+            word(path)
             _check_readable(path, self._absolute(path), self.cwd)
         match self.target:
             case Kernel() if not self.paths:

@@ -147,3 +147,26 @@ def test_words_that_switch_off_what_is_on():
     assert Options(preload=("numpy, torch.nn",)).preload == ("numpy,torch.nn",)
     with pytest.raises(BadInput, match="--preload: expected modules such as numpy,torch"):
         read("main.py", "--preload=1x")
+
+
+@pytest.mark.parametrize("word", ["-m", "-mpkg", "--script=main.py"])
+def test_a_second_module_or_script_behind_a_module_is_a_mistake(word):
+    with pytest.raises(BadInput, match="-m: expected one module, got 'app' and more; arguments of the script go after"):
+        read("-m", "app", word, "other")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize(
+    "line", ["{} main.py", "{}.py", "-m {}", "main.py -- {}", "main.py --pattern={}", "main.py --env=A={}"]
+)
+def test_a_name_that_no_file_can_have_is_a_mistake(name, line):
+    with pytest.raises(BadInput, match="expected"):
+        read(*line.format(name).split()).check()
+
+
+@pytest.mark.parametrize("word", ["a\nb", "a\x1bb", "a\u2028b", "a\ud800b"])
+def test_a_message_is_one_line_that_can_be_shown_whatever_was_typed(word):
+    with pytest.raises(BadInput) as caught:
+        read("main.py", f"--{word}")
+    assert str(caught.value).isprintable()
+    assert repr(word)[1:-1] in str(caught.value)
