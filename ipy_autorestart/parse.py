@@ -70,7 +70,7 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         if not after:
             raise BadInput("-m: expected the name of a module, got none; write -m MODULE")
         more = _read(after[1:])
-        if more.keys() & {"module", "script"}:
+        if (given.keys() | more.keys()) & {"module", "script"}:
             raise BadInput(f"-m: expected one module, got {after[0]!r} and more; {ITS_ARGUMENTS}")
         how = {"module": after[0], "args": (*more.pop("words"), *args)}
         given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}

@@ -153,6 +153,9 @@ def test_words_that_switch_off_what_is_on():
 def test_a_second_module_or_script_behind_a_module_is_a_mistake(word):
     with pytest.raises(BadInput, match="-m: expected one module, got 'app' and more; arguments of the script go after"):
         read("-m", "app", word, "other")
+    if "script" in word:
+        with pytest.raises(BadInput, match="-m: expected one module"):
+            read(word, "-m", "app")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
