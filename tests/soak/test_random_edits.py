@@ -1,10 +1,12 @@
-"""Several writers edit at random, in every way of saving; when they have ended, what ran last is what is on the disk."""
+"""Several writers edit at random, in every way of saving; when they have ended, what ran last is what is on disk."""
 
 import os
 import random
 import subprocess
 import sys
+import textwrap
 import threading
+import time
 
 import length
 import psutil
@@ -93,3 +95,53 @@ def test_the_last_content_runs_last(project, modules, seed, warm, poll):
         assert psutil.STATUS_ZOMBIE not in [child.status() for child in process.children(recursive=True)]
     assert screen.last == expected
     assert not psutil.Process().children()
+
+
+@pytest.mark.timeout(120 + SECONDS)
+def test_the_last_content_is_what_the_kernel_shows_last(kernel, project, modules, seed):
+    watching = kernel.run("%watch_restart src/ --rerun all")
+    kernel.wait(lambda: "running" in watching.text)
+    cell = kernel.run(writers.program(modules))
+    assert cell.streams() == writers.on_disk(project, modules) + "\n"
+    with writers.editing(project, seed) as people:
+        end = time.monotonic() + SECONDS
+        kernel.wait(lambda: time.monotonic() > end, timeout=2 * SECONDS)
+    expected = writers.on_disk(project, modules) + "\n"
+    kernel.wait(lambda: cell.streams() == expected, timeout=SETTLED, what=f"{expected} after {last_edits(people)}")
+    kernel.run("%unwatch")
+
+
+PROGRAMS = {
+    "command line": (["-m", "ipy_autorestart", "--quiet", "src/", "main.py"], "{}"),
+    "itself": (
+        ["main.py"],
+        "from ipy_autorestart import restart_on_change\nrestart_on_change('src', enabled=True)\n{}",
+    ),
+}
+
+
+@pytest.mark.timeout(120 + SECONDS)
+@pytest.mark.parametrize("how", PROGRAMS)
+def test_the_last_content_runs_last_in_a_terminal_too(project, modules, seed, how):
+    words, code = PROGRAMS[how]
+    # What ends in an ImportError can't restart itself: a module that is missing for a moment is waited for.
+    caught = (
+        "try:\n" + textwrap.indent(writers.program(modules), "    ") + "except Exception as error: print(repr(error))\n"
+    )
+    (project / "main.py").write_text(code.format(caught) + "import time\nwhile True: time.sleep(0.05)\n")
+    shown = project.parent / f"{project.name}.out"
+    with shown.open("wb") as file:
+        program = subprocess.Popen([sys.executable, *words], stdout=file, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: "values" in shown.read_text())
+        with writers.editing(project, seed) as people:
+            pass_time(SECONDS)
+        expected = writers.on_disk(project, modules)
+        eventually(
+            lambda: shown.read_text().splitlines()[-1:] == [expected],
+            timeout=SETTLED,
+            what=lambda: f"{expected!r} after {last_edits(people)}: {shown.read_text()[-5000:]}",
+        )
+    finally:
+        program.terminate()
+        program.wait(timeout=10)
