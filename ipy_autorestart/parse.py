@@ -128,8 +128,14 @@ def _read(words: list[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(words)
     if unknown:
         raise BadInput(_unknown(unknown[0], (one.flag for one in (*each(), *each(Script)))))
-    fields = vars(found)
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return {name: _given(value, several=name in ("words", *MANY)) for name, value in vars(found).items()}
+
+
+def _given(value: Any, *, several: bool) -> Any:  # noqa: ANN401  # text, or a number of texts
+    """Return the value of an option; argparse (3.11) makes an empty list of the ``--`` in ``--cwd=--``."""
+    if several:
+        return tuple("--" if one == [] else one for one in value)
+    return "--" if value == [] else value
 
 
 def _unknown(word: str, flags: Iterable[str]) -> str:

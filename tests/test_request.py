@@ -38,6 +38,12 @@ def test_what_follows_a_module_is_its_arguments():
     assert request.options.debounce == 2.0
 
 
+def test_a_value_may_be_two_dashes():
+    request = read("--pattern=--", "--pattern=*.toml", "--cwd=--", "--script=--", "--", "x")
+    assert request.options.pattern == ("--", "*.toml")
+    assert request.target == Script("--", cwd="/p/--", args=["x"])
+
+
 def test_given_options_go_before_the_configured_ones():
     defaults = Options(debounce=3, pattern=("*.yml",))
     request = parse(["src/", "--debounce=1"], defaults=defaults, cwd="/p")
