@@ -12,10 +12,11 @@ import importlib
 import logging
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import watchdog.observers
 from watchdog.version import VERSION_MAJOR
@@ -30,11 +31,19 @@ if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
+_log = logging.getLogger(__name__)
+
 #: Each spot takes a thread; on watchdog 6 two, and one of a user's 128 inotify instances.
 MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
 
 # How long watchdog may take to add a watch for a folder that a scan has found.
 _CHECK_SECONDS = 0.5
+
+# An observer that goes on dying is started anew at once only after so long; until then there are scans.
+_APART_SECONDS = 1.0
+
+# So long a dead observer's threads may take to end: one that died with a lock in its hands keeps the others.
+_END_SECONDS = 2.0
 
 # watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, with all that comes
 # after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each
@@ -75,7 +84,9 @@ class Observer:
         self._plan: Plan | None = None
         self._scheduled: dict[tuple[str, bool], _Scheduled] = {}
         self._check_at = 0.0
+        self._start_at = self._again_at = float("-inf")
         self._overflow = _Overflow(tell)
+        self._deaths = _Deaths(tell)
 
     @property
     def complete(self) -> bool:
@@ -95,12 +106,17 @@ class Observer:
         bool
             Whether a watch was added, so that a change may have come before it.
         """
-        if self._native is not None and not self._native.is_alive():
+        alive = self._alive()
+        if self._native is not None and (self._deaths.heard or not self._native.is_alive()):
             self.stop()
-        if self._native is None and (plan == self._plan or not self._start(plan)):
-            self._plan = plan  # what a limit forbids is tried again with another plan only
-            return False
-        lost = self._drop(plan)
+            self._start_at, self._again_at = self._again_at, max(now, self._again_at) + _APART_SECONDS
+        if self._native is None:
+            if now < self._start_at:
+                return False
+            if plan == self._plan or not self._start(plan):
+                self._plan = plan  # what a limit forbids is tried again with another plan only
+                return False
+        lost = self._drop(plan, alive)
         if plan != self._plan or lost:
             first = self._plan is None
             self._plan, self.notes = plan, []
@@ -115,18 +131,21 @@ class Observer:
     def stop(self) -> None:
         """End all threads and close all descriptors; the next `follow` starts anew."""
         logging.getLogger("watchdog.observers").removeHandler(self._overflow)
+        self._deaths.stop()
         native, self._native = self._native, None
         self._scheduled.clear()
         self._plan = None
         if native is not None:
-            native.stop()
-            if native.ident is not None:
-                native.join()
+            # In a thread, since it may wait for ever; what is left then sends nothing and costs no time.
+            ending = threading.Thread(target=_end, args=(native,), name="ipy-autorestart-end", daemon=True)
+            ending.start()
+            ending.join(_END_SECONDS)
 
     def _start(self, plan: Plan) -> bool:
         # watchdog 7.1 warns of nested mkdir with a repr of its whole state, megabytes on stderr.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         logging.getLogger("watchdog.observers").addHandler(self._overflow)
+        self._deaths.start()
         try:
             with _nothing_left_open():
                 self._native = _native()
@@ -138,10 +157,12 @@ class Observer:
             return False
         return True
 
-    def _drop(self, plan: Plan) -> bool:
+    def _alive(self) -> set[ObservedWatch]:
+        emitters = self._native.emitters if self._native is not None else ()
+        return {emitter.watch for emitter in emitters if emitter.is_alive()}
+
+    def _drop(self, plan: Plan, alive: Set[ObservedWatch]) -> bool:
         """Give up spots that died or lie in another folder now; say whether there were any."""
-        assert self._native is not None
-        alive = {emitter.watch for emitter in self._native.emitters if emitter.is_alive()}
         wanted = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
         lost = [
             key
@@ -241,6 +262,50 @@ def _at_once(handler: Handler) -> Callable[[FileSystemEvent], None]:
             handler.dispatch(event)
 
     return queue_event
+
+
+def _end(native: BaseObserver) -> None:
+    native.stop()
+    if native.ident is not None:
+        native.join()
+
+
+class _Deaths:
+    """Hear of watchdog's threads that an exception has ended; it tells nobody, and goes on deaf.
+
+    Attributes
+    ----------
+    heard
+        Whether there was one since the start.
+    """
+
+    def __init__(self, tell: Tell) -> None:
+        self.heard = False
+        self._say = tell
+        self._before = threading.excepthook
+
+    def start(self) -> None:
+        self.heard = False
+        if threading.excepthook != self._hear:
+            self._before, threading.excepthook = threading.excepthook, self._hear
+
+    def stop(self) -> None:
+        if threading.excepthook == self._hear:
+            threading.excepthook = self._before
+
+    def _hear(self, died: threading.ExceptHookArgs) -> None:
+        if not type(died.thread).__module__.startswith("watchdog."):
+            self._before(died)
+            return
+        trace = (died.exc_type, died.exc_value or died.exc_type(), died.exc_traceback)
+        _log.error("a thread of watchdog's died, and is started anew: %s", died.thread, exc_info=trace)
+        # What reads (7.x: this thread, 6.0: a part of it) leaves it to itself to close its descriptors.
+        reader: Any
+        for reader in (died.thread, getattr(died.thread, "_inotify", None)):
+            if hasattr(reader, "_is_reading"):
+                reader._is_reading = False  # noqa: SLF001  # no public name says that nobody reads any more
+        self.heard = True
+        self._say("", Progress.UNKNOWN, folder=True)
 
 
 class _Overflow(logging.Handler):
