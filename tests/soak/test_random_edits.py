@@ -1,7 +1,5 @@
 """Several writers edit at random, in every way of saving; when they have ended, what ran last is what is on disk."""
 
-import os
-import random
 import subprocess
 import sys
 import textwrap
@@ -20,64 +18,17 @@ pytestmark = pytest.mark.e2e
 
 SECONDS = length.seconds(2.5)
 
-#: Longer than what has come by then may still take: bursts, scans, the pause of a seeming loop, and a slow machine.
-SETTLED = 40
-
-
-class Screen:
-    """Keeps the output of the last two runs."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.texts = {0: ""}
-
-    def show(self, status):
-        pass
-
-    def begin(self, run):
-        self.texts = {**dict(list(self.texts.items())[-1:]), run: ""}
-
-    def write(self, stream, text):
-        self.texts[max(self.texts)] += text
-
-    def to_state(self):
-        return {}
-
-    @property
-    def last(self):
-        return self.texts[max(self.texts)]
-
 
 def pass_time(seconds):
     """Let people edit; how long is the case."""
     threading.Event().wait(seconds)
 
 
-@pytest.fixture
-def modules(project):
-    modules = writers.make_project(project)
-    (project / "main.py").write_text(writers.program(modules) + "import time\nif shared_0.V % 2: time.sleep(600)\n")
-    return modules
-
-
-@pytest.fixture
-def seed():
-    """Of this test's edits, shown where it fails."""
-    seed = int(os.environ.get("IPY_AUTORESTART_TEST_SEED", random.randrange(10**6)))
-    sys.stdout.write(f"IPY_AUTORESTART_TEST_SEED={seed}\n")
-    return seed
-
-
-def last_edits(people):
-    return "\n".join(f"{person.name}: {person.log[-5:]}" for person in people)
-
-
 @pytest.mark.timeout(120 + SECONDS)
 @pytest.mark.parametrize("poll", [0.0, 0.1], ids=["events", "polling"])
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_the_last_content_runs_last(project, modules, seed, warm, poll):
-    screen = Screen()
+    screen = writers.Screen()
     options = Options(warm=warm, poll=poll)
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=options) as supervisor:
         eventually(lambda: screen.last.startswith("values"))
@@ -86,8 +37,8 @@ def test_the_last_content_runs_last(project, modules, seed, warm, poll):
         expected = writers.on_disk(project, modules) + "\n"
         eventually(
             lambda: screen.last == expected,
-            timeout=SETTLED,
-            what=lambda: f"{expected!r} after {last_edits(people)}; {supervisor.status}\n{screen.texts}",
+            timeout=writers.SETTLED,
+            what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
         )
         if SECONDS < 10:
             assert supervisor.status.runs > 2
@@ -107,7 +58,11 @@ def test_the_last_content_is_what_the_kernel_shows_last(kernel, project, modules
         end = time.monotonic() + SECONDS
         kernel.wait(lambda: time.monotonic() > end, timeout=2 * SECONDS)
     expected = writers.on_disk(project, modules) + "\n"
-    kernel.wait(lambda: cell.streams() == expected, timeout=SETTLED, what=f"{expected} after {last_edits(people)}")
+    kernel.wait(
+        lambda: cell.streams() == expected,
+        timeout=writers.SETTLED,
+        what=f"{expected} after {writers.last_edits(people)}",
+    )
     kernel.run("%unwatch")
 
 
@@ -139,8 +94,8 @@ def test_the_last_content_runs_last_in_a_terminal_too(project, modules, seed, ho
         expected = writers.on_disk(project, modules)
         eventually(
             lambda: shown.read_text().splitlines()[-1:] == [expected],
-            timeout=SETTLED,
-            what=lambda: f"{expected!r} after {last_edits(people)}: {shown.read_text()[-5000:]}",
+            timeout=writers.SETTLED,
+            what=lambda: f"{expected!r} after {writers.last_edits(people)}: {shown.read_text()[-5000:]}",
         )
     finally:
         program.terminate()

@@ -10,6 +10,9 @@ import threading
 #: All contents are of one length, so that two writers in one file leave a whole one.
 FIRST, LAST = 100_000, 999_999
 
+#: Longer than what has come by then may still take: bursts, scans, the pause of a seeming loop, and a slow machine.
+SETTLED = 40
+
 SHARED = ("shared_0", "shared_1")
 
 
@@ -244,3 +247,33 @@ def program(modules):
     names = ", ".join(modules.values())
     values = ", ".join(f"{name}.V" for name in modules.values())
     return f"import sys\nsys.path.insert(0, 'src')\nimport {names}\nprint('values', {values}, flush=True)\n"
+
+
+def last_edits(people):
+    """What each did last, for the message of a failure."""
+    return "\n".join(f"{person.name}: {person.log[-5:]}" for person in people)
+
+
+class Screen:
+    """Keeps the output of the last two runs."""
+
+    takes_all = False
+
+    def __init__(self):
+        self.texts = {0: ""}
+
+    def show(self, status):
+        pass
+
+    def begin(self, run):
+        self.texts = {**dict(list(self.texts.items())[-1:]), run: ""}
+
+    def write(self, stream, text):
+        self.texts[max(self.texts)] += text
+
+    def to_state(self):
+        return {}
+
+    @property
+    def last(self):
+        return self.texts[max(self.texts)]
