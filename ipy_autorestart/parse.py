@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ipy_autorestart.decide.words import relative
 from ipy_autorestart.options import BadInput, Options, each
-from ipy_autorestart.request import SCRIPT, Kernel, Request, Script
+from ipy_autorestart.request import SCRIPT, Kernel, Request, Script, absolute
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,7 +61,7 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
     BadInput
         Names what is wrong and the fix.
     """
-    folder = cwd or os.getcwd()
+    folder = absolute(cwd)
     head, args = _split(words, "--")
     before, after = _split(_parted(head), "-m")
     given = _read(before)

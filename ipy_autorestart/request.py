@@ -13,6 +13,14 @@ from dataclasses import dataclass
 from ipy_autorestart.options import BadInput, Options, assignment, can_be_passed_on, check, option, to_argv, word
 
 
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path that starts from the current folder; raises `BadInput` if it needs one and that was deleted."""
+    try:
+        return os.path.abspath(path or os.curdir)
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone; change to one that is there") from None
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Script:
     """A Python script or module that runs in a process of its own.
@@ -68,11 +76,11 @@ class Script:
         object.__setattr__(self, "path", script)
         object.__setattr__(self, "module", module)
         object.__setattr__(self, "args", tuple(args))
-        object.__setattr__(self, "cwd", os.path.abspath(cwd or os.curdir))
+        object.__setattr__(self, "cwd", absolute(cwd))
         pairs = [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else env
         object.__setattr__(self, "env", tuple(pairs))
         program = os.fspath(python)
-        object.__setattr__(self, "python", os.path.abspath(program) if os.sep in program else program)
+        object.__setattr__(self, "python", absolute(program) if os.sep in program else program)
         check(self)
 
     @property

@@ -39,7 +39,7 @@ from ipy_autorestart.link import (
 )
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
-from ipy_autorestart.request import Kernel, Request, Script
+from ipy_autorestart.request import Kernel, Request, Script, absolute
 from ipy_autorestart.screen import Screen
 from ipy_autorestart.spawn import spawn
 
@@ -87,7 +87,7 @@ class Supervisor:
         cwd: str | os.PathLike[str] = "",
     ) -> None:
         check_platform()
-        folder = os.path.abspath(cwd or (target.cwd if isinstance(target, Script) else os.curdir))
+        folder = absolute(cwd or (target.cwd if isinstance(target, Script) else ""))
         names = tuple(os.fspath(path) for path in paths)
         self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
         self.request.check()
