@@ -19,6 +19,8 @@ from ipy_autorestart.options import each
 from ipy_autorestart.parse import parse
 from ipy_autorestart.request import SCRIPT, Script
 
+pytestmark = pytest.mark.timeout(60 + length.examples(200) / 50)
+
 FLAGS = ["-m", "--", SCRIPT, *BY_HAND, *(option.flag for option in (*each(), *each(Script)))]
 
 WORDS = [

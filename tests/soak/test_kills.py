@@ -98,3 +98,17 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
         sys.stdout.write(f"{kills} kills, {supervisor.status.runs} runs\n")
         assert process.is_running()
     assert not psutil.Process().children()
+
+
+def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(kernel, project):
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    [supervisor] = [child for child in psutil.Process(kernel.pid).children() if "--link" in child.cmdline()]
+    supervisor.kill()
+    kernel.wait(lambda: "the supervisor has ended; nothing is watched any more" in cell.text)
+    assert "· ended ·" in cell.text
+    assert kernel.run("1 + 1").text == "2"
+    again = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in again.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "src/a.py changed" in again.text and "· 1 restart" in again.text)

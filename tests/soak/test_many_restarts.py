@@ -20,6 +20,9 @@ pytestmark = [
 
 RESTARTS = length.restarts(20)
 
+#: An even number, after which a run goes on.
+FIFTH = max(RESTARTS // 5, 4) // 2 * 2
+
 #: What the allocator's habits may add to a process that has come to rest.
 GROWTH_MAX = 1.1
 
@@ -29,7 +32,7 @@ import json, sys, time
 sys.path.insert(0, "src")
 import a, b
 print(f"value {a.V} {b.V}", flush=True)
-if (a.V + b.V) % 3: time.sleep(600)
+if max(a.V, b.V) % 10 != 3: time.sleep(600)
 """
 
 
@@ -82,7 +85,7 @@ def restart_again_and_again(restart, processes):
     plateau = None
     for number in range(1, RESTARTS + 1):
         restart(number)
-        if number == max(RESTARTS // 5, 3):
+        if number == FIFTH:
             plateau = Plateau(processes)
     eventually(lambda: not plateau.more(), what=plateau.more)
     sys.stdout.write(f"after {RESTARTS} restarts: {plateau.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
@@ -103,6 +106,8 @@ def test_a_script_may_be_restarted_without_number(project, save, warm):
         warmths.append(screen.status.warm)
         if warm:
             eventually(lambda: "imported ahead" in screen.status.preloads and len(processes()) == 2)
+        if warm and number == FIFTH:  # the fork server, the run, and what is parked
+            eventually(lambda: len(processes()["the supervisor"].children()) == 3)
 
     def processes():
         [supervisor] = psutil.Process().children()
@@ -126,6 +131,8 @@ def test_the_command_line_may_restart_without_number(project, save):
     def restart(number):
         expected = save(number)
         eventually(lambda: shown.read_text().endswith(expected), what=lambda: f"{expected!r}")
+        if number == FIFTH:
+            eventually(lambda: len(program.children()) >= 3)  # the run, a fork server, and what is parked, or guards
 
     try:
         eventually(lambda: shown.read_text() == "value 0 0\n")
