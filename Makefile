@@ -36,8 +36,11 @@ test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
 
-soak: $(VENV)/.dev  ## restart kernels 200 times, under load and idle
-	IPY_AUTORESTART_TEST_RESTARTS=200 $(BIN)/python -m pytest tests/kernel -k "load or many_restarts"
+# RESTARTS of each target; edits go on for a fifth as many seconds, and 30 times as many lines are typed.
+RESTARTS ?= 1000
+soak: $(VENV)/.dev  ## faults and load for hours: RESTARTS=1000 of each target, random edits and kills, any line typed
+	IPY_AUTORESTART_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest -rA tests/soak tests/kernel tests/itself \
+		-k "soak or load or many_restarts or stay_flat"
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .

@@ -142,5 +142,5 @@ def list_folder(folder: str) -> list[Entry]:
     try:
         with os.scandir(os.path.expanduser(folder) or os.curdir) as entries:
             return [Entry(entry.name, entry.is_dir()) for entry in entries]
-    except OSError:
+    except (OSError, ValueError):  # the latter where no folder can have such a name
         return []

@@ -17,7 +17,7 @@ from traitlets.config import Configurable
 from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.display import CellScreen, TerminalScreen
 from ipy_autorestart.kernel.host import Host, host_of
-from ipy_autorestart.options import BadInput, Option, Options, each
+from ipy_autorestart.options import BadInput, Option, Options, each, one_line
 from ipy_autorestart.parse import parse, parser
 from ipy_autorestart.request import Request, check_platform
 from ipy_autorestart.screen import Screen
@@ -78,7 +78,7 @@ class WatchMagics(Magics):
         """See `parser`, of which the help is made."""
         try:
             check_platform()
-            words = _split(line)
+            words = _split("%watch_restart", line)
             if acts := [word for word in words if word in BY_HAND]:
                 for guest in self._chosen("%watch_restart", [word for word in words if word != acts[0]]):
                     BY_HAND[acts[0]](guest)
@@ -133,7 +133,7 @@ class WatchMagics(Magics):
         Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or
         ``kernel``; its arguments may be left out.
         """
-        words = _split(line)
+        words = _split("%unwatch", line)
         _stop(self._chosen("%unwatch", words) if words else self._host.guests)
 
     def _chosen(self, magic: str, words: Sequence[str]) -> list[Supervisor]:
@@ -150,7 +150,7 @@ class WatchMagics(Magics):
         if not chosen:
             names = ", ".join(dict.fromkeys(one.title for one in targets))
             raise UsageError(
-                f"{magic}: {wanted}: no such target; name one of those watched: {names}"
+                f"{magic}: {one_line(wanted)}: no such target; name one of those watched: {names}"
                 if names
                 else f"{magic}: {NOTHING}"
             )
@@ -197,13 +197,13 @@ class WatchMagics(Magics):
 WatchMagics.watch_restart.__doc__ = EXAMPLES + parser("%watch_restart").format_help()
 
 
-def _split(line: str) -> list[str]:
+def _split(magic: str, line: str) -> list[str]:
     try:
         return shlex.split(line)
     except ValueError as error:
         trouble = str(error)
         raise UsageError(
-            f"{trouble[:1].lower()}{trouble[1:]} in: {line}; close it, or escape it by a backslash"
+            f"{magic}: {trouble[:1].lower()}{trouble[1:]} in: {one_line(line)}; close it, or escape it by a backslash"
         ) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,14 @@ from typing import Any
 
 class BadInput(ValueError):  # noqa: N818  # it is shown to the user, who made no "error"
     """A user's mistake, as one line that names the thing and the fix."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def one_line(text: str) -> str:
+    """Return text with what can't be seen, or can't be encoded, escaped: what was typed may hold anything."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def seconds(text: str | float) -> float:
@@ -34,9 +43,17 @@ def signal_name(text: str) -> str:
     return name
 
 
+def can_be_passed_on(text: object) -> bool:
+    """Whether another program can be told this, or a file be named so: as text without NUL that can be encoded."""
+    try:
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
 def glob(text: str) -> str:
     """Return a glob; raises `BadInput` for an empty one."""
-    if not isinstance(text, str) or not text:
+    if not text or not can_be_passed_on(text):
         raise BadInput(f"expected a glob such as '*.toml', got {text!r}")
     return text
 
@@ -56,8 +73,8 @@ class OneOf:
 
 def assignment(text: str) -> str:
     """Return an environment variable with its value; raises `BadInput` for anything else."""
-    name, sign, _ = text.partition("=") if isinstance(text, str) else ("", "", "")
-    if not (name and sign) or "\0" in text:
+    name, sign, _ = text.partition("=") if can_be_passed_on(text) else ("", "", "")
+    if not (name and sign):
         raise BadInput(f"expected a variable and its value such as DEBUG=1, got {text!r}")
     return text
 
@@ -72,7 +89,7 @@ def modules(text: str) -> str:
 
 def word(text: str) -> str:
     """Return a path or name; raises `BadInput` for anything but text."""
-    if not isinstance(text, str) or "\0" in text:
+    if not can_be_passed_on(text):
         raise BadInput(f"expected a path as text, such as 'src', got {text!r}")
     return text
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from ipy_autorestart.decide.words import relative
 from ipy_autorestart.options import BadInput, Options, each
-from ipy_autorestart.request import SCRIPT, Kernel, Request, Script
+from ipy_autorestart.request import SCRIPT, Kernel, Request, Script, absolute
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +66,7 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
     BadInput
         Names what is wrong and the fix.
     """
-    folder = cwd or os.getcwd()
+    folder = absolute(cwd)
     head, args = _split(words, "--")
     before, after = _split(_parted(head), "-m")
     given = _read(before)
@@ -75,6 +75,8 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         if not after:
             raise BadInput("-m: expected the name of a module, got none; write -m MODULE")
         more = _read(after[1:])
+        if (given.keys() | more.keys()) & {"module", "script"}:
+            raise BadInput(f"-m: expected one module, got {after[0]!r} and more; {ITS_ARGUMENTS}")
         how = {"module": after[0], "args": (*more.pop("words"), *args)}
         given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}
     elif "script" in given:
@@ -97,6 +99,8 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
 def _named(target: Script | Kernel) -> str:
     return "the kernel" if isinstance(target, Kernel) else f"the script {target.name}"
 
+
+ITS_ARGUMENTS = "arguments of the script go after --"
 
 #: Options that may be given again.
 MANY = frozenset(one.name for one in (*each(), *each(Script)) if one.many)
@@ -136,14 +140,20 @@ def _read(words: list[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(words)
     if unknown:
         raise BadInput(_unknown(unknown[0], (one.flag for one in (*each(), *each(Script)))))
-    fields = vars(found)
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return {name: _given(value, several=name in ("words", *MANY)) for name, value in vars(found).items()}
+
+
+def _given(value: Any, *, several: bool) -> Any:  # noqa: ANN401  # text, or a number of texts
+    """Return the value of an option; argparse (3.11) makes an empty list of the ``--`` in ``--cwd=--``."""
+    if several:
+        return tuple("--" if one == [] else one for one in value)
+    return "--" if value == [] else value
 
 
 def _unknown(word: str, flags: Iterable[str]) -> str:
     near = difflib.get_close_matches(word.partition("=")[0], list(flags), n=1)
     guess = f"did you mean {near[0]}? " if near else ""
-    return f"{word}: there is no such option; {guess}arguments of the script go after --"
+    return f"{word}: there is no such option; {guess}{ITS_ARGUMENTS}"
 
 
 def _script(words: Sequence[str], cwd: str) -> tuple[tuple[str, ...], str]:

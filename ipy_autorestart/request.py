@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ipy_autorestart.options import BadInput, Options, assignment, check, option, to_argv, word
+from ipy_autorestart.options import BadInput, Options, assignment, can_be_passed_on, check, option, to_argv, word
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path that starts from the current folder; raises `BadInput` if it needs one and that was deleted."""
+    try:
+        return os.path.abspath(path or os.curdir)
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone; change to one that is there") from None
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -63,19 +71,20 @@ class Script:
         script = os.fspath(path)
         if script.startswith("-"):  # no flag of the interpreter's
             script = os.path.join(os.curdir, script)
-        wrong = [arg for arg in args if not isinstance(arg, str) or "\0" in arg]
-        if wrong:
+        for name in (script, module):
+            word(name)
+        if wrong := [arg for arg in args if not can_be_passed_on(arg)]:
             raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
         if bool(script) == bool(module):
             raise BadInput(f"expected either a script or a module to run, got {script!r} and {module!r}; name one")
         object.__setattr__(self, "path", script)
         object.__setattr__(self, "module", module)
         object.__setattr__(self, "args", tuple(args))
-        object.__setattr__(self, "cwd", os.path.abspath(cwd or os.curdir))
+        object.__setattr__(self, "cwd", absolute(cwd))
         pairs = [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else env
         object.__setattr__(self, "env", tuple(pairs))
         program = os.fspath(python)
-        object.__setattr__(self, "python", os.path.abspath(program) if os.sep in program else program)
+        object.__setattr__(self, "python", absolute(program) if os.sep in program else program)
         check(self)
 
     @property
@@ -152,6 +161,7 @@ class Request:
     def check(self) -> None:
         """Raise `BadInput` if a path doesn't exist or can't be read, or if there is nothing to watch."""
         for path in self.paths:
+            word(path)
             _check_readable(path, self._absolute(path), self.cwd)
         match self.target:
             case Kernel() if not self.paths:

@@ -21,7 +21,7 @@ from ipy_autorestart.link import Link
 from ipy_autorestart.listener import Listener
 from ipy_autorestart.options import BadInput, Options
 from ipy_autorestart.record import Alive, Ask, Busy, Decided, Goodbye, Pause, Ran, Record, Restart, Status
-from ipy_autorestart.request import Kernel, Request, Script, check_platform
+from ipy_autorestart.request import Kernel, Request, Script, absolute, check_platform
 from ipy_autorestart.screen import Screen, show, state_of
 from ipy_autorestart.spawn import Process
 
@@ -67,7 +67,7 @@ class Supervisor:
         cwd: str | os.PathLike[str] = "",
     ) -> None:
         check_platform()
-        folder = os.path.abspath(cwd or (target.cwd if isinstance(target, Script) else os.curdir))
+        folder = absolute(cwd or (target.cwd if isinstance(target, Script) else ""))
         names = tuple(os.fspath(path) for path in paths)
         self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
         self.request.check()
@@ -132,7 +132,6 @@ class Supervisor:
     def _launch(self) -> None:
         if self._parting:  # stopped before the main thread got here
             return
-        ours, theirs = socket.socketpair()
         front = Front(
             cwd=self.request.cwd,
             kernel=isinstance(self.request.target, Kernel),
@@ -142,8 +141,11 @@ class Supervisor:
             displays=getattr(self.screen, "displays", None),
         )
         words = [*front.to_words(), *self.request.to_argv()]
-        with theirs:
+        with contextlib.ExitStack() as undo:
+            ours, theirs = map(undo.enter_context, socket.socketpair())
             self._process = Process.start(words, link=theirs.fileno())
+            undo.pop_all()
+        theirs.close()
         self._listen(Link(ours))
 
     def restart(self) -> None:

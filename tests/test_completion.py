@@ -104,4 +104,4 @@ def test_a_folder_is_listed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src").mkdir()
     assert list_folder("") == [Entry("src", is_folder=True)]
-    assert list_folder("src/") == list_folder("nowhere/") == []
+    assert list_folder("src/") == list_folder("nowhere/") == list_folder("a\0b/") == list_folder("\ud800/") == []

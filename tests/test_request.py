@@ -39,6 +39,12 @@ def test_what_follows_a_module_is_its_arguments():
     assert request.options.debounce == 2.0
 
 
+def test_a_value_may_be_two_dashes():
+    request = read("--pattern=--", "--pattern=*.toml", "--cwd=--", "--script=--", "--", "x")
+    assert request.options.pattern == ("--", "*.toml")
+    assert request.target == Script("--", cwd="/p/--", args=["x"])
+
+
 def test_given_options_go_before_the_configured_ones():
     defaults = Options(debounce=3, pattern=("*.yml",))
     request = parse(["src/", "--debounce=1"], defaults=defaults, cwd="/p")
@@ -179,3 +185,29 @@ def test_a_title_tells_the_arguments():
     assert read("main.py", "--", "--port", "8 0").target.title == "main.py --port '8 0'"
     assert read("main.py", "--", "--port", "8 0").target.name == "main.py"
     assert read("src/").target.title == "kernel"
+
+
+@pytest.mark.parametrize("word", ["-m", "-mpkg", "--script=main.py"])
+def test_a_second_module_or_script_behind_a_module_is_a_mistake(word):
+    with pytest.raises(BadInput, match="-m: expected one module, got 'app' and more; arguments of the script go after"):
+        read("-m", "app", word, "other")
+    if "script" in word:
+        with pytest.raises(BadInput, match="-m: expected one module"):
+            read(word, "-m", "app")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize(
+    "line", ["{} main.py", "{}.py", "-m {}", "main.py -- {}", "main.py --pattern={}", "main.py --env=A={}"]
+)
+def test_a_name_that_no_file_can_have_is_a_mistake(name, line):
+    with pytest.raises(BadInput, match="expected"):
+        read(*line.format(name).split()).check()
+
+
+@pytest.mark.parametrize("word", ["a\nb", "a\x1bb", "a\u2028b", "a\ud800b"])
+def test_a_message_is_one_line_that_can_be_shown_whatever_was_typed(word):
+    with pytest.raises(BadInput) as caught:
+        read("main.py", f"--{word}")
+    assert str(caught.value).isprintable()
+    assert repr(word)[1:-1] in str(caught.value)

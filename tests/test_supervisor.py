@@ -1,5 +1,6 @@
 """The API outside a notebook: real processes, no kernel."""
 
+import gc
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import psutil
 import pytest
 from waiting import eventually
 
-from ipy_autorestart import Options, Script, Supervisor
+from ipy_autorestart import BadInput, Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
 
@@ -206,6 +207,18 @@ def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen)
         assert psutil.STATUS_ZOMBIE not in [child.status() for child in process.children(recursive=True)]
         assert [child.pid for child in run if os.getpgid(child.pid) == supervisor.status.pid] == [supervisor.status.pid]
     assert not psutil.Process().children()
+
+
+def test_a_supervisor_that_cannot_be_started_leaves_nothing_open(project, monkeypatch):
+    monkeypatch.setattr(sys, "executable", str(project / "no-python"))
+    gc.disable()  # it would tidy up
+    try:
+        before = set(os.listdir("/dev/fd"))
+        with pytest.raises(BadInput, match="the supervisor can't be started"):
+            Supervisor(Script("main.py")).start()
+        assert set(os.listdir("/dev/fd")) == before
+    finally:
+        gc.enable()
 
 
 def test_importing_the_package_imports_no_ipython():

@@ -1,33 +1,29 @@
 """Run watchdog's observer over a plan, and pass on what it says.
 
-Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. Only
-watchdog's public names are used, on 6.0 as on 7.1. What a version is known to get wrong is made up for here
+Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. All but one of
+the names used are public, on 6.0 as on 7.1 (the other: `trouble`). What a version is known to get wrong is made up for here
 where it can be, and by the snapshot where it can't.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
-import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import watchdog.observers
 from watchdog.version import VERSION_MAJOR
 
-from ipy_autorestart.decide.change import Progress
 from ipy_autorestart.decide.filters import is_below
 from ipy_autorestart.watch.handler import EVENTS, Handler, Tell
-from ipy_autorestart.watch.limits import inotify_descriptors, sentence, watched_inodes
+from ipy_autorestart.watch.limits import sentence, watched_inodes
+from ipy_autorestart.watch.native import at_once, end, native_observer, nothing_left_open, quick_pairing
 from ipy_autorestart.watch.plan import Plan, Spot
+from ipy_autorestart.watch.trouble import Deaths, Overflow
 
 if TYPE_CHECKING:
-    from watchdog.events import FileSystemEvent
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
 #: Each spot takes a thread; on watchdog 6 two, and one of a user's 128 inotify instances.
@@ -36,14 +32,8 @@ MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
 # How long watchdog may take to add a watch for a folder that a scan has found.
 _CHECK_SECONDS = 0.5
 
-# watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, with all that comes
-# after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each
-# end of a move is judged on its own.
-_PAIRING_SECONDS = 0.005
-_PAIRING = (
-    ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),  # 7.x
-    ("watchdog.observers.inotify_buffer", "InotifyBuffer"),  # 6.0
-)
+# An observer that goes on dying is started anew at once only after so long; until then there are scans.
+_APART_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -75,7 +65,9 @@ class Observer:
         self._plan: Plan | None = None
         self._scheduled: dict[tuple[str, bool], _Scheduled] = {}
         self._check_at = 0.0
-        self._overflow = _Overflow(tell)
+        self._start_at = self._again_at = float("-inf")
+        self._overflow = Overflow(tell)
+        self._deaths = Deaths(tell)
 
     @property
     def complete(self) -> bool:
@@ -95,12 +87,17 @@ class Observer:
         bool
             Whether a watch was added, so that a change may have come before it.
         """
-        if self._native is not None and not self._native.is_alive():
+        alive = self._alive()
+        if self._native is not None and (self._deaths.heard or not self._native.is_alive()):
             self.stop()
-        if self._native is None and (plan == self._plan or not self._start(plan)):
-            self._plan = plan  # what a limit forbids is tried again with another plan only
-            return False
-        lost = self._drop(plan)
+            self._start_at, self._again_at = self._again_at, max(now, self._again_at) + _APART_SECONDS
+        if self._native is None:
+            if now < self._start_at:
+                return False
+            if plan == self._plan or not self._start(plan):
+                self._plan = plan  # what a limit forbids is tried again with another plan only
+                return False
+        lost = self._drop(plan, alive)
         if plan != self._plan or lost:
             first = self._plan is None
             self._plan, self.notes = plan, []
@@ -115,21 +112,21 @@ class Observer:
     def stop(self) -> None:
         """End all threads and close all descriptors; the next `follow` starts anew."""
         logging.getLogger("watchdog.observers").removeHandler(self._overflow)
+        self._deaths.stop()
         native, self._native = self._native, None
         self._scheduled.clear()
         self._plan = None
         if native is not None:
-            native.stop()
-            if native.ident is not None:
-                native.join()
+            end(native)
 
     def _start(self, plan: Plan) -> bool:
         # watchdog 7.1 warns of nested mkdir with a repr of its whole state, megabytes on stderr.
         warnings.filterwarnings("ignore", message="Callback with id", category=RuntimeWarning)
         logging.getLogger("watchdog.observers").addHandler(self._overflow)
+        self._deaths.start()
         try:
-            with _nothing_left_open():
-                self._native = _native()
+            with nothing_left_open():
+                self._native = native_observer()
             self._native.name = "ipy-autorestart-observer"
             self._native.start()
         except (OSError, RuntimeError) as error:  # no descriptors, no threads
@@ -138,10 +135,12 @@ class Observer:
             return False
         return True
 
-    def _drop(self, plan: Plan) -> bool:
+    def _alive(self) -> set[ObservedWatch]:
+        emitters = self._native.emitters if self._native is not None else ()
+        return {emitter.watch for emitter in emitters if emitter.is_alive()}
+
+    def _drop(self, plan: Plan, alive: Set[ObservedWatch]) -> bool:
         """Give up spots that died or lie in another folder now; say whether there were any."""
-        assert self._native is not None
-        alive = {emitter.watch for emitter in self._native.emitters if emitter.is_alive()}
         wanted = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
         lost = [
             key
@@ -176,7 +175,7 @@ class Observer:
         assert self._native is not None
         handler = Handler(spot, self._tell)
         try:
-            with _quick_pairing(), _nothing_left_open():
+            with quick_pairing(), nothing_left_open():
                 watch = self._native.schedule(handler, spot.real, recursive=spot.recursive, event_filter=EVENTS)
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone since the walk; the next one leads to another plan
@@ -186,7 +185,7 @@ class Observer:
         self._scheduled[spot.real, spot.recursive] = _Scheduled(spot, watch, handler)
         for emitter in self._native.emitters:
             if emitter.watch == watch:
-                emitter.queue_event = _at_once(handler)  # type: ignore[assignment,method-assign]
+                emitter.queue_event = at_once(handler)  # type: ignore[assignment,method-assign]
         return True
 
     def _unschedule(self, key: tuple[str, bool]) -> None:
@@ -207,7 +206,7 @@ class Observer:
         assert self._native is not None
         try:
             # The first folder of a spot is not left out in silence.
-            with _nothing_left_open():
+            with nothing_left_open():
                 probe = self._native.schedule(Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS)
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone since the walk
@@ -226,70 +225,3 @@ class Observer:
         found = watched_inodes()
         watched = sum(identity[1] in found for identity in plan.folders)
         self.notes = [sentence(error, watched=watched, wanted=len(plan.folders))]
-
-
-def _at_once(handler: Handler) -> Callable[[FileSystemEvent], None]:
-    """Return what hands an event over in the emitter's own thread.
-
-    The queue to the observer's thread, which only calls the handler, takes a third of a millisecond. What was queued
-    before still comes that way.
-    """
-    wanted = tuple(EVENTS)
-
-    def queue_event(event: FileSystemEvent) -> None:
-        if isinstance(event, wanted):
-            handler.dispatch(event)
-
-    return queue_event
-
-
-class _Overflow(logging.Handler):
-    """Hear of lost events, which watchdog 7 tells its log alone (and 6 nobody)."""
-
-    def __init__(self, tell: Tell) -> None:
-        super().__init__(logging.WARNING)
-        self._say = tell
-
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - whatever it says
-        """Ask for a look at everything."""
-        self._say("", Progress.UNKNOWN, folder=True)
-
-
-def _native() -> BaseObserver:
-    """Make the system's own observer, which on Linux tells files that moved in from those just created."""
-    observer = watchdog.observers.Observer
-    if not sys.platform.startswith("linux"):
-        return observer()
-    from watchdog.observers.inotify import InotifyObserver
-
-    return InotifyObserver(generate_full_events=True)
-
-
-@contextlib.contextmanager
-def _nothing_left_open() -> Iterator[None]:
-    """Close the inotify instances that watchdog forgets when it fails: they would keep the user's watches."""
-    before = inotify_descriptors()
-    try:
-        yield
-    except (OSError, RuntimeError):
-        for descriptor in inotify_descriptors() - before:
-            os.close(descriptor)
-        raise
-
-
-@contextlib.contextmanager
-def _quick_pairing() -> Iterator[None]:
-    """Have emitters that start meanwhile wait less for the other half of a move."""
-    for module, name in _PAIRING:
-        try:
-            pairing = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError):
-            continue
-        before = pairing.delay
-        pairing.delay = _PAIRING_SECONDS
-        try:
-            yield
-        finally:
-            pairing.delay = before
-        return
-    yield

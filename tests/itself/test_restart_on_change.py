@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 
+import length
 import pexpect
 import psutil
 import pytest
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
+
+RESTARTS = length.restarts(20)
 
 WATCH = 'watch = restart_on_change("src", enabled=True)\n'
 STAY = "while True: time.sleep(0.02)\n"
@@ -252,10 +255,11 @@ def test_a_restart_that_cannot_be_is_declined(start, project):
     program.wait("value 1", times=2)
 
 
+@pytest.mark.timeout(60 + RESTARTS)
 def test_resources_stay_flat(start):
     program = start(VALUE)
     seen = []
-    for number in range(1, 21):
+    for number in range(1, RESTARTS + 1):
         program.wait("value 1", times=number)
         program.hang_up()
         program.wait("value 1", times=number + 1)

@@ -3,14 +3,15 @@
 import os
 import signal
 
+import length
 import pytest
 from jupyter_client.manager import KernelManager
 from traffic import Client
 
 pytestmark = pytest.mark.e2e
 
-#: Each takes half a second; `make soak` asks for 200.
-RESTARTS = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "4"))
+#: Each takes half a second.
+RESTARTS = length.restarts(4)
 
 
 def restart(player, cell, number, clients):

@@ -8,16 +8,18 @@ import time
 from pathlib import Path
 
 import ipykernel
+import length
 import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from play import until_ready
+from resources import Plateau
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-RESTARTS = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "4"))
+RESTARTS = length.restarts(4)
 
 
 @pytest.fixture
@@ -359,30 +361,21 @@ def test_inheritable_descriptors_do_not_pile_up(kernel, project, watching):
 
 @pytest.mark.timeout(60 + 2 * RESTARTS)
 def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watching):
-    def resources():
+    def processes():
         process = psutil.Process(kernel.pid)
-        links = [os.readlink(f"/proc/{kernel.pid}/fd/{number}") for number in os.listdir(f"/proc/{kernel.pid}/fd")]
-        return {
-            "files": len(links),
-            "inotify": sum("inotify" in link for link in links),
-            "memfds": sum("memfd" in link for link in links),
-            "threads": process.num_threads(),
-            "children": len(process.children(recursive=True)),
-        }, sum(one.memory_info().rss for one in (process, *process.children(recursive=True)))
+        return {"the kernel": process, "the supervisor": process.children()[0]}
 
     restart(kernel, watching)
     kernel.run("1")
-    first, memory = resources()
-
-    def more():
-        now, _ = resources()
-        return {kind: (now[kind], first[kind]) for kind in first if now[kind] > first[kind]}
-
+    first = plateau = Plateau(processes)
     for number in range(2, RESTARTS + 1):
         restart(kernel, watching, number)
         kernel.run("1")
-        eventually(lambda: not more(), timeout=2, what=more)  # what has answered may be about to go
-    assert resources()[1] < 1.1 * memory  # the supervisor's too, which lives on
+        eventually(lambda: not first.more(), timeout=2, what=first.more)  # what has answered may be about to go
+        if number == RESTARTS // 5:
+            plateau = Plateau(processes)
+    sys.stdout.write(f"after {RESTARTS} restarts: {first.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
+    assert max(plateau.growth().values()) < 1.1
 
 
 def test_a_deleted_folder_and_a_module_of_a_dangerous_name_do_no_harm(kernel, project, watching):

@@ -46,6 +46,12 @@ def test_mistakes_are_one_line_and_end_nothing(kernel, project):
     kernel.wait(lambda: "value 2" in cell.text)
 
 
+def test_a_folder_that_was_deleted_is_told_so(kernel):
+    kernel.run("import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')")
+    for line in ("%watch_restart main.py", "%watch_restart ."):
+        assert "%watch_restart: the current folder is gone; change to one that is there" in kernel.run(line).text
+
+
 def test_a_platform_without_sighup_is_told_so(start_kernel):
     with start_kernel() as player:
         player.run("import signal; del signal.SIGHUP")

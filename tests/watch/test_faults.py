@@ -1,5 +1,6 @@
 """What the system and watchdog get wrong."""
 
+import ctypes
 import errno
 import logging
 import os
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import pytest
 
@@ -44,6 +46,41 @@ def test_emitter_that_died_is_started_again(stage):
     watch.commit()
     stage.write("x.py", "V = 3\n")
     stage.hinted(watch, {"x.py": "modified"})
+
+
+def kill_reader(watch):
+    """Have the thread that reads events raise where it wakes next."""
+    doomed = [one for one in threading.enumerate() if type(one).__name__ in ("InotifyFD", "InotifyBuffer")]  # 7, 6
+    for thread in doomed:
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(RuntimeError))
+    return doomed
+
+
+def kill_emitters(watch):
+    """Have the threads that pair events up raise after the next one."""
+    for emitter in watch._observer._native.emitters:
+        emitter.queue_events = lambda timeout: 1 / 0
+    return [*watch._observer._native.emitters]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the names of watchdog's threads are those on Linux")
+@pytest.mark.parametrize("kill", [kill_reader, kill_emitters])
+def test_a_thread_that_an_exception_ends_is_noticed_at_once_and_events_come_again(stage, kill, caplog):
+    watch = stage.watch()
+    doomed = kill(watch)
+    assert doomed
+    stage.write("x.py")
+
+    stage.hint(lambda hint: hint == EVERYTHING)
+
+    assert stage.shown(watch.look()) == {"x.py": "modified"}
+    assert not watch.look().notes
+    watch.commit()
+    stage.drain()
+    stage.write("x.py", "V = 3\n")
+    stage.hinted(watch, {"x.py": "modified"})
+    assert "a thread of watchdog's died" in caplog.text
+    stage.until(lambda: not any(thread.is_alive() for thread in doomed))
 
 
 def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
@@ -92,7 +129,7 @@ def test_watchdog_is_left_as_it_was(stage):
                 found[name] = getattr(sys.modules[module], name).delay
         return found
 
-    from ipy_autorestart.watch.observer import _PAIRING as PAIRING
+    from ipy_autorestart.watch.native import PAIRING
 
     before = delays()
     stage.watch()

@@ -1,0 +1,23 @@
+"""How long the tests of faults and load go on: briefly in the suite, long in `make soak`.
+
+One number steers all of them, the restarts that are wanted of each target: ``IPY_AUTORESTART_TEST_RESTARTS``.
+"""
+
+import os
+
+_WANTED = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "0"))
+
+
+def restarts(short):
+    """So many restarts."""
+    return _WANTED or short
+
+
+def seconds(short):
+    """So long do edits go on: 200 s for 1,000 restarts."""
+    return _WANTED / 5 or short
+
+
+def examples(short):
+    """So many examples of hypothesis: 30,000 for 1,000 restarts."""
+    return 30 * _WANTED or short

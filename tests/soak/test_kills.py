@@ -1,0 +1,114 @@
+"""Whatever is killed at a random moment while people edit, the last content runs last."""
+
+import random
+import signal
+import sys
+import threading
+
+import length
+import psutil
+import pytest
+import writers
+from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(
+        sys.platform != "linux", reason="fork servers, and the names of watchdog's threads, are Linux's"
+    ),
+]
+
+SECONDS = length.seconds(2.5)
+
+#: A supervisor's own: on SIGUSR1 one of watchdog's threads raises where it wakes next, whatever it holds.
+SITE = """
+import ctypes, random, signal, sys, threading
+
+def kill(*_):
+    threads = [one for one in threading.enumerate() if type(one).__module__.startswith("watchdog.")]
+    if threads:
+        chosen = ctypes.c_ulong(random.choice(threads).ident)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(chosen, ctypes.py_object(RuntimeError))
+
+if "--link" in sys.orig_argv:
+    signal.signal(signal.SIGUSR1, kill)
+"""
+
+
+def fork_server(supervisor, run):
+    """The oldest of the supervisor's children but the run: what is parked was forked of it, and is adopted."""
+    children = [child for child in supervisor.children() if child.pid != run]
+    return min(children, key=lambda child: child.create_time(), default=None)
+
+
+def kill(what, supervisor, status):
+    """Kill what is there of it, and say whether anything was."""
+    try:
+        match what:
+            case "fork server":
+                server = fork_server(supervisor, status.pid)
+                if server is not None:
+                    server.kill()
+                return server is not None
+            case "run":
+                if status.pid:
+                    psutil.Process(status.pid).kill()
+                return bool(status.pid)
+            case "observer":
+                supervisor.send_signal(signal.SIGUSR1)
+                return True
+            case "anything":
+                victims = supervisor.children(recursive=True)
+                for victim in random.sample(victims, min(1, len(victims))):
+                    victim.kill()
+                return bool(victims)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.mark.timeout(120 + SECONDS)
+@pytest.mark.parametrize("what", ["fork server", "run", "observer", "anything"])
+def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, monkeypatch, what):
+    site = project.parent / f"{project.name}-site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SITE)
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    (project / "main.py").write_text(writers.program(modules) + "import time\ntime.sleep(600)\n")
+    screen, kills, rng = writers.Screen(), 0, random.Random(seed)
+    with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options()) as supervisor:
+        eventually(lambda: screen.last.startswith("values"))
+        [process] = psutil.Process().children()
+        with writers.editing(project, seed) as people:
+            end = threading.Event()
+            timer = threading.Timer(SECONDS, end.set)
+            timer.start()
+            while not end.wait(rng.uniform(0, 0.6)):
+                kills += kill(what, process, supervisor.status)
+            timer.join()
+        (project / "src/shared_0.py").write_text(writers.text(writers.FIRST))  # who killed a run ended it for good
+        expected = writers.on_disk(project, modules) + "\n"
+        eventually(
+            lambda: screen.last == expected,
+            timeout=writers.SETTLED,
+            what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
+        )
+        assert kills
+        sys.stdout.write(f"{kills} kills, {supervisor.status.runs} runs\n")
+        assert process.is_running()
+    assert not psutil.Process().children()
+
+
+def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(kernel, project):
+    cell = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in cell.text)
+    [supervisor] = [child for child in psutil.Process(kernel.pid).children() if "--link" in child.cmdline()]
+    supervisor.kill()
+    kernel.wait(lambda: "the supervisor has ended; nothing is watched any more" in cell.text)
+    assert "· ended ·" in cell.text
+    assert kernel.run("1 + 1").text == "2"
+    again = kernel.run("%watch_restart src/")
+    kernel.wait(lambda: "running" in again.text)
+    (project / "src/a.py").write_text("V = 2\n")
+    kernel.wait(lambda: "src/a.py changed" in again.text and "· 1 restart" in again.text)

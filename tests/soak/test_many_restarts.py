@@ -1,0 +1,142 @@
+"""Restarts without number leave everything as it was when a fifth of them was over."""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+import length
+import psutil
+import pytest
+from resources import Plateau
+from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="what processes hold is told by proc(5)"),
+]
+
+RESTARTS = length.restarts(20)
+
+#: An even number, after which a run goes on.
+FIFTH = max(RESTARTS // 5, 4) // 2 * 2
+
+#: What the allocator's habits may add to a process that has come to rest.
+GROWTH_MAX = 1.1
+
+#: The names of two modules in turn: always the same file, right after each start, would be taken for a loop.
+MAIN = """\
+import json, sys, time
+sys.path.insert(0, "src")
+import a, b
+print(f"value {a.V} {b.V}", flush=True)
+if max(a.V, b.V) % 10 != 3: time.sleep(600)
+"""
+
+
+class Screen:
+    """Counts the runs and keeps the output of the last."""
+
+    takes_all = False
+
+    def __init__(self):
+        self.status, self.text = None, ""
+
+    def show(self, status):
+        self.status = status
+
+    def begin(self, run):
+        self.text = ""
+
+    def write(self, stream, text):
+        self.text += text
+
+    def to_state(self):
+        return {}
+
+
+@pytest.fixture
+def save(project):
+    """Save the restart's number, now in one module and now in the other; return what a run prints of it."""
+    (project / "src/b.py").write_text("V = 0\n")
+    (project / "src/a.py").write_text("V = 0\n")
+    (project / "main.py").write_text(MAIN)
+    values = {"a": 0, "b": 0}
+
+    def save(number):
+        name = "ab"[number % 2]
+        values[name] = number
+        (project / f"src/{name}.py").write_text(f"V = {number}\n")
+        return f"value {values['a']} {values['b']}\n"
+
+    return save
+
+
+def created(process):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.create_time()
+    return float("inf")
+
+
+def restart_again_and_again(restart, processes):
+    """Restart so many times, and compare the end with what was when a fifth of it was over."""
+    plateau = None
+    for number in range(1, RESTARTS + 1):
+        restart(number)
+        if number == FIFTH:
+            plateau = Plateau(processes)
+    eventually(lambda: not plateau.more(), what=plateau.more)
+    sys.stdout.write(f"after {RESTARTS} restarts: {plateau.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
+    assert max(plateau.growth().values()) < GROWTH_MAX, plateau.growth()
+
+
+@pytest.mark.timeout(60 + RESTARTS)
+@pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
+def test_a_script_may_be_restarted_without_number(project, save, warm):
+    if warm and sys.platform != "linux":
+        pytest.skip("fork servers are made on Linux only")
+    screen, warmths = Screen(), []
+
+    def restart(number):
+        expected = save(number)
+        eventually(lambda: screen.text == expected, what=lambda: f"{expected!r}, not {screen.text!r}")
+        eventually(lambda: screen.status.runs == number + 1)
+        warmths.append(screen.status.warm)
+        if warm:
+            eventually(lambda: "imported ahead" in screen.status.preloads and len(processes()) == 2)
+        if warm and number == FIFTH:  # the fork server, the run, and what is parked
+            eventually(lambda: len(processes()["the supervisor"].children()) == 3)
+
+    def processes():
+        [supervisor] = psutil.Process().children()
+        # The fork server has forked what is parked, and is older.
+        servers = sorted((one for one in supervisor.children() if one.pid != screen.status.pid), key=created)
+        return {"the supervisor": supervisor, **({"the fork server": servers[0]} if servers else {})}
+
+    with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options(warm=warm)):
+        eventually(lambda: screen.text == "value 0 0\n")
+        restart_again_and_again(restart, processes)
+    assert warmths.count(warm) > 0.7 * RESTARTS, warmths
+
+
+@pytest.mark.timeout(60 + RESTARTS)
+def test_the_command_line_may_restart_without_number(project, save):
+    shown = project.parent / f"{project.name}.out"
+    with shown.open("wb") as file:
+        words = [sys.executable, "-m", "ipy_autorestart", "--quiet", "src/", "main.py"]
+        program = psutil.Popen(words, stdout=file, stderr=subprocess.DEVNULL)
+
+    def restart(number):
+        expected = save(number)
+        eventually(lambda: shown.read_text().endswith(expected), what=lambda: f"{expected!r}")
+        if number == FIFTH:
+            eventually(lambda: len(program.children()) >= 3)  # the run, a fork server, and what is parked, or guards
+
+    try:
+        eventually(lambda: shown.read_text() == "value 0 0\n")
+        restart_again_and_again(restart, lambda: {"the program": program})
+    finally:
+        program.terminate()
+        program.wait()
