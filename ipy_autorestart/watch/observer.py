@@ -1,8 +1,8 @@
 """Run watchdog's observer over a plan, and pass on what it says.
 
-Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. All but one of
-the names used are public, on 6.0 as on 7.1 (the other: `trouble`). What a version is known to get wrong is made up for here
-where it can be, and by the snapshot where it can't.
+Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. All names used
+but one (see `trouble`) are public, on 6.0 as on 7.1. What a version is known to get wrong is made up for here where it
+can be, and by the snapshot where it can't.
 """
 
 from __future__ import annotations
