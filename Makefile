@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each soak bench lint types coverage clean
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -35,6 +36,10 @@ test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
 
 soak: $(VENV)/.dev  ## restart kernels 200 times, under load and idle
 	IPY_AUTORESTART_TEST_RESTARTS=200 $(BIN)/python -m pytest tests/kernel -k "load or many_restarts"
+
+bench: $(BENCH)/.bench  ## measure this beside others: ROUNDS=3 TORCH=torch NODEMON=path/to/nodemon ONLY="counts trees"
+	$(if $(TORCH),$(BENCH)/bin/python $(PIP_INSTALL) '$(TORCH)')
+	$(BENCH)/bin/python tests/benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODEMON),--nodemon $(NODEMON)) $(ONLY)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -67,6 +72,11 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 $(OLDEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*'
+	touch $@
+
+$(BENCH)/.bench: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python $(PIP_INSTALL) --editable '.[bench]'
 	touch $@
 
 clean:
