@@ -2,15 +2,16 @@
 PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
+BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each soak lint types coverage dist help clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each soak bench lint types coverage dist help clean
 
 help:  ## say what can be made
-	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s:
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s: -l 2
 
 demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it restart
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
@@ -33,14 +34,18 @@ test-quick: $(VENV)/.dev  ## run the tests that need no kernel
 test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 	$(call PYTEST_ALL,$(OLDEST)/bin)
 
-test-each:  ## run all tests with other Pythons: PYTHONS="python3.12 python3.13"
+test-each:  ## run all tests with other Pythons (PYTHONS="python3.12 python3.13")
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
 
 # RESTARTS of each target; edits go on for a fifth as many seconds, and 30 times as many lines are typed.
 RESTARTS ?= 1000
-soak: $(VENV)/.dev  ## faults and load for hours: RESTARTS=1000 of each target, random edits and kills, any line typed
+soak: $(VENV)/.dev  ## faults and load for hours (RESTARTS=1000 of each target), random edits and kills, any line typed
 	IPY_AUTORESTART_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest -rA tests/soak tests/kernel tests/itself \
 		-k "soak or load or many_restarts or stay_flat"
+
+bench: $(BENCH)/.bench  ## measure this beside others (ROUNDS=3 TORCH=torch NODEMON=path/to/nodemon ONLY="counts trees")
+	$(if $(TORCH),$(BENCH)/bin/python $(PIP_INSTALL) '$(TORCH)')
+	$(BENCH)/bin/python tests/benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODEMON),--nodemon $(NODEMON)) $(ONLY)
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .
@@ -78,6 +83,11 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 $(OLDEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*'
+	touch $@
+
+$(BENCH)/.bench: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python $(PIP_INSTALL) --editable '.[bench]'
 	touch $@
 
 clean:  ## remove all that was made

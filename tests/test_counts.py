@@ -1,11 +1,10 @@
 """How often a running script is restarted, and with what content: the whole way from the disk to the run."""
 
 import os
-import shutil
-import subprocess
 import time
 
 import pytest
+from acts import FILES, NEVER, ONCE, ten_files, write
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
@@ -75,10 +74,7 @@ def watch(request, tmp_path, monkeypatch):
     """Start a script, with options and arguments, in a project of its own."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "src/pkg").mkdir(parents=True)
-    for name, text in {
-        "main.py": MAIN, "src/a.py": "V = 1\n", "src/pkg/__init__.py": "", "src/pkg/m.py": "V = 1\n",
-        "src/unused.py": "V = 1\n", "src/config.toml": "one", "src/other.toml": "one",
-    }.items():  # fmt: skip
+    for name, text in {**FILES, "main.py": MAIN}.items():
         (tmp_path / name).write_text(text)
     started = []
 
@@ -97,125 +93,6 @@ def watch(request, tmp_path, monkeypatch):
     yield start
     for supervisor in started:
         supervisor.stop()
-
-
-def write(path, text="V = 2\n"):
-    with open(path, "w") as file:
-        file.write(text)
-
-
-def pause(seconds):
-    """Let time pass between two acts of an editor; the timing is the case, not a wait for its outcome."""
-    end = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= end)
-
-
-def atomically(path, text="V = 2\n", temporary="src/.a.py.tmp"):
-    write(temporary, text)
-    os.replace(temporary, path)
-
-
-def truncate_and_write(path):
-    with open(path, "w") as file:
-        file.flush()
-        pause(0.3)
-        file.write("V = 2\n")
-
-
-def like_jetbrains():
-    write("src/a.py___jb_tmp___")
-    os.rename("src/a.py", "src/a.py___jb_old___")
-    os.rename("src/a.py___jb_tmp___", "src/a.py")
-    os.unlink("src/a.py___jb_old___")
-
-
-def like_jupyter():
-    shutil.copy2("src/a.py", "src/.~a.py")
-    write("src/a.py")
-    os.unlink("src/.~a.py")
-
-
-def with_an_older_mtime():
-    write("outside.py")
-    os.utime("outside.py", (1, 1))
-    os.replace("outside.py", "src/a.py")
-
-
-def with_the_same_size_and_mtime():
-    status = os.stat("src/a.py")
-    write("src/a.py")
-    os.utime("src/a.py", ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def ten_files(gap):
-    for number in range(10):
-        write(f"src/n{number}.py", "x = 1\n")
-        pause(gap)
-    write("src/a.py")
-
-
-def format_on_save():
-    write("src/a.py", "V   =   2\n")
-    pause(0.4)
-    write("src/a.py", "V = 2\n")
-
-
-def a_new_package():
-    os.makedirs("src/new/deep")
-    write("src/new/deep/m.py")
-    write("src/a.py")
-
-
-def a_package_moved_away_and_another_in():
-    os.makedirs("other")
-    write("other/__init__.py", "")
-    write("other/m.py", "V = 3\n")
-    os.rename("src/pkg", "gone")
-    os.rename("other", "src/pkg")
-    write("src/a.py")
-
-
-def the_root_deleted_and_made_again():
-    shutil.copytree("src", "copy")
-    shutil.rmtree("src")
-    shutil.copytree("copy", "src")
-    write("src/a.py")
-
-
-ONCE = {
-    "plain write": lambda: write("src/a.py"),
-    "atomic replace": lambda: atomically("src/a.py"),
-    "atomic replace, from outside": lambda: atomically("src/a.py", temporary="tmp"),
-    "atomic replace, ignored name": lambda: atomically("src/a.py", temporary="src/a.py~"),
-    "truncate, pause, write": lambda: truncate_and_write("src/a.py"),
-    "two writes": lambda: (write("src/a.py", "V = 9\n"), pause(0.01), write("src/a.py")),
-    "unlink and write": lambda: (os.unlink("src/a.py"), write("src/a.py")),
-    "PyCharm": like_jetbrains,
-    "Jupyter": like_jupyter,
-    "sed -i": lambda: subprocess.run(["sed", "-i", "s/1/2/", "src/a.py"], check=True),
-    "older mtime": with_an_older_mtime,
-    "same size and mtime": with_the_same_size_and_mtime,
-    "format on save": format_on_save,
-    "new nested package": a_new_package,
-    "package moved": a_package_moved_away_and_another_in,
-    "root made again": the_root_deleted_and_made_again,
-    "ten files within 0.2 s": lambda: ten_files(0.02),
-}
-
-NEVER = {
-    "nothing": lambda: None,
-    "comment": lambda: write("src/a.py", "# why\nV = 1\n"),
-    "layout": lambda: write("src/a.py", "V  =  (1)\n"),
-    "identical bytes": lambda: write("src/a.py", "V = 1\n"),
-    "touch and chmod": lambda: (os.utime("src/a.py"), os.chmod("src/a.py", 0o600)),
-    "reading": lambda: [open(f"src/{name}").close() for name in ("a.py", "unused.py", "pkg/m.py")],
-    "changed and put back": lambda: (write("src/a.py", "V = 5\n"), write("src/a.py", "V = 1\n")),
-    "editors' droppings": lambda: [write(f"src/{name}", "x") for name in ("4913", "a.py~", ".a.py.swp", "#a.py#")],
-    "caches": lambda: (os.makedirs("src/.venv/lib"), write("src/.venv/lib/q.py"), os.mkdir("src/node_modules")),
-    "a notebook's autosave": lambda: write("src/work.ipynb", "{}"),
-    "a module that was not used": lambda: write("src/unused.py"),
-    "a data file that was not used": lambda: write("src/other.toml", "two"),
-}
 
 
 @pytest.mark.timing

@@ -1,6 +1,6 @@
 """What it costs a run to report what it uses: the same scripts with and without, in turn.
 
-    python tests/benchmarks/audit_cost.py [ROUNDS]
+    python tests/benchmarks/audit_cost.py [--rounds 9]
 
 Prints the median of the ratios of each pair; 1.00 is no cost.
 """
@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+import report
 
 from ipy_autorestart.script.cold import environment
 from ipy_autorestart.script.program import Program
@@ -27,36 +29,45 @@ SCRIPTS = {
 def spent(script, *, reports):
     """Return the seconds of processor time that one run takes, which load beside it disturbs less than the clock."""
     read, write = os.pipe()
-    roots = (os.path.join(os.getcwd(), ""),)
-    program = Program(python=sys.executable, words=(script,), cwd=os.getcwd(), environment=os.environ, roots=roots)
+    plain, cwd = dict(os.environ), os.getcwd()
+    program = Program(python=sys.executable, words=(script,), cwd=cwd, environment=plain, roots=(f"{cwd}/",))
+    env = environment(program, link=write) if reports else plain
     begun = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
-    variables = environment(program, link=write) if reports else os.environ
-    subprocess.run([sys.executable, script], env=variables, pass_fds=[write], check=True)
+    subprocess.run([sys.executable, script], env=env, pass_fds=[write], check=True)
     elapsed = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - begun
     os.close(read)
     os.close(write)
     return elapsed
 
 
+def measure(rounds):
+    """Return [(seconds with reports, seconds without)] of each round; the first two don't count."""
+    pairs = []
+    for number in range(rounds + 2):
+        order = (True, False) if number % 2 else (False, True)
+        times = {reports: spent("main.py", reports=reports) for reports in order}
+        pairs.append((times[True], times[False]))
+    return pairs[2:]
+
+
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    rounds, rows = report.options(__doc__, rounds=9).parse_args().rounds, []
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         with open("data.txt", "w") as file:
             file.write("x" * 1000)
         for name, code in SCRIPTS.items():
+            report.progress(f"cost of reporting: {name}")
             with open("main.py", "w") as file:
                 file.write(code)
-            pairs = []
-            for number in range(rounds + 2):
-                order = (True, False) if number % 2 else (False, True)
-                times = {reports: spent("main.py", reports=reports) for reports in order}
-                pairs.append((times[True] / times[False], times[False]))
-            ratios = [ratio for ratio, _ in pairs[2:]]
-            base = statistics.median(plain for _, plain in pairs[2:])
-            low, _, high = statistics.quantiles(ratios, n=4)
-            print(f"{name:40} {base * 1000:7.1f} ms  ratio {statistics.median(ratios):.3f}  ({low:.3f} to {high:.3f})")
+            pairs = measure(rounds)
+            ratios = [reporting / plain for reporting, plain in pairs]
+            base = statistics.median(plain for _, plain in pairs) * 1000
+            rows.append((name, f"{base:.1f}", report.spread(ratios, digits=3)))
         os.chdir("/")
+    title = f"what it costs a run to report what it uses, medians of {rounds} rounds (quartiles)"
+    report.table(title, ("", "ms of processor time without", "× with"), rows)
+    report.measured_with(rounds=rounds)
 
 
 if __name__ == "__main__":

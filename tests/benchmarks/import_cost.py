@@ -6,7 +6,6 @@ Each round starts an interpreter for each case, in random order; the peer's time
 round. Watchdog is imported in the supervisor's process only, and stands here to be compared with.
 """
 
-import argparse
 import random
 import statistics
 import subprocess
@@ -14,6 +13,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import report
 
 PEER = "pass"
 IMPORT = "from ipy_autorestart import restart_on_change"
@@ -37,9 +38,7 @@ def started(code, folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=20)
-    rounds = parser.parse_args().rounds
+    rounds = report.options(__doc__, rounds=20).parse_args().rounds
     taken = {name: [] for name in CASES}
     bare = []
     with tempfile.TemporaryDirectory() as folder:
@@ -51,9 +50,10 @@ def main():
                 bare.append(times[PEER])
                 for name in CASES:
                     taken[name].append(times[name] - times[PEER])
-    print(f"python main.py, which does nothing: {statistics.median(bare):.1f} ms; more than that, median (least–most):")
-    for name, extra in taken.items():
-        print(f"{name:45} {statistics.median(extra):6.1f} ms ({min(extra):.1f}–{max(extra):.1f})")
+    rows = [(name, report.spread(extra)) for name, extra in taken.items()]
+    title = f"ms more than `python main.py` that does nothing ({statistics.median(bare):.1f}), medians (quartiles)"
+    report.table(title, ("", "ms"), rows)
+    report.measured_with(("watchdog",), rounds=rounds)
 
 
 if __name__ == "__main__":

@@ -20,15 +20,14 @@ code, on a machine that was about a third slower than when the README's figures 
     637  the first request is answered
 """
 
-import argparse
 import os
 import random
-import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+import report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from play import kernel
@@ -89,13 +88,10 @@ class Managed:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = report.options(__doc__, rounds=9)
     parser.add_argument("--import", dest="names", default="")
     options = parser.parse_args()
     code = f"import {options.names}" if options.names else "1"
-    names = ("ipykernel", "ipython", "pyzmq", "jupyter-client")
-    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in names))
     times = {}
     with (
         tempfile.TemporaryDirectory() as root,
@@ -107,6 +103,7 @@ def main():
         file.write_text("V = 0\n")
         both = (InPlace(one, file), Managed(two))
         for number in range(-2, options.rounds):
+            report.progress(f"kernel restart: {report.round_of(number, options.rounds)}")
             for target in random.sample(both, 2):
                 time.sleep(0.5)
                 begun = time.perf_counter()
@@ -116,23 +113,18 @@ def main():
                 target.settle()
                 if number >= 0:
                     times.setdefault(target.name, []).append((answered * 1000, done * 1000))
-    report(times)
+    show(times)
+    report.measured_with(("ipykernel", "ipython", "pyzmq", "jupyter-client"), rounds=options.rounds)
 
 
-def report(times):
-    ours = times[InPlace.name]
-    print(
-        f"\nms, medians of {len(ours)} rounds (quartiles)\n\n| | answers | has run a cell | × ours |\n|---|--:|--:|--:|"
-    )
-    for name, pairs in times.items():
-        cells = [f"{statistics.median(column):.0f} ({quartiles(column)})" for column in zip(*pairs, strict=True)]
-        ratio = statistics.median(theirs[0] / mine[0] for theirs, mine in zip(pairs, ours, strict=True))
-        print(f"| {name} | {cells[0]} | {cells[1]} | {ratio:.2f} |")
-
-
-def quartiles(column):
-    low, _, high = statistics.quantiles(column, n=4)
-    return f"{low:.0f} to {high:.0f}"
+def show(times):
+    ours, rows = [answered for answered, _ in times[InPlace.name]], []
+    for name in (InPlace.name, Managed.name):
+        answered, done = zip(*times[name], strict=True)
+        ratio = report.times(report.ratio(answered, ours))
+        rows.append((name, report.spread(answered, digits=0), report.spread(done, digits=0), ratio))
+    title = f"kernel restart: ms, medians of {len(ours)} rounds (quartiles)"
+    report.table(title, ("", "answers", "has run a cell", "× ours"), rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How fast a script's output reaches the notebook, against sending it line by line; and what a flood does to it.
 
-    python tests/benchmarks/output_rate.py [ROUNDS]
+    python tests/benchmarks/output_rate.py [--rounds 7]
 
 Lines of 79 bytes, a real kernel, all ways once in each round in random order. A way's time is from the word "begin"
 that the client gets to the last line; the ratios are medians of those of each round.
@@ -9,12 +9,12 @@ that the client gets to the last line; the ratios are medians of those of each r
 import os
 import random
 import re
-import statistics
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+import report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from play import kernel
@@ -38,7 +38,7 @@ WAYS = {
 
 
 def rate(player, way):
-    """Return the lines of each second."""
+    """Return the lines of each second that arrive: a kernel drops what a client is too slow for."""
     moments = []
     player.on_show = lambda cell, text: moments.append(time.perf_counter()) if "begin" in text or LINE in text else None
     if way is None:
@@ -46,10 +46,10 @@ def rate(player, way):
         cell = player.run("%watch_restart main.py")
     else:
         cell = player.send(BEGIN + way)
-    player.wait(lambda: cell.streams().count("\n") == LINES + 1)
+    player.wait(lambda: cell.streams().count("\n") == LINES + 1 or (way and cell.reply and cell.idle))
     player.on_show = None
     player.run("%unwatch")
-    return LINES / (moments[-1] - moments[0])
+    return (cell.streams().count("\n") - 1) / (moments[-1] - moments[0])
 
 
 def flood(player):
@@ -70,29 +70,33 @@ def flood(player):
 
 
 def main():
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    rounds = report.options(__doc__, rounds=7).parse_args().rounds
     rates = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         with kernel(cwd=folder) as player:
             player.run("%load_ext ipy_autorestart")
-            for _ in range(rounds):
+            for number in range(rounds):
+                report.progress(f"output: {report.round_of(number, rounds)}")
                 for name in random.sample(list(WAYS), len(WAYS)):
                     rates[name].append(rate(player, WAYS[name]))
-            written, shown, slowest, asked = flood(player)
+            flooded = flood(player)
         os.chdir("/")
-    print(f"Python {sys.version.split()[0]}, ipykernel {version('ipykernel')}, {rounds} rounds of {LINES} lines")
-    ours = rates["watched script"]
+    show(rates, flooded, rounds)
+    report.measured_with(("ipykernel",), rounds=rounds)
+
+
+def show(rates, flooded, rounds):
+    rows = []
     for name, each in rates.items():
-        ratio = statistics.median(mine / other for mine, other in zip(ours, each, strict=True))
-        middle = statistics.median(each)
-        print(
-            f"{name:45} {middle:10,.0f} lines/s {middle * 79 / 1e6:7.2f} MB/s   watched script is {ratio:6.1f} × that"
-        )
-    print(
-        f"flood for 3 s: {written:,.0f} MB/s written, {shown:.2f} MB shown; "
-        f"{asked} cells answered, the slowest in {slowest:.3f} s"
-    )
+        megabytes = [lines * len(f"{LINE}\n") / 1e6 for lines in each]
+        ratio = report.times(report.ratio(rates["watched script"], each))
+        rows.append((name, report.spread(each, digits=0), report.spread(megabytes, digits=2), ratio))
+    title = f"output of {LINES:,} lines: medians of {rounds} rounds (quartiles)"
+    report.table(title, ("", "lines/s", "MB/s", "a watched script is × that"), rows)
+    written, shown, slowest, asked = flooded
+    row = ("watched script", f"{written:,.0f}", f"{shown:.2f}", asked, f"{slowest * 1000:.0f}")
+    report.table("a flood for 3 s", ("", "MB/s written", "MB shown", "cells answered", "slowest, ms"), [row])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From a save to the new code with its imports done: this project beside others and beside a plain start of Python.
 
-    python tests/benchmarks/restart_latency.py [--rounds 11] [--libraries bare,torch] [--modes ended,looping] [--memory]
+    python tests/benchmarks/restart_latency.py [--rounds 4] [--libraries bare,torch] [--modes ended,looping] [--memory]
 
 Every peer runs all the time in a project of its own. In each round, every one's ``src/mod.py`` is saved once, in random
 order, in turn in place and by rename; the new code reports through a FIFO when it has begun and has its imports.
@@ -10,7 +10,8 @@ spins in Python, and in a cell that sits in one call of C; also after a burst of
 it is while that is made anew. While one is measured, the others are stopped (SIGSTOP), as
 nobody runs six restarters at once and some of them poll.
 
-Peers that are not installed are left out: watchfiles, watchmedo (of watchdog), hupper, nodemon (``--nodemon PATH``).
+What is not installed is left out and named: libraries, watchfiles, watchmedo (of watchdog), hupper, nodemon
+(``--nodemon PATH``).
 ``--memory`` prints instead what a run takes of memory for itself alone, warm and cold.
 
 Where a warm restart's milliseconds go (nothing imported, script ended, idle kernel, plain start 20 ms; each stage's
@@ -29,42 +30,24 @@ With a script to be stopped come 1.5 to 2 ms from the stop signal to its end, mo
 system goes through it page by page, and mapping by mapping (torch: 15 ms, in huge pages 4; scikit-learn: 11, then 8).
 """
 
-import argparse
 import contextlib
 import importlib.util
+import math
 import os
 import random
-import select
 import shutil
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
+
+import report
+from projects import IMPORTS, Script
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from play import kernel
-
-IMPORTS = {
-    "bare": "",
-    "numpy": "import numpy",
-    "pandas": "import pandas",
-    "sklearn": "from sklearn.ensemble import RandomForestClassifier",
-    "torch": "import torch",
-}
-TAILS = {"ended": "", "looping": "while True: time.sleep(60)\n"}
-MAIN = """import time; begun = time.monotonic_ns()
-import os, sys
-{imports}
-from src import mod
-done = time.monotonic_ns()
-fifo = os.open({fifo!r}, os.O_WRONLY)
-os.write(fifo, b"%d %d %d %d\\n" % (mod.STAMP, begun, done, os.getpid()))
-os.close(fifo)
-{tail}"""
 
 WATCHFILES = """import shlex, sys
 from watchfiles import run_process
@@ -98,54 +81,8 @@ BUSY = {
     "a cell in C": "sum(range(60_000_000))",
 }
 OURS = "ipy_autorestart"
-
-
-class Project:
-    """A folder with a script, and the reports of its runs."""
-
-    def __init__(self, root, name, library, mode):
-        self.folder = Path(root, name.replace(" ", "_"))
-        (self.folder / "src").mkdir(parents=True)
-        (self.folder / "src/__init__.py").write_text("")
-        fifo = str(self.folder / "reports")
-        os.mkfifo(fifo)
-        self.fifo = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-        self.stamp, self.rest, self.turn = 100, b"", 0
-        (self.folder / "src/mod.py").write_text(self.source())
-        main = MAIN.format(imports=IMPORTS[library], fifo=fifo, tail=TAILS[mode])
-        (self.folder / "main.py").write_text(main)
-
-    def source(self):
-        # Its length differs from save to save, or Python itself would trust the compiled form within a second.
-        return f"STAMP = {self.stamp}\n#{'#' * (self.stamp % 61)}\n"
-
-    def save(self):
-        """Save in place or by rename; return when it began."""
-        self.stamp, self.turn = self.stamp + 1, self.turn + 1
-        target, text = self.folder / "src/mod.py", self.source()
-        if self.turn % 2:
-            begun = time.monotonic_ns()
-            with open(target, "w") as file:
-                file.write(text)
-            return begun
-        beside = self.folder / "src/.mod.tmp"
-        beside.write_text(text)
-        begun = time.monotonic_ns()
-        os.replace(beside, target)
-        return begun
-
-    def wait(self, timeout=30):
-        """Return (first line, imports done, pid) of the run of the last save."""
-        end = time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
-            *lines, self.rest = self.rest.split(b"\n")
-            for line in lines:
-                stamp, *moments = map(int, line.split())
-                if stamp == self.stamp:
-                    return moments
-            if select.select([self.fifo], [], [], left)[0]:
-                self.rest += os.read(self.fifo, 65536)
-        return None
+PEERS = ("watchfiles", "watchdog", "hupper")
+PACKAGES = {"sklearn": "scikit-learn"}
 
 
 class Peer:
@@ -235,7 +172,7 @@ def peers(root, library, mode, nodemon):
     """Start all that can be."""
 
     def project(name):
-        return Project(root, name, library, mode)
+        return Script(root, name, library, mode)
 
     python, folder = sys.executable, Path(sys.executable).parent
     yield Ours(project(OURS))
@@ -249,9 +186,9 @@ def peers(root, library, mode, nodemon):
         yield Peer("watchmedo", argv, project("watchmedo"))
     if importlib.util.find_spec("hupper"):
         yield Peer("hupper", [python, "hupper_run.py"], project("hupper"), {"hupper_run.py": HUPPER})
-    if nodemon or shutil.which("nodemon"):
+    if nodemon:
         options = ["-q", "--watch", "src", "--ext", "py", "--delay", "1ms", "--signal", "SIGTERM"]
-        argv = [nodemon or "nodemon", *options, "--exec", f"{python} main.py"]
+        argv = [nodemon, *options, "--exec", f"{python} main.py"]
         yield Peer("nodemon", argv, project("nodemon"))
 
 
@@ -266,36 +203,37 @@ def measure(library, mode, rounds, nodemon):
             started[0].until_warm()
             time.sleep(3)
             for peer in started:
+                found |= {row: [] for row, _ in peer.rows()}
                 peer.pause()
             for number in range(-2, rounds):
+                report.progress(f"{library}, script {mode}: {report.round_of(number, rounds)}")
                 turns = [(peer, row, how) for peer in started for row, how in peer.rows()]
                 for peer, row, how in random.sample(turns, len(turns)):
                     peer.go_on()
                     time.sleep(0.7 + 0.3 * random.random())
                     with how():
-                        begun = peer.project.save()
-                        moments = peer.project.wait()
+                        begun = peer.project.save(in_place=bool(number % 2))
+                        moments = peer.project.wait(timeout=30)
                     time.sleep(0.1)
                     peer.pause()
                     if number >= 0:
-                        first, done = moments[:2] if moments else (float("nan"),) * 2
-                        found.setdefault(row, []).append(((first - begun) / 1e6, (done - begun) / 1e6))
+                        first, done = moments[:2] if moments else (math.nan, math.nan)
+                        found[row].append(((first - begun) / 1e6, (done - begun) / 1e6))
         finally:
             for peer in started:
                 peer.stop()
     return found
 
 
-def report(library, mode, found):
-    ours = found[f"{OURS}, idle kernel"]
-    print(f"\n{library}, script {mode}: ms from the save, medians of {len(ours)} rounds\n")
-    print("| | first line | imports done | quartiles | × ours |\n|---|--:|--:|--:|--:|")
-    for row, times in found.items():
-        firsts, dones = zip(*times, strict=True)
-        low, _, high = statistics.quantiles(dones, n=4)
-        ratio = statistics.median(mine[1] / our[1] for mine, our in zip(times, ours, strict=True))
-        first, done = statistics.median(firsts), statistics.median(dones)
-        print(f"| {row} | {first:.1f} | {done:.1f} | {low:.1f} to {high:.1f} | {ratio:.1f} |", flush=True)
+def show(library, mode, found):
+    ours = [done for _, done in found[f"{OURS}, idle kernel"]]
+    rows = []
+    for row, pairs in found.items():
+        firsts, dones = zip(*pairs, strict=True)
+        ratio = report.times(report.ratio(dones, ours))
+        rows.append((row, report.spread(firsts), report.spread(dones), ratio))
+    title = f"{library}, script {mode}: ms from the save, medians of {len(ours)} rounds (quartiles)"
+    report.table(title, ("", "first line", "imports done", "× ours"), rows)
 
 
 def private_bytes(pid):
@@ -309,7 +247,7 @@ def memory(library):
     sizes = {}
     for how in ("", "--cold"):
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
-            ours = Ours(Project(root, "memory", library, "looping"), how)
+            ours = Ours(Script(root, "memory", library, "looping"), how)
             ours.project.wait()
             for _ in range(3):  # what is imported ahead is what earlier runs have come to
                 time.sleep(6)
@@ -325,23 +263,26 @@ def memory(library):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--libraries", default="bare,pandas,sklearn,torch")
+    parser = report.options(__doc__, rounds=4)
+    parser.add_argument("--libraries", default=",".join(IMPORTS))
     parser.add_argument("--modes", default="ended,looping")
     parser.add_argument("--nodemon", default="")
     parser.add_argument("--memory", action="store_true")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background, and watchfiles stops with it
-    libraries = [name for name in options.libraries.split(",") if name == "bare" or importlib.util.find_spec(name)]
-    names = [name for name in ("watchdog", "watchfiles", "hupper", "ipykernel") if importlib.util.find_spec(name)]
-    print(f"Python {sys.version.split()[0]}, " + ", ".join(f"{name} {version(name)}" for name in names))
-    for library in libraries:
+    libraries = options.libraries.split(",")
+    missing = [name for name in (*libraries, *PEERS) if name != "bare" and not importlib.util.find_spec(name)]
+    nodemon = shutil.which(options.nodemon or "nodemon")
+    for library in (name for name in libraries if name not in missing):
         if options.memory:
             memory(library)
             continue
         for mode in options.modes.split(","):
-            report(library, mode, measure(library, mode, options.rounds, options.nodemon))
+            show(library, mode, measure(library, mode, options.rounds, nodemon))
+    names = [PACKAGES.get(name, name) for name in (*libraries, *PEERS)]
+    tools = report.version_of(nodemon, "nodemon") if nodemon else []
+    missing += [] if nodemon else ["nodemon"]
+    report.measured_with([*names, "ipykernel"], rounds=options.rounds, tools=tools, missing=missing)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a watch and its status line cost a kernel that is at work, as a ratio to the same kernel that watches nothing.
 
-    python tests/benchmarks/status_cost.py [--rounds 15]
+    python tests/benchmarks/status_cost.py [--rounds 9]
 
 A cell does the same work of pure Python over and over: alone; while a watched script runs, whose status line tells the
 seconds; and while that script is saved ten times a second, so that it restarts and its line changes as often as it can.
@@ -8,15 +8,15 @@ In each round all three in random order. Wall time tells what the kernel's threa
 processor time what both take together.
 """
 
-import argparse
 import itertools
 import random
 import statistics
 import sys
 import tempfile
 import threading
-from importlib.metadata import version
 from pathlib import Path
+
+import report
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from play import kernel
@@ -65,13 +65,8 @@ def measure(player, file, arm):
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    rounds = report.options(__doc__, rounds=9).parse_args().rounds
     times = {arm: [] for arm in ARMS}
-    print(
-        f"Python {sys.version.split()[0]}, ipykernel {version('ipykernel')}; medians of {rounds} rounds (quartiles)\n"
-    )
     with tempfile.TemporaryDirectory() as root, kernel(cwd=root) as player:
         file = Path(root, "main.py")
         file.write_text(SCRIPT)
@@ -80,27 +75,24 @@ def main():
         player.run("%load_ext ipy_autorestart")
         player.run(WORK)
         for number in range(-1, rounds):
+            report.progress(f"cost of the status: {report.round_of(number, rounds)}")
             for arm in random.sample(ARMS, len(ARMS)):
                 taken = measure(player, file, arm)
                 if number >= 0:
                     times[arm].append(taken)
-    report(times)
+    show(times)
+    report.measured_with(("ipykernel",), rounds=rounds)
 
 
-def report(times):
-    print("| | s | wall, × nothing | processor, × nothing |\n|---|--:|--:|--:|")
+def show(times):
+    rows = []
     for arm, pairs in times.items():
-        ratios = [
-            [mine / other for mine, other in zip(*both, strict=True)]
-            for both in zip(pairs, times[ARMS[0]], strict=True)
-        ]
-        cells = [f"{statistics.median(column):.3f} ({quartiles(column)})" for column in zip(*ratios, strict=True)]
-        print(f"| {arm} | {statistics.median(wall for wall, _ in pairs):.2f} | {' | '.join(cells)} |")
-
-
-def quartiles(column):
-    low, _, high = statistics.quantiles(column, n=4)
-    return f"{low:.3f} to {high:.3f}"
+        both = zip(pairs, times[ARMS[0]], strict=True)
+        ratios = [[mine / other for mine, other in zip(*two, strict=True)] for two in both]
+        seconds = f"{statistics.median(wall for wall, _ in pairs):.2f}"
+        rows.append((arm, seconds, *(report.spread(column, digits=3) for column in zip(*ratios, strict=True))))
+    title = f"what a status line costs a kernel at work: medians of {len(times[ARMS[0]])} rounds (quartiles)"
+    report.table(title, ("", "s", "wall, × nothing", "processor, × nothing"), rows)
 
 
 if __name__ == "__main__":
