@@ -37,7 +37,7 @@ os.write(log, b"%d %d\\n" % (a.V, pkg.m.V))
 time.sleep(600)
 """
 TOOLS = ("ipy-autorestart", "watchfiles", "watchmedo")
-AT_A_TIME = 8  # acts whose projects run side by side: each tool is one watcher of inotify, of which 128 are allowed
+AT_A_TIME = 16  # acts whose projects run side by side: each tool is one watcher of inotify, of which 128 are allowed
 QUIET, PATIENCE = 2.5, 20.0  # scans for what no event told are a second apart; some never come to rest
 
 

@@ -1,6 +1,6 @@
 """How fast a script's output reaches the notebook, against sending it line by line; and what a flood does to it.
 
-    python tests/benchmarks/output_rate.py [--rounds 7]
+    python tests/benchmarks/output_rate.py [--rounds 5]
 
 Lines of 79 bytes, a real kernel, all ways once in each round in random order. A way's time is from the word "begin"
 that the client gets to the last line; the ratios are medians of those of each round.
@@ -70,7 +70,7 @@ def flood(player):
 
 
 def main():
-    rounds = report.options(__doc__, rounds=7).parse_args().rounds
+    rounds = report.options(__doc__, rounds=5).parse_args().rounds
     rates = {name: [] for name in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -205,7 +205,7 @@ def measure(library, mode, rounds, nodemon):
             for peer in started:
                 found |= {row: [] for row, _ in peer.rows()}
                 peer.pause()
-            for number in range(-2, rounds):
+            for number in range(-1, rounds):
                 report.progress(f"{library}, script {mode}: {report.round_of(number, rounds)}")
                 turns = [(peer, row, how) for peer in started for row, how in peer.rows()]
                 for peer, row, how in random.sample(turns, len(turns)):

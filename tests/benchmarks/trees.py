@@ -102,9 +102,9 @@ def watches_of_the_tree(program, tree):
 
 
 def until_watching(program, wanted):
-    """Return when it has so many watches."""
-    any(len(lines) >= wanted for lines in growing(program.process.pid))
-    return time.monotonic()
+    """Return when it has so many watches, NaN if it doesn't come to that."""
+    reached = any(len(lines) >= wanted for lines in growing(program.process.pid))
+    return time.monotonic() if reached else math.nan
 
 
 def memory(processes):
