@@ -215,10 +215,6 @@ class Options:
         """Check each value, wherever it comes from."""
         check(self)
 
-    def to_argv(self, kind: str) -> list[str]:
-        """Return the words that say the same on a command line of a target of this kind, "script" or "kernel"."""
-        return to_argv(self, kind)
-
 
 @dataclass(frozen=True, slots=True)
 class Option:

@@ -193,7 +193,7 @@ class Request:
         """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
         # A name that begins with a dash is no option.
         paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
-        words = [*self.options.to_argv(self.target.kind), *paths]
+        words = [*to_argv(self.options, self.target.kind), *paths]
         match self.target:
             case Script() as script:
                 words += [*to_argv(script), *([f"{SCRIPT}={script.path}"] if script.path else ["-m", script.module])]

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
-from ipy_autorestart.options import each
+from ipy_autorestart.options import each, to_argv
 from ipy_autorestart.parse import parse
 from ipy_autorestart.request import Request
 
@@ -150,7 +150,7 @@ def test_arguments_are_text(args):
 
 def test_words_that_switch_off_what_is_on():
     assert read("main.py", "--cold").options.warm is False
-    assert Options(warm=False, rerun="all").to_argv("script") == ["--cold"]
+    assert to_argv(Options(warm=False, rerun="all"), "script") == ["--cold"]
     assert Options(preload=("numpy, torch.nn",)).preload == ("numpy,torch.nn",)
     with pytest.raises(BadInput, match="--preload: expected modules such as numpy,torch"):
         read("main.py", "--preload=1x")
