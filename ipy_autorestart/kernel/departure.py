@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from ipy_autorestart.kernel.hosting import Guest
 from ipy_autorestart.kernel.start import STATE, Start
 
 log = logging.getLogger(__name__)
@@ -180,7 +181,7 @@ def _set_inheritable(number: int, *, inheritable: bool) -> None:
         return
 
 
-def detached(guests: Sequence[Any]) -> list[Mapping[str, Any]]:
+def detached(guests: Sequence[Guest]) -> list[Mapping[str, Any]]:
     """Return what each guest needs to go on; one that fails to tell is left behind, and ends."""
     states = []
     for guest in list(guests):

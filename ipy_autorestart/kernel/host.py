@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.kernel.lines import Lines
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.kernel.terminal import TerminalRestarter, is_restartable
-from ipy_autorestart.record import Record
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 ATTRIBUTE = "_ipy_autorestart"
-
-
-class Guest(Protocol):
-    """A supervisor, as its host sees it."""
-
-    def send(self, record: Record) -> None:
-        """Say something to its process."""
-
-    def show_again(self, request_id: str) -> None:
-        """Show its status once more if it stands in the cell of this request, which was cleared."""
-
-    def detach(self) -> Mapping[str, Any] | None:
-        """Return what is needed to go on in another image of this process."""
 
 
 class Host:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
+
+from ipy_autorestart.record import Record
 
 NO_KERNEL = "only a Jupyter kernel or an IPython of its own can be restarted; here, name a script: src/ main.py"
 
@@ -29,6 +31,19 @@ class Restarts(Protocol):
 
     def withdraw(self) -> bool:
         """Forget that a restart is owed, and say whether one was."""
+
+
+class Guest(Protocol):
+    """A supervisor, as its host sees it."""
+
+    def send(self, record: Record) -> None:
+        """Say something to its process."""
+
+    def show_again(self, request_id: str) -> None:
+        """Show its status once more if it stands in the cell of this request, which was cleared."""
+
+    def detach(self) -> Mapping[str, Any] | None:
+        """Return what is needed to go on in another image of this process."""
 
 
 class Hosting(Protocol):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ipy_autorestart.kernel import late_debugger, late_embed
 from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.hosting import Guest
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.kernel.wires import NoWires, Wires
 
@@ -85,7 +86,7 @@ class Leaving:
         for number in self._wires.listeners.values() if self._wires else ():
             os.close(number)
 
-    def go(self, guests: Sequence[Any], *, cells: Mapping[str, Any] | None, hangup_ignored: bool) -> NoReturn:
+    def go(self, guests: Sequence[Guest], *, cells: Mapping[str, Any] | None, hangup_ignored: bool) -> NoReturn:
         """Replace the kernel by a new image of itself, with its guests and the cells that it is to run again."""
         with logged("the watch"):
             self._take_along(detached(guests), cells=cells, hangup_ignored=hangup_ignored)

@@ -20,6 +20,7 @@ from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.channels import NotStill, channels_of
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.hangups import standing
+from ipy_autorestart.kernel.hosting import Guest
 from ipy_autorestart.kernel.leave import Leaving as Departing
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.replay import Replay
@@ -50,7 +51,7 @@ class Restarter:
         What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Guest], recorder: Recorder) -> None:
         self._shell = shell
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
@@ -168,8 +169,6 @@ class Restarter:
         # None: set by something that isn't Python, and can't be put back by it.
         signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
 
-    # -- cells that run again ------------------------------------------------------------------------------------------
-
     @property
     def _rerun(self) -> Rerun:
         return Rerun(self._options.rerun)
@@ -184,10 +183,14 @@ class Restarter:
             self._gate,
             self._recorder,
             may_go_on=lambda: self._owed is None and self._leaving is None,
-            on_cleared=lambda request_id: [guest.show_again(request_id) for guest in list(self._guests)],
+            on_cleared=self._show_again,
             tell=self._tell,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
+
+    def _show_again(self, request_id: str) -> None:
+        for guest in list(self._guests):
+            guest.show_again(request_id)
 
     # -- what is owed --------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ipy_autorestart.decide.rerun import Rerun, chosen, outcome, stopped
 from ipy_autorestart.kernel.cells import Cells
 from ipy_autorestart.kernel.departure import Departure, carried, detached, logged, restore_outputs
 from ipy_autorestart.kernel.hangups import standing
+from ipy_autorestart.kernel.hosting import Guest
 from ipy_autorestart.kernel.recorder import Recorder
 from ipy_autorestart.kernel.start import CantLeave, Start
 from ipy_autorestart.kernel.tty import Terminal, end_as_ever
@@ -52,7 +53,7 @@ class TerminalRestarter:
         What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Guest], recorder: Recorder) -> None:
         self._shell: Any = shell
         self._recorder = recorder
         self._guests = guests
