@@ -41,14 +41,14 @@ __all__ = [
 
 _HOMES = {
     "BadInput": "options",
-    "Decided": "link",
+    "Decided": "record",
     "Kernel": "request",
     "Options": "options",
-    "Ran": "link",
+    "Ran": "record",
     "Screen": "screen",
     "Script": "request",
     "Statistics": "history",
-    "Status": "link",
+    "Status": "record",
     "Supervisor": "supervisor",
     "kept_sockets": "itself",
     "restart_if_changed": "itself",

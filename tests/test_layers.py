@@ -141,3 +141,8 @@ def test_modules_and_functions_are_short_enough_to_read():
                 text = ast.get_docstring(node, clean=False)
                 lines = node.end_lineno - node.lineno + 1 - (text.count("\n") + 1 if text else 0)
                 assert lines < 40, f"{path}: {node.name} has {lines} lines"
+
+
+def test_every_public_name_is_there():
+    for name in ipy_autorestart.__all__:
+        assert getattr(ipy_autorestart, name).__name__ == name
