@@ -3,8 +3,9 @@
 What a client has sent lies in libzmq's memory, in the system's buffers, or still at the client. So the listening
 sockets stay open over the exec, and clients that come meanwhile wait there; the accepted connections are shut down in
 the direction of the client only: it closes its end, all that it had sent until then is received here, and what it sends
-from then on waits at its side until it is connected again. Measured without this: of 8,000 requests on the way in 40
-restarts 10 to 300 were lost, each way of cutting corners its own.
+from then on waits at its side until it is connected again. Of a message that it has sent in part it would forget the
+rest, so each is waited for until it is quiet. Measured without this: of 8,000 requests on the way in 40 restarts 10 to
+300 were lost, each way of cutting corners its own.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import fcntl
 import os
 import socket
 import stat
+import struct
 import sys
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ipy_autorestart.decide.quiet import Incoming, is_quiet, looked
 
 #: Channels of a kernel, as ``IPKernelApp`` names their ports.
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
@@ -36,6 +40,10 @@ CLOSED_MAX = 0.08
 
 #: Seconds for one frame through libzmq's own thread.
 FENCE_MAX = 1.0
+
+#: Of ``struct tcp_info`` in ``linux/tcp.h``: milliseconds since something was received last, bytes received, and the
+#: least microseconds to the client and back.
+TCP_INFO = struct.Struct("52xI72xQ12xI")
 
 #: Descriptors come and go while they are listed: what must be found is looked for more than once.
 SCANS = 2
@@ -170,10 +178,16 @@ class Wires:
                 os.dup2(nobody.fileno(), number, inheritable=False)
 
     def _part(self) -> None:
-        connections = self.connections(*READ, "iopub")
-        _each(connections, lambda sock: sock.shutdown(socket.SHUT_WR))
+        """Tell the clients to close their ends, each when it has sent what it was sending, and wait for that."""
+        open_ones = connections = self.connections(*READ)
+        incoming: dict[Connection, Incoming] = {}
+        while connections:
+            self._receive()
+            quiet = [one for one in connections if _is_quiet(one, incoming)]
+            _each(quiet, lambda sock: sock.shutdown(socket.SHUT_WR))
+            connections = [one for one in connections if one not in quiet]
+        _each(self.connections("iopub"), lambda sock: sock.shutdown(socket.SHUT_WR))
         deadline = time.monotonic() + CLOSED_MAX
-        open_ones = connections = [one for one in connections if one.channel in READ]
         while open_ones and time.monotonic() < deadline:
             self._receive()
             open_ones = [one for one in open_ones if one.is_open]
@@ -202,6 +216,26 @@ def _unsent_bytes(connection: Connection) -> int:
     except OSError:  # closed meanwhile
         return 0
     return found[0]
+
+
+def _is_quiet(connection: Connection, incoming: dict[Connection, Incoming]) -> bool:
+    """Return whether a client has sent all that it was sending, and note in `incoming` what came from it."""
+    now = time.monotonic()
+    silent, received, round_trip = 0, 0, 0
+    waiting = array.array("i", [0])
+
+    def look(sock: socket.socket) -> None:
+        nonlocal silent, received, round_trip
+        fcntl.ioctl(sock, termios.FIONREAD, waiting)
+        if sock.family != socket.AF_UNIX:
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+            silent, received, round_trip = TCP_INFO.unpack(info.ljust(TCP_INFO.size, b"\0"))
+            # A client whose buffer is small sends on when it has a receipt, with which the system takes its time.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+
+    _each([connection], look)
+    incoming[connection] = looked(incoming.get(connection), received, waiting[0], silent / 1e3, now)
+    return not connection.is_open or is_quiet(incoming[connection], round_trip / 1e6, now)
 
 
 def _each(connections: Sequence[Connection], act: Callable[[socket.socket], None]) -> None:

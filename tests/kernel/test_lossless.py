@@ -13,6 +13,9 @@ pytestmark = pytest.mark.e2e
 #: Each takes half a second.
 RESTARTS = length.restarts(4)
 
+#: Bytes that the system takes of a request at once: most restarts meet one of which a part is sent.
+PIECES = 1 << 15
+
 
 def restart(player, cell, number, clients):
     player.wait(lambda: sum(client.owed for client in clients) < 20)  # a life is too short for more and more
@@ -57,7 +60,7 @@ def test_no_request_is_lost_under_load(start_kernel, name):
 def test_large_requests_on_their_way_are_not_lost(start_kernel):
     with start_kernel() as player:
         cell = watch(player, "--busy-timeout 0.1")
-        clients = [Client(player.manager, name, every=0.05, padding=1_000_000) for name in ("one", "two")]
+        clients = [Client(player.manager, name, every=0.2, padding=300_000, pieces=PIECES) for name in ("one", "two")]
         for client in clients:
             client.start()
         for number in range(1, 4):

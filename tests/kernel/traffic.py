@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+import zmq
 from jupyter_core.utils import ensure_event_loop
 
 
@@ -30,10 +31,13 @@ class Request:
 class Client:
     """A client of its own, in a thread of its own, that sends a cell every few milliseconds."""
 
-    def __init__(self, manager, name, *, every=0.02, padding=0):
+    def __init__(self, manager, name, *, every=0.02, padding=0, pieces=0):
         self.name = name
         self._every, self._padding = every, padding
         self._client = manager.blocking_client()
+        self._context = self._client.context = zmq.Context()
+        if pieces:  # so many bytes does the system take of a request at once
+            self._context.sndbuf = pieces
         self._client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
         self._client.start_channels(hb=False)
         self._client.wait_for_ready(timeout=60)
@@ -95,6 +99,7 @@ class Client:
         self._hears = False
         self._thread.join()
         self._client.stop_channels()
+        self._context.term()
         wrong = collections.Counter()
         for request in self.requests.values():
             wrong["no reply"] += not request.replies

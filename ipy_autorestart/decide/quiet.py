@@ -1,0 +1,81 @@
+"""Decide whether a client is in the middle of what it sends: one that is cut off there forgets the rest of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+#: Seconds in which a client that has more to send is heard again; on a slow way, so many round trips.
+QUIET = 0.01
+QUIET_ROUND_TRIPS = 2
+
+#: So many bytes are no small request, which leaves a client at once; the rest of it may take a busy machine longer.
+LARGE_BYTES = 1 << 16
+QUIET_LARGE = 0.05
+
+#: Seconds for which a system may keep back a receipt that a client waits for before it sends on (``TCP_DELACK_MAX``).
+RECEIPT_MAX = 0.2
+
+#: Seconds after which a client that is never quiet is cut off all the same.
+QUIET_MAX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What comes from one client.
+
+    Attributes
+    ----------
+    first
+        Bytes that had been received when it was looked at first.
+    received
+        Bytes that have been received until now.
+    since
+        When it was looked at first, in seconds.
+    heard
+        When last something came.
+    """
+
+    first: int
+    received: int
+    since: float
+    heard: float
+
+
+def looked(incoming: Incoming | None, received: int, waiting: int, silent: float, now: float) -> Incoming:
+    """Return what is known after a look at a connection.
+
+    Parameters
+    ----------
+    incoming
+        What was known before; None at the first look.
+    received
+        Bytes that have been received on it, ever; 0 where the system doesn't count them.
+    waiting
+        Bytes of these that nobody has taken yet.
+    silent
+        Seconds since the last of them came, where the system knows.
+    now
+        In seconds.
+    """
+    if incoming is None:
+        return Incoming(received, received, now, now - silent if silent > RECEIPT_MAX else now)
+    if received == incoming.received and not waiting:
+        return incoming
+    return replace(incoming, received=received, heard=now)
+
+
+def is_quiet(incoming: Incoming, round_trip: float, now: float) -> bool:
+    """Return whether the client has sent all that it was sending.
+
+    Parameters
+    ----------
+    incoming
+        What comes from it.
+    round_trip
+        Seconds to the client and back.
+    now
+        In seconds.
+    """
+    is_large = incoming.received - incoming.first > LARGE_BYTES
+    wait = max(QUIET_LARGE if is_large else QUIET, QUIET_ROUND_TRIPS * round_trip)
+    return now - incoming.heard >= wait or now - incoming.since >= QUIET_MAX
