@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-#: Seconds in which a client that has more to send is heard again; on a slow way, so many round trips.
-QUIET = 0.01
+#: Seconds in which a client that has more to send is heard again, even on a busy machine; on a slow way, so many round
+#: trips.
+QUIET = 0.03
 QUIET_ROUND_TRIPS = 2
 
-#: So many bytes are no small request, which leaves a client at once; the rest of it may take a busy machine longer.
+#: So many bytes are no small request, which leaves a client at once: one that sends only those for so many seconds is
+#: in the middle of none.
 LARGE_BYTES = 1 << 16
-QUIET_LARGE = 0.05
+SMALL_MAX = 0.1
 
 #: Seconds for which a system may keep back a receipt that a client waits for before it sends on (``TCP_DELACK_MAX``).
 RECEIPT_MAX = 0.2
@@ -76,6 +78,9 @@ def is_quiet(incoming: Incoming, round_trip: float, now: float) -> bool:
     now
         In seconds.
     """
-    is_large = incoming.received - incoming.first > LARGE_BYTES
-    wait = max(QUIET_LARGE if is_large else QUIET, QUIET_ROUND_TRIPS * round_trip)
-    return now - incoming.heard >= wait or now - incoming.since >= QUIET_MAX
+    waited = now - incoming.since
+    patience = QUIET_ROUND_TRIPS * round_trip
+    if now - incoming.heard >= max(QUIET, patience) or waited >= QUIET_MAX:
+        return True
+    sends_small = incoming.received > 0 and incoming.received - incoming.first < LARGE_BYTES
+    return sends_small and waited >= max(SMALL_MAX, patience)

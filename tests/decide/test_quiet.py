@@ -17,16 +17,18 @@ def looks(*found, silent=0.0):
 @pytest.mark.parametrize(
     ("found", "round_trip", "now", "expected"),
     [
-        ([(0.0, 500, 0)], 0.0, 0.009, False),  # what comes next may be under way
-        ([(0.0, 500, 0)], 0.0, 0.01, True),
-        ([(0.0, 500, 0)], 0.02, 0.039, False),  # a client far away
-        ([(0.0, 500, 0)], 0.02, 0.04, True),
-        ([(0.0, 500, 0), (0.008, 900, 0)], 0.0, 0.017, False),
-        ([(0.0, 500, 0), (0.008, 900, 0)], 0.0, 0.019, True),
-        ([(0.0, 0, 0), (0.008, 0, 4)], 0.0, 0.017, False),  # nobody counts, but something lies there
-        ([(0.0, 500, 0), (0.008, 70_000, 0)], 0.0, 0.05, False),  # a large request, and the client may have to wait
-        ([(0.0, 500, 0), (0.008, 70_000, 0)], 0.0, 0.059, True),
-        ([(0.1 * number, number, 0) for number in range(11)], 0.0, 1.0, True),  # one that never ends
+        ([(0.0, 500, 0)], 0.0, 0.029, False),  # what comes next may be under way
+        ([(0.0, 500, 0)], 0.0, 0.03, True),
+        ([(0.0, 500, 0)], 0.05, 0.099, False),  # a client far away
+        ([(0.0, 500, 0)], 0.05, 0.1, True),
+        ([(0.0, 500, 0), (0.02, 900, 0)], 0.0, 0.049, False),
+        ([(0.0, 500, 0), (0.02, 900, 0)], 0.0, 0.051, True),
+        ([(0.0, 0, 0), (0.02, 0, 4)], 0.0, 0.049, False),  # nobody counts, but something lies there
+        ([(0.02 * number, 500 + number, 0) for number in range(6)], 0.0, 0.099, False),
+        ([(0.02 * number, 500 + number, 0) for number in range(6)], 0.0, 0.1, True),  # one small request after another
+        ([(0.02 * number, 20_000 * number, 0) for number in range(6)], 0.0, 0.1, False),  # parts of a large one
+        ([(0.1 * number, 100_000 * number, 0) for number in range(11)], 0.0, 0.999, False),
+        ([(0.1 * number, 100_000 * number, 0) for number in range(11)], 0.0, 1.0, True),  # which never ends
         ([(0.0, 500, 0)], 10.0, 0.99, False),
         ([(0.0, 500, 0)], 10.0, 1.0, True),  # nor can one be waited for that is too far away
     ],
@@ -46,4 +48,4 @@ def test_a_look_at_which_nothing_is_new_changes_nothing():
 
 
 def test_the_longest_wait_is_longer_than_any_other():
-    assert quiet.QUIET < quiet.QUIET_LARGE < quiet.QUIET_MAX
+    assert quiet.QUIET < quiet.SMALL_MAX < quiet.QUIET_MAX

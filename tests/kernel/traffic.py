@@ -29,11 +29,14 @@ class Request:
 
 
 class Client:
-    """A client of its own, in a thread of its own, that sends a cell every few milliseconds."""
+    """A client of its own, in a thread of its own, that sends a cell every few milliseconds.
 
-    def __init__(self, manager, name, *, every=0.02, padding=0, pieces=0):
+    One that is patient sends nothing before all that it has sent is answered.
+    """
+
+    def __init__(self, manager, name, *, every=0.02, padding=0, pieces=0, patient=False):
         self.name = name
-        self._every, self._padding = every, padding
+        self._every, self._padding, self._patient = every, padding, patient
         self._client = manager.blocking_client()
         self._context = self._client.context = zmq.Context()
         if pieces:  # so many bytes does the system take of a request at once
@@ -53,7 +56,7 @@ class Client:
     def _run(self):
         due = time.monotonic()
         while self._hears:
-            if self._sends and time.monotonic() >= due:
+            if self._sends and time.monotonic() >= due and not (self._patient and self.owed):
                 self._send()
                 due += self._every
             self._hear()
