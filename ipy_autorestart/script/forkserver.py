@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ipy_autorestart.ready import ready
 from ipy_autorestart.script.cold import SEPARATOR, environment
 from ipy_autorestart.script.ends import Ends, ends
+from ipy_autorestart.script.holder import Holder
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -54,6 +55,7 @@ class Parked:
     pid: int
     go: int
     ends: Ends
+    holder: Holder | None = None
 
     def close(self) -> None:
         """Let it go home: at the end of its pipe it exits."""
@@ -172,7 +174,9 @@ class ForkServer:
                 self._doing = ""
                 self._learn()
             case "parked" if self._asked:
-                self._asked.pid = int(words[0])
+                self._asked.pid, holder = map(int, words)
+                with contextlib.suppress(OSError):  # it was killed
+                    self._asked.holder = Holder(holder, self._asked.pid) if holder else None
                 self._parked, self._asked = self._asked, None
             case _:
                 pass
@@ -220,7 +224,7 @@ class ForkServer:
             parked.close()
             return None
         os.close(parked.go)
-        return Run(parked.pid, parked.ends, whole=whole)
+        return Run(parked.pid, parked.ends, whole=whole, holder=parked.holder)
 
     def guard(self, pid: int) -> None:
         """Have a group killed should this process be: nothing may outlive it; 0 for none."""

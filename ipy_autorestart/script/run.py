@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 from ipy_autorestart.script.displays import Displays
 from ipy_autorestart.script.ends import Ends
+from ipy_autorestart.script.holder import Holder
 from ipy_autorestart.script.pipe import Pipe
+from ipy_autorestart.script.proc import read
 from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.streams import Stream
 
@@ -48,10 +50,13 @@ class Run:
         What to read from; taken over.
     whole
         Leave nothing out of what it prints.
+    holder
+        What keeps its memory, if anything does.
     """
 
-    def __init__(self, pid: int, ends: Ends, *, whole: bool) -> None:
+    def __init__(self, pid: int, ends: Ends, *, whole: bool, holder: Holder | None = None) -> None:
         self.pid = pid
+        self._holder = holder
         self.displays = Displays(ends.displays) if ends.displays is not None else None
         self.streams = tuple(
             Stream(name, number, whole=whole, live=ends.displays is not None, before=self._read_displays)
@@ -67,6 +72,8 @@ class Run:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, and to what else is of its session as soon as that can be known."""
         self._asked = number
+        if self._holder and self._status is None:
+            self._holder.before_end()
         if self._told is None or self._told.left:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, number)
@@ -175,19 +182,9 @@ class Run:
 
 
 def _children() -> Iterator[int]:
-    """Return the children of this process, where the system tells (proc_pid_task_children(5)).
-
-    Read without a file object, which costs more than all the rest, while a stop is waited for.
-    """
-    try:
-        number = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    try:
-        text = b"".join(iter(lambda: os.read(number, 1 << 16), b""))
-    finally:
-        os.close(number)
-    yield from map(int, text.split())
+    """Return the children of this process, where the system tells (proc_pid_task_children(5))."""
+    with contextlib.suppress(OSError):
+        yield from map(int, read(f"/proc/self/task/{os.getpid()}/children").split())
 
 
 def reap_orphans(*, besides: int) -> None:

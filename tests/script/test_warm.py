@@ -1,6 +1,5 @@
 """Warm restarts: runs that were forked ahead, of a fork server that is made anew when it is out of date."""
 
-import contextlib
 import itertools
 import os
 import re
@@ -12,108 +11,12 @@ import threading
 import psutil
 import pytest
 from waiting import eventually
-
-from ipy_autorestart import Options, Script, Supervisor
+from watching import package
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(sys.platform != "linux", reason="fork servers are made on Linux only"),
 ]
-
-
-class Screen:
-    takes_all = False
-
-    def __init__(self):
-        self.status, self.run, self.texts = None, 0, {}
-
-    def show(self, status):
-        self.status = status
-
-    def begin(self, run):
-        self.run = run
-        self.texts[run] = ""
-
-    def write(self, stream, text):
-        self.texts[self.run] += text
-
-    def to_state(self):
-        return {}
-
-    @property
-    def text(self):
-        return self.texts.get(self.run, "")
-
-
-class Watched:
-    """A supervised script, with the words to ask for its next run."""
-
-    def __init__(self, project, options):
-        self.project = project
-        self.screen = Screen()
-        self.supervisor = Supervisor(Script("main.py"), screen=self.screen, options=options)
-        self.supervisor.start()
-
-    @property
-    def processes(self):
-        """All of the supervisor's, itself first."""
-        (supervisor,) = [child for child in psutil.Process().children() if "--link" in child.cmdline()]
-        alive = []
-        for child in supervisor.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if child.status() != psutil.STATUS_ZOMBIE:
-                    alive.append((child.create_time(), child))
-        return [supervisor, *(child for _, child in sorted(alive, key=lambda item: item[0]))]
-
-    @property
-    def fork_server(self):
-        """The one that serves: not the run, nor what is parked, which the supervisor has adopted."""
-        return self.processes[1]
-
-    def is_ready(self):
-        status = self.screen.status
-        return status and "imported ahead" in status.preloads and "being made" not in status.preloads
-
-    def until_ready(self):
-        eventually(self.is_ready, timeout=30, what="a fork server")
-        eventually(lambda: len(self.processes) >= 3, what="a parked run")
-
-    def next(self, code=None):
-        """Save and return what the next run printed."""
-        runs = self.screen.status.runs
-        if code is None:
-            self.supervisor.restart()
-        else:
-            (self.project / "main.py").write_text(code)
-        eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None, timeout=20)
-        return self.screen.text
-
-
-@pytest.fixture
-def watch(project, monkeypatch):
-    """Start a script with a folder for installed packages of its own."""
-    (project.parent / "lib/site-packages").mkdir(parents=True, exist_ok=True)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(project.parent / "lib/site-packages"), str(project / "src")]))
-    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"):
-        monkeypatch.delenv(name, raising=False)
-    started = []
-
-    def start(code, packages=(), **options):
-        for name, text in dict(packages).items():
-            package(project, name, text)
-        (project / "main.py").write_text(code)
-        started.append(Watched(project, Options(**options)))
-        eventually(lambda: started[-1].screen.status and started[-1].screen.status.exit_status is not None)
-        return started[-1]
-
-    yield start
-    for watched in started:
-        watched.supervisor.stop()
-
-
-def package(project, name, text):
-    """Install a module."""
-    (project.parent / "lib/site-packages" / f"{name}.py").write_text(text)
 
 
 def test_the_second_run_is_warm_and_has_imported_nothing_itself(watch):

@@ -1,0 +1,81 @@
+"""A supervised script and its processes, and how the tests ask for its next run."""
+
+import contextlib
+
+import psutil
+from waiting import eventually
+
+from ipy_autorestart import Script, Supervisor
+
+
+class Screen:
+    takes_all = False
+
+    def __init__(self):
+        self.status, self.run, self.texts = None, 0, {}
+
+    def show(self, status):
+        self.status = status
+
+    def begin(self, run):
+        self.run = run
+        self.texts[run] = ""
+
+    def write(self, stream, text):
+        self.texts[self.run] += text
+
+    def to_state(self):
+        return {}
+
+    @property
+    def text(self):
+        return self.texts.get(self.run, "")
+
+
+class Watched:
+    """A supervised script, with the words to ask for its next run."""
+
+    def __init__(self, project, options):
+        self.project = project
+        self.screen = Screen()
+        self.supervisor = Supervisor(Script("main.py"), screen=self.screen, options=options)
+        self.supervisor.start()
+
+    @property
+    def processes(self):
+        """All of the supervisor's, itself first."""
+        (supervisor,) = [child for child in psutil.Process().children() if "--link" in child.cmdline()]
+        alive = []
+        for child in supervisor.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.status() != psutil.STATUS_ZOMBIE:
+                    alive.append((child.create_time(), child))
+        return [supervisor, *(child for _, child in sorted(alive, key=lambda item: item[0]))]
+
+    @property
+    def fork_server(self):
+        """The one that serves: not the run, nor what is parked, which the supervisor has adopted."""
+        return self.processes[1]
+
+    def is_ready(self):
+        status = self.screen.status
+        return status and "imported ahead" in status.preloads and "being made" not in status.preloads
+
+    def until_ready(self):
+        eventually(self.is_ready, timeout=30, what="a fork server")
+        eventually(lambda: len(self.processes) >= 3, what="a parked run")
+
+    def next(self, code=None):
+        """Save and return what the next run printed."""
+        runs = self.screen.status.runs
+        if code is None:
+            self.supervisor.restart()
+        else:
+            (self.project / "main.py").write_text(code)
+        eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None, timeout=20)
+        return self.screen.text
+
+
+def package(project, name, text):
+    """Install a module."""
+    (project.parent / "lib/site-packages" / f"{name}.py").write_text(text)
