@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-#: Seconds in which a client that has more to send is heard again, even on a busy machine; on a slow way, so many round
-#: trips.
-QUIET = 0.03
+#: Seconds in which a client that has more to send is heard again, through a tunnel and on a busy machine; on a slow way
+#: it is so many round trips.
+QUIET = 0.1
 QUIET_ROUND_TRIPS = 2
 
-#: So many bytes are no small request, which leaves a client at once: one that sends only those for so many seconds is
-#: in the middle of none.
+#: Who has sent less than this in so many seconds sends small requests one after another, each of which leaves a client
+#: at once, and is in the middle of none.
 LARGE_BYTES = 1 << 16
-SMALL_MAX = 0.1
+SMALL_MAX = 0.3
 
 #: Seconds for which a system may keep back a receipt that a client waits for before it sends on (``TCP_DELACK_MAX``).
 RECEIPT_MAX = 0.2
@@ -35,15 +35,20 @@ class Incoming:
         When it was looked at first, in seconds.
     heard
         When last something came.
+    round_trip
+        Seconds to the client and back.
     """
 
     first: int
     received: int
     since: float
     heard: float
+    round_trip: float
 
 
-def looked(incoming: Incoming | None, received: int, waiting: int, silent: float, now: float) -> Incoming:
+def looked(
+    incoming: Incoming | None, received: int, waiting: int, silent: float, round_trip: float, now: float
+) -> Incoming:
     """Return what is known after a look at a connection.
 
     Parameters
@@ -56,30 +61,30 @@ def looked(incoming: Incoming | None, received: int, waiting: int, silent: float
         Bytes of these that nobody has taken yet.
     silent
         Seconds since the last of them came, where the system knows.
+    round_trip
+        Seconds to the client and back, where the system knows.
     now
         In seconds.
     """
     if incoming is None:
-        return Incoming(received, received, now, now - silent if silent > RECEIPT_MAX else now)
+        return Incoming(received, received, now, now - silent if silent > RECEIPT_MAX else now, round_trip)
     if received == incoming.received and not waiting:
         return incoming
     return replace(incoming, received=received, heard=now)
 
 
-def is_quiet(incoming: Incoming, round_trip: float, now: float) -> bool:
+def is_quiet(incoming: Incoming, now: float) -> bool:
     """Return whether the client has sent all that it was sending.
 
     Parameters
     ----------
     incoming
         What comes from it.
-    round_trip
-        Seconds to the client and back.
     now
         In seconds.
     """
     waited = now - incoming.since
-    patience = QUIET_ROUND_TRIPS * round_trip
+    patience = QUIET_ROUND_TRIPS * incoming.round_trip
     if now - incoming.heard >= max(QUIET, patience) or waited >= QUIET_MAX:
         return True
     sends_small = incoming.received > 0 and incoming.received - incoming.first < LARGE_BYTES

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipy_autorestart.decide.quiet import Incoming, is_quiet, looked
+from ipy_autorestart.decide.quiet import QUIET_MAX, QUIET_ROUND_TRIPS, Incoming, is_quiet, looked
 
 #: Channels of a kernel, as ``IPKernelApp`` names their ports.
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
@@ -35,7 +35,7 @@ READ = ("shell", "control", "stdin")
 #: Seconds in which the system must have sent what was written: a client that reads nothing takes longer.
 SENT_MAX = 3.0
 
-#: Seconds until all clients have closed their ends: below the 100 ms after which libzmq connects again.
+#: Seconds until all clients have closed their ends, besides the way to them and back.
 CLOSED_MAX = 0.08
 
 #: Seconds for one frame through libzmq's own thread.
@@ -44,6 +44,9 @@ FENCE_MAX = 1.0
 #: Of ``struct tcp_info`` in ``linux/tcp.h``: milliseconds since something was received last, bytes received, and the
 #: least microseconds to the client and back.
 TCP_INFO = struct.Struct("52xI72xQ12xI")
+
+#: Requests that are taken from one channel before the others have their turn.
+TAKEN_MAX = 100
 
 #: Descriptors come and go while they are listed: what must be found is looked for more than once.
 SCANS = 2
@@ -187,7 +190,8 @@ class Wires:
             _each(quiet, lambda sock: sock.shutdown(socket.SHUT_WR))
             connections = [one for one in connections if one not in quiet]
         _each(self.connections("iopub"), lambda sock: sock.shutdown(socket.SHUT_WR))
-        deadline = time.monotonic() + CLOSED_MAX
+        farthest = max((one.round_trip for one in incoming.values()), default=0.0)
+        deadline = time.monotonic() + CLOSED_MAX + min(QUIET_ROUND_TRIPS * farthest, QUIET_MAX)
         while open_ones and time.monotonic() < deadline:
             self._receive()
             open_ones = [one for one in open_ones if one.is_open]
@@ -204,7 +208,7 @@ class Wires:
             poller.register(one, zmq.POLLIN)
         for one, _ in poller.poll(1):
             with contextlib.suppress(zmq.Again):
-                while True:
+                for _ in range(TAKEN_MAX):
                     self.requests[sockets[one]].append(one.recv_multipart(zmq.NOBLOCK))
 
 
@@ -234,17 +238,17 @@ def _is_quiet(connection: Connection, incoming: dict[Connection, Incoming]) -> b
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     _each([connection], look)
-    incoming[connection] = looked(incoming.get(connection), received, waiting[0], silent / 1e3, now)
-    return not connection.is_open or is_quiet(incoming[connection], round_trip / 1e6, now)
+    before = incoming.get(connection)
+    incoming[connection] = looked(before, received, waiting[0], silent / 1e3, round_trip / 1e6, now)
+    return not connection.is_open or is_quiet(incoming[connection], now)
 
 
 def _each(connections: Sequence[Connection], act: Callable[[socket.socket], None]) -> None:
     for one in connections:
-        if one.is_open:
-            sock = socket.socket(fileno=one.number)
-            try:
-                act(sock)
-            except OSError:  # the other side was quicker
-                pass
-            finally:
-                sock.detach()
+        with contextlib.suppress(OSError):  # the other side was quicker
+            if one.is_open:
+                sock = socket.socket(fileno=one.number)
+                try:
+                    act(sock)
+                finally:
+                    sock.detach()

@@ -61,6 +61,8 @@ class Parked:
         """Let it go home: at the end of its pipe it exits."""
         os.close(self.go)
         self.ends.close()
+        if self.holder:
+            self.holder.close()
 
 
 class ForkServer:
@@ -176,7 +178,7 @@ class ForkServer:
             case "parked" if self._asked:
                 self._asked.pid, holder = map(int, words)
                 with contextlib.suppress(OSError):  # it was killed
-                    self._asked.holder = Holder(holder, self._asked.pid) if holder else None
+                    self._asked.holder = Holder(holder) if holder else None
                 self._parked, self._asked = self._asked, None
             case _:
                 pass

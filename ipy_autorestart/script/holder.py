@@ -15,45 +15,69 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Holder:
     """A child of this process, made by a run that waits to begin; see `shim/_ipy_autorestart_memory.py`.
 
-    It ends by itself when the run has.
+    It ends by itself when the run has, some milliseconds later.
 
     Parameters
     ----------
     pid
         Its own.
-    run
-        The run's.
+
+    Raises
+    ------
+    OSError
+        If it has ended.
     """
 
-    def __init__(self, pid: int, run: int) -> None:
-        self._pid, self._run = pid, run
-        self._before = _memory(run)
-        self._shared = _shared(run)
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        # Its own for ever: the number may be given to another once it has ended.
+        self._folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._before = self._known = Memory(0, 0)
+        self._shared: frozenset[bytes] = frozenset()
+        with contextlib.suppress(OSError):  # `check` meets it again
+            self._before = self._known = self._memory()
+            self._shared = self._shared_mappings()
 
-    def before_end(self) -> None:
-        """Let go before the run is told to end, if its memory must be given back before the next one begins."""
+    def check(self) -> None:
+        """Have the memory given back now, if it must be before the next run begins; call it before and after the end.
+
+        Before, as the run may be told to end and then has to give it back itself; after, as it may have ended by
+        itself, or have taken more since.
+        """
         try:
-            now = _memory(self._run)
-            shares = now.other != self._before.other and not self._shared.issuperset(_shared(self._run))
-        except OSError:  # it has ended
+            must_go = not self._may_overlap()
+        except (ProcessLookupError, FileNotFoundError):  # it is gone
             return
-        if not may_overlap(self._before, now, shares=shares):
+        except OSError:  # nothing can be known of it
+            must_go = True
+        if must_go:
             self._end()
 
+    def _may_overlap(self) -> bool:
+        now = self._memory()
+        if not now.other:  # the memory is being given back, nobody knows what
+            return False
+        shares = now.other != self._known.other and not self._shared.issuperset(self._shared_mappings())
+        if may_overlap(self._before, now, shares=shares):
+            self._known = now
+            return True
+        return False
+
     def _end(self) -> None:
-        with contextlib.suppress(ChildProcessError):  # it has ended, and was reaped as any orphan is
-            if os.waitpid(self._pid, os.WNOHANG) == (0, 0):
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it was reaped as any orphan is
+            signal.pidfd_send_signal(self._folder, signal.SIGKILL)  # it takes a folder of /proc, too
+            os.waitpid(self._pid, 0)
 
+    def _memory(self) -> Memory:
+        """Return what it has in memory, which is the run's (proc_pid_statm(5))."""
+        size, resident, shared, _, _, private, _ = map(int, read("statm", self._folder).split())
+        return Memory((resident - shared) * PAGE_BYTES, (size - private) * PAGE_BYTES)
 
-def _memory(pid: int) -> Memory:
-    """Return what a process has in memory (proc_pid_statm(5))."""
-    size, resident, shared, _, _, private, _ = map(int, read(f"/proc/{pid}/statm").split())
-    return Memory((resident - shared) * PAGE_BYTES, (size - private) * PAGE_BYTES)
+    def _shared_mappings(self) -> frozenset[bytes]:
+        """Return the mappings that others can see (proc_pid_maps(5)); the C library has one, too."""
+        lines = read("maps", self._folder).splitlines()
+        return frozenset(line for line in lines if line[line.index(b" ") + 4 :][:1] == b"s")
 
-
-def _shared(pid: int) -> frozenset[bytes]:
-    """Return the mappings of a process that others can see (proc_pid_maps(5)); the C library has one, too."""
-    lines = read(f"/proc/{pid}/maps").splitlines()
-    return frozenset(line for line in lines if line[line.index(b" ") + 4 :][:1] == b"s")
+    def close(self) -> None:
+        """Have nothing more to do with it."""
+        os.close(self._folder)

@@ -73,7 +73,7 @@ class Run:
         """Send a signal to the whole group, and to what else is of its session as soon as that can be known."""
         self._asked = number
         if self._holder and self._status is None:
-            self._holder.before_end()
+            self._holder.check()
         if self._told is None or self._told.left:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, number)
@@ -90,9 +90,11 @@ class Run:
         """Reap what has ended of the group, and return what is new about its end, if anything is."""
         if self._told is not None and not self._told.left:  # all is gone
             return None
-        children = self._reap()
+        before, children = self._status, self._reap()
         if self._status is None:
             return None
+        if before is None and self._holder:
+            self._holder.check()
         others = self._others()
         if self._asked is not None:
             for pid in others - self._signalled:  # those whose parent has ended only now
@@ -178,6 +180,9 @@ class Run:
         kept = [Discarded(os.dup(pipe.fileno())) for pipe in self._pipes if pipe.is_open]
         for pipe in self._pipes:
             pipe.close()
+        if self._holder:
+            self._holder.close()
+            self._holder = None
         return kept
 
 

@@ -139,19 +139,21 @@ def test_where_there_can_be_none_the_run_goes_on_without(first):
     assert held(first=first, last="pass", then=then) | {"run": 0} == {"run": 0, "holder": 0, "status": 0}
 
 
-BEFORE_END = """
+CHECK = """
 from ipy_autorestart.script.holder import Holder
-keeper = Holder(holder, run)
+keeper = Holder(holder)
 os.write(go, b"g")
 os.read(done, 1)
-keeper.before_end()
+END = lambda: (os.kill(run, 9), os.waitpid(run, 0))
+{order}
 try: found["kept"] = os.waitpid(holder, os.WNOHANG) == (0, 0)
 except ChildProcessError: found["kept"] = False
-keeper.before_end()  # does nothing more
-os.kill(run, 9)
+keeper.check()  # nothing more to do, and nobody else's process is touched
+keeper.close()
 """
 
 
+@pytest.mark.parametrize("order", ["keeper.check(); END()", "END(); keeper.check()"])
 @pytest.mark.parametrize(
     ("act", "kept"),
     [
@@ -163,10 +165,20 @@ os.kill(run, 9)
         ("import mmap; held = mmap.mmap(os.open(sys.executable, os.O_RDONLY), 0, prot=mmap.PROT_READ)", False),
     ],
 )
-def test_memory_that_others_may_notice_is_given_back_before_the_next_run_begins(act, kept):
+def test_memory_that_others_may_notice_is_given_back_before_the_next_run_begins(act, kept, order):
     parent = "goes, go = os.pipe(); done, tells = os.pipe()"
     last = f"os.read(goes, 1); {act}; os.write(tells, b'd'); import signal; signal.pause()"
-    assert held(parent=parent, last=last, then=BEFORE_END)["kept"] is kept
+    found = held(parent=parent, last=last, then=CHECK.format(order=order), head_start=900_000)
+    assert found["kept"] is kept
+
+
+def test_memory_that_is_being_given_back_is_waited_for():
+    parent = "goes, go = os.pipe(); done, tells = os.pipe()"
+    last = (
+        "os.read(goes, 1); held = bytearray(b'x' * 200_000_000); os.write(tells, b'd'); import signal; signal.pause()"
+    )
+    order = "END()\nwhile open(f'/proc/{holder}/statm').read()[:2] != '0 ': pass\nkeeper.check()"
+    assert held(parent=parent, last=last, then=CHECK.format(order=order))["kept"] is False
 
 
 LOCKS = """

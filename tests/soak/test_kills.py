@@ -87,6 +87,7 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
             while not end.wait(rng.uniform(0, 0.6)):
                 kills += kill(what, process, supervisor.status)
             timer.join()
+            kills = kills or eventually(lambda: kill(what, process, supervisor.status), what="something to kill")
         (project / "src/shared_0.py").write_text(writers.text(writers.FIRST))  # who killed a run ended it for good
         expected = writers.on_disk(project, modules) + "\n"
         eventually(
@@ -94,7 +95,6 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
             timeout=writers.SETTLED,
             what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
         )
-        assert kills
         sys.stdout.write(f"{kills} kills, {supervisor.status.runs} runs\n")
         assert process.is_running()
     assert not psutil.Process().children()

@@ -75,21 +75,21 @@ def hold() -> int:
         calls = (
             (library.setsid,),
             (library.close_range, 0, 1 << 30, 0),
-            (library.syscall, number, tid.value, FUTEX_WAIT, os.getpid(), 0),
+            (library.syscall, number, tid.value or 0, FUTEX_WAIT, os.getpid(), 0),
             (library.usleep, HEAD_START),
             (library._exit, 0),  # noqa: SLF001  # its name in C
         )
+        stack = ctypes.c_void_p(_memory(ctypes, library, STACK) + STACK)
+        read, write = os.pipe()
         # The other takes over what is blocked: nothing interrupts it, as what handles a signal would run in it.
         mask = _signal.pthread_sigmask(_signal.SIG_BLOCK, _signal.valid_signals())
-        read, write = os.pipe()
         try:
-            stack = ctypes.c_void_p(_memory(ctypes, library, STACK) + STACK)
             pid: int = clone(library.setcontext, stack, CLONE_VM | CLONE_PARENT, _chain(ctypes, library, calls))
         finally:
-            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
             os.close(write)
             os.read(read, 1)  # to the end, which comes when the other has no descriptors any more
             os.close(read)
+            _signal.pthread_sigmask(_signal.SIG_SETMASK, mask)
     except (AttributeError, KeyError, OSError, MemoryError):
         return 0
     return max(pid, 0)
