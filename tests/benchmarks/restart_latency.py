@@ -44,6 +44,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import report
 from projects import IMPORTS, Script
 
@@ -109,8 +110,10 @@ class Peer:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        itself = psutil.Process(self.process.pid)
+        for one in (itself, *itself.children(recursive=True)):  # watchmedo's child has a session of its own
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
         self.process.wait()
 
 
