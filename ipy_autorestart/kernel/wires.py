@@ -117,13 +117,10 @@ class Wires:
                 status = os.fstat(number)
                 if not stat.S_ISSOCK(status.st_mode):
                     continue
-                sock = socket.socket(fileno=number)
-                try:
+                with _borrowed(number) as sock:
                     name = sock.getsockname()
                     channel = self._addresses.get(name[1] if isinstance(name, tuple) and len(name) > 1 else name)
                     listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-                finally:
-                    sock.detach()
                 if channel:
                     yield Connection(number, status.st_ino, channel), listens
 
@@ -212,6 +209,16 @@ class Wires:
                     self.requests[sockets[one]].append(one.recv_multipart(zmq.NOBLOCK))
 
 
+@contextlib.contextmanager
+def _borrowed(number: int) -> Iterator[socket.socket]:
+    """Give a descriptor of libzmq's as a socket, which stays open."""
+    sock = socket.socket(fileno=number)
+    try:
+        yield sock
+    finally:
+        sock.detach()
+
+
 def _unsent_bytes(connection: Connection) -> int:
     """Return what the system holds that the other side has not received (tcp(7), ``SIOCOUTQ``)."""
     found = array.array("i", [0])
@@ -227,17 +234,16 @@ def _is_quiet(connection: Connection, incoming: dict[Connection, Incoming]) -> b
     now = time.monotonic()
     silent, received, round_trip = 0, 0, 0
     waiting = array.array("i", [0])
-
-    def look(sock: socket.socket) -> None:
-        nonlocal silent, received, round_trip
-        fcntl.ioctl(sock, termios.FIONREAD, waiting)
-        if sock.family != socket.AF_UNIX:
-            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
-            silent, received, round_trip = TCP_INFO.unpack(info.ljust(TCP_INFO.size, b"\0"))
-            # A client whose buffer is small sends on when it has a receipt, with which the system takes its time.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-
-    _each([connection], look)
+    try:
+        with _borrowed(connection.number) as sock:
+            fcntl.ioctl(sock, termios.FIONREAD, waiting)
+            if sock.family != socket.AF_UNIX:
+                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+                silent, received, round_trip = TCP_INFO.unpack(info.ljust(TCP_INFO.size, b"\0"))
+                # A client whose buffer is small sends on when it has a receipt, with which the system takes its time.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+    except OSError:  # closed meanwhile
+        return True
     before = incoming.get(connection)
     incoming[connection] = looked(before, received, waiting[0], silent / 1e3, round_trip / 1e6, now)
     return not connection.is_open or is_quiet(incoming[connection], now)
@@ -247,8 +253,5 @@ def _each(connections: Sequence[Connection], act: Callable[[socket.socket], None
     for one in connections:
         with contextlib.suppress(OSError):  # the other side was quicker
             if one.is_open:
-                sock = socket.socket(fileno=one.number)
-                try:
+                with _borrowed(one.number) as sock:
                     act(sock)
-                finally:
-                    sock.detach()

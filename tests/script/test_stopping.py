@@ -9,6 +9,7 @@ import threading
 import psutil
 import pytest
 from waiting import eventually
+from watching import Screen
 
 from ipy_autorestart import Options, Script, Supervisor
 
@@ -17,31 +18,6 @@ pytestmark = pytest.mark.e2e
 #: Says that it is up, and ignores the stop signal.
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('stubborn', flush=True)"
 STUBBORN_CHILD = f'subprocess.Popen([sys.executable, "-c", "{STUBBORN}; time.sleep(60)"])\n'
-
-
-class Screen:
-    takes_all = False
-
-    def __init__(self):
-        self.statuses, self.texts = [], {}
-        self.run = 0
-
-    def show(self, status):
-        self.statuses.append(status)
-
-    def begin(self, run):
-        self.run = run
-        self.texts[run] = ""
-
-    def write(self, stream, text):
-        self.texts[self.run] += text
-
-    def to_state(self):
-        return {}
-
-    @property
-    def text(self):
-        return self.texts.get(self.run, "")
 
 
 @pytest.fixture

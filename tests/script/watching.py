@@ -9,13 +9,15 @@ from ipy_autorestart import Script, Supervisor
 
 
 class Screen:
+    """Keeps what is told, and what each run prints."""
+
     takes_all = False
 
     def __init__(self):
-        self.status, self.run, self.texts = None, 0, {}
+        self.statuses, self.run, self.texts = [], 0, {}
 
     def show(self, status):
-        self.status = status
+        self.statuses.append(status)
 
     def begin(self, run):
         self.run = run
@@ -28,7 +30,13 @@ class Screen:
         return {}
 
     @property
+    def status(self):
+        """The last one."""
+        return self.statuses[-1] if self.statuses else None
+
+    @property
     def text(self):
+        """What the last run printed."""
         return self.texts.get(self.run, "")
 
 

@@ -24,7 +24,7 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
 )
 
 # What is imported ahead, and the script, find their own.
-for _name in {"_ipy_autorestart_memory", "_ipy_autorestart_preloads", "_socket", "atexit", "gc"} - _there:
+for _name in {"_ipy_autorestart_memory", "_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
     del sys.modules[_name]
 
 if False:  # for type checkers only

@@ -4,14 +4,9 @@ A fork and a process's end go through its memory page by page and mapping by map
 Both parts call the C library, by the ctypes that what is large has imported; of its own the script does without.
 """
 
+import _signal  # type: ignore[import-not-found]  # it has no stub
 import os
 import sys
-
-_there = "_signal" in sys.modules
-import _signal  # type: ignore[import-not-found]  # noqa: E402  # it has no stub
-
-if not _there:  # what is imported ahead, and the script, find their own
-    del sys.modules["_signal"]
 
 if False:  # for type checkers only
     from typing import Any

@@ -3,14 +3,9 @@
 Only builtin and low-level modules may be imported here, as in `sitecustomize`, and those are taken out again.
 """
 
+import _signal  # type: ignore[import-not-found]  # it has no stub
 import os
 import sys
-
-_there = "_signal" in sys.modules
-import _signal  # type: ignore[import-not-found]  # noqa: E402  # it has no stub
-
-if not _there:  # what is imported ahead, and the script, find their own
-    del sys.modules["_signal"]
 
 if False:  # for type checkers only
     from collections.abc import Callable
