@@ -40,7 +40,7 @@ test-each:  ## run all tests with other Pythons (PYTHONS="python3.12 python3.13"
 # RESTARTS of each target; edits go on for a fifth as many seconds, and 30 times as many lines are typed.
 RESTARTS ?= 1000
 soak: $(VENV)/.dev  ## faults and load for hours (RESTARTS=1000 of each target), random edits and kills, any line typed
-	IPY_AUTORESTART_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest -rA tests/soak tests/kernel tests/itself \
+	IPY_AUTORESTART_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest -rA tests/soak tests/kernel tests/program \
 		-k "soak or load or many_restarts or stay_flat"
 
 bench: $(BENCH)/.bench  ## measure this beside others (ROUNDS=3 TORCH=torch NODEMON=path/to/nodemon ONLY="counts trees")

@@ -11,13 +11,13 @@ TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipy_autorestart.history import Statistics
-    from ipy_autorestart.itself import kept_sockets, restart_if_changed, restart_on_change
-    from ipy_autorestart.options import BadInput, Options
-    from ipy_autorestart.record import Decided, Ran, Status
-    from ipy_autorestart.request import Kernel, Script
-    from ipy_autorestart.screen import Screen
-    from ipy_autorestart.supervisor import Supervisor
+    from ipy_autorestart.client.history import Statistics
+    from ipy_autorestart.client.host import Screen
+    from ipy_autorestart.client.supervisor import Supervisor
+    from ipy_autorestart.program.api import kept_sockets, restart_if_changed, restart_on_change
+    from ipy_autorestart.protocol.messages import Decided, Ran, Status
+    from ipy_autorestart.protocol.options import BadInput, Options
+    from ipy_autorestart.protocol.request import Kernel, Script
 
 __version__ = "0.1.0"
 
@@ -40,19 +40,19 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BadInput": "options",
-    "Decided": "record",
-    "Kernel": "request",
-    "Options": "options",
-    "Ran": "record",
-    "Screen": "screen",
-    "Script": "request",
-    "Statistics": "history",
-    "Status": "record",
-    "Supervisor": "supervisor",
-    "kept_sockets": "itself",
-    "restart_if_changed": "itself",
-    "restart_on_change": "itself",
+    "BadInput": "protocol.options",
+    "Decided": "protocol.messages",
+    "Kernel": "protocol.request",
+    "Options": "protocol.options",
+    "Ran": "protocol.messages",
+    "Screen": "client.host",
+    "Script": "protocol.request",
+    "Statistics": "client.history",
+    "Status": "protocol.messages",
+    "Supervisor": "client.supervisor",
+    "kept_sockets": "program.api",
+    "restart_if_changed": "program.api",
+    "restart_on_change": "program.api",
 }
 
 

@@ -9,15 +9,14 @@ import sys
 from collections.abc import Sequence
 
 import ipy_autorestart
-from ipy_autorestart.command import Stdio, serve, supervise
 from ipy_autorestart.console import SIGNALS, Console
-from ipy_autorestart.front import LINK, Front
-from ipy_autorestart.guardian import Guardian
-from ipy_autorestart.kernel.commandline import inherited, split
-from ipy_autorestart.kernel.tty import Terminal, end_as_ever
-from ipy_autorestart.options import BadInput, Options
-from ipy_autorestart.parse import parse, parser
-from ipy_autorestart.request import Kernel, Request, Script
+from ipy_autorestart.engine.build import Stdio, serve, supervise
+from ipy_autorestart.engine.lifeline import Guardian
+from ipy_autorestart.protocol.options import BadInput, Options
+from ipy_autorestart.protocol.parse import parse, parser
+from ipy_autorestart.protocol.request import LINK, Front, Kernel, Request, Script
+from ipy_autorestart.reexec.start import inherited, split
+from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
 
 NAME = "ipy-autorestart"
 

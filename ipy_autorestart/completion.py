@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from ipy_autorestart.options import Option, each
-from ipy_autorestart.request import Script
+from ipy_autorestart.protocol.options import Option, each
+from ipy_autorestart.protocol.request import Script
 
 #: Switches of the magics alone, which are no options of a watch.
 ACTIONS = ("--now", "--pause", "--resume")

@@ -7,16 +7,57 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from enum import Enum
+from typing import NamedTuple
 
 from ipy_autorestart.decide.cycle import Cycle
-from ipy_autorestart.decide.event import Started
-from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
+from ipy_autorestart.decide.events import Started
 from ipy_autorestart.decide.step import step
-from ipy_autorestart.guardian import Guardian
-from ipy_autorestart.kernel.tty import Terminal
-from ipy_autorestart.line import is_later, text
-from ipy_autorestart.record import Alive, Forward, Goodbye, Pause, Record, Status
-from ipy_autorestart.request import Request
+from ipy_autorestart.engine.lifeline import Guardian
+from ipy_autorestart.protocol.messages import Alive, Forward, Goodbye, Pause, Record, Status
+from ipy_autorestart.protocol.request import Request
+from ipy_autorestart.reexec.terminal import Terminal
+from ipy_autorestart.show.status import is_later, text
+
+
+class Answer(Enum):
+    """What is to be done."""
+
+    FORWARD = "the script gets it, as it would without us"
+    END = "the watch ends, and stops the script in order"
+    KILL = "it ends at once"
+
+
+class Interrupts(NamedTuple):
+    """What was interrupted before.
+
+    Attributes
+    ----------
+    run
+        The number of the run that got the last one.
+    ending
+        The watch is about to end.
+    """
+
+    run: int = 0
+    ending: bool = False
+
+
+def interrupt(before: Interrupts, *, run: int, running: bool) -> tuple[Interrupts, Answer]:
+    """Decide for one more, while a run by its number runs or has ended.
+
+    Examples
+    --------
+    >>> once, answer = interrupt(Interrupts(), run=3, running=True)
+    >>> answer.name, interrupt(once, run=3, running=True)[1].name, interrupt(once, run=4, running=True)[1].name
+    ('FORWARD', 'END', 'FORWARD')
+    """
+    if before.ending:
+        return before, Answer.KILL
+    if not running or before.run == run:
+        return before._replace(ending=True), Answer.END
+    return Interrupts(run), Answer.FORWARD
+
 
 #: What a terminal sends to the group in its foreground, and others mean for this process.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)

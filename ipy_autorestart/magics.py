@@ -14,15 +14,17 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
+from ipy_autorestart.client.host import Screen
+from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.completion import complete, list_folder
-from ipy_autorestart.display import CellScreen, TerminalScreen
-from ipy_autorestart.kernel.host import Host, host_of
-from ipy_autorestart.options import BadInput, Option, Options, each, one_line
-from ipy_autorestart.parse import parse, parser
-from ipy_autorestart.request import Request, check_platform
-from ipy_autorestart.screen import Screen
-from ipy_autorestart.supervisor import Supervisor
-from ipy_autorestart.tables import NOTHING, as_json, overview, reasons
+from ipy_autorestart.extension import Host, host_of
+from ipy_autorestart.protocol.options import BadInput, Option, Options, each
+from ipy_autorestart.protocol.parse import parse, parser
+from ipy_autorestart.protocol.request import Request, check_platform
+from ipy_autorestart.show.cell import CellScreen
+from ipy_autorestart.show.status import NOTHING, as_json, overview, reasons
+from ipy_autorestart.show.terminal import TerminalScreen
+from ipy_autorestart.text import one_line
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -3,8 +3,8 @@
 import pytest
 
 from ipy_autorestart.completion import ACTIONS, STATUS_FLAGS, Entry, complete, list_folder
-from ipy_autorestart.options import each
-from ipy_autorestart.request import Script
+from ipy_autorestart.protocol.options import each
+from ipy_autorestart.protocol.request import Script
 
 FOLDERS = {
     "": ["src/", "my code/", "main.py", "notes.txt", ".hidden/", "__pycache__/", "it's.py"],

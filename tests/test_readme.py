@@ -14,7 +14,7 @@ from play import play
 from waiting import eventually
 
 from ipy_autorestart import Script
-from ipy_autorestart.options import each
+from ipy_autorestart.protocol.options import each
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -31,7 +31,7 @@ def default(option):
 
 def test_the_readme_is_short_and_its_files_exist():
     assert len(README.splitlines()) < 150
-    for path in re.findall(r"`((?:tests|notebooks|decide|kernel)/[\w./]+)", README):
+    for path in re.findall(r"`((?:tests|notebooks|engine|decide|script|kernel|reexec|show)/[\w./]+)", README):
         assert (ROOT / path).exists() or (ROOT / "ipy_autorestart" / path).exists(), path
     for path in re.findall(r"\]\(([\w/.-]+)\)", README):
         assert (ROOT / path).exists(), path

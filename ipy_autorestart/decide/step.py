@@ -17,19 +17,18 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from ipy_autorestart.decide import respawn
-from ipy_autorestart.decide.burst import ends_at, include, joined
-from ipy_autorestart.decide.cause import Cause, Reason
+from ipy_autorestart.decide.backoff import admit, respawn_pause
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.closing import LINGER, Stepped, close, closed
-from ipy_autorestart.decide.cycle import Cycle, Phase
-from ipy_autorestart.decide.event import (
+from ipy_autorestart.decide.cycle import Cause, Cycle, Phase, Reason
+from ipy_autorestart.decide.events import (
+    Action,
     Asked,
     Begin,
     Close,
     Commit,
     Event,
     Exited,
+    Finish,
     Hangup,
     Kill,
     Look,
@@ -42,7 +41,7 @@ from ipy_autorestart.decide.event import (
     Tick,
     Waiting,
 )
-from ipy_autorestart.decide.loop import admit
+from ipy_autorestart.decide.timing import ends_at, include, joined
 
 #: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
 UNFINISHED_MAX = 15.0
@@ -247,7 +246,7 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
         return _start(cycle, cause or Cause(Reason.HANGUP))
     cycle = cycle._replace(phase=Phase.ENDED, kill_at=None)
     if first and cycle.timing.restart_on_exit:
-        pause = respawn.pause(cycle.pause, lasted=cycle.lasted or 0.0)
+        pause = respawn_pause(cycle.pause, lasted=cycle.lasted or 0.0)
         cycle = cycle._replace(pause=pause, respawn_at=now + pause)
     return cycle, ()
 
@@ -283,3 +282,37 @@ def _respawn(cycle: Cycle, now: float) -> Stepped:
     if cycle.signalled:
         return cycle, ()
     return cycle._replace(signalled=True, reason=Reason.ENDED), (Signal(),)
+
+
+Stepped = tuple[Cycle, tuple[Action, ...]]
+
+#: Seconds that a killed group may take to be gone; a process with much memory takes some.
+LINGER = 1.0
+
+
+def close(cycle: Cycle, event: Close, now: float) -> Stepped:
+    """Decide how to end for good."""
+    alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
+    timeout = cycle.timing.stop_timeout
+    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None)
+    if not alive or timeout is None:
+        return closed, (Finish(),)
+    kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
+    if event.within is not None:
+        kill_at = min(kill_at, now + event.within)
+    return closed._replace(kill_at=kill_at), (Stop(),)
+
+
+def closed(cycle: Cycle, event: Event, now: float) -> Stepped:
+    """Decide what an event means for a cycle that is about to end."""
+    match event:
+        case Exited(_, left):
+            return (cycle, ()) if left else (cycle, (Finish(),))
+        case Close(within) if within is not None and cycle.kill_at is not None:
+            return cycle._replace(kill_at=min(cycle.kill_at, now + within)), ()
+        case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
+            if cycle.killed:
+                return cycle._replace(kill_at=None), (Finish(),)
+            return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
+        case _:
+            return cycle, ()

@@ -6,22 +6,233 @@ What it relies on in ``ipykernel`` 6.29 to 7: ``IPKernelApp._try_bind_socket``, 
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import concurrent.futures
 import gc
+import importlib
+import importlib.util
 import itertools
 import logging
 import os
 import sys
 import threading
+import time
 import types
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.kernel import late_debugger, late_embed, terminal
-from ipy_autorestart.kernel.channels import channels_of
-from ipy_autorestart.kernel.hangups import Hangups
-from ipy_autorestart.kernel.peers import Peers
+from ipy_autorestart.kernel.gate import OWN
+from ipy_autorestart.kernel.ipykernel import channels_of
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+DEBUGGER = "ipykernel.debugger"
+
+
+class LateDebugger:
+    """Stands for a ``Debugger`` until something is asked of it."""
+
+    def __init__(self, *words: Any, **how: Any) -> None:  # noqa: ANN401
+        self._words, self._how = words, how
+        self._real: Any = None
+        self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Make the debugger, if it wasn't yet, and return what it has."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._made(), name)
+
+    def _made(self) -> Any:  # noqa: ANN401
+        if self._real is None:
+            self._real = _debugger_module().Debugger(*self._words, **self._how)
+            if self._waiting:
+                loop, future = self._waiting
+                loop.call_soon_threadsafe(future.set_result, None)
+        return self._real
+
+    async def handle_stopped_event(self) -> None:
+        """Wait for what a debugger may tell; asked for from the start, and no reason to make one."""
+        if self._real is None:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop, loop.create_future()
+            await self._waiting[1]
+        await self._made().handle_stopped_event()
+
+
+def _debugger_module() -> Any:  # noqa: ANN401
+    if getattr(sys.modules.get(DEBUGGER), "Debugger", None) is LateDebugger:
+        del sys.modules[DEBUGGER]
+    return importlib.import_module(DEBUGGER)
+
+
+def has_plain_debugger(kernel: Any) -> bool:  # noqa: ANN401
+    """Whether a kernel has ipykernel's own debugger, which may come late in the next image."""
+    kind = type(getattr(kernel, "debugger", None))
+    return kind is LateDebugger or (kind.__module__, kind.__qualname__) == (DEBUGGER, "Debugger")
+
+
+def stand_in_for_debugger() -> None:
+    """Take the module's place, until a debugger is made."""
+    module: Any = types.ModuleType(DEBUGGER)
+    module.Debugger = LateDebugger
+    module._is_debugpy_available = importlib.util.find_spec("debugpy") is not None  # noqa: SLF001  # its name
+    module.__getattr__ = _of_debugger
+    sys.modules[DEBUGGER] = module
+
+
+def _of_debugger(name: str) -> Any:  # noqa: ANN401
+    if name.startswith("__"):
+        raise AttributeError(name)
+    return getattr(_debugger_module(), name)
+
+
+EMBED = "IPython.terminal.embed"
+
+
+class _Late(types.ModuleType):
+    """Stands for the module until something of it is asked for."""
+
+    def embed(self, *words: Any, **how: Any) -> Any:  # noqa: ANN401
+        """Do what ``IPython.embed`` does."""
+        return self._real().embed(*words, **how)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        """Import the module, if it wasn't yet, and return what it has."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def _real(self) -> Any:  # noqa: ANN401
+        if sys.modules.get(EMBED) is self:
+            del sys.modules[EMBED]
+        return importlib.import_module(EMBED)
+
+
+def is_embed_early() -> bool:
+    """Whether the module was imported, by IPython itself, or stood for."""
+    return EMBED in sys.modules
+
+
+def stand_in_for_embed() -> None:
+    """Take the module's place, until it is used."""
+    sys.modules[EMBED] = _Late(EMBED)
+
+
+#: Seconds until they are connected again: libzmq tries after 100 to 200 ms, over and over.
+PEERS_MAX = 1.0
+
+#: The same where it isn't known who was connected: time for most.
+PEERS_UNKNOWN = 0.3
+
+#: Seconds that the first request then waits for those who are still missing.
+LATE_MAX = 0.3
+
+#: Seconds after a handshake in which subscriptions arrive, where nothing tells of them (ipykernel 6).
+SUBSCRIBED = 0.02
+
+
+class Peers:
+    """Knows which are missing.
+
+    Parameters
+    ----------
+    missing
+        How many were connected to each port; None if that isn't known.
+    publishing
+        The ports of iopub.
+    """
+
+    def __init__(self, missing: Mapping[int, int] | None, publishing: list[int]) -> None:
+        self._missing = dict(missing or {})
+        self._is_known = bool(missing)
+        self._subscribers = max([self._missing.get(port, 0) for port in publishing], default=0)
+        self._monitors: dict[Any, int] = {}
+        self._monitored: list[Any] = []
+        self._subscriptions: list[bytes] = []
+        self._publisher: Any = None
+        self._is_over = False
+
+    def watch(self, socket: Any, port: int) -> None:  # noqa: ANN401
+        """Hear of the clients that connect to a socket, which is about to be bound."""
+        import zmq
+
+        if self._missing.get(port):
+            monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
+            self._monitors[monitor] = port
+            self._monitored.append(socket)
+        if socket.type == zmq.XPUB:
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of each subscription, not only of new ones
+            self._publisher = socket
+
+    def note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:  # noqa: ANN401
+        """In the thread of iopub, which has kept this function; pass on only what it would be told otherwise."""
+        if self._is_over:
+            original(thread, frames)
+            return
+        for frame in frames:
+            if frame not in self._subscriptions or frame[:1] != b"\x01":
+                original(thread, [frame])
+            self._subscriptions.append(frame)
+
+    def wait(self) -> None:
+        """Publish nothing, and answer nobody, before those are there who were: libzmq would drop it."""
+        import zmq
+        from zmq.utils.monitor import recv_monitor_message
+
+        if not self._is_known:
+            time.sleep(PEERS_UNKNOWN)
+            return
+        poller = zmq.Poller()
+        for monitor in self._monitors:
+            poller.register(monitor, zmq.POLLIN)
+        deadline = time.monotonic() + PEERS_MAX
+        while any(count > 0 for count in self._missing.values()) and (left := deadline - time.monotonic()) > 0:
+            for monitor, _ in poller.poll(int(left * 1000) + 1):
+                recv_monitor_message(monitor)
+                self._missing[self._monitors[monitor]] -= 1
+        for socket in self._monitored:  # a monitor would keep the context from its end
+            socket.disable_monitor()
+        for monitor in self._monitors:
+            monitor.close(linger=0)
+        self._monitors.clear()
+        self._monitored.clear()
+        self._wait_for_subscriptions(deadline)
+
+    def _wait_for_subscriptions(self, deadline: float) -> None:
+        if self._publisher is None and self._subscribers:
+            time.sleep(SUBSCRIBED)
+        while not self._are_heard and time.monotonic() < deadline:
+            time.sleep(0.001)
+
+    @property
+    def _are_heard(self) -> bool:
+        return self._publisher is None or len(self._subscriptions) >= self._subscribers
+
+    def expect_late(self, kernel: Any) -> None:  # noqa: ANN401
+        """Have the first request wait a moment if some are missing: the client that sent it is about to read."""
+        if self._are_heard:
+            self._end(kernel)
+            return
+        original = kernel.dispatch_shell
+
+        async def dispatch(message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
+            if not self._is_over and len(message) > 1 and message[0].bytes != OWN:
+                self._wait_for_subscriptions(time.monotonic() + LATE_MAX)
+                self._end(kernel)
+            await original(message, *words, **how)
+
+        kernel.dispatch_shell = dispatch
+
+    def _end(self, kernel: Any) -> None:  # noqa: ANN401
+        self._is_over = True
+        if self._publisher is not None:
+            import zmq
+
+            kernel.iopub_thread.schedule(lambda: self._publisher.setsockopt(zmq.XPUB_VERBOSE, 0))
+
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +250,22 @@ class Arrival:
     ----------
     state
         What was carried.
-    hangups
-        What was noted.
+    load
+        Loads the extension into the shell.
+    resume
+        Takes up what the image before has watched; called at the end.
     """
 
-    def __init__(self, state: Mapping[str, Any], hangups: Hangups) -> None:
+    def __init__(
+        self,
+        state: Mapping[str, Any],
+        *,
+        load: Callable[[InteractiveShell], None],
+        resume: Callable[[InteractiveShell], None],
+    ) -> None:
         self._state = state
-        self._hangups = hangups
+        self._load = load
+        self._resume = resume
         self._listeners = {int(port): number for port, number in state.get("listeners", {}).items()}
         publishing = [int(port) for port, name in state.get("channels", {}).items() if name == "iopub"]
         self._peers = Peers({int(port): count for port, count in state.get("peers", {}).items()}, publishing)
@@ -54,9 +274,9 @@ class Arrival:
     def stand_in(self) -> None:
         """Put the methods in place."""
         if self._state.get("plain_debugger"):
-            late_debugger.stand_in()
+            stand_in_for_debugger()
         if self._state.get("early_embed"):
-            late_embed.stand_in()
+            stand_in_for_embed()
         from ipykernel.heartbeat import Heartbeat
         from ipykernel.iostream import IOPubThread
         from ipykernel.kernelapp import IPKernelApp
@@ -108,7 +328,7 @@ class Arrival:
             socket.setsockopt(zmq.USE_FD, -1)
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
-        for name in (late_debugger.NAME, late_embed.NAME):  # as importing them would have
+        for name in (DEBUGGER, EMBED):  # as importing them would have
             parent, _, leaf = name.rpartition(".")
             if parent in sys.modules and name in sys.modules:
                 setattr(sys.modules[parent], leaf, sys.modules[name])
@@ -116,9 +336,7 @@ class Arrival:
         gc.enable()
         self._peers.wait()
         original(app)
-        from ipy_autorestart.resume import load
-
-        load(app.shell)
+        self._load(app.shell)
         kernel = app.kernel
         start = kernel.start
 
@@ -130,8 +348,6 @@ class Arrival:
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:  # noqa: ANN401
         """Start, with what was carried before anything that is new."""
-        from ipy_autorestart.resume import resume
-
         self._stand_aside()
         for number in self._listeners.values():
             os.close(number)
@@ -154,7 +370,7 @@ class Arrival:
                 channels.deliver(frames)
         # The server takes "starting" literally until a parentless "idle" says otherwise.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-        resume(kernel.shell, self._state["guests"], self._hangups, self._state["cells"])
+        self._resume(kernel.shell)
 
 
 def _requests(state: Mapping[str, Any]) -> dict[str, list[list[bytes]]]:
@@ -196,11 +412,3 @@ def _make_subshells(kernel: Any, names: list[str]) -> None:  # noqa: ANN401
         made.result(SUBSHELL_MAX)
     except Exception:  # the border: the kernel itself starts
         log.exception("the subshells are lost")
-
-
-def prepare(state: Mapping[str, Any], hangups: Hangups) -> None:
-    """Have what is about to start go on where the image before has left."""
-    if "typed" in state:
-        terminal.prepare(state, hangups)
-    else:
-        Arrival(state, hangups).stand_in()

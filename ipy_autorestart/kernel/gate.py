@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ipy_autorestart.kernel.channels import MARK, QueueChannels, ThreadChannels, header_of
+from ipy_autorestart.kernel.ipykernel import MARK, QueueChannels, ThreadChannels, header_of
 
 #: The identity by which requests of ours come; no client has it, so their replies go nowhere.
 OWN = b"ipy_autorestart"

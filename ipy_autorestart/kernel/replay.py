@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.decide.rerun import Cell, Rerun, chosen, outcome, progress, stopped
+from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.policy import Cell, Rerun, chosen, outcome, progress, stopped
 from ipy_autorestart.kernel.gate import OWN, Gate
-from ipy_autorestart.kernel.recorder import Recorder
-from ipy_autorestart.record import Record, Reran
+from ipy_autorestart.protocol.messages import Record, Reran
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

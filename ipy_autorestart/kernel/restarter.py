@@ -14,18 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.decide.batch import Batch, OnBusy, admits, leave_at
-from ipy_autorestart.decide.rerun import Rerun
-from ipy_autorestart.kernel.cells import Cells
-from ipy_autorestart.kernel.channels import NotStill, channels_of
+from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, leave_at
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.hangups import standing
-from ipy_autorestart.kernel.hosting import Guest
-from ipy_autorestart.kernel.leave import Leaving as Departing
-from ipy_autorestart.kernel.recorder import Recorder
+from ipy_autorestart.kernel.handover import Leaving as Departing
+from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.kernel.start import CantLeave, Start
-from ipy_autorestart.record import Busy, Declined, Leaving, Noted, Record
+from ipy_autorestart.protocol.messages import Busy, Declined, Leaving, Noted, Record
+from ipy_autorestart.reexec.exec import Guest
+from ipy_autorestart.reexec.start import CantLeave, Start
+from ipy_autorestart.reexec.terminal import standing
 
 if TYPE_CHECKING:
     import asyncio

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Never
 
-from ipy_autorestart.decide.event import Event, Exited, Hangup, Refused, Started, Waiting
+from ipy_autorestart.decide.events import Event, Exited, Hangup, Refused, Started, Waiting
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.decide.words import duration
-from ipy_autorestart.record import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
+from ipy_autorestart.protocol.messages import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
+from ipy_autorestart.text import duration
 
 
 class KernelTarget:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from ipy_autorestart.script.pipe import Pipe
+from ipy_autorestart.script.pipes import Pipe
 
 log = logging.getLogger(__name__)
 

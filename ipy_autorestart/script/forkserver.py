@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ipy_autorestart.ready import ready
-from ipy_autorestart.script.cold import SEPARATOR, environment
-from ipy_autorestart.script.ends import Ends, ends
+from ipy_autorestart.protocol.link import ready
 from ipy_autorestart.script.holder import Holder
+from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import Run
+from ipy_autorestart.script.run import SEPARATOR, Run, environment
 
 MESSAGE_BYTES = 1 << 16
 

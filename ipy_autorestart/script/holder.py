@@ -5,9 +5,56 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from typing import NamedTuple
 
-from ipy_autorestart.decide.memory import Memory, may_overlap
-from ipy_autorestart.script.proc import read
+
+def read_proc(path: str, folder: int | None = None) -> bytes:
+    """Return all of a file, of a folder that is open.
+
+    Without a file object, which costs more than all the rest, while a stop is waited for.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return b"".join(iter(lambda: os.read(number, 1 << 16), b""))
+    finally:
+        os.close(number)
+
+
+#: So many bytes of its own a run may have that the next one begins beside: the machine may not have room for both.
+OWN_MAX_BYTES = 1 << 28
+
+
+class Memory(NamedTuple):
+    """What a process has in memory, in bytes.
+
+    Attributes
+    ----------
+    own
+        What is there and is no file's.
+    other
+        Mapped, and not for the process alone to write to: programs, files that are read, and what is shared.
+    """
+
+    own: int
+    other: int
+
+
+def may_overlap(before: Memory, now: Memory, *, shares: bool) -> bool:
+    """Return whether the next run may begin before the memory of this one is given back.
+
+    A mapping of a device or a file keeps that open, with what the device has in memory and with its lock (flock(2)).
+
+    Parameters
+    ----------
+    before
+        What the run had when it was forked ahead.
+    now
+        What it has when it is to end.
+    shares
+        Whether a new mapping of it can be seen by others; asked for only if there are new ones at all.
+    """
+    return now.own - before.own <= OWN_MAX_BYTES and (now.other == before.other or not shares)
+
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -70,12 +117,12 @@ class Holder:
 
     def _memory(self) -> Memory:
         """Return what it has in memory, which is the run's (proc_pid_statm(5))."""
-        size, resident, shared, _, _, private, _ = map(int, read("statm", self._folder).split())
+        size, resident, shared, _, _, private, _ = map(int, read_proc("statm", self._folder).split())
         return Memory((resident - shared) * PAGE_BYTES, (size - private) * PAGE_BYTES)
 
     def _shared_mappings(self) -> frozenset[bytes]:
         """Return the mappings that others can see (proc_pid_maps(5)); the C library has one, too."""
-        lines = read("maps", self._folder).splitlines()
+        lines = read_proc("maps", self._folder).splitlines()
         return frozenset(line for line in lines if line[line.index(b" ") + 4 :][:1] == b"s")
 
     def close(self) -> None:

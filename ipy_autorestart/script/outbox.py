@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ipy_autorestart.decide.allowance import Allowance, cost, enough_at, refilled, spent
-from ipy_autorestart.decide.live import Rows
+from ipy_autorestart.script.ansi import Rows
 from ipy_autorestart.script.displays import Clear, Display
-from ipy_autorestart.script.excerpt import HELD_MAX
+from ipy_autorestart.script.policy import Allowance, cost, enough_at, refilled, spent
 from ipy_autorestart.script.run import Run
-from ipy_autorestart.script.streams import Stream
+from ipy_autorestart.script.streams import HELD_MAX, Stream
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipy_autorestart.script.displays import Displays
-from ipy_autorestart.script.ends import Ends
-from ipy_autorestart.script.holder import Holder
-from ipy_autorestart.script.pipe import Pipe
-from ipy_autorestart.script.proc import read
-from ipy_autorestart.script.reports import Reports
+from ipy_autorestart.script.holder import Holder, read_proc
+from ipy_autorestart.script.pipes import Ends, Pipe, Reports, ends
+from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.streams import Stream
 
 #: Seconds between two looks at a group none of whose processes is a child of this one: nothing tells of its end.
@@ -189,7 +188,7 @@ class Run:
 def _children() -> Iterator[int]:
     """Return the children of this process, where the system tells (proc_pid_task_children(5))."""
     with contextlib.suppress(OSError):
-        yield from map(int, read(f"/proc/self/task/{os.getpid()}/children").split())
+        yield from map(int, read_proc(f"/proc/self/task/{os.getpid()}/children").split())
 
 
 def reap_orphans(*, besides: int) -> None:
@@ -206,3 +205,45 @@ def reap_orphans(*, besides: int) -> None:
         ):  # its own turn comes, with the signal that woke us
             return
         os.waitpid(ended.si_pid, 0)
+
+
+SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
+
+#: Environment variable by which the shim learns what to do; it takes it out before the script begins.
+VARIABLE = "IPY_AUTORESTART_RUN"
+
+SEPARATOR = "\x1f"
+
+
+def start_cold(program: Program, *, whole: bool = False) -> Run:
+    """Start a run; raises OSError if the interpreter or the folder isn't there."""
+    with ends(program) as (ours, theirs):
+        stdin, stdout, stderr = theirs.stdio
+        process = subprocess.Popen(
+            [program.python, *program.flags, *program.words],
+            cwd=program.cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=environment(program, link=theirs.others[0], shown=theirs.others[-1]),
+            pass_fds=theirs.others,
+            start_new_session=True,
+        )
+    process.returncode = 0  # reaped with its group; nothing is to be done when this object goes
+    return Run(process.pid, ours, whole=whole)
+
+
+def environment(program: Program, *, link: int, plan: int | None = None, shown: int = 0) -> dict[str, str]:
+    """Return the environment in which a run finds the shim first.
+
+    ``link`` is the descriptor to report on, or with a ``plan`` that by which a fork server is controlled; ``shown``
+    is that to display on.
+    """
+    plain = program.environment
+    # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
+    old = plain.get("PYTHONPATH")
+    marked = "" if old is None else f"={old}"
+    path = os.pathsep.join([SHIM, old] if old else [SHIM])
+    number = str(os.fstat(link).st_ino)
+    words = [str(link), number, marked, "" if plan is None else str(plan), str(shown), program.displays, *program.roots]
+    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR.join(words)}

@@ -7,17 +7,15 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
-from ipy_autorestart.decide.event import Exited
+from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.record import Forward
-from ipy_autorestart.script import cold
+from ipy_autorestart.protocol.messages import Forward
 from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.outbox import Outbox
-from ipy_autorestart.script.pipe import Pipe
+from ipy_autorestart.script.pipes import Pipe, Reports
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.reports import Reports
-from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans
+from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans, start_cold
 from ipy_autorestart.script.warmer import Warmer
 
 #: Seconds in which a run that was forked ahead says that it goes.
@@ -113,7 +111,7 @@ class ScriptTarget:
 
     def _start_cold(self) -> None:
         self.is_warm = False
-        self._run = cold.start(self._program, whole=self._whole)
+        self._run = start_cold(self._program, whole=self._whole)
         self._outbox.follow(self._run)
         if self._warmer:
             self._warmer.guard(self._run.pid)

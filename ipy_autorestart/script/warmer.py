@@ -8,11 +8,11 @@ import time
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 
-from ipy_autorestart.decide.warmth import APART_MAX, Warmth, make_at
 from ipy_autorestart.script.forkserver import ForkServer, Plan
 from ipy_autorestart.script.installed import Installed
+from ipy_autorestart.script.pipes import Reports
+from ipy_autorestart.script.policy import APART_MAX, Warmth, make_at
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.reports import Reports
 from ipy_autorestart.script.run import Run
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import tempfile
 
 import report
 
-from ipy_autorestart.script.cold import environment
 from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.run import environment
 
 SCRIPTS = {
     "nothing": "",

@@ -2,11 +2,11 @@
 
     python tests/benchmarks/counts.py [--rounds 3] [--only "plain write" --only comment]
 
-The acts are those of ``tests/acts.py``, which the tests of this project do too, and a saved syntax error, mended or
-not. For each act every tool watches a copy of a project of its own, whose script goes on until it is stopped and writes
-down each start, and then the values that it has imported. A restart is a start after the first one, of a process that
-got as far as the script's first line, whether or not a person saw anything of it. Figures are medians of the rounds;
-"old code" stands where, when all was quiet, what had started last did not have the final content in most rounds, and
+The acts are those of ``tests/support/acts.py``, which the tests do too, and a saved syntax error, mended or not. For
+each act every tool watches a copy of a project of its own, whose script goes on until it is stopped and writes down
+each start, and then the values that it has imported. A restart is a start after the first one, of a process that got as
+far as the script's first line, whether or not a person saw anything of it. Figures are medians of the rounds; "old
+code" stands where, when all was quiet, what had started last did not have the final content in most rounds, and
 "crashed" where it had not even come to its imports. Each tool has the options that spare it restarts and cost it none
 that are due: Python files only, and no restart for a script that ends by itself.
 
@@ -25,7 +25,7 @@ from pathlib import Path
 import peers
 import report
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import acts
 
 MAIN = """import os, sys, time

@@ -6,8 +6,8 @@ The pictures are to be looked at, not compared.
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-from lab import Page, opened_browser, served_project, write_notebook  # noqa: E402
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from lab import Page, opened_browser, served_project, write_notebook
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.decide.elapsed import next_at, told
+from ipy_autorestart.decide.describe import next_at, told
 
 
 def test_it_is_told_each_second_at_first_and_each_minute_at_last():

@@ -1,6 +1,6 @@
 import itertools
 
-from ipy_autorestart.decide.loop import NO_LOOP, PAUSE, STARTS, admit
+from ipy_autorestart.decide.backoff import NO_LOOP, PAUSE, STARTS, admit
 
 PATHS = frozenset({"/src/gen.py"})
 

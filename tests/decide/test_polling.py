@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ipy_autorestart.decide.change import Change, Found, Kind
 from ipy_autorestart.decide.cycle import Cycle
-from ipy_autorestart.decide.event import Begin, Commit, Exited, Hangup, Look, Signal, Start, Started, Stop, Tick
+from ipy_autorestart.decide.events import Begin, Commit, Exited, Hangup, Look, Signal, Start, Started, Stop, Tick
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Timing, polled
 

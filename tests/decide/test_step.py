@@ -3,10 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipy_autorestart.decide.cause import Cause, Reason
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
-from ipy_autorestart.decide.cycle import Cycle, Phase
-from ipy_autorestart.decide.event import (
+from ipy_autorestart.decide.cycle import Cause, Cycle, Phase, Reason
+from ipy_autorestart.decide.events import (
     Asked,
     Begin,
     Close,

@@ -4,10 +4,10 @@ import pytest
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.cycle import Cycle
-from ipy_autorestart.decide.event import Asked, Begin, Exited, Hangup, Paused, Refused, Started, Tick, Waiting
+from ipy_autorestart.decide.describe import explain
+from ipy_autorestart.decide.events import Asked, Begin, Exited, Hangup, Paused, Refused, Started, Tick, Waiting
 from ipy_autorestart.decide.step import step
 from ipy_autorestart.decide.timing import Timing
-from ipy_autorestart.decide.why import explain
 
 TIMING = Timing(quiet=2, quiet_many=6, stop_timeout=50)
 KERNEL = Timing(leading=False, quiet=2, quiet_many=6, stop_timeout=None)

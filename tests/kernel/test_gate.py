@@ -6,8 +6,8 @@ import types
 
 import pytest
 
-from ipy_autorestart.kernel.channels import NotStill
 from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.ipykernel import NotStill
 
 
 class Channels:

@@ -447,13 +447,13 @@ def test_what_a_startup_file_watches_gives_the_signal_back(start_kernel, project
 
 def test_a_screen_of_somebodys_own_stays_behind_and_the_watch_goes_on(kernel, project):
     kernel.run(
-        "from ipy_autorestart.supervisor import Supervisor\nfrom ipy_autorestart.request import Kernel\n"
+        "from ipy_autorestart import Kernel, Supervisor\n"
         "class Mine:\n    takes_all = False\n    def show(self, status): pass\n    def begin(self, run): pass\n"
         "    def write(self, stream, text): pass\n    def to_state(self): return {'mine': 1}\n"
         "Supervisor(Kernel(), ['src/'], screen=Mine()).start()"
     )
     runs = (
-        "from ipy_autorestart.kernel.host import host_of\nprint([s.status.runs for s in host_of(get_ipython()).guests])"
+        "from ipy_autorestart.extension import host_of\nprint([s.status.runs for s in host_of(get_ipython()).guests])"
     )
     for number in (0, 1, 2):
         kernel.wait(lambda number=number: kernel.run(runs).streams() == f"[{number}]\n")
@@ -498,7 +498,7 @@ def test_an_image_that_cannot_start_ends_with_the_reason_on_its_real_stderr(proj
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
         player.run(
-            "import ipy_autorestart.kernel.departure as d\ndef fail(*_): raise OSError('no exec')\n"
+            "import ipy_autorestart.reexec.exec as d\ndef fail(*_): raise OSError('no exec')\n"
             "d.posix = type('', (), {'execve': fail})"
         )
         hang_up(player)
@@ -538,7 +538,7 @@ def test_an_image_that_fails_while_it_starts_ends_with_the_reason_on_its_real_st
 @pytest.mark.parametrize("seam", ["restarter.channels_of = lambda kernel: None", "leave.Wires = fail"])
 def test_where_a_seam_does_not_fit_it_restarts_plainly_with_a_warning(kernel, project, seam):
     kernel.run(
-        "import ipy_autorestart.kernel.restarter as restarter, ipy_autorestart.kernel.leave as leave, logging\n"
+        "import ipy_autorestart.kernel.restarter as restarter, ipy_autorestart.kernel.handover as leave, logging\n"
         "def fail(app): raise leave.NoWires('not here')\n"
         f"{seam}\nlogging.basicConfig(filename='log')"
     )

@@ -17,10 +17,9 @@ import pytest
 from starting import Finished, finish, program
 from waiting import eventually
 
-from ipy_autorestart.command import adopt_orphans
-from ipy_autorestart.script import cold
+from ipy_autorestart.engine.build import adopt_orphans
 from ipy_autorestart.script.forkserver import ForkServer, Plan
-from ipy_autorestart.script.run import reap_orphans
+from ipy_autorestart.script.run import reap_orphans, start_cold
 
 pytestmark = pytest.mark.e2e
 
@@ -237,7 +236,7 @@ def start_warm(what, paths=None, unfit=()):
             return start_warm(what, paths, (*unfit, server.unfit[0].partition(".")[0]))
         if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
             assert {"-E", "-I", "-S"} & set(what.flags)
-            return cold.start(what)
+            return start_cold(what)
         server.park()
         eventually(lambda: server.read() or server._parked, what="the parked run")
         return server.go(whole=False, within=0)
@@ -258,7 +257,7 @@ def adopted():
 def start(request):
     """How a run is started."""
     if request.param == "cold":
-        yield cold.start
+        yield start_cold
         return
     with adopted():
         yield start_warm

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starting import finish, program
 
-from ipy_autorestart.script import cold
 from ipy_autorestart.script.displays import Clear, Display, Displays, parse
+from ipy_autorestart.script.run import start_cold
 
 GOOD = {"kind": "display", "data": {"text/plain": "x"}, "metadata": {}}
 
@@ -105,8 +105,8 @@ def test_where_nobody_asks_for_displays_all_is_as_outside(tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "main.py").write_text(CODE)
     env = {"DISPLAY": "", "WAYLAND_DISPLAY": ""}
-    assert finish(cold.start(program("main.py", env=env, displays=""))).out == "agg []\n"
-    asked = finish(cold.start(program("main.py", env=env))).out
+    assert finish(start_cold(program("main.py", env=env, displays=""))).out == "agg []\n"
+    asked = finish(start_cold(program("main.py", env=env))).out
     assert asked == "module://_ipy_autorestart_figures []\n"
 
 
@@ -130,7 +130,7 @@ print(plt.get_fignums())
 def test_a_figure_can_be_animated_saved_and_drawn_in_a_thread(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "main.py").write_text(ANIMATED)
-    run = cold.start(program("main.py"))
+    run = start_cold(program("main.py"))
     said = []
     run.displays.on_display = lambda display, _: said.append(display)
     finished = finish(run)

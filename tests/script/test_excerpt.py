@@ -5,8 +5,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.decide.allowance import BURST, RATE, WORTHWHILE, Allowance, enough_at, refilled, spent
-from ipy_autorestart.script.excerpt import HEAD, HELD_MAX, TAIL, Excerpt, size
+from ipy_autorestart.script.policy import BURST, RATE, WORTHWHILE, Allowance, enough_at, refilled, spent
+from ipy_autorestart.script.streams import HEAD, HELD_MAX, TAIL, Excerpt, size
 
 LINE = b"%09d\n"
 

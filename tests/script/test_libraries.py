@@ -10,7 +10,7 @@ import pytest
 from starting import finish, program
 from test_conformance import adopted, start_warm
 
-from ipy_autorestart.script import cold
+from ipy_autorestart.script.run import start_cold
 
 pytestmark = pytest.mark.e2e
 
@@ -123,7 +123,7 @@ def folder(tmp_path, monkeypatch):
 def learnt(folder, code):
     """Run a script cold; return that run and what it has imported."""
     (folder / "main.py").write_text(code + "\n")
-    run = cold.start(program("main.py", roots=[f"{folder}/"]))
+    run = start_cold(program("main.py", roots=[f"{folder}/"]))
     reports = run.reports
     return finish(run), tuple(reports.imported)
 

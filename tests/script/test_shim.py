@@ -9,7 +9,7 @@ import pytest
 from starting import finish, program
 from waiting import eventually
 
-from ipy_autorestart.script import cold
+from ipy_autorestart.script.run import start_cold
 
 pytestmark = pytest.mark.e2e
 
@@ -27,7 +27,7 @@ print(subprocess.run([sys.executable, '-c', 'import os, sys; print(sys.path, os.
 
 
 def start(*words, roots=()):
-    return cold.start(program(*words, roots=roots))
+    return start_cold(program(*words, roots=roots))
 
 
 def run_probe(folder, *command):
@@ -203,7 +203,7 @@ def test_a_module_compiled_elsewhere_counts_as_its_source(folder):
     (folder / "main.py").write_text("import a\n")
     for _ in range(2):
         environment = {"PYTHONPYCACHEPREFIX": f"{folder}/cache", "PYTHONDONTWRITEBYTECODE": ""}
-        run = finish(cold.start(program("main.py", roots=[f"{folder}/"], env=environment)))
+        run = finish(start_cold(program("main.py", roots=[f"{folder}/"], env=environment)))
         assert "a.py" in names(folder, run.used.read)
 
 
@@ -226,5 +226,5 @@ def test_a_program_that_skips_the_shim_hands_on_nothing_harmful(folder):
     (folder / "main.py").write_text(
         "import subprocess, sys\nprint(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True))\n"
     )
-    run = finish(cold.start(program("main.py", roots=[f"{folder}/"], python=str(wrapper))))
+    run = finish(start_cold(program("main.py", roots=[f"{folder}/"], python=str(wrapper))))
     assert "returncode=0, stdout=b'1\\n', stderr=b''" in run.out

@@ -15,9 +15,9 @@ from traitlets.config import Config
 
 from ipy_autorestart import Kernel, Options
 from ipy_autorestart.magics import BY_HAND, WatchMagics, _options
-from ipy_autorestart.options import each
-from ipy_autorestart.parse import parse
-from ipy_autorestart.request import SCRIPT, Script
+from ipy_autorestart.protocol.options import each
+from ipy_autorestart.protocol.parse import parse
+from ipy_autorestart.protocol.request import SCRIPT, Script
 
 pytestmark = pytest.mark.timeout(60 + length.examples(200) / 50)
 

@@ -15,7 +15,7 @@ import pytest
 
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.watch.limits import sentence
+from ipy_autorestart.watch.filesystem import sentence
 
 EVERYTHING = Hint("", Progress.UNKNOWN)
 
@@ -129,7 +129,7 @@ def test_watchdog_is_left_as_it_was(stage):
                 found[name] = getattr(sys.modules[module], name).delay
         return found
 
-    from ipy_autorestart.watch.native import PAIRING
+    from ipy_autorestart.watch.observer import PAIRING
 
     before = delays()
     stage.watch()
@@ -289,7 +289,7 @@ def test_storm_of_folders_ends_with_all_of_it_seen_and_watched(stage):
 
 
 def watched_identities(watch):
-    from ipy_autorestart.watch.limits import watched_inodes
+    from ipy_autorestart.watch.filesystem import watched_inodes
 
     watch.look()
     inodes = watched_inodes()

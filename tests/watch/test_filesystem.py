@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from ipy_autorestart.watch import filesystem
-from ipy_autorestart.watch.git import lock_of
+from ipy_autorestart.watch.filesystem import lock_of
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="statfs is asked on Linux only")
 

@@ -6,7 +6,7 @@ import pytest
 
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.watch.limits import watched_inodes
+from ipy_autorestart.watch.filesystem import watched_inodes
 
 
 class Clock:

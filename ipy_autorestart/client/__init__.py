@@ -1,0 +1,1 @@
+"""The handle of a supervisor, in whoever starts one."""

@@ -1,0 +1,155 @@
+"""The supervisor's process, as whoever started it has it, and the thread that listens to it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, Self
+
+from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.messages import Record
+
+#: The package itself, whatever else is installed under its name.
+PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py")
+
+
+class Process:
+    """A child of this process, known by its number alone once the kernel's exec has come between.
+
+    Attributes
+    ----------
+    pid
+        Its process id.
+    """
+
+    def __init__(self, pid: int, errors: IO[bytes] | None = None) -> None:
+        self.pid = pid
+        self._errors = errors
+
+    @classmethod
+    def start(cls, words: Sequence[str], *, link: int) -> Self:
+        """Start the supervisor with words for it, and the descriptor of its end of the link; raises OSError."""
+        errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
+        try:
+            return cls(_spawn(words, link=link, errors=errors.fileno()), errors)
+        except OSError:
+            errors.close()
+            raise
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> str:
+        """Wait for its end, and return the last line that it wrote to standard error, if it is known."""
+        with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first
+            os.waitpid(self.pid, 0)
+        if self._errors is None:
+            return ""
+        with self._errors:
+            self._errors.seek(0)
+            lines = self._errors.read().decode(errors="replace").split("\n")
+        return next((line for line in reversed(lines) if line), "")
+
+
+def _spawn(words: Sequence[str], *, link: int, errors: int) -> int:
+    """Start the supervisor and return its process id.
+
+    Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that the interrupt
+    button, which signals the kernel's group, doesn't reach it.
+    """
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-P", PROGRAM, *words],
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_DUP2, link, 0),
+            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+            (os.POSIX_SPAWN_DUP2, errors, 2),
+        ],
+        setsid=True,
+        setsigmask=[],
+    )
+
+
+log = logging.getLogger(__name__)
+
+#: Seconds that it may take to end what is being shown.
+STOP_MAX = 2.0
+
+
+class Listener:
+    """Hears what a supervisor says, until it is gone or `stop` is called.
+
+    Parameters
+    ----------
+    link
+        Read by nobody else meanwhile.
+    name
+        Of the thread.
+    on_record
+        Called in the thread with each record.
+    on_end
+        Called in the thread when the other side is gone, at last.
+    """
+
+    def __init__(
+        self, link: Link, *, name: str, on_record: Callable[[Record], None], on_end: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._on_record = on_record
+        self._on_end = on_end
+        self._asleep, self._alarm = os.pipe()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it listens."""
+        return self._thread.is_alive()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is this very thread that listens."""
+        return self._thread is threading.current_thread()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end and say whether it has come."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Stop listening; the link stays open, and `on_end` is not called if it wasn't already."""
+        with contextlib.suppress(OSError):  # the other side was gone first
+            os.write(self._alarm, b"x")
+        self._thread.join(STOP_MAX)  # a screen of somebody's own may hang
+
+    def _run(self) -> None:
+        waiting = select.poll()
+        waiting.register(self._link, select.POLLIN)
+        waiting.register(self._asleep, select.POLLIN)
+        asleep, alarm = self._asleep, self._alarm
+        try:
+            while all(number != asleep for number, _ in waiting.poll()):
+                for record in self._link.receive():
+                    self._pass_on(record)
+        except EOFError:
+            self._on_end()
+        finally:
+            self._asleep = self._alarm = -1  # first, so that `stop` can't hit what opens these numbers next
+            os.close(asleep)
+            os.close(alarm)
+
+    def _pass_on(self, record: Record) -> None:
+        try:
+            self._on_record(record)
+        except Exception:  # the border: what shows it may fail, the rest goes on
+            log.exception("can't show %s", record)

@@ -1,0 +1,288 @@
+"""The supervisor as its front sees it: a process that keeps one target running, and the thread that listens to it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from ipy_autorestart.client.history import History, Statistics
+from ipy_autorestart.client.host import NO_KERNEL, Hosting, Restarts, Screen, current_host, show, state_of
+from ipy_autorestart.client.process import Listener, Process
+from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.messages import Alive, Ask, Busy, Decided, Goodbye, Pause, Ran, Record, Restart, Status
+from ipy_autorestart.protocol.options import BadInput, Options
+from ipy_autorestart.protocol.request import Front, Kernel, Request, Script, absolute, check_platform
+from ipy_autorestart.reexec.start import inherited, split
+from ipy_autorestart.text import relative
+
+
+class Supervisor:
+    """Keeps one target running as files change.
+
+    Parameters
+    ----------
+    target
+        `Script` or `Kernel`.
+    paths
+        Folders and files to watch; by default the script's folder. The script itself is always watched.
+    options
+        How.
+    screen
+        Where the target shows itself; by default only `status` tells.
+    label
+        Whatever its front knows it by.
+    cwd
+        The folder that relative paths start from; the script's or the current one by default.
+
+    Raises
+    ------
+    BadInput
+        If a path can't be watched, the target is the kernel and this is none, or the platform has no SIGHUP.
+
+    Examples
+    --------
+    >>> with Supervisor(Script("main.py"), ["src/"]) as supervisor:
+    ...     supervisor.status.state
+    'starting'
+    """
+
+    def __init__(
+        self,
+        target: Script | Kernel,
+        paths: Sequence[str | os.PathLike[str]] = (),
+        *,
+        options: Options | None = None,
+        screen: Screen | None = None,
+        label: str = "",
+        cwd: str | os.PathLike[str] = "",
+    ) -> None:
+        check_platform()
+        folder = absolute(cwd or (target.cwd if isinstance(target, Script) else ""))
+        names = tuple(os.fspath(path) for path in paths)
+        self._prepare(Request(target, names, options or Options(), folder), screen=screen, label=label)
+        self.request.check()
+
+    @classmethod
+    def of(cls, request: Request, *, screen: Screen | None, host: Hosting) -> Self:
+        """Make one for a process that is no shell's; raises `BadInput` as the constructor does."""
+        check_platform()
+        self = cls.__new__(cls)
+        self._prepare(request, screen=screen, label="", host=host)
+        request.check()
+        return self
+
+    def _prepare(self, request: Request, *, screen: Screen | None, label: str, host: Hosting | None = None) -> None:
+        self.request = request
+        self.screen = screen
+        self.label = label
+        self.status = Status()
+        self._history = History(request.target.name)
+        self._link: Link | None = None
+        self._listener: Listener | None = None
+        self._process: Process | None = None
+        self._run_pid = 0
+        self._asked_ns = 0
+        self._parting = False
+        self._host = host or current_host()
+        self._restarter: Restarts | None = None
+        if isinstance(request.target, Kernel):
+            if self._host is None or self._host.restarter is None:
+                raise BadInput(NO_KERNEL)
+            self._restarter = self._host.restarter
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the supervisor's process is there and heard."""
+        return self._listener is not None and self._listener.is_alive
+
+    def start(self, *, since_ns: int = 0) -> None:
+        """Start the process; returns at once, and the target starts as soon as the process is up.
+
+        Parameters
+        ----------
+        since_ns
+            When a target that runs already began to read its files, in nanoseconds since 1970; by default it is now.
+        """
+        self._asked_ns = since_ns or time.time_ns()
+        if self._host:
+            self._host.guests.append(self)
+        try:
+            if self._restarter:
+                self._restarter.arm(self, then=self._launch)
+            else:
+                self._launch()
+        except OSError as error:
+            self._depart()
+            fix = f"check that {sys.executable} runs, and the limits of processes and open files"
+            raise BadInput(f"the supervisor can't be started: {error}; {fix}") from error
+        except RuntimeError as error:
+            self._depart()
+            raise BadInput(str(error)) from error
+
+    def _launch(self) -> None:
+        if self._parting:  # stopped before the main thread got here
+            return
+        front = Front(
+            cwd=self.request.cwd,
+            kernel=isinstance(self.request.target, Kernel),
+            whole=self.screen is not None and self.screen.takes_all,
+            flags=inherited(split(sys.orig_argv[1:]).flags),
+            since_ns=self._asked_ns if self._restarter else 0,
+            displays=getattr(self.screen, "displays", None),
+        )
+        words = [*front.to_words(), *self.request.to_argv()]
+        with contextlib.ExitStack() as undo:
+            ours, theirs = map(undo.enter_context, socket.socketpair())
+            self._process = Process.start(words, link=theirs.fileno())
+            undo.pop_all()
+        theirs.close()
+        self._listen(Link(ours))
+
+    def restart(self) -> None:
+        """Restart the target without a change."""
+        self.send(Restart())
+
+    def pause(self) -> None:
+        """Hold restarts back: what changes from here on waits for `resume`, or for `restart`."""
+        # A kernel that waits to be idle forgets that it was to restart; the change stays to be served.
+        withdrawn = self._restarter.withdraw() if self._restarter else False
+        self.send(Pause(withdrawn=withdrawn))
+
+    def resume(self) -> None:
+        """Go on, with a restart if something has changed since `pause`."""
+        self.send(Pause(on=False))
+
+    def statistics(self) -> Statistics:
+        """Return where the target stands and how it got there, as frozen values."""
+        request = self.request
+        watched = request.paths or (relative(request.roots[0], request.cwd) or os.curdir,)
+        return Statistics(request.target.title, watched, self.status, self._history.runs, self._history.decisions)
+
+    def send(self, record: Record) -> None:
+        """Say something to the process; lost if it is gone."""
+        if self._link:
+            self._link.send(record)
+
+    def stop(self) -> None:
+        """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
+        self._parting = True
+        self.send(Goodbye())
+        if self._listener and self._listener.is_current:
+            return  # it can't wait for itself, and tidies up when the process has ended
+        if self._listener and self._process and not self._listener.join(self.request.options.stop_timeout + 1):
+            self._process.kill()
+            self._listener.join()
+        self._depart()  # once more: here it may be the main thread, which has no loop to wait for
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def show_again(self, request_id: str) -> None:
+        """Show the status once more if it stands in the cell of this request, which was cleared."""
+        appear = getattr(self.screen, "appear_in", None)
+        if appear:
+            appear(request_id)
+
+    def rearm(self, *, previous: Any) -> None:  # noqa: ANN401  # what signal.signal takes
+        """Make SIGHUP restart the kernel again, in its new image; ``previous`` is the handler to give back."""
+        assert self._restarter
+        self._restarter.arm(self, previous=previous)
+
+    # -- over the kernel's exec ----------------------------------------------------------------------------------------
+
+    def detach(self) -> dict[str, Any] | None:
+        """Stop listening and return, as plain data, what `attach` needs to go on in another image of this process.
+
+        None if there is nothing to go on with.
+        """
+        if self._link is None or self._listener is None or self._process is None:
+            return None
+        self._listener.stop()
+        if self._host and self not in self._host.guests:  # its process ended just now
+            return None
+        return {
+            "received": self._link.received.decode("latin-1"),
+            "link": self._link.detach(),
+            "pid": self._process.pid,
+            "kernel": isinstance(self.request.target, Kernel),
+            "name": self.request.target.name,
+            "words": self.request.to_argv(),
+            "cwd": self.request.cwd,
+            "label": self.label,
+            "screen": state_of(self.screen),
+            "history": self._history.to_plain(),
+            "status": dataclasses.asdict(self.status),
+        }
+
+    @classmethod
+    def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
+        """Go on where `detach` left off."""
+        from ipy_autorestart.protocol.parse import parse  # argparse is of no use to a front that has not restarted
+
+        self = cls.__new__(cls)
+        request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
+        if state["kernel"]:
+            request = dataclasses.replace(request, target=Kernel(state["name"]))
+        self._prepare(request, screen=screen, label=state["label"], host=host)
+        self._process = Process(state["pid"])
+        self._history.restore(state["history"])
+        self.status = Status(**state["status"])
+        if self._host:
+            self._host.guests.append(self)
+        self._listen(Link(socket.socket(fileno=state["link"]), state["received"].encode("latin-1")))
+        return self
+
+    # -- in the listening thread ---------------------------------------------------------------------------------------
+
+    def _listen(self, link: Link) -> None:
+        self._link = link
+        name = f"ipy_autorestart {self.request.target.name}"
+        self._listener = Listener(link, name=name, on_record=self._take, on_end=self._end)
+
+    def _take(self, record: Record) -> None:
+        if isinstance(record, Status):
+            self.status = record
+            self._run_pid = record.pid
+        elif isinstance(record, Alive):
+            self._run_pid = record.pid
+            return
+        elif isinstance(record, Ran | Decided):
+            self._history.take(record)
+            return
+        elif isinstance(record, Ask):
+            if self._restarter and (busy := self._restarter.describe()):
+                self.send(Busy(busy))
+            return
+        if self.screen:
+            show(self.screen, record)
+
+    def _end(self) -> None:
+        """Tidy up after the process, which has closed its end."""
+        assert self._link is not None
+        assert self._process is not None
+        self._link.close()
+        last_words = self._process.wait() or "nothing is watched any more"
+        message = "" if self._parting else f"the supervisor has ended; {last_words}"
+        if self._run_pid and isinstance(self.request.target, Script):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._run_pid, signal.SIGKILL)
+        self._depart()
+        self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
+
+    def _depart(self) -> None:
+        """Leave the host; harmless if it has been done."""
+        if self._host and self in self._host.guests:
+            self._host.guests.remove(self)
+        if self._restarter:
+            self._restarter.disarm(self)

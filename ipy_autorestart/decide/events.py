@@ -1,0 +1,124 @@
+"""What the engine tells the step (events, with `Hint` and `Found`) and what the step asks of the engine (actions)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ipy_autorestart.decide.change import Found, Hint
+from ipy_autorestart.decide.cycle import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """The watch stands; ``runs`` says whether the target already does, as a kernel does."""
+
+    runs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """The process that acts got a SIGHUP, ours or somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person asks for a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """A person holds restarts back, or (``on`` false) lets them go on.
+
+    ``withdrawn`` says that a target which stops by itself had been sent a SIGHUP and has forgotten it.
+    """
+
+    on: bool = True
+    withdrawn: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The target, which stops by itself, must finish something first."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The new state has taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it.
+
+    ``left`` says that processes which it started are not; another one follows when they are.
+    """
+
+    status: int | None = None
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The target can't restart now; ``runs`` says whether the old state goes on."""
+
+    why: str
+    runs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The moment that `wake_at` named has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End for good; ``within`` seconds if there is less time than the stop timeout."""
+
+    within: float | None = None
+
+
+Event = Begin | Hint | Found | Hangup | Asked | Paused | Waiting | Started | Exited | Refused | Tick | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Compare the files with the baseline; a Found follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """Send SIGHUP to the process that acts; a Hangup follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ask the target to end; an Exited follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Make the target end, with all that it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What the last look saw is what the target now runs with; ``afresh`` looks once more first."""
+
+    afresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start the target; a Started follows."""
+
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left to do: leave the loop."""
+
+
+Action = Look | Signal | Stop | Kill | Commit | Start | Finish

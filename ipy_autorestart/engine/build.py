@@ -1,0 +1,244 @@
+"""From a request to an engine that runs until its front is gone, or the person who started it wants no more."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from ipy_autorestart.decide.cycle import Cycle
+from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.decide.timing import Timing, polled
+from ipy_autorestart.engine.engine import Engine
+from ipy_autorestart.engine.lifeline import Parent
+from ipy_autorestart.engine.target import FrontLink, Target
+from ipy_autorestart.engine.wakeups import Wakeups
+from ipy_autorestart.kernel.target import KernelTarget
+from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.messages import Ask, Began, Cleared, Output, Record, Shown
+from ipy_autorestart.protocol.options import BadInput, Options, seconds
+from ipy_autorestart.protocol.parse import parse
+from ipy_autorestart.protocol.request import Front, Kernel, Request, Script
+from ipy_autorestart.script.displays import Clear, Display
+from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.target import ScriptTarget
+from ipy_autorestart.script.warmer import Warmer
+from ipy_autorestart.watch.gitignore import gitignore
+from ipy_autorestart.watch.watch import Watch
+
+#: Descriptors of standard input, output and error.
+Stdio = tuple[int, int, int]
+
+#: Environment variable with the seconds of ``--poll``, for machines where files come over a network.
+POLL = "IPY_AUTORESTART_POLL"
+
+
+def serve(words: Sequence[str]) -> int:
+    """Run as the supervisor of a front in another process; return the exit status."""
+    front = Front(**json.loads(words[1]))
+    os.chdir(front.cwd)
+    try:
+        request = parse(words[2:], defaults=Options(), kernel=front.kernel)
+    except BadInput as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    _forget_inherited_signals()
+    with contextlib.closing(_take_link()) as link, contextlib.closing(Parent()) as parent:
+        supervise(request, front, link, parent=parent)
+    return 0
+
+
+def supervise(
+    request: Request,
+    front: Front,
+    link: FrontLink,
+    *,
+    parent: Parent | None = None,
+    heeded: Sequence[signal.Signals] = (),
+    heed: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+    stdio: Stdio | None = None,
+    on_start: Callable[[Cycle], object] = lambda _: None,
+) -> None:
+    """Restart the request's target as its files change, until that is no longer wanted.
+
+    Parameters
+    ----------
+    request, front
+        What is to be done, and for whom.
+    link
+        Takes what is told, and says what is wanted.
+    parent
+        Not to be outlived, if there is such a process.
+    heeded, heed
+        More signals, and what says what they mean.
+    stdio
+        Where the script reads and prints, if that is not for the front to show.
+    on_start
+        Called before each start, with what was decided.
+    """
+    adopt_orphans(really=True)
+    with contextlib.ExitStack() as stack:
+        wakeups = stack.enter_context(
+            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *heeded))
+        )  # before anything is started or watched, so that nothing is missed
+        target = _target(request, front, link, pid=parent.pid if parent else 0, stdio=stdio)
+        watch = stack.enter_context(_watch(request, wakeups, front.since_ns))
+        engine = Engine(
+            target=target,
+            watch=watch,
+            link=link,
+            wakeups=wakeups,
+            timing=_timing(request),
+            folder=request.cwd,
+            parent=parent,
+            cache=_cache(request, front),
+            heed=heed,
+            on_start=on_start,
+        )
+        gc.freeze()  # a full collection takes as long as a restart
+        engine.run()
+
+
+def _target(request: Request, front: Front, link: FrontLink, *, pid: int, stdio: Stdio | None) -> Target:
+    match request.target:
+        case Kernel():
+            return KernelTarget(pid, ask=lambda: link.send(Ask()))
+        case Script() as script:
+            program = _program(script, request, front, stdio)
+            return ScriptTarget(
+                program,
+                stop_signal=signal.Signals[request.options.stop_signal],
+                warmer=_warmer(program, request.options),
+                whole=front.whole,
+                on_began=lambda run: link.send(Began(run)),
+                on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
+                on_display=lambda run, what: link.send(_shown(run, what)),
+            )
+
+
+def _shown(run: int, what: Display | Clear) -> Shown | Cleared:
+    match what:
+        case Display(data, metadata, display_id, update):
+            return Shown(run, data, metadata, display_id, update)
+        case Clear(wait):
+            return Cleared(run, wait)
+
+
+def _environment() -> dict[str, str]:
+    """Return what a script is to find: the kernel's environment, but for what ipykernel sets for itself."""
+    return {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
+
+
+#: What ipykernel tells matplotlib to draw with, of use in a kernel only.
+INLINE = "module://matplotlib_inline.backend_inline"
+
+
+def _cache(request: Request, front: Front) -> str:
+    """Return where the target keeps its compiled modules, if not beside their sources."""
+    own = [one.split("=", 1)[1] for one in front.flags if one.startswith("pycache_prefix=")]
+    match request.target:
+        case Script() as script:
+            flags = own if not script.python else []
+            environment = _program(script, request, front).environment
+            return (flags or [environment.get("PYTHONPYCACHEPREFIX", "")])[0]
+        case Kernel():
+            return (own or [os.environ.get("PYTHONPYCACHEPREFIX", "")])[0]
+
+
+def _warmer(program: Program, options: Options) -> Warmer | None:
+    """Return what keeps a fork server, where there can be one: elsewhere than on Linux a fork is less sure."""
+    names = [name for names in options.preload for name in names.split(",")]
+    return Warmer(program, names) if options.warm and sys.platform == "linux" else None
+
+
+def _program(script: Script, request: Request, front: Front, stdio: Stdio | None = None) -> Program:
+    return Program(
+        python=script.interpreter or script.python,  # the latter to be told that it isn't there
+        flags=() if script.python else tuple(front.flags),
+        words=script.words,
+        cwd=script.cwd,
+        environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
+        roots=() if request.options.all else tuple(_prefixes(request.roots)),
+        displays=json.dumps(front.displays) if front.displays is not None else "",
+        stdio=stdio,
+    )
+
+
+def _prefixes(roots: Iterable[str]) -> list[str]:
+    """Return how a path below a root may begin: as it is named, and without symlinks."""
+    both = [path for root in roots for path in (root, os.path.realpath(root))]
+    return list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
+
+
+def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
+    options = request.options
+    excluded = gitignore(request.roots) if options.gitignore else None
+    return Watch(
+        request.roots,
+        named=request.files,
+        filter=Filter(options.pattern, options.ignore, excluded),
+        on_hint=wakeups.hint,
+        strict=options.strict,
+        poll=_poll(options) or None,
+        since_ns=since_ns,
+    )
+
+
+def _timing(request: Request) -> Timing:
+    options = request.options
+    timing = Timing(quiet=options.debounce, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
+    if poll := _poll(options):
+        timing = polled(timing, poll)
+    if isinstance(request.target, Kernel):
+        timing = replace(timing, leading=False, stop_timeout=None)
+    return timing
+
+
+def _poll(options: Options) -> float:
+    """Return the seconds between scans where there are to be no events, else 0."""
+    if options.poll:
+        return options.poll
+    try:
+        return seconds(os.environ.get(POLL, 0))
+    except BadInput:
+        return 0.0
+
+
+def _take_link() -> Link:
+    """Take the link off standard input and leave nothing there, nor what else a kernel may have let through."""
+    for number in map(int, os.listdir("/dev/fd")):
+        if number > 2:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(number)
+    link = Link(socket.socket(fileno=os.dup(0)))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return link
+
+
+def adopt_orphans(*, really: bool) -> None:
+    """Become the parent of what runs leave behind, so that its end is told (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(really), 0, 0, 0)
+
+
+#: From ``linux/prctl.h``.
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def _forget_inherited_signals() -> None:
+    """Set each signal to its default: an idle kernel ignores SIGINT, and what is ignored or blocked is inherited."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,146 @@
+"""In the kernel's new image: load the extension again and take up the supervisors where the old image left them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.client.host import ATTRIBUTE, Screen
+from ipy_autorestart.client.supervisor import Supervisor
+from ipy_autorestart.ipython import restarter
+from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.output import Lines
+from ipy_autorestart.ipython.policy import from_plain
+from ipy_autorestart.ipython.restarter import TerminalRestarter, is_restartable
+from ipy_autorestart.kernel.arrive import Arrival
+from ipy_autorestart.kernel.restarter import Restarter
+from ipy_autorestart.protocol.messages import Resumed
+from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.show.cell import CellScreen
+from ipy_autorestart.show.terminal import TerminalScreen
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ipy_autorestart.reexec.terminal import Hangups
+
+
+class Host:
+    """What one shell has: its guests, and the restarter of its process if that can be restarted.
+
+    Parameters
+    ----------
+    shell
+        The running IPython.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.guests: list[Any] = []
+        self.recorder = Recorder(shell)
+        self.lines = Lines(shell) if getattr(shell, "kernel", None) is None else None
+        self.restarter = _restarter(shell, self.guests, self.recorder)
+        self._shell = shell
+
+    def close(self) -> None:
+        """Leave nothing behind in the shell."""
+        if self.restarter:
+            self.restarter.close()
+        self.recorder.close()
+        if self.lines:
+            self.lines.close()
+        if hasattr(self._shell, ATTRIBUTE):
+            delattr(self._shell, ATTRIBUTE)
+
+
+def _restarter(shell: InteractiveShell, guests: list[Any], recorder: Recorder) -> Restarter | TerminalRestarter | None:
+    if getattr(shell, "kernel", None) is not None:
+        return Restarter(shell, guests, recorder)
+    return TerminalRestarter(shell, guests, recorder) if is_restartable(shell) else None
+
+
+def host_of(shell: InteractiveShell) -> Host:
+    """Return the shell's host, made when it is asked for first."""
+    host = getattr(shell, ATTRIBUTE, None)
+    if host is None:
+        host = Host(shell)
+        setattr(shell, ATTRIBUTE, host)
+    assert isinstance(host, Host)
+    return host
+
+
+log = logging.getLogger(__name__)
+
+
+#: Seconds until the buttons beside the status lines, whose widgets ended with the old image, are made anew.
+BUTTONS_LATER = 0.2
+
+
+def arrive(state: Mapping[str, Any], hangups: Hangups) -> None:
+    """Have the kernel or the IPython that is about to start go on where the image before has left."""
+
+    def go_on(shell: InteractiveShell) -> None:
+        resume(shell, state["guests"], hangups, state["cells"])
+
+    if "typed" in state:
+        restarter.prepare(state, hangups, load=load, resume=go_on)
+    else:
+        Arrival(state, load=load, resume=go_on).stand_in()
+
+
+def load(shell: InteractiveShell) -> None:
+    """Load the extension as the image before had it, before startup files run that may use it."""
+    assert shell.extension_manager is not None
+    shell.extension_manager.load_extension("ipy_autorestart")
+
+
+def resume(
+    shell: InteractiveShell,
+    guests: Sequence[Mapping[str, Any]],
+    hangups: Hangups,
+    cells: Mapping[str, Any] | None,
+) -> None:
+    """Go on with what the old image watched, and run the cells again that it has run, if that is wanted."""
+    host = host_of(shell)
+    begun = {guest.request.target for guest in host.guests}  # by a startup file: it is watched already
+    attached = [supervisor for guest in guests if (supervisor := _attach(shell, guest))]
+    for supervisor in attached:
+        if supervisor.request.target in begun:
+            supervisor.stop()
+            continue
+        if isinstance(supervisor.request.target, Kernel):
+            supervisor.rearm(previous=hangups.previous)
+        supervisor.send(Resumed())
+        if isinstance(supervisor.screen, CellScreen):  # not before the kernel answers: it takes some milliseconds
+            shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
+    hangups.end()
+    if cells and host.restarter:
+        host.recorder.ledger = from_plain(cells)
+        host.restarter.replay()
+    if hangups.noted and any(isinstance(guest.request.target, Kernel) for guest in host.guests):
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | None:
+    """Take up a supervisor; one that can't be is let go, which ends it."""
+    try:
+        return Supervisor.attach(guest, screen=_screen(shell, guest))
+    except Exception:  # the border: the others go on
+        log.exception("can't go on with %s", guest.get("name"))
+        os.close(guest["link"])
+        return None
+
+
+def _screen(shell: InteractiveShell, guest: Mapping[str, Any]) -> Screen | None:
+    if guest["screen"] is None:
+        return None
+    lines = host_of(shell).lines
+    if lines:
+        return TerminalScreen(lines, guest["name"], shell)
+    try:
+        return CellScreen(getattr(shell, "kernel", None), guest["name"], **guest["screen"])
+    except TypeError:  # the state of a screen of somebody's own: it stays behind, and the watch goes on
+        log.warning("what shows %s is not known here: it goes on without", guest["name"])
+        return None

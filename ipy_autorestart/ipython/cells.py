@@ -1,0 +1,207 @@
+"""What a shell executes: how much runs now, and what is run again in the next image."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.ipython import policy
+from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class Cells:
+    """Counts the cells that run, in any thread.
+
+    Parameters
+    ----------
+    shell
+        Any IPython.
+    on_end
+        Called when a cell has ended, in its thread and before its reply is sent.
+    """
+
+    def __init__(self, shell: InteractiveShell, *, on_end: Callable[[], None]) -> None:
+        self._shell = shell
+        self._on_end = on_end
+        self._executing: collections.Counter[int] = collections.Counter()
+        self.ended = float("-inf")
+        if _in_a_cell():  # whose end is told, but whose start was not
+            self._executing[threading.get_ident()] = 1
+        shell.events.register("pre_execute", self._note_start)
+        shell.events.register("post_execute", self._note_end)
+
+    @property
+    def running(self) -> int:
+        """How many run."""
+        return len(self._executing)
+
+    def describe(self) -> str:
+        """Say what runs, or nothing."""
+        return f"cell {self._shell.execution_count}" if self._executing else ""
+
+    def _note_start(self) -> None:
+        self._executing[threading.get_ident()] += 1  # a cell may run another
+
+    def _note_end(self) -> None:
+        thread = threading.get_ident()
+        self._executing[thread] -= 1
+        if self._executing[thread] <= 0:  # below: an empty cell ends without having begun
+            del self._executing[thread]
+        self.ended = time.monotonic()
+        self._on_end()
+
+    def close(self) -> None:
+        """Leave nothing behind in the shell."""
+        self._shell.events.unregister("pre_execute", self._note_start)
+        self._shell.events.unregister("post_execute", self._note_end)
+
+
+def _in_a_cell() -> bool:
+    """Return whether this thread is executing a cell, by ``InteractiveShell.run_cell_async`` on its stack."""
+    frame = sys._getframe()  # noqa: SLF001  # public but for its name
+    while frame.f_code.co_name != "run_cell_async":
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return True
+
+
+class Recorder:
+    """Keeps the ledger of one shell.
+
+    Parameters
+    ----------
+    shell
+        The running IPython.
+
+    Attributes
+    ----------
+    ledger
+        What has run.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self.ledger = Ledger()
+        self._began = time.monotonic()
+        self._again: Cell | None = None
+        self._error: BaseException | None = None
+        shell.events.register("pre_run_cell", self._note_start)
+        shell.events.register("post_run_cell", self._note_end)
+
+    def close(self) -> None:
+        """Leave nothing behind in the shell."""
+        self._shell.events.unregister("pre_run_cell", self._note_start)
+        self._shell.events.unregister("post_run_cell", self._note_end)
+
+    def _note_start(self, info: Any) -> None:  # noqa: ANN401  # an ExecutionInfo
+        if self._is_cell(info):
+            self._began = time.monotonic()
+
+    def _is_cell(self, info: Any) -> bool:  # noqa: ANN401
+        """Whether this is a cell that a person has run, and no code that one runs, nor a subshell's."""
+        if threading.current_thread() is not threading.main_thread() or not info.store_history or info.silent:
+            return False
+        request = self._request
+        return not request or request.get("content", {}).get("code") == info.raw_cell
+
+    @property
+    def _request(self) -> Mapping[str, Any]:
+        """The request that is being executed, empty outside a kernel."""
+        kernel = getattr(self._shell, "kernel", None)
+        return kernel.get_parent("shell") if kernel is not None else {}
+
+    def _note_end(self, result: Any) -> None:  # noqa: ANN401  # an ExecutionResult
+        if not self._is_cell(result.info):
+            return
+        seconds = time.monotonic() - self._began
+        error = result.error_before_exec or result.error_in_exec
+        if self._again is not None:
+            self._error = error
+            self.ledger = policy.lasted(self.ledger, self._again.key, seconds)
+            return
+        request = self._request
+        metadata = request.get("metadata", {})
+        self.ledger = policy.without(self.ledger, metadata.get("deletedCells") or ())
+        if isinstance(error, KeyboardInterrupt):
+            return
+        cell = Cell(
+            key=metadata.get("cellId") or result.info.raw_cell,
+            number=result.execution_count or self._shell.execution_count,
+            code=result.info.raw_cell,
+            header=_plain(request.get("header", {})),
+            metadata=_plain(metadata),
+            seconds=seconds,
+        )
+        self.ledger = policy.ran(self.ledger, cell, failed=error is not None)
+
+    def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
+        """Return what the next image needs to run the cells again, None where it won't."""
+        return policy.to_plain(self.ledger) if wanted is not Rerun.NONE else None
+
+    # -- running again -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def again(self, cell: Cell) -> Iterator[Callable[[], BaseException | None]]:
+        """Take what runs inside for this cell once more: it keeps its number, and the history has it already.
+
+        Yields what returns the exception that has ended it, if one has.
+        """
+        self._again, self._error = cell, None
+        self.go_on_from(cell.number)
+        history = self._shell.history_manager
+        try:
+            with _unwritten(history, cell) if history is not None else contextlib.nullcontext():
+                yield lambda: self._error
+        finally:
+            self._again = None
+
+    def go_on_from(self, number: int) -> None:
+        """Give the next cell this number; ``In`` stays in step."""
+        self._shell.execution_count = number
+        history = self._shell.history_manager
+        if history is not None:
+            for known in (history.input_hist_parsed, history.input_hist_raw):
+                known.extend([""] * (number - len(known)))
+
+
+@contextlib.contextmanager
+def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # noqa: ANN401  # a HistoryManager
+    """Have ``store_inputs`` remember the cell for this session, and keep it from the file, which has it already."""
+    original = history.store_inputs
+
+    def store(number: int, source: str, _: str | None = None) -> None:
+        with history.db_input_cache_lock:
+            waiting, history.db_input_cache = history.db_input_cache, []
+        size, history.db_cache_size = history.db_cache_size, sys.maxsize  # else a thread would write at once
+        try:
+            original(number, source, cell.code)
+        finally:
+            with history.db_input_cache_lock:
+                history.db_input_cache = waiting
+            history.db_cache_size = size
+
+    history.store_inputs = store
+    try:
+        yield
+    finally:
+        del history.store_inputs
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request says as it has travelled: its session has made datetimes of dates."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(data), default=_text))
+    return found
+
+
+def _text(value: Any) -> str:  # noqa: ANN401
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)

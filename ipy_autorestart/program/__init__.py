@@ -1,0 +1,1 @@
+"""A plain program that restarts itself."""

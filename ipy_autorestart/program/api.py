@@ -1,0 +1,203 @@
+"""A plain program that restarts itself when its files change: `restart_on_change`.
+
+Imports nothing that takes time until a program is watched indeed: these calls may stand in code that is in production.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from ipy_autorestart.program.kept import Carried
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable
+    from typing import Protocol
+
+    from ipy_autorestart.program.restarter import ProcessRestarter
+    from ipy_autorestart.protocol.options import Options
+
+    class HasFileno(Protocol):
+        """What a socket is found by."""
+
+        def fileno(self) -> int:
+            """Return the file descriptor."""
+
+
+#: Environment variable that switches on what is not switched by an argument.
+SWITCH = "IPY_AUTORESTART"
+
+
+class _Process:
+    """What this process has of a watch.
+
+    Attributes
+    ----------
+    folder
+        The current one, before the program may have gone elsewhere.
+    watch
+        The latest, whether it goes on or not.
+    """
+
+    def __init__(self) -> None:
+        self.folder = os.getcwd()
+        self.watch = Watching(None)
+        self._carried: Carried | None = None
+
+    @property
+    def carried(self) -> Carried:
+        """What the image before has left, read when it is asked for first."""
+        if self._carried is None:
+            self._carried = Carried()
+        return self._carried
+
+
+class Watching:
+    """A watch that `restart_on_change` has begun, or an inert one where that is switched off; a context manager."""
+
+    def __init__(self, restarter: ProcessRestarter | None) -> None:
+        self._restarter = restarter
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a change restarts this process."""
+        return self._restarter is not None and self._restarter.is_active
+
+    def keep(self, sock: HasFileno) -> None:
+        """Leave one more socket open over a restart, for `kept_sockets`; raises `BadInput` for what is none."""
+        if self._restarter:
+            self._restarter.keep(sock)
+
+    def close(self) -> None:
+        """Watch no more, and give SIGHUP back to whom it was before; only in the main thread."""
+        if self._restarter:
+            self._restarter.close()
+
+    def restart_if_changed(self) -> None:
+        """See the function."""
+        if self._restarter:
+            self._restarter.leave_if_owed()
+
+    def __enter__(self) -> Watching:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+_PROCESS = _Process()
+
+
+def restart_on_change(
+    *paths: str | os.PathLike[str],
+    keep: Iterable[HasFileno] = (),
+    enabled: bool | None = None,
+    when: str = "anywhere",
+    quiet: bool = False,
+    options: Options | None = None,
+) -> Watching:
+    """Restart this program when its files change, or when it gets a SIGHUP.
+
+    The process replaces itself through exec by what it was started as: the same process id, command line, flags,
+    environment, folder, standard streams and inherited descriptors. Before, the standard streams are flushed and the
+    ``atexit`` functions run, for at most 5 seconds; other threads and what ``finally`` holds are not waited for, and
+    child processes are left alone. Nothing is restarted into a syntax error.
+
+    Call it early, in the main thread: in a restarted program SIGHUP waits until then.
+
+    Parameters
+    ----------
+    *paths
+        Folders and files to watch; by default the folder of the program's main file, or the current one where a module
+        that is no package was started by ``-m``. The main file itself is always watched.
+    keep
+        Open sockets that stay open, so that a listening one refuses nobody meanwhile; see `kept_sockets`.
+    enabled
+        None: if the environment variable IPY_AUTORESTART is 1, true, yes or on. If not enabled, nothing is started,
+        imported or changed.
+    when
+        "anywhere": as soon as the main thread gets there, between two bytecodes; if an asyncio loop runs in it, when
+        that has nothing at hand, or after a second. "asked": only in `restart_if_changed`.
+    quiet
+        Write no line to standard error when it has restarted, or why it has not.
+    options
+        How to watch; those that are about scripts and kernels have no meaning here.
+
+    Returns
+    -------
+    The watch. It goes on until the process ends, it is closed, or the ``with`` that it stands in is left.
+
+    Raises
+    ------
+    BadInput
+        If a path can't be watched or something else than an open socket is to be kept; outside of the main thread; in
+        IPython; while another watch goes on; without a script to start again; and where there is no SIGHUP.
+
+    Examples
+    --------
+    >>> with restart_on_change("src", enabled=False) as watch:  # a program's main function goes here
+    ...     watch.is_active
+    False
+    """
+    carried = _PROCESS.carried
+    if not _is_enabled(enabled):
+        carried.forget()
+        return Watching(None)
+    from ipy_autorestart.program.restarter import Wanted, begin
+    from ipy_autorestart.protocol.options import BadInput
+
+    if _PROCESS.watch.is_active:
+        raise BadInput("restart_on_change: a watch goes on already; close it first, or name all paths in one call")
+    wanted = Wanted(paths=paths, keep=keep, when=when, quiet=quiet, options=options)
+    _PROCESS.watch = Watching(begin(wanted, carried, folder=_PROCESS.folder))
+    return _PROCESS.watch
+
+
+def restart_if_changed() -> None:
+    """Restart this program if that is due; else return at once.
+
+    For a loop of the program's own, at a place where nothing is half done, with ``when="asked"``.
+
+    Raises
+    ------
+    BadInput
+        Outside of the main thread.
+
+    Examples
+    --------
+    >>> for job in ["first", "second"]:
+    ...     restart_if_changed()
+    """
+    if threading.current_thread() is not threading.main_thread():
+        from ipy_autorestart.protocol.options import BadInput
+
+        raise BadInput("restart_if_changed: only the main thread can restart the program; call it there")
+    _PROCESS.watch.restart_if_changed()
+
+
+def kept_sockets() -> list[socket.socket]:
+    """Return the sockets that were kept over the restart, in the order in which they were, each once.
+
+    None at the first start, and where `restart_on_change` does nothing. Those which are not asked for by the time that
+    is called are closed by it.
+
+    Examples
+    --------
+    >>> import socket
+    >>> [server] = kept_sockets() or [socket.create_server(("localhost", 0))]
+    >>> server.close()
+    """
+    return _PROCESS.carried.claim()
+
+
+def _is_enabled(enabled: object) -> bool:
+    """Return whether to watch, by argument or by the environment."""
+    if enabled is None:
+        return os.environ.get(SWITCH, "").lower() in ("1", "true", "yes", "on")
+    if not isinstance(enabled, bool):
+        from ipy_autorestart.protocol.options import BadInput
+
+        raise BadInput(f"enabled: expected True, False or None, got {enabled!r}")
+    return enabled

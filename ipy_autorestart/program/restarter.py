@@ -1,0 +1,350 @@
+"""A plain program: after a SIGHUP it replaces itself by a new image, as soon as its main thread may be left."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import dataclasses
+import os
+import signal
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+from ipy_autorestart.client.supervisor import Supervisor
+from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
+from ipy_autorestart.program.kept import Carried
+from ipy_autorestart.protocol.messages import Declined, Leaving, Noted, Record, Resumed, Status
+from ipy_autorestart.protocol.options import BadInput, OneOf, Options
+from ipy_autorestart.protocol.request import Kernel, Request, check_platform
+from ipy_autorestart.reexec.exec import Departure, detached, restore_outputs
+from ipy_autorestart.reexec.start import CantLeave, ProcessStart, is_known, main_file, signals, split
+from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
+from ipy_autorestart.show.terminal import StderrScreen
+
+#: Seconds until a restart that can't be yet is tried again.
+SOON = 0.02
+
+
+class ProcessRestarter:
+    """Restarts this process in place after a SIGHUP; the host of its supervisor as well.
+
+    Parameters
+    ----------
+    start
+        What it was started with.
+    asked
+        Whether it restarts only where the program says so.
+    hangup_ignored
+        Whether SIGHUP was ignored when the process was started, which an exec can't say by itself.
+    """
+
+    def __init__(self, start: ProcessStart, *, asked: bool, hangup_ignored: bool) -> None:
+        self.guests: list[Any] = []
+        self._start = start
+        self._asked = asked
+        self._previous: Any = signal.SIG_IGN if hangup_ignored else signal.getsignal(signal.SIGHUP)
+        self._pid = os.getpid()
+        self._terminal = Terminal()
+        self._kept: list[Any] = []
+        self._held = 0
+        self._owed = False
+        self._leaving = False
+        self._closed = False
+        self._wait: IdleWait | None = None
+
+    @property
+    def restarter(self) -> ProcessRestarter:
+        """Return itself, which supervisors ask their host for."""
+        return self
+
+    @property
+    def is_active(self) -> bool:
+        """Whether SIGHUP restarts this process, which is no forked child of the one that began to watch."""
+        return not self._closed and os.getpid() == self._pid
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Let a SIGHUP wait while something is half done in the main thread."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+        self._go_on()
+
+    def keep(self, sock: Any) -> None:  # noqa: ANN401  # whatever has a fileno()
+        """Leave a socket open over the exec; raises `BadInput` for what is none."""
+        try:
+            is_socket = stat.S_ISSOCK(os.fstat(sock.fileno()).st_mode)
+        except (AttributeError, OSError, ValueError):
+            is_socket = False
+        if not is_socket:
+            raise BadInput(f"keep: expected an open socket, such as socket.create_server(...), got {sock!r}")
+        self._kept.append(sock)
+
+    # -- what the supervisor asks its host for -------------------------------------------------------------------------
+
+    def arm(
+        self,
+        owner: object,  # noqa: ARG002  # see the protocol
+        then: Callable[[], None] = lambda: None,
+        *,
+        previous: Any = None,  # noqa: ANN401, ARG002
+    ) -> None:
+        """Make SIGHUP restart this process, then call ``then``."""
+        signal.signal(signal.SIGHUP, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # in a new image it is blocked until here
+        atexit.register(self.close)  # the supervisor ends first, or its signal could end what is about to end
+        then()
+
+    def disarm(self, owner: object) -> None:
+        """Do nothing: a program isn't to die of a SIGHUP because its supervisor has."""
+
+    def describe(self) -> str:
+        """Say what is waited for; in any thread."""
+        if self._asked:
+            return "restart_if_changed()"
+        return "the event loop to be idle" if self._wait else "the main thread"
+
+    def withdraw(self) -> bool:
+        """Forget that a restart is owed, and say whether one was."""
+        was_owed, self._owed = self._owed, False
+        return was_owed
+
+    def close(self) -> None:
+        """Watch no more, and give SIGHUP back; does nothing in a forked child."""
+        if not self.is_active:
+            return
+        if threading.current_thread() is not threading.main_thread():
+            raise BadInput("only the main thread can give SIGHUP back; close the watch there")
+        with self.held():
+            for guest in list(self.guests):
+                guest.stop()
+            self._closed, self._owed = True, False
+            atexit.unregister(self.close)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+            if signal.SIGHUP in self._start.blocked:
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+
+    # -- when ----------------------------------------------------------------------------------------------------------
+
+    def _note(self, _number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a forked child, which has inherited nothing but this
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+            os.kill(os.getpid(), signal.SIGHUP)
+        elif self._terminal.is_gone:
+            end_as_ever()
+        elif not (self._closed or self._leaving or _is_ending(frame)):
+            self._owed = True
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Leave if it is owed and this is the moment, or see to it that it will be."""
+        if not self._owed or self._held or self._asked:
+            return
+        loop = running_loop()
+        if loop is None:
+            self.leave_if_owed()
+        elif self._wait is None or self._wait.loop is not loop:
+            self._wait = IdleWait(loop, self.leave_if_owed)
+            self._look_again(IDLE_MAX)  # for a loop that ends meanwhile
+
+    def _look_again(self, seconds: float) -> None:
+        def look() -> None:
+            if self._owed:
+                os.kill(self._pid, signal.SIGHUP)
+
+        timer = threading.Timer(seconds, look)
+        timer.daemon = True
+        timer.start()
+
+    def leave_if_owed(self) -> None:
+        """Leave if a SIGHUP has come, or say why not and go on."""
+        self._wait = None
+        if not self._owed or self._leaving or not self.is_active:
+            return
+        if self._is_early or not _flush_outputs():
+            self._look_again(SOON)
+            return
+        self._owed = False
+        self._tell(Noted())
+        kept: list[int] = []
+        try:
+            self._start.check()
+            kept += map(os.dup, _numbers(self._kept))  # the program's own may be closed by its exit functions
+            state: dict[str, Any] = {"pid": self._pid, "kept": kept, **self._start.to_plain()}
+            descriptors = [*kept, *self._start.still_inherited()]
+            departure = Departure(
+                self._start, state, descriptors=descriptors, last_acts=self._end_life, part=self._part
+            )
+        except (CantLeave, OSError) as refusal:
+            for number in kept:
+                os.close(number)
+            self._tell(Declined(str(refusal)))
+            return
+        self._leaving = True
+        state.update(hangup_ignored=self._previous is signal.SIG_IGN, since_ns=time.time_ns())
+        self._tell(Leaving())
+        state["guests"] = detached(self.guests)
+        descriptors += [guest["link"] for guest in state["guests"]]
+        departure.go()
+
+    @property
+    def _is_early(self) -> bool:
+        """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served now."""
+        return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
+
+    def _end_life(self) -> None:
+        atexit.unregister(self.close)
+        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+
+    def _part(self) -> None:
+        restore_outputs(self._start)
+        self._terminal.give_back()
+        with contextlib.suppress(ChildProcessError):  # nobody else will ask for those that have ended by now
+            while os.waitpid(-1, os.WNOHANG) != (0, 0):
+                pass
+        _give_back_signals(self._start)
+
+    def _tell(self, record: Record) -> None:
+        for guest in list(self.guests):
+            guest.send(record)
+
+
+def _flush_outputs() -> bool:
+    """Flush the standard streams, and return whether the main thread isn't in the middle of writing to one."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except RuntimeError:  # "reentrant call": the signal has interrupted a write, whose rest would be lost
+            return False
+        except (AttributeError, ValueError, OSError):  # none, closed, or nobody reads it
+            continue
+    return True
+
+
+def _numbers(kept: Iterable[Any]) -> list[int]:
+    """Return the descriptors of those sockets that are still open."""
+    return [number for sock in kept if (number := sock.fileno()) >= 0]
+
+
+def _is_ending(frame: FrameType | None) -> bool:
+    """Whether the interpreter runs its exit functions, each once; to wait for threads comes before."""
+    if threading.main_thread().is_alive():
+        return False
+    while frame is not None:
+        if frame.f_code is threading._shutdown.__code__:  # type: ignore[attr-defined]  # noqa: SLF001
+            return False
+        frame = frame.f_back
+    return True
+
+
+def _give_back_signals(start: ProcessStart) -> None:
+    """Ignore and block what was so at first; but SIGHUP stays blocked until the new image has its own handler."""
+    if threading.current_thread() is threading.main_thread():  # the only one that can, unless an exit function hangs
+        for number in signals() - {signal.SIGHUP}:
+            is_ignored = signal.getsignal(number) is signal.SIG_IGN
+            if is_ignored != (number in start.ignored):
+                signal.signal(number, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, start.blocked | {signal.SIGHUP})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What `restart_on_change` is called with."""
+
+    paths: Sequence[str | os.PathLike[str]]
+    keep: Iterable[Any]
+    when: str
+    quiet: bool
+    options: Options | None
+
+
+def begin(wanted: Wanted, carried: Carried, *, folder: str) -> ProcessRestarter:
+    """Begin to watch, or go on with what the image before has watched.
+
+    Parameters
+    ----------
+    folder
+        In which the process was started, as far as that is known.
+    """
+    _check_wanted(wanted)
+    request = _request(wanted)
+    request.check()
+    state = carried.state
+    start = ProcessStart.taken_down(folder, state)
+    hangup_ignored = state is not None and state["hangup_ignored"]
+    restarter = ProcessRestarter(start, asked=wanted.when == "asked", hangup_ignored=hangup_ignored)
+    for sock in wanted.keep:
+        restarter.keep(sock)
+    with restarter.held():
+        try:
+            _supervise(request, carried, restarter, start, quiet=wanted.quiet)
+        except BaseException:
+            restarter.close()
+            raise
+    return restarter
+
+
+def _supervise(
+    request: Request, carried: Carried, restarter: ProcessRestarter, start: ProcessStart, *, quiet: bool
+) -> None:
+    """Take up the supervisor of the image before if it does what is wanted, else start one."""
+    guest = carried.guest
+    if guest and (guest["words"], guest["cwd"], guest["name"]) == (request.to_argv(), request.cwd, request.target.name):
+        carried.take_guest()
+        screen = None if quiet else StderrScreen(guest["name"], Status(**guest["status"]))
+        supervisor = Supervisor.attach(guest, screen=screen, host=restarter)
+        supervisor.rearm(previous=None)
+        supervisor.send(Resumed())
+    else:
+        screen = None if quiet else StderrScreen(request.target.name, Status())
+        supervisor = Supervisor.of(request, screen=screen, host=restarter)
+        supervisor.start(since_ns=start.since_ns)
+    carried.drop()
+
+
+def _check_wanted(wanted: Wanted) -> None:
+    """Raise `BadInput` where this process can't restart itself."""
+    check_platform()
+    try:
+        OneOf(("anywhere", "asked"))(wanted.when)
+    except BadInput as error:
+        raise BadInput(f"when: {error}") from None
+    if wanted.options is not None and not isinstance(wanted.options, Options):
+        raise BadInput(f"options: expected Options(...), got {wanted.options!r}")
+    if threading.current_thread() is not threading.main_thread():
+        raise BadInput("restart_on_change: only the main thread can handle SIGHUP; call it there, before others start")
+    ipython = sys.modules.get("IPython")
+    if ipython is not None and ipython.get_ipython() is not None:
+        raise BadInput(
+            "restart_on_change: IPython runs here; write %load_ext ipy_autorestart, then %watch_restart src/"
+        )
+    if not is_known(sys.orig_argv[1:]):
+        raise BadInput("restart_on_change: this Python was started without a script; put the program in a file")
+
+
+def _request(wanted: Wanted) -> Request:
+    file = main_file()
+    paths = [os.fspath(path) for path in wanted.paths] or [_home(file)]
+    return Request(Kernel(_name()), tuple(dict.fromkeys([*paths, *filter(None, [file])])), wanted.options or Options())
+
+
+def _home(file: str) -> str:
+    """Return what is watched when nothing is named: the program's folder."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    is_package = spec is None or spec.parent
+    return os.path.dirname(file) if file and is_package else os.getcwd()
+
+
+def _name() -> str:
+    """Return what the status line calls this program."""
+    line = split(sys.orig_argv[1:])
+    if line.how:
+        return f"-m {line.what}" if line.how == "-m" else line.how
+    return os.path.basename(line.what)

@@ -1,0 +1,1 @@
+"""All that crosses a border: options, requests, messages, and the link that carries them."""

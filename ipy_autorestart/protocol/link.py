@@ -1,0 +1,107 @@
+"""One private socket pair between front and supervisor, for records; end of file means that the other side is gone."""
+
+from __future__ import annotations
+
+import logging
+import math
+import select
+import socket
+import threading
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from ipy_autorestart.protocol.messages import Record, decode, encode
+
+log = logging.getLogger(__name__)
+
+
+class Link:
+    """One end of the socket pair; for one reading thread, while any thread may send.
+
+    A send never blocks: what the socket doesn't take at once is kept and goes out with `flush`. Whoever sends much
+    looks at `backlog` and holds back.
+    """
+
+    def __init__(self, sock: socket.socket, received: bytes = b"") -> None:
+        sock.settimeout(0)
+        self._socket = sock
+        self.received = received  # the beginning of a record whose rest has not come yet
+        self._unsent = bytearray()
+        self._sending = threading.Lock()
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for selectors."""
+        return self._socket.fileno()
+
+    @property
+    def backlog(self) -> int:
+        """Bytes that wait to be sent."""
+        return len(self._unsent)
+
+    def send(self, record: Record) -> None:
+        """Send a record, as far as the socket takes it now; does nothing once the other side is gone."""
+        with self._sending:
+            self._unsent += encode(record)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is kept, as far as the socket takes it now."""
+        with self._sending:
+            while self._unsent:
+                try:
+                    sent = self._socket.send(self._unsent)
+                except BlockingIOError:
+                    return
+                except OSError:  # the other side is gone, or this end is closed
+                    self._unsent.clear()
+                    return
+                del self._unsent[:sent]
+
+    def receive(self) -> Iterator[Record]:
+        """Yield the records that have arrived; raises EOFError when the other side is gone."""
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            raise EOFError
+        *lines, self.received = (self.received + data).split(b"\n")
+        for line in lines:
+            try:
+                record = decode(line)
+            except ValueError:  # the other side is of another version: what both know goes on
+                log.exception("not understood")
+                continue
+            yield record
+
+    def detach(self) -> int:
+        """Give up the socket and return its file descriptor."""
+        return self._socket.detach()
+
+    def close(self) -> None:
+        """Close this end; not in the middle of a send, whose number might be another file's by then."""
+        with self._sending:
+            self._socket.close()
+
+
+class HasFileno(Protocol):
+    """Something to wait for."""
+
+    def fileno(self) -> int:
+        """Return its file descriptor."""
+
+
+def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], timeout: float) -> set[int]:
+    """Return the descriptors that can be read or written, at the latest after so many seconds."""
+    events: dict[int, int] = {}
+    for reader in readers:
+        events[reader if isinstance(reader, int) else reader.fileno()] = select.POLLIN
+    for writer in writers:
+        number = writer.fileno()
+        events[number] = events.get(number, 0) | select.POLLOUT
+    waiting = select.poll()
+    for number, mask in events.items():
+        waiting.register(number, mask)
+    return {number for number, _ in waiting.poll(math.ceil(timeout * 1000))}

@@ -1,0 +1,280 @@
+"""Every option once: name, default, check and help, for the magics, the command line, the API and the README."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ipy_autorestart.text import one_line
+
+
+class BadInput(ValueError):  # noqa: N818  # it is shown to the user, who made no "error"
+    """A user's mistake, as one line that names the thing and the fix."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
+
+
+def seconds(text: str | float) -> float:
+    """Return a duration; raises `BadInput` unless it is a number from 0 to 3600."""
+    try:
+        number = float(text)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number <= 3600:
+        raise BadInput(f"expected seconds, a number from 0 to 3600 such as 0.5, got {text!r}")
+    return number
+
+
+def signal_name(text: str) -> str:
+    """Return the name of a signal; "INT" and "sigint" will do; raises `BadInput` for no signal."""
+    name = str(text).upper()
+    name = name if name.startswith("SIG") else f"SIG{name}"
+    if name not in signal.Signals.__members__:
+        raise BadInput(f"expected a signal such as SIGTERM or SIGINT, got {text!r}")
+    return name
+
+
+def can_be_passed_on(text: object) -> bool:
+    """Whether another program can be told this, or a file be named so: as text without NUL that can be encoded."""
+    try:
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def glob(text: str) -> str:
+    """Return a glob; raises `BadInput` for an empty one."""
+    if not text or not can_be_passed_on(text):
+        raise BadInput(f"expected a glob such as '*.toml', got {text!r}")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Returns one of its words; raises `BadInput` for anything else."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, text: str) -> str:
+        """Check a word."""
+        if text not in self.words:
+            raise BadInput(f"expected {', '.join(self.words[:-1])} or {self.words[-1]}, got {text!r}")
+        return text
+
+
+def assignment(text: str) -> str:
+    """Return an environment variable with its value; raises `BadInput` for anything else."""
+    name, sign, _ = text.partition("=") if can_be_passed_on(text) else ("", "", "")
+    if not (name and sign):
+        raise BadInput(f"expected a variable and its value such as DEBUG=1, got {text!r}")
+    return text
+
+
+def modules(text: str) -> str:
+    """Return names of modules, separated by commas; raises `BadInput` for anything else."""
+    names = text.split(",") if isinstance(text, str) else [""]
+    if not all(part.isidentifier() for name in names for part in name.strip().split(".")):
+        raise BadInput(f"expected modules such as numpy,torch, got {text!r}")
+    return ",".join(name.strip() for name in names)
+
+
+def word(text: str) -> str:
+    """Return a path or name; raises `BadInput` for anything but text."""
+    if not can_be_passed_on(text):
+        raise BadInput(f"expected a path as text, such as 'src', got {text!r}")
+    return text
+
+
+def flag(value: object) -> bool:
+    """Return whether something is switched on; raises `BadInput` for anything but True and False."""
+    if not isinstance(value, bool):
+        raise BadInput(f"expected True or False, got {value!r}")
+    return value
+
+
+def option(
+    default: Any,  # noqa: ANN401
+    *,
+    check: Callable[[Any], Any],
+    metavar: str = "",
+    off: str = "",
+    only: str = "",
+    help: str,  # noqa: A002
+) -> Any:  # noqa: ANN401  # whatever the field is
+    """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
+
+    What is on by default is switched ``off`` by a word of its own. ``only`` names the kind of target that it is for.
+    """
+    metadata = {"check": check, "metavar": metavar, "off": off, "only": only, "help": help}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What can be said about a watch, with defaults that need nothing said.
+
+    Each field is a keyword here, ``--with-dashes`` in `%watch_restart` and on the command line, and a trait of
+    ``c.WatchRestart``. Durations are seconds.
+
+    Raises
+    ------
+    BadInput
+        For a value that the option can't have.
+    """
+
+    pattern: tuple[str, ...] = option(
+        (), check=glob, metavar="GLOB", help="files that count too, besides Python sources; may be given again"
+    )
+    ignore: tuple[str, ...] = option(
+        (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
+    )
+    gitignore: bool = option(
+        False,  # noqa: FBT003  # a default
+        check=flag,
+        help="leave out what .gitignore files name; generated code is often among it",
+    )
+    all: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="restart for files, too, that the last run had no use for",
+    )
+    strict: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        help="restart for comments and layout too",
+    )
+    poll: float = option(
+        0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
+    )
+    debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
+    stop_signal: str = option(
+        "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="asks a script to end before it runs again"
+    )
+    stop_timeout: float = option(
+        5.0, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
+    )
+    restart_on_exit: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        only="script",
+        help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
+    )
+    on_busy: str = option(
+        "wait",
+        check=OneOf(("wait", "interrupt")),
+        metavar="HOW",
+        only="kernel",
+        help="what a restart of the kernel does about running cells: wait for them, or interrupt",
+    )
+    busy_timeout: float = option(
+        300.0,
+        check=seconds,
+        metavar="SECONDS",
+        only="kernel",
+        help="after this the cells behind the running one aren't waited for",
+    )
+    rerun: str = option(
+        "none",
+        check=OneOf(("none", "marked", "all")),
+        metavar="CELLS",
+        only="kernel",
+        help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
+    )
+    keep: bool = option(
+        False,  # noqa: FBT003
+        check=flag,
+        only="script",
+        help="keep what earlier runs printed",
+    )
+
+    warm: bool = option(
+        True,  # noqa: FBT003
+        check=flag,
+        off="--cold",
+        only="script",
+        help="start a fresh interpreter for each run, without importing anything ahead",
+    )
+    preload: tuple[str, ...] = option(
+        (),
+        check=modules,
+        metavar="MODULE,…",
+        only="script",
+        help="import these ahead too, whatever the script does with them",
+    )
+
+    def __post_init__(self) -> None:
+        """Check each value, wherever it comes from."""
+        check(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option, as parsers, traits and tables need it."""
+
+    name: str
+    default: Any
+    check: Callable[[Any], Any]
+    metavar: str
+    off: str
+    only: str
+    help: str
+
+    @property
+    def flag(self) -> str:
+        """As it is written: ``--stop-timeout``."""
+        return self.off or "--" + self.name.replace("_", "-")
+
+    @property
+    def switch(self) -> bool:
+        """Whether it takes no value."""
+        return isinstance(self.default, bool)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it can have, where they are few."""
+        if self.check is signal_name:
+            return tuple(name for name in signal.Signals.__members__ if "RT" not in name)
+        return self.check.words if isinstance(self.check, OneOf) else ()
+
+    @property
+    def many(self) -> bool:
+        """Whether it may be given again."""
+        return isinstance(self.default, tuple)
+
+
+def each(of: type[Any] | Any = Options) -> Iterator[Option]:  # noqa: ANN401  # any dataclass
+    """Yield the options of a dataclass in their order."""
+    for field in dataclasses.fields(of):
+        if metadata := field.metadata:
+            yield Option(field.name, field.default, **metadata)
+
+
+def check(values: Any) -> None:  # noqa: ANN401
+    """Replace each option's value by its checked one; raises `BadInput` that names the option."""
+    for option in each(values):
+        value = getattr(values, option.name)
+        try:
+            checked = tuple(map(option.check, value)) if option.many else option.check(value)
+        except BadInput as error:
+            raise BadInput(f"{option.flag}: {error}") from None
+        object.__setattr__(values, option.name, checked)
+
+
+def to_argv(values: Any, kind: str = "") -> list[str]:  # noqa: ANN401
+    """Return the words that say the same on a command line, without what is for another kind of target."""
+    words = []
+    for option in each(values):
+        if option.only not in ("", kind):
+            continue
+        value = getattr(values, option.name)
+        if option.switch:
+            words += [option.flag] if value != option.default else []
+        elif value != option.default:
+            words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
+    return words

@@ -1,0 +1,293 @@
+"""What is asked for, and by whom: the target, the paths and the options; checked, and as words for another program."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from ipy_autorestart.protocol.options import (
+    BadInput,
+    Options,
+    assignment,
+    can_be_passed_on,
+    check,
+    option,
+    to_argv,
+    word,
+)
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Return a path that starts from the current folder; raises `BadInput` if it needs one and that was deleted."""
+    try:
+        return os.path.abspath(path or os.curdir)
+    except FileNotFoundError:
+        raise BadInput("the current folder is gone; change to one that is there") from None
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Script:
+    """A Python script or module that runs in a process of its own.
+
+    Parameters
+    ----------
+    path
+        The script, relative to ``cwd``.
+    module
+        Instead of a path: a module, run as ``python -m`` does.
+    args
+        What the script finds in ``sys.argv[1:]``.
+    cwd
+        The folder it runs in; the current one by default.
+    env
+        Environment variables, besides those of the moment when the watch is started: ``DEBUG=1``, or a mapping.
+    python
+        The interpreter, a path or a name to be found on ``PATH``; by default this one, with its ``-X``, ``-W`` and
+        other flags.
+
+    Raises
+    ------
+    BadInput
+        If neither or both of path and module are given, or a variable is none.
+    """
+
+    kind: ClassVar = "script"
+    path: str
+    module: str
+    args: tuple[str, ...]
+    cwd: str = option("", check=word, metavar="DIR", help="folder that the script runs in")
+    env: tuple[str, ...] = option((), check=assignment, metavar="NAME=VALUE", help="for the script; may be given again")
+    python: str = option("", check=word, metavar="PATH", help="interpreter for the script, if not this one")
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = "",
+        *,
+        module: str = "",
+        args: Sequence[str] = (),
+        cwd: str | os.PathLike[str] = "",
+        env: Sequence[str] | Mapping[str, str] = (),
+        python: str | os.PathLike[str] = "",
+    ) -> None:
+        script = os.fspath(path)
+        if script.startswith("-"):  # no flag of the interpreter's
+            script = os.path.join(os.curdir, script)
+        for name in (script, module):
+            word(name)
+        if wrong := [arg for arg in args if not can_be_passed_on(arg)]:
+            raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
+        if bool(script) == bool(module):
+            raise BadInput(f"expected either a script or a module to run, got {script!r} and {module!r}; name one")
+        object.__setattr__(self, "path", script)
+        object.__setattr__(self, "module", module)
+        object.__setattr__(self, "args", tuple(args))
+        object.__setattr__(self, "cwd", absolute(cwd))
+        pairs = [f"{name}={value}" for name, value in env.items()] if isinstance(env, Mapping) else env
+        object.__setattr__(self, "env", tuple(pairs))
+        program = os.fspath(python)
+        object.__setattr__(self, "python", absolute(program) if os.sep in program else program)
+        check(self)
+
+    @property
+    def name(self) -> str:
+        """As `%unwatch` and the status line call it."""
+        return self.path or f"-m {self.module}"
+
+    @property
+    def title(self) -> str:
+        """The same with its arguments, which tell two watches of one script apart."""
+        return shlex.join(self.words)
+
+    @property
+    def home(self) -> str:
+        """The folder that is watched when none is named: where the run finds its first imports, ``sys.path[0]``."""
+        return os.path.dirname(os.path.join(self.cwd, self.path)) if self.path else self.cwd
+
+    @property
+    def file(self) -> str:
+        """The script's absolute path; empty for a module."""
+        return os.path.join(self.cwd, self.path) if self.path else ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What follows the interpreter."""
+        return (*(("-m", self.module) if self.module else (self.path,)), *self.args)
+
+    @property
+    def interpreter(self) -> str | None:
+        """The interpreter's path, None if there is no such program."""
+        return shutil.which(self.python) if self.python else sys.executable
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The Jupyter kernel that this code runs in, restarted in place through exec.
+
+    Attributes
+    ----------
+    name
+        As the status line calls it.
+    """
+
+    kind: ClassVar = "kernel"
+    name: str = "kernel"
+
+    @property
+    def title(self) -> str:
+        """As in `Script`."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to watch, what to restart and how.
+
+    Attributes
+    ----------
+    target
+        The script or the kernel.
+    paths
+        Files and folders as the user named them, relative to ``cwd``.
+    options
+        Everything else.
+    cwd
+        The folder that relative paths start from.
+    """
+
+    target: Script | Kernel
+    paths: tuple[str, ...] = ()
+    options: Options = Options()  # noqa: RUF009  # frozen
+    cwd: str = dataclasses.field(default_factory=os.getcwd)
+
+    def check(self) -> None:
+        """Raise `BadInput` if a path doesn't exist or can't be read, or if there is nothing to watch."""
+        for path in self.paths:
+            word(path)
+            _check_readable(path, self._absolute(path), self.cwd)
+        match self.target:
+            case Kernel() if not self.paths:
+                raise BadInput("expected a folder to watch or a script to run, such as: src/ or src/ main.py")
+            case Script() as script:
+                _check_script(script)
+            case Kernel():
+                pass
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """What is watched, as absolute paths: the named paths, else the script's own folder."""
+        if self.paths:
+            return tuple(dict.fromkeys(map(self._absolute, self.paths)))
+        assert isinstance(self.target, Script)
+        return (self.target.home,)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Files that count whatever their names: those that were named, and the script."""
+        script = self.target.file if isinstance(self.target, Script) else ""
+        named = [path for path in self.roots if os.path.isfile(path)]
+        return tuple(dict.fromkeys(filter(None, [script, *named])))
+
+    def _absolute(self, path: str) -> str:
+        return os.path.abspath(os.path.join(self.cwd, os.path.expanduser(path)))
+
+    def to_argv(self) -> list[str]:
+        """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
+        # A name that begins with a dash is no option.
+        paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
+        words = [*to_argv(self.options, self.target.kind), *paths]
+        match self.target:
+            case Script() as script:
+                words += [*to_argv(script), *([f"{SCRIPT}={script.path}"] if script.path else ["-m", script.module])]
+                return [*words, "--", *script.args]
+            case Kernel():
+                return words
+
+
+#: How one program tells another which word is the script, whatever its name.
+SCRIPT = "--script"
+
+
+def _check_readable(name: str, path: str, cwd: str) -> None:
+    try:
+        if os.path.isdir(path):
+            os.scandir(path).close()
+        else:
+            open(path, "rb").close()
+    except FileNotFoundError:
+        raise BadInput(f"{name}: there is no such file or folder in {cwd}; {_guess(name, path)}") from None
+    except OSError as error:
+        raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
+
+
+def _check_script(script: Script) -> None:
+    if not os.path.isdir(script.cwd):
+        raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
+    if script.path:
+        if not os.path.isfile(script.file):
+            guess = _guess(script.path, script.file)
+            raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")
+        _check_readable(script.path, script.file, script.cwd)
+    if script.interpreter is None:
+        raise BadInput(f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}")
+
+
+def _guess(name: str, path: str) -> str:
+    """Say what to do about a path that doesn't exist."""
+    folder, leaf = os.path.split(path.rstrip(os.sep))
+    try:
+        beside = os.listdir(folder)
+    except OSError:
+        return f"there is no folder {folder} either: check the path"
+    near = difflib.get_close_matches(leaf, beside, n=1)
+    stem = name.rstrip(os.sep)
+    return f"did you mean {stem[: len(stem) - len(leaf)]}{near[0]}?" if near else "check its name, or make it first"
+
+
+def check_platform() -> None:
+    """Raise `BadInput` where restarting by signal is impossible."""
+    if not hasattr(signal, "SIGHUP"):
+        raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")
+
+
+#: First word of a supervisor's command line, before its `Front` and the request.
+LINK = "--link"
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a supervisor is told of the process that starts it, at the other end of standard input.
+
+    Attributes
+    ----------
+    cwd
+        The folder that relative paths start from.
+    kernel
+        Whether it is the target itself.
+    whole
+        Whether it takes all that a run prints, however much.
+    flags
+        Of its interpreter, for the runs.
+    since_ns
+        When the watch was asked for, in nanoseconds since 1970: what is saved later counts though the baseline may
+        not be taken yet. 0 where nothing runs yet that could be out of date.
+    """
+
+    cwd: str
+    kernel: bool = False
+    whole: bool = False
+    flags: Sequence[str] = ()
+    since_ns: int = 0
+    displays: Mapping[str, Any] | None = None
+
+    def to_words(self) -> list[str]:
+        """Return what a supervisor's command line begins with."""
+        return [LINK, json.dumps(asdict(self))]

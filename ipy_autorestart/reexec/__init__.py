@@ -1,0 +1,1 @@
+"""Leave a process by exec, and arrive in the new image."""

@@ -1,0 +1,108 @@
+"""The first file of a new image: it notes each SIGHUP until the real handler stands, and starts what was started.
+
+Run as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS`` by its path; only the standard library is
+used until the kernel's own modules are to be imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import runpy
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+STATE = "IPY_AUTORESTART_STATE"  # kernel.start.STATE, which can't be imported yet
+
+
+class Hangups:
+    """Notes that a SIGHUP came, and knows whose the signal was."""
+
+    def __init__(self) -> None:
+        self.noted = False
+        self.previous = signal.signal(signal.SIGHUP, self._note)
+
+    def _note(self, *_: object) -> None:
+        self.noted = True
+
+    def end(self) -> None:
+        """Give SIGHUP back, if nobody has taken it."""
+        if signal.getsignal(signal.SIGHUP) == self._note:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL if self.previous is None else self.previous)
+
+
+def main() -> None:
+    """Take over from the image before, and run what it was started with."""
+    hangups = Hangups()
+    gc.disable()  # until there is something to collect, which the entry knows: a tenth of the imports' time
+    state = _read_state()
+    if state["hangup_ignored"]:
+        hangups.previous = signal.SIG_IGN
+    _restore_signals(state)
+    _reap()
+    how, words = "", sys.argv[1:]
+    if words[0] in ("-m", "-c"):
+        how, *words = words
+    sys.orig_argv[1:] = state["words"]
+    if not sys.flags.safe_path:
+        del sys.path[0]  # this file's folder
+    with _package_on_path():
+        module, _, name = state["entry"].partition(":")
+        arrive = getattr(importlib.import_module(module), name)
+    arrive(state, hangups)
+    if not sys.flags.safe_path:
+        sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(how, os.path.dirname(os.path.realpath(words[0]))))
+    sys.argv[:] = ["-c" if how == "-c" else words[0], *words[1:]]
+    match how:
+        case "-m":
+            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+        case "-c":
+            exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+        case _:
+            runpy.run_path(words[0], run_name="__main__")
+
+
+def _read_state() -> dict[str, Any]:
+    with open(int(os.environ.pop(STATE)), "rb") as file:
+        state: dict[str, Any] = json.loads(file.readline())
+        state["attachment"] = file.read()
+    for number in [*(guest["link"] for guest in state["guests"]), *state.get("listeners", {}).values()]:
+        os.set_inheritable(number, False)  # noqa: FBT003  # the name says it
+    return state
+
+
+def _restore_signals(state: dict[str, Any]) -> None:
+    """Give back what exec keeps: what is ignored and what is blocked.
+
+    But for SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
+    """
+    for number in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *state["ignored"]}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, state["blocked"])
+
+
+def _reap() -> None:
+    """Take note of children that ended under the image before, so that they don't stay as zombies."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+
+
+@contextlib.contextmanager
+def _package_on_path() -> Iterator[None]:
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.append(folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+if __name__ == "__main__":
+    main()

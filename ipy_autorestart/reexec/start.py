@@ -1,0 +1,355 @@
+"""What a process was started with, to start it so again: its command line, folder, environment, streams and signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.decide.guard import compare
+from ipy_autorestart.text import relative
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+WITH_VALUE = ("--check-hash-based-pycs",)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """The parts of ``sys.orig_argv``.
+
+    Attributes
+    ----------
+    flags
+        For the interpreter: ``-X dev``, ``-Wignore`` …
+    how
+        "-m", "-c" or, for a script, "".
+    what
+        Module, code or script; "" for an interactive interpreter.
+    args
+        What comes after.
+    """
+
+    flags: tuple[str, ...]
+    how: str
+    what: str
+    args: tuple[str, ...]
+
+
+def split(words: Sequence[str]) -> CommandLine:
+    """Take apart the words that follow the executable, as CPython's ``config_parse_cmdline`` reads them.
+
+    Examples
+    --------
+    >>> split(["-Xfrozen_modules=off", "-m", "ipykernel_launcher", "-f", "k.json"])
+    CommandLine(flags=('-Xfrozen_modules=off',), how='-m', what='ipykernel_launcher', args=('-f', 'k.json'))
+    """
+    flags: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in WITH_VALUE and rest:
+            flags += [word, rest.pop(0)]
+        elif word.startswith("--") and word != "--":
+            flags.append(word)
+        elif word == "--" or word == "-" or not word.startswith("-"):
+            if word == "--" and rest:
+                word = rest.pop(0)
+            return CommandLine(tuple(flags), "", word, tuple(rest))
+        else:
+            how, what = _letters(word, rest, flags)
+            if how:
+                return CommandLine(tuple(flags), how, what, tuple(rest))
+    return CommandLine(tuple(flags), "", "", ())
+
+
+def _letters(word: str, rest: list[str], flags: list[str]) -> tuple[str, str]:
+    """Read a word of one-letter options; return how and what if it names what runs."""
+    for place, letter in enumerate(word[1:], 1):
+        value = word[place + 1 :]
+        if letter in "mc":
+            if place > 1:
+                flags.append(word[:place])
+            return f"-{letter}", value or (rest.pop(0) if rest else "")
+        if letter in "XW":
+            flags.append(word)
+            if not value and rest:
+                flags.append(rest.pop(0))
+            return "", ""
+    flags.append(word)
+    return "", ""
+
+
+def inherited(flags: Sequence[str]) -> tuple[str, ...]:
+    """Return those flags that a script gets which is run by the same interpreter.
+
+    They change what code means, unlike those which say where modules are found or how to start. Not
+    ``-X frozen_modules``, which kernels have for the debugger's sake.
+
+    Examples
+    --------
+    >>> inherited(["-Xfrozen_modules=off", "-IBW", "error", "-Xdev"])
+    ('-B', '-W', 'error', '-X', 'dev')
+    """
+    taken: list[str] = []
+    rest = list(flags)
+    while rest:
+        word = rest.pop(0)
+        if word.startswith("--"):
+            del rest[: word in WITH_VALUE]
+            continue
+        for place, letter in enumerate(word[1:], 1):
+            if letter in "XW":
+                value = word[place + 1 :] or "".join(rest[:1])
+                del rest[: not word[place + 1 :]]
+                if (letter, value.partition("=")[0]) != ("X", "frozen_modules"):
+                    taken += [f"-{letter}", value]
+                break
+            if letter in "OBbu":
+                taken.append(f"-{letter}")
+    return tuple(taken)
+
+
+#: Environment variable that tells the new image where to read what is carried; gone before the user's code runs.
+STATE = "IPY_AUTORESTART_STATE"
+
+BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
+
+
+class CantLeave(Exception):  # noqa: N818  # a refusal
+    """Why there can be no restart now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The start of a process.
+
+    Attributes
+    ----------
+    executable, words, folder, environment
+        As exec takes them; the words are those after the executable.
+    outputs
+        Where descriptors 1 and 2 led.
+    ignored, blocked
+        Signals.
+    """
+
+    executable: str
+    words: tuple[str, ...]
+    folder: str
+    environment: Mapping[bytes, bytes]
+    outputs: tuple[int, int]
+    ignored: frozenset[int]
+    blocked: frozenset[int]
+
+    @classmethod
+    def of(cls, shell: InteractiveShell) -> Start:
+        """Take it down, as early as the extension is there."""
+        kernel = getattr(shell, "kernel", None)  # which knows its streams, whatever captures them just now
+        stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
+        return cls(
+            executable=sys.executable,
+            words=tuple(sys.orig_argv[1:]),
+            folder=getattr(shell, "starting_dir", os.getcwd()),
+            environment=first_environment(),
+            outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
+            ignored=frozenset(number for number in signals() if signal.getsignal(number) is signal.SIG_IGN),
+            blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        )
+
+    def check(self) -> None:
+        """Raise `CantLeave` if a new image could not start."""
+        if not os.access(self.executable, os.X_OK):
+            raise CantLeave(f"the interpreter {self.executable!r} is gone or can't be run; restart the kernel by hand")
+        if not os.access(BOOTSTRAP, os.R_OK):
+            raise CantLeave(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
+        if not split(self.words).what:
+            raise CantLeave(f"it is not known how this process was started, {list(self.words)}; restart it by hand")
+
+    def command(self) -> list[str]:
+        """Return the words of the new image: its flags, the bootstrap, and what the bootstrap runs."""
+        line = split(self.words)
+        how = [line.how] if line.how else []
+        return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
+
+
+def signals() -> set[int]:
+    """Return the signals whose handling can be changed, but for those which Python itself ignores."""
+    return set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+
+
+def first_environment() -> dict[bytes, bytes]:
+    """Return the environment that the process was started with, as far as it can be known."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
+        environment = {name: value for name, sign, value in pairs if sign}
+    except OSError:  # not Linux
+        environment = dict(os.environb)
+    environment.pop(STATE.encode(), None)
+    return environment
+
+
+def _original_descriptor(stream: object, number: int) -> int:
+    """Return where descriptor 1 or 2 led when the kernel started (``iostream.OutStream._original_stdstream_copy``)."""
+    copy = getattr(stream, "_original_stdstream_copy", None)
+    return copy if isinstance(copy, int) else number
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStart(Start):
+    """The start of a plain program.
+
+    Attributes
+    ----------
+    file
+        The main module's; empty where there is none.
+    inherited
+        Descriptors that came from whoever started the process, with device and inode of their files.
+    since_ns
+        When this image began to read its files, in nanoseconds since 1970.
+    """
+
+    file: str
+    inherited: tuple[tuple[int, int, int], ...]
+    since_ns: int
+
+    @classmethod
+    def taken_down(cls, folder: str, carried: Mapping[str, Any] | None) -> ProcessStart:
+        """Take it down; what this image can't know any more has come from the one before.
+
+        Parameters
+        ----------
+        folder
+            The current one, as early as it is known.
+        carried
+            What the image before has left; None at the first start.
+        """
+        file = main_file()
+        first = carried or {
+            "folder": _first_folder(folder, file),
+            "ignored": [number for number in signals() if signal.getsignal(number) is signal.SIG_IGN],
+            "blocked": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+            "inherited": _inheritable(),
+            "since_ns": _began_ns(),
+        }
+        return cls(
+            executable=sys.executable,
+            words=tuple(sys.orig_argv[1:]),
+            folder=first["folder"],
+            environment=first_environment(),
+            outputs=(1, 2),
+            ignored=frozenset(map(int, first["ignored"])),
+            blocked=frozenset(map(int, first["blocked"])),
+            file=file,
+            inherited=tuple((number, device, inode) for number, device, inode in first["inherited"]),
+            since_ns=first["since_ns"],
+        )
+
+    def check(self) -> None:
+        """Raise `CantLeave` if a new image could not start."""
+        if not os.access(self.executable, os.X_OK):
+            raise CantLeave(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
+        if not os.path.isdir(self.folder):
+            raise CantLeave(f"the folder {self.folder!r}, in which it was started, is gone; make it again")
+        if self.file and not os.access(self.file, os.R_OK):
+            raise CantLeave(f"{self.file!r} is gone or can't be read; put it back")
+        if wrong := self._syntax_error():
+            raise CantLeave(wrong)
+
+    def _syntax_error(self) -> str:
+        """Return what is wrong with a file that was imported and has changed since, or nothing.
+
+        The supervisor has looked before it asked; this is for what was saved since then, and for a person's own signal.
+        """
+        for module in list(sys.modules.values()):
+            path = getattr(module, "__dict__", {}).get("__file__")
+            if not isinstance(path, str) or not path.endswith(".py"):
+                continue
+            with contextlib.suppress(OSError):
+                status = os.stat(path)
+                if max(status.st_mtime_ns, status.st_ctime_ns) <= self.since_ns:
+                    continue
+                with open(path, "rb") as file:
+                    broken = compare(path, None, file.read()).broken
+                if broken:
+                    return f"syntax error at {relative(path, os.getcwd())}:{broken.line}: {broken.message}"
+        return ""
+
+    def command(self) -> list[str]:
+        """Return the words of the new image: those of the first."""
+        return [self.executable, *self.words]
+
+    def still_inherited(self) -> list[int]:
+        """Return the descriptors that came from outside and have been neither closed nor used for something else."""
+        return [number for number, *identity in self.inherited if _identity(number) == identity]
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the next image can't know of itself."""
+        return {
+            "folder": self.folder,
+            "ignored": sorted(self.ignored),
+            "blocked": sorted(self.blocked),
+            "inherited": self.inherited,
+        }
+
+
+def main_file() -> str:
+    """Return the absolute path of the main module's file; empty where there is none, as in an archive or for ``-c``."""
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return os.path.abspath(file) if file and os.path.isfile(file) else ""
+
+
+def is_known(words: Iterable[str]) -> bool:
+    """Whether the words after the interpreter say what runs: no prompt, and nothing that was read from a pipe."""
+    return split(list(words)).what not in ("", "-")
+
+
+def _first_folder(folder: str, file: str) -> str:
+    """Return the folder in which the process was started, though it may have gone elsewhere since.
+
+    A script's path was made absolute there (CPython's ``config_run_filename_abspath``).
+    """
+    line = split(sys.orig_argv[1:])
+    tail = os.sep + line.what
+    named = getattr(sys.modules["__main__"], "__file__", "") if file and not line.how else ""
+    if named.endswith(tail) and not os.path.isabs(line.what):
+        return named.removesuffix(tail) or os.sep
+    return folder
+
+
+def _inheritable() -> list[tuple[int, int, int]]:
+    """Return the descriptors that exec keeps, but for the standard ones, with their identity."""
+    found = []
+    for number in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the listing's own
+            if number > 2 and os.get_inheritable(number):
+                device, inode = _identity(number)
+                found.append((number, device, inode))
+    return found
+
+
+def _identity(number: int) -> list[int]:
+    try:
+        status = os.fstat(number)
+    except OSError:
+        return []
+    return [status.st_dev, status.st_ino]
+
+
+def _began_ns() -> int:
+    """Return when the process began, a little later than the system tells it: it does so in hundredths of a second."""
+    now = time.time_ns()
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: what was saved before this moment is not seen
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+        per_second = os.sysconf("SC_CLK_TCK")
+        age = time.clock_gettime_ns(time.CLOCK_BOOTTIME) - (ticks + 1) * 1_000_000_000 // per_second
+        return now - max(age, 0)
+    return now

@@ -1,0 +1,256 @@
+"""The one live display in the cell that started the watch, with buttons where `ipywidgets` is installed."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import importlib.util
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from ipy_autorestart.protocol.messages import Cleared, Shown, Status
+from ipy_autorestart.show.status import as_html, bundle, is_later, text
+from ipy_autorestart.show.tracebacks import Tracebacks, style_of
+
+
+class Controlled(Protocol):
+    """What the buttons control."""
+
+    def restart(self) -> None:
+        """Restart it without a change."""
+
+    def pause(self) -> None:
+        """Hold restarts back."""
+
+    def resume(self) -> None:
+        """Let them go on."""
+
+
+def are_possible() -> bool:
+    """Whether `ipywidgets` is installed."""
+    return importlib.util.find_spec("ipywidgets") is not None
+
+
+class Buttons:
+    """A line of HTML behind a button that restarts and one that pauses or resumes.
+
+    Parameters
+    ----------
+    kernel
+        The running ``ipykernel`` kernel.
+    header
+        Of the request that the line belongs to.
+    target
+        What they control; called in the main thread, as for all widgets.
+    """
+
+    def __init__(self, kernel: Any, header: Mapping[str, Any], target: Controlled) -> None:  # noqa: ANN401
+        self._context = _context(kernel, header)
+        self._target = target
+        self._is_paused = False
+        self._run(self._make)
+
+    @property
+    def view(self) -> Mapping[str, Any]:
+        """What shows it, as a MIME bundle."""
+        bundle = self._box._repr_mimebundle_()  # IPython's protocol
+        return {kind: data for kind, data in bundle.items() if kind.startswith("application/vnd.jupyter.widget-view")}
+
+    def show(self, line: str, *, paused: bool) -> None:
+        """Show a line of HTML; in any thread."""
+        self._run(lambda: self._update(line, paused=paused))
+
+    def close(self) -> None:
+        """Leave no widget behind."""
+        for widget in (self._box, *self._box.children):
+            for part in (widget, widget.layout, getattr(widget, "style", None)):
+                if part is not None:
+                    self._run(part.close)
+
+    def _run(self, act: Callable[[], None]) -> None:
+        self._context.copy().run(act)  # a copy: two threads can't be in one context
+
+    def _make(self) -> None:
+        import ipywidgets  # type: ignore[import-untyped]  # it has no types
+
+        square = {"width": "2em", "height": "1.7em", "padding": "0", "margin": "0 2px 0 0", "flex": "0 0 auto"}
+        self._now = ipywidgets.Button(icon="refresh", tooltip="Restart now", layout=square)
+        self._hold = ipywidgets.Button(icon="pause", tooltip="Pause: changes wait", layout=square)
+        self._now.on_click(lambda _: self._target.restart())
+        self._hold.on_click(lambda _: self._target.resume() if self._is_paused else self._target.pause())
+        self._line = ipywidgets.HTML(layout={"margin": "0 0 0 4px"})
+        self._box = ipywidgets.HBox([self._now, self._hold, self._line], layout={"align_items": "flex-start"})
+
+    def _update(self, line: str, *, paused: bool) -> None:
+        self._line.value = line
+        if paused != self._is_paused:
+            self._is_paused = paused
+            self._hold.icon, self._hold.tooltip = ("play", "Resume") if paused else ("pause", "Pause: changes wait")
+
+
+def _context(kernel: Any, header: Mapping[str, Any]) -> contextvars.Context:  # noqa: ANN401
+    """Return a context in which widgets find the request that they belong to; since ipykernel 7 they look there."""
+    context = contextvars.copy_context()
+
+    def find() -> None:
+        try:
+            kernel.get_parent()
+        except LookupError:  # nothing was asked of this kernel yet
+            kernel.set_parent([], {"header": dict(header)})
+
+    context.run(find)
+    return context
+
+
+class CellScreen:
+    """Shows a target in one cell of a notebook, whatever cell runs meanwhile.
+
+    It publishes under the header of the request that started the watch, by the session itself: where the output of
+    threads goes by default differs between ipykernel 6.29, 7.0 and 7.4.
+
+    Parameters
+    ----------
+    kernel
+        The running ``ipykernel`` kernel.
+    name
+        The target's.
+    header
+        The header of the request that started the watch.
+    display_id
+        Of the status line; a new one by default.
+    keep
+        Keep what earlier runs have shown.
+    displays
+        How figures of scripts are to be shown: ``formats`` and ``options``; None: nothing that scripts display is.
+    status
+        Shown last, as plain data.
+    """
+
+    takes_all = False  # the server and the page don't
+
+    def __init__(
+        self,
+        kernel: Any,  # noqa: ANN401
+        name: str,
+        *,
+        header: Mapping[str, Any],
+        display_id: str = "",
+        keep: bool = False,
+        displays: Mapping[str, Any] | None = None,
+        status: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.displays = displays
+        self._clearing = False
+        self._kernel = kernel
+        self._name = name
+        self._header = header
+        self._display_id = display_id or uuid.uuid4().hex
+        self._keep = keep
+        self._status = Status(**status or {})
+        self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
+        self._buttons: Buttons | None = None
+
+    def control(self, target: Controlled) -> None:
+        """Have buttons beside the status line, if there can be any; in the main thread."""
+        if not are_possible():
+            return
+        self._buttons = Buttons(self._kernel, self._header, target)
+        self._update_buttons()  # which ends them if the target has ended meanwhile
+        self._publish("update_display_data", self._status_content())
+
+    def to_state(self) -> dict[str, Any]:
+        """Return, as plain data, what a new screen for the same cell needs."""
+        status = dataclasses.asdict(self._status)
+        return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep, "status": status}
+
+    def open(self) -> None:
+        """Show the status line for the first time."""
+        self._publish("display_data", self._status_content())
+
+    def appear_in(self, request_id: str) -> None:
+        """Show the status line once more if this is the request that started the watch."""
+        if self._header.get("msg_id") == request_id:
+            self.open()
+
+    def show(self, status: Status) -> None:
+        """Update the status line, if it reads differently."""
+        self._flush_tracebacks()
+        before, self._status = self._status, status
+        if text(self._name, status) == text(self._name, before):
+            return
+        if self._buttons:
+            self._update_buttons()
+            if is_later(status, before):
+                return  # to draw the buttons anew each second would take them away from under the mouse
+        self._publish("update_display_data", self._status_content())
+
+    def _update_buttons(self) -> None:
+        if self._buttons and self._status.kind == "ended":
+            self._buttons.close()
+            self._buttons = None
+        elif self._buttons:
+            self._buttons.show(as_html(self._name, self._status), paused=self._status.paused)
+
+    def begin(self, run: int) -> None:
+        """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
+        self._flush_tracebacks()
+        self._clearing = False
+        if self._keep:
+            self._add_text("stdout", f"── run {run} ──\n")
+        elif run > 1:
+            self._clear()
+
+    def _clear(self) -> None:
+        self._clearing = False
+        self._publish("clear_output", {"wait": True})
+        self._publish("display_data", self._status_content())
+
+    def write(self, stream: str, text: str) -> None:
+        """Add what the run wrote."""
+        self._add_text(stream, self._tracebacks.feed(text) if stream == "stderr" else text)
+
+    def _flush_tracebacks(self) -> None:
+        self._add_text("stderr", self._tracebacks.flush())
+
+    def _add_text(self, stream: str, text: str) -> None:
+        if text:
+            self._add("stream", {"name": stream, "text": text})
+
+    def display(self, shown: Shown) -> None:
+        """Add what the run displays; its names for displays are none that the notebook has otherwise."""
+        self._flush_tracebacks()
+        content: dict[str, Any] = {"data": shown.data, "metadata": shown.metadata, "transient": {}}
+        if shown.display_id:
+            content["transient"]["display_id"] = f"{self._display_id}-{shown.run}-{shown.display_id}"
+        if shown.update:
+            self._publish("update_display_data", content)
+        else:
+            self._add("display_data", content)
+
+    def clear(self, cleared: Cleared) -> None:
+        """Clear what the run has shown, and leave the status line."""
+        self._flush_tracebacks()
+        if cleared.wait:
+            self._clearing = True
+        else:
+            self._clear()
+
+    def _add(self, kind: str, content: dict[str, Any]) -> None:
+        if self._clearing:
+            self._clear()
+        self._publish(kind, content)
+
+    def _status_content(self) -> dict[str, Any]:
+        data = {**bundle(self._name, self._status), **(self._buttons.view if self._buttons else {})}
+        return {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
+
+    def _publish(self, kind: str, content: dict[str, Any]) -> None:
+        session = self._kernel.session
+        if session is not None:  # the kernel is closing
+            session.send(self._kernel.iopub_socket, kind, content, parent={"header": self._header}, ident=kind.encode())
+
+
+def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
+    # The session has made a datetime of the date.
+    return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in header.items()}

@@ -1,0 +1,69 @@
+import os
+import select
+import signal
+import threading
+
+import pytest
+
+from ipy_autorestart.decide.change import Hint, Progress
+from ipy_autorestart.engine.wakeups import Wakeups
+
+
+@pytest.fixture
+def wakeups():
+    old = signal.getsignal(signal.SIGHUP)
+    made = Wakeups(signal.SIGHUP)
+    yield made
+    made.close()
+    signal.signal(signal.SIGHUP, old)
+
+
+def test_a_signal_in_a_flood_of_hints_is_not_lost(wakeups):
+    for number in range(5000):
+        wakeups.hint(Hint(str(number), Progress.DONE))
+    os.kill(os.getpid(), signal.SIGHUP)
+    numbers, hints = wakeups.take()
+    assert numbers == {signal.SIGHUP}
+    assert len(hints) == 5000
+    assert wakeups.take() == (set(), [])
+
+
+def test_signals_and_hints_wake(wakeups):
+    assert select.select([wakeups], [], [], 0)[0] == []
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert select.select([wakeups], [], [], 5)[0] == [wakeups]
+    wakeups.take()
+    wakeups.hint(Hint("/p/a.py", Progress.DONE))
+    assert select.select([wakeups], [], [], 5)[0] == [wakeups]
+
+
+def test_a_signal_taken_at_once_wakes_no_more(wakeups):
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert wakeups.waits
+    assert wakeups.signals() == {signal.SIGHUP}
+    assert not wakeups.waits
+    assert select.select([wakeups], [], [], 0)[0] == []
+
+
+def test_a_hint_that_came_meanwhile_is_told_of(wakeups):
+    wakeups.hint(Hint("/p/a.py", Progress.DONE))
+    wakeups.signals()
+    assert wakeups.waits
+    assert wakeups.take() == (set(), [Hint("/p/a.py", Progress.DONE)])
+
+
+def test_hints_of_many_threads_all_arrive(wakeups):
+    def tell():
+        for number in range(500):
+            wakeups.hint(Hint(str(number), Progress.DONE))
+
+    threads = [threading.Thread(target=tell) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    count = 0
+    while count < 2000:
+        if not wakeups.waits:
+            assert select.select([wakeups], [], [], 5)[0] == [wakeups]
+        count += len(wakeups.take()[1])
+    for thread in threads:
+        thread.join()

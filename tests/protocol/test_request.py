@@ -1,0 +1,213 @@
+"""Words in, a request out, and back."""
+
+import os
+import re
+
+import pytest
+
+from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
+from ipy_autorestart.protocol.options import each, to_argv
+from ipy_autorestart.protocol.parse import parse
+from ipy_autorestart.protocol.request import Request
+
+
+def read(*words, **how):
+    return parse(words, defaults=Options(), cwd="/p", **how)
+
+
+def test_the_last_python_file_is_the_script_and_the_rest_is_watched():
+    request = read("lib/", "a.py", "main.py", "data")
+    assert request.target == Script("main.py", cwd="/p")
+    assert request.paths == ("lib/", "a.py", "data")
+
+
+def test_no_script_means_the_kernel():
+    assert read("src/").target == Kernel()
+    assert read("src/", "a.py", kernel=True) == Request(Kernel(), ("src/", "a.py"), Options(), "/p")
+
+
+def test_options_may_stand_anywhere():
+    request = read("--debounce", "1", "src/", "--pattern=*.toml", "main.py", "--pattern", "*.csv", "--", "--debounce")
+    assert request.options == Options(debounce=1.0, pattern=("*.toml", "*.csv"))
+    assert request.target == Script("main.py", args=["--debounce"], cwd="/p")
+
+
+def test_what_follows_a_module_is_its_arguments():
+    request = read("src/", "-m", "uvicorn", "app:app", "--debounce", "2", "--", "--port", "80")
+    assert request.target == Script(module="uvicorn", args=["app:app", "--port", "80"], cwd="/p")
+    assert request.paths == ("src/",)
+    assert request.options.debounce == 2.0
+
+
+def test_a_value_may_be_two_dashes():
+    request = read("--pattern=--", "--pattern=*.toml", "--cwd=--", "--script=--", "--", "x")
+    assert request.options.pattern == ("--", "*.toml")
+    assert request.target == Script("--", cwd="/p/--", args=["x"])
+
+
+def test_given_options_go_before_the_configured_ones():
+    defaults = Options(debounce=3, pattern=("*.yml",))
+    request = parse(["src/", "--debounce=1"], defaults=defaults, cwd="/p")
+    assert request.options == Options(debounce=1.0, pattern=("*.yml",))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("src/", "main.py"),
+        ("my code", "x.py", "main.py", "--", "a b", "--", "-m"),
+        ("-m", "pkg", "x"),
+        ("src/", "--debounce=0.5", "--ignore=*.log", "--ignore=tmp", "--stop-signal=INT", "main.py"),
+    ],
+)
+def test_a_request_survives_the_way_through_its_words(words):
+    request = read(*words)
+    assert parse(request.to_argv(), defaults=Options(), cwd="/p") == request
+
+
+def test_without_a_path_the_place_of_the_first_imports_is_watched():
+    assert read("a/main.py").roots == ("/p/a",)
+    assert read("-m", "pkg").roots == ("/p",)
+    assert read("src", "a/main.py").roots == ("/p/src",)
+
+
+def test_the_script_and_named_files_always_count(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    request = parse([f"{tmp_path}/notes.txt", "main.py"], defaults=Options(), cwd="/p")
+    assert request.files == ("/p/main.py", f"{tmp_path}/notes.txt")
+
+
+def test_a_folder_that_ends_in_py_is_no_script(tmp_path):
+    (tmp_path / "odd.py").mkdir()
+    assert parse(["odd.py"], defaults=Options(), cwd=str(tmp_path)).target == Kernel()
+
+
+def test_home_is_expanded(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    request = read("~/src", "~/main.py")
+    assert request.roots == ("/home/me/src",)
+    assert request.target.file == "/home/me/main.py"
+
+
+def test_an_unreadable_folder_is_refused(tmp_path):
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o000)
+    (tmp_path / "main.py").touch()
+    tmp_path.chmod(0o755)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        with pytest.raises(BadInput, match="closed: it can't be read \\(Permission denied\\); check its permissions"):
+            parse(["closed", "main.py"], defaults=Options(), cwd=str(tmp_path)).check()
+    finally:
+        os.seteuid(user)
+        closed.chmod(0o700)
+
+
+def test_the_api_checks_before_any_effect(tmp_path):
+    with pytest.raises(BadInput, match=r"nope.py: there is no such script"):
+        Supervisor(Script("nope.py", cwd=tmp_path), cwd=tmp_path)
+    with pytest.raises(ValueError, match="only a Jupyter kernel"):
+        Supervisor(Kernel(), [tmp_path])
+    with pytest.raises(BadInput, match="expected either a script or a module"):
+        Script()
+    with pytest.raises(BadInput, match="--debounce: expected seconds"):
+        Options(debounce=-1)
+    with pytest.raises(BadInput, match="--pattern: expected a glob"):
+        Options(pattern=("",))
+
+
+def test_every_option_has_a_help_and_a_default_that_passes_its_own_check():
+    assert [option.flag for option in each()]
+    for option in each():
+        assert option.help
+        values = option.default if option.many else [option.default]
+        assert [option.check(value) for value in values] == list(values)
+
+
+def test_options_on_both_sides_of_a_module_add_up():
+    request = read("--ignore", "a", "--env", "A=1", "-mapp", "x", "--ignore", "b", "--env=B=2")
+    assert request.options.ignore == ("a", "b")
+    assert request.target == Script(module="app", args=["x"], env=["A=1", "B=2"], cwd="/p")
+
+
+def test_a_script_is_seen_from_the_folder_that_it_runs_in():
+    assert read("sub/main.py", "--cwd", "sub").target == Script("main.py", cwd="/p/sub")
+    assert read("main.py", "--cwd", "/q").target == Script("/p/main.py", cwd="/q")
+    assert read("-m", "app", "--cwd", "sub").roots == ("/p/sub",)
+
+
+def test_a_script_that_looks_like_a_flag_is_none():
+    assert Script("-x.py", cwd="/p").words == ("./-x.py",)
+
+
+@pytest.mark.parametrize("args", [[80], ["a\0b"]])
+def test_arguments_are_text(args):
+    with pytest.raises(BadInput, match="expected arguments as text"):
+        Script("main.py", args=args)
+
+
+def test_words_that_switch_off_what_is_on():
+    assert read("main.py", "--cold").options.warm is False
+    assert to_argv(Options(warm=False, rerun="all"), "script") == ["--cold"]
+    assert Options(preload=("numpy, torch.nn",)).preload == ("numpy,torch.nn",)
+    with pytest.raises(BadInput, match="--preload: expected modules such as numpy,torch"):
+        read("main.py", "--preload=1x")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["main.py", "--rerun", "all"],
+            "--rerun: it is for a kernel, and this restarts the script main.py; leave it out",
+        ),
+        (
+            ["-m", "app", "--on-busy=wait"],
+            "--on-busy: it is for a kernel, and this restarts the script -m app; leave it out",
+        ),
+        (["src/", "--cold"], "--cold: it is for a script, and this restarts the kernel; leave it out"),
+    ],
+)
+def test_options_for_another_kind_of_target_are_refused(words, message):
+    with pytest.raises(BadInput, match=re.escape(message)):
+        read(*words)
+
+
+def test_options_for_another_kind_of_target_may_be_configured():
+    request = parse(["main.py"], defaults=Options(rerun="all", stop_timeout=1), cwd="/p")
+    assert request.to_argv()[0] == "--stop-timeout=1.0"
+    assert not any("rerun" in word for word in request.to_argv())
+
+
+def test_a_title_tells_the_arguments():
+    assert read("main.py", "--", "--port", "8 0").target.title == "main.py --port '8 0'"
+    assert read("main.py", "--", "--port", "8 0").target.name == "main.py"
+    assert read("src/").target.title == "kernel"
+
+
+@pytest.mark.parametrize("word", ["-m", "-mpkg", "--script=main.py"])
+def test_a_second_module_or_script_behind_a_module_is_a_mistake(word):
+    with pytest.raises(BadInput, match="-m: expected one module, got 'app' and more; arguments of the script go after"):
+        read("-m", "app", word, "other")
+    if "script" in word:
+        with pytest.raises(BadInput, match="-m: expected one module"):
+            read(word, "-m", "app")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize(
+    "line", ["{} main.py", "{}.py", "-m {}", "main.py -- {}", "main.py --pattern={}", "main.py --env=A={}"]
+)
+def test_a_name_that_no_file_can_have_is_a_mistake(name, line):
+    with pytest.raises(BadInput, match="expected"):
+        read(*line.format(name).split()).check()
+
+
+@pytest.mark.parametrize("word", ["a\nb", "a\x1bb", "a\u2028b", "a\ud800b"])
+def test_a_message_is_one_line_that_can_be_shown_whatever_was_typed(word):
+    with pytest.raises(BadInput) as caught:
+        read("main.py", f"--{word}")
+    assert str(caught.value).isprintable()
+    assert repr(word)[1:-1] in str(caught.value)
