@@ -3,7 +3,7 @@
     python notebooks/play.py notebooks/quickstart.ipynb
 
 A cell's metadata may say ``"until": REGEX``: the next cell waits until the notebook shows that text somewhere, as a
-person would who watches a script run again.
+person would who watches a script run again; and ``"pause": SECONDS``, that a person takes before running it.
 """
 
 from __future__ import annotations
@@ -144,6 +144,12 @@ class Player:
                 if cell:
                     cell.reply = reply["content"]
 
+    def look_on(self, seconds: float) -> None:
+        """Take messages for so long."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.pump(left)
+
     def _take(self, message: dict[str, Any]) -> None:
         cell = self.cells.get(message["parent_header"].get("msg_id", ""))
         kind, content = message["msg_type"], message["content"]
@@ -201,13 +207,18 @@ def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[
         manager.context.destroy()
 
 
-def play(path: Path, player: Player) -> list[Cell]:
-    """Run a notebook's cells one after the other, each as soon as what the one before waits for is shown."""
+def play(path: Path, player: Player, *, paced: bool = False) -> list[Cell]:
+    """Run a notebook's cells one after the other, each as soon as what the one before waits for is shown.
+
+    ``paced``: and not before a person would.
+    """
     notebook = nbformat.read(path, as_version=4)
     cells = []
     for source in notebook.cells:
         if source.cell_type != "code":
             continue
+        if paced:
+            player.look_on(source.metadata.get("pause", 0))
         cells.append(player.run(source.source, cell_id=source.id))
         if until := source.metadata.get("until"):
             player.wait(lambda until=until: any(re.search(until, cell.text) for cell in cells), what=until)
@@ -237,7 +248,7 @@ def main() -> int:
             return send(code, **how)
 
         player.send = announce  # type: ignore[method-assign]
-        failed = [cell for cell in play(path, player) if cell.error]
+        failed = [cell for cell in play(path, player, paced=True) if cell.error]
     return 1 if failed else 0
 
 

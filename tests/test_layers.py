@@ -131,6 +131,25 @@ def test_the_readmes_arrows_are_imports():
                 assert (room, below) in pairs, f"{room} doesn't import {below}"
 
 
+def test_the_architecture_draws_the_same_table():
+    text = (ROOT.parent / "docs/architecture.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| ([\w, ]*) ?\|$", text, re.MULTILINE)
+    assert [(room, set(filter(None, re.split(", ?", below.strip())))) for room, below in rows] == list(BELOW.items())
+
+
+def test_the_architecture_names_what_is_there():
+    text = (ROOT.parent / "docs/architecture.md").read_text()
+    rooms = "|".join([*BELOW, *DOORS])
+    for module, names in re.findall(rf"`((?:{rooms})\.\w+)((?:\.\w+)*)`", text):
+        path = ROOT / f"{module.replace('.', '/')}.py"
+        if not path.exists():  # a name in a door
+            door, _, name = module.partition(".")
+            path, names = ROOT / f"{door}.py", f".{name}"
+        code = path.read_text()
+        for name in filter(None, names.split(".")):
+            assert re.search(rf"\b(?:def|class) {name}\b", code), f"{module}{names}"
+
+
 def test_every_public_name_is_there():
     for name in ipy_autorestart.__all__:
         assert getattr(ipy_autorestart, name).__name__ == name

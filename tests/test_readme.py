@@ -39,14 +39,18 @@ def test_the_readme_is_short_and_its_files_exist():
 
 @pytest.mark.e2e
 def test_the_quick_start_notebook_shows_both_modes(start_kernel):
+    said = []
     with start_kernel() as player:
-        cells = play(ROOT / "notebooks/quickstart.ipynb", player)
+        player.on_show = lambda _, text: said.append(text)
+        cells = play(ROOT / "notebooks/quickstart.ipynb", player, paced=True)
         pid = player.pid
     assert [cell.error for cell in cells if cell.error] == []
     shown = {source.id: cell.text for source, cell in zip(sources(), cells, strict=True)}
     assert "main.py says: mended" in shown["watch-script"]
     assert re.search(r"main.py +src/ +(running|finished).* 4 +src/greeting.py changed", shown["status"])
     assert shown["state"] == f"('mended', {pid})"
+    for run in (2, 3, 4):  # who saves as a person does sees each restart warm
+        assert any(re.search(rf"greeting.py changed .* warm · {run} runs", text) for text in said)
     assert "1 restart" in shown["watch-kernel"]
     assert shown["after"] == f"('hello from a fresh kernel', {pid}, False)"
     assert re.search(r"kernel +src/ +running +1 +src/greeting.py changed", shown["status-2"])
