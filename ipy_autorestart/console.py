@@ -11,10 +11,10 @@ from enum import Enum
 from typing import NamedTuple
 
 from ipy_autorestart.decide.cycle import Cycle
-from ipy_autorestart.decide.events import Started
+from ipy_autorestart.decide.events import Close, Paused, Started
 from ipy_autorestart.decide.step import step
 from ipy_autorestart.engine.lifeline import Guardian
-from ipy_autorestart.protocol.messages import Alive, Forward, Goodbye, Pause, Record, Status
+from ipy_autorestart.protocol.messages import Alive, Forward, Record, Status
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.terminal import Terminal
 from ipy_autorestart.show.status import is_later, text
@@ -190,7 +190,7 @@ class Console:
 
     def _end(self, number: signal.Signals, within: float | None = None) -> Iterator[Record]:
         self.ended_by = self.ended_by or number
-        yield Goodbye(within)
+        yield Close(within)
 
     def _interrupt(self) -> Iterator[Record]:
         self._interrupts, answer = interrupt(self._interrupts, run=self._run, running=self._running)
@@ -209,10 +209,10 @@ class Console:
         """Stop with what runs, and go on with it: changes meanwhile wait."""
         # Its group is orphaned, as one in a session of its own is, and such SIGTSTP doesn't stop.
         yield Forward(signal.SIGSTOP)
-        yield Pause()
+        yield Paused()
         os.kill(os.getpid(), signal.SIGSTOP)
         yield Forward(signal.SIGCONT)
-        yield Pause(on=False)
+        yield Paused(on=False)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

@@ -17,7 +17,7 @@ from ipy_autorestart.ipython.policy import from_plain
 from ipy_autorestart.ipython.restarter import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.restarter import Restarter
-from ipy_autorestart.protocol.messages import Resumed
+from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
@@ -112,7 +112,7 @@ def resume(
             continue
         if isinstance(supervisor.request.target, Kernel):
             supervisor.rearm(previous=hangups.previous)
-        supervisor.send(Resumed())
+            supervisor.send(Started())
         if isinstance(supervisor.screen, CellScreen):  # not before the kernel answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()

@@ -16,7 +16,7 @@ ROOT = Path(ipy_autorestart.__file__).parent
 BELOW = {
     "text": set(),
     "decide": {"text"},
-    "protocol": {"text"},
+    "protocol": {"text", "decide"},
     "watch": {"decide"},
     "reexec": {"text", "decide", "protocol"},
     "script": {"decide", "protocol"},

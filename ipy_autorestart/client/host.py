@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ipy_autorestart.protocol.messages import Began, Cleared, Output, Record, Shown, Status
+from ipy_autorestart.protocol.messages import Began, Clear, Display, Output, Record, Status
 
 #: By which a shell's host is found at the shell.
 ATTRIBUTE = "_ipy_autorestart"
@@ -106,9 +106,9 @@ def show(screen: Screen, record: Record) -> None:
             screen.begin(run)
         case Output(_, stream, text):
             screen.write(stream, text)
-        case Shown() if display := getattr(screen, "display", None):
+        case Display() if display := getattr(screen, "display", None):
             display(record)
-        case Cleared() if clear := getattr(screen, "clear", None):
+        case Clear() if clear := getattr(screen, "clear", None):
             clear(record)
         case _:
             log.warning("unexpected from the supervisor: %s", record)

@@ -16,7 +16,7 @@ from ipy_autorestart.client.history import History, Statistics
 from ipy_autorestart.client.host import NO_KERNEL, Hosting, Restarts, Screen, current_host, show, state_of
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.protocol.link import Link
-from ipy_autorestart.protocol.messages import Alive, Ask, Busy, Decided, Goodbye, Pause, Ran, Record, Restart, Status
+from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Front, Kernel, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.start import inherited, split
@@ -147,17 +147,17 @@ class Supervisor:
 
     def restart(self) -> None:
         """Restart the target without a change."""
-        self.send(Restart())
+        self.send(Asked())
 
     def pause(self) -> None:
         """Hold restarts back: what changes from here on waits for `resume`, or for `restart`."""
         # A kernel that waits to be idle forgets that it was to restart; the change stays to be served.
         withdrawn = self._restarter.withdraw() if self._restarter else False
-        self.send(Pause(withdrawn=withdrawn))
+        self.send(Paused(withdrawn=withdrawn))
 
     def resume(self) -> None:
         """Go on, with a restart if something has changed since `pause`."""
-        self.send(Pause(on=False))
+        self.send(Paused(on=False))
 
     def statistics(self) -> Statistics:
         """Return where the target stands and how it got there, as frozen values."""
@@ -173,7 +173,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
         self._parting = True
-        self.send(Goodbye())
+        self.send(Close())
         if self._listener and self._listener.is_current:
             return  # it can't wait for itself, and tidies up when the process has ended
         if self._listener and self._process and not self._listener.join(self.request.options.stop_timeout + 1):
@@ -262,7 +262,7 @@ class Supervisor:
             return
         elif isinstance(record, Ask):
             if self._restarter and (busy := self._restarter.describe()):
-                self.send(Busy(busy))
+                self.send(Waiting(busy))
             return
         if self.screen:
             show(self.screen, record)

@@ -22,11 +22,10 @@ from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.protocol.link import Link
-from ipy_autorestart.protocol.messages import Ask, Began, Cleared, Output, Record, Shown
+from ipy_autorestart.protocol.messages import Ask, Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.parse import parse
 from ipy_autorestart.protocol.request import Front, Kernel, Request, Script
-from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.script.warmer import Warmer
@@ -117,18 +116,8 @@ def _target(request: Request, front: Front, link: FrontLink, *, pid: int, stdio:
                 stop_signal=signal.Signals[request.options.stop_signal],
                 warmer=_warmer(program, request.options),
                 whole=front.whole,
-                on_began=lambda run: link.send(Began(run)),
-                on_output=lambda run, stream, text: link.send(Output(run, stream, text)),
-                on_display=lambda run, what: link.send(_shown(run, what)),
+                tell=link.send,
             )
-
-
-def _shown(run: int, what: Display | Clear) -> Shown | Cleared:
-    match what:
-        case Display(data, metadata, display_id, update):
-            return Shown(run, data, metadata, display_id, update)
-        case Clear(wait):
-            return Cleared(run, wait)
 
 
 def _environment() -> dict[str, str]:

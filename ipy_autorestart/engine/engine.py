@@ -18,7 +18,6 @@ from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Cycle, Phase
 from ipy_autorestart.decide.events import (
     Action,
-    Asked,
     Begin,
     Close,
     Commit,
@@ -27,7 +26,6 @@ from ipy_autorestart.decide.events import (
     Hangup,
     Kill,
     Look,
-    Paused,
     Refused,
     Signal,
     Start,
@@ -43,7 +41,7 @@ from ipy_autorestart.engine.reporter import Teller
 from ipy_autorestart.engine.target import FrontLink, Target, Watch
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Alive, Goodbye, Pause, Record, Restart
+from ipy_autorestart.protocol.messages import Alive, Record, Said
 
 
 def forget(paths: Iterable[str], *, prefix: str = "") -> None:
@@ -153,7 +151,7 @@ class Engine:
             self._handle(*hints)
             numbers |= self._wakeups.signals()  # that which was sent just now, by this process
             for record in self._heed(numbers) if numbers else ():
-                self._handle(*self._events(record))
+                self._receive(record)
             if signal.SIGHUP in numbers:
                 self._handle(Hangup())
             if signal.SIGTERM in numbers:
@@ -214,21 +212,14 @@ class Engine:
             return
         try:
             for record in self._link.receive():
-                self._handle(*self._events(record))
+                self._receive(record)
         except EOFError:
             self._orphan()
 
-    def _events(self, record: Record) -> Sequence[Event]:
-        match record:
-            case Goodbye(within):
-                return [Close(within)]
-            case Restart():
-                return [Asked()]
-            case Pause(on, withdrawn):
-                return [Paused(on, withdrawn)]
-            case _:
-                event = self._target.event_of(record)
-                return [event] if event is not None else []
+    def _receive(self, record: Record) -> None:
+        self._target.receive(record)
+        if isinstance(record, Said):
+            self._handle(record)
 
     def _orphan(self) -> None:
         self._orphaned = True

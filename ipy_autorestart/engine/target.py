@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from ipy_autorestart.decide.change import Found
-from ipy_autorestart.decide.events import Event, Exited
+from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.link import HasFileno
 from ipy_autorestart.protocol.messages import Record
@@ -58,8 +58,8 @@ class Target(Protocol):
     def poll_at(self) -> float | None:
         """Return when `poll` is to be asked though no SIGCHLD came."""
 
-    def event_of(self, record: Record) -> Event | None:
-        """Return what a record of the front, which may be the target, means for the cycle."""
+    def receive(self, record: Record) -> None:
+        """Take what the front, which may be the target, says; the engine handles the events among it by itself."""
 
     def used(self) -> Used:
         """Return what it has read and written, as far as is known by now."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.policy import OnBusy, Rerun, chosen, outcome, stopped
-from ipy_autorestart.protocol.messages import Declined, Leaving, Noted, Record, Reran
+from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Reran
 from ipy_autorestart.reexec.exec import Departure, Guest, carried, detached, logged, restore_outputs
 from ipy_autorestart.reexec.start import CantLeave, Start
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever, standing
@@ -154,7 +154,7 @@ class TerminalRestarter:
     def _leave(self) -> None:
         """Leave, or say why not and go on."""
         self._owed = False
-        self._tell(Noted())
+        self._tell(Hangup())
         state: dict[str, Any] = {"typed": self._typed}
         descriptors: list[int] = []
         try:
@@ -163,11 +163,11 @@ class TerminalRestarter:
                 self._start, state, descriptors=descriptors, last_acts=self._end_life, part=self._part
             )
         except (CantLeave, OSError) as refusal:
-            self._tell(Declined(str(refusal)))
+            self._tell(Refused(str(refusal)))
             self._shell.set_next_input(self._typed)
             self._typed = ""
             return
-        self._tell(Leaving())
+        self._tell(Exited())
         guests = detached(self._guests)
         cells = self._recorder.to_plain(self._rerun)
         state.update(carried(guests, self._start, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN))

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, leave_at
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import Leaving as Departing
+from ipy_autorestart.kernel.handover import Leaving
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.protocol.messages import Busy, Declined, Leaving, Noted, Record
+from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Waiting
 from ipy_autorestart.reexec.exec import Guest
 from ipy_autorestart.reexec.start import CantLeave, Start
 from ipy_autorestart.reexec.terminal import standing
@@ -216,14 +216,14 @@ class Restarter:
     def _wake(self) -> None:
         if self._loop is None or self._owed is None:  # served by now: each signal wakes twice
             return
-        self._tell(Noted())
+        self._tell(Hangup())
         self._check()
 
     def _admits(self) -> bool:
         """Whether a request may begin; in any thread."""
         if self._owed is None or not self._owners:
             return True
-        self._tell(Busy(self.describe()))
+        self._tell(Waiting(self.describe()))
         return admits(self._batch(), time.monotonic())
 
     def _note_end(self) -> None:
@@ -259,7 +259,7 @@ class Restarter:
             log.exception("the restart could not be prepared")
             self._decline(f"{type(error).__name__}: {error}")
         else:
-            self._tell(Leaving())
+            self._tell(Exited())
             cells = self._recorder.to_plain(self._rerun)
             departing.go(self._guests, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN)
 
@@ -271,20 +271,20 @@ class Restarter:
             self._decline(why)
             return
         self._leaving, self._owed = None, owed
-        self._tell(Busy(why))
+        self._tell(Waiting(why))
         self._loop.call_later(AGAIN, self._check)
 
-    async def _prepare(self) -> Departing:
+    async def _prepare(self) -> Leaving:
         """Do all that may fail and can be undone."""
         self._start.check()
         gate = self._gate
         if gate is None:
-            return Departing(self._shell, self._start, None)
+            return Leaving(self._shell, self._start, None)
         await gate.close()
         try:
             if self._gate is not gate:
                 raise CantLeave("the watch has ended meanwhile")
-            return Departing(self._shell, self._start, gate)
+            return Leaving(self._shell, self._start, gate)
         except BaseException:
             gate.reopen()
             raise
@@ -294,7 +294,7 @@ class Restarter:
         if self._gate:
             self._gate.reopen()  # it may hold requests though it was never closed
         log.warning("the kernel goes on as it is: %s", why)
-        self._tell(Declined(why))
+        self._tell(Refused(why))
         self._check()  # for a signal that came meanwhile
 
     def _tell(self, record: Record) -> None:

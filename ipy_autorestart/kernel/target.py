@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Never
 
-from ipy_autorestart.decide.events import Event, Exited, Hangup, Refused, Started, Waiting
+from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.protocol.messages import Busy, Declined, Leaving, Noted, Record, Reran, Resumed
+from ipy_autorestart.protocol.messages import Record, Reran
 from ipy_autorestart.text import duration
 
 
@@ -87,22 +87,10 @@ class KernelTarget:
     def hear(self, now: float) -> None:
         """Do nothing."""
 
-    def event_of(self, record: Record) -> Event | None:
-        """Return what the kernel's word means for the cycle."""
+    def receive(self, record: Record) -> None:
+        """Note which cells the kernel runs again, until its next image."""
         match record:
-            case Noted():
-                return Hangup()
-            case Busy(what):
-                return Waiting(what)
-            case Leaving():
+            case Exited():
                 self._rerun, self._rerun_since = "", None
-                return Exited()
             case Reran(what, goes_on):
                 self._rerun, self._rerun_since = what, time.monotonic() if goes_on else None
-                return None
-            case Resumed():
-                return Started()
-            case Declined(why):
-                return Refused(why)
-            case _:
-                return None

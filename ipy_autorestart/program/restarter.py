@@ -18,7 +18,7 @@ from typing import Any
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
 from ipy_autorestart.program.kept import Carried
-from ipy_autorestart.protocol.messages import Declined, Leaving, Noted, Record, Resumed, Status
+from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Started, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Departure, detached, restore_outputs
@@ -172,7 +172,7 @@ class ProcessRestarter:
             self._look_again(SOON)
             return
         self._owed = False
-        self._tell(Noted())
+        self._tell(Hangup())
         kept: list[int] = []
         try:
             self._start.check()
@@ -185,11 +185,11 @@ class ProcessRestarter:
         except (CantLeave, OSError) as refusal:
             for number in kept:
                 os.close(number)
-            self._tell(Declined(str(refusal)))
+            self._tell(Refused(str(refusal)))
             return
         self._leaving = True
         state.update(hangup_ignored=self._previous is signal.SIG_IGN, since_ns=time.time_ns())
-        self._tell(Leaving())
+        self._tell(Exited())
         state["guests"] = detached(self.guests)
         descriptors += [guest["link"] for guest in state["guests"]]
         departure.go()
@@ -301,7 +301,7 @@ def _supervise(
         screen = None if quiet else StderrScreen(guest["name"], Status(**guest["status"]))
         supervisor = Supervisor.attach(guest, screen=screen, host=restarter)
         supervisor.rearm(previous=None)
-        supervisor.send(Resumed())
+        supervisor.send(Started())
     else:
         screen = None if quiet else StderrScreen(request.target.name, Status())
         supervisor = Supervisor.of(request, screen=screen, host=restarter)

@@ -1,12 +1,41 @@
-"""What front and supervisor tell each other: plain data, one line of JSON each on their `link`."""
+"""Messages between front and supervisor: `decide.events` and those below, one line of JSON each on their `link`."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
+
+from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Paused, Refused, Started, Waiting
+
+__all__ = [
+    "Alive",
+    "Ask",
+    "Asked",
+    "Began",
+    "Clear",
+    "Close",
+    "Decided",
+    "Display",
+    "Exited",
+    "Forward",
+    "Hangup",
+    "Output",
+    "Paused",
+    "Ran",
+    "Record",
+    "Refused",
+    "Reran",
+    "Said",
+    "Shown",
+    "Started",
+    "Status",
+    "Waiting",
+    "decode",
+    "encode",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,57 +154,22 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Display:
     """A MIME bundle that a run displays: anew, or in place of what it has displayed with the same ``display_id``."""
 
-    run: int
     data: Mapping[str, Any]
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     display_id: str = ""
     update: bool = False
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Cleared:
+class Clear:
     """A run clears what it has shown; with ``wait`` only when it shows something new."""
 
-    run: int
     wait: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """The front asks for a restart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """The front holds restarts back, or lets them go on; see `Paused`."""
-
-    on: bool = True
-    withdrawn: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Goodbye:
-    """The front wants no more: the target is stopped in order, which end of file alone leaves no time for.
-
-    ``within`` so many seconds, if less than the stop timeout.
-    """
-
-    within: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A signal by its number that the terminal has sent here, and that is the target's."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """The kernel has got a SIGHUP and will restart when it is idle."""
+    run: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,27 +178,10 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Busy:
-    """What the kernel must finish first: "cell 7"."""
+class Forward:
+    """A signal of the terminal that the target is to get."""
 
-    what: str
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """The kernel is about to exec: what is saved from here on belongs to the next restart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """The kernel's new image is up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """The kernel can't restart and goes on as it was."""
-
-    why: str
+    signum: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +192,13 @@ class Reran:
     goes_on: bool = False
 
 
-Heard = Status | Ran | Decided | Alive | Began | Output | Shown | Cleared | Ask
-Said = Restart | Pause | Goodbye | Forward | Noted | Busy | Leaving | Resumed | Declined | Reran
-Record = Heard | Said
-"""What a front hears from its supervisor, and what it says to it."""
+Shown = Began | Output | Display | Clear
+Heard = Status | Ran | Decided | Alive | Ask | Shown
+Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
+Record = Heard | Said | Reran | Forward
+"""Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""
 
-_RECORDS: dict[str, type[Any]] = {record.__name__: record for record in (*get_args(Heard), *get_args(Said))}
+_RECORDS: dict[str, type[Any]] = {record.__name__: record for record in get_args(Record)}
 
 
 def encode(record: Record) -> bytes:
@@ -231,12 +209,9 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes) -> Record:
     """Return the record that a line holds; raises ValueError for anything else."""
-    fields = json.loads(line)
-    kind = _RECORDS.get(fields.pop("record", ""))
-    if kind is None:
-        raise ValueError(f"not a record: {line[:80]!r}")
     try:
-        record: Record = kind(**fields)
-    except TypeError as error:
+        fields = json.loads(line)
+        record: Record = _RECORDS[fields.pop("record")](**fields)
+    except (KeyError, TypeError) as error:
         raise ValueError(f"not a record: {line[:80]!r}") from error
     return record

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn
 
+from ipy_autorestart.protocol.messages import Clear, Display
 from ipy_autorestart.script.pipes import Pipe
 
 log = logging.getLogger(__name__)
@@ -21,23 +21,6 @@ BYTES_MAX = 1 << 25
 
 #: No type that a page knows has a longer name.
 NAME_MAX = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Display:
-    """A MIME bundle to be shown, or to take the place of those shown with the same ``display_id`` before."""
-
-    data: Mapping[str, Any]
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-    display_id: str = ""
-    update: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Clear:
-    """What was shown is to be cleared, with ``wait`` when something new comes."""
-
-    wait: bool
 
 
 def parse(message: bytes) -> Display | Clear:

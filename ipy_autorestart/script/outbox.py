@@ -6,29 +6,20 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ipy_autorestart.protocol.messages import Began, Clear, Display, Output, Shown
 from ipy_autorestart.script.ansi import Rows
-from ipy_autorestart.script.displays import Clear, Display
 from ipy_autorestart.script.policy import Allowance, cost, enough_at, refilled, spent
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.script.streams import HELD_MAX, Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """Text of a stream."""
-
-    stream: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class Held:
     """What a run has shown; the size of what isn't paid for."""
 
-    run: int
-    what: Words | Display | Clear
+    record: Output | Display | Clear
     size_bytes: int = 0
 
 
@@ -39,26 +30,13 @@ class Outbox:
     ----------
     whole
         Leave nothing out of what a run prints, however much it is.
-    on_began
-        Called with the number of each run that begins, before anything that it shows.
-    on_output
-        Called with the number of the run, the stream's name and text.
-    on_display
-        Called with the number of the run and what it displays, in order with its output.
+    tell
+        Called with each run that begins, what it prints and what it displays, in this order.
     """
 
-    def __init__(
-        self,
-        *,
-        whole: bool,
-        on_began: Callable[[int], None],
-        on_output: Callable[[int, str, str], None],
-        on_display: Callable[[int, Display | Clear], None],
-    ) -> None:
+    def __init__(self, *, whole: bool, tell: Callable[[Shown], None]) -> None:
         self._whole = whole
-        self._on_began = on_began
-        self._on_output = on_output
-        self._on_display = on_display
+        self._tell = tell
         self._number = 0
         self._announced = True
         self._allowance = Allowance()
@@ -73,7 +51,7 @@ class Outbox:
     def begin(self) -> None:
         """Make room for a new run; what an earlier one has shown that was never announced is dropped."""
         if not self._announced:  # it was superseded before it was shown
-            self._held = deque(held for held in self._held if held.run != self._number)
+            self._held = deque(held for held in self._held if held.record.run != self._number)
         self._number += 1
         self._announced = False
 
@@ -89,11 +67,11 @@ class Outbox:
 
     def take_all(self, now: float, *, last: bool) -> None:
         """Take what the run has printed; ``last``: nothing follows that belongs to it."""
-        self._held += [Held(self._number, what) for what in self._take(now, self._streams, last=last)]
+        self._held += map(Held, self._take(now, self._streams, last=last))
 
     def _hold(self, display: Display | Clear, size_bytes: int) -> None:
         self.take_all(time.monotonic(), last=True)
-        self._held.append(Held(self._number, display, size_bytes))
+        self._held.append(Held(replace(display, run=self._number), size_bytes))
         if isinstance(display, Clear):
             for stream in self._streams:
                 stream.restart()
@@ -107,7 +85,7 @@ class Outbox:
         return min((due for stream in self._streams if (due := self._stream_due_at(stream)) is not None), default=None)
 
     def _held_due_at(self, held: Held) -> float:
-        if held.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
+        if held.record.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
             return float("-inf")
         return enough_at(self._allowance, 1)
 
@@ -122,15 +100,15 @@ class Outbox:
         self._allowance = refilled(self._allowance, now)
         while self._held and self._held_due_at(self._held[0]) <= now:
             held = self._held.popleft()
-            if held.run == self._number:
+            if held.record.run == self._number:
                 self._announce()
             if held.size_bytes:
                 self._allowance = spent(self._allowance, cost(held.size_bytes))
-            self._tell(held.run, held.what)
+            self._tell(held.record)
         self._announce()
         if not self._held:
-            for what in self._take(now, self._due(now), last=False):
-                self._tell(self._number, what)
+            for record in self._take(now, self._due(now), last=False):
+                self._tell(record)
 
     def _due(self, now: float) -> list[Stream]:
         """Return the streams that are due, and those whose turn is before theirs: none is to overtake the other."""
@@ -143,15 +121,9 @@ class Outbox:
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
-            self._on_began(self._number)
+            self._tell(Began(self._number))
 
-    def _tell(self, run: int, what: Words | Display | Clear) -> None:
-        if isinstance(what, Words):
-            self._on_output(run, what.stream, what.text)
-        else:
-            self._on_display(run, what)
-
-    def _take(self, now: float, streams: Iterable[Stream], *, last: bool) -> Iterator[Words | Display]:
+    def _take(self, now: float, streams: Iterable[Stream], *, last: bool) -> Iterator[Output | Display]:
         self._allowance = refilled(self._allowance, now)
         in_turn = sorted(streams, key=lambda one: one.turn)
         for stream in in_turn:
@@ -161,6 +133,6 @@ class Outbox:
             for part in parts:
                 if isinstance(part, Rows):
                     name = f"{stream.name}:{part.region}"
-                    yield Display({"text/plain": part.text}, display_id=name, update=part.update)
+                    yield Display({"text/plain": part.text}, display_id=name, update=part.update, run=self._number)
                 else:
-                    yield Words(stream.name, part)
+                    yield Output(self._number, stream.name, part)

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.protocol.messages import Forward
-from ipy_autorestart.script.displays import Clear, Display
+from ipy_autorestart.protocol.messages import Forward, Shown
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe, Reports
@@ -41,12 +40,8 @@ class ScriptTarget:
         Starts runs that were forked ahead; each is started cold by default.
     whole
         Leave nothing out of what a run prints, however much it is.
-    on_began
-        Called with the number of each run that begins.
-    on_output
-        Called with the number of the run, the stream's name and text.
-    on_display
-        Called with the number of the run and what it displays, in order with its output.
+    tell
+        Called with each run that begins, what it prints and what it displays, in this order.
     """
 
     runs_at_first = False
@@ -58,14 +53,12 @@ class ScriptTarget:
         stop_signal: signal.Signals,
         warmer: Warmer | None = None,
         whole: bool = False,
-        on_began: Callable[[int], None],
-        on_output: Callable[[int, str, str], None],
-        on_display: Callable[[int, Display | Clear], None] = lambda *_: None,
+        tell: Callable[[Shown], None],
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
         self._whole = whole
-        self._outbox = Outbox(whole=whole, on_began=on_began, on_output=on_output, on_display=on_display)
+        self._outbox = Outbox(whole=whole, tell=tell)
         self._warmer = warmer
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
@@ -171,11 +164,11 @@ class ScriptTarget:
             self._start_cold()
         return ended is not None
 
-    def event_of(self, record: object) -> None:
-        """Pass a signal of the terminal's on; what is said of a kernel is nothing to a script."""
+    def receive(self, record: object) -> None:
+        """Pass a signal of the terminal on."""
         match record:
-            case Forward(number) if self._run:
-                self._run.forward(number)
+            case Forward(signum) if self._run:
+                self._run.forward(signum)
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one had."""

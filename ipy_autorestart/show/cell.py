@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ipy_autorestart.protocol.messages import Cleared, Shown, Status
+from ipy_autorestart.protocol.messages import Clear, Display, Status
 from ipy_autorestart.show.status import as_html, bundle, is_later, text
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 
@@ -217,7 +217,7 @@ class CellScreen:
         if text:
             self._add("stream", {"name": stream, "text": text})
 
-    def display(self, shown: Shown) -> None:
+    def display(self, shown: Display) -> None:
         """Add what the run displays; its names for displays are none that the notebook has otherwise."""
         self._flush_tracebacks()
         content: dict[str, Any] = {"data": shown.data, "metadata": shown.metadata, "transient": {}}
@@ -228,7 +228,7 @@ class CellScreen:
         else:
             self._add("display_data", content)
 
-    def clear(self, cleared: Cleared) -> None:
+    def clear(self, cleared: Clear) -> None:
         """Clear what the run has shown, and leave the status line."""
         self._flush_tracebacks()
         if cleared.wait:

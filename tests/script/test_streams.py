@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from ipy_autorestart.protocol.messages import Output
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.streams import BATCH, Stream
 
@@ -65,9 +66,7 @@ def run():
     told = []
     outbox = Outbox(
         whole=False,
-        on_began=lambda _: None,
-        on_output=lambda _, name, text: told.append((name, text)),
-        on_display=lambda *_: None,
+        tell=lambda record: told.append((record.stream, record.text)) if isinstance(record, Output) else None,
     )
     outbox.follow(SimpleNamespace(streams=streams, displays=None))
 
