@@ -1,4 +1,4 @@
-"""Turn watchdog's events into the paths that the user knows, and hear of its troubles."""
+"""Turn watchdog's events into paths as the user knows them, and notice the failures that watchdog keeps to itself."""
 
 from __future__ import annotations
 
@@ -15,15 +15,7 @@ from ipy_autorestart.watch.plan import Spot
 
 _log = logging.getLogger(__name__)
 
-
-class Tell(Protocol):
-    """Gets what may have changed."""
-
-    def __call__(self, path: str, progress: Progress, *, folder: bool) -> None:
-        """Take a path (empty: anything), how far the act has got, and whether the path may be a folder."""
-
-
-# Only Linux says when a file is closed; elsewhere how far a write has got is not known.
+# Only Linux reports that a file was closed; elsewhere nobody knows how far a write has got.
 _WRITING = Progress.WRITING if sys.platform.startswith("linux") else Progress.UNKNOWN
 _PROGRESS: dict[type[events.FileSystemEvent], Progress] = {
     events.FileCreatedEvent: _WRITING,
@@ -41,28 +33,35 @@ _PROGRESS: dict[type[events.FileSystemEvent], Progress] = {
 EVENTS = [*_PROGRESS]
 
 
-class Handler(events.FileSystemEventHandler):
-    """Turn one spot's events into the paths that the user knows.
+class Notice(Protocol):
+    """Receiver of what may have changed; called in a thread of watchdog's."""
 
-    It runs in a thread of watchdog's: an exception would end it, and reading would feed it.
+    def __call__(self, path: str, progress: Progress, *, folder: bool) -> None:
+        """Take a path (empty: anything), how far the act has got, and whether the path may be a folder."""
+
+
+class Handler(events.FileSystemEventHandler):
+    """Handler of the events of one spot.
+
+    It runs in a thread of watchdog's: an exception would end that thread, and reading a file would cause more events.
 
     Attributes
     ----------
     spot
-        What is watched.
+        The folder that is watched.
     gone
-        Whether the folder was deleted. The emitter ends then, if not at once, and a new folder in its place
-        may get the same inode.
+        Whether the folder was deleted. Its emitter ends then, though perhaps not at once, and a new folder in its
+        place may get the same inode.
     """
 
-    def __init__(self, spot: Spot, tell: Tell) -> None:
+    def __init__(self, spot: Spot, notice: Notice) -> None:
         self.spot = spot
         self.gone = False
-        self._tell = tell
+        self._notice = notice
         self._appeared = "\0"
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
-        """Pass on both ends of an event; each counts or doesn't by itself."""
+        """Pass on both ends of an event; each is judged on its own."""
         try:
             progress = _PROGRESS.get(type(event), Progress.UNKNOWN)
             for path in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
@@ -77,72 +76,69 @@ class Handler(events.FileSystemEventHandler):
             if not path.startswith(self._appeared):
                 self._appeared = path + "/"
         elif isinstance(event, events.FileCreatedEvent | events.FileMovedEvent):
-            # A symlink to a folder comes as a file; and the file in a new folder may be long closed.
+            # A symlink to a folder comes as a file; and a file in a new folder may have been closed long ago.
             folder = "." not in os.path.basename(path)
             if path.startswith(self._appeared):
                 progress = Progress.UNKNOWN
         spot = self.spot
         for real, shown in spot.names:
             if path == real:
-                self._tell(shown, progress, folder=folder)
+                self._notice(shown, progress, folder=folder)
         if path == spot.real and isinstance(event, events.DirDeletedEvent):
             self.gone = True
         if spot.shown and path == spot.real:
-            self._tell(spot.shown, progress, folder=folder)
+            self._notice(spot.shown, progress, folder=folder)
         elif spot.shown:
-            self._tell(spot.shown + path[len(spot.real) :], progress, folder=folder)
-
-
-log = logging.getLogger(__name__)
+            self._notice(spot.shown + path[len(spot.real) :], progress, folder=folder)
 
 
 class Deaths:
-    """Hear of watchdog's threads that an exception has ended; it tells nobody, and goes on deaf.
+    """Deaths of watchdog's threads by an exception; watchdog reports them to nobody, and receives no more events.
 
     Attributes
     ----------
-    heard
+    seen
         Whether there was one since the start.
     """
 
-    def __init__(self, tell: Tell) -> None:
-        self.heard = False
-        self._say = tell
-        self._before = threading.excepthook
+    def __init__(self, notice: Notice) -> None:
+        self.seen = False
+        self._notice = notice
+        self._previous = threading.excepthook
 
     def start(self) -> None:
-        """Listen, for deaths from now on."""
-        self.heard = False
-        if threading.excepthook != self._hear:
-            self._before, threading.excepthook = threading.excepthook, self._hear
+        """Look out for deaths from now on."""
+        self.seen = False
+        if threading.excepthook != self._handle:
+            self._previous, threading.excepthook = threading.excepthook, self._handle
 
     def stop(self) -> None:
-        """Listen no more."""
-        if threading.excepthook == self._hear:
-            threading.excepthook = self._before
+        """Put the previous hook back, unless somebody has set another since."""
+        if threading.excepthook == self._handle:
+            threading.excepthook = self._previous
 
-    def _hear(self, died: threading.ExceptHookArgs) -> None:
+    def _handle(self, died: threading.ExceptHookArgs) -> None:
         if not type(died.thread).__module__.startswith("watchdog."):
-            self._before(died)
+            self._previous(died)
             return
         trace = (died.exc_type, died.exc_value or died.exc_type(), died.exc_traceback)
-        log.error("a thread of watchdog's died, and is started anew: %s", died.thread, exc_info=trace)
-        # What reads (7.x: this thread, 6.0: a part of it) leaves it to itself to close its descriptors.
+        _log.error("a thread of watchdog's died, and is started again: %s", died.thread, exc_info=trace)
+        # Closing the descriptors is left to what reads them (7.x: this thread, 6.0: a part of it), even if it is dead.
         reader: Any
         for reader in (died.thread, getattr(died.thread, "_inotify", None)):
             if hasattr(reader, "_is_reading"):
-                reader._is_reading = False  # noqa: SLF001  # no public name says that nobody reads any more
-        self.heard = True
-        self._say("", Progress.UNKNOWN, folder=True)
+                reader._is_reading = False  # noqa: SLF001 - no public name says that nobody reads any more
+        self.seen = True
+        self._notice("", Progress.UNKNOWN, folder=True)
 
 
 class Overflow(logging.Handler):
-    """Hear of lost events, which watchdog 7 tells its log alone (and 6 nobody)."""
+    """Handler of the log line by which watchdog 7 alone reports lost events (6 reports nothing)."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, notice: Notice) -> None:
         super().__init__(logging.WARNING)
-        self._say = tell
+        self._notice = notice
 
-    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - whatever it says
+    def emit(self, record: logging.LogRecord) -> None:  # noqa: ARG002 - any warning will do
         """Ask for a look at everything."""
-        self._say("", Progress.UNKNOWN, folder=True)
+        self._notice("", Progress.UNKNOWN, folder=True)

@@ -1,4 +1,4 @@
-"""What is known of file systems: which deliver events, the limits of inotify, and where git has its lock."""
+"""Ask the system: which file systems send events, what limits inotify, and where git keeps its lock."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import errno
 import os
 import sys
 
-# statfs(2), <linux/magic.h> and the sources of the out-of-tree ones. What another machine, a host or a server
-# writes there raises no event here. Overlays are not listed: edits through the mount are seen.
+# From statfs(2), <linux/magic.h> and the sources of those out of the tree. A write by another machine, the host or a
+# server sends no event here. Overlays are not listed: edits through the mount are seen.
 _SILENT = {
     0x6969: "nfs",
     0x517B: "smb",
@@ -28,9 +28,9 @@ _FUSE = 0x65735546
 
 
 def silent_kind(path: str) -> str | None:
-    """Name the file system below ``path`` if its events can't be trusted to come; None where they come.
+    """Return the name of the file system that holds ``path`` if its events can't be trusted to come, else None.
 
-    Nothing is known elsewhere than on Linux; there a change that no event announced tells.
+    Only Linux can be asked; elsewhere a change that no event announced tells.
     """
     kind = _magic(path)
     if kind is None or (kind == _FUSE and _mounted_as(path) == "fuseblk"):
@@ -39,7 +39,7 @@ def silent_kind(path: str) -> str | None:
 
 
 def _magic(path: str) -> int | None:
-    """``f_type`` of statfs(2), which ``os.statvfs`` leaves out; the first word of the structure."""
+    """Return ``f_type`` of statfs(2), the first word of its structure; ``os.statvfs`` leaves it out."""
     if not sys.platform.startswith("linux"):
         return None
     import ctypes
@@ -54,7 +54,7 @@ def _magic(path: str) -> int | None:
 
 
 def _mounted_as(path: str) -> str | None:
-    """Type of the mount that holds ``path``, by proc(5)."""
+    """Return the type of the mount that holds ``path``, by proc(5)."""
     real = os.path.realpath(path)
     found: tuple[int, str] | None = None
     try:
@@ -70,45 +70,38 @@ def _mounted_as(path: str) -> str | None:
     return found[1] if found else None
 
 
-def lock_of(folder: str) -> str | None:
-    """Return where the repository that holds ``folder`` has its ``index.lock``, None if none does.
+def repository(folder: str) -> str | None:
+    """Return the nearest folder at or above ``folder`` with a ``.git``, None if there is none."""
+    while not os.path.lexists(os.path.join(folder, ".git")):
+        folder, below = os.path.dirname(folder), folder
+        if folder == below:
+            return None
+    return folder
 
-    It is there during the whole of a checkout, stash or merge and during each step of a rebase;
+
+def lock_of(folder: str) -> str | None:
+    """Return the path of ``index.lock`` of the repository that holds ``folder``, None if none does.
+
+    The file exists during the whole of a checkout, stash or merge and during each step of a rebase;
     ``rebase-merge`` would not do, as it outlives a conflict.
     """
-    here = os.path.realpath(folder)
-    while True:
-        repository = os.path.join(here, ".git")
-        if os.path.lexists(repository):
-            return os.path.join(_resolved(repository), "index.lock")
-        parent = os.path.dirname(here)
-        if parent == here:
-            return None
-        here = parent
+    top = repository(os.path.realpath(folder))
+    if top is None:
+        return None
+    git = os.path.join(top, ".git")
+    if not os.path.isdir(git):  # of a worktree or a submodule: a file with a `gitdir:` line, gitrepository-layout(5)
+        with contextlib.suppress(OSError), open(git, encoding="utf-8", errors="surrogateescape") as file:
+            git = os.path.join(top, file.readline().strip().removeprefix("gitdir:").strip())
+    return os.path.join(git, "index.lock")
 
 
-def _resolved(repository: str) -> str:
-    """Follow the ``gitdir:`` line of a worktree or a submodule (gitrepository-layout(5))."""
-    if os.path.isdir(repository):
-        return repository
-    try:
-        with open(repository, encoding="utf-8", errors="surrogateescape") as file:
-            line = file.readline().strip()
-    except OSError:
-        return repository
-    return os.path.join(os.path.dirname(repository), line.removeprefix("gitdir:").strip())
-
-
-_SYSCTL = "/proc/sys/fs/inotify/"
-
-
-def sentence(error: Exception, *, watched: int, wanted: int) -> str:
-    """Explain why events are missing, for the status line."""
+def explain_limit(error: Exception, *, watched: int, wanted: int) -> str:
+    """Return a sentence for the status on why some folders send no events."""
     rest = f"{watched} of {wanted} folders send events, the rest is checked at intervals"
     match error.errno if isinstance(error, OSError) else None:
         case errno.ENOSPC:
             return f"inotify watch limit reached ({_advice('max_user_watches', 524288)}): {rest}"
-        case errno.EMFILE if _descriptors_left():
+        case errno.EMFILE if _fds_left():
             return f"inotify instance limit reached ({_advice('max_user_instances', 512)}): {rest}"
         case errno.EMFILE | errno.ENFILE:
             return f"too many open files (see: ulimit -n): {rest}"
@@ -118,15 +111,15 @@ def sentence(error: Exception, *, watched: int, wanted: int) -> str:
 
 def _advice(name: str, enough: int) -> str:
     try:
-        with open(_SYSCTL + name, encoding="ascii") as file:
+        with open(f"/proc/sys/fs/inotify/{name}", encoding="ascii") as file:
             now = int(file.read())
     except (OSError, ValueError):
         return f"fs.inotify.{name}; raise it with: sudo sysctl fs.inotify.{name}={enough}"
     return f"fs.inotify.{name} = {now}; raise it with: sudo sysctl fs.inotify.{name}={max(enough, 2 * now)}"
 
 
-def _descriptors_left() -> bool:
-    """Tell the two causes of EMFILE in inotify_init(2) apart: the process's own limit fails here too."""
+def _fds_left() -> bool:
+    """Whether a file can be opened: of the two causes of EMFILE in inotify_init(2), one forbids that too."""
     try:
         os.close(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
     except OSError:
@@ -134,8 +127,8 @@ def _descriptors_left() -> bool:
     return True
 
 
-def inotify_descriptors() -> set[int]:
-    """Descriptors of this process's inotify instances; empty where that can't be had."""
+def inotify_fds() -> set[int]:
+    """Return the descriptors of this process's inotify instances; none where the system doesn't say."""
     found = set()
     with contextlib.suppress(OSError):
         for name in os.listdir("/proc/self/fd"):
@@ -146,9 +139,9 @@ def inotify_descriptors() -> set[int]:
 
 
 def watched_inodes() -> set[int]:
-    """Inodes that this process watches, by proc_pid_fdinfo(5)."""
+    """Return the inodes that this process watches, by proc_pid_fdinfo(5)."""
     found: set[int] = set()
-    for descriptor in inotify_descriptors():
-        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+    for fd in inotify_fds():
+        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as lines:
             found.update(int(line.split()[2][4:], 16) for line in lines if line.startswith("inotify "))
     return found

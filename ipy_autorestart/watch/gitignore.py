@@ -1,7 +1,7 @@
-"""Ask ``.gitignore`` files whether a path counts; only when the user wishes so.
+"""Ask ``.gitignore`` files whether a path counts, if the user wishes so.
 
-Generated code is often ignored by git and imported all the same. The files are read once, when a path in
-their folder is first met.
+Generated code is often ignored by git and imported all the same. Each file is read once, for the first path in its
+folder.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ipy_autorestart.watch.filesystem import repository
+
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
 
 
 def gitignore(roots: Iterable[str]) -> Callable[[str, bool], bool]:
-    """Make the predicate that a ``Filter`` takes as ``excluded``.
+    """Return the predicate that a ``Filter`` takes as ``excluded``.
 
-    Files that apply to the whole machine (``core.excludesFile``) are left alone: they would make the same
-    project behave differently elsewhere.
+    A file that applies to the whole machine (``core.excludesFile``) is not asked: the same project would behave
+    differently elsewhere.
 
     Raises
     ------
@@ -31,13 +33,13 @@ def gitignore(roots: Iterable[str]) -> Callable[[str, bool], bool]:
         raise ModuleNotFoundError("--gitignore needs pathspec: pip install pathspec") from error
 
     roots = tuple(roots)
-    tops = {_top(root) for root in roots}
+    tops = {repository(root) or root for root in roots}
     known: dict[str, GitIgnoreSpec] = {}
 
     def spec(folder: str) -> GitIgnoreSpec:
         if folder not in known:
             lines = _lines(os.path.join(folder, ".gitignore"))
-            if folder in tops:  # first, so that the folder's own file can overrule it
+            if folder in tops:  # first, so that the folder's own file overrules it
                 lines = [*_lines(os.path.join(folder, ".git", "info", "exclude")), *lines]
             known[folder] = GitIgnoreSpec.from_lines(lines)
         return known[folder]
@@ -50,19 +52,9 @@ def gitignore(roots: Iterable[str]) -> Callable[[str, bool], bool]:
                 return verdict
         return False
 
-    # What the user named counts, though git ignores all of it.
+    # A root counts even if git ignores all of it: the user named it.
     tops.update([root for root in roots if root not in tops and excluded(root, True)])  # noqa: FBT003 - see above
     return excluded
-
-
-def _top(root: str) -> str:
-    """Find the folder of the repository that holds ``root``, or ``root`` itself."""
-    here = root
-    while not os.path.lexists(os.path.join(here, ".git")):
-        here, below = os.path.dirname(here), here
-        if here == below:
-            return root
-    return here
 
 
 def _lines(path: str) -> list[str]:

@@ -1,8 +1,8 @@
-"""Run watchdog's observer over a plan, and pass on what it says.
+"""Run watchdog's observer over a plan, and pass on its events.
 
 Importing this module imports ``watchdog.observers``, which takes 40 ms: import it where it is needed. All names used
-but one (see `trouble`) are public, on 6.0 as on 7.1. What a version is known to get wrong is made up for here where it
-can be, and by the snapshot where it can't.
+but one (see `Deaths`) are public, in 6.0 as in 7.1. Known mistakes of a version are made up for here if that is
+possible, and by the snapshot if not.
 """
 
 from __future__ import annotations
@@ -22,108 +22,37 @@ import watchdog.observers
 from watchdog.version import VERSION_MAJOR
 
 from ipy_autorestart.decide.filters import is_below
-from ipy_autorestart.watch.events import EVENTS, Deaths, Handler, Overflow, Tell
-from ipy_autorestart.watch.filesystem import inotify_descriptors, sentence, watched_inodes
+from ipy_autorestart.watch.events import EVENTS, Deaths, Handler, Notice, Overflow
+from ipy_autorestart.watch.filesystem import explain_limit, inotify_fds, watched_inodes
 from ipy_autorestart.watch.plan import Plan, Spot
 
 if TYPE_CHECKING:
     from watchdog.events import FileSystemEvent
     from watchdog.observers.api import BaseObserver, ObservedWatch
 
-# So long a dead observer's threads may take to end: one that died with a lock in its hands keeps the others.
-_END_SECONDS = 2.0
+#: Each spot takes a thread; with watchdog 6 two, and one of a user's 128 inotify instances.
+MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
 
-# watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, with all that comes
-# after it: also half of a rename that it read too early. A pair that is missed costs nothing here, since each
-# end of a move is judged on its own.
-_PAIRING_SECONDS = 0.005
+#: Delays of watchdog that `_quick_pairing` shortens: module and class.
 PAIRING = (
     ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),  # 7.x
     ("watchdog.observers.inotify_buffer", "InotifyBuffer"),  # 6.0
 )
+_PAIRING_SECONDS = 0.005
 
-
-def at_once(handler: Handler) -> Callable[[FileSystemEvent], None]:
-    """Return what hands an event over in the emitter's own thread.
-
-    The queue to the observer's thread, which only calls the handler, takes a third of a millisecond. What was queued
-    before still comes that way.
-    """
-    wanted = tuple(EVENTS)
-
-    def queue_event(event: FileSystemEvent) -> None:
-        if isinstance(event, wanted):
-            handler.dispatch(event)
-
-    return queue_event
-
-
-def end(native: BaseObserver) -> None:
-    """End its threads, as far as they let themselves be ended; what is left sends nothing and costs no time."""
-
-    def act() -> None:
-        native.stop()
-        if native.ident is not None:
-            native.join()
-
-    ending = threading.Thread(target=act, name="ipy-autorestart-end", daemon=True)
-    ending.start()
-    ending.join(_END_SECONDS)
-
-
-def native_observer() -> BaseObserver:
-    """Make the system's own observer, which on Linux tells files that moved in from those just created."""
-    observer = watchdog.observers.Observer
-    if not sys.platform.startswith("linux"):
-        return observer()
-    from watchdog.observers.inotify import InotifyObserver
-
-    return InotifyObserver(generate_full_events=True)
-
-
-@contextlib.contextmanager
-def nothing_left_open() -> Iterator[None]:
-    """Close the inotify instances that watchdog forgets when it fails: they would keep the user's watches."""
-    before = inotify_descriptors()
-    try:
-        yield
-    except (OSError, RuntimeError):
-        for descriptor in inotify_descriptors() - before:
-            os.close(descriptor)
-        raise
-
-
-@contextlib.contextmanager
-def quick_pairing() -> Iterator[None]:
-    """Have emitters that start meanwhile wait less for the other half of a move."""
-    for module, name in PAIRING:
-        try:
-            pairing = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError):
-            continue
-        before = pairing.delay
-        pairing.delay = _PAIRING_SECONDS
-        try:
-            yield
-        finally:
-            pairing.delay = before
-        return
-    yield
-
-
-#: Each spot takes a thread; on watchdog 6 two, and one of a user's 128 inotify instances.
-MOST_SPOTS = 64 if VERSION_MAJOR < 7 else 256
-
-# How long watchdog may take to add a watch for a folder that a scan has found.
+# Time for watchdog to add a watch for a folder that a scan has found.
 _CHECK_SECONDS = 0.5
 
-# An observer that goes on dying is started anew at once only after so long; until then there are scans.
+# An observer that keeps dying is started again after so long; until then there are scans.
 _APART_SECONDS = 1.0
+
+# Time for a dead observer's threads to end: one that died holding a lock blocks the others.
+_END_SECONDS = 2.0
 
 
 @dataclass(slots=True)
 class _Scheduled:
-    """A spot that is watched; ``handler`` knows the spot's names, which may change while it is."""
+    """A spot that is watched; its names may change meanwhile, and ``handler`` has the present ones."""
 
     spot: Spot
     watch: ObservedWatch
@@ -136,23 +65,23 @@ class Observer:
     Attributes
     ----------
     few_spots
-        So many folders may have a spot each though fewer spots would do.
+        Up to so many folders may have a spot each, even if fewer spots would do.
     notes
-        Which limits were met, in sentences.
+        Sentences on the limits that were met.
     """
 
     few_spots = 4 if VERSION_MAJOR < 7 else 16
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, notice: Notice) -> None:
         self.notes: list[str] = []
-        self._tell = tell
+        self._notice = notice
         self._native: BaseObserver | None = None
         self._plan: Plan | None = None
         self._scheduled: dict[tuple[str, bool], _Scheduled] = {}
         self._check_at = 0.0
         self._start_at = self._again_at = float("-inf")
-        self._overflow = Overflow(tell)
-        self._deaths = Deaths(tell)
+        self._overflow = Overflow(notice)
+        self._deaths = Deaths(notice)
 
     @property
     def complete(self) -> bool:
@@ -160,7 +89,7 @@ class Observer:
         return self._native is not None and not self.notes
 
     def follow(self, plan: Plan, now: float) -> bool:
-        """Watch what the plan says, and again what has died or was overlooked.
+        """Watch the folders of a plan, and watch again what has died or was left out.
 
         Parameters
         ----------
@@ -172,15 +101,17 @@ class Observer:
         bool
             Whether a watch was added, so that a change may have come before it.
         """
-        alive = self._alive()
-        if self._native is not None and (self._deaths.heard or not self._native.is_alive()):
+        # Before the deaths: unscheduling an emitter that an exception has ended could block.
+        emitters = self._native.emitters if self._native is not None else ()
+        alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
+        if self._native is not None and (self._deaths.seen or not self._native.is_alive()):
             self.stop()
             self._start_at, self._again_at = self._again_at, max(now, self._again_at) + _APART_SECONDS
         if self._native is None:
             if now < self._start_at:
                 return False
             if plan == self._plan or not self._start(plan):
-                self._plan = plan  # what a limit forbids is tried again with another plan only
+                self._plan = plan  # what a limit forbids is tried again for another plan only
                 return False
         lost = self._drop(plan, alive)
         if plan != self._plan or lost:
@@ -195,14 +126,24 @@ class Observer:
         return self._find_unwatched(plan)
 
     def stop(self) -> None:
-        """End all threads and close all descriptors; the next `follow` starts anew."""
+        """End all threads and close all descriptors; the next `follow` starts again."""
         logging.getLogger("watchdog.observers").removeHandler(self._overflow)
         self._deaths.stop()
         native, self._native = self._native, None
         self._scheduled.clear()
         self._plan = None
-        if native is not None:
-            end(native)
+        if native is None:
+            return
+
+        def end() -> None:
+            native.stop()
+            if native.ident is not None:
+                native.join()
+
+        # A thread that doesn't end in time receives nothing any more and costs no time.
+        ending = threading.Thread(target=end, name="ipy-autorestart-end", daemon=True)
+        ending.start()
+        ending.join(_END_SECONDS)
 
     def _start(self, plan: Plan) -> bool:
         # watchdog 7.1 warns of nested mkdir with a repr of its whole state, megabytes on stderr.
@@ -210,22 +151,18 @@ class Observer:
         logging.getLogger("watchdog.observers").addHandler(self._overflow)
         self._deaths.start()
         try:
-            with nothing_left_open():
-                self._native = native_observer()
+            with _nothing_left_open():
+                self._native = _native_observer()
             self._native.name = "ipy-autorestart-observer"
             self._native.start()
         except (OSError, RuntimeError) as error:  # no descriptors, no threads
             self.stop()
-            self.notes = [sentence(error, watched=0, wanted=len(plan.folders))]
+            self.notes = [explain_limit(error, watched=0, wanted=len(plan.folders))]
             return False
         return True
 
-    def _alive(self) -> set[ObservedWatch]:
-        emitters = self._native.emitters if self._native is not None else ()
-        return {emitter.watch for emitter in emitters if emitter.is_alive()}
-
     def _drop(self, plan: Plan, alive: Set[ObservedWatch]) -> bool:
-        """Give up spots that died or lie in another folder now; say whether there were any."""
+        """Give up spots that have died or are another folder now; return whether there were any."""
         wanted = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
         lost = [
             key
@@ -249,18 +186,18 @@ class Observer:
             elif len(self._scheduled) - len(over) >= MOST_SPOTS:
                 more = len(plan.spots) - MOST_SPOTS
                 self.notes = [f"{more} folders beyond {MOST_SPOTS} are checked at intervals"]
-            elif not self.notes:  # where one meets a limit, the rest would too
+            elif not self.notes:  # after one has met a limit, the rest would too
                 added |= self._schedule(spot, plan)
-        # What is no longer wanted goes last, so that nothing is blind in between.
+        # Old spots go last, so that no folder is unwatched in between.
         for key in over:
             self._unschedule(key)
         return added
 
     def _schedule(self, spot: Spot, plan: Plan) -> bool:
         assert self._native is not None
-        handler = Handler(spot, self._tell)
+        handler = Handler(spot, self._notice)
         try:
-            with quick_pairing(), nothing_left_open():
+            with _quick_pairing(), _nothing_left_open():
                 watch = self._native.schedule(handler, spot.real, recursive=spot.recursive, event_filter=EVENTS)
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone since the walk; the next one leads to another plan
@@ -270,7 +207,7 @@ class Observer:
         self._scheduled[spot.real, spot.recursive] = _Scheduled(spot, watch, handler)
         for emitter in self._native.emitters:
             if emitter.watch == watch:
-                emitter.queue_event = at_once(handler)  # type: ignore[assignment,method-assign]
+                emitter.queue_event = _dispatching(handler)  # type: ignore[assignment,method-assign]
         return True
 
     def _unschedule(self, key: tuple[str, bool]) -> None:
@@ -279,10 +216,10 @@ class Observer:
             self._native.unschedule(self._scheduled.pop(key).watch)
 
     def _find_unwatched(self, plan: Plan) -> bool:
-        """Notice folders that watchdog left out, and watch them again if no limit forbids it.
+        """Find folders that watchdog left out, and watch them again if no limit forbids it.
 
-        7.x says nothing of those that it could not add. 6.0 leaves out what was moved in, and both what was
-        renamed while they were at it.
+        7.x says nothing of those that it could not add. 6.0 leaves out folders that were moved in, and both leave out
+        folders that were renamed at the wrong moment.
         """
         watched = watched_inodes()
         missing = [real for identity, real in plan.folders.items() if identity[1] not in watched]
@@ -291,8 +228,8 @@ class Observer:
         assert self._native is not None
         try:
             # The first folder of a spot is not left out in silence.
-            with nothing_left_open():
-                probe = self._native.schedule(Handler(Spot("", (0, 0)), self._tell), missing[0], event_filter=EVENTS)
+            with _nothing_left_open():
+                probe = self._native.schedule(Handler(Spot("", (0, 0)), self._notice), missing[0], event_filter=EVENTS)
         except (FileNotFoundError, NotADirectoryError):
             return False  # gone since the walk
         except OSError as error:
@@ -309,4 +246,63 @@ class Observer:
     def _limited(self, error: Exception, plan: Plan) -> None:
         found = watched_inodes()
         watched = sum(identity[1] in found for identity in plan.folders)
-        self.notes = [sentence(error, watched=watched, wanted=len(plan.folders))]
+        self.notes = [explain_limit(error, watched=watched, wanted=len(plan.folders))]
+
+
+def _native_observer() -> BaseObserver:
+    """Return the system's own observer, which on Linux tells files that were moved in from those just created."""
+    if not sys.platform.startswith("linux"):
+        return watchdog.observers.Observer()
+    from watchdog.observers.inotify import InotifyObserver
+
+    return InotifyObserver(generate_full_events=True)
+
+
+def _dispatching(handler: Handler) -> Callable[[FileSystemEvent], None]:
+    """Return an emitter's ``queue_event`` that calls the handler in the emitter's own thread.
+
+    The queue to the observer's thread, which only calls the handler, takes a third of a millisecond. Events that are
+    in the queue already still come that way.
+    """
+    wanted = tuple(EVENTS)
+
+    def queue_event(event: FileSystemEvent) -> None:
+        if isinstance(event, wanted):
+            handler.dispatch(event)
+
+    return queue_event
+
+
+@contextlib.contextmanager
+def _nothing_left_open() -> Iterator[None]:
+    """Close the inotify instances that watchdog forgets when it fails: they would keep the user's watches."""
+    before = inotify_fds()
+    try:
+        yield
+    except (OSError, RuntimeError):
+        for fd in inotify_fds() - before:
+            os.close(fd)
+        raise
+
+
+@contextlib.contextmanager
+def _quick_pairing() -> Iterator[None]:
+    """Shorten the wait for the other half of a move, for emitters that start meanwhile.
+
+    watchdog holds a file that left a folder back for 0.5 s, in case it turns up elsewhere, and with it all that comes
+    behind, even half of a rename that it read too early. A missed pair costs nothing here: each end of a move is
+    judged on its own.
+    """
+    for module, name in PAIRING:
+        try:
+            pairing = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError):
+            continue
+        before = pairing.delay
+        pairing.delay = _PAIRING_SECONDS
+        try:
+            yield
+        finally:
+            pairing.delay = before
+        return
+    yield

@@ -1,23 +1,24 @@
 """Plan the fewest watches that announce every change that counts, and none in an ignored folder.
 
-A folder without ignored folders below it is watched with everything in it. One that holds an ignored folder
-is watched alone, and what it holds is planned in turn; in a small tree every folder is. Single names are watched
-for in their folder: each root, since nothing inside a root tells that it was made again, each named file, and what
-symlinks lead to.
+A folder without ignored folders below it is watched with everything in it. A folder that holds an ignored one is
+watched alone, and its other folders are planned in turn; in a small tree every folder is. Single names are watched in
+the folder that holds them: each root, since nothing inside a root tells that it was made again, each named file, and
+the targets of symlinks.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ipy_autorestart.watch.tree import Folder, Identity, Tree
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A single name to watch for: its real path, how the user knows it, and the folder it lies in."""
+    """A single name to watch: its real path, its path as the user knows it, and the folder that holds it."""
 
     real: str
     shown: str
@@ -31,13 +32,13 @@ class Spot:
     Attributes
     ----------
     real
-        Where it lies: watches follow no symlinks.
+        Real path: watches follow no symlinks.
     identity
         Another folder in the same place needs another watch.
     shown
-        The path by which the user knows it; empty where only ``names`` in it count.
+        Path as the user knows it; empty if only ``names`` count.
     names
-        Real path and shown path of single names in it.
+        Real path and shown path of each single name.
     """
 
     real: str
@@ -49,32 +50,27 @@ class Spot:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where to watch; ``folders`` are the real paths of all folders that this covers, by identity."""
+    """The folders to watch; ``folders`` are the real paths of all that they cover, by identity."""
 
     spots: tuple[Spot, ...] = ()
     folders: Mapping[Identity, str] = field(default_factory=dict, repr=False)
 
 
 def anchors(tree: Tree, named: Iterable[str]) -> tuple[Anchor, ...]:
-    """Find where single names lie now; one whose folder is missing is left out until a scan sees it come."""
-    found: dict[Anchor, None] = {}
+    """Find single names where they lie now; one whose folder is missing is left out until a scan finds that folder."""
+    places: dict[tuple[str, str], None] = {}
     for path in (*tree.roots, *named):
         beside = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
-        for real in (beside, os.path.realpath(path)):
-            _anchor(found, real, path)
-    for link, real in tree.aliases.items():
-        _anchor(found, real, link)
+        places[beside, path] = places[os.path.realpath(path), path] = None
+    places.update(((real, link), None) for link, real in tree.aliases.items())
+    found = []
+    for real, shown in places:
+        folder = os.path.dirname(real)
+        with contextlib.suppress(OSError):
+            status = os.stat(folder)
+            if folder != real:
+                found.append(Anchor(real, shown, (status.st_dev, status.st_ino)))
     return tuple(found)
-
-
-def _anchor(found: dict[Anchor, None], real: str, shown: str) -> None:
-    folder = os.path.dirname(real)
-    try:
-        status = os.stat(folder)
-    except OSError:
-        return
-    if folder != real:
-        found[Anchor(real, shown, (status.st_dev, status.st_ino))] = None
 
 
 def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: int = 0) -> Plan:
@@ -85,10 +81,10 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
     folders
         Listed folders, parents before children.
     single
-        Names to watch for in their folders.
+        Names to watch in their folders.
     few
-        So many folders are watched one by one: a watch that is for all that is in a folder hears how each start writes
-        to its ``__pycache__``, and that costs the start a millisecond where no processor is idle.
+        Up to so many folders are watched one by one. A recursive watch would hear each start of the target write to
+        ``__pycache__``, which costs that start a millisecond if no processor is idle.
     """
     clean = _clean(folders) if len(folders) > few else dict.fromkeys(folders, False)
     spots: dict[str, Spot] = {}
@@ -101,22 +97,20 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
             spots[folder.real] = Spot(folder.real, folder.identity, clean[path], path)
     known = {(folder.real, path) for path, folder in folders.items()}
     for anchor in single:
-        folder_of, shown_in = os.path.dirname(anchor.real), os.path.dirname(anchor.shown)
+        real_folder, shown_folder = os.path.dirname(anchor.real), os.path.dirname(anchor.shown)
         same_name = os.path.basename(anchor.real) == os.path.basename(anchor.shown)
-        if same_name and (folder_of, shown_in) in known:
-            continue  # its folder is watched anyway, and tells of it by this very path
-        spot = spots.get(folder_of) or Spot(folder_of, anchor.folder)
-        names = (*spot.names, (anchor.real, anchor.shown))
-        spots[folder_of] = Spot(spot.real, spot.identity, spot.recursive, spot.shown, names)
-        covered.setdefault(anchor.folder, folder_of)
+        if same_name and (real_folder, shown_folder) in known:
+            continue  # the watch on its folder announces it by this very path
+        spot = spots.get(real_folder) or Spot(real_folder, anchor.folder)
+        spots[real_folder] = replace(spot, names=(*spot.names, (anchor.real, anchor.shown)))
+        covered.setdefault(anchor.folder, real_folder)
     return Plan(tuple(spots.values()), covered)
 
 
 def _clean(folders: Mapping[str, Folder]) -> dict[str, bool]:
-    """Which folders can be watched with everything in them."""
+    """Return which folders can be watched with everything in them."""
     clean: dict[str, bool] = {}
-    for path in reversed([*folders]):
-        folder = folders[path]
+    for path, folder in reversed([*folders.items()]):
         clean[path] = (
             not folder.hides
             and folder.readable

@@ -1,11 +1,11 @@
-"""Decide how often to look at everything, by what looking costs and whether events can be trusted."""
+"""Decide how often to scan, by the cost of a scan and by whether events can be trusted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
 
-# A scan may take this part of the time, and hardly any where nothing has happened for a while: only what sends no
-# event has to wait for it then.
+# The share of the time that scans may take. It is tiny after a while without a change: only a change that sends no
+# event has to wait for a scan then.
 _SHARE = 1 / 50
 _SHARE_QUIET = 1 / 1000
 _QUIET_SECONDS = 10.0
@@ -21,18 +21,18 @@ LATE_SECONDS = 0.5
 
 
 def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet: float = 0.0) -> float:
-    """Seconds until the next scan.
+    """Return the seconds until the next scan.
 
     Parameters
     ----------
     cost
         Seconds that the last scan took.
     polling
-        Whether changes may come without an event.
+        Whether a change may come without an event.
     unread
-        Whether old contents are yet to be read, which looks do bit by bit.
+        Whether contents of the baseline are yet to be read; each look reads some.
     quiet
-        Seconds since something happened.
+        Seconds since the last change.
     """
     if unread:
         return max(_UNREAD, 5 * cost)
@@ -44,27 +44,27 @@ def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet:
 
 
 class Suspects:
-    """Changes that were found before any event told of them.
+    """Changes that a scan found before any event announced them.
 
-    A scan may be quicker than the event, so each is given `LATE_SECONDS`. A file that is written through
-    another name, or mapped into memory, sends no event either; some more scans are the price of being sure.
+    A scan may be quicker than the event, so each is given `LATE_SECONDS`. A file that is written through another
+    name, or mapped into memory, sends no event either; it makes scans more frequent, which is the price of being sure.
     """
 
     def __init__(self) -> None:
         self._since: dict[str, float] = {}
 
     def judge(self, fresh: Iterable[str], hints: Set[str], now: float) -> tuple[bool, str]:
-        """Say whether a change was not announced, and name one that never was, if there is one.
+        """Return whether a new change was not announced, and the path of an older one that never was, or "".
 
         Parameters
         ----------
         fresh
             Paths that a scan has just found changed.
         hints
-            Paths that events told of since the last call; an empty one tells of everything.
+            Paths that events announced since the last call; an empty one announces everything.
         """
         everything = "" in hints
-        unheard = [] if everything else [path for path in fresh if path not in hints]
+        unannounced = [] if everything else [path for path in fresh if path not in hints]
         late = ""
         for path, since in [*self._since.items()]:
             if everything or path in hints:
@@ -72,6 +72,6 @@ class Suspects:
             elif now - since > LATE_SECONDS:
                 late = path
                 del self._since[path]
-        for path in unheard:
+        for path in unannounced:
             self._since.setdefault(path, now)
-        return bool(unheard), late
+        return bool(unannounced), late

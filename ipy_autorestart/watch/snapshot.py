@@ -1,41 +1,62 @@
-"""Know what the tracked files held when the target began, and what they hold now.
+"""Compare the tracked files with their contents at the target's start.
 
-The baseline advances by `Snapshot.commit` alone, to exactly what the last scan saw: what is written later
-differs again at the next scan.
+The baseline advances by `Snapshot.commit` and `Snapshot.settle` alone, to exactly what the last scan saw: a later
+write differs again at the next scan.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.guard import DIFFERENT, compare
+from ipy_autorestart.decide.guard import DIFFERENT, Verdict, compare
 from ipy_autorestart.decide.use import Difference
-from ipy_autorestart.watch.contents import Content, Tracked, content, is_settled, read, signature, unread
+from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, signature
 from ipy_autorestart.watch.tree import GONE, Tree
 
-#: Old bytes are kept for the guard: up to this size a file, and in all.
+#: Old bytes are kept for the guard: so many per file, and in all.
 KEPT_BYTES = 256 << 10
 KEPT_BYTES_IN_ALL = 32 << 20
 
-#: How long a file that lost all its content counts as being written, and one that vanished as being renamed.
+#: A file that lost all its content counts as being written so long, and one that vanished as being renamed.
 EMPTIED_SECONDS = 1.0
 VANISHED_SECONDS = 0.06
 
 
+@dataclass(slots=True)
+class _Tracked:
+    """One file; its contents in the baseline and at the last scan are None if there was no file."""
+
+    signature: Signature | None = None
+    settled: bool = False
+    base: Content | None = None
+    seen: Content | None = None
+    verdict: Verdict = DIFFERENT
+    since: float = 0.0  # the moment at which it was first seen empty or gone
+
+    @property
+    def differs(self) -> bool:
+        """Whether its content is not that of the baseline; content that was never read equals only itself."""
+        if self.seen is None or self.base is None:
+            return self.seen is not self.base
+        return self.seen is not self.base and (not self.base.digest or self.seen.digest != self.base.digest)
+
+
 class Snapshot:
-    """The files that count below the roots, those named, and those the target read.
+    """The files that count below the roots, those named, and those that the target read.
 
     Attributes
     ----------
     tree
         The folders.
     fresh
-        Paths whose content a scan saw for the first time; whoever reads it clears it.
+        Paths that a scan found with another content than the scan before; the reader clears it.
     """
 
     def __init__(
@@ -55,7 +76,7 @@ class Snapshot:
         self._strict = strict
         self._clock = clock
         self._wall_ns = wall_ns
-        self._tracked: dict[str, Tracked] = {}
+        self._tracked: dict[str, _Tracked] = {}
         self._differs: set[str] = set()
         self._shared: set[str] = set()
         self._unread: list[str] = []
@@ -65,54 +86,46 @@ class Snapshot:
 
     @property
     def notes(self) -> list[str]:
-        """What could not be read at the last scan, in sentences."""
+        """Sentences on what could not be read at the last scan."""
         return [*self.tree.notes, *self._notes]
 
     @property
     def unread(self) -> int:
-        """Files whose old content is not known yet."""
+        """Number of files whose old content is yet to be read."""
         return len(self._unread)
 
     @property
     def files(self) -> int:
-        """Files that are tracked."""
+        """Number of tracked files."""
         return len(self._tracked)
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
-        """Take the baseline: all signatures, and contents while ``seconds`` allow; `fill` reads on.
+        """Take the baseline: all signatures, and contents for up to ``seconds``; `fill` reads the rest.
 
-        What was written after ``since_ns``, if it is given, differs from it: the target has read what was there before.
+        A file written after ``since_ns``, unless that is 0, differs from it: the target has read an older content.
         """
         self._committed_ns = self._wall_ns()
         for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh):
             known.clear()
         self._kept_bytes = 0
-        for path in self._paths():
-            status = self._status(path)
-            if status is None:
-                continue
-            tracked = self._tracked[path] = self._unknown(path, status)
-            if 0 < since_ns < status.st_ctime_ns:
-                tracked.signature = None  # so that the next scan finds a difference
-            else:
-                self._unread.append(path)
+        self._unread += [path for path in self._paths() if self._add(path, since_ns or math.inf)]
         self.fill(seconds=seconds)
 
     def fill(self, *, seconds: float) -> None:
-        """Read contents of the baseline that are yet to be read, as long as ``seconds`` allow."""
+        """Read contents of the baseline that are yet to be read, for up to ``seconds``."""
         end = self._clock() + seconds
         while self._unread and self._clock() < end:
             self._learn(self._unread.pop())
 
     def scan(self) -> None:
-        """Look at every tracked file; contents are read only where the signature is another."""
+        """Look at every tracked file, and read those whose signature changed."""
         paths = self._paths()
         self._look_at(paths)
         for path in self._tracked.keys() - paths.keys():
             self._vanished(path)
 
     def scan_only(self, paths: Iterable[str]) -> None:
-        """Look at some tracked files, and at all that differ already or may be one file with another."""
+        """Look at some tracked files, at all that differ already, and at all that have another name."""
         self._look_at({*paths, *self._differs, *self._shared, *self.tree.aliases})
 
     def knows(self, path: str) -> bool:
@@ -120,12 +133,12 @@ class Snapshot:
         return path in self._tracked
 
     def commit(self) -> None:
-        """Take what the last scan saw for the baseline."""
+        """Make the baseline what the last scan saw."""
         self._committed_ns = self._wall_ns()
         self.settle(self._differs)
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Take what the last scan saw for the baseline, of these files only."""
+        """Make the baseline of these files what the last scan saw of them."""
         for path in self._differs.intersection(paths):
             tracked = self._tracked[path]
             tracked.base = tracked.seen
@@ -136,10 +149,10 @@ class Snapshot:
         self._kept_bytes = sum(base.size_bytes for base in bases if base is not None and base.source is not None)
 
     def track(self, paths: Iterable[str]) -> None:
-        """Track these files, which don't count by name; what was tracked this way before no longer is.
+        """Track these files, which don't count by name, instead of those of the last call.
 
-        A file that was written since the baseline was taken differs from it: the target may have read what it
-        held before.
+        A file that was written after the baseline was taken differs from it: the target may have read its older
+        content.
         """
         extra = frozenset(paths)
         for path in self._extra - extra:
@@ -147,47 +160,53 @@ class Snapshot:
             self._differs.discard(path)
         self._extra = extra
         for path in extra - self._tracked.keys():
-            status = self._status(path)
-            if status is None:
-                continue
-            tracked = self._tracked[path] = self._unknown(path, status)
-            if status.st_ctime_ns > self._committed_ns:
-                tracked.signature = None  # so that the next scan finds a difference
-            else:
+            if self._add(path, self._committed_ns):
                 self._learn(path)
 
     def differences(self) -> list[Difference]:
-        """Say what differs from the baseline now, as the last scan saw it."""
-        return [self._difference(path, self._tracked[path]) for path in sorted(self._differs)]
-
-    def _difference(self, path: str, tracked: Tracked) -> Difference:
-        base, seen = tracked.base, tracked.seen
-        age = self._clock() - tracked.since
-        if seen is None:
-            unfinished = Unfinished.VANISHED if age < VANISHED_SECONDS else None
-            return Difference(Change(path, Kind.DELETED), DIFFERENT, unfinished)
-        emptied = base is not None and base.size_bytes and not seen.size_bytes and age < EMPTIED_SECONDS
-        kind = Kind.ADDED if base is None else Kind.MODIFIED
-        return Difference(Change(path, kind), tracked.verdict, Unfinished.EMPTIED if emptied else None)
+        """Return what differs from the baseline, as the last scan saw it."""
+        found = []
+        for path in sorted(self._differs):
+            tracked = self._tracked[path]
+            base, seen = tracked.base, tracked.seen
+            kind, verdict, unfinished = Kind.MODIFIED, tracked.verdict, None
+            age = self._clock() - tracked.since
+            if seen is None:
+                kind, verdict = Kind.DELETED, DIFFERENT
+                unfinished = Unfinished.VANISHED if age < VANISHED_SECONDS else None
+            elif base is None:
+                kind = Kind.ADDED
+            elif base.size_bytes and not seen.size_bytes and age < EMPTIED_SECONDS:
+                unfinished = Unfinished.EMPTIED
+            found.append(Difference(Change(path, kind), verdict, unfinished))
+        return found
 
     def _paths(self) -> dict[str, None]:
         return dict.fromkeys((*self.tree.walk(), *self._named, *self._extra))
 
-    def _unknown(self, path: str, status: os.stat_result) -> Tracked:
+    def _add(self, path: str, since_ns: float) -> bool:
+        """Add a file to the baseline; return whether it holds what the target has read, and so is to be read here."""
+        status = self._status(path)
+        if status is None:
+            return False
         if status.st_nlink > 1:
             self._shared.add(path)
-        stand_in = unread(status)
-        return Tracked(signature(status), is_settled(status, self._wall_ns()), stand_in, stand_in)
+        content = Content.unread(status)
+        tracked = _Tracked(signature(status), is_settled(status, self._wall_ns()), content, content)
+        self._tracked[path] = tracked
+        if status.st_ctime_ns > since_ns:
+            tracked.signature = None  # so that the next scan finds a difference
+        return tracked.signature is not None
 
     def _learn(self, path: str) -> None:
-        """Read the content of the baseline, if the file still is what the last scan saw."""
+        """Read the baseline's content of a file that is still as the last scan saw it."""
         tracked = self._tracked.get(path)
         if tracked is None or tracked.base is None or tracked.base.digest or tracked.seen is not tracked.base:
             return
         try:
             status, source = read(path)
         except OSError:
-            return  # the next scan says what became of it
+            return  # the next scan finds out why
         if signature(status) == tracked.signature:
             tracked.settled = is_settled(status, self._wall_ns())
             tracked.base = tracked.seen = self._content(path, status, source)
@@ -206,7 +225,7 @@ class Snapshot:
                 self._update(path)
 
     def _status(self, path: str) -> os.stat_result | None:
-        """Status of a regular file; None where there is none, or where nothing can be said about it."""
+        """Return the status of a regular file; None if there is none, or if nothing can be said about it."""
         try:
             status = os.stat(path)
         except OSError as error:
@@ -220,7 +239,7 @@ class Snapshot:
     def _failed(self, path: str, error: OSError) -> None:
         if error.errno in GONE or error.errno is None:
             self._vanished(path)
-        else:  # it may be there: what is not known to have changed has not
+        else:  # it may be there: without evidence of a change there is none
             self._notes.append(f"can't read {path}: {error.strerror}")
 
     def _update(self, path: str) -> None:
@@ -231,7 +250,7 @@ class Snapshot:
             self._failed(path, error)
             return
         if tracked is None:
-            tracked = self._tracked[path] = Tracked()
+            tracked = self._tracked[path] = _Tracked()
         tracked.signature = signature(status)
         tracked.settled = is_settled(status, self._wall_ns())
         if status.st_nlink > 1:
@@ -257,7 +276,7 @@ class Snapshot:
         tracked.signature, tracked.seen, tracked.since = None, None, self._clock()
         self._differed(path, tracked)
 
-    def _differed(self, path: str, tracked: Tracked) -> None:
+    def _differed(self, path: str, tracked: _Tracked) -> None:
         self.fresh.add(path)
         if tracked.differs:
             self._differs.add(path)
@@ -274,7 +293,7 @@ class Snapshot:
         keep = path.endswith(".py") and size <= KEPT_BYTES and self._kept_bytes + size <= KEPT_BYTES_IN_ALL
         if keep:
             self._kept_bytes += size
-        return content(status, source, keep=keep)
+        return Content.of(status, source, keep=keep)
 
     def _release(self, old: Content | None, base: Content | None) -> None:
         if old is not None and old is not base and old.source is not None:

@@ -1,6 +1,6 @@
-"""Find the files that count below the roots, listing a folder anew only when it changed.
+"""Find the files that count below the roots, listing a folder again only after it changed.
 
-Symlinks are followed; a folder that is reached twice is entered once, by its real way if there is one.
+Symlinks are followed; a folder that is reached twice is entered once, by its real path if that is below a root.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class Folder:
     Attributes
     ----------
     path, real
-        Where it was reached, and where it lies.
+        Path by which it was reached, and real path.
     top
         Whether it is a root or was reached through a symlink.
     files, folders, links
-        Full paths of what counts, of what is entered, and of every symlink, which is judged at each walk.
+        Paths of the files that count, the folders to enter, and all symlinks, which are judged at each walk.
     hides
-        Whether it holds folders that are not entered and worth planning around.
+        Whether it holds folders that are not entered and are worth planning around.
     environment
         Whether it is a virtual environment, and so as good as ignored.
     """
@@ -53,7 +53,7 @@ class Folder:
     readable: bool = True
 
     def shape(self) -> tuple[object, ...]:
-        """Everything that a plan depends on."""
+        """Return all that a plan depends on."""
         return (self.real, self.identity, self.top, self.folders, self.hides, self.environment, self.readable)
 
 
@@ -65,11 +65,11 @@ class Tree:
     folders
         By path, parents before children.
     aliases
-        Symlinked files that count, with the real file of each.
+        Symlinked files that count, and the real file of each.
     moved
-        Whether a walk found other folders or symlinks than the one before; whoever reads it clears it.
+        Whether a walk found other folders or symlinks than the one before; the reader clears it.
     notes
-        What could not be read, in sentences.
+        Sentences on what could not be read.
     """
 
     def __init__(self, roots: Sequence[str], which: Filter, *, wall_ns: Callable[[], int] = time.time_ns) -> None:
@@ -83,34 +83,31 @@ class Tree:
         self._before: dict[str, Folder] = {}
         self._entered: set[Identity] = set()
         self._files: list[str] = []
+        self._links: list[tuple[str, str]] = []
         self._real_roots: list[str] = []
 
     def walk(self) -> list[str]:
-        """Paths of all files that count now."""
+        """Return the paths of all files that count now."""
         self._before, self.folders = self.folders, {}
         aliases, self.aliases = self.aliases, {}
-        self._entered, self._files, self.notes = set(), [], []
+        self._entered, self._files, self._links, self.notes = set(), [], [], []
         self._real_roots = [os.path.realpath(root) for root in self.roots]
-        links: list[tuple[str, str]] = []
         for root, real in zip(self.roots, self._real_roots, strict=True):
-            self._start(root, real, links)
-        while links:
-            batch, links = links, []
-            for link, root in batch:
-                self._follow(link, root, links)
+            status = self._status(root)
+            if status is None:
+                self.notes.append(f"{root} is not there; it is watched for")
+            elif stat.S_ISDIR(status.st_mode):
+                self._enter(root, real, root)
+            else:
+                self._files.append(root)
+        while self._links:  # level by level, so that the shortest way to a folder is the one that is kept
+            links, self._links = self._links, []
+            for link, root in links:
+                self._follow(link, root)
         self.moved |= len(self.folders) != len(self._before) or self.aliases != aliases
         return self._files
 
-    def _start(self, root: str, real: str, links: list[tuple[str, str]]) -> None:
-        status = self._status(root)
-        if status is None:
-            self.notes.append(f"{root} is not there; it is watched for")
-        elif stat.S_ISDIR(status.st_mode):
-            self._enter(root, real, root, links)
-        else:
-            self._files.append(root)
-
-    def _follow(self, link: str, root: str, links: list[tuple[str, str]]) -> None:
+    def _follow(self, link: str, root: str) -> None:
         status = self._status(link)
         if status is None:
             return
@@ -120,27 +117,28 @@ class Tree:
                 self.aliases[link] = os.path.realpath(link)
             return
         real = os.path.realpath(link)
-        # Where it leads must not be ignored either: src/lib -> ../.venv/lib/site-packages.
+        # The folder that it leads to must not be ignored either: src/lib -> ../.venv/lib/site-packages.
         above = next((top for top in self._real_roots if is_below(real, top)), os.path.dirname(real))
         if self._enters(root, link) and self._filter.enters(above, real):
-            self._enter(link, real, root, links)
+            self._enter(link, real, root)
 
-    def _enter(self, top: str, top_real: str, root: str, links: list[tuple[str, str]]) -> None:
-        """Go through a folder and those below it that are not symlinked."""
+    def _enter(self, top: str, top_real: str, root: str) -> None:
+        """List a folder and those below it, without following symlinks."""
         cut = len(top)
         stack = [top]
         while stack:
             path = stack.pop()
-            folder = self._look_at(path, top_real + path[cut:], root, top=path == top)
+            folder = self._listed(path, top_real + path[cut:], root, top=path == top)
             if folder is None or folder.identity in self._entered:
                 continue
             self._entered.add(folder.identity)
             self.folders[path] = folder
             self._files += folder.files
             stack += reversed(folder.folders)
-            links += ((link, root) for link in folder.links)
+            self._links += ((link, root) for link in folder.links)
 
-    def _look_at(self, path: str, real: str, root: str, *, top: bool) -> Folder | None:
+    def _listed(self, path: str, real: str, root: str, *, top: bool) -> Folder | None:
+        """Return a folder as it is now, as it was if it can't be read, None if it is gone."""
         old = self._before.get(path)
         try:
             status = os.stat(path)

@@ -1,4 +1,4 @@
-"""Watch files for the engine: hints at once, and the truth when asked."""
+"""Watch files for the engine: hints come at once, and a look finds the truth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter, is_below
-from ipy_autorestart.decide.use import Difference, Use, sort_out
+from ipy_autorestart.decide.use import Use, sort_out
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
 from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
 from ipy_autorestart.watch.policy import Suspects, interval
@@ -21,92 +21,23 @@ from ipy_autorestart.watch.snapshot import Snapshot
 if TYPE_CHECKING:
     from ipy_autorestart.watch.observer import Observer
 
-#: So many of the files that didn't count are remembered until they are asked for.
-PASSED_OVER_MAX = 20
-
-
-class Hints:
-    """Takes events as they come, and keeps of them what may count.
-
-    Parameters
-    ----------
-    roots, named
-        As for `Watch`.
-    filter
-        What counts below the roots.
-    on_hint
-        Called in the observer's thread for each hint; must be quick and must not raise.
-
-    Attributes
-    ----------
-    wanted
-        Files that count whatever the filter says.
-    folders
-        Those whose events tell that anything in them may have changed.
-    """
-
-    def __init__(
-        self,
-        roots: Sequence[str],
-        named: Sequence[str],
-        filter: Filter,  # noqa: A002 - the glossary's word
-        on_hint: Callable[[Hint], None],
-    ) -> None:
-        self.wanted = frozenset((*roots, *named))
-        self.folders = frozenset(roots)
-        self._roots = roots
-        self._filter = filter
-        self._on_hint = on_hint
-        self._hints: deque[Hint] = deque()
-        self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
-
-    def notice(self, path: str, progress: Progress, *, folder: bool) -> None:
-        """Pass on what may count: strings are compared and nothing else, as this runs for every event."""
-        if path and path not in self.wanted and path not in self.folders:
-            counts = self._filter.enters if folder else self._filter.counts
-            if not any(is_below(path, root) and counts(root, path) for root in self._roots):
-                if not folder:
-                    self._passed_over.append(path)
-                return
-        if folder or path in self.folders:
-            progress = Progress.UNKNOWN
-        hint = Hint(path, progress)
-        self._hints.append(hint)
-        self._on_hint(hint)
-
-    def take(self) -> set[str]:
-        """Return the paths of all hints since the last call; an empty one if anything may have changed."""
-        heard = set()
-        while self._hints:
-            hint = self._hints.popleft()
-            heard.add(hint.path)
-            if hint.progress is Progress.UNKNOWN:
-                heard.add("")
-        return heard
-
-    def passed_over(self) -> Iterator[tuple[str, str]]:
-        """Yield files that changed lately without being looked at, and why."""
-        paths = dict.fromkeys(self._passed_over.popleft() for _ in range(len(self._passed_over)))
-        for path in paths:
-            reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
-            if all(reasons) and reasons:
-                yield path, reasons[0]
-
-
-#: How long a start may read files; what is left is read at later looks, each for as long as a scan or this.
+#: A start may read files for so long; the rest is read by later looks, each for as long as a scan takes or this.
 START_SECONDS = 0.1
 LATER_SECONDS = 0.03
 
-#: A scan is left out where hints name so few files, and comes at the burst's end; more are a burst, of which some
-#: events may be lost.
+#: If hints name no more files than these, only those are looked at, and the scan comes at the burst's end; more are
+#: a burst, some of whose events may be lost.
 FEW_FILES = 4
+
+#: So many of the files that didn't count are remembered until somebody asks for them.
+PASSED_OVER_MAX = 20
 
 
 class Watch:
-    """What counts below some roots, compared with what it was at the last `commit`.
+    """Comparison of the files that count below some roots with their contents at the last `commit`.
 
-    Events are hints, the comparison is the truth: `look` says the same whether an event came, came late or
-    got lost. All methods belong to one thread; only ``on_hint`` is called in another.
+    Events are hints, the comparison is the truth: `look` finds the same whether an event came, came late or got lost.
+    All methods belong to one thread; only ``on_hint`` is called in another.
 
     Parameters
     ----------
@@ -115,15 +46,15 @@ class Watch:
     named
         Files that count wherever they lie and whatever their name.
     filter
-        What counts below the roots.
+        Decides which files below the roots count.
     on_hint
         Called in the observer's thread for each hint; must be quick and must not raise.
     strict
         Whether comments and layout count.
     poll
-        Seconds between scans; there are no events then.
+        Seconds between scans, without any events.
     since_ns
-        What was written after this moment, in nanoseconds since 1970, differs from the baseline; 0 for nothing.
+        A file written after this moment, in nanoseconds since 1970, differs from the baseline; 0 for no such moment.
     """
 
     def __init__(
@@ -173,12 +104,12 @@ class Watch:
     def start(self) -> None:
         """Take the baseline and start the observer.
 
-        Limits of the system are no errors: then `polling` is true, and a note says why.
+        A limit of the system is no error: `polling` is true then, and a note says why.
 
         Raises
         ------
         FileNotFoundError
-            If none of the roots and named files can be read.
+            If no root and no named file can be read.
         """
         self._snapshot.begin(seconds=START_SECONDS, since_ns=self._since_ns)
         if not self._snapshot.tree.folders and not self._snapshot.files:
@@ -194,16 +125,16 @@ class Watch:
             self._observer = Observer(self._hints.notice)
             self._follow()
         self._scan()
-        self._snapshot.fresh = set()  # what was written before there was an observer needed no event
+        self._snapshot.fresh = set()  # no event could announce what was written before there was an observer
 
     def stop(self) -> None:
-        """End the observer; nothing is left running or open."""
+        """End the observer, and close all that it opened."""
         observer, self._observer = self._observer, None
         if observer is not None:
             observer.stop()
 
     def look(self) -> Found:
-        """Everything that differs now from the baseline; looking changes nothing."""
+        """Return all that differs from the baseline now; a look doesn't move the baseline."""
         hints = self._hints.take()
         if not hints:
             self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
@@ -211,33 +142,34 @@ class Watch:
             self._snapshot.scan_only(hints)
         else:
             self._scan()
-        # What was heard during the look may be of a change that only the next look finds.
+        # A hint that came during the look may announce a change that only the next look finds.
         before, self._late = self._late, self._hints.take()
         hints |= before | self._late
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
-        found = sort_out(self._differences(), self._use)
+        differences = self._snapshot.differences()
+        found = sort_out((replace(one, real=self._real(one.change.path)) for one in differences), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         return replace(found, unannounced=unannounced, polling=self.polling, notes=self._notes(), rescan=self.interval)
 
     def commit(self) -> None:
-        """Take what the last `look` saw for the new baseline."""
+        """Make the baseline what the last `look` saw."""
         self._snapshot.commit()
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Take what the last `look` saw of these files for the new baseline: the target has no use for the old."""
+        """Make the baseline of these files what the last `look` saw: the target doesn't use their older content."""
         self._snapshot.settle(paths)
 
     def used(self, paths: Iterable[str] | None, *, written: Iterable[str] = ()) -> None:
-        """Say what the target's last successful run read, and what it wrote itself.
+        """Take the files that the target's last successful run read, and those that it wrote itself.
 
         Parameters
         ----------
         paths
-            Files of any kind, and folders that it listed. A file below the roots that was read counts from
-            now on, whatever its name. None: everything that counts by name does, used or not.
+            Files of any kind, and folders that it listed. A file below the roots that was read counts from now on,
+            whatever its name. None: all files that count by name do, used or not.
         written
             Files that never count.
         """
@@ -251,7 +183,7 @@ class Watch:
         self._snapshot.track(extra)
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
-        """Yield files that changed lately without being looked at, and why."""
+        """Yield files that changed since the last call without being looked at, and the reason."""
         return self._hints.passed_over()
 
     @property
@@ -261,7 +193,7 @@ class Watch:
 
     @property
     def interval(self) -> float:
-        """Seconds until the next look should be asked for, if no hint comes before."""
+        """Seconds until the next look is due, if no hint comes before."""
         if self._poll is not None:
             return max(self._poll, self._cost)
         quiet = self._clock() - self._stirred
@@ -274,7 +206,7 @@ class Watch:
         self._scanned = self._clock()
         self._cost = self._scanned - began
         if self._observer is not None and self._follow():
-            self._snapshot.scan()  # what came between the scan and the new watch
+            self._snapshot.scan()  # for changes between the scan and the new watch
 
     def _follow(self) -> bool:
         """Have the observer follow the folders of the last walk."""
@@ -289,7 +221,7 @@ class Watch:
         return self._observer.follow(self._plan, self._clock())
 
     def _may_be_partial(self, hints: set[str]) -> bool:
-        """Whether it is enough to look at the files that the hints name, for once."""
+        """Whether it is enough, this once, to look at the files that the hints name."""
         return (
             0 < len(hints) <= FEW_FILES
             and self._clock() - self._scanned <= self.interval
@@ -302,17 +234,12 @@ class Watch:
             return bool(fresh)
         unannounced, late = self._suspects.judge(fresh, hints, self._clock())
         if late and not self._deaf:
-            self._observer.stop()  # it may be alive and hear nothing; the next scan starts it anew
-            self._deaf = f"{late} changed and no event told: all files are checked at intervals"
+            self._observer.stop()  # it may be alive and get no events; the next scan starts it again
+            self._deaf = f"{late} changed without an event: all files are checked at intervals"
         return unannounced
 
-    def _differences(self) -> list[Difference]:
-        return [
-            replace(difference, real=self._real(difference.change.path)) for difference in self._snapshot.differences()
-        ]
-
     def _real(self, path: str) -> str:
-        """Return the path without symlinks; what the last walk went through knows it."""
+        """Return the path without symlinks, from the last walk if that knows it."""
         tree = self._snapshot.tree
         folder = tree.folders.get(os.path.dirname(path))
         if folder is None or path in self._hints.wanted:
@@ -325,7 +252,7 @@ class Watch:
         return tuple(dict.fromkeys((*self._silent, *observer, *deaf, *self._snapshot.notes)))
 
     def _shown(self, path: str) -> str | None:
-        """Path by which a file that the target read is tracked; None if it counts by name, or never does."""
+        """Return the path by which to track a file that the target read; None if it counts by name, or never does."""
         for root in self._roots:
             for top in dict.fromkeys((root, os.path.realpath(root))):
                 if not is_below(path, top) or path == top:
@@ -337,8 +264,72 @@ class Watch:
         return None
 
 
+class Hints:
+    """Hints waiting for the next look: of all events, those that may count.
+
+    Parameters
+    ----------
+    roots, named, filter, on_hint
+        As for `Watch`.
+
+    Attributes
+    ----------
+    wanted
+        Files that count whatever the filter says.
+    folders
+        Folders with an event of their own after which anything in them may have changed.
+    """
+
+    def __init__(
+        self,
+        roots: Sequence[str],
+        named: Sequence[str],
+        filter: Filter,  # noqa: A002 - the glossary's word
+        on_hint: Callable[[Hint], None],
+    ) -> None:
+        self.wanted = frozenset((*roots, *named))
+        self.folders = frozenset(roots)
+        self._roots = roots
+        self._filter = filter
+        self._on_hint = on_hint
+        self._hints: deque[Hint] = deque()
+        self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
+
+    def notice(self, path: str, progress: Progress, *, folder: bool) -> None:
+        """Keep and pass on what may count; this runs for every event, and so only compares strings."""
+        if path and path not in self.wanted and path not in self.folders:
+            counts = self._filter.enters if folder else self._filter.counts
+            if not any(is_below(path, root) and counts(root, path) for root in self._roots):
+                if not folder:
+                    self._passed_over.append(path)
+                return
+        if folder or path in self.folders:
+            progress = Progress.UNKNOWN
+        hint = Hint(path, progress)
+        self._hints.append(hint)
+        self._on_hint(hint)
+
+    def take(self) -> set[str]:
+        """Return the paths of all hints since the last call; with an empty one if anything may have changed."""
+        paths = set()
+        while self._hints:
+            hint = self._hints.popleft()
+            paths.add(hint.path)
+            if hint.progress is Progress.UNKNOWN:
+                paths.add("")
+        return paths
+
+    def passed_over(self) -> Iterator[tuple[str, str]]:
+        """Yield files that changed since the last call without being looked at, and the reason."""
+        paths = dict.fromkeys(self._passed_over.popleft() for _ in range(len(self._passed_over)))
+        for path in paths:
+            reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
+            if all(reasons) and reasons:
+                yield path, reasons[0]
+
+
 def _both(paths: Iterable[str]) -> Iterable[str]:
-    """Each path as it is and without symlinks: a program may have used either."""
+    """Yield each path as it is and without symlinks: a program may have used either."""
     for path in paths:
         path = os.path.abspath(path)
         yield path

@@ -15,7 +15,7 @@ import pytest
 
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.watch.filesystem import sentence
+from ipy_autorestart.watch.filesystem import explain_limit
 
 EVERYTHING = Hint("", Progress.UNKNOWN)
 
@@ -192,7 +192,7 @@ def test_too_many_open_files_lead_to_scans(stage):
     ],
 )
 def test_limit_is_told_in_one_sentence(error, words):
-    told = sentence(error, watched=2, wanted=9)
+    told = explain_limit(error, watched=2, wanted=9)
 
     assert told.startswith(words)
     assert told.endswith(": 2 of 9 folders send events, the rest is checked at intervals")

@@ -1,4 +1,3 @@
-import contextlib
 import os
 
 import pytest
@@ -7,7 +6,7 @@ from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.guard import SAME_CODE, Likeness
 from ipy_autorestart.watch import snapshot as module
-from ipy_autorestart.watch.contents import HUGE_BYTES, is_settled
+from ipy_autorestart.watch.contents import HUGE_BYTES
 from ipy_autorestart.watch.snapshot import Snapshot
 
 
@@ -156,23 +155,6 @@ def test_second_write_within_one_tick_is_seen(stage):
     assert found(snapshot) == [Change(path, Kind.MODIFIED)]
 
 
-@pytest.mark.parametrize(
-    ("age_ns", "stamp_ns", "settled"),
-    [
-        (10_000_000, 1_700_000_000_123_456_789, False),
-        (60_000_000, 1_700_000_000_123_456_789, True),
-        (60_000_000, 1_700_000_000_000_000_000, False),
-        (3_000_000_000, 1_700_000_000_000_000_000, True),
-        (-3_600_000_000_000, 1_700_000_000_123_456_789, True),
-    ],
-)
-def test_content_read_right_after_a_write_is_not_settled(age_ns, stamp_ns, settled):
-    class Status:
-        st_ctime_ns = st_mtime_ns = stamp_ns
-
-    assert is_settled(Status, stamp_ns + age_ns) is settled
-
-
 def test_contents_left_unread_are_read_later(stage, clock):
     snapshot = Snapshot([stage.path()], which=Filter(), clock=clock)
     snapshot.begin(seconds=0.0)
@@ -272,27 +254,12 @@ def test_partial_look_sees_the_other_names_of_a_file(stage):
     assert names == ["hard.py", "soft.py", "x.py"]
 
 
-@contextlib.contextmanager
-def powerless(stage):
-    """Be somebody who can't read everything, where the tests are run by root."""
-    for folder in (stage.base, *stage.base.parents):
-        if not os.stat(folder).st_mode & 1:
-            folder.chmod(0o711)
-    was = os.geteuid()
-    if was == 0:
-        os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(was)
-
-
 @pytest.mark.parametrize("name", ["pkg", "x.py"])
 def test_what_cannot_be_read_is_told_and_has_not_changed(stage, snapshot, name):
     os.chmod(stage.path(name), 0)
     stage.write("y.py")
 
-    with powerless(stage):
+    with stage.powerless():
         changes, notes = found(snapshot), snapshot.notes
     os.chmod(stage.path(name), 0o755)
 
@@ -305,7 +272,7 @@ def test_what_cannot_be_read_is_told_and_has_not_changed(stage, snapshot, name):
 def test_folder_that_becomes_readable_is_read(stage):
     snapshot = Snapshot([stage.path()], which=Filter())
     os.chmod(stage.path("pkg"), 0)
-    with powerless(stage):
+    with stage.powerless():
         snapshot.begin(seconds=1.0)
     os.chmod(stage.path("pkg"), 0o755)
 

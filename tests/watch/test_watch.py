@@ -394,7 +394,7 @@ def test_change_without_an_event_is_unannounced(stage):
     clock.now += 1.0
     notes = watch.look().notes
 
-    assert notes == (f"{stage.path('x.py')} changed and no event told: all files are checked at intervals",)
+    assert notes == (f"{stage.path('x.py')} changed without an event: all files are checked at intervals",)
     assert watch.polling
     assert watch.interval == 0.5
     watch.look()
