@@ -10,6 +10,7 @@ import psutil
 import pytest
 from jupyter_core.utils import ensure_event_loop
 from play import kernel as real_kernel
+from project import Project
 from waiting import eventually
 
 MARK = "IPY_AUTORESTART_TEST"
@@ -87,10 +88,10 @@ def project(tmp_path, monkeypatch):
     """A script that prints a value of a module below src/."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path.parent / f"{tmp_path.name}-ipython"))
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.py").write_text("V = 1\n")
-    (tmp_path / "main.py").write_text("import sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)\n")
-    return tmp_path
+    project = Project(tmp_path)
+    project.save("src/a.py", "V = 1\n")
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)\n")
+    return project
 
 
 @pytest.fixture

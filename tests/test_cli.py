@@ -15,6 +15,7 @@ import pexpect
 import psutil
 import pyte
 import pytest
+from project import Project
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
@@ -31,14 +32,14 @@ print("value", a.V, flush=True)
 
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    (tmp_path / "src").mkdir()
-    (tmp_path / "src/a.py").write_text("V = 1\n")
-    (tmp_path / "main.py").write_text(MAIN + "time.sleep(100)\n")
+    project = Project(tmp_path)
+    project.save("src/a.py", "V = 1\n")
+    project.script(MAIN + "time.sleep(100)\n")
     monkeypatch.chdir(tmp_path)
     for name in ("NO_COLOR", "COLUMNS", "LINES", "PYTHONUNBUFFERED"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
-    return tmp_path
+    return project
 
 
 class Session:
@@ -94,7 +95,7 @@ def start(project):
 
 
 def save(project, value):
-    (project / "src/a.py").write_text(f"V = {value}\n")
+    project.save("src/a.py", f"V = {value}\n")
 
 
 def runs_of(session):
@@ -133,7 +134,7 @@ print("size", shutil.get_terminal_size().columns, flush=True)
 @pytest.mark.parametrize("warmth", ["--cold", "--keep"])
 def test_the_script_has_the_terminal(start, project, warmth):
     """Its kind, its width, and what is typed; forked ahead as well."""
-    (project / "main.py").write_text(ABOUT + MAIN + "import json\nname = input('name? ')\nprint('hello', name)\n")
+    project.script(ABOUT + MAIN + "import json\nname = input('name? ')\nprint('hello', name)\n")
     session = start("src/", "main.py", warmth)
     for value in (1, 2):
         session.wait(r"ttys \[True, True, True\] \[True, True, True\]\r\nsize 100\r\n", r"name\? ", count=value)
@@ -177,7 +178,7 @@ def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_a
     library = project / "lib/site-packages"
     library.mkdir(parents=True)
     (library / "colours.py").write_text("import os\nASKED = os.isatty(1), os.get_terminal_size().columns\n")
-    (project / "main.py").write_text("import colours\nprint('asked', *colours.ASKED)\n" + MAIN)
+    project.script("import colours\nprint('asked', *colours.ASKED)\n" + MAIN)
     session = start("src/", "main.py", "--env", f"PYTHONPATH={library}")
     session.wait("asked True 100", "value 1")
     wait_until_warm(session.pid)
@@ -187,7 +188,7 @@ def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_a
 
 
 def test_a_new_width_is_told(start, project):
-    (project / "main.py").write_text(
+    project.script(
         "import os, signal, time\n"
         "signal.signal(signal.SIGWINCH, lambda *_: print('now', os.get_terminal_size().columns, flush=True))\n"
         "print('ready', flush=True)\nwhile True: time.sleep(0.05)\n"
@@ -215,7 +216,7 @@ def test_ctrl_c_is_the_scripts_and_a_second_one_ends_the_watch(start, project):
 
 
 def test_a_script_that_lives_through_ctrl_c_gets_one(start, project):
-    (project / "main.py").write_text(
+    project.script(
         "import time\nprint('ready', flush=True)\n"
         "while True:\n    try: time.sleep(100)\n    except KeyboardInterrupt: print('not yet', flush=True)\n"
     )
@@ -229,7 +230,7 @@ def test_a_script_that_lives_through_ctrl_c_gets_one(start, project):
 
 
 def test_a_third_ctrl_c_waits_for_nothing(start, project):
-    (project / "main.py").write_text(
+    project.script(
         "import signal, time\nfor number in (signal.SIGINT, signal.SIGTERM): signal.signal(number, signal.SIG_IGN)\n"
         "print('ready', flush=True)\nwhile True: time.sleep(1)\n"
     )
@@ -244,7 +245,7 @@ def test_a_third_ctrl_c_waits_for_nothing(start, project):
 
 
 def test_an_idle_watch_ends_at_the_first_ctrl_c(start, project):
-    (project / "main.py").write_text("print('done')\n")
+    project.script("print('done')\n")
     session = start("main.py")
     session.wait("finished after")
     session.type("\x03")
@@ -252,7 +253,7 @@ def test_an_idle_watch_ends_at_the_first_ctrl_c(start, project):
 
 
 def test_ctrl_z_stops_both_and_what_changes_meanwhile_is_served_afterwards(start, project):
-    (project / "main.py").write_text(MAIN + "while True: time.sleep(0.05); print('tick', flush=True)\n")
+    project.script(MAIN + "while True: time.sleep(0.05); print('tick', flush=True)\n")
     session = start("src/", "main.py", "--cold")
     session.wait("tick", "running")
     [run] = runs_of(session)
@@ -267,7 +268,7 @@ def test_the_next_run_finds_the_terminal_as_the_first_did(start, project):
     """One that is stopped while it reads keys has no time to clean up."""
     mode = "import termios; print('echo', bool(termios.tcgetattr(0)[3] & termios.ECHO), flush=True)\n"
     raw = "import tty; tty.setraw(0); print('raw', flush=True)\nwhile True: time.sleep(1)\n"
-    (project / "main.py").write_text(MAIN + mode + raw)
+    project.script(MAIN + mode + raw)
     session = start("src/", "main.py")
     session.wait("echo True", "raw")
     save(project, 2)
@@ -279,7 +280,7 @@ def test_the_next_run_finds_the_terminal_as_the_first_did(start, project):
 @pytest.mark.parametrize(("end", "first"), [("''", "half a line"), (r"'\n'", "a whole line")])
 def test_the_line_stands_alone_in_a_terminal(start, project, end, first):
     """Where the script has left the cursor in the middle of one, and where it hasn't."""
-    (project / "main.py").write_text(f"print({first!r}, end={end}, flush=True)\n")
+    project.script(f"print({first!r}, end={end}, flush=True)\n")
     session = start("main.py")
     session.wait("finished after")
     session.type("\x03")
@@ -299,7 +300,7 @@ def test_the_terminals_hang_up_ends_it(start, project, warmth):
 
 
 def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
-    (project / "main.py").write_text("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n")
+    project.script("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n")
     shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
     try:
         shell.sendline(f"{' '.join(PROGRAM)} main.py --quiet &")
@@ -332,7 +333,7 @@ def piped(project):
 
 
 def test_without_a_terminal_there_are_plain_pipes(piped, project):
-    (project / "main.py").write_text("import sys\nprint('read', sys.stdin.readline(), *sys.argv[1:], flush=True)\n")
+    project.script("import sys\nprint('read', sys.stdin.readline(), *sys.argv[1:], flush=True)\n")
     process = piped("main.py", "--", "--port", "80")
     process.stdin.write("a line\n")
     process.stdin.flush()
@@ -370,7 +371,7 @@ def test_hangups_restart(piped, project):
 
 
 def test_a_module_runs_as_with_m(piped, project):
-    (project / "app.py").write_text("import sys; print(__name__, sys.argv[1:], flush=True)\n")
+    project.save("app.py", "import sys; print(__name__, sys.argv[1:], flush=True)\n")
     process = piped("src/", "-m", "app", "--quiet", "--", "x")
     assert process.stdout.readline() == "__main__ ['x']\n"
 
@@ -402,7 +403,7 @@ HELPER = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'impor
 @pytest.mark.parametrize("ends", [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize("warm", [False, True])
 def test_nothing_outlives_it(piped, project, ends, warm):
-    (project / "main.py").write_text(MAIN + HELPER + "print('helped', flush=True)\ntime.sleep(100)\n")
+    project.script(MAIN + HELPER + "print('helped', flush=True)\ntime.sleep(100)\n")
     process = piped("src/", "main.py", *([] if warm else ["--cold"]))
     assert process.stdout.readline() + process.stdout.readline() == "value 1\nhelped\n"
     if warm:
@@ -466,7 +467,7 @@ def test_the_installed_command_is_the_same(project):
 
 
 def test_words_after_the_dashes_are_the_scripts(piped, project):
-    (project / "main.py").write_text("import sys; print(sys.argv[1:], flush=True)\n")
+    project.script("import sys; print(sys.argv[1:], flush=True)\n")
     process = piped("main.py", "--quiet", "--", "--help", "--quiet", "-m")
     assert process.stdout.readline() == "['--help', '--quiet', '-m']\n"
 

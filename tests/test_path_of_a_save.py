@@ -44,7 +44,7 @@ def test_a_save_passes_few_modules_and_rooms(start_kernel, project, monkeypatch)
         player.wait(lambda: "finished" in watching.text)
         player.look_on(1)  # until the fork server stands
         saved = time.time()
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         player.wait(lambda: "value 2" in watching.text)
         shown = time.time()
         assert "warm" in watching.text

@@ -46,7 +46,7 @@ def screen():
 def test_a_script_runs_again_when_a_file_changes(project, screen):
     with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
         eventually(lambda: screen.text == "value 1\n")
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         eventually(lambda: screen.text.endswith("value 2\n"))
         eventually(lambda: supervisor.status.runs == 2)
         assert supervisor.status.cause == "src/a.py changed"
@@ -64,17 +64,15 @@ def test_a_restart_can_be_asked_for(project, screen):
 
 
 def test_a_script_that_ignores_the_stop_is_killed(project, screen):
-    (project / "main.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)\n"
-    )
+    project.script("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), screen=screen, options=Options(stop_timeout=0.3)) as supervisor:
         eventually(lambda: "up" in screen.text)
-        (project / "main.py").write_text("print('new')\n")
+        project.script("print('new')\n")
         eventually(lambda: supervisor.status.runs == 2 and "new" in screen.text)
 
 
 def test_the_stop_signal_can_be_chosen(project, screen):
-    (project / "main.py").write_text(
+    project.script(
         "import time\nprint('up')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
     )
     with Supervisor(Script("main.py"), screen=screen, options=Options(stop_signal="INT")):
@@ -83,14 +81,14 @@ def test_the_stop_signal_can_be_chosen(project, screen):
 
 
 def test_leading_and_trailing_output_of_a_run_is_complete(project, screen):
-    (project / "main.py").write_text("import sys\nprint('é' * 100_000)\nprint('last words', end='', file=sys.stderr)\n")
+    project.script("import sys\nprint('é' * 100_000)\nprint('last words', end='', file=sys.stderr)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
         eventually(lambda: "finished" in supervisor.status.state)
         eventually(lambda: screen.text.count("é") == 100_000 and "last words" in screen.text)
 
 
 def test_signals_are_the_defaults_even_if_the_front_ignores_them(project, screen):
-    (project / "main.py").write_text(
+    project.script(
         "import signal\nprint(signal.getsignal(signal.SIGINT) is signal.default_int_handler,"
         " signal.getsignal(signal.SIGHUP) == signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, []))\n"
     )
@@ -111,13 +109,13 @@ def test_a_supervisor_started_by_a_thread_outlives_the_thread(project, screen):
     thread.start()
     thread.join()
     eventually(lambda: "value 1" in screen.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     eventually(lambda: "value 2" in screen.text)
     supervisor.stop()
 
 
 def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
-    (project / "main.py").write_text("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
+    project.script("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
         eventually(lambda: supervisor.status.pid and screen.text.endswith("\n"))
         (process,) = psutil.Process().children()
@@ -129,30 +127,29 @@ def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
 
 def test_modules_beside_the_script_do_not_hide_the_supervisors(project, screen):
     for name in ("json.py", "signal.py", "select.py", "watchdog.py"):
-        (project / name).write_text("1 / 0\n")
-    (project / "main.py").write_text("print('up')\n")
+        project.save(name, "1 / 0\n")
+    project.script("print('up')\n")
     with Supervisor(Script("main.py"), screen=screen):
         eventually(lambda: "up" in screen.text)
 
 
 def test_a_script_may_have_any_name_and_folder(project, screen):
-    (project / "tools").mkdir()
-    (project / "tools/tool").write_text("import os\nprint('in', os.path.basename(os.getcwd()))\n")
+    project.save("tools/tool", "import os\nprint('in', os.path.basename(os.getcwd()))\n")
     with Supervisor(Script("tool", cwd=project / "tools"), ["."], screen=screen):
         eventually(lambda: "in tools" in screen.text or "can't" in screen.text)
-        (project / "tools/tool").write_text("print('again')\n")
+        project.save("tools/tool", "print('again')\n")
         eventually(lambda: "again" in screen.text)
 
 
 def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(project, screen):
-    (project / "main.py").write_text(
+    project.script(
         "import os, socket, time\ns = socket.create_server(('127.0.0.1', 45871))\n"
         "if os.fork() == 0:\n    data = bytearray(b'x') * (300 << 20)\n    print('ready')\n    time.sleep(60)\n"
         "s.close()\ntime.sleep(60)\n"
     )
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
         eventually(lambda: "ready" in screen.text)
-        (project / "main.py").write_text((project / "main.py").read_text() + "x = 1\n")
+        project.script((project / "main.py").read_text() + "x = 1\n")
         eventually(lambda: supervisor.status.runs == 2 and screen.text.count("ready") == 2)
 
 
@@ -162,7 +159,7 @@ def test_a_folder_made_anew_is_run_in_anew(project, screen):
         moved = project.with_name(project.name + "-old")
         project.rename(moved)
         shutil.copytree(moved, project)
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         eventually(lambda: screen.text.endswith("value 2\n"))
 
 
@@ -183,9 +180,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("how", ["", "fork"])
 def test_nothing_outlives_a_killed_front(project, how):
-    (project / "main.py").write_text(
-        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)\n"
-    )
+    project.script("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)\n")
     front = subprocess.Popen([sys.executable, "-c", FRONT, how], stdout=subprocess.PIPE, text=True)
     pid = int(front.stdout.readline())
     front.wait()
@@ -194,13 +189,11 @@ def test_nothing_outlives_a_killed_front(project, how):
 
 
 def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen):
-    (project / "main.py").write_text(
-        "import sys\nsys.path.insert(0, 'src')\nimport a, time\nprint(a.V)\ntime.sleep(60)\n"
-    )
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport a, time\nprint(a.V)\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
         eventually(lambda: screen.text)
         for number in range(1000):
-            (project / "src/a.py").write_text(f"V = 'content {number}'\n")
+            project.save("src/a.py", f"V = 'content {number}'\n")
         eventually(lambda: screen.text.endswith("content 999\n"), timeout=20)
         (process,) = psutil.Process().children()
         run = [child for child in process.children(recursive=True) if "main.py" in child.cmdline()]

@@ -42,7 +42,7 @@ def test_a_save_restarts_it_at_its_prompt_and_what_is_half_typed_comes_back(term
     terminal.shell.send("half_typed = 12")
     terminal.wait(r"In \[5\]: half_typed = 12$")
     terminal.clear()
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     terminal.wait(r"In \[1\]: half_typed = 12$")
     terminal.run("3", r"In \[2\]:$")
     terminal.run("import os; print(half_typed, os.getpid(), 'x' in globals())", rf"123 {terminal.pid} False")

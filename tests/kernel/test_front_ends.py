@@ -103,7 +103,7 @@ def test_the_servers_view_stays_calm(server, project):
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
         pid = player.pid
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         seen = []
         deadline = time.monotonic() + 20
         while "1 restart" not in watching.text and time.monotonic() < deadline:
@@ -153,7 +153,7 @@ def test_the_console_goes_on_with_two_clients_at_once(kernel, project):
         cell = kernel.run("%watch_restart src/")
         kernel.wait(lambda: "running" in cell.text)
         for number in (1, 2):
-            (project / "src/a.py").write_text(f"V = {number + 1}\n")
+            project.save("src/a.py", f"V = {number + 1}\n")
             kernel.wait(lambda number=number: f"· {number} restart" in cell.text)
             shell.clear()
             shell.run(f"print('answer', 6 * {number})", rf"answer {6 * number}\b")

@@ -48,7 +48,7 @@ def restart(kernel, cell, number=1):
 def test_the_status_says_which_cell_is_waited_for(kernel, project, watching):
     cell = kernel.send("import time\nprint('begun')\nfor i in range(200): time.sleep(0.01)\nprint('whole')")
     kernel.wait(lambda: "begun" in cell.text)  # one that has not would be run after the restart
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
     kernel.wait(restarted(watching))
     assert cell.streams() == "begun\nwhole\n"
@@ -58,7 +58,7 @@ def test_a_long_call_of_c_delays_the_restart_and_nothing_is_lost(kernel, project
     cell = kernel.send("print('begun', flush=True); print(sum(range(60_000_000)))")
     behind = kernel.send("print('behind')")
     kernel.wait(lambda: "begun" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for" in watching.text)
     kernel.wait(restarted(watching))
     assert cell.streams() == f"begun\n{sum(range(60_000_000))}\n"
@@ -72,7 +72,7 @@ def test_interrupting_ends_the_running_cell_and_runs_those_behind_it_after_the_r
     running = kernel.send("import time; print('begun'); time.sleep(60)")
     kernel.wait(lambda: "begun" in running.text)
     rest = [kernel.send(f"print({number}, 'x' in globals())") for number in range(20)]
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarted(watching))
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in (running, *rest)))
     assert running.reply["status"] == "error"
@@ -93,7 +93,7 @@ def test_an_open_input_is_waited_for(kernel, project, watching):
     cell = kernel.send("print('hello', input())", allow_stdin=True)
     message = kernel.client.get_stdin_msg(timeout=10)
     assert message["msg_type"] == "input_request"
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
     kernel.client.input("you")
     kernel.wait(restarted(watching))
@@ -381,7 +381,7 @@ def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watc
 def test_a_deleted_folder_and_a_module_of_a_dangerous_name_do_no_harm(kernel, project, watching):
     (project / "sub").mkdir()
     kernel.run("%cd -q sub")
-    (project / "sub/pathlib.py").write_text("1/0")
+    project.save("sub/pathlib.py", "1/0")
     restart(kernel, watching)
     kernel.run("import os; os.makedirs('gone'); os.chdir('gone'); os.rmdir('../gone')")
     restart(kernel, watching, 2)

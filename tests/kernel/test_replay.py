@@ -38,7 +38,7 @@ class Notebook:
     def save(self, value, until="run again in"):
         """Save a new value and wait until the cells have run again."""
         self.restarts += 1
-        (self.project / "src/a.py").write_text(value if isinstance(value, str) else f"V = {value}\n")
+        self.project.save("src/a.py", value if isinstance(value, str) else f"V = {value}\n")
         self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*{until}", self.watching.text))
 
     def of(self, cell):
@@ -120,7 +120,7 @@ def test_interrupting_stops_it(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(60)")
     last = notebook.run("print('last', a.V)")
-    (notebook.project / "src/a.py").write_text("V = 2\n")
+    notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: "interrupted in cell 4; not run again: cell 5" in notebook.watching.text)
@@ -132,7 +132,7 @@ def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(note
     first = notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1); print('to its end')")
     last = notebook.run("print('last', a.V)")
-    (notebook.project / "src/a.py").write_text("V = 2\n")
+    notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     notebook.messages.clear()
     notebook.restarts = 1
@@ -146,7 +146,7 @@ def test_what_a_person_runs_meanwhile_waits_its_turn(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(0.5)")
     notebook.run("late = a.V")
-    (notebook.project / "src/a.py").write_text("V = 2\n")
+    notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     cells = [kernel.send(f"print({number}, late)", cell_id=f"late-{number}") for number in range(5)]
     kernel.client.kernel_info()  # is answered between them
@@ -159,7 +159,7 @@ def test_what_a_person_runs_meanwhile_waits_its_turn(notebook, kernel):
 def test_progress_is_told(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: time.sleep(1.5)")
-    (notebook.project / "src/a.py").write_text("V = 2\n")
+    notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "running again: cell 2 of 2, 1.0 s" in notebook.watching.text)
     kernel.wait(lambda: "2 cells run again in 1." in notebook.watching.text)
     assert "of it cell 4 1.5 s" in notebook.watching.text
@@ -208,7 +208,7 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
 def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(kernel, project):
     cell = kernel.run(f"%watch_restart src/ --rerun all\n{IMPORT}", cell_id="both")
     kernel.wait(lambda: "running" in cell.text and "value 1" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "1 cell run again" in cell.text and "value 2" in cell.text)
     assert "value 1" not in cell.text
     assert len([output for output in cell.outputs if output["kind"] == "display_data"]) == 1
@@ -234,7 +234,7 @@ def test_input_is_refused_where_nobody_is_asked(notebook):
 def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1)")
-    (notebook.project / "src/a.py").write_text("V = 2\n")
+    notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     children = psutil.Process(kernel.pid).children()
     next(child for child in children if "--link" in child.cmdline()).kill()
@@ -272,7 +272,7 @@ def test_the_console_shows_them_as_they_come(kernel, project):
         shell.run("%watch_restart src/ --rerun all", r"kernel · starting[\s\S]*In \[\d+\]:")
         shell.run(IMPORT, r"value 1[\s\S]*In \[\d+\]:")
         kernel.pump(0.5)
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         kernel.wait(lambda: "value 2" in str(kernel.others))
         shell.wait("value 2")
         shell.run("print('then', a.V)", "then 2")
@@ -290,7 +290,7 @@ def test_a_terminal_runs_them_before_its_first_prompt(project):
         shell.run(IMPORT, r"value 1\s+In \[4\]:$")
         shell.run("a.V * 10", r"10\s+In \[5\]:$")
         shell.clear()
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         shell.wait(r"In \[3\]: import sys[\s\S]*value 2[\s\S]*In \[4\]: a.V \* 10[\s\S]*20[\s\S]*In \[5\]:$")
         shell.run("In[4], Out[4]", r"\('a.V \* 10', 20\)")
     finally:

@@ -42,7 +42,7 @@ def test_mistakes_are_one_line_and_end_nothing(kernel, project):
         assert message in wrong.text, line
         assert len(wrong.text.strip().splitlines()) == 1, wrong.text
         assert "Traceback" not in wrong.text
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "value 2" in cell.text)
 
 

@@ -24,7 +24,7 @@ def test_a_restart_without_a_change(kernel, watching):
 def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watching):
     kernel.run("%watch_restart --pause main.py")
     kernel.wait(lambda: "· paused, finished" in watching.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "src/a.py changed meanwhile" in watching.text)
     assert "value 1" in watching.text
     kernel.run("%watch_restart main.py --resume")
@@ -38,7 +38,7 @@ def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, p
     busy = kernel.send("import os, time\nprint('begun')\nwhile not os.path.exists('go'): time.sleep(0.01)")
     pausing = kernel.send("%watch_restart --pause\nkept = 1")
     kernel.wait(lambda: "begun" in busy.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell" in cell.text)
     (project / "go").touch()
     kernel.wait(lambda: busy.reply and pausing.reply and "· paused" in cell.text)
@@ -60,7 +60,7 @@ def test_naming_what_is_not_watched_is_a_mistake(kernel, project):
 
 
 def test_the_status_has_a_history(kernel, project, watching):
-    (project / "src/a.py").write_text("1/0\n")
+    project.save("src/a.py", "1/0\n")
     kernel.wait(lambda: "crashed" in watching.text)
 
     def runs():
@@ -79,8 +79,8 @@ def test_the_status_has_a_history(kernel, project, watching):
 
 
 def test_the_status_says_why(kernel, project, watching):
-    (project / "src/notes.txt").write_text("x")
-    (project / "src/a.py").write_text("V = 1  # the same\n")
+    project.save("src/notes.txt", "x")
+    project.save("src/a.py", "V = 1  # the same\n")
 
     def why():
         return kernel.run("%watch_status --why").text
@@ -94,7 +94,7 @@ def test_the_history_outlives_a_restart_of_the_kernel(kernel, project):
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text and "1 run" in script.text)
     for value in (2, 3):
-        (project / "src/a.py").write_text(f"V = {value}\n")
+        project.save("src/a.py", f"V = {value}\n")
         kernel.wait(lambda value=value: f"{value - 1} restart" in cell.text and f"value {value}" in script.text)
     of_script, of_kernel = json.loads(kernel.run("%watch_status --json").text)
     assert [run["run"] for run in of_kernel["runs"]] == [1, 2]
@@ -107,13 +107,13 @@ def test_a_log_tells_each_decision(kernel, project):
     kernel.run("log.addHandler(logging.FileHandler('log.txt'))")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "value 1" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     eventually(lambda: "main.py: src/a.py changed: restart" in (project / "log.txt").read_text())
     kernel.run("logging.shutdown()")
 
 
 def test_a_long_run_is_timed_without_drawing_its_buttons_anew(kernel, project):
-    (project / "main.py").write_text("import time; time.sleep(60)")
+    project.script("import time; time.sleep(60)")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "running" in cell.text)
     kernel.wait(lambda: "running for 3.0 s" in str(kernel.comms))
@@ -152,7 +152,7 @@ def test_a_button_restarts_and_others_pause_and_resume(kernel, project, watching
     kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
     click(kernel, "pause")
     kernel.wait(lambda: "· paused, finished" in watching.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "changed meanwhile" in watching.text)
     click(kernel, "play")
     kernel.wait(lambda: "value 2" in watching.text and "3 runs" in watching.text)
@@ -175,7 +175,7 @@ def test_buttons_work_after_a_restart_of_the_kernel(kernel, project):
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
     kernel.comms.clear()
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: len(models(kernel, "ButtonModel")) == 4)
     kernel.wait(lambda: "1 restart" in cell.text and "2 runs" in script.text)
 

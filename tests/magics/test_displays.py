@@ -6,14 +6,14 @@ pytestmark = pytest.mark.e2e
 
 
 def watch(kernel, project, code, options="", until="waiting for a change"):
-    (project / "main.py").write_text(code)
+    project.script(code)
     cell = kernel.run(f"%watch_restart main.py {options}")
     kernel.wait(lambda: until in cell.text)
     return cell
 
 
 def again(kernel, project, cell, code, runs):
-    (project / "main.py").write_text(code)
+    project.script(code)
     kernel.wait(lambda: f"{runs} runs" in cell.text and "waiting for a change" in cell.text)
     return kinds(cell)
 
@@ -62,8 +62,8 @@ def test_formats_are_those_of_the_notebook(kernel, project):
 
 def test_a_backend_that_the_user_has_chosen_is_taken(kernel, project):
     assert kinds(watch(kernel, project, OPEN + "plt.show()\n", "--env MPLBACKEND=agg"))[0].startswith("end\n")
-    (project / "matplotlibrc").write_text("backend: svg\n")
-    (project / "other.py").write_text(OPEN + "print(plt.get_backend())\n")
+    project.save("matplotlibrc", "backend: svg\n")
+    project.save("other.py", OPEN + "print(plt.get_backend())\n")
     cell = kernel.run("%watch_restart other.py")
     kernel.wait(lambda: "waiting for a change" in cell.text)
     assert kinds(cell) == ["end\nsvg\n"]

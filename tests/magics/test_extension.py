@@ -54,7 +54,7 @@ def test_reloading_and_loading_twice_doubles_nothing(kernel, project):
 
 
 def test_unloading_ends_what_runs(kernel, project):
-    (project / "main.py").write_text("import time\nprint('up')\ntime.sleep(60)\n")
+    project.script("import time\nprint('up')\ntime.sleep(60)\n")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "up" in cell.text)
     kernel.run("%unload_ext ipy_autorestart")
@@ -84,7 +84,7 @@ def test_it_loads_from_the_command_line_of_a_kernel(start_kernel, project):
     with start_kernel(extra_arguments=["--ext", "ipy_autorestart"]) as player:
         cell = player.run("%watch_restart src/")
         player.wait(lambda: "running" in cell.text)
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
         player.wait(lambda: "1 restart" in cell.text)
         assert player.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
 
@@ -103,7 +103,7 @@ def test_magics_work_from_a_subshell(kernel, project, subshell):
     kernel.wait(lambda: "value 1" in script.text)
     cell = kernel.send("%watch_restart src/", subshell_id=subshell)
     kernel.wait(lambda: "running" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "1 restart" in cell.text and "value 2" in script.text)
 
 

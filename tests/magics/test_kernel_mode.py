@@ -26,7 +26,7 @@ def watching(kernel, project):
 def test_a_save_restarts_the_kernel_in_place(kernel, project, watching):
     pid = kernel.pid
     kernel.run("import sys; sys.path.insert(0, 'src'); import a; x = 1")
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
     cell = kernel.run("import os, sys; sys.path.insert(0, 'src'); import a; print(a.V, os.getpid(), 'x' in globals())")
     assert cell.streams() == f"2 {pid} False\n"
@@ -47,7 +47,7 @@ def test_a_save_just_before_the_magic_is_no_change(kernel, project):
 
 def test_it_restarts_again_and_again(kernel, project, watching):
     for number in range(1, 4):
-        (project / "src/a.py").write_text(f"V = {number + 1}\n")
+        project.save("src/a.py", f"V = {number + 1}\n")
         kernel.wait(restarts(watching, number))
     children = psutil.Process(kernel.pid).children()
     assert len([child for child in children if "--link" in child.cmdline()]) == 1
@@ -58,7 +58,7 @@ def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watc
     first = kernel.send("import time; print('begun'); time.sleep(0.5); x = 1")
     kernel.wait(lambda: "begun" in first.text)
     rest = [kernel.send("time.sleep(0.02); print(x)") for _ in range(10)]
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in (first, *rest)))
     assert [cell.streams() for cell in rest] == ["1\n"] * 10
@@ -76,7 +76,7 @@ def test_the_last_output_arrives_before_the_kernel_leaves(kernel, project, watch
 
 def test_c_level_output_lands_where_it_did(kernel, project, watching):
     for number in range(1, 4):
-        (project / "src/a.py").write_text(f"V = {number + 1}\n")
+        project.save("src/a.py", f"V = {number + 1}\n")
         kernel.wait(restarts(watching, number))
     cell = kernel.run("import os\nfor i in range(40): os.write(1, b'z' * 2000)")
     kernel.wait(lambda: cell.streams().count("z") == 80_000, timeout=10)
@@ -105,7 +105,7 @@ def test_environment_folder_and_signals_are_those_of_the_start(kernel, project, 
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])\n"
         "signal.setitimer(signal.ITIMER_REAL, 600)"
     )
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
     cell = kernel.run(
         "import os, signal\nprint(os.environ.get('X'), os.getcwd(), signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,"
@@ -118,7 +118,7 @@ def test_environment_folder_and_signals_are_those_of_the_start(kernel, project, 
 def test_exit_functions_run_and_the_last_cell_is_in_the_history(kernel, project, watching):
     kernel.run("import atexit; atexit.register(lambda: open('bye', 'w').close())")
     kernel.run("marker_of_the_old_life = 1")
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
     assert (project / "bye").exists()
     assert "marker_of_the_old_life" in kernel.run("%history -g marker_of").text
@@ -130,7 +130,7 @@ def test_a_kernel_that_cannot_start_again_goes_on_and_says_why(kernel, project):
     kernel.run("get_ipython().run_line_magic('unwatch', ''); sys.executable = real")
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "'/nowhere/python' is gone" in cell.text)
     assert kernel.run("print(x)").streams() == "1\n"
 
@@ -147,7 +147,7 @@ def test_nohup_is_respected_over_a_restart(kernel, project):
     kernel.run("import signal\nold = signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(cell, 1))
     kernel.run("%unwatch")
     assert kernel.run("import signal; print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)").streams() == "True\n"
@@ -169,19 +169,18 @@ def test_there_is_one_kernel_target(kernel, project, watching):
 
 
 def test_scripts_beside_it_go_on_over_the_restart(kernel, project, watching):
-    (project / "lib").mkdir()
-    (project / "lib/b.py").write_text("")
-    (project / "other.py").write_text("print('other runs')\n")
+    project.save("lib/b.py", "")
+    project.save("other.py", "print('other runs')\n")
     other = kernel.run("%watch_restart --all lib/ other.py")
     kernel.wait(lambda: "other runs" in other.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
-    (project / "lib/b.py").write_text("x = 1\n")
+    project.save("lib/b.py", "x = 1\n")
     kernel.wait(lambda: "lib/b.py changed" in other.text and "other runs" in other.text)
 
 
 def test_front_ends_can_interrupt_restart_and_shut_down_afterwards(kernel, project, watching):
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
     sleeping = kernel.send("import time; print('sleeps'); time.sleep(60)")
     kernel.wait(lambda: "sleeps" in sleeping.text)
@@ -195,7 +194,7 @@ def test_front_ends_can_interrupt_restart_and_shut_down_afterwards(kernel, proje
 def test_the_api_does_what_the_magic_does(kernel, project):
     kernel.run("from ipy_autorestart import Kernel, Supervisor\nSupervisor(Kernel(), ['src/']).start()")
     kernel.wait(lambda: "running" in kernel.run("%watch_status").text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: [m for m in kernel.others if m["content"].get("execution_state") == "idle"])
     kernel.wait(lambda: "src/a.py changed" in kernel.run("%watch_status").text)
     kernel.run("%unwatch")
@@ -204,7 +203,7 @@ def test_the_api_does_what_the_magic_does(kernel, project):
 
 def test_a_burst_restarts_the_kernel_once(kernel, project, watching):
     for number in range(10):
-        (project / f"src/n{number}.py").write_text("x = 1\n")
+        project.save(f"src/n{number}.py", "x = 1\n")
         _pass_time(0.02)
     kernel.wait(lambda: "1 restart" in watching.text)
     kernel.run("x = 1")
@@ -215,10 +214,10 @@ def test_a_burst_restarts_the_kernel_once(kernel, project, watching):
 def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
     kernel.run("x = 1")
     for text in ("V = 1\n", "# why\nV  =  1\n", "V = (\n", "V = 1\n"):
-        (project / "src/a.py").write_text(text)
+        project.save("src/a.py", text)
         _pass_time(0.3)
     assert kernel.run("print(x)").streams() == "1\n"
-    (project / "src/a.py").write_text("V = (\n")
+    project.save("src/a.py", "V = (\n")
     kernel.wait(lambda: "syntax error at src/a.py:1" in watching.text)
 
 
@@ -233,7 +232,7 @@ def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
 )
 def test_the_kernels_children_end_with_its_life(kernel, project, watching, children):
     kernel.run(children)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
     assert kernel.run("print('alive')").streams() == "alive\n"
     others = [c for c in psutil.Process(kernel.pid).children() if "--link" not in c.cmdline()]
@@ -245,7 +244,7 @@ def test_a_cell_that_runs_another_is_not_cut_in_half(kernel, project, watching):
         "import asyncio\nget_ipython().run_cell('y = 1')\nprint('begun')\nawait asyncio.sleep(1)\nprint('ended')"
     )
     kernel.wait(lambda: "begun" in cell.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: cell.reply and cell.idle)
     assert "ended" in cell.streams()
     kernel.wait(restarts(watching, 1))
@@ -253,7 +252,7 @@ def test_a_cell_that_runs_another_is_not_cut_in_half(kernel, project, watching):
 
 def test_what_cannot_be_ended_properly_does_not_stop_the_restart(kernel, project, watching):
     kernel.run("def fail(): raise OSError('database is locked')\nget_ipython().history_manager.end_session = fail")
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
 
 
@@ -262,16 +261,16 @@ def test_another_event_loop_in_a_cell_does_not_make_the_kernel_deaf(kernel, proj
         "import asyncio, signal\nloop = asyncio.new_event_loop()\nloop.add_signal_handler(signal.SIGUSR1, print)\n"
         "loop.remove_signal_handler(signal.SIGUSR1)\nloop.close()"
     )
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(restarts(watching, 1))
 
 
 def test_a_cell_run_during_the_restart_does_not_make_it_seem_busy(kernel, project, watching):
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     eventually(lambda: _is_new_image(kernel.pid))
     kernel.send("1")
     kernel.wait(restarts(watching, 1))
-    (project / "src/a.py").write_text("V = 3\n")
+    project.save("src/a.py", "V = 3\n")
     kernel.wait(restarts(watching, 2))
 
 

@@ -16,7 +16,7 @@ def plain(text):
 
 
 def watch(kernel, project, code, options=""):
-    (project / "main.py").write_text(code)
+    project.script(code)
     return kernel.run(f"%watch_restart main.py {options}")
 
 
@@ -36,13 +36,13 @@ def test_output_stays_in_its_cell_whatever_cell_runs(kernel, project):
 def test_each_run_starts_with_a_cleared_cell_and_keep_keeps_them(kernel, project):
     cleared = watch(kernel, project, "print('one')\n")
     kernel.wait(shows(cleared, "one"))
-    (project / "main.py").write_text("print('two')\n")
+    project.script("print('two')\n")
     kernel.wait(shows(cleared, "two"))
     assert cleared.streams() == "two\n"
-    (project / "other.py").write_text("print('one')\n")
+    project.save("other.py", "print('one')\n")
     kept = kernel.run("%watch_restart other.py --keep")
     kernel.wait(shows(kept, "one"))
-    (project / "other.py").write_text("print('two')\n")
+    project.save("other.py", "print('two')\n")
     kernel.wait(shows(kept, "two"))
     assert kept.streams() == "── run 1 ──\none\n── run 2 ──\ntwo\n"
 
@@ -116,7 +116,7 @@ def test_a_hundred_megabytes_without_a_line_end(kernel, project):
 def test_a_flood_is_restarted_at_once(kernel, project):
     cell = watch(kernel, project, "import os\nwhile True: os.write(1, b'flood\\n' * 10_000)\n")
     kernel.wait(shows(cell, "flood"))
-    (project / "main.py").write_text("print('calm')\n")
+    project.script("print('calm')\n")
     kernel.wait(lambda: cell.streams() == "calm\n")
 
 
@@ -131,14 +131,11 @@ def test_a_busy_kernel_gets_it_all_later(kernel, project):
 
 
 def test_environment_folder_and_interpreter_can_be_given(kernel, project):
-    (project / "sub").mkdir()
-    (project / "sub/app.py").write_text(
-        "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), os.getenv('B'))\n"
-    )
+    project.save("sub/app.py", "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), os.getenv('B'))\n")
     cell = kernel.run("%watch_restart sub/app.py --env A=1 --env 'B=x y' --cwd sub --python python3 -- z")
     kernel.wait(lambda: "\n" in cell.streams() or "finished" in cell.text)
     assert cell.streams() == f"['app.py', 'z'] {project / 'sub'} 1 x y\n"
-    (project / "sub/app.py").write_text("print('again')\n")
+    project.save("sub/app.py", "print('again')\n")
     kernel.wait(shows(cell, "again"))
 
 
@@ -156,7 +153,7 @@ def test_mistakes_name_the_fix(kernel, line, message):
 
 
 def test_a_traceback_is_coloured_as_the_kernels_own_and_otherwise_unchanged(kernel, project):
-    (project / "boom.py").write_text("def f():\n    return 1 / 0\n")
+    project.save("boom.py", "def f():\n    return 1 / 0\n")
     cell = watch(kernel, project, "import sys, boom\nprint('first', file=sys.stderr)\nboom.f()\n")
     kernel.wait(shows(cell, "crashed"))
     shown = cell.streams("stderr")
@@ -168,7 +165,7 @@ def test_a_traceback_is_coloured_as_the_kernels_own_and_otherwise_unchanged(kern
     assert f'  File "{project}/boom.py", line 2, in f\n    return 1 / 0\n' in text
     assert text.endswith("\nZeroDivisionError: division by zero\n")
     kernel.run("%colors NoColor")
-    (project / "boom.py").write_text("def f():\n    return 2 / 0\n")
+    project.save("boom.py", "def f():\n    return 2 / 0\n")
     kernel.wait(shows(cell, "2 / 0"))
     kernel.wait(shows(cell, "crashed"))
     assert "\x1b" not in cell.streams("stderr")

@@ -17,7 +17,7 @@ def test_a_save_runs_the_script_again_in_its_cell(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "value 1"))
     other = kernel.run("print('another cell')")
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(shows(cell, "value 2"))
     assert "value 1" not in cell.text
     kernel.wait(shows(cell, "src/a.py changed"))
@@ -27,19 +27,19 @@ def test_a_save_runs_the_script_again_in_its_cell(kernel, project):
 def test_the_script_is_watched_although_only_src_is_named(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "value 1"))
-    (project / "main.py").write_text("print('new main')\n")
+    project.script("print('new main')\n")
     kernel.wait(shows(cell, "new main"))
 
 
 def test_a_script_without_a_path_has_its_folder_watched(kernel, project):
     cell = kernel.run("%watch_restart main.py")
     kernel.wait(shows(cell, "value 1"))
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(shows(cell, "value 2"))
 
 
 def test_the_magic_returns_at_once(kernel, project):
-    (project / "main.py").write_text("import time\ntime.sleep(60)\n")
+    project.script("import time\ntime.sleep(60)\n")
     kernel.run("import time; begin = time.perf_counter()")
     kernel.run("%watch_restart src/ main.py")
     cell = kernel.run("print(time.perf_counter() - begin < 30)")
@@ -47,51 +47,49 @@ def test_the_magic_returns_at_once(kernel, project):
 
 
 def test_a_running_script_is_stopped_before_the_next_runs(kernel, project):
-    (project / "main.py").write_text(
+    project.script(
         "import os, time, sys\nsys.path.insert(0, 'src')\nimport a\nprint('pid', os.getpid(), a.V)\ntime.sleep(60)\n"
     )
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "\n" in cell.streams())
     first = int(cell.streams().split()[1])
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: cell.streams().endswith(" 2\n"))
     assert not psutil.pid_exists(first)
 
 
 def test_arguments_reach_the_script(kernel, project):
-    (project / "main.py").write_text("import sys\nprint(sys.argv)\n")
+    project.script("import sys\nprint(sys.argv)\n")
     cell = kernel.run("%watch_restart main.py -- --fast 'two words' ünï;")
     kernel.wait(shows(cell, "['main.py', '--fast', 'two words', 'ünï;']"))
 
 
 def test_a_module_runs_with_m(kernel, project):
-    (project / "app").mkdir()
-    (project / "app/__init__.py").write_text("")
-    (project / "app/__main__.py").write_text("import sys\nprint(__spec__.name, sys.argv[1:])\n")
+    project.save("app/__init__.py", "")
+    project.save("app/__main__.py", "import sys\nprint(__spec__.name, sys.argv[1:])\n")
     cell = kernel.run("%watch_restart app -m app -- x")
     kernel.wait(shows(cell, "app.__main__ ['x']"))
     assert "-m app" in cell.text
-    (project / "app/__main__.py").write_text("print('again')\n")
+    project.save("app/__main__.py", "print('again')\n")
     kernel.wait(shows(cell, "again"))
 
 
 def test_paths_may_have_spaces_and_a_tilde(kernel, project):
-    (project / "my code").mkdir()
-    (project / "my code/b.py").write_text("")
+    project.save("my code/b.py", "")
     kernel.run(f"import os; os.environ['HOME'] = {str(project)!r}")
     cell = kernel.run("%watch_restart --all 'my code' ~/main.py")
     kernel.wait(shows(cell, "value 1"))
-    (project / "my code/b.py").write_text("x = 1\n")
+    project.save("my code/b.py", "x = 1\n")
     kernel.wait(shows(cell, "my code/b.py changed"))
 
 
 def test_several_scripts_live_side_by_side(kernel, project):
-    (project / "other.py").write_text("print('other')\n")
+    project.save("other.py", "print('other')\n")
     one = kernel.run("%watch_restart src/ main.py")
     two = kernel.run("%watch_restart --all src/ other.py")
     kernel.wait(shows(one, "value 1"))
     kernel.wait(shows(two, "other\n"))
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(shows(one, "value 2"))
     kernel.wait(shows(two, "2 runs"))
     status = kernel.run("%watch_status").text
@@ -104,7 +102,7 @@ def test_several_scripts_live_side_by_side(kernel, project):
 
 
 def test_a_script_with_other_arguments_is_another_target(kernel, project):
-    (project / "show.py").write_text("import sys\nprint('shows', sys.argv[1:])\n")
+    project.save("show.py", "import sys\nprint('shows', sys.argv[1:])\n")
     for number in ("1", "2"):
         cell = kernel.run(f"%watch_restart src/ show.py -- --n {number}")
         kernel.wait(shows(cell, f"shows ['--n', '{number}']"))
@@ -120,7 +118,7 @@ def test_a_script_with_other_arguments_is_another_target(kernel, project):
 
 
 def test_the_same_cell_run_again_replaces_its_target(kernel, project):
-    (project / "other.py").write_text("print('other')\n")
+    project.save("other.py", "print('other')\n")
     kernel.run("%watch_restart src/ main.py", cell_id="c1")
     cell = kernel.run("%watch_restart src/ other.py", cell_id="c1")
     kernel.wait(shows(cell, "other"))
@@ -130,7 +128,7 @@ def test_the_same_cell_run_again_replaces_its_target(kernel, project):
 
 
 def test_two_targets_of_one_cell_are_both_kept(kernel, project):
-    (project / "other.py").write_text("print('other')\n")
+    project.save("other.py", "print('other')\n")
     kernel.run("%watch_restart src/ main.py\n%watch_restart src/ other.py", cell_id="c1")
     status = kernel.run("%watch_status").text
     assert "main.py" in status
@@ -138,7 +136,7 @@ def test_two_targets_of_one_cell_are_both_kept(kernel, project):
 
 
 def test_unwatch_ends_the_run_and_its_children(kernel, project):
-    (project / "main.py").write_text(
+    project.script(
         "import subprocess, time\np = subprocess.Popen(['sleep', '60'])\nprint('pid', p.pid)\ntime.sleep(60)\n"
     )
     cell = kernel.run("%watch_restart src/ main.py")
@@ -151,11 +149,11 @@ def test_unwatch_ends_the_run_and_its_children(kernel, project):
 
 
 def test_a_crash_is_shown_and_waits_for_the_next_change(kernel, project):
-    (project / "src/a.py").write_text("1 / 0\n")
+    project.save("src/a.py", "1 / 0\n")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "ZeroDivisionError"))
     kernel.wait(shows(cell, "crashed with status 1"))
-    (project / "src/a.py").write_text("V = 3\n")
+    project.save("src/a.py", "V = 3\n")
     kernel.wait(shows(cell, "value 3"))
 
 
@@ -172,14 +170,14 @@ def test_a_busy_kernel_does_not_delay_a_restart(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "finished"))
     busy = kernel.send("sum(range(10**8)) and sum(range(10**8))")
-    (project / "main.py").write_text("open('ran', 'w').close()\n")
+    project.script("open('ran', 'w').close()\n")
     kernel.wait(lambda: os.path.exists("ran"))
     assert busy.reply is None
     kernel.wait(lambda: busy.reply)
 
 
 def test_the_interrupt_button_does_not_hit_the_script(kernel, project):
-    (project / "main.py").write_text("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
+    project.script("import time\nprint('up', flush=True)\ntime.sleep(60)\n")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "up"))
     sleeping = kernel.send("import time; print('sleeps'); time.sleep(60)")
@@ -190,7 +188,7 @@ def test_the_interrupt_button_does_not_hit_the_script(kernel, project):
 
 
 def test_nothing_outlives_a_killed_kernel(kernel, project):
-    (project / "main.py").write_text(
+    project.script(
         "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "subprocess.Popen(['sleep', '60'])\nprint('up')\ntime.sleep(60)\n"
     )
@@ -201,11 +199,11 @@ def test_nothing_outlives_a_killed_kernel(kernel, project):
 
 
 def test_the_status_tells_what_is_warm_and_what_is_imported_ahead(kernel, project):
-    (project / "main.py").write_text("import json\nprint('one')\n")
+    project.script("import json\nprint('one')\n")
     cell = kernel.run("%watch_restart main.py")
     kernel.wait(shows(cell, "one"))
     kernel.wait(lambda: "imported ahead" in kernel.run("%watch_status").text)
-    (project / "main.py").write_text("import json\nprint('two')\n")
+    project.script("import json\nprint('two')\n")
     kernel.wait(shows(cell, "two"))
     kernel.wait(shows(cell, "· warm ·"))
     status = kernel.run("%watch_status").text

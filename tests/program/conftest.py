@@ -66,7 +66,7 @@ class Program:
         return eventually(lambda: re.search(pattern, self.told), what=lambda: f"{pattern!r} in {self.told!r}")
 
     def save(self, value):
-        (self.folder / "src/a.py").write_text(f"V = {value}\n")
+        self.folder.save("src/a.py", f"V = {value}\n")
 
     def hang_up(self):
         os.kill(self.pid, signal.SIGHUP)
@@ -91,7 +91,7 @@ def start(project):
 
     def begin(code, words=("main.py",), *, head=HEAD, **options):
         if code is not None:
-            (project / "main.py").write_text(head + code)
+            project.script(head + code)
         programs.append(Program(project, *words, **options))
         return programs[-1]
 

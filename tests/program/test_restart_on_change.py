@@ -75,17 +75,16 @@ def test_a_syntax_error_is_held_back_until_it_is_mended(start):
 
 
 def test_it_may_be_a_module(start, project):
-    (project / "app").mkdir()
-    (project / "app/__init__.py").touch()
-    (project / "app/__main__.py").write_text("from app.part import run\nrun()\n")
+    project.save("app/__init__.py", "")
+    project.save("app/__main__.py", "from app.part import run\nrun()\n")
     part = (
         "import sys, time\nfrom ipy_autorestart import restart_on_change\ndef run():\n    restart_on_change()\n"
         "    print('{value}', sys.argv[1:], __import__('__main__').__spec__.name, flush=True)\n    time.sleep(60)\n"
     )
-    (project / "app/part.py").write_text(part.format(value="first"))
+    project.save("app/part.py", part.format(value="first"))
     program = start(None, ["-m", "app", "-x"], env={"IPY_AUTORESTART": "on"})
     program.wait(r"first \['-x'\] app.__main__")
-    (project / "app/part.py").write_text(part.format(value="second"))
+    project.save("app/part.py", part.format(value="second"))
     program.wait(r"second \['-x'\] app.__main__")
     program.wait_told("⟳ -m app · running · app/part.py changed")
 
@@ -270,7 +269,7 @@ def test_resources_stay_flat(start):
 
 
 def test_a_closed_terminal_ends_it(project):
-    (project / "main.py").write_text(
+    project.script(
         'import time\nfrom ipy_autorestart import restart_on_change\nrestart_on_change("src", enabled=True)\n'
         'print("ready")\ntime.sleep(60)\n'
     )
@@ -285,14 +284,14 @@ def test_a_closed_terminal_ends_it(project):
 
 
 def test_a_job_in_the_background_outlives_the_shell_in_between(project):
-    (project / "main.py").write_text(
+    project.script(
         'import os, time\nfrom ipy_autorestart import restart_on_change\nimport sys\nsys.path.append("src")\nimport a\n'
         'restart_on_change("src", enabled=True)\nprint("value", a.V, os.getpid())\ntime.sleep(60)\n'
     )
     terminal = pexpect.spawn("bash", ["--norc", "-i"], cwd=str(project), timeout=10)
     terminal.sendline(f"({sys.executable} main.py &)")
     terminal.expect(r"value 1 (\d+)")
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     try:
         terminal.expect("value 2 " + terminal.match.group(1).decode())
     finally:
@@ -313,7 +312,7 @@ def test_signals_and_descriptors_are_as_at_the_start(start, project):
         'leaked = os.open("main.py", os.O_RDONLY); os.set_inheritable(leaked, True)\n'
         "signal.setitimer(signal.ITIMER_REAL, 60)\n" + STAY
     )
-    (project / "given").write_text("given")
+    project.save("given", "given")
     with (project / "given").open() as given:
         number = given.fileno()
         program = start(code, ["main.py", str(number)], pass_fds=[number])
@@ -347,10 +346,10 @@ def test_a_new_image_that_wants_another_watch_gets_it(start, project):
     program.wait("value 1")
     first = program.supervisor().pid
     source = (project / "main.py").read_text()
-    (project / "main.py").write_text(source.replace('change("src"', 'change("lib"'))
+    project.script(source.replace('change("src"', 'change("lib"'))
     program.wait("value 1", times=2)
     eventually(lambda: program.supervisor().pid != first)
-    (project / "main.py").write_text(source.replace("enabled=True", "enabled=False"))
+    project.script(source.replace("enabled=True", "enabled=False"))
     program.wait("value 1", times=3)
     eventually(lambda: not program.children())
     program.hang_up()

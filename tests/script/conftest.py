@@ -21,7 +21,7 @@ def watch(project, monkeypatch):
     def start(code, packages=(), **options):
         for name, text in dict(packages).items():
             package(project, name, text)
-        (project / "main.py").write_text(code)
+        project.script(code)
         started.append(Watched(project, Options(**options)))
         eventually(lambda: started[-1].screen.status and started[-1].screen.status.exit_status is not None)
         return started[-1]

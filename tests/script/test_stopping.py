@@ -26,7 +26,7 @@ def screen():
 
 
 def supervised(project, screen, code, **options):
-    (project / "main.py").write_text(code)
+    project.script(code)
     return Supervisor(Script("main.py"), screen=screen, options=Options(**options))
 
 
@@ -69,7 +69,7 @@ def test_a_grandchild_may_have_the_time_that_the_leader_did_not_need(project, sc
         "def stop(*_):\n    time.sleep(0.3)\n    open('cleaned', 'w').close()\n    sys.exit()\n"
         "signal.signal(signal.SIGTERM, stop)\nprint('up', flush=True)\ntime.sleep(60)\n"
     )
-    (project / "child").write_text(child)
+    project.save("child", child)
     code = "import subprocess, sys, time\nsubprocess.Popen([sys.executable, 'child'])\ntime.sleep(60)\n"
     with supervised(project, screen, code):
         eventually(lambda: "up" in screen.text)
@@ -215,7 +215,7 @@ def test_a_segmentation_fault_is_told_as_such(project, screen, code):
 
 
 def test_flags_of_the_front_are_those_of_the_run(project):
-    (project / "main.py").write_text("import sys\nprint(sys.flags.dev_mode, sys.flags.optimize, sys.warnoptions)\n")
+    project.script("import sys\nprint(sys.flags.dev_mode, sys.flags.optimize, sys.warnoptions)\n")
     code = (
         "from ipy_autorestart import Script, Supervisor\nimport sys, threading\n"
         "class Screen:\n    takes_all = True\n    show = begin = to_state = lambda *_: {}\n"
@@ -229,10 +229,7 @@ def test_flags_of_the_front_are_those_of_the_run(project):
 
 
 def test_another_interpreter_folder_and_variables(project, screen):
-    (project / "sub").mkdir()
-    (project / "sub/main.py").write_text(
-        "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), sys.executable)\n"
-    )
+    project.save("sub/main.py", "import os, sys\nprint(sys.argv, os.getcwd(), os.getenv('A'), sys.executable)\n")
     (project / "python").symlink_to(os.path.realpath(sys.executable))
     script = Script("main.py", cwd=project / "sub", env={"A": "b=c"}, python="./python")
     with Supervisor(script, screen=screen):
@@ -257,7 +254,7 @@ print(supervisor.status.pid, flush=True)
     ["os.kill(os.getpid(), signal.SIGKILL)", "os._exit(1)", "sys.exit()", "os.kill(os.getpid(), signal.SIGTERM)"],
 )
 def test_nothing_outlives_the_front(project, end):
-    (project / "main.py").write_text(
+    project.script(
         f"import subprocess, sys, signal, time\n{STUBBORN_CHILD}{STUBBORN}\nopen('up', 'w').close()\ntime.sleep(60)\n"
     )
     front = subprocess.run([sys.executable, "-c", FRONT.format(end)], stdout=subprocess.PIPE, text=True)
@@ -279,9 +276,10 @@ def test_what_has_a_group_of_its_own_in_the_session_is_stopped_too(project, scre
 
 
 def test_a_daemon_may_go_on_printing(project, screen):
-    (project / "daemon").write_text(
+    project.save(
+        "daemon",
         "import os, sys, time\nfor _ in range(200):\n    print('daemon')\n    open('beat', 'w').close()\n"
-        "    time.sleep(0.01)\nopen('lived', 'w').close()\n"
+        "    time.sleep(0.01)\nopen('lived', 'w').close()\n",
     )
     code = "import subprocess, sys\nsubprocess.Popen([sys.executable, 'daemon'], start_new_session=True)\n"
     with supervised(project, screen, code, ignore=("beat", "lived")) as supervisor:
@@ -320,12 +318,12 @@ def test_last_words_of_a_stopped_run_are_shown(project, screen):
 
 
 def test_children_of_a_finished_script_that_read_more_make_it_count(project, screen):
-    (project / "lazy.py").write_text("V = 1\n")
+    project.save("lazy.py", "V = 1\n")
     code = "import os, time\nif os.fork():\n    os._exit(0)\ntime.sleep(0.3)\nimport lazy\nprint('lazy', lazy.V)\n"
     code += "time.sleep(60)\n"
     with supervised(project, screen, code):
         eventually(lambda: "lazy 1" in screen.text)
-        (project / "lazy.py").write_text("V = 22\n")
+        project.save("lazy.py", "V = 22\n")
         eventually(lambda: screen.run == 2 and "lazy 22" in screen.text)
 
 

@@ -32,12 +32,12 @@ def test_the_second_run_is_warm_and_has_imported_nothing_itself(watch):
 
 
 def test_watched_code_is_never_imported_ahead(watch, project):
-    (project / "mine.py").write_text("print('mine is imported')\nV = 1\n")
+    project.save("mine.py", "print('mine is imported')\nV = 1\n")
     watched = watch("import json, mine\nprint(mine.V)\n")
     watched.until_ready()
     code = "import sys\nprint('json' in sys.modules, 'mine' in sys.modules)\nimport mine\n"
     assert watched.next(code) == "True False\nmine is imported\n"
-    (project / "mine.py").write_text("V = 2\n")
+    project.save("mine.py", "V = 2\n")
     assert watched.next("import mine\nprint(mine.V)\n") == "2\n"
     assert watched.screen.status.warm is True
 
@@ -74,9 +74,9 @@ CRASHES = "import __main__, os\nif not hasattr(__main__, '__file__'): os.kill(os
     ids=lambda value: value if value.startswith("it ") else "",
 )
 def test_what_must_not_be_imported_ahead_is_left_out_and_told(watch, project, text, why):
-    (project / "src/mine.py").write_text("V = 3\n")
-    (project / "beside.py").write_text("V = 3\n")
-    (project / "src/three").write_text("3")
+    project.save("src/mine.py", "V = 3\n")
+    project.save("beside.py", "V = 3\n")
+    project.save("src/three", "3")
     watched = watch("import good, odd\nprint(odd.V)\n", {"odd": text, "good": "V = 4\n"})
     eventually(lambda: "odd" in watched.screen.status.preloads and watched.is_ready(), timeout=20)
     assert f"not odd: {why}" in watched.screen.status.preloads
@@ -92,13 +92,13 @@ def test_what_must_not_be_imported_ahead_is_left_out_and_told(watch, project, te
 
 
 def test_a_plugin_follows_the_code_that_it_imports(watch, project):
-    (project / "src/mine.py").write_text("V = 1\n")
+    project.save("src/mine.py", "V = 1\n")
     code = "import plugin\nprint(plugin.V)\n"
     watched = watch(code, {"plugin": PLUGIN})
     eventually(lambda: "not plugin" in watched.screen.status.preloads)
     watched.until_ready()
     run = watched.screen.run
-    (project / "src/mine.py").write_text("V = 2\n")
+    project.save("src/mine.py", "V = 2\n")
     eventually(lambda: watched.screen.run == run + 1 and watched.screen.text == "2\n")
 
 
@@ -164,7 +164,7 @@ def test_a_file_beside_the_script_goes_before_what_was_imported_ahead(watch, pro
     watched = watch(code)
     watched.until_ready()
     assert watched.next() == "0\n"
-    (project / "json.py").write_text("MINE = 1\n")
+    project.save("json.py", "MINE = 1\n")
     eventually(lambda: watched.screen.text == "1\n")
     watched.until_ready()
     assert watched.next() == "1\n"
@@ -176,7 +176,7 @@ def test_a_new_module_is_found_by_a_run_that_was_forked_before_it(watch, project
     watched = watch("import json\n")
     for number in range(5):
         watched.until_ready()
-        (project / f"new{number}.py").write_text(f"V = {number}\n")
+        project.save(f"new{number}.py", f"V = {number}\n")
         assert watched.next(f"import new{number}\nprint(new{number}.V)\n") == f"{number}\n"
 
 
@@ -193,7 +193,7 @@ def test_a_killed_fork_server_costs_one_cold_run(watch):
 def test_a_killed_fork_server_does_not_take_the_run_along(watch, project):
     watched = watch("import json\n")
     watched.until_ready()
-    (project / "main.py").write_text("import time\nprint('goes on')\ntime.sleep(60)\n")
+    project.script("import time\nprint('goes on')\ntime.sleep(60)\n")
     eventually(lambda: watched.screen.text == "goes on\n")
     assert watched.screen.status.warm is True
     run = psutil.Process(watched.screen.status.pid)
@@ -279,7 +279,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_nothing_outlives_a_kernel_and_a_supervisor_that_are_killed_at_once(project):
-    (project / "main.py").write_text(
+    project.script(
         "import json, signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
         "subprocess.Popen(['sleep', '60'])\nopen('up', 'w').close()\ntime.sleep(60)\n"
     )
@@ -304,7 +304,7 @@ def test_saves_at_any_moment_after_a_start_are_all_served(watch):
     watched.until_ready()
     for number in range(60):
         code = f"print({number + 1})\n"
-        (watched.project / "main.py").write_text(code)
+        watched.project.script(code)
         threading.Event().wait(number % 30 / 1000)
     eventually(lambda: watched.screen.text == "60\n", timeout=20)
 
@@ -328,8 +328,7 @@ def test_a_folder_of_data_beside_the_script_hides_no_package(watch, project):
 
 
 def test_a_module_that_a_package_meets_on_the_scripts_path_is_met_warm_too(watch, project):
-    (project / "vendor").mkdir()
-    (project / "vendor/dep.py").write_text("")
+    project.save("vendor/dep.py", "")
     code = "import os, sys\nsys.path.insert(0, 'vendor')\nimport lib\nprint('vendor' in lib.dep.__file__)\n"
     watched = watch(code, {"lib": "import dep\n", "dep": ""})
     for _ in range(2):

@@ -9,7 +9,7 @@ import writers
 @pytest.fixture
 def modules(project):
     modules = writers.make_project(project)
-    (project / "main.py").write_text(writers.program(modules) + "import time\nif shared_0.V % 2: time.sleep(600)\n")
+    project.script(writers.program(modules) + "import time\nif shared_0.V % 2: time.sleep(600)\n")
     return modules
 
 

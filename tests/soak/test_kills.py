@@ -75,7 +75,7 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
     site.mkdir()
     (site / "sitecustomize.py").write_text(SITE)
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
-    (project / "main.py").write_text(writers.program(modules) + "import time\ntime.sleep(600)\n")
+    project.script(writers.program(modules) + "import time\ntime.sleep(600)\n")
     screen, kills, rng = writers.Screen(), 0, random.Random(seed)
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options()) as supervisor:
         eventually(lambda: screen.last.startswith("values"))
@@ -88,7 +88,7 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
                 kills += kill(what, process, supervisor.status)
             timer.join()
             kills = kills or eventually(lambda: kill(what, process, supervisor.status), what="something to kill")
-        (project / "src/shared_0.py").write_text(writers.text(writers.FIRST))  # who killed a run ended it for good
+        project.save("src/shared_0.py", writers.text(writers.FIRST))  # who killed a run ended it for good
         expected = writers.on_disk(project, modules) + "\n"
         eventually(
             lambda: screen.last == expected,
@@ -110,5 +110,5 @@ def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(
     assert kernel.run("1 + 1").text == "2"
     again = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in again.text)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "src/a.py changed" in again.text and "· 1 restart" in again.text)

@@ -60,15 +60,15 @@ class Screen:
 @pytest.fixture
 def save(project):
     """Save the restart's number, now in one module and now in the other; return what a run prints of it."""
-    (project / "src/b.py").write_text("V = 0\n")
-    (project / "src/a.py").write_text("V = 0\n")
-    (project / "main.py").write_text(MAIN)
+    project.save("src/b.py", "V = 0\n")
+    project.save("src/a.py", "V = 0\n")
+    project.script(MAIN)
     values = {"a": 0, "b": 0}
 
     def save(number):
         name = "ab"[number % 2]
         values[name] = number
-        (project / f"src/{name}.py").write_text(f"V = {number}\n")
+        project.save(f"src/{name}.py", f"V = {number}\n")
         return f"value {values['a']} {values['b']}\n"
 
     return save

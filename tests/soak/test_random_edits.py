@@ -90,7 +90,7 @@ def test_the_last_content_runs_last_in_a_terminal_too(project, modules, seed, ho
     caught = (
         "try:\n" + textwrap.indent(writers.program(modules), "    ") + "except Exception as error: print(repr(error))\n"
     )
-    (project / "main.py").write_text(code.format(caught) + "import time\nwhile True: time.sleep(0.05)\n")
+    project.script(code.format(caught) + "import time\nwhile True: time.sleep(0.05)\n")
     shown = project.parent / f"{project.name}.out"
     with shown.open("wb") as file:
         program = subprocess.Popen([sys.executable, *words], stdout=file, stderr=subprocess.DEVNULL)

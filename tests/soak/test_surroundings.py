@@ -28,7 +28,7 @@ time.sleep(600)
 @pytest.fixture(params=[True, False], ids=["warm", "cold"])
 def watch(request, project):
     """Start the script, and stop it at the end."""
-    (project / "main.py").write_text(MAIN)
+    project.script(MAIN)
     with contextlib.ExitStack() as stack:
 
         def start(folder):
@@ -93,12 +93,12 @@ def test_what_is_read_only_runs_and_is_watched_all_the_same(project, watch, moun
     subprocess.run(["mount", "-o", "remount,ro,bind", project], check=True)
     monkeypatch.chdir(project)
     with pytest.raises(OSError, match="Read-only"):
-        (project / "src/a.py").write_text("V = 2\n")
+        project.save("src/a.py", "V = 2\n")
     screen, supervisor = watch(project)
     supervisor.restart()
     eventually(lambda: supervisor.status.runs == 2 and screen.last == "value 1\n")
     subprocess.run(["mount", "-o", "remount,rw,bind", project], check=True)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     eventually(lambda: screen.last == "value 2\n", what=lambda: (screen.texts, supervisor.status))
 
 
@@ -111,7 +111,7 @@ def test_a_folder_that_was_deleted_is_told_and_run_in_once_it_is_there_again(pro
     eventually(lambda: not supervisor.status.pid, what=lambda: supervisor.status)
     assert supervisor.is_alive
     shutil.copytree(copy, project)
-    (project / "src/a.py").write_text("V = 2\n")
+    project.save("src/a.py", "V = 2\n")
     eventually(lambda: screen.last == "value 2\n", what=lambda: (screen.texts, supervisor.status))
 
 
@@ -138,8 +138,8 @@ def test_a_wall_clock_that_is_set_forth_and_back_decides_nothing(project, watch,
     site.mkdir()
     (site / "sitecustomize.py").write_text(CLOCK)
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
-    (project / "src/b.py").write_text("V = 1\n")
-    (project / "main.py").write_text(MAIN.replace("import a\n", "import a, b\na.V *= b.V\n"))
+    project.save("src/b.py", "V = 1\n")
+    project.script(MAIN.replace("import a\n", "import a, b\na.V *= b.V\n"))
     screen, supervisor = watch(project)
     values = {"a": 1, "b": 1}
     for number, shift in enumerate([0, 10**9, -(10**9), 3600, -3600, 1, -1] * 2, start=2):

@@ -15,7 +15,7 @@ def runs_of(kernel):
 
 
 def test_two_kernels_on_one_tree_restart_each_for_itself_and_neither_loops(start_kernel, project):
-    (project / "main.py").write_text(SCRIPT)
+    project.script(SCRIPT)
     with start_kernel() as one, start_kernel() as other:
         shown = {}
         for kernel in (one, other):
@@ -26,7 +26,7 @@ def test_two_kernels_on_one_tree_restart_each_for_itself_and_neither_loops(start
             shown[kernel] = (itself, script)
         pids = [one.pid, other.pid]
         for number in range(2, 5):
-            (project / "src/a.py").write_text(f"V = {number}\n")
+            project.save("src/a.py", f"V = {number}\n")
             for kernel, (itself, script) in shown.items():
                 kernel.wait(lambda script=script, number=number: f"value {number}" in script.text)
                 times = f"· {number - 1} restart"
@@ -39,5 +39,5 @@ def test_two_kernels_on_one_tree_restart_each_for_itself_and_neither_loops(start
             assert runs_of(kernel) == {"kernel": 3, "main.py": 4}
         assert pids == [one.pid, other.pid]
         one.run("%unwatch")
-        (project / "src/a.py").write_text("V = 5\n")
+        project.save("src/a.py", "V = 5\n")
         other.wait(lambda: "value 5" in shown[other][1].text)

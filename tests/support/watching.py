@@ -79,7 +79,7 @@ class Watched:
         if code is None:
             self.supervisor.restart()
         else:
-            (self.project / "main.py").write_text(code)
+            self.project.script(code)
         eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None, timeout=20)
         return self.screen.text
 
