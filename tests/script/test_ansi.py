@@ -1,10 +1,14 @@
-"""What a terminal would show of a stream; pyte, which is one, is asked."""
+"""Rows of a stream as a terminal would show them; pyte, which is one, is asked."""
 
 import itertools
 import random
+import re
+import unicodedata
 
 import pyte
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ipy_autorestart.script.ansi import ROWS, Live, Rows
 
@@ -94,6 +98,11 @@ def test_a_bar_ends_its_line_before_another_stream_goes_on():
     assert list(live.feed("", followed=True)) == ["\n"]
 
 
+def test_rows_above_are_kept_when_the_cursor_goes_up_to_them():
+    text = "a\nb\nc\n\x1b[2Ax"
+    assert shown(feed(text)) == terminal(text) == ["a", "x", "c"]
+
+
 def test_what_follows_is_plain_again():
     assert feed(RICH)[-1] == "done\n"
     assert feed(TQDM)[-1] == "done\n"
@@ -107,6 +116,99 @@ def test_colours_are_kept_and_end_with_the_line():
 def test_a_line_that_is_erased_leaves_nothing():
     assert shown(feed("a long line", "\r\x1b[Kshort")) == ["short"]
     assert shown(feed("abc\x1b[2D\x1b[K", "\x1b[1Gx\x1b[3Cy")) == terminal("abc\x1b[2D\x1b[K\x1b[1Gx\x1b[3Cy")
+
+
+HOME = "\x1b[H"
+CLEAR = "\x1b[2J" + HOME
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("进度 50%\x1b[4D\x1b[K完成", id="wide characters"),
+        pytest.param("a 🚀🚀 b\x1b[2D\x1b[2D进", id="emoji"),
+        pytest.param("cafe\u0301 e\u0301\u0323\x1b[2Dx\x1b[1Ky", id="combining characters"),
+        pytest.param(f"{CLEAR}one\ntwo\nthree\x1b[2;2Hx\x1b[Hy\x1b[3;9fz", id="cursor position"),
+        pytest.param("abcdef\x1b[4D\x1b[P\x1b[2P", id="characters deleted"),
+        pytest.param("abcdef\x1b[4D\x1b[@x\x1b[2@y", id="characters inserted"),
+        pytest.param("abcdef\x1b[4D\x1b[2X", id="characters erased"),
+        pytest.param("\x1b[?25la\nb\nc\nd\x1b[2A\x1b[Lx\x1b[B\x1b[My", id="lines inserted and deleted"),
+        pytest.param("ab\x1b7cd\ne\x1b8f", id="cursor saved"),
+        pytest.param("abc\x1b[2Dx\x1b[Cy\x1b[1Gz", id="moved within a line"),
+        pytest.param("\x1b[?25la\x1b(Bb\x1b]0;title\x07c\x1b]8;;http://a\x1b\\d\x07e", id="not for the screen"),
+    ],
+)
+def test_each_sequence_does_what_it_does_in_a_terminal(text):
+    assert shown(feed(text)) == terminal(text)
+    assert shown(feed(*text)) == terminal(text)
+
+
+@pytest.mark.parametrize("clear", [CLEAR, HOME + "\x1b[J", HOME + "\x1b[2J\x1b[3J", "\x1bc"])
+def test_a_frame_takes_the_place_of_the_one_before(clear):
+    frames = [clear + f"frame {number}\nrow\n" + "more\n" * (number % 3) for number in range(9)]
+    parts = feed("before\n", *frames, "after\n")
+    assert shown(parts) == ["before", "frame 8", "row", "more", "more", "after"]
+    assert len({part.region for part in parts if isinstance(part, Rows)}) == 1
+
+
+def test_what_follows_a_clearing_is_plain_when_it_is_more_than_a_screen():
+    lines = [f"line {number}" for number in range(10 * ROWS)]
+    *regions, plain = feed(CLEAR + "\n".join(lines))
+    assert shown([*regions, plain]) == lines
+    assert sum(part.text.count("\n") + 1 for part in regions) <= ROWS
+    assert plain.endswith("\n".join(lines[-8 * ROWS :]))
+
+
+def test_half_a_wide_character_is_a_blank():
+    assert shown(feed("a进b\x1b[2Dx")) == ["a xb"]
+    assert shown(feed("a进b\x1b[3Dx")) == ["ax b"]
+    assert shown(feed("a进b\x1b[2D\x1b[K")) == ["a"]
+    assert shown(feed("a进b\x1b[2D\x1b[@")) == ["a   b"]
+    assert shown(feed("a进b\x1b[3D\x1b[P")) == ["a b"]
+
+
+def test_a_joined_emoji_stays_whole():
+    family = "👩\u200d👧 ❤\ufe0f"
+    (rows,) = feed(f"\x1b[?25l{family}\r")
+    assert rows.text == family
+
+
+def moves(width):
+    """Sequences and characters that move the cursor by whole characters of a width."""
+    far = st.integers(0, 5)
+    across = far.map(lambda number: f"{number * width}" if number or width == 1 else f"{width}")
+    columns = st.integers(0, 8).map(lambda number: f"{number * width + 1}")
+    return st.one_of(
+        st.sampled_from(["\r", "\n", "\t", "\b" * width, "\x07", "\x1b[1m", "\x1b[0m", "\x1b[?7h"]),
+        st.builds("\x1b[{}{}".format, far, st.sampled_from("ABEFLMd")),
+        st.builds("\x1b[{}{}".format, across, st.sampled_from("CDPX@")),
+        st.builds("\x1b[{}G".format, columns),
+        st.builds("\x1b[{};{}{}".format, far, columns, st.sampled_from("Hf")),
+        st.builds("\x1b[{}{}".format, st.sampled_from(["", "0", "2"]), st.sampled_from("JK")),
+    )
+
+
+NARROW = st.lists(st.sampled_from([*"abcdxyz é█", "e\u0301", "e\u0301\u0323"]), min_size=1, max_size=8).map("".join)
+WIDE = st.text("进度条🚀한글", min_size=1, max_size=4)
+MIXES = st.one_of(
+    st.lists(moves(1) | NARROW | st.sampled_from(["\x1b[1K", "\x1b[1J"]), max_size=12),
+    st.lists(moves(2) | WIDE, max_size=12),
+)
+
+
+@given(MIXES, st.integers(0, 100))
+@settings(max_examples=50)
+def test_a_frame_of_anything_is_that_of_a_terminal(parts, number):
+    text = CLEAR + "".join(parts) + "\x1b[?25l"
+    screen = pyte.Screen(100, ROWS)
+    screen.set_mode(pyte.modes.LNM)
+    pyte.Stream(screen).feed(text)
+    expected = "\n".join(row.rstrip() for row in screen.display).rstrip("\n")
+    for chunks in ([text], cut(text, number)):
+        rows = [part for part in feed(*chunks) if isinstance(part, Rows)]
+        found = re.sub(r"\x1b\[[0-9]*m", "", rows[-1].text) if rows else ""
+        found = "\n".join(row.rstrip() for row in found.split("\n")).rstrip("\n")
+        assert unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", expected)
 
 
 def test_a_region_stays_small():
