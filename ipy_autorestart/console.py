@@ -166,8 +166,8 @@ class Console:
         """Make ready for a run that is about to begin, and tell of it now: what it prints is not to be torn apart."""
         self._terminal.restore()
         begun, _ = step(cycle, Started(), time.monotonic())
-        cause = begun.cause.describe(self._folder) if begun.cause else ""
-        status = Status(state="running", kind="running", cause=cause, runs=begun.runs, warm=False)
+        cause = begun.run.cause.describe(self._folder) if begun.run.cause else ""
+        status = Status(state="running", kind="running", cause=cause, runs=begun.run.number, warm=False)
         self._begun = (status.cause, status.runs)
         self._run, self._running = status.runs, True
         self._say(text(self._name, status))

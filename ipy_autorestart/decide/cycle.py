@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from enum import Enum
 from typing import NamedTuple
 
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
-from ipy_autorestart.decide.change import Broken, Change, Kind
-from ipy_autorestart.decide.timing import Burst, Timing
+from ipy_autorestart.decide.change import Change, Found, Kind
+from ipy_autorestart.decide.timing import SCRIPT, Burst, Manner, Timing
 from ipy_autorestart.text import relative
 
 
@@ -53,104 +52,233 @@ class Cause:
                 return f"{name} and {len(more)} more changed" if more else f"{name} {verb}"
 
 
-class Phase(Enum):
-    """Where the target stands."""
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The target runs; ``refusal`` says why it could not be restarted, if that was asked for since."""
 
-    RUNNING = "running"
-    ENDED = "ended"
-    STOPPING = "stopping"
-    STARTING = "starting"
-    CLOSED = "closed"
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The target has ended by itself, or has not been started.
+
+    Attributes
+    ----------
+    left
+        Processes that it started have not ended.
+    respawn_at
+        When it is started again without a change.
+    refusal
+        Why it could not be started.
+    """
+
+    left: bool = False
+    respawn_at: float | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The target was asked to end, so that it can start anew.
+
+    Attributes
+    ----------
+    cause
+        Why.
+    noticed
+        When the cause was noticed.
+    waits_for
+        What a target that stops by itself must finish first.
+    tell_at
+        When the stop is shown if it is not over by then. Most stops take a few milliseconds, which the next start needs
+        more than the status does.
+    kill_at
+        When SIGKILL is sent, or when what even SIGKILL didn't end is given up.
+    killed
+        SIGKILL has been sent.
+    left
+        The target has ended, and processes that it started have not.
+    """
+
+    cause: Cause
+    noticed: float
+    waits_for: str = ""
+    tell_at: float | None = None
+    kill_at: float | None = None
+    killed: bool = False
+    left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Starting:
+    """The target is about to run.
+
+    Attributes
+    ----------
+    cause
+        Why.
+    noticed
+        When the cause was noticed; None for the first start.
+    again
+        A hangup came meanwhile: one more restart is pending.
+    """
+
+    cause: Cause
+    noticed: float | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The watch ends as soon as the target has; ``kill_at`` and ``killed`` as in `Stopping`."""
+
+    kill_at: float | None = None
+    killed: bool = False
+
+
+Phase = Running | Ended | Stopping | Starting | Closed
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A SIGHUP that is on its way to the process that acts.
+
+    Attributes
+    ----------
+    reason
+        Why it was sent, if it is not for a change.
+    noticed
+        When its cause was noticed, if that was before it was sent.
+    waits_for
+        What a busy kernel must finish before it can even take the signal.
+    """
+
+    reason: Reason = Reason.HANGUP
+    noticed: float | None = None
+    waits_for: str = ""
+
+
+class Run(NamedTuple):
+    """The run that was started last, or the kernel's present life.
+
+    Attributes
+    ----------
+    number
+        Starts so far.
+    cause
+        Why it was started.
+    since
+        When it was started.
+    took
+        Seconds from noticing the cause to the start.
+    fresh
+        It may yet be superseded by the rest of its burst. Until then it is not shown; if it is, both count as one.
+    exit_status
+        None while it runs.
+    lasted
+        Seconds from its start to its end.
+    """
+
+    number: int = 0
+    cause: Cause | None = None
+    since: float | None = None
+    took: float | None = None
+    fresh: bool = False
+    exit_status: int | None = None
+    lasted: float | None = None
+
+
+class Looks(NamedTuple):
+    """When the files are looked at.
+
+    Attributes
+    ----------
+    burst
+        The changes that belong together now.
+    at
+        When the burst is looked at.
+    scan_at
+        When the slow scan is due.
+    unseen
+        A hint came after the last look.
+    due
+        The look that was asked for last is to be acted on. A slow scan's is not, it only begins a burst.
+    """
+
+    burst: Burst | None = None
+    at: float | None = None
+    scan_at: float | None = None
+    unseen: bool = False
+    due: bool = False
 
 
 class Cycle(NamedTuple):
     """All that the next decision depends on.
 
-    A tuple, since a restart makes a dozen, and replacing fields takes a sixth of what it takes with a dataclass.
+    A tuple, as are the parts that change with each hint: replacing fields takes a fraction of what it takes with a
+    dataclass.
 
     Attributes
     ----------
-    changes
-        Seen and not yet served.
-    broken, alike, unused, written
-        What was found and asks for nothing, to be told.
-    cause
-        Of the start that is under way or was the last.
-    signalled
-        A SIGHUP is on its way.
-    reason
-        Of that SIGHUP, if no change is.
+    timing, manner
+        How it is restarted.
+    phase
+        Where the target stands.
+    run
+        What runs, or ran last.
+    found
+        What differs from what runs, as far as it is known.
+    looks
+        When the files are looked at.
+    pending
+        The SIGHUP that is on its way, if one is.
     paused
         Changes wait until a person lets them go on.
-    again
-        A hangup came while the target was starting: one more restart is owed.
-    unseen
-        A hint came after the last look.
-    due
-        The look that was asked for last is to be acted on; a slow scan's is not, it only begins a burst.
-    fresh
-        The start that was last may yet be superseded by its burst: it is not shown, nor counted twice.
-    look_at, scan_at, kill_at, respawn_at
-        Moments at which something is due.
-    tell_at
-        When a stop is told that isn't over by then; most take a few milliseconds, which the next start needs more.
-    killed
-        SIGKILL has been sent; what is still there at ``kill_at`` can't be ended.
-    waits_for
-        What a target that stops by itself must finish first.
-    left
-        What runs has ended, and processes that it started have not.
-    pause
-        Seconds of the last wait before something that had ended by itself was started again.
     loop
         Whether the target seems to restart itself.
-    started, lasted
-        When the target started last, and the seconds from there to its end.
-    noticed, took
-        When what is being served was noticed, and the seconds from there to the start that served it last.
+    pause
+        Seconds of the last wait before something that had ended by itself was started again.
     """
 
     timing: Timing = Timing()
-    phase: Phase = Phase.ENDED
-    changes: tuple[Change, ...] = ()
-    broken: tuple[Broken, ...] = ()
-    alike: tuple[str, ...] = ()
-    unused: tuple[Change, ...] = ()
-    written: tuple[str, ...] = ()
-    cause: Cause | None = None
-    refusal: str = ""
-    signalled: bool = False
-    reason: Reason = Reason.HANGUP
+    manner: Manner = SCRIPT
+    phase: Phase = Ended()
+    run: Run = Run()
+    found: Found = Found()
+    looks: Looks = Looks()
+    pending: Pending | None = None
     paused: bool = False
-    again: bool = False
-    unseen: bool = False
-    due: bool = False
-    burst: Burst | None = None
-    look_at: float | None = None
-    scan_at: float | None = None
-    kill_at: float | None = None
-    respawn_at: float | None = None
-    tell_at: float | None = None
-    killed: bool = False
-    waits_for: str = ""
-    left: bool = False
-    pause: float = 0.0
-    fresh: bool = False
-    runs: int = 0
-    exit_status: int | None = None
     loop: Loop = NO_LOOP
-    started: float | None = None
-    lasted: float | None = None
-    noticed: float | None = None
-    took: float | None = None
+    pause: float = 0.0
 
     @property
     def hidden(self) -> bool:
         """Whether what goes on may yet be superseded, so that nothing of it is shown."""
-        return (self.fresh or self.tell_at is not None) and self.phase is not Phase.CLOSED
+        phase = self.phase
+        if isinstance(phase, Stopping) and phase.tell_at is not None:
+            return True
+        return self.run.fresh and not isinstance(phase, Closed)
+
+    @property
+    def cause(self) -> Cause | None:
+        """The cause of the start that is under way, else of the last one."""
+        return self.phase.cause if isinstance(self.phase, Stopping | Starting) else self.run.cause
+
+    @property
+    def left(self) -> bool:
+        """Whether the target has ended and processes that it started have not."""
+        return isinstance(self.phase, Stopping | Ended) and self.phase.left
+
+    @property
+    def waits_for(self) -> str:
+        """What a busy kernel must finish first."""
+        if isinstance(self.phase, Stopping):
+            return self.phase.waits_for
+        return self.pending.waits_for if self.pending else ""
 
     @property
     def looping(self) -> tuple[str, ...]:
         """Files for which no start is admitted for a while."""
-        held = self.loop.is_loop and self.look_at is not None and self.look_at == self.loop.until
+        held = self.loop.is_loop and self.looks.at is not None and self.looks.at == self.loop.until
         return tuple(sorted(self.loop.paths)) if held else ()

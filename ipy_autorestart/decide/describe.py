@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
-from ipy_autorestart.decide.cycle import Cycle, Phase
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Action,
     Asked,
@@ -40,10 +41,10 @@ def state(cycle: Cycle, folder: str = "", seconds: float = 0.0) -> str:
         case "waiting":
             return f"waiting for {cycle.waits_for or 'the kernel to be idle'}"
         case "broken":
-            return f"syntax error at {_place(cycle.broken[0], folder)}"
+            return f"syntax error at {_place(cycle.found.broken[0], folder)}"
         case "paused":
-            last = going if cycle.phase is Phase.RUNNING else _ended(cycle)
-            return f"paused, {last}" if cycle.timing.stop_timeout is not None and last else "paused"
+            last = going if isinstance(cycle.phase, Running) else _ended(cycle)
+            return f"paused, {last}" if last and not cycle.manner.stops_itself else "paused"
         case "running":
             return going
         case "finished" | "crashed":
@@ -56,32 +57,36 @@ def state(cycle: Cycle, folder: str = "", seconds: float = 0.0) -> str:
 
 def kind(cycle: Cycle) -> str:
     """Return where the target stands, in one word, as `Status.kind` has it."""
-    stops_itself = cycle.timing.stop_timeout is None
+    stops_itself = cycle.manner.stops_itself
     match cycle.phase:
-        case Phase.STOPPING:
+        case Stopping():
             return "waiting" if stops_itself else "stopping"
-        case Phase.STARTING:
-            return "restarting" if cycle.runs or stops_itself else "starting"
-        case Phase.CLOSED:
+        case Starting():
+            return "restarting" if cycle.run.number or stops_itself else "starting"
+        case Closed():
             return "ended"
-        case Phase.RUNNING if cycle.signalled and stops_itself:
-            return "waiting"
-    if cycle.paused:
-        return "paused"
-    if cycle.broken and not cycle.refusal:
-        return "broken"
-    if cycle.phase is Phase.RUNNING:
-        return "running"
-    if cycle.exit_status is None:
-        return "idle"
-    return "crashed" if cycle.exit_status else "finished"
+        case Running(refusal) | Ended(refusal=refusal):
+            runs = isinstance(cycle.phase, Running)
+            if runs and cycle.pending and stops_itself:
+                return "waiting"
+            if cycle.paused:
+                return "paused"
+            if cycle.found.broken and not refusal:
+                return "broken"
+            if runs:
+                return "running"
+            if cycle.run.exit_status is None:
+                return "idle"
+            return "crashed" if cycle.run.exit_status else "finished"
+        case _:
+            assert_never(cycle.phase)
 
 
 def excerpt(cycle: Cycle) -> str:
     """Return the line of a syntax error with a caret below the place, or nothing."""
-    if not cycle.broken or cycle.refusal or not cycle.broken[0].text.strip():
+    if not cycle.found.broken or _refusal(cycle) or not cycle.found.broken[0].text.strip():
         return ""
-    text, column = cycle.broken[0].text, cycle.broken[0].column
+    text, column = cycle.found.broken[0].text, cycle.found.broken[0].column
     before = "".join("\t" if sign == "\t" else " " for sign in text[: max(column - 1, 0)])
     return f"{text}\n{before}^" if column else text
 
@@ -92,10 +97,10 @@ def _place(broken: Broken, folder: str) -> str:
 
 
 def _ended(cycle: Cycle) -> str:
-    if cycle.exit_status is None:
+    if cycle.run.exit_status is None:
         return ""
-    status = cycle.exit_status
-    after = f" after {duration(cycle.lasted)}" if cycle.lasted is not None else ""
+    status = cycle.run.exit_status
+    after = f" after {duration(cycle.run.lasted)}" if cycle.run.lasted is not None else ""
     if status == 0:
         return f"finished{after}"
     if status > 0:
@@ -119,38 +124,37 @@ SIGNALS: dict[int, str] = {
 
 
 def _next(cycle: Cycle) -> str:
-    if cycle.respawn_at is not None and not cycle.broken:
+    if isinstance(cycle.phase, Ended) and cycle.phase.respawn_at is not None and not cycle.found.broken:
         return f"runs again in {duration(cycle.pause)}"
     return "waiting for a change"
 
 
+def _refusal(cycle: Cycle) -> str:
+    return cycle.phase.refusal if isinstance(cycle.phase, Running | Ended) else ""
+
+
 def message(cycle: Cycle, folder: str) -> str:
     """Return what else is worth a sentence, or nothing; paths as seen from ``folder``."""
-    if cycle.refusal:
-        return cycle.refusal
-    if cycle.broken:
-        return f"{cycle.broken[0].message}; {_held(cycle)}"
-    if cycle.paused and cycle.changes:
-        return f"{_names([change.path for change in cycle.changes], folder)} changed meanwhile"
+    found = cycle.found
+    if refusal := _refusal(cycle):
+        return refusal
+    if found.broken:
+        held = "what runs goes on" if isinstance(cycle.phase, Running) else "it runs again when this is mended"
+        return f"{found.broken[0].message}; {held}"
+    if cycle.paused and found.changes:
+        return f"{_names([change.path for change in found.changes], folder)} changed meanwhile"
     if cycle.looping:
         return f"{_names(cycle.looping, folder)} changes right after every start: restarted more and more slowly"
-    if cycle.alike and not cycle.changes:
-        return f"only comments or layout changed in {_names(cycle.alike, folder)}: not restarted"
-    if cycle.written:
-        return f"{_names(cycle.written, folder)} is written by the run itself: not restarted"
-    if cycle.unused:
-        return (
-            f"{_names([change.path for change in cycle.unused], folder)} changed, of no use to this run: not restarted"
-        )
-    if cycle.left and cycle.phase is Phase.ENDED:
+    if found.alike and not found.changes:
+        return f"only comments or layout changed in {_names(found.alike, folder)}: not restarted"
+    if found.written:
+        return f"{_names(found.written, folder)} is written by the run itself: not restarted"
+    if found.unused:
+        names = _names([change.path for change in found.unused], folder)
+        return f"{names} changed, of no use to this run: not restarted"
+    if cycle.left and isinstance(cycle.phase, Ended):
         return "processes that it started go on until the next restart"
     return ""
-
-
-def _held(cycle: Cycle) -> str:
-    if cycle.phase is Phase.RUNNING:
-        return "what runs goes on"
-    return "it runs again when this is mended"
 
 
 def _names(paths: Sequence[str], folder: str) -> str:
@@ -181,7 +185,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
     match event:
         case Found():
             yield from _found(before, event, after, actions, folder)
-        case Hangup() if not before.signalled:
+        case Hangup() if not before.pending:
             yield f"SIGHUP from elsewhere: {_hangup(before)}"
         case Asked():
             yield "asked by hand: restart"
@@ -190,23 +194,24 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
         case Waiting(what) if what != before.waits_for:
             yield f"waits for {what}: it restarts when that is over"
         case Started():
-            took = f", {duration(after.took)} after the change was noticed" if after.took is not None else ""
-            yield f"started{took}" if after.runs == before.runs else f"start {after.runs}{took}"
-        case Exited(status, left) if before.phase is not Phase.CLOSED:
+            run = after.run
+            took = f", {duration(run.took)} after the change was noticed" if run.took is not None else ""
+            yield f"started{took}" if run.number == before.run.number else f"start {run.number}{took}"
+        case Exited(status, left) if not isinstance(before.phase, Closed):
             yield from _exited(before, status, after, left=left)
         case Refused(why):
             yield f"can't restart: {why}"
         case Tick() if Kill() in actions:
-            yield f"not ended {duration(before.timing.stop_timeout or 0)} after the stop signal: SIGKILL"
+            yield f"not ended {duration(before.timing.stop_timeout)} after the stop signal: SIGKILL"
         case Tick() if Signal() in actions:
             yield f"it ended by itself {duration(before.pause)} ago: restart (--restart-on-exit)"
 
 
 def _hangup(cycle: Cycle) -> str:
     match cycle.phase:
-        case Phase.STARTING:
+        case Starting():
             return "one more restart follows the one that is under way"
-        case Phase.STOPPING:
+        case Stopping():
             return "the restart that is under way serves it"
         case _:
             return "restart"
@@ -215,43 +220,44 @@ def _hangup(cycle: Cycle) -> str:
 def _exited(before: Cycle, status: int | None, after: Cycle, *, left: bool) -> Iterator[str]:
     if before.left:
         return
-    lasted = f" after {duration(after.lasted)}" if after.lasted is not None else ""
+    lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
     what = "the old image has left" if status is None else f"ended with status {status}{lasted}"
     yield f"{what}; processes that it started go on" if left else what
 
 
 def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
-    if found.alike != before.alike and found.alike:
+    if found.alike != before.found.alike and found.alike:
         yield f"{_listed(found.alike, folder)}: only comments or layout differ: no restart (but with --strict)"
-    if found.unused and found.unused != before.unused:
+    if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
         yield f"{_listed(paths, folder)}: not used by the last run: no restart (but with --all)"
-    if found.written and found.written != before.written:
+    if found.written and found.written != before.found.written:
         yield f"{_listed(found.written, folder)}: written by the run itself: no restart"
-    if found.broken and found.broken != before.broken:
+    if found.broken and found.broken != before.found.broken:
         first = found.broken[0]
         yield f"{relative(first.path, folder)}:{first.line}: {first.message}: no restart until this is mended"
-    if found.changes and (before.due or found.changes != before.changes):
+    if found.changes and (before.looks.due or found.changes != before.found.changes):
         yield from _changes(before, found, after, actions, folder)
 
 
 def _changes(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
     what = _changed(found.changes, folder)
     if Signal() in actions:
-        waited = 0.0 if before.burst is None else before.burst.last - before.burst.since
+        burst = before.looks.burst
+        waited = 0.0 if burst is None else burst.last - burst.since
         together = f" (within {duration(waited)})" if len(found.changes) > 1 else ""
         yield f"{what}{together}: restart"
     elif after.paused:
         yield f"{what}: waits, as restarts are paused"
     elif found.broken:
         yield f"{what}: waits until the syntax error is mended"
-    elif after.signalled or after.phase not in (Phase.RUNNING, Phase.ENDED):
+    elif after.pending or not isinstance(after.phase, Running | Ended):
         yield f"{what}: the restart that is under way serves it, or one more"
     elif after.looping:
         yield f"{what}: right after every start, so it restarts more and more slowly"
     elif found.unfinished:
         yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
-    elif not before.due and before.look_at is None:
+    elif not before.looks.due and before.looks.at is None:
         yield f"{what}: found by a scan, no event told of it; restarts when it has been quiet"
 
 

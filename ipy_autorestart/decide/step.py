@@ -1,13 +1,13 @@
 """The heart: ``step(cycle, event, now) -> (cycle, actions)``, pure.
 
 A cycle is the life of one target: it runs, ends or is stopped, and starts anew. Script and kernel go the same way
-round; a kernel stops and starts by itself (exec), so for it the engine's ``Stop`` and ``Start`` have nothing to do.
+round. A kernel stops and starts by itself (exec), so for it the engine's ``Stop`` and ``Start`` have nothing to do.
 
 ::
 
             Found changes            Hangup             Exited             Started
-    RUNNING ─────────────▶ (Signal) ───────▶ STOPPING ───────▶ STARTING ────────▶ RUNNING
-    ENDED   ─────────────▶ (Signal) ──────────────────────────▶ STARTING
+    Running ─────────────▶ (Signal) ───────▶ Stopping ───────▶ Starting ────────▶ Running
+    Ended   ─────────────▶ (Signal) ──────────────────────────▶ Starting
 
 Rules that every timeline keeps: a change is committed to the baseline only when a start serves it, so none is lost; a
 start follows an end, so two never run at once; a burst of changes is one burst until it has been quiet for a while.
@@ -15,11 +15,24 @@ start follows an end, so two never run at once; a burst of changes is one burst 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import assert_never
 
 from ipy_autorestart.decide.backoff import admit, respawn_pause
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.cycle import Cause, Cycle, Phase, Reason
+from ipy_autorestart.decide.cycle import (
+    Cause,
+    Closed,
+    Cycle,
+    Ended,
+    Looks,
+    Pending,
+    Reason,
+    Run,
+    Running,
+    Starting,
+    Stopping,
+)
 from ipy_autorestart.decide.events import (
     Action,
     Asked,
@@ -46,13 +59,25 @@ from ipy_autorestart.decide.timing import ends_at, include, joined
 #: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
 UNFINISHED_MAX = 15.0
 
-#: Seconds after which a stop is told of.
-TOLD_AFTER = 0.03
+#: Seconds after which a stop is shown.
+SHOWN_AFTER = 0.03
+
+#: Seconds that a killed group may take to be gone; a process with much memory takes some.
+LINGER = 1.0
+
+Stepped = tuple[Cycle, tuple[Action, ...]]
 
 
 def wake_at(cycle: Cycle) -> float | None:
     """Return when a `Tick` is due, on the clock that `step` is given, or None."""
-    moments = (cycle.look_at, cycle.scan_at, cycle.kill_at, cycle.respawn_at, cycle.tell_at)
+    looks, phase = cycle.looks, cycle.phase
+    moments = [looks.at, looks.scan_at]
+    if isinstance(phase, Stopping):
+        moments += (phase.tell_at, phase.kill_at)
+    elif isinstance(phase, Ended):
+        moments.append(phase.respawn_at)
+    elif isinstance(phase, Closed):
+        moments.append(phase.kill_at)
     return min((moment for moment in moments if moment is not None), default=None)
 
 
@@ -70,11 +95,11 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
     -------
     The next cycle, and the actions to carry out in their order.
     """
-    if cycle.phase is Phase.CLOSED:
-        return closed(cycle, event, now)
+    if isinstance(cycle.phase, Closed):
+        return _closed(cycle, cycle.phase, event, now)
     match event:
-        case Begin():
-            return _begin(cycle, event, now)
+        case Begin(runs):
+            return _begin(cycle, now, runs=runs)
         case Hint():
             return _hint(cycle, event, now)
         case Found():
@@ -82,237 +107,216 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Hangup():
             return _hangup(cycle, now)
         case Asked():
-            return cycle._replace(signalled=True, reason=Reason.ASKED), (Signal(),)
+            noticed = cycle.pending.noticed if cycle.pending else None
+            return cycle._replace(pending=Pending(Reason.ASKED, noticed)), (Signal(),)
         case Paused():
             return _paused(cycle, event, now)
         case Waiting(what):
-            return cycle._replace(waits_for=what), ()
+            return _waiting(cycle, what), ()
         case Started():
             return _started(cycle, now)
         case Exited():
             return _exited(cycle, event, now)
-        case Refused():
-            return _refused(cycle, event)
+        case Refused(why, runs):
+            # Committed, so that the refusal is not repeated until something changes again.
+            phase = Running(why) if runs else Ended(refusal=why)
+            return cycle._replace(phase=phase, pending=None, found=replace(cycle.found, changes=())), (Commit(),)
         case Tick():
             return _tick(cycle, now)
-        case Close():
-            return close(cycle, event, now)
+        case Close(within):
+            return _close(cycle, within, now)
         case _:
             assert_never(event)
 
 
-def _begin(cycle: Cycle, event: Begin, now: float) -> Stepped:
-    cycle = cycle._replace(scan_at=now + cycle.timing.scan)
-    if event.runs:
-        return cycle._replace(phase=Phase.RUNNING), ()
+def _begin(cycle: Cycle, now: float, *, runs: bool) -> Stepped:
+    cycle = cycle._replace(looks=Looks(scan_at=now + cycle.timing.scan))
+    if runs:
+        return cycle._replace(phase=Running()), ()
     cause = Cause(Reason.FIRST)
-    return cycle._replace(phase=Phase.STARTING, cause=cause), (Start(cause),)
+    return cycle._replace(phase=Starting(cause)), (Start(cause),)
 
 
 def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
-    burst = include(joined(cycle.burst, cycle.timing, now), hint)
-    cycle = cycle._replace(burst=burst, unseen=True, look_at=ends_at(cycle.timing, burst))
-    if cycle.timing.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
-        return cycle._replace(burst=burst._replace(acted=True), due=True), (Look(),)
-    return cycle, ()
+    looks = cycle.looks
+    burst = include(joined(looks.burst, cycle.timing, now), hint)
+    looks = looks._replace(burst=burst, unseen=True, at=ends_at(cycle.timing, burst))
+    if cycle.manner.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
+        return cycle._replace(looks=looks._replace(burst=burst._replace(acted=True), due=True)), (Look(),)
+    return cycle._replace(looks=looks), ()
 
 
 def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
-    due, news = cycle.due, found.changes != cycle.changes
-    cycle = cycle._replace(
-        changes=found.changes,
-        broken=found.broken,
-        alike=found.alike,
-        unused=found.unused or cycle.unused,  # told once, and shown until the next start
-        written=found.written,
-        unseen=False,
-        due=False,
-        scan_at=now + found.rescan,
-    )
+    due, news = cycle.looks.due, found.changes != cycle.found.changes
+    if cycle.found.unused and not found.unused:  # said once, and shown until the next start
+        found = replace(found, unused=cycle.found.unused)
+    looks = cycle.looks._replace(unseen=False, due=False, scan_at=now + found.rescan)
+    cycle = cycle._replace(found=found, looks=looks)
     if not (found.changes or found.unfinished):
         return _reveal(cycle) if due else cycle, ()
-    burst = cycle.burst
+    burst = looks.burst
     if not due or burst is None:
         # The slow scan met it: that is a hint like any other, or a checkout would be cut in two.
-        if cycle.look_at is None or news:
-            burst = joined(cycle.burst, cycle.timing, now)
+        if looks.at is None or news:
+            burst = joined(burst, cycle.timing, now)
             burst = burst._replace(paths=burst.paths | {change.path for change in found.changes})
-            cycle = cycle._replace(burst=burst, look_at=ends_at(cycle.timing, burst))
-        return cycle, ()
+            looks = looks._replace(burst=burst, at=ends_at(cycle.timing, burst))
+        return cycle._replace(looks=looks), ()
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
-        return cycle._replace(look_at=now + cycle.timing.quiet), ()
+        return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
     since = burst.since
-    if cycle.look_at is None:  # the burst has been quiet, or has lasted for too long: what follows waits anew
-        cycle = cycle._replace(burst=burst._replace(since=now, writing=frozenset()))
+    if looks.at is None:  # the burst has been quiet, or has lasted for too long: what follows waits anew
+        cycle = cycle._replace(looks=looks._replace(burst=burst._replace(since=now, writing=frozenset())))
     return _serve(cycle, since, now)
 
 
 def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     """Restart for what was found, unless one is on its way that will serve it too."""
-    if cycle.signalled or cycle.phase not in (Phase.RUNNING, Phase.ENDED):
+    phase, found = cycle.phase, cycle.found
+    if cycle.pending or not isinstance(phase, Running | Ended):
         return cycle, ()
-    if not cycle.changes or cycle.broken or cycle.paused:
+    if not found.changes or found.broken or cycle.paused:
         return _reveal(cycle), ()
-    paths = frozenset(change.path for change in cycle.changes)
-    loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.started, now=now)
-    cycle = cycle._replace(loop=loop)
+    paths = frozenset(change.path for change in found.changes)
+    loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.run.since, now=now)
     if not admitted:
-        return cycle._replace(fresh=False, look_at=loop.until), ()
-    return cycle._replace(signalled=True, refusal="", noticed=since), (Signal(),)
+        looks, run = cycle.looks._replace(at=loop.until), cycle.run._replace(fresh=False)
+        return cycle._replace(loop=loop, looks=looks, run=run), ()
+    if phase.refusal:
+        phase = replace(phase, refusal="")
+    return cycle._replace(loop=loop, phase=phase, pending=Pending(noticed=since)), (Signal(),)
+
+
+def _reveal(cycle: Cycle) -> Cycle:
+    """Show the start that was last, if its burst is over without having superseded it."""
+    if cycle.looks.at is not None or not cycle.run.fresh:
+        return cycle
+    return cycle._replace(run=cycle.run._replace(fresh=False))
 
 
 def _paused(cycle: Cycle, event: Paused, now: float) -> Stepped:
     cycle = cycle._replace(paused=event.on)
     if event.withdrawn:
-        cycle = cycle._replace(phase=Phase.RUNNING, signalled=False, noticed=None, waits_for="")
+        cycle = cycle._replace(phase=Running(), pending=None)
     if event.on:
         return cycle, ()
-    return cycle._replace(burst=joined(cycle.burst, cycle.timing, now), due=True), (Look(),)
+    looks = cycle.looks._replace(burst=joined(cycle.looks.burst, cycle.timing, now), due=True)
+    return cycle._replace(looks=looks), (Look(),)
 
 
-def _reveal(cycle: Cycle) -> Cycle:
-    """Show the start that was last, if its burst is over without having superseded it."""
-    return cycle if cycle.look_at is not None else cycle._replace(fresh=False)
+def _waiting(cycle: Cycle, what: str) -> Cycle:
+    if isinstance(cycle.phase, Stopping):
+        return cycle._replace(phase=replace(cycle.phase, waits_for=what))
+    return cycle._replace(pending=replace(cycle.pending, waits_for=what)) if cycle.pending else cycle
 
 
 def _hangup(cycle: Cycle, now: float) -> Stepped:
-    cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else Cause(cycle.reason)
-    noticed = now if cycle.noticed is None else cycle.noticed
-    cycle = cycle._replace(signalled=False, reason=Reason.HANGUP, noticed=noticed)
-    match cycle.phase:
-        case Phase.RUNNING:
-            return _stop(cycle, cause, now)
-        case Phase.ENDED:
-            return _stop(cycle, cause, now) if cycle.left else _start(cycle, cause)
-        case Phase.STARTING:
-            return cycle._replace(again=True), ()
-        case Phase.STOPPING | Phase.CLOSED:
-            return cycle, ()
-        case _:
-            assert_never(cycle.phase)
+    pending, phase = cycle.pending or Pending(), cycle.phase
+    cycle = cycle._replace(pending=None)
+    if isinstance(phase, Starting):
+        return cycle._replace(phase=replace(phase, again=True)), ()
+    if not isinstance(phase, Running | Ended):
+        return cycle, ()
+    changes = cycle.found.changes
+    cause = Cause(Reason.CHANGE, changes) if changes else Cause(pending.reason)
+    noticed = now if pending.noticed is None else pending.noticed
+    if isinstance(phase, Ended) and not phase.left:
+        return _start(cycle, Starting(cause, noticed))
+    stopping = Stopping(cause, noticed, pending.waits_for, left=cycle.left)
+    if not cycle.manner.stops_itself:
+        stopping = replace(stopping, tell_at=now + SHOWN_AFTER, kill_at=now + cycle.timing.stop_timeout)
+    return cycle._replace(phase=stopping), (Stop(),)
 
 
-def _stop(cycle: Cycle, cause: Cause, now: float) -> Stepped:
-    timeout = cycle.timing.stop_timeout
-    cycle = cycle._replace(phase=Phase.STOPPING, cause=cause, respawn_at=None)
-    if timeout is not None:
-        cycle = cycle._replace(kill_at=now + timeout, tell_at=now + TOLD_AFTER)
-    return cycle, (Stop(),)
-
-
-def _start(cycle: Cycle, cause: Cause) -> Stepped:
-    afresh = cycle.unseen
+def _start(cycle: Cycle, starting: Starting) -> Stepped:
+    found, looks = cycle.found, cycle.looks
     cycle = cycle._replace(
-        pause=cycle.pause if cause.reason is Reason.ENDED else 0.0,
-        phase=Phase.STARTING,
-        cause=cause,
-        changes=(),
-        broken=(),
-        alike=(),
-        unused=(),
-        written=(),
-        unseen=False,
-        left=False,
-        kill_at=None,
-        killed=False,
-        respawn_at=None,
-        tell_at=None,
-        waits_for="",
+        phase=starting,
+        found=Found(polling=found.polling, notes=found.notes),
+        looks=looks._replace(unseen=False),
+        pause=cycle.pause if starting.cause.reason is Reason.ENDED else 0.0,
     )
-    return cycle, (Commit(afresh), Start(cause))
+    return cycle, (Commit(afresh=looks.unseen), Start(starting.cause))
 
 
 def _started(cycle: Cycle, now: float) -> Stepped:
-    took = None if cycle.noticed is None else now - cycle.noticed
-    cycle = cycle._replace(phase=Phase.RUNNING, exit_status=None, noticed=None, took=took, started=now)
+    phase, run, looks = cycle.phase, cycle.run, cycle.looks
+    noticed = phase.noticed if isinstance(phase, Starting | Stopping) else None
     # A start that takes the place of one that was never shown is the same restart to whoever looks on.
-    runs = cycle.runs if cycle.fresh else cycle.runs + 1
-    cycle = cycle._replace(runs=runs, fresh=cycle.timing.leading and cycle.look_at is not None)
-    if cycle.again:
-        return cycle._replace(again=False, signalled=True), (Signal(),)
-    if cycle.changes and cycle.look_at is None:
-        return cycle._replace(look_at=now + cycle.timing.quiet), ()
+    number = run.number if run.fresh else run.number + 1
+    took = None if noticed is None else now - noticed
+    run = Run(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
+    cycle = cycle._replace(phase=Running(), run=run)
+    if isinstance(phase, Starting) and phase.again:
+        return cycle._replace(pending=cycle.pending or Pending()), (Signal(),)
+    if cycle.found.changes and looks.at is None:
+        return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
     return cycle, ()
 
 
 def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
-    if not cycle.left and cycle.started is not None:
-        cycle = cycle._replace(lasted=now - cycle.started)
-    first, cycle = not cycle.left, cycle._replace(exit_status=event.status, left=event.left)
-    if cycle.phase is Phase.STOPPING:
+    phase, run, first = cycle.phase, cycle.run, not cycle.left
+    lasted = now - run.since if first and run.since is not None else run.lasted
+    cycle = cycle._replace(run=run._replace(exit_status=event.status, lasted=lasted))
+    if isinstance(phase, Stopping):
         if event.left:  # they may have the rest of the timeout
-            return cycle, ()
-        cause = Cause(Reason.CHANGE, cycle.changes) if cycle.changes else cycle.cause
-        return _start(cycle, cause or Cause(Reason.HANGUP))
-    cycle = cycle._replace(phase=Phase.ENDED, kill_at=None)
-    if first and cycle.timing.restart_on_exit:
-        pause = respawn_pause(cycle.pause, lasted=cycle.lasted or 0.0)
-        cycle = cycle._replace(pause=pause, respawn_at=now + pause)
-    return cycle, ()
-
-
-def _refused(cycle: Cycle, event: Refused) -> Stepped:
-    # Committed, so that the refusal is not repeated until something changes again.
-    phase = Phase.RUNNING if event.runs else Phase.ENDED
-    cycle = cycle._replace(phase=phase, refusal=event.why, signalled=False, again=False, changes=(), waits_for="")
-    cycle = cycle._replace(kill_at=None, noticed=None)
-    return cycle, (Commit(),)
+            return cycle._replace(phase=replace(phase, left=True)), ()
+        cause = Cause(Reason.CHANGE, cycle.found.changes) if cycle.found.changes else phase.cause
+        return _start(cycle, Starting(cause, phase.noticed))
+    if not first and isinstance(phase, Ended):
+        return cycle._replace(phase=replace(phase, left=event.left)), ()
+    if not cycle.timing.restart_on_exit:
+        return cycle._replace(phase=Ended(event.left)), ()
+    pause = respawn_pause(cycle.pause, lasted=lasted or 0.0)
+    return cycle._replace(phase=Ended(event.left, respawn_at=now + pause), pause=pause), ()
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
-    if cycle.tell_at is not None and now >= cycle.tell_at:
-        cycle = cycle._replace(tell_at=None)
-    if cycle.kill_at is not None and now >= cycle.kill_at:
-        if cycle.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
-            return _exited(cycle._replace(kill_at=None), Exited(cycle.exit_status), now)
-        return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
-    if cycle.look_at is not None and now >= cycle.look_at:
-        return cycle._replace(look_at=None, due=True), (Look(),)
-    if cycle.scan_at is not None and now >= cycle.scan_at:
-        return cycle._replace(scan_at=None), (Look(),)
-    if cycle.respawn_at is not None and now >= cycle.respawn_at:
-        return _respawn(cycle, now)
+    phase, looks = cycle.phase, cycle.looks
+    if isinstance(phase, Stopping):
+        if phase.tell_at is not None and now >= phase.tell_at:
+            phase = replace(phase, tell_at=None)
+            cycle = cycle._replace(phase=phase)
+        if phase.kill_at is not None and now >= phase.kill_at:
+            if phase.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
+                return _exited(cycle, Exited(cycle.run.exit_status), now)
+            return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
+    if looks.at is not None and now >= looks.at:
+        return cycle._replace(looks=looks._replace(at=None, due=True)), (Look(),)
+    if looks.scan_at is not None and now >= looks.scan_at:
+        return cycle._replace(looks=looks._replace(scan_at=None)), (Look(),)
+    if isinstance(phase, Ended) and phase.respawn_at is not None and now >= phase.respawn_at:
+        if cycle.found.broken or cycle.paused:  # never into a syntax error
+            return cycle._replace(phase=replace(phase, respawn_at=now + cycle.pause)), ()
+        cycle = cycle._replace(phase=replace(phase, respawn_at=None))
+        return (cycle, ()) if cycle.pending else (cycle._replace(pending=Pending(Reason.ENDED)), (Signal(),))
     return cycle, ()
 
 
-def _respawn(cycle: Cycle, now: float) -> Stepped:
-    if cycle.broken or cycle.paused:  # never into a syntax error
-        return cycle._replace(respawn_at=now + cycle.pause), ()
-    cycle = cycle._replace(respawn_at=None)
-    if cycle.signalled:
-        return cycle, ()
-    return cycle._replace(signalled=True, reason=Reason.ENDED), (Signal(),)
+def _close(cycle: Cycle, within: float | None, now: float) -> Stepped:
+    phase = cycle.phase
+    cycle = cycle._replace(phase=Closed(), looks=Looks())
+    if cycle.manner.stops_itself or (isinstance(phase, Ended) and not phase.left):
+        return cycle, (Finish(),)
+    kill_at = phase.kill_at if isinstance(phase, Stopping) else None
+    if kill_at is None:
+        kill_at = now + cycle.timing.stop_timeout
+    if within is not None:
+        kill_at = min(kill_at, now + within)
+    killed = isinstance(phase, Stopping) and phase.killed
+    return cycle._replace(phase=Closed(kill_at, killed)), (Stop(),)
 
 
-Stepped = tuple[Cycle, tuple[Action, ...]]
-
-#: Seconds that a killed group may take to be gone; a process with much memory takes some.
-LINGER = 1.0
-
-
-def close(cycle: Cycle, event: Close, now: float) -> Stepped:
-    """Decide how to end for good."""
-    alive = cycle.left or cycle.phase in (Phase.RUNNING, Phase.STOPPING, Phase.STARTING)
-    timeout = cycle.timing.stop_timeout
-    closed = cycle._replace(phase=Phase.CLOSED, look_at=None, scan_at=None, kill_at=None, respawn_at=None, tell_at=None)
-    if not alive or timeout is None:
-        return closed, (Finish(),)
-    kill_at = cycle.kill_at if cycle.kill_at is not None else now + timeout
-    if event.within is not None:
-        kill_at = min(kill_at, now + event.within)
-    return closed._replace(kill_at=kill_at), (Stop(),)
-
-
-def closed(cycle: Cycle, event: Event, now: float) -> Stepped:
+def _closed(cycle: Cycle, phase: Closed, event: Event, now: float) -> Stepped:
     """Decide what an event means for a cycle that is about to end."""
     match event:
         case Exited(_, left):
             return (cycle, ()) if left else (cycle, (Finish(),))
-        case Close(within) if within is not None and cycle.kill_at is not None:
-            return cycle._replace(kill_at=min(cycle.kill_at, now + within)), ()
-        case Tick() if cycle.kill_at is not None and now >= cycle.kill_at:
-            if cycle.killed:
-                return cycle._replace(kill_at=None), (Finish(),)
-            return cycle._replace(killed=True, kill_at=now + LINGER), (Kill(),)
+        case Close(within) if within is not None and phase.kill_at is not None:
+            return cycle._replace(phase=replace(phase, kill_at=min(phase.kill_at, now + within))), ()
+        case Tick() if phase.kill_at is not None and now >= phase.kill_at:
+            if phase.killed:
+                return cycle._replace(phase=replace(phase, kill_at=None)), (Finish(),)
+            return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
         case _:
             return cycle, ()

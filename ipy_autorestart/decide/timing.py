@@ -14,9 +14,6 @@ class Timing:
 
     Attributes
     ----------
-    leading
-        Act on the first finished change of a quiet time at once and let later ones supersede the start (a script's
-        start is cheap), or wait until the burst is over (a kernel's is not).
     quiet
         Quiet that ends a burst of one or two paths. Editors write a file in one go and formatters follow within 20 ms.
     quiet_many
@@ -29,19 +26,40 @@ class Timing:
     scan
         Until the first slow scan for what no hint announced; each look says when the next is due.
     stop_timeout
-        From the stop signal to SIGKILL; None where the target stops by itself.
+        From the stop signal to SIGKILL.
     restart_on_exit
         Start again, after a pause, what ended by itself.
     """
 
-    leading: bool = True
     quiet: float = 0.05
     quiet_many: float = 0.15
     max_wait: float = 2.0
     writing: float = 1.0
     scan: float = 1.0
-    stop_timeout: float | None = 5.0
+    stop_timeout: float = 5.0
     restart_on_exit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """The way in which one kind of target is restarted.
+
+    Attributes
+    ----------
+    leading
+        It restarts for the first finished change of a quiet time at once, and once more for what follows: that is cheap
+        for a script. Otherwise it restarts when the burst is over.
+    stops_itself
+        It gets a SIGHUP, and ends and starts by itself when it can. It is never killed, and it runs before the watch
+        begins.
+    """
+
+    leading: bool
+    stops_itself: bool
+
+
+SCRIPT = Manner(leading=True, stops_itself=False)
+KERNEL = Manner(leading=False, stops_itself=True)
 
 
 def polled(timing: Timing, poll: float) -> Timing:

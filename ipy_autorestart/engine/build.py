@@ -11,7 +11,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.filters import Filter
@@ -94,7 +93,8 @@ def supervise(
             watch=watch,
             link=link,
             wakeups=wakeups,
-            timing=_timing(request),
+            timing=_timing(request.options),
+            manner=request.target.manner,
             folder=request.cwd,
             parent=parent,
             cache=_cache(request, front),
@@ -180,14 +180,9 @@ def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
     )
 
 
-def _timing(request: Request) -> Timing:
-    options = request.options
+def _timing(options: Options) -> Timing:
     timing = Timing(quiet=options.debounce, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
-    if poll := _poll(options):
-        timing = polled(timing, poll)
-    if isinstance(request.target, Kernel):
-        timing = replace(timing, leading=False, stop_timeout=None)
-    return timing
+    return polled(timing, poll) if (poll := _poll(options)) else timing
 
 
 def _poll(options: Options) -> float:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart.decide.change import Change, Found
-from ipy_autorestart.decide.cycle import Cycle, Phase
+from ipy_autorestart.decide.cycle import Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
     Begin,
@@ -34,7 +34,7 @@ from ipy_autorestart.decide.events import (
     Tick,
 )
 from ipy_autorestart.decide.step import step, wake_at
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.lifeline import Parent
 from ipy_autorestart.engine.reporter import Teller
@@ -108,6 +108,7 @@ class Engine:
         link: FrontLink,
         wakeups: Wakeups,
         timing: Timing,
+        manner: Manner,
         folder: str,
         parent: Parent | None,
         cache: str = "",
@@ -118,7 +119,7 @@ class Engine:
         self._watch = watch
         self._link = link
         self._wakeups = wakeups
-        self._cycle = Cycle(timing=timing)
+        self._cycle = Cycle(timing=timing, manner=manner)
         self._parent = parent
         self._cache = cache
         self._heed = heed
@@ -127,7 +128,6 @@ class Engine:
         self._link_is_ready = False
         self._finished = False
         self._used = Used()
-        self._found = Found()
         self._teller = Teller(link, target, folder)
 
     def run(self) -> None:
@@ -136,11 +136,11 @@ class Engine:
             self._loop()
         finally:
             self._target.close()
-            self._teller.tell(self._cycle, self._found, time.monotonic(), last=True)
+            self._teller.tell(self._cycle, time.monotonic(), last=True)
             self._flush(time.monotonic() + LAST_WORDS)
 
     def _loop(self) -> None:
-        self._handle(Begin(runs=self._target.runs_at_first))
+        self._handle(Begin(runs=self._cycle.manner.stops_itself))
         while not self._finished:
             self._wait()
             now = time.monotonic()
@@ -163,7 +163,7 @@ class Engine:
     def _show(self, now: float) -> None:
         if self._cycle.hidden:
             return
-        if self._cycle.phase is not Phase.ENDED:
+        if not isinstance(self._cycle.phase, Ended):
             self._tell(now)
         if self._is_heard:
             self._target.hear(now)
@@ -172,7 +172,7 @@ class Engine:
     def _tell(self, now: float) -> None:
         for path, why in self._watch.passed_over():
             self._teller.note_ignored(path, why)
-        self._teller.tell(self._cycle, self._found, now)
+        self._teller.tell(self._cycle, now)
 
     @property
     def _is_heard(self) -> bool:
@@ -268,7 +268,6 @@ class Engine:
         # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
         self._forget(found.unused)
         self._watch.settle([change.path for change in found.unused])
-        self._found = found
         return found
 
     def _forget(self, changes: Iterable[Change]) -> None:

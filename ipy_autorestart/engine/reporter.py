@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from ipy_autorestart.decide import describe
-from ipy_autorestart.decide.change import Found, Hint
-from ipy_autorestart.decide.cycle import Cycle, Phase
+from ipy_autorestart.decide.change import Hint
+from ipy_autorestart.decide.cycle import Cycle, Looks, Running
 from ipy_autorestart.decide.describe import explain
 from ipy_autorestart.decide.events import Action, Event, Exited, Started
 from ipy_autorestart.engine.target import FrontLink, Target
@@ -64,11 +64,11 @@ class Teller:
         """Remember a file that was not looked at."""
         self._decide(time.time(), f"{relative(path, self._folder)}: {why}")
 
-    def tell(self, cycle: Cycle, found: Found, now: float, *, last: bool = False) -> None:
+    def tell(self, cycle: Cycle, now: float, *, last: bool = False) -> None:
         """Tell what is new, if that may be now or this is the ``last`` time."""
         while self._steps:
             self._take(*self._steps.popleft())
-        self._find_words(cycle, found, now)
+        self._find_words(cycle, now)
         self._waits = bool(self._status != self._told or self._ran or self._decided)
         if not self._waits or (self._free_at() > now and not last):
             return
@@ -98,10 +98,10 @@ class Teller:
             self._decide(at, why)
         match event:
             case Started():
-                cause = after.cause.describe(self._folder) if after.cause else ""
-                self._latest = Ran(after.runs, at, cause, took=after.took, warm=self._target.is_warm)
+                cause = after.run.cause.describe(self._folder) if after.run.cause else ""
+                self._latest = Ran(after.run.number, at, cause, took=after.run.took, warm=self._target.is_warm)
             case Exited(status) if not before.left and self._latest:
-                self._latest = dataclasses.replace(self._latest, lasted=after.lasted, exit_status=status)
+                self._latest = dataclasses.replace(self._latest, lasted=after.run.lasted, exit_status=status)
             case _:
                 return
         self._ran[self._latest.run] = self._latest
@@ -111,14 +111,23 @@ class Teller:
             self._said_last = why
             self._decided.append(Decided(at, why))
 
-    def _find_words(self, cycle: Cycle, found: Found, now: float) -> None:
+    def _find_words(self, cycle: Cycle, now: float) -> None:
         target = self._target
         # Most hints change nothing that is told; to find the words would keep the next one waiting.
-        plain = cycle._replace(burst=None, look_at=None, scan_at=None, unseen=False, due=False)
+        plain = cycle._replace(looks=Looks())
         since = _told_since(cycle)
         seconds = 0 if since is None else describe.told(now - since)
-        notes = (target.note(), *found.notes)
-        shown = (plain, cycle.looping, notes, found.polling, seconds, target.pid, target.is_warm, target.describe())
+        notes = (target.note(), *cycle.found.notes)
+        shown = (
+            plain,
+            cycle.looping,
+            notes,
+            cycle.found.polling,
+            seconds,
+            target.pid,
+            target.is_warm,
+            target.describe(),
+        )
         if shown == self._shown:
             return
         self._shown = shown
@@ -126,14 +135,14 @@ class Teller:
             state=describe.state(cycle, self._folder, seconds),
             kind=describe.kind(cycle),
             cause=cycle.cause.describe(self._folder) if cycle.cause else "",
-            runs=cycle.runs,
-            exit_status=cycle.exit_status,
-            lasted=cycle.lasted if cycle.exit_status is not None else None,
-            took=cycle.took,
+            runs=cycle.run.number,
+            exit_status=cycle.run.exit_status,
+            lasted=cycle.run.lasted,
+            took=cycle.run.took,
             message=" · ".join(filter(None, (describe.message(cycle, self._folder), *notes))),
             excerpt=describe.excerpt(cycle),
             paused=cycle.paused,
-            polling=found.polling,
+            polling=cycle.found.polling,
             pid=target.pid,
             warm=target.is_warm,
             preloads=target.describe(),
@@ -142,4 +151,4 @@ class Teller:
 
 def _told_since(cycle: Cycle) -> float | None:
     """Return since when something runs of which that is told: a script, for a kernel runs all the time."""
-    return cycle.started if cycle.phase is Phase.RUNNING and cycle.timing.stop_timeout is not None else None
+    return cycle.run.since if isinstance(cycle.phase, Running) and not cycle.manner.stops_itself else None

@@ -23,10 +23,6 @@ class Target(Protocol):
     """What the engine restarts."""
 
     @property
-    def runs_at_first(self) -> bool:
-        """Whether it runs before the watch begins."""
-
-    @property
     def pid(self) -> int:
         """Its process, 0 for none."""
 

@@ -27,8 +27,6 @@ class KernelTarget:
         Called when it has been sent a SIGHUP, to have it say what it does.
     """
 
-    runs_at_first = True
-
     def __init__(self, pid: int, *, ask: Callable[[], None]) -> None:
         self.pid = pid
         self._ask = ask

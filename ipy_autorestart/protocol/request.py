@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from ipy_autorestart.decide import timing
 from ipy_autorestart.protocol.options import (
     BadInput,
     Options,
@@ -61,6 +62,7 @@ class Script:
     """
 
     kind: ClassVar = "script"
+    manner: ClassVar = timing.SCRIPT
     path: str
     module: str
     args: tuple[str, ...]
@@ -139,6 +141,7 @@ class Kernel:
     """
 
     kind: ClassVar = "kernel"
+    manner: ClassVar = timing.KERNEL
     name: str = "kernel"
 
     @property

@@ -44,8 +44,6 @@ class ScriptTarget:
         Called with each run that begins, what it prints and what it displays, in this order.
     """
 
-    runs_at_first = False
-
     def __init__(
         self,
         program: Program,

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
-from ipy_autorestart.decide.cycle import Cause, Cycle, Phase, Reason
+from ipy_autorestart.decide.cycle import Cause, Cycle, Ended, Reason, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Asked,
     Begin,
@@ -22,12 +22,12 @@ from ipy_autorestart.decide.events import (
     Started,
     Stop,
     Tick,
+    Waiting,
 )
 from ipy_autorestart.decide.step import step, wake_at
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 
-TIMING = Timing(leading=True, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
-KERNEL = Timing(leading=False, quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=None)
+TIMING = Timing(quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
 A = Change("/p/a.py", Kind.MODIFIED)
 B = Change("/p/b.py", Kind.MODIFIED)
 
@@ -45,15 +45,15 @@ def play(cycle, *timeline):
     return cycle, actions
 
 
-def running(timing=TIMING):
-    return play(Cycle(timing=timing), (0, Begin(runs=True)))[0]
+def running(manner=SCRIPT, timing=TIMING):
+    return play(Cycle(timing, manner), (0, Begin(runs=True)))[0]
 
 
 def test_a_script_starts_at_once_and_a_kernel_already_runs():
     cycle, actions = play(Cycle(timing=TIMING), (0, Begin()))
     assert actions == [Start(Cause(Reason.FIRST))]
-    assert cycle.phase is Phase.STARTING
-    assert play(Cycle(timing=KERNEL), (0, Begin(runs=True)))[1] == []
+    assert isinstance(cycle.phase, Starting)
+    assert play(Cycle(TIMING, KERNEL), (0, Begin(runs=True)))[1] == []
 
 
 def test_a_lone_save_is_looked_at_and_signalled_at_once():
@@ -74,16 +74,16 @@ def test_a_kernel_waits_for_quiet():
 def test_hangup_stops_what_runs_and_its_end_starts_the_next():
     cycle, actions = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()))
     assert actions[-1] == Stop()
-    assert cycle.phase is Phase.STOPPING
+    assert isinstance(cycle.phase, Stopping)
     cycle, actions = play(cycle, (11, Exited(-15)))
     assert actions == [Commit(), Start(Cause(Reason.CHANGE, (A,)))]
     cycle, _ = play(cycle, (11, Started()))
-    assert (cycle.phase, cycle.runs, cycle.changes) == (Phase.RUNNING, 1, ())
+    assert (cycle.phase, cycle.run.number, cycle.found.changes) == (Running(), 1, ())
 
 
 def test_hangup_after_the_end_starts_without_a_stop():
     cycle, _ = play(running(), (5, Exited(0)))
-    assert cycle.phase is Phase.ENDED
+    assert isinstance(cycle.phase, Ended)
     _, actions = play(cycle, (10, Hangup()))
     assert actions == [Commit(), Start(Cause(Reason.HANGUP))]
 
@@ -125,11 +125,11 @@ def test_a_hint_not_looked_at_before_the_start_is_committed_afresh():
 
 def test_a_change_during_a_kernels_start_leads_to_one_more_restart():
     cycle, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup()), (12, Exited()))
-    assert cycle.phase is Phase.STARTING
+    assert isinstance(cycle.phase, Starting)
     cycle, actions = play(cycle, (13, saved()), (15, Tick()), (15, Found((A,))))
     assert Signal() not in actions
     cycle, _ = play(cycle, (20, Started()))
-    assert cycle.look_at == 22
+    assert cycle.looks.at == 22
     assert play(cycle, (22, Tick()), (22, Found((A,))))[1] == [Look(), Signal()]
 
 
@@ -143,7 +143,7 @@ def test_changes_right_behind_the_first_are_gathered():
     cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (10, Exited(-15)), (10, Started()))
     cycle, actions = play(cycle, (11, saved("/p/b.py")))
     assert actions == []
-    assert cycle.look_at == 13
+    assert cycle.looks.at == 13
     cycle, actions = play(cycle, (13, Tick()), (13, Found((B,))))
     assert actions == [Look(), Signal()]
 
@@ -167,7 +167,7 @@ def test_a_syntax_error_holds_the_restart_until_it_is_mended():
     broken = Broken("/p/a.py", "invalid syntax", 3, 1, "def (")
     cycle, actions = play(running(), (10, saved()), (10, Found((B,), broken=(broken,))))
     assert Signal() not in actions
-    assert cycle.broken == (broken,)
+    assert cycle.found.broken == (broken,)
     cycle, actions = play(cycle, (30, saved()), (30, Found((A, B))))
     assert actions == [Look(), Signal()]
 
@@ -190,7 +190,22 @@ def test_what_the_slow_scan_meets_begins_a_burst():
 def test_a_refusal_leaves_what_runs_and_is_said():
     cycle, _ = play(running(KERNEL), (10, Hangup()))
     cycle, actions = play(cycle, (11, Refused("the executable is gone")))
-    assert (cycle.phase, cycle.refusal, actions) == (Phase.RUNNING, "the executable is gone", [Commit()])
+    assert (cycle.phase, actions) == (Running("the executable is gone"), [Commit()])
+
+
+def test_a_refusal_is_forgotten_with_the_next_start():
+    cycle, _ = play(
+        running(KERNEL), (10, Hangup()), (11, Refused("busy")), (20, Asked()), (20, Hangup()), (21, Exited())
+    )
+    assert play(cycle, (22, Started()))[0].phase == Running()
+
+
+def test_what_a_busy_kernel_waits_for_is_known_before_and_after_it_takes_the_signal():
+    cycle, _ = play(running(KERNEL), (10, Asked()), (11, Waiting("cell 7")))
+    assert cycle.waits_for == "cell 7"
+    cycle, _ = play(cycle, (12, Hangup()))
+    assert cycle.waits_for == "cell 7"
+    assert play(cycle, (13, Exited()), (14, Started()))[0].waits_for == ""
 
 
 def test_asking_by_hand_is_a_cause_of_its_own():
@@ -211,8 +226,8 @@ def test_close_stops_kills_and_finishes():
 class World:
     """Files, a target and a clock of whole numbers, played against the step."""
 
-    def __init__(self, timing, *, start_time):
-        self.cycle, _ = step(Cycle(timing=timing), Begin(runs=True), 0)
+    def __init__(self, manner, *, start_time):
+        self.cycle, _ = step(Cycle(TIMING, manner), Begin(runs=True), 0)
         self.start_time = start_time
         self.content = self.seen = self.baseline = self.loaded = 0
         self.now = 0
@@ -273,7 +288,7 @@ events = st.lists(
 @given(events, st.booleans(), st.integers(0, 9))
 @settings(max_examples=300, deadline=None)
 def test_the_last_content_always_runs_last(timeline, leading, start_time):
-    world = World(TIMING if leading else KERNEL, start_time=start_time)
+    world = World(SCRIPT if leading else KERNEL, start_time=start_time)
     for gap, what in timeline:
         world.until(world.now + gap)
         match what:
@@ -284,7 +299,7 @@ def test_the_last_content_always_runs_last(timeline, leading, start_time):
                 world.content += 1
             case "hangup":
                 world.do(Hangup())
-            case "exit" if leading and world.alive and world.cycle.phase is Phase.RUNNING:
+            case "exit" if leading and world.alive and isinstance(world.cycle.phase, Running):
                 world.alive = 0
                 world.do(Exited(0))
     world.until(world.now + 5000)
@@ -305,7 +320,7 @@ def test_a_burst_restarts_a_kernel_once(gaps, start_time):
 
 
 def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():
-    world = World(TIMING, start_time=0)
+    world = World(SCRIPT, start_time=0)
     for number in range(10):
         world.until(4 * number)
         world.content += 1
@@ -327,16 +342,18 @@ def ended(timing=TIMING, status=0, *, left=False):
 def test_a_restart_waits_for_what_the_script_has_left_behind():
     cycle, actions = play(running(), (10, Hangup()), (11, Exited(-15, left=True)), (11, Tick()))
     assert actions == [Stop()]
-    assert (cycle.phase, wake_at(cycle)) == (Phase.STOPPING, 60)
+    assert isinstance(cycle.phase, Stopping)
+    assert wake_at(cycle) == 60
     assert play(cycle, (20, Exited(-15)))[1] == [Commit(), Start(Cause(Reason.HANGUP))]
     assert play(cycle, (60, Tick()), (60, Exited(-15)))[1] == [Kill(), Commit(), Start(Cause(Reason.HANGUP))]
 
 
 def test_what_a_finished_script_has_left_behind_lives_until_the_next_start():
     cycle = ended(left=True)
-    assert (cycle.phase, cycle.left, wake_at(cycle)) == (Phase.ENDED, True, 1000)
+    assert (cycle.phase, wake_at(cycle)) == (Ended(left=True), 1000)
     cycle, actions = play(cycle, (10, Hangup()))
-    assert (cycle.phase, actions) == (Phase.STOPPING, [Stop()])
+    assert isinstance(cycle.phase, Stopping)
+    assert actions == [Stop()]
     assert play(cycle, (11, Exited(0)))[1][-1] == Start(Cause(Reason.HANGUP))
     assert play(ended(left=True), (7, Exited(0)), (10, Hangup()))[1][-1] == Start(Cause(Reason.HANGUP))
     assert play(ended(left=True), (7, Close()), (8, Exited(0)))[1] == [Stop(), Finish()]
@@ -350,8 +367,8 @@ def test_what_not_even_sigkill_ends_is_given_up_after_a_second():
 
 
 def test_how_long_a_run_has_lasted_is_known():
-    assert ended().lasted == 5
-    assert play(ended(left=True), (9, Exited(0)))[0].lasted == 5
+    assert ended().run.lasted == 5
+    assert play(ended(left=True), (9, Exited(0)))[0].run.lasted == 5
 
 
 RESPAWN = Timing(restart_on_exit=True, scan=1000)
@@ -396,7 +413,7 @@ def test_what_changes_in_a_pause_is_served_when_it_ends():
     cycle, actions = play(cycle, (2000, Paused(on=False)), (2000, Found((A,))))
     assert actions == [Look(), Signal()]
     cycle, _ = play(cycle, (2000, Hangup()), (2000, Exited(-15)), (2000, Started()))
-    assert (cycle.changes, cycle.took) == ((), 0)
+    assert (cycle.found.changes, cycle.run.took) == ((), 0)
 
 
 def test_a_pause_without_a_change_ends_without_a_restart():
@@ -412,14 +429,14 @@ def test_in_a_pause_a_person_may_still_restart():
 def test_a_pause_takes_back_what_a_kernel_waits_with():
     owed = (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup())
     cycle, _ = play(running(KERNEL), *owed, (13, Paused(withdrawn=True)))
-    assert (cycle.phase, cycle.changes) == (Phase.RUNNING, (A,))
+    assert (cycle.phase, cycle.found.changes) == (Running(), (A,))
     _, actions = play(cycle, (20, Paused(on=False)), (20, Found((A,))))
     assert actions == [Look(), Signal()]
 
 
 def test_what_ended_by_itself_stays_ended_in_a_pause():
     timing = Timing(restart_on_exit=True, scan=1000)
-    cycle, _ = play(running(timing), (5, Paused()), (6, Exited(0)))
+    cycle, _ = play(running(timing=timing), (5, Paused()), (6, Exited(0)))
     for now in range(7, 20):
         cycle, actions = play(cycle, (now, Tick()))
         assert Signal() not in actions

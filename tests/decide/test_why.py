@@ -7,17 +7,16 @@ from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.describe import explain
 from ipy_autorestart.decide.events import Asked, Begin, Exited, Hangup, Paused, Refused, Started, Tick, Waiting
 from ipy_autorestart.decide.step import step
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 
 TIMING = Timing(quiet=2, quiet_many=6, stop_timeout=50)
-KERNEL = Timing(leading=False, quiet=2, quiet_many=6, stop_timeout=None)
 A, B, C, D = (Change(f"/p/src/{name}.py", Kind.MODIFIED) for name in "abcd")
 SAVED = Hint(A.path, Progress.DONE)
 
 
-def said(*timeline, timing=TIMING):
+def said(*timeline, manner=SCRIPT, timing=TIMING):
     """Return what the last event of a timeline was explained by."""
-    cycle, words = Cycle(timing=timing), []
+    cycle, words = Cycle(timing, manner), []
     for now, event in timeline:
         before = cycle
         cycle, actions = step(before, event, now)
@@ -84,9 +83,9 @@ def test_ends_and_refusals_are_said():
     assert said(*begun, (1, Hangup()), (51, Tick())) == ["not ended 50.0 s after the stop signal: SIGKILL"]
     assert said((0, Begin()), (1, Refused("no python", runs=False))) == ["can't restart: no python"]
     kernel = ((0, Begin(runs=True)), (1, Hangup()), (2, Waiting("cell 7")))
-    assert said(*kernel, timing=KERNEL) == ["waits for cell 7: it restarts when that is over"]
-    assert said(*kernel, (3, Waiting("cell 7")), timing=KERNEL) == []
-    assert said(*kernel, (3, Exited()), timing=KERNEL) == ["the old image has left"]
+    assert said(*kernel, manner=KERNEL) == ["waits for cell 7: it restarts when that is over"]
+    assert said(*kernel, (3, Waiting("cell 7")), manner=KERNEL) == []
+    assert said(*kernel, (3, Exited()), manner=KERNEL) == ["the old image has left"]
 
 
 def test_a_program_that_ends_is_said_to_run_again():

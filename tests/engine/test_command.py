@@ -4,17 +4,13 @@ import pytest
 
 from ipy_autorestart import Kernel, Options, Script
 from ipy_autorestart.engine.build import POLL, Front, _poll, _timing, serve
-from ipy_autorestart.protocol.request import Request
 
 
-def test_a_kernel_waits_for_quiet_and_is_never_killed():
-    timing = _timing(Request(Kernel(), ("src",), Options(debounce=0.5, stop_timeout=3)))
-    assert (timing.leading, timing.quiet, timing.stop_timeout) == (False, 0.5, None)
-
-
-def test_a_script_is_started_at_once_and_stopped_in_time():
-    timing = _timing(Request(Script(module="app"), (), Options(stop_timeout=3)))
-    assert (timing.leading, timing.stop_timeout) == (True, 3)
+def test_a_kernel_waits_for_quiet_and_stops_itself():
+    timing = _timing(Options(debounce=0.5, stop_timeout=3))
+    assert (timing.quiet, timing.stop_timeout) == (0.5, 3)
+    assert (Kernel.manner.leading, Kernel.manner.stops_itself) == (False, True)
+    assert (Script.manner.leading, Script.manner.stops_itself) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -22,7 +18,7 @@ def test_a_script_is_started_at_once_and_stopped_in_time():
 )
 def test_scans_that_lie_apart_make_a_burst_longer(monkeypatch, poll, scan, few, many):
     monkeypatch.delenv(POLL, raising=False)
-    timing = _timing(Request(Script(module="app"), (), Options(poll=poll)))
+    timing = _timing(Options(poll=poll))
     assert (timing.scan, timing.quiet, timing.quiet_many) == (scan, pytest.approx(few), many)
 
 

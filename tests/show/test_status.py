@@ -3,9 +3,9 @@ from datetime import datetime
 
 from ipy_autorestart import Decided, Ran, Statistics, Status
 from ipy_autorestart.decide import describe
-from ipy_autorestart.decide.change import Broken, Change, Kind
-from ipy_autorestart.decide.cycle import Cause, Cycle, Phase, Reason
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.change import Broken, Change, Found, Kind
+from ipy_autorestart.decide.cycle import Cause, Closed, Cycle, Ended, Pending, Reason, Run, Running, Starting, Stopping
+from ipy_autorestart.decide.timing import KERNEL, SCRIPT
 from ipy_autorestart.show import status as show
 
 
@@ -71,53 +71,57 @@ def test_causes_are_told_relative_to_the_folder():
 
 
 def test_states_are_told_in_words():
-    kernel = Timing(leading=False, stop_timeout=None)
+    stopping, starting = Stopping(FIRST, 0.0), Starting(FIRST)
     for cycle, words in {
-        Cycle(phase=Phase.RUNNING): "running",
-        Cycle(phase=Phase.ENDED, exit_status=0): "finished, waiting for a change",
-        Cycle(phase=Phase.ENDED, exit_status=3): "crashed with status 3, waiting for a change",
-        Cycle(phase=Phase.ENDED, exit_status=-11): "killed by SIGSEGV (segmentation fault), waiting for a change",
-        Cycle(phase=Phase.ENDED, exit_status=-200): "killed by signal 200, waiting for a change",
-        Cycle(phase=Phase.ENDED): "not running",
-        Cycle(phase=Phase.ENDED, exit_status=0, lasted=0.0123): "finished after 12 ms, waiting for a change",
-        Cycle(phase=Phase.ENDED, exit_status=1, lasted=75, respawn_at=9, pause=0.2): (
+        Cycle(phase=Running()): "running",
+        Cycle(run=Run(exit_status=0)): "finished, waiting for a change",
+        Cycle(run=Run(exit_status=3)): "crashed with status 3, waiting for a change",
+        Cycle(run=Run(exit_status=-11)): "killed by SIGSEGV (segmentation fault), waiting for a change",
+        Cycle(run=Run(exit_status=-200)): "killed by signal 200, waiting for a change",
+        Cycle(): "not running",
+        Cycle(run=Run(exit_status=0, lasted=0.0123)): "finished after 12 ms, waiting for a change",
+        Cycle(phase=Ended(respawn_at=9), run=Run(exit_status=1, lasted=75), pause=0.2): (
             "crashed with status 1 after 1 min 15 s, runs again in 200 ms"
         ),
-        Cycle(phase=Phase.STOPPING): "stopping",
-        Cycle(phase=Phase.STARTING): "starting",
-        Cycle(phase=Phase.STARTING, timing=kernel): "restarting",
-        Cycle(phase=Phase.STOPPING, timing=kernel): "waiting for the kernel to be idle",
-        Cycle(phase=Phase.RUNNING, signalled=True, timing=kernel): "waiting for the kernel to be idle",
-        Cycle(phase=Phase.CLOSED): "ended",
-        Cycle(phase=Phase.RUNNING, paused=True): "paused, running",
-        Cycle(phase=Phase.ENDED, exit_status=1, lasted=2, paused=True): "paused, crashed with status 1 after 2.0 s",
-        Cycle(phase=Phase.RUNNING, timing=kernel, paused=True): "paused",
-        Cycle(phase=Phase.STOPPING, timing=kernel, waits_for="cell 7"): "waiting for cell 7",
-        Cycle(phase=Phase.RUNNING, broken=(BROKEN,)): "syntax error at a.py:3",
+        Cycle(phase=stopping): "stopping",
+        Cycle(phase=starting): "starting",
+        Cycle(phase=starting, run=Run(1)): "restarting",
+        Cycle(phase=starting, manner=KERNEL): "restarting",
+        Cycle(phase=stopping, manner=KERNEL): "waiting for the kernel to be idle",
+        Cycle(phase=Running(), pending=Pending(), manner=KERNEL): "waiting for the kernel to be idle",
+        Cycle(phase=Closed()): "ended",
+        Cycle(phase=Running(), paused=True): "paused, running",
+        Cycle(run=Run(exit_status=1, lasted=2), paused=True): "paused, crashed with status 1 after 2.0 s",
+        Cycle(phase=Running(), manner=KERNEL, paused=True): "paused",
+        Cycle(phase=Stopping(FIRST, 0.0, "cell 7"), manner=KERNEL): "waiting for cell 7",
+        Cycle(phase=Running(), found=Found(broken=(BROKEN,))): "syntax error at a.py:3",
     }.items():
         assert describe.state(cycle, "/p") == words
-    assert describe.state(Cycle(phase=Phase.RUNNING), seconds=75) == "running for 1 min 15 s"
+    assert describe.state(Cycle(phase=Running()), seconds=75) == "running for 1 min 15 s"
 
 
 def test_each_state_has_a_word_and_a_colour():
-    kernel = Timing(leading=False, stop_timeout=None)
+    phases = Running(), Ended(), Stopping(FIRST, 0.0), Starting(FIRST), Closed()
     cycles = [
-        *(Cycle(phase=phase, timing=timing) for phase in Phase for timing in (Timing(), kernel)),
-        *(Cycle(phase=Phase.ENDED, exit_status=status) for status in (0, 1)),
-        *(Cycle(phase=Phase.RUNNING, paused=True), Cycle(phase=Phase.RUNNING, broken=(BROKEN,))),
+        *(Cycle(phase=phase, manner=manner) for phase in phases for manner in (SCRIPT, KERNEL)),
+        *(Cycle(run=Run(exit_status=status)) for status in (0, 1)),
+        *(Cycle(phase=Running(), paused=True), Cycle(phase=Running(), found=Found(broken=(BROKEN,)))),
     ]
     assert {describe.kind(cycle) for cycle in cycles} | {"restarting"} == set(show.COLOURS)
 
 
+FIRST = Cause(Reason.FIRST)
 BROKEN = Broken("/p/a.py", "invalid syntax", 3, 3, "\tx <")
 
 
 def test_messages_name_the_file_and_what_it_means():
-    assert describe.message(Cycle(phase=Phase.RUNNING, broken=(BROKEN,)), "/p") == "invalid syntax; what runs goes on"
-    assert describe.message(Cycle(broken=(BROKEN,)), "/p") == "invalid syntax; it runs again when this is mended"
-    assert describe.excerpt(Cycle(broken=(BROKEN,))) == "\tx <\n\t ^"
-    waits = Cycle(paused=True, changes=(Change("/p/a.py", Kind.MODIFIED), Change("/p/b.py", Kind.ADDED)))
+    broken = Found(broken=(BROKEN,))
+    assert describe.message(Cycle(phase=Running(), found=broken), "/p") == "invalid syntax; what runs goes on"
+    assert describe.message(Cycle(found=broken), "/p") == "invalid syntax; it runs again when this is mended"
+    assert describe.excerpt(Cycle(found=broken)) == "\tx <\n\t ^"
+    waits = Cycle(paused=True, found=Found((Change("/p/a.py", Kind.MODIFIED), Change("/p/b.py", Kind.ADDED))))
     assert describe.message(waits, "/p") == "a.py and 1 more changed meanwhile"
-    assert describe.message(Cycle(alike=("/p/a.py",)), "/p") == "only comments or layout changed in a.py: not restarted"
-    assert describe.message(Cycle(refusal="no python"), "/p") == "no python"
+    alike = Cycle(found=Found(alike=("/p/a.py",)))
+    assert describe.message(alike, "/p") == "only comments or layout changed in a.py: not restarted"
+    assert describe.message(Cycle(phase=Ended(refusal="no python")), "/p") == "no python"
     assert describe.message(Cycle(), "/p") == ""
