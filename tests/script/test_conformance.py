@@ -1,8 +1,8 @@
 """A run is what `python main.py` is: the same scripts both ways, and nothing differs that a script or a person sees."""
 
 import argparse
-import contextlib
 import decimal
+import functools
 import importlib.util
 import json
 import os
@@ -12,14 +12,10 @@ import sys
 import xml.dom.minidom
 from dataclasses import dataclass, field
 
-import psutil
 import pytest
-from starting import Finished, finish, program
-from waiting import eventually
+from starting import Finished, adopted, finish, program, start_warm
 
-from ipy_autorestart.engine.build import adopt_orphans
-from ipy_autorestart.script.forkserver import ForkServer, Plan
-from ipy_autorestart.script.run import reap_orphans, start_cold
+from ipy_autorestart.script.run import start_cold
 
 pytestmark = pytest.mark.e2e
 
@@ -226,33 +222,6 @@ CASES = {
 }
 
 
-def start_warm(what, paths=None, unfit=()):
-    """Start a run that was forked ahead."""
-    server = ForkServer(what, Plan(paths=tuple(paths or LEARNT), unfit=unfit, folder=os.getcwd()))
-    try:
-        eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
-        if server.unfit:
-            server.close()
-            return start_warm(what, paths, (*unfit, server.unfit[0].partition(".")[0]))
-        if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
-            assert {"-E", "-I", "-S"} & set(what.flags)
-            return start_cold(what)
-        server.park()
-        eventually(lambda: server.read() or server._parked, what="the parked run")
-        return server.go(whole=False, within=0)
-    finally:
-        server.close()
-
-
-@contextlib.contextmanager
-def adopted():
-    """Be the parent of what is forked ahead, as a supervisor is."""
-    adopt_orphans(really=True)
-    yield
-    adopt_orphans(really=False)
-    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
-
-
 @pytest.fixture(params=["cold", "warm"])
 def start(request):
     """How a run is started."""
@@ -260,7 +229,7 @@ def start(request):
         yield start_cold
         return
     with adopted():
-        yield start_warm
+        yield functools.partial(start_warm, paths=LEARNT)
 
 
 @pytest.mark.parametrize("name", CASES)

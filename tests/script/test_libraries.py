@@ -7,8 +7,7 @@ import importlib.util
 import os
 
 import pytest
-from starting import finish, program
-from test_conformance import adopted, start_warm
+from starting import adopted, finish, program, start_warm
 
 from ipy_autorestart.script.run import start_cold
 

@@ -1,13 +1,18 @@
 """How the tests start a run and wait for its end."""
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
 
+import psutil
 from waiting import eventually
 
 from ipy_autorestart.decide.use import Used
+from ipy_autorestart.engine.build import adopt_orphans
+from ipy_autorestart.script.forkserver import ForkServer, Plan
 from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.run import reap_orphans, start_cold
 
 
 @dataclass(frozen=True)
@@ -49,3 +54,30 @@ def finish(run):
     for pipe in run.close():
         pipe.close()
     return Finished(ended[-1].status, out, err, run.reports.used)
+
+
+def start_warm(what, paths, unfit=()):
+    """Start a run that was forked ahead, with the modules at these paths imported."""
+    server = ForkServer(what, Plan(paths=tuple(paths), unfit=unfit, folder=os.getcwd()))
+    try:
+        eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
+        if server.unfit:
+            server.close()
+            return start_warm(what, paths, (*unfit, server.unfit[0].partition(".")[0]))
+        if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
+            assert {"-E", "-I", "-S"} & set(what.flags)
+            return start_cold(what)
+        server.park()
+        eventually(lambda: server.read() or server._parked, what="the parked run")
+        return server.go(whole=False, within=0)
+    finally:
+        server.close()
+
+
+@contextlib.contextmanager
+def adopted():
+    """Be the parent of what is forked ahead, as a supervisor is."""
+    adopt_orphans(really=True)
+    yield
+    adopt_orphans(really=False)
+    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
