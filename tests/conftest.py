@@ -6,32 +6,18 @@ import signal
 import threading
 import uuid
 
-import psutil
 import pytest
 from jupyter_core.utils import ensure_event_loop
 from play import kernel as real_kernel
+from processes import MARK, marked_processes
 from project import Project
 from waiting import eventually
-
-MARK = "IPY_AUTORESTART_TEST"
 
 for number in (signal.SIGHUP, signal.SIGINT):  # nohup and background jobs ignore them, and what is started inherits it
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
 
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
-
-
-def marked_processes(mark):
-    """All processes on the machine that descend from this test."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.pid != os.getpid() and process.environ().get(MARK) == mark:
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def open_files():

@@ -5,6 +5,7 @@ import time
 
 import pytest
 from acts import FILES, NEVER, ONCE, ten_files, write
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
@@ -20,30 +21,6 @@ if "config.toml" in sys.argv: print("config", open("src/config.toml").read())
 if "gen" in sys.argv: open("src/gen.py", "w").write(f"NOW = {time.time()}")
 if "idle" not in sys.argv: time.sleep(600)
 """
-
-
-class Screen:
-    """Keeps what a person would have seen of each restart."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.runs, self.messages, self.at = {}, [], time.monotonic()
-
-    def show(self, status):
-        self.at = time.monotonic()
-        self.messages.append(status.message)
-
-    def begin(self, run):
-        self.at = time.monotonic()
-        self.runs[run] = ""
-
-    def write(self, stream, text):
-        self.at = time.monotonic()
-        self.runs[max(self.runs)] += text
-
-    def to_state(self):
-        return {}
 
 
 class Watched:
@@ -62,11 +39,11 @@ class Watched:
     @property
     def restarts(self):
         """Restarts seen so far; the first run is none."""
-        return len(self.screen.runs) - 1
+        return len(self.screen.texts) - 1
 
     @property
     def last(self):
-        return self.screen.runs[max(self.screen.runs)]
+        return self.screen.text
 
 
 @pytest.fixture(params=[0.0, 0.1], ids=["events", "polling"])
@@ -85,7 +62,7 @@ def watch(request, tmp_path, monkeypatch):
         )
         started.append(supervisor)
         supervisor.start()
-        eventually(lambda: screen.runs and "\n" in screen.runs[1])
+        eventually(lambda: "\n" in screen.text)
         watched = Watched(tmp_path, screen, supervisor)
         watched.settle()
         return watched
@@ -102,7 +79,7 @@ def test_a_save_restarts_once_with_the_final_content(watch, how):
     ONCE[how]()
     eventually(lambda: "run 2" in watched.last, what="the new content to run")
     watched.settle()
-    seen = watched.screen.runs
+    seen = watched.screen.texts
     # A put-back or half-written state in between may have been acted on at once: then it was superseded unseen.
     assert watched.restarts == 1, seen
 
@@ -115,7 +92,7 @@ def test_what_changes_no_code_in_use_restarts_nothing(watch, how):
     NEVER[how]()
     watched.settle()
     watched.settle()
-    assert watched.restarts == 0, watched.screen.runs
+    assert watched.restarts == 0, watched.screen.texts
     assert "running" in watched.supervisor.status.state
 
 
@@ -136,7 +113,7 @@ def test_a_syntax_error_is_held_back_with_one_message_and_mending_it_restarts_on
     watched.settle()
     assert watched.restarts == 0
     assert watched.supervisor.status.pid == pid
-    assert len([m for m in dict.fromkeys(watched.screen.messages) if "was never closed" in m]) == 1
+    assert len({status.message for status in watched.screen.statuses if "was never closed" in status.message}) == 1
     write("src/a.py")
     eventually(lambda: "run 2" in watched.last)
     watched.settle()
@@ -212,7 +189,7 @@ def test_after_a_failure_everything_counts(watch):
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=options) as supervisor:
         eventually(lambda: "crashed" in supervisor.status.state)
         write("src/unused.py", "W = 2\n")
-        eventually(lambda: "run 2" in screen.runs[max(screen.runs)])
+        eventually(lambda: "run 2" in screen.text)
 
 
 def test_a_stale_compiled_module_does_not_hide_new_code(watch):

@@ -10,32 +10,12 @@ import threading
 
 import psutil
 import pytest
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import BadInput, Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
-
-
-class Screen:
-    """Keeps what it is told."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.statuses, self.runs, self.text = [], [], ""
-
-    def show(self, status):
-        self.statuses.append(status)
-
-    def begin(self, run):
-        self.runs.append(run)
-
-    def write(self, stream, text):
-        self.text += text
-
-    def to_state(self):
-        return {}
 
 
 @pytest.fixture
@@ -45,12 +25,12 @@ def screen():
 
 def test_a_script_runs_again_when_a_file_changes(project, screen):
     with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
-        eventually(lambda: screen.text == "value 1\n")
+        eventually(lambda: screen.printed == "value 1\n")
         project.save("src/a.py", "V = 2\n")
-        eventually(lambda: screen.text.endswith("value 2\n"))
+        eventually(lambda: screen.printed.endswith("value 2\n"))
         eventually(lambda: supervisor.status.runs == 2)
         assert supervisor.status.cause == "src/a.py changed"
-        assert screen.runs == [1, 2]
+        assert list(screen.texts) == [1, 2]
     assert supervisor.status.state == "ended"
     assert not supervisor.is_alive
 
@@ -66,9 +46,9 @@ def test_a_restart_can_be_asked_for(project, screen):
 def test_a_script_that_ignores_the_stop_is_killed(project, screen):
     project.script("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up')\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), screen=screen, options=Options(stop_timeout=0.3)) as supervisor:
-        eventually(lambda: "up" in screen.text)
+        eventually(lambda: "up" in screen.printed)
         project.script("print('new')\n")
-        eventually(lambda: supervisor.status.runs == 2 and "new" in screen.text)
+        eventually(lambda: supervisor.status.runs == 2 and "new" in screen.printed)
 
 
 def test_the_stop_signal_can_be_chosen(project, screen):
@@ -76,15 +56,15 @@ def test_the_stop_signal_can_be_chosen(project, screen):
         "import time\nprint('up')\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('interrupted')\n"
     )
     with Supervisor(Script("main.py"), screen=screen, options=Options(stop_signal="INT")):
-        eventually(lambda: "up" in screen.text)
-    assert "interrupted" in screen.text
+        eventually(lambda: "up" in screen.printed)
+    assert "interrupted" in screen.printed
 
 
 def test_leading_and_trailing_output_of_a_run_is_complete(project, screen):
     project.script("import sys\nprint('é' * 100_000)\nprint('last words', end='', file=sys.stderr)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
         eventually(lambda: "finished" in supervisor.status.state)
-        eventually(lambda: screen.text.count("é") == 100_000 and "last words" in screen.text)
+        eventually(lambda: screen.printed.count("é") == 100_000 and "last words" in screen.printed)
 
 
 def test_signals_are_the_defaults_even_if_the_front_ignores_them(project, screen):
@@ -96,11 +76,11 @@ def test_signals_are_the_defaults_even_if_the_front_ignores_them(project, screen
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:
         with Supervisor(Script("main.py"), screen=screen):
-            eventually(lambda: screen.text.endswith("\n"))
+            eventually(lambda: screen.printed.endswith("\n"))
     finally:
         signal.signal(signal.SIGINT, old)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
-    assert screen.text == "True True set()\n"
+    assert screen.printed == "True True set()\n"
 
 
 def test_a_supervisor_started_by_a_thread_outlives_the_thread(project, screen):
@@ -108,21 +88,21 @@ def test_a_supervisor_started_by_a_thread_outlives_the_thread(project, screen):
     thread = threading.Thread(target=supervisor.start)
     thread.start()
     thread.join()
-    eventually(lambda: "value 1" in screen.text)
+    eventually(lambda: "value 1" in screen.printed)
     project.save("src/a.py", "V = 2\n")
-    eventually(lambda: "value 2" in screen.text)
+    eventually(lambda: "value 2" in screen.printed)
     supervisor.stop()
 
 
 def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
     project.script("import os, time\nprint(os.getpid())\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
-        eventually(lambda: supervisor.status.pid and screen.text.endswith("\n"))
+        eventually(lambda: supervisor.status.pid and screen.printed.endswith("\n"))
         (process,) = psutil.Process().children()
         process.kill()
         eventually(lambda: supervisor.status.state == "ended")
         assert "the supervisor has ended" in supervisor.status.message
-        eventually(lambda: not psutil.pid_exists(int(screen.text)))
+        eventually(lambda: not psutil.pid_exists(int(screen.printed)))
 
 
 def test_modules_beside_the_script_do_not_hide_the_supervisors(project, screen):
@@ -130,15 +110,15 @@ def test_modules_beside_the_script_do_not_hide_the_supervisors(project, screen):
         project.save(name, "1 / 0\n")
     project.script("print('up')\n")
     with Supervisor(Script("main.py"), screen=screen):
-        eventually(lambda: "up" in screen.text)
+        eventually(lambda: "up" in screen.printed)
 
 
 def test_a_script_may_have_any_name_and_folder(project, screen):
     project.save("tools/tool", "import os\nprint('in', os.path.basename(os.getcwd()))\n")
     with Supervisor(Script("tool", cwd=project / "tools"), ["."], screen=screen):
-        eventually(lambda: "in tools" in screen.text or "can't" in screen.text)
+        eventually(lambda: "in tools" in screen.printed or "can't" in screen.printed)
         project.save("tools/tool", "print('again')\n")
-        eventually(lambda: "again" in screen.text)
+        eventually(lambda: "again" in screen.printed)
 
 
 def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(project, screen):
@@ -148,9 +128,9 @@ def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(proje
         "s.close()\ntime.sleep(60)\n"
     )
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
-        eventually(lambda: "ready" in screen.text)
+        eventually(lambda: "ready" in screen.printed)
         project.script((project / "main.py").read_text() + "x = 1\n")
-        eventually(lambda: supervisor.status.runs == 2 and screen.text.count("ready") == 2)
+        eventually(lambda: supervisor.status.runs == 2 and screen.printed.count("ready") == 2)
 
 
 def test_a_folder_made_anew_is_run_in_anew(project, screen):
@@ -160,7 +140,7 @@ def test_a_folder_made_anew_is_run_in_anew(project, screen):
         project.rename(moved)
         shutil.copytree(moved, project)
         project.save("src/a.py", "V = 2\n")
-        eventually(lambda: screen.text.endswith("value 2\n"))
+        eventually(lambda: screen.printed.endswith("value 2\n"))
 
 
 FRONT = """
@@ -191,10 +171,10 @@ def test_nothing_outlives_a_killed_front(project, how):
 def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen):
     project.script("import sys\nsys.path.insert(0, 'src')\nimport a, time\nprint(a.V)\ntime.sleep(60)\n")
     with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
-        eventually(lambda: screen.text)
+        eventually(lambda: screen.printed)
         for number in range(1000):
             project.save("src/a.py", f"V = 'content {number}'\n")
-        eventually(lambda: screen.text.endswith("content 999\n"), timeout=20)
+        eventually(lambda: screen.printed.endswith("content 999\n"), timeout=20)
         (process,) = psutil.Process().children()
         run = [child for child in process.children(recursive=True) if "main.py" in child.cmdline()]
         assert psutil.STATUS_ZOMBIE not in [child.status() for child in process.children(recursive=True)]

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import ipykernel
@@ -15,7 +14,7 @@ from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from play import until_ready
 from resources import Plateau
-from waiting import eventually
+from waiting import eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -156,11 +155,6 @@ def test_a_control_thread_that_is_busy_delays_the_restart(kernel, project, watch
     assert held.streams() == "held\n"
     kernel.client.control_channel.send(kernel.client.session.msg("kernel_info_request"))
     assert kernel.client.get_control_msg(timeout=10)["msg_type"] == "kernel_info_reply"
-
-
-def pass_time(seconds):
-    end = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= end)
 
 
 def test_a_shutdown_during_the_restart_is_obeyed(start_kernel, project):

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import time
 
 import psutil
 import pytest
-from waiting import eventually
+from waiting import eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -204,10 +203,10 @@ def test_the_api_does_what_the_magic_does(kernel, project):
 def test_a_burst_restarts_the_kernel_once(kernel, project, watching):
     for number in range(10):
         project.save(f"src/n{number}.py", "x = 1\n")
-        _pass_time(0.02)
+        pass_time(0.02)
     kernel.wait(lambda: "1 restart" in watching.text)
     kernel.run("x = 1")
-    _pass_time(1.5)  # longer than a second restart would take to come
+    pass_time(1.5)  # longer than a second restart would take to come
     assert kernel.run("print(x)").streams() == "1\n"
 
 
@@ -215,7 +214,7 @@ def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
     kernel.run("x = 1")
     for text in ("V = 1\n", "# why\nV  =  1\n", "V = (\n", "V = 1\n"):
         project.save("src/a.py", text)
-        _pass_time(0.3)
+        pass_time(0.3)
     assert kernel.run("print(x)").streams() == "1\n"
     project.save("src/a.py", "V = (\n")
     kernel.wait(lambda: "syntax error at src/a.py:1" in watching.text)
@@ -272,8 +271,3 @@ def test_a_cell_run_during_the_restart_does_not_make_it_seem_busy(kernel, projec
     kernel.wait(restarts(watching, 1))
     project.save("src/a.py", "V = 3\n")
     kernel.wait(restarts(watching, 2))
-
-
-def _pass_time(seconds):
-    end = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= end)

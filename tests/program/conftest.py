@@ -8,9 +8,8 @@ import sys
 
 import psutil
 import pytest
+from processes import MARK
 from waiting import eventually
-
-MARK = "IPY_AUTORESTART_TEST"  # by which the tests' conftest knows what is left behind
 
 #: Without what would keep standard output from being buffered.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

@@ -8,8 +8,8 @@ import threading
 
 import psutil
 import pytest
+from screens import Screen
 from waiting import eventually
-from watching import Screen
 
 from ipy_autorestart import Options, Script, Supervisor
 

@@ -9,6 +9,7 @@ import length
 import psutil
 import pytest
 import writers
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
@@ -76,9 +77,9 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
     (site / "sitecustomize.py").write_text(SITE)
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
     project.script(writers.program(modules) + "import time\ntime.sleep(600)\n")
-    screen, kills, rng = writers.Screen(), 0, random.Random(seed)
+    screen, kills, rng = Screen(keep=2), 0, random.Random(seed)
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options()) as supervisor:
-        eventually(lambda: screen.last.startswith("values"))
+        eventually(lambda: screen.text.startswith("values"))
         [process] = psutil.Process().children()
         with writers.editing(project, seed) as people:
             end = threading.Event()
@@ -91,7 +92,7 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
         project.save("src/shared_0.py", writers.text(writers.FIRST))  # who killed a run ended it for good
         expected = writers.on_disk(project, modules) + "\n"
         eventually(
-            lambda: screen.last == expected,
+            lambda: screen.text == expected,
             timeout=writers.SETTLED,
             what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
         )

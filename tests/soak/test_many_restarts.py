@@ -9,6 +9,7 @@ import length
 import psutil
 import pytest
 from resources import Plateau
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
@@ -34,27 +35,6 @@ import a, b
 print(f"value {a.V} {b.V}", flush=True)
 if max(a.V, b.V) % 10 != 3: time.sleep(600)
 """
-
-
-class Screen:
-    """Counts the runs and keeps the output of the last."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.status, self.text = None, ""
-
-    def show(self, status):
-        self.status = status
-
-    def begin(self, run):
-        self.text = ""
-
-    def write(self, stream, text):
-        self.text += text
-
-    def to_state(self):
-        return {}
 
 
 @pytest.fixture
@@ -97,7 +77,7 @@ def restart_again_and_again(restart, processes):
 def test_a_script_may_be_restarted_without_number(project, save, warm):
     if warm and sys.platform != "linux":
         pytest.skip("fork servers are made on Linux only")
-    screen, warmths = Screen(), []
+    screen, warmths = Screen(keep=1), []
 
     def restart(number):
         expected = save(number)

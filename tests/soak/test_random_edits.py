@@ -4,25 +4,20 @@ import contextlib
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 
 import length
 import psutil
 import pytest
 import writers
-from waiting import eventually
+from screens import Screen
+from waiting import eventually, pass_time
 
 from ipy_autorestart import Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
 
 SECONDS = length.seconds(2.5)
-
-
-def pass_time(seconds):
-    """Let people edit; how long is the case."""
-    threading.Event().wait(seconds)
 
 
 def is_zombie(process):
@@ -35,15 +30,15 @@ def is_zombie(process):
 @pytest.mark.parametrize("poll", [0.0, 0.1], ids=["events", "polling"])
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_the_last_content_runs_last(project, modules, seed, warm, poll):
-    screen = writers.Screen()
+    screen = Screen(keep=2)
     options = Options(warm=warm, poll=poll)
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=options) as supervisor:
-        eventually(lambda: screen.last.startswith("values"))
+        eventually(lambda: screen.text.startswith("values"))
         with writers.editing(project, seed) as people:
             pass_time(SECONDS)
         expected = writers.on_disk(project, modules) + "\n"
         eventually(
-            lambda: screen.last == expected,
+            lambda: screen.text == expected,
             timeout=writers.SETTLED,
             what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
         )
@@ -51,7 +46,7 @@ def test_the_last_content_runs_last(project, modules, seed, warm, poll):
             assert supervisor.status.runs > 2
         [process] = psutil.Process().children()
         eventually(lambda: not any(map(is_zombie, process.children(recursive=True))))
-    assert screen.last == expected
+    assert screen.text == expected
     assert not psutil.Process().children()
 
 

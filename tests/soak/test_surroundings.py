@@ -9,7 +9,7 @@ import sys
 
 import psutil
 import pytest
-import writers
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import BadInput, Options, Script, Supervisor
@@ -32,11 +32,11 @@ def watch(request, project):
     with contextlib.ExitStack() as stack:
 
         def start(folder):
-            screen = writers.Screen()
+            screen = Screen(keep=2)
             options = Options(warm=request.param)
             supervisor = Supervisor(Script("main.py", cwd=folder), ["src/"], screen=screen, options=options)
             stack.enter_context(supervisor)
-            eventually(lambda: screen.last == "value 1\n", what=lambda: (screen.last, supervisor.status))
+            eventually(lambda: screen.text == "value 1\n", what=lambda: (screen.text, supervisor.status))
             return screen, supervisor
 
         yield start
@@ -81,11 +81,11 @@ def test_a_disk_that_is_full_costs_no_content_once_there_is_room(project, watch,
     with pytest.raises(OSError, match="No space left") as caught:
         (disk / "src/a.py").write_text("#" * 10_000 + "\nV = 2\n")  # which leaves a part of it behind
     assert caught.value.errno == errno.ENOSPC
-    eventually(lambda: "AttributeError" in screen.last, what=lambda: screen.texts)
+    eventually(lambda: "AttributeError" in screen.text, what=lambda: screen.texts)
     assert supervisor.is_alive
     ballast.unlink()
     (disk / "src/a.py").write_text("V = 2\n")
-    eventually(lambda: screen.last == "value 2\n", what=lambda: (screen.texts, supervisor.status))
+    eventually(lambda: screen.text == "value 2\n", what=lambda: (screen.texts, supervisor.status))
 
 
 def test_what_is_read_only_runs_and_is_watched_all_the_same(project, watch, mount, monkeypatch):
@@ -96,10 +96,10 @@ def test_what_is_read_only_runs_and_is_watched_all_the_same(project, watch, moun
         project.save("src/a.py", "V = 2\n")
     screen, supervisor = watch(project)
     supervisor.restart()
-    eventually(lambda: supervisor.status.runs == 2 and screen.last == "value 1\n")
+    eventually(lambda: supervisor.status.runs == 2 and screen.text == "value 1\n")
     subprocess.run(["mount", "-o", "remount,rw,bind", project], check=True)
     project.save("src/a.py", "V = 2\n")
-    eventually(lambda: screen.last == "value 2\n", what=lambda: (screen.texts, supervisor.status))
+    eventually(lambda: screen.text == "value 2\n", what=lambda: (screen.texts, supervisor.status))
 
 
 def test_a_folder_that_was_deleted_is_told_and_run_in_once_it_is_there_again(project, watch, tmp_path_factory):
@@ -112,7 +112,7 @@ def test_a_folder_that_was_deleted_is_told_and_run_in_once_it_is_there_again(pro
     assert supervisor.is_alive
     shutil.copytree(copy, project)
     project.save("src/a.py", "V = 2\n")
-    eventually(lambda: screen.last == "value 2\n", what=lambda: (screen.texts, supervisor.status))
+    eventually(lambda: screen.text == "value 2\n", what=lambda: (screen.texts, supervisor.status))
 
 
 def test_a_watch_cannot_begin_in_a_folder_that_was_deleted(project):
@@ -149,7 +149,7 @@ def test_a_wall_clock_that_is_set_forth_and_back_decides_nothing(project, watch,
         path.write_text(f"V = {number}\n")
         os.utime(path, (moment := os.stat(path).st_mtime + shift, moment))
         expected = f"value {values['a'] * values['b']}\n"
-        eventually(lambda expected=expected: screen.last == expected, what=lambda: (screen.texts, supervisor.status))
+        eventually(lambda expected=expected: screen.text == expected, what=lambda: (screen.texts, supervisor.status))
         eventually(lambda number=number: supervisor.status.runs == number)
         if supervisor.status.took is not None:
             assert 0 <= supervisor.status.took < 60

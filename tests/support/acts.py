@@ -3,9 +3,8 @@
 import os
 import shutil
 import subprocess
-import time
 
-from waiting import eventually
+from waiting import pass_time
 
 FILES = {
     "src/a.py": "V = 1\n",
@@ -22,12 +21,6 @@ def write(path, text="V = 2\n"):
         file.write(text)
 
 
-def pause(seconds):
-    """Let time pass between two acts of an editor; the timing is the case, not a wait for its outcome."""
-    end = time.monotonic() + seconds
-    eventually(lambda: time.monotonic() >= end)
-
-
 def atomically(path, text="V = 2\n", temporary="src/.a.py.tmp"):
     write(temporary, text)
     os.replace(temporary, path)
@@ -36,7 +29,7 @@ def atomically(path, text="V = 2\n", temporary="src/.a.py.tmp"):
 def truncate_and_write(path):
     with open(path, "w") as file:
         file.flush()
-        pause(0.3)
+        pass_time(0.3)
         file.write("V = 2\n")
 
 
@@ -68,13 +61,13 @@ def with_the_same_size_and_mtime():
 def ten_files(gap):
     for number in range(10):
         write(f"src/n{number}.py", "x = 1\n")
-        pause(gap)
+        pass_time(gap)
     write("src/a.py")
 
 
 def format_on_save():
     write("src/a.py", "V   =   2\n")
-    pause(0.4)
+    pass_time(0.4)
     write("src/a.py", "V = 2\n")
 
 
@@ -107,7 +100,7 @@ ONCE = {
     "atomic replace, from outside": lambda: atomically("src/a.py", temporary="tmp"),
     "atomic replace, ignored name": lambda: atomically("src/a.py", temporary="src/a.py~"),
     "truncate, pause, write": lambda: truncate_and_write("src/a.py"),
-    "two writes": lambda: (write("src/a.py", "V = 9\n"), pause(0.01), write("src/a.py")),
+    "two writes": lambda: (write("src/a.py", "V = 9\n"), pass_time(0.01), write("src/a.py")),
     "unlink and write": lambda: (os.unlink("src/a.py"), write("src/a.py")),
     "PyCharm": like_jetbrains,
     "Jupyter": like_jupyter,

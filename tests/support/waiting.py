@@ -1,4 +1,4 @@
-"""How the tests wait: for a condition, never for a while."""
+"""Wait for a condition, with a deadline."""
 
 import threading
 import time
@@ -11,3 +11,9 @@ def eventually(condition, *, timeout=10.0, what=""):
         assert time.monotonic() < deadline, f"waited {timeout} s for {what() if callable(what) else what or condition}"
         threading.Event().wait(0.005)
     return value
+
+
+def pass_time(seconds):
+    """Let time pass between two acts; how long is the case, not a wait for an outcome."""
+    end = time.monotonic() + seconds
+    eventually(lambda: time.monotonic() >= end, timeout=seconds + 10)

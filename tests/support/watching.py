@@ -3,41 +3,10 @@
 import contextlib
 
 import psutil
+from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Script, Supervisor
-
-
-class Screen:
-    """Keeps what is told, and what each run prints."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.statuses, self.run, self.texts = [], 0, {}
-
-    def show(self, status):
-        self.statuses.append(status)
-
-    def begin(self, run):
-        self.run = run
-        self.texts[run] = ""
-
-    def write(self, stream, text):
-        self.texts[self.run] += text
-
-    def to_state(self):
-        return {}
-
-    @property
-    def status(self):
-        """The last one."""
-        return self.statuses[-1] if self.statuses else None
-
-    @property
-    def text(self):
-        """What the last run printed."""
-        return self.texts.get(self.run, "")
 
 
 class Watched:

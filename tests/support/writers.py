@@ -252,28 +252,3 @@ def program(modules):
 def last_edits(people):
     """What each did last, for the message of a failure."""
     return "\n".join(f"{person.name}: {person.log[-5:]}" for person in people)
-
-
-class Screen:
-    """Keeps the output of the last two runs."""
-
-    takes_all = False
-
-    def __init__(self):
-        self.texts = {0: ""}
-
-    def show(self, status):
-        pass
-
-    def begin(self, run):
-        self.texts = {**dict(list(self.texts.items())[-1:]), run: ""}
-
-    def write(self, stream, text):
-        self.texts[max(self.texts)] += text
-
-    def to_state(self):
-        return {}
-
-    @property
-    def last(self):
-        return self.texts[max(self.texts)]

@@ -1,7 +1,6 @@
 import contextlib
 import os
 import queue
-import threading
 import time
 from pathlib import Path
 
@@ -13,29 +12,6 @@ from ipy_autorestart.watch.watch import Watch
 
 #: How long something that must come may take on a machine that is busy with other things.
 DEADLINE = 20.0
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind():
-    threads, descriptors = set(threading.enumerate()), open_descriptors()
-    yield
-    assert set(threading.enumerate()) == threads
-    assert open_descriptors() == descriptors
-
-
-def open_descriptors():
-    return {name: link for name in os.listdir("/proc/self/fd") if (link := linked(name))} if PROC else {}
-
-
-PROC = os.path.isdir("/proc/self/fd")
-
-
-def linked(descriptor):
-    try:
-        link = os.readlink(f"/proc/self/fd/{descriptor}")
-    except OSError:
-        return ""
-    return "" if link.startswith("/proc") else link
 
 
 class Stage:
@@ -108,14 +84,6 @@ class Stage:
                 pytest.fail(f"after hints {hints}: {shown}, expected {expected}")
             shown = self.shown(watch.look())
         return hints
-
-    def until(self, condition) -> None:
-        """Wait for a condition that nothing announces."""
-        end = time.monotonic() + DEADLINE
-        pause = threading.Event()
-        while not condition():
-            assert time.monotonic() < end, "the condition did not come true"
-            pause.wait(0.002)
 
     def hint(self, matches) -> list:
         """Wait for a hint."""

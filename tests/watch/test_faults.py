@@ -12,6 +12,7 @@ import textwrap
 import threading
 
 import pytest
+from waiting import eventually
 
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.filters import Filter
@@ -80,7 +81,7 @@ def test_a_thread_that_an_exception_ends_is_noticed_at_once_and_events_come_agai
     stage.write("x.py", "V = 3\n")
     stage.hinted(watch, {"x.py": "modified"})
     assert "a thread of watchdog's died" in caplog.text
-    stage.until(lambda: not any(thread.is_alive() for thread in doomed))
+    eventually(lambda: not any(thread.is_alive() for thread in doomed))
 
 
 def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
@@ -88,7 +89,7 @@ def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
     hints = watch._hints
     good, hints._on_hint = hints._on_hint, lambda hint: 1 / 0
     stage.write("x.py")
-    stage.until(lambda: "ZeroDivisionError" in caplog.text)
+    eventually(lambda: "ZeroDivisionError" in caplog.text)
 
     hints._on_hint = good
     stage.write("pkg/m.py")
@@ -279,7 +280,7 @@ def test_storm_of_folders_ends_with_all_of_it_seen_and_watched(stage):
         os.rename(stage.path(f".t{number}"), stage.path(f"n{number}"))
     stage.hinted(watch, {f"n{number}/s/x.py": "added" for number in range(200)})
     watch.commit()
-    stage.until(lambda: not set(watch._plan.folders) - watched_identities(watch))
+    eventually(lambda: not set(watch._plan.folders) - watched_identities(watch))
     stage.drain()
 
     for number in range(200):
