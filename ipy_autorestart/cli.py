@@ -14,7 +14,7 @@ from ipy_autorestart.engine.build import Stdio, serve, supervise
 from ipy_autorestart.engine.lifeline import Guardian
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.parse import parse, parser
-from ipy_autorestart.protocol.request import LINK, Front, Kernel, Request, Script
+from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Request, Script
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
 
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run as a program; return the exit status."""
     words = sys.argv[1:] if words is None else words
     if list(words[:1]) == [LINK]:
-        return serve(words)
+        return serve()
     own, rest = _apart(words)
     if own & HELPING:
         sys.stdout.write(f"{parser(NAME, kinds=[Script.kind]).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
@@ -79,12 +79,10 @@ def _request(words: Sequence[str]) -> Request:
 def _run(request: Request, *, quiet: bool) -> int:
     terminal = Terminal()
     console = Console(request, terminal=terminal, guardian=Guardian(), quiet=quiet)
-    front = Front(cwd=request.cwd, whole=True, flags=inherited(split(sys.orig_argv[1:]).flags))
+    launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     with contextlib.closing(console):
-        supervise(
-            request, front, console, heeded=heeded, heed=console.heed, stdio=_stdio(terminal), on_start=console.begin
-        )
+        supervise(launch, console, heeded=heeded, heed=console.heed, stdio=_stdio(terminal), on_start=console.begin)
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
     return 1 if console.is_unguarded else 0

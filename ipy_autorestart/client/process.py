@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, Self
 
-from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.link import Link, ready
 from ipy_autorestart.protocol.messages import Record
+from ipy_autorestart.protocol.request import LINK
 
 #: The package itself, whatever else is installed under its name.
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py")
@@ -34,11 +34,11 @@ class Process:
         self._errors = errors
 
     @classmethod
-    def start(cls, words: Sequence[str], *, link: int) -> Self:
-        """Start the supervisor with words for it, and the descriptor of its end of the link; raises OSError."""
+    def start(cls, *, link: int) -> Self:
+        """Start a supervisor with its end of the link as its standard input; raises OSError."""
         errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         try:
-            return cls(_spawn(words, link=link, errors=errors.fileno()), errors)
+            return cls(_spawn(link=link, errors=errors.fileno()), errors)
         except OSError:
             errors.close()
             raise
@@ -60,7 +60,7 @@ class Process:
         return next((line for line in reversed(lines) if line), "")
 
 
-def _spawn(words: Sequence[str], *, link: int, errors: int) -> int:
+def _spawn(*, link: int, errors: int) -> int:
     """Start the supervisor and return its process id.
 
     Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that the interrupt
@@ -68,7 +68,7 @@ def _spawn(words: Sequence[str], *, link: int, errors: int) -> int:
     """
     return os.posix_spawn(
         sys.executable,
-        [sys.executable, "-P", PROGRAM, *words],
+        [sys.executable, "-P", PROGRAM, LINK],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, link, 0),
@@ -133,12 +133,10 @@ class Listener:
         self._thread.join(STOP_MAX)  # a screen of somebody's own may hang
 
     def _run(self) -> None:
-        waiting = select.poll()
-        waiting.register(self._link, select.POLLIN)
-        waiting.register(self._asleep, select.POLLIN)
         asleep, alarm = self._asleep, self._alarm
         try:
-            while all(number != asleep for number, _ in waiting.poll()):
+            while asleep not in ready([self._link, asleep], [self._link] if self._link.backlog else [], None):
+                self._link.flush()
                 for record in self._link.receive():
                     self._pass_on(record)
         except EOFError:

@@ -18,7 +18,8 @@ from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
-from ipy_autorestart.protocol.request import Front, Kernel, Request, Script, absolute, check_platform
+from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.text import relative
 
@@ -118,32 +119,36 @@ class Supervisor:
                 self._restarter.arm(self, then=self._launch)
             else:
                 self._launch()
-        except OSError as error:
-            self._depart()
-            fix = f"check that {sys.executable} runs, and the limits of processes and open files"
-            raise BadInput(f"the supervisor can't be started: {error}; {fix}") from error
         except RuntimeError as error:
-            self._depart()
+            self._give_up(str(error))
             raise BadInput(str(error)) from error
 
     def _launch(self) -> None:
+        """Start the process; it may be that `start` has returned before, and then an error is only shown."""
         if self._parting:  # stopped before the main thread got here
             return
-        front = Front(
-            cwd=self.request.cwd,
-            kernel=isinstance(self.request.target, Kernel),
-            whole=self.screen is not None and self.screen.takes_all,
-            flags=inherited(split(sys.orig_argv[1:]).flags),
-            since_ns=self._asked_ns if self._restarter else 0,
-            displays=getattr(self.screen, "displays", None),
-        )
-        words = [*front.to_words(), *self.request.to_argv()]
-        with contextlib.ExitStack() as undo:
-            ours, theirs = map(undo.enter_context, socket.socketpair())
-            self._process = Process.start(words, link=theirs.fileno())
-            undo.pop_all()
+        try:
+            with contextlib.ExitStack() as undo:
+                ours, theirs = map(undo.enter_context, socket.socketpair())
+                self._process = Process.start(link=theirs.fileno())
+                undo.pop_all()
+        except OSError as error:
+            fix = f"check that {sys.executable} runs, and the limits of processes and open files"
+            failure = BadInput(f"the supervisor can't be started: {error}; {fix}")
+            self._give_up(str(failure))
+            raise failure from error
         theirs.close()
-        self._listen(Link(ours))
+        link = Link(ours)
+        link.send(
+            Launch(
+                request=self.request,
+                flags=inherited(split(sys.orig_argv[1:]).flags),
+                lossless=self.screen is not None and self.screen.takes_all,
+                displays=getattr(self.screen, "displays", None),
+                since_ns=self._asked_ns if self._restarter else 0,
+            )
+        )
+        self._listen(link)
 
     def restart(self) -> None:
         """Restart the target without a change."""
@@ -217,8 +222,7 @@ class Supervisor:
             "pid": self._process.pid,
             "kernel": isinstance(self.request.target, Kernel),
             "name": self.request.target.name,
-            "words": self.request.to_argv(),
-            "cwd": self.request.cwd,
+            "request": to_json(self.request, []),
             "label": self.label,
             "screen": state_of(self.screen),
             "history": self._history.to_plain(),
@@ -228,13 +232,8 @@ class Supervisor:
     @classmethod
     def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
         """Go on where `detach` left off."""
-        from ipy_autorestart.protocol.parse import parse  # argparse is of no use to a front that has not restarted
-
         self = cls.__new__(cls)
-        request = parse(state["words"], defaults=Options(), cwd=state["cwd"], kernel=state["kernel"])
-        if state["kernel"]:
-            request = dataclasses.replace(request, target=Kernel(state["name"]))
-        self._prepare(request, screen=screen, label=state["label"], host=host)
+        self._prepare(from_json(Request, state["request"]), screen=screen, label=state["label"], host=host)
         self._process = Process(state["pid"])
         self._history.restore(state["history"])
         self.status = Status(**state["status"])
@@ -277,6 +276,10 @@ class Supervisor:
         if self._run_pid and isinstance(self.request.target, Script):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._run_pid, signal.SIGKILL)
+        self._give_up(message)
+
+    def _give_up(self, message: str) -> None:
+        """Show that the target isn't watched any more, and why."""
         self._depart()
         self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
 

@@ -20,11 +20,11 @@ from ipy_autorestart.engine.lifeline import Parent
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.kernel.target import KernelTarget
-from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.link import Link, receive_line
 from ipy_autorestart.protocol.messages import Ask, Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
-from ipy_autorestart.protocol.parse import parse
-from ipy_autorestart.protocol.request import Front, Kernel, Request, Script
+from ipy_autorestart.protocol.plain import from_json
+from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.script.warmer import Warmer
@@ -38,24 +38,24 @@ Stdio = tuple[int, int, int]
 POLL = "IPY_AUTORESTART_POLL"
 
 
-def serve(words: Sequence[str]) -> int:
-    """Run as the supervisor of a front in another process; return the exit status."""
-    front = Front(**json.loads(words[1]))
-    os.chdir(front.cwd)
-    try:
-        request = parse(words[2:], defaults=Options(), kernel=front.kernel)
-    except BadInput as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
+def serve() -> int:
+    """Run as the supervisor of a front in another process, which says the rest; return the exit status."""
     _forget_inherited_signals()
-    with contextlib.closing(_take_link()) as link, contextlib.closing(Parent()) as parent:
-        supervise(request, front, link, parent=parent)
+    with contextlib.closing(_take_link()) as sock, contextlib.closing(Parent()) as parent:
+        try:
+            launch = from_json(Launch, receive_line(sock))
+            os.chdir(launch.request.cwd)
+        except EOFError:
+            return 0
+        except (OSError, ValueError) as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
+        supervise(launch, Link(sock), parent=parent)
     return 0
 
 
 def supervise(
-    request: Request,
-    front: Front,
+    launch: Launch,
     link: FrontLink,
     *,
     parent: Parent | None = None,
@@ -64,11 +64,11 @@ def supervise(
     stdio: Stdio | None = None,
     on_start: Callable[[Cycle], object] = lambda _: None,
 ) -> None:
-    """Restart the request's target as its files change, until that is no longer wanted.
+    """Restart a target as its files change, until that is no longer wanted.
 
     Parameters
     ----------
-    request, front
+    launch
         What is to be done, and for whom.
     link
         Takes what is told, and says what is wanted.
@@ -81,13 +81,14 @@ def supervise(
     on_start
         Called before each start, with what was decided.
     """
+    request = launch.request
     adopt_orphans(really=True)
     with contextlib.ExitStack() as stack:
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *heeded))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(request, front, link, pid=parent.pid if parent else 0, stdio=stdio)
-        watch = stack.enter_context(_watch(request, wakeups, front.since_ns))
+        target = _target(launch, link, pid=parent.pid if parent else 0, stdio=stdio)
+        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns))
         engine = Engine(
             target=target,
             watch=watch,
@@ -97,7 +98,7 @@ def supervise(
             manner=request.target.manner,
             folder=request.cwd,
             parent=parent,
-            cache=_cache(request, front),
+            cache=_cache(launch),
             heed=heed,
             on_start=on_start,
         )
@@ -105,17 +106,18 @@ def supervise(
         engine.run()
 
 
-def _target(request: Request, front: Front, link: FrontLink, *, pid: int, stdio: Stdio | None) -> Target:
-    match request.target:
+def _target(launch: Launch, link: FrontLink, *, pid: int, stdio: Stdio | None) -> Target:
+    options = launch.request.options
+    match launch.request.target:
         case Kernel():
             return KernelTarget(pid, ask=lambda: link.send(Ask()))
         case Script() as script:
-            program = _program(script, request, front, stdio)
+            program = _program(script, launch, stdio)
             return ScriptTarget(
                 program,
-                stop_signal=signal.Signals[request.options.stop_signal],
-                warmer=_warmer(program, request.options),
-                whole=front.whole,
+                stop_signal=signal.Signals[options.stop_signal],
+                warmer=_warmer(program, options),
+                whole=launch.lossless,
                 tell=link.send,
             )
 
@@ -129,13 +131,13 @@ def _environment() -> dict[str, str]:
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def _cache(request: Request, front: Front) -> str:
+def _cache(launch: Launch) -> str:
     """Return where the target keeps its compiled modules, if not beside their sources."""
-    own = [one.split("=", 1)[1] for one in front.flags if one.startswith("pycache_prefix=")]
-    match request.target:
+    own = [one.split("=", 1)[1] for one in launch.flags if one.startswith("pycache_prefix=")]
+    match launch.request.target:
         case Script() as script:
             flags = own if not script.python else []
-            environment = _program(script, request, front).environment
+            environment = _program(script, launch).environment
             return (flags or [environment.get("PYTHONPYCACHEPREFIX", "")])[0]
         case Kernel():
             return (own or [os.environ.get("PYTHONPYCACHEPREFIX", "")])[0]
@@ -147,23 +149,36 @@ def _warmer(program: Program, options: Options) -> Warmer | None:
     return Warmer(program, names) if options.warm and sys.platform == "linux" else None
 
 
-def _program(script: Script, request: Request, front: Front, stdio: Stdio | None = None) -> Program:
+def _program(script: Script, launch: Launch, stdio: Stdio | None = None) -> Program:
+    request = launch.request
     return Program(
         python=script.interpreter or script.python,  # the latter to be told that it isn't there
-        flags=() if script.python else tuple(front.flags),
+        flags=() if script.python else launch.flags,
         words=script.words,
         cwd=script.cwd,
         environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
-        displays=json.dumps(front.displays) if front.displays is not None else "",
+        displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
     )
 
 
 def _prefixes(roots: Iterable[str]) -> list[str]:
-    """Return how a path below a root may begin: as it is named, and without symlinks."""
+    """Return how a path below a root may begin: as it is named, and without symlinks.
+
+    Of many roots less is said than would be true, for a run gets it in a variable of its environment.
+    """
     both = [path for root in roots for path in (root, os.path.realpath(root))]
-    return list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
+    exact = list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
+    folders = list(dict.fromkeys(os.path.join(os.path.dirname(path), "") for path in exact))
+    for prefixes in (exact, folders):
+        if sum(map(len, prefixes)) <= PREFIXES_MAX:
+            return prefixes
+    return [os.path.commonpath(folders)]
+
+
+#: Characters of prefixes; Linux has room for 128 KiB in a variable.
+PREFIXES_MAX = 1 << 14
 
 
 def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
@@ -195,17 +210,17 @@ def _poll(options: Options) -> float:
         return 0.0
 
 
-def _take_link() -> Link:
+def _take_link() -> socket.socket:
     """Take the link off standard input and leave nothing there, nor what else a kernel may have let through."""
-    for number in map(int, os.listdir("/dev/fd")):
-        if number > 2:
+    for fd in map(int, os.listdir("/dev/fd")):
+        if fd > 2:
             with contextlib.suppress(OSError):  # the listing's own
-                os.close(number)
-    link = Link(socket.socket(fileno=os.dup(0)))
+                os.close(fd)
+    sock = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    return link
+    return sock
 
 
 def adopt_orphans(*, really: bool) -> None:

@@ -20,6 +20,7 @@ from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
 from ipy_autorestart.program.kept import Carried
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Started, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
+from ipy_autorestart.protocol.plain import to_json
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Departure, detached, restore_outputs
 from ipy_autorestart.reexec.start import CantLeave, ProcessStart, is_known, main_file, signals, split
@@ -296,7 +297,7 @@ def _supervise(
 ) -> None:
     """Take up the supervisor of the image before if it does what is wanted, else start one."""
     guest = carried.guest
-    if guest and (guest["words"], guest["cwd"], guest["name"]) == (request.to_argv(), request.cwd, request.target.name):
+    if guest and guest["request"] == to_json(request, []):
         carried.take_guest()
         screen = None if quiet else StderrScreen(guest["name"], Status(**guest["status"]))
         supervisor = Supervisor.attach(guest, screen=screen, host=restarter)

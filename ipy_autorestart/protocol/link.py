@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ipy_autorestart.protocol.messages import Record, decode, encode
+from ipy_autorestart.protocol.request import Launch
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +39,10 @@ class Link:
         """Bytes that wait to be sent."""
         return len(self._unsent)
 
-    def send(self, record: Record) -> None:
-        """Send a record, as far as the socket takes it now; does nothing once the other side is gone."""
+    def send(self, message: Record | Launch) -> None:
+        """Send a message, as far as the socket takes it now; does nothing once the other side is gone."""
         with self._sending:
-            self._unsent += encode(record)
+            self._unsent += encode(message)
         self.flush()
 
     def flush(self) -> None:
@@ -86,6 +87,17 @@ class Link:
             self._socket.close()
 
 
+def receive_line(sock: socket.socket) -> bytes:
+    """Wait for a line and return it, without a byte of what follows; raises EOFError when the other side is gone."""
+    line = b""
+    while not line.endswith(b"\n"):
+        seen = sock.recv(1 << 16, socket.MSG_PEEK)
+        if not seen:
+            raise EOFError
+        line += sock.recv(seen.find(b"\n") + 1 or len(seen))
+    return line
+
+
 class HasFileno(Protocol):
     """Something to wait for."""
 
@@ -93,7 +105,7 @@ class HasFileno(Protocol):
         """Return its file descriptor."""
 
 
-def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], timeout: float) -> set[int]:
+def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], timeout: float | None) -> set[int]:
     """Return the descriptors that can be read or written, at the latest after so many seconds."""
     events: dict[int, int] = {}
     for reader in readers:
@@ -104,4 +116,4 @@ def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], time
     waiting = select.poll()
     for number, mask in events.items():
         waiting.register(number, mask)
-    return {number for number, _ in waiting.poll(math.ceil(timeout * 1000))}
+    return {number for number, _ in waiting.poll(None if timeout is None else math.ceil(timeout * 1000))}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Paused, Refused, Started, Waiting
+from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol.request import Launch
 
 __all__ = [
     "Alive",
@@ -198,20 +199,18 @@ Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
 Record = Heard | Said | Reran | Forward
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""
 
-_RECORDS: dict[str, type[Any]] = {record.__name__: record for record in get_args(Record)}
+_RECORDS: dict[str, type[Record]] = {record.__name__: record for record in get_args(Record)}
 
 
-def encode(record: Record) -> bytes:
-    """Return the record as one line."""
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}  # asdict copies pictures
-    return json.dumps({"record": type(record).__name__, **fields}).encode() + b"\n"
+def encode(message: Record | Launch) -> bytes:
+    """Return the message as one line."""
+    return to_json(message, []).encode() + b"\n"
 
 
 def decode(line: bytes) -> Record:
     """Return the record that a line holds; raises ValueError for anything else."""
     try:
-        fields = json.loads(line)
-        record: Record = _RECORDS[fields.pop("record")](**fields)
+        kind = _RECORDS[json.loads(line)["class"]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a record: {line[:80]!r}") from error
-    return record
+    return from_json(kind, line)

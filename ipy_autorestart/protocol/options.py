@@ -264,17 +264,3 @@ def check(values: Any) -> None:  # noqa: ANN401
         except BadInput as error:
             raise BadInput(f"{option.flag}: {error}") from None
         object.__setattr__(values, option.name, checked)
-
-
-def to_argv(values: Any, kind: str = "") -> list[str]:  # noqa: ANN401
-    """Return the words that say the same on a command line, without what is for another kind of target."""
-    words = []
-    for option in each(values):
-        if option.only not in ("", kind):
-            continue
-        value = getattr(values, option.name)
-        if option.switch:
-            words += [option.flag] if value != option.default else []
-        elif value != option.default:
-            words += [f"{option.flag}={item}" for item in (value if option.many else (value,))]
-    return words

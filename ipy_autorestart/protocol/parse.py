@@ -10,7 +10,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from ipy_autorestart.protocol.options import BadInput, Options, each
-from ipy_autorestart.protocol.request import SCRIPT, Kernel, Request, Script, absolute
+from ipy_autorestart.protocol.request import Kernel, Request, Script, absolute
 from ipy_autorestart.text import relative
 
 
@@ -40,7 +40,6 @@ def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argpar
     )
     made.add_argument("words", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")
-    made.add_argument(SCRIPT, help=argparse.SUPPRESS)
     for one in (*each(), *each(Script)):
         if one.only and one.only not in kinds:
             continue
@@ -55,11 +54,11 @@ def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argpar
     return made
 
 
-def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool = False) -> Request:
+def parse(words: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
     """Make a request of the words of a magic or a command line.
 
     The last word that is a Python file is the script and the other words are watched; after ``-m MODULE`` and after
-    ``--`` come the arguments of what runs. Without script and module, or if ``kernel`` says so, the kernel is meant.
+    ``--`` come the arguments of what runs. Without script and module the kernel is meant.
 
     Raises
     ------
@@ -75,13 +74,11 @@ def parse(words: Sequence[str], *, defaults: Options, cwd: str = "", kernel: boo
         if not after:
             raise BadInput("-m: expected the name of a module, got none; write -m MODULE")
         more = _read(after[1:])
-        if (given.keys() | more.keys()) & {"module", "script"}:
+        if "module" in given or "module" in more:
             raise BadInput(f"-m: expected one module, got {after[0]!r} and more; {ITS_ARGUMENTS}")
         how = {"module": after[0], "args": (*more.pop("words"), *args)}
         given = {**given, **more, **{name: given[name] + more[name] for name in given.keys() & more if name in MANY}}
-    elif "script" in given:
-        how = {"path": given.pop("script"), "args": args}
-    elif not kernel:
+    else:
         given["words"], script = _script(given["words"], folder)
         how = {"path": _seen_from(given.get("cwd"), script, folder), "args": args} if script else {}
     said = {one.name: given.pop(one.name) for one in each(Script) if one.name in given}

@@ -1,17 +1,16 @@
-"""What is asked for, and by whom: the target, the paths and the options; checked, and as words for another program."""
+"""Requests: a target, paths and options, checked; and the launch of a supervisor for one."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
 import os
 import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ipy_autorestart.decide import timing
@@ -22,7 +21,6 @@ from ipy_autorestart.protocol.options import (
     can_be_passed_on,
     check,
     option,
-    to_argv,
     word,
 )
 
@@ -202,22 +200,6 @@ class Request:
     def _absolute(self, path: str) -> str:
         return os.path.abspath(os.path.join(self.cwd, os.path.expanduser(path)))
 
-    def to_argv(self) -> list[str]:
-        """Return the words from which `parse` makes the same request; a kernel is told by the absence of a script."""
-        # A name that begins with a dash is no option.
-        paths = [os.path.join(os.curdir, path) if path.startswith("-") else path for path in self.paths]
-        words = [*to_argv(self.options, self.target.kind), *paths]
-        match self.target:
-            case Script() as script:
-                words += [*to_argv(script), *([f"{SCRIPT}={script.path}"] if script.path else ["-m", script.module])]
-                return [*words, "--", *script.args]
-            case Kernel():
-                return words
-
-
-#: How one program tells another which word is the script, whatever its name.
-SCRIPT = "--script"
-
 
 def _check_readable(name: str, path: str, cwd: str) -> None:
     try:
@@ -261,36 +243,31 @@ def check_platform() -> None:
         raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")
 
 
-#: First word of a supervisor's command line, before its `Front` and the request.
+#: All that the command line of a supervisor says: what it is to do comes over the link.
 LINK = "--link"
 
 
-@dataclass(frozen=True, slots=True)
-class Front:
-    """What a supervisor is told of the process that starts it, at the other end of standard input.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """What a supervisor is to do and for whom: the first line that it gets.
 
     Attributes
     ----------
-    cwd
-        The folder that relative paths start from.
-    kernel
-        Whether it is the target itself.
-    whole
-        Whether it takes all that a run prints, however much.
+    request
+        Target, paths and options.
     flags
-        Of its interpreter, for the runs.
+        For the interpreter of the runs, as the front has them: ``-X dev``.
+    lossless
+        Whether the front takes all that a run prints, however much.
+    displays
+        How figures are to be shown: ``formats`` and ``options``; None where the front shows nothing but text.
     since_ns
         When the watch was asked for, in nanoseconds since 1970: what is saved later counts though the baseline may
         not be taken yet. 0 where nothing runs yet that could be out of date.
     """
 
-    cwd: str
-    kernel: bool = False
-    whole: bool = False
-    flags: Sequence[str] = ()
-    since_ns: int = 0
+    request: Request
+    flags: tuple[str, ...] = ()
+    lossless: bool = False
     displays: Mapping[str, Any] | None = None
-
-    def to_words(self) -> list[str]:
-        """Return what a supervisor's command line begins with."""
-        return [LINK, json.dumps(asdict(self))]
+    since_ns: int = 0

@@ -182,16 +182,42 @@ def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen)
     assert not psutil.Process().children()
 
 
-def test_a_supervisor_that_cannot_be_started_leaves_nothing_open(project, monkeypatch):
+def test_a_supervisor_that_cannot_be_started_says_so_and_leaves_nothing_open(project, screen, monkeypatch):
     monkeypatch.setattr(sys, "executable", str(project / "no-python"))
     gc.disable()  # it would tidy up
     try:
         before = set(os.listdir("/dev/fd"))
-        with pytest.raises(BadInput, match="the supervisor can't be started"):
-            Supervisor(Script("main.py")).start()
+        supervisor = Supervisor(Script("main.py"), screen=screen)
+        with pytest.raises(BadInput, match="the supervisor can't be started") as caught:
+            supervisor.start()
         assert set(os.listdir("/dev/fd")) == before
     finally:
         gc.enable()
+    assert (supervisor.status.kind, supervisor.status.message) == ("ended", str(caught.value))
+    assert list(screen.statuses) == [supervisor.status]
+    assert not supervisor.is_alive
+
+
+def test_a_supervisor_that_ends_before_it_watches_says_why(project, screen):
+    supervisor = Supervisor(Script("main.py"), screen=screen)
+    gone = project.rename(project.with_name("gone"))
+    supervisor.start()
+    eventually(lambda: supervisor.status.kind == "ended")
+    assert "No such file or directory" in supervisor.status.message
+    assert list(screen.statuses) == [supervisor.status]
+    gone.rename(project)
+
+
+def test_thousands_of_files_may_be_named(project, screen):
+    names = [f"src/module_with_a_long_name_{number}.py" for number in range(3000)]
+    for name in names:
+        project.save(name, "V = 1\n")
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport module_with_a_long_name_2999 as m\nprint(m.V)\n")
+    with Supervisor(Script("main.py"), names, screen=screen) as supervisor:
+        eventually(lambda: screen.printed == "1\n" and "finished" in supervisor.status.state, timeout=20)
+        project.save(names[-1], "V = 2\n")
+        eventually(lambda: screen.printed == "1\n2\n")
+        assert supervisor.status.cause == f"{names[-1]} changed"
 
 
 def test_importing_the_package_imports_no_ipython():

@@ -39,11 +39,11 @@ def test_messages_are_known_by_their_names():
     assert len({kind.__name__ for kind in get_args(Record)}) == len(get_args(Record))
 
 
-@pytest.mark.parametrize("line", [b"{}", b'{"record": "Popen", "args": "ls"}', b'{"record": "Began"}', b"\x80", b"[]"])
+@pytest.mark.parametrize("line", [b"{}", b'{"class": "Popen", "args": "ls"}', b'{"class": "Began"}', b"\x80", b"[]"])
 def test_anything_else_is_refused(line):
     with pytest.raises(ValueError, match=r".*"):
         decode(line)
 
 
 def test_a_field_that_is_not_said_has_its_default():
-    assert decode(b'{"record": "Status"}') == Status()
+    assert decode(b'{"class": "Status"}') == Status()

@@ -13,15 +13,15 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from ipy_autorestart import Kernel, Options
 from ipy_autorestart.magics import BY_HAND, WatchMagics, _options
 from ipy_autorestart.protocol.options import each
 from ipy_autorestart.protocol.parse import parse
-from ipy_autorestart.protocol.request import SCRIPT, Script
+from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol.request import Launch, Script
 
 pytestmark = pytest.mark.timeout(60 + length.examples(200) / 50)
 
-FLAGS = ["-m", "--", SCRIPT, *BY_HAND, *(option.flag for option in (*each(), *each(Script)))]
+FLAGS = ["-m", "--", *BY_HAND, *(option.flag for option in (*each(), *each(Script)))]
 
 WORDS = [
     *("src/", "src/a.py", "main.py", "./main.py", "~/main.py", "~nobody/x.py", "/", ".", "..", "kernel", "mine"),
@@ -128,9 +128,8 @@ def test_what_begins_a_watch_is_right_or_gets_one_clear_line(magics, line):
 def assert_the_supervisor_reads_the_same(magics, line):
     """What the magic has accepted must not be refused, or read otherwise, by the process that it starts."""
     request = parse(shlex.split(line), defaults=_options(magics.defaults))
-    words = request.to_argv()
-    assert [os.fsdecode(os.fsencode(one)) for one in words] == words
-    assert parse(words, defaults=Options(), kernel=isinstance(request.target, Kernel)) == request
+    launch = Launch(request=request)
+    assert from_json(Launch, to_json(launch, [])) == launch
 
 
 @ONE_BY_ONE

@@ -1,0 +1,85 @@
+"""From a request to the supervisor's parts."""
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from ipy_autorestart import Kernel, Options, Script
+from ipy_autorestart.client.process import PROGRAM
+from ipy_autorestart.engine.build import POLL, _poll, _prefixes, _timing
+from ipy_autorestart.protocol.messages import encode
+from ipy_autorestart.protocol.request import LINK, Launch, Request
+
+
+def test_a_kernel_waits_for_quiet_and_stops_itself():
+    timing = _timing(Options(debounce=0.5, stop_timeout=3))
+    assert (timing.quiet, timing.stop_timeout) == (0.5, 3)
+    assert (Kernel.manner.leading, Kernel.manner.stops_itself) == (False, True)
+    assert (Script.manner.leading, Script.manner.stops_itself) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("poll", "scan", "few", "many"), [(0, 1.0, 0.05, 0.15), (0.1, 0.1, 0.15, 0.25), (5, 5, 0.2, 0.5)]
+)
+def test_scans_that_lie_apart_make_a_burst_longer(monkeypatch, poll, scan, few, many):
+    monkeypatch.delenv(POLL, raising=False)
+    timing = _timing(Options(poll=poll))
+    assert (timing.scan, timing.quiet, timing.quiet_many) == (scan, pytest.approx(few), many)
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("0.5", 0.5), ("", 0), ("often", 0), ("-1", 0)])
+def test_the_environment_can_ask_for_polling(monkeypatch, value, seconds):
+    monkeypatch.setenv(POLL, value)
+    assert _poll(Options()) == seconds
+    assert _poll(Options(poll=2)) == 2
+
+
+def test_a_run_reports_of_paths_as_named_and_without_symlinks(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "link").symlink_to("src")
+    assert _prefixes([f"{tmp_path}/link", f"{tmp_path}/a.py"]) == [
+        f"{tmp_path}/link/",
+        f"{tmp_path}/src/",
+        f"{tmp_path}/a.py",
+    ]
+
+
+@pytest.mark.parametrize("name", ["{}.py", "{}/a.py"])
+def test_a_run_reports_of_more_where_there_are_many_roots(tmp_path, name):
+    roots = [f"{tmp_path}/{name.format(number)}" for number in range(3000)]
+    prefixes = tuple(_prefixes(roots))
+    assert all(root.startswith(prefixes) for root in roots)
+    assert sum(map(len, prefixes)) < 1000
+
+
+NOWHERE = Launch(request=Request(Script("a.py", cwd="/"), cwd="/nowhere"))
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize(
+    ("line", "status", "said"),
+    [
+        (b"", 0, ""),
+        (b"{}", 0, ""),
+        (b"{}\n", 2, "not a Launch: b'{}\\n'\n"),
+        (
+            encode(Launch(request=Request(Script("a.py", cwd="/"), cwd="/nowhere"))),
+            2,
+            "No such file or directory: '/nowhere'\n",
+        ),
+    ],
+    ids=["nothing", "half a line", "something else", "a folder that is gone"],
+)
+def test_a_supervisor_that_cannot_begin_says_why_in_one_line(line, status, said):
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, PROGRAM, LINK]
+    with ours, theirs, subprocess.Popen(command, stdin=theirs, stderr=subprocess.PIPE, text=True) as supervisor:
+        theirs.close()
+        ours.sendall(line)
+        ours.close()
+        told = supervisor.stderr.read()
+    assert supervisor.returncode == status
+    assert told.endswith(said)
+    assert told.count("\n") == bool(said)
