@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipy_autorestart.protocol.link import ready
 from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import SEPARATOR, Run, environment
+from ipy_autorestart.script.run import Run, environment
 
 MESSAGE_BYTES = 1 << 16
 
@@ -33,17 +33,14 @@ class Plan:
         Modules by name, whatever they are.
     unfit
         Top-level modules that must be left to the run.
-    folder
-        The script's, whose modules go before all others.
-    own
-        Names of modules that runs have imported from watched folders, wherever these came from.
+    beside
+        Names of modules that the script has, in its folder or in watched ones: these go before all others.
     """
 
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
-    folder: str = "."
-    own: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -95,7 +92,7 @@ class ForkServer:
 
     def _spawn(self, program: Program, theirs: socket.socket) -> int:
         printed, stdio = _stand_in(program.stdio)
-        self._plan.write(f"output{SEPARATOR}{printed}\n")
+        self._plan.write(f"output {printed}\n")
         self._plan.flush()
         self._plan.seek(0)
         with theirs:
@@ -158,7 +155,7 @@ class ForkServer:
             if not data:
                 self._end()
                 return
-            self._take(*data.decode("utf-8", "surrogateescape").split(SEPARATOR))
+            self._take(*data.decode("utf-8", "surrogateescape").split(" ", 2))
 
     def _take(self, kind: str, *words: str) -> None:
         self.heard_at = time.monotonic()
@@ -178,14 +175,14 @@ class ForkServer:
 
     def _learn(self) -> None:
         self._plan.seek(0)
-        found: dict[str, list[list[str]]] = {}
+        found: dict[str, list[str]] = {}
         for line in self._plan:
-            kind, *words = line.rstrip("\n").split(SEPARATOR)
-            found.setdefault(kind, []).append(words)
+            kind, _, value = line.rstrip("\n").partition(" ")
+            found.setdefault(kind, []).append(value)
         self._plan.close()
-        self.files = tuple(words[0] for words in found.get("file", ()))
-        self.names = frozenset(words[0] for words in found.get("name", ()))
-        self.failed = {words[0]: words[1] for words in found.get("failed", ())}
+        self.files = tuple(found.get("file", ()))
+        self.names = frozenset(found.get("name", ()))
+        self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
         self.is_ready = True
 
     def park(self) -> None:
@@ -278,9 +275,8 @@ def _written(plan: Plan, program: Program) -> str:
         *(("name", name) for name in plan.names),
         *(("unfit", name) for name in plan.unfit),
         *(("path", path) for path in plan.paths),
-        *(("own", name) for name in plan.own),
-        ("folder", plan.folder),
+        *(("beside", name) for name in plan.beside),
         ("cwd", program.cwd),
         ("module", program.words[1] if program.words[0] == "-m" else ""),
     )
-    return "".join(f"{kind}{SEPARATOR}{value}\n" for kind, value in lines if "\n" not in value)
+    return "".join(f"{kind} {value}\n" for kind, value in lines if "\n" not in value)

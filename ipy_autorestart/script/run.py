@@ -207,6 +207,7 @@ SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 #: Environment variable by which the shim learns what to do; it takes it out before the script begins.
 VARIABLE = "IPY_AUTORESTART_RUN"
 
+#: Not in a path that anybody has; the shim takes it from the variable's first character.
 SEPARATOR = "\x1f"
 
 
@@ -241,4 +242,4 @@ def environment(program: Program, *, link: int, plan: int | None = None, shown: 
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
     number = str(os.fstat(link).st_ino)
     words = [str(link), number, marked, "" if plan is None else str(plan), str(shown), program.displays, *program.roots]
-    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR.join(words)}
+    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR + SEPARATOR.join(words)}

@@ -148,9 +148,8 @@ class Warmer:
 
     def _make(self, now: float) -> None:
         unfit = tuple(name for name, _ in self._warmth.unfit)
-        plan = Plan(
-            paths=tuple(self._learnt), names=self._names, unfit=unfit, folder=self._folder, own=tuple(sorted(self._own))
-        )
+        beside = tuple(sorted(self._own | importable(self._folder)))
+        plan = Plan(paths=tuple(self._learnt), names=self._names, unfit=unfit, beside=beside)
         pause = self._warmth.pause if self._warmth.stale else 2 * self._warmth.pause
         self._warmth = replace(
             self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False
@@ -246,8 +245,11 @@ def _source_of(path: str) -> str:
     return os.path.join(os.path.dirname(folder) if os.path.basename(folder) == "__pycache__" else folder, name)
 
 
-def importable(folder: str, names: Container[str]) -> set[str]:
-    """Return which of some top-level names a folder offers before any other; one without `__init__` comes last."""
+def importable(folder: str, names: Container[str] | None = None) -> set[str]:
+    """Return the top-level names, or which of some, that a folder offers before any other.
+
+    A folder without `__init__` offers nothing: namespace packages come last.
+    """
     try:
         entries = os.listdir(folder)
     except OSError:
@@ -255,7 +257,7 @@ def importable(folder: str, names: Container[str]) -> set[str]:
     found = set()
     for entry in entries:
         stem, _, suffix = entry.partition(".")
-        if stem not in names:
+        if names is not None and stem not in names:
             continue
         if suffix.endswith(("py", "pyc", "so")) or (not suffix and os.path.exists(f"{folder}/{entry}/__init__.py")):
             found.add(stem)

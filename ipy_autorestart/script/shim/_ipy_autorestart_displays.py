@@ -1,7 +1,7 @@
-"""In a run that imports IPython or matplotlib: sends what it displays to the supervisor, through a pipe of its own.
+"""Sends what a run displays to the supervisor, through a pipe of its own; for runs that import IPython or matplotlib.
 
-Only plain data leaves: JSON of a MIME bundle. It is loaded by the audit hook of `sitecustomize` when the first of
-these libraries is imported, or in the fork server if they are there; other runs don't have it.
+Only plain data leaves the run: the JSON of a MIME bundle. The audit hook of `sitecustomize` loads this module when the
+first of these libraries is imported; a fork server loads it before it imports anything.
 """
 
 import _frozen_importlib
@@ -17,18 +17,18 @@ if False:  # for type checkers only
 #: Imported when `matplotlib` has read its configuration, and once more, for old ones, before `pyplot` needs a backend.
 MATPLOTLIB = ("matplotlib.cm", "matplotlib._pylab_helpers")
 IPYTHON = "IPython.core.display_functions"
-NAMES = frozenset((*MATPLOTLIB, IPYTHON))
+SHELL = "IPython.core.interactiveshell"
 
 BACKEND = "_ipy_autorestart_figures"
-#: What ipykernel tells matplotlib to draw with, of use in a kernel only: the script has not chosen it.
+#: The backends that ipykernel names to matplotlib. They need a kernel, and the script has not chosen them.
 INLINE = ("inline", "module://matplotlib_inline.backend_inline")
 
-#: More is not shown, as JSON.
+#: A display with more bytes of JSON is left out.
 BYTES_MAX = 16 << 20
 #: Seconds that the supervisor has to read what was printed before.
 DRAIN_MAX = 5.0
 
-#: Of no use without a kernel that has the model.
+#: Left out: these need a kernel that has the model.
 NEEDS_A_KERNEL = ("application/vnd.jupyter.widget-view+json",)
 
 MIME = {
@@ -43,43 +43,45 @@ MIME = {
 
 
 class Displays:
-    """Where a run displays.
+    """The displays of a run.
 
     Parameters
     ----------
-    number
-        The pipe to write to.
     settings
         JSON: the ``formats`` of figures, and ``options`` with which they are printed.
     """
 
-    def __init__(self, number: int, settings: str) -> None:
-        self._number = number
+    def __init__(self, settings: str) -> None:
         self._settings = settings
-        self._pipe = os.fstat(number)
-        self._printed = [(fd, os.fstat(fd)) for fd in (1, 2) if _is_open(fd)]
+        self._fd = -1
+        self._pipe: Any = None
+        self._printed: list[tuple[int, os.stat_result]] = []
         self._serial = 0
+        self._shell = Shell(self)
         self.clearings = 0
+
+    def open(self, fd: int) -> None:
+        """Display through a pipe from now on."""
+        self._fd = fd
+        self._pipe = os.fstat(fd)
+        self._printed = [(one, os.fstat(one)) for one in (1, 2) if _is_open(one)]
+        if self._shell in sys.meta_path:  # nothing imported ahead has asked for it
+            sys.meta_path.remove(self._shell)
+        if "matplotlib.cm" in sys.modules:
+            self.before(MATPLOTLIB[0])
 
     @property
     def is_open(self) -> bool:
         """Whether the pipe is there: the script may have closed it, and opened something of its own."""
         try:
-            return os.path.samestat(os.fstat(self._number), self._pipe)
+            return os.path.samestat(os.fstat(self._fd), self._pipe)
         except OSError:
             return False
 
-    def look(self) -> None:
-        """Take up what has been imported ahead."""
-        if "matplotlib.cm" in sys.modules:
-            self.before(MATPLOTLIB[0])
-        if IPYTHON in sys.modules:
-            self._shell().enter(sys.modules[IPYTHON])
-
     def before(self, name: str) -> None:
-        """Act before the import of one of `NAMES`."""
+        """Act before the import of a module of IPython's or matplotlib's."""
         if name == IPYTHON:
-            sys.meta_path.insert(0, self._shell())
+            sys.meta_path.insert(0, self._shell)
             return
         parameters = getattr(sys.modules.get("matplotlib"), "rcParams", None)
         if parameters is None:  # too early
@@ -88,11 +90,6 @@ class Displays:
         if not isinstance(chosen, str) or chosen in INLINE:  # nobody has chosen
             parameters["backend"] = "module://" + BACKEND
             sys.meta_path.append(Backend(self))
-
-    def _shell(self) -> "Any":
-        names: dict[str, Any] = {"DISPLAYS": self}
-        exec(load("_ipy_autorestart_display_shell"), names)
-        return names["Shell"]()
 
     # -- the pipe ------------------------------------------------------------------------------------------------------
 
@@ -108,13 +105,13 @@ class Displays:
         self._serial += 1
         head = b"D" + os.getpid().to_bytes(4, "little") + self._serial.to_bytes(4, "little")
         # Each write is atomic, so that threads, forked children and signal handlers don't mix; no lock can be held.
-        room = os.fpathconf(self._number, "PC_PIPE_BUF") - 12
+        room = os.fpathconf(self._fd, "PC_PIPE_BUF") - 12
         for start in range(0, len(data), room):
             part = data[start : start + room]
             last = start + room >= len(data)
             try:
-                os.write(self._number, head + len(part).to_bytes(2, "little") + bytes([last]) + part)
-            except OSError:  # nobody looks any more
+                os.write(self._fd, head + len(part).to_bytes(2, "little") + bytes([last]) + part)
+            except OSError:  # nobody reads any more
                 return
 
     def _let_be_read(self) -> None:
@@ -130,10 +127,10 @@ class Displays:
             except (OSError, ValueError):  # closed; the script will see for itself
                 continue
         until = time.monotonic() + DRAIN_MAX
-        for number, pipe in self._printed:
+        for fd, pipe in self._printed:
             try:
-                while os.path.samestat(os.fstat(number), pipe) and time.monotonic() < until:
-                    if not any(fcntl.ioctl(number, termios.FIONREAD, bytes(4))):
+                while os.path.samestat(os.fstat(fd), pipe) and time.monotonic() < until:
+                    if not any(fcntl.ioctl(fd, termios.FIONREAD, bytes(4))):
                         break
                     time.sleep(0.0002)
             except OSError:  # closed
@@ -158,10 +155,6 @@ class Displays:
         import json
 
         return [one for one in json.loads(self._settings)["formats"] if one in MIME]
-
-    def mime(self, form: str) -> str:
-        """Return the type of a format."""
-        return MIME[form]
 
     def draw(self, figure: "Any", form: str) -> "Any":
         """Return a figure in a format, with its size if it is of double density, as `IPython.core.pylabtools` does."""
@@ -201,20 +194,103 @@ class Displays:
         self.show(data, metadata, **how)
 
 
-def _is_open(number: int) -> bool:
+def _is_open(fd: int) -> bool:
     try:
-        os.fstat(number)
+        os.fstat(fd)
     except OSError:
         return False
     return True
 
 
-def load(name: str) -> "CodeType":
-    """Return the code of a module beside this one."""
-    path = os.path.dirname(os.path.abspath(__file__)) + "/" + name + ".py"
-    code = _frozen_importlib_external.SourceFileLoader(name, path).get_code(name)
-    assert code is not None
-    return code
+class Builtins(dict):  # type: ignore[type-arg]  # not to be subscripted at run time
+    """The builtins of IPython's module, whose import statements are ours; the script may change all else."""
+
+    def __missing__(self, name: str) -> "Any":
+        """Return what all modules have."""
+        import builtins
+
+        return vars(builtins)[name]
+
+
+class Shell:
+    """IPython's shell as its display functions find it in a script, which has none: formatter and publisher in one.
+
+    These functions import the shell's class at each call, so it is enough to answer the import statements of their
+    module. A finder does so when the module is made; the functions themselves are IPython's own, whoever has imported
+    them, and ahead of the run, too.
+    """
+
+    def __init__(self, displays: Displays) -> None:
+        self._displays = displays
+        self.display_formatter = self.display_pub = self
+        self._formatter: Any = None
+
+    def find_spec(self, name: str, path: "Any" = None, target: "Any" = None) -> "Any":
+        """Find IPython's display functions, once, as the other finders do."""
+        if name != IPYTHON:
+            return None
+        sys.meta_path.remove(self)
+        specs = (finder.find_spec(name, path, target) for finder in list(sys.meta_path))
+        spec = next(filter(None, specs), None)
+        if spec is None or spec.loader is None:
+            return spec
+        loader: Any = spec.loader
+        execute = loader.exec_module
+
+        def exec_module(module: "ModuleType") -> None:
+            del loader.exec_module
+            vars(module)["__builtins__"] = Builtins(__import__=self._import)
+            execute(module)
+
+        loader.exec_module = exec_module
+        return spec
+
+    def _import(self, name: str, *args: "Any") -> "Any":
+        if name == SHELL and self._displays.is_open:
+            shell = getattr(sys.modules.get(SHELL), "InteractiveShell", None)
+            if shell is None or not shell.initialized():  # the script has made none
+                return self
+        return __import__(name, *args)
+
+    @property
+    def InteractiveShell(self) -> "Shell":  # noqa: N802  # the name it is looked for by
+        """The class, whose one instance is this."""
+        return self
+
+    def initialized(self) -> bool:
+        """Say that there is a shell."""
+        return True
+
+    def instance(self) -> "Shell":
+        """Return it."""
+        return self
+
+    def format(self, obj: "Any", include: "Any" = None, exclude: "Any" = None) -> "Any":
+        """Return the data and metadata of an object."""
+        from IPython.core.formatters import DisplayFormatter
+
+        if self._formatter is None:
+            self._formatter = DisplayFormatter()
+        figure = getattr(sys.modules.get("matplotlib.figure"), "Figure", None)
+        if figure is not None:
+            for form in self._displays.formats():
+                formatter = self._formatter.formatters[MIME[form]]
+                if figure not in formatter.type_printers:
+                    formatter.for_type(figure, lambda one, form=form: self._displays.draw(one, form))
+        return self._formatter.format(obj, include=include, exclude=exclude)
+
+    def publish(
+        self, data: "Any", metadata: "Any" = None, transient: "Any" = None, *, update: bool = False, **_: "Any"
+    ) -> None:
+        """Show a MIME bundle."""
+        display_id = (transient or {}).get("display_id")
+        how = {"display_id": None if display_id is None else str(display_id), "update": update}
+        self._displays.show(data, metadata or {}, **how)
+
+    def clear_output(self, wait: bool = False) -> None:  # noqa: FBT001, FBT002  # IPython's signature
+        """Clear what the run has shown."""
+        self._displays.clearings += 1
+        self._displays.send({"kind": "clear", "wait": bool(wait)})
 
 
 class Backend:
@@ -234,6 +310,9 @@ class Backend:
         """Let the import system make it."""
 
     def exec_module(self, module: "ModuleType") -> None:
-        """Run the backend's code."""
+        """Run the backend's code, from the file beside this one."""
+        path = os.path.dirname(os.path.abspath(__file__)) + "/" + BACKEND + ".py"
+        code: CodeType | None = _frozen_importlib_external.SourceFileLoader(BACKEND, path).get_code(BACKEND)
+        assert code is not None
         vars(module)["DISPLAYS"] = self._displays
-        exec(load(BACKEND), vars(module))
+        exec(code, vars(module))

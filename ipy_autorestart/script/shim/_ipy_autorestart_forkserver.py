@@ -15,7 +15,6 @@ import atexit  # noqa: E402
 import gc  # noqa: E402
 
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
-    SEPARATOR,
     Plan,
     fork,
     is_installed,
@@ -81,7 +80,7 @@ def _collapse() -> None:
 
 def _say(socket: "_socket.socket", *words: str) -> None:
     try:
-        socket.send(SEPARATOR.join(words).encode("utf-8", "surrogateescape"))
+        socket.send(" ".join(words).encode("utf-8", "surrogateescape"))
     except OSError:
         os._exit(0)
 

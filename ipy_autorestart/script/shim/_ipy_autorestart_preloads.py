@@ -11,7 +11,6 @@ if False:  # for type checkers only
     from collections.abc import Callable
     from typing import Any, TextIO
 
-SEPARATOR = "\x1f"
 #: Never imported for a run: they speak, or patch what is there already.
 NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "sitecustomize", "usercustomize", "idlelib"})
 
@@ -33,17 +32,15 @@ class Plan:
     """What to import ahead, as the supervisor has written it, and where not to import from."""
 
     def __init__(self, text: str) -> None:
-        lines = [line.split(SEPARATOR) for line in text.split("\n") if line]
+        lines = [line.split(" ", 1) for line in text.split("\n") if line]
         self.roots = tuple(value for kind, value in lines if kind == "root")
         self.named = [value for kind, value in lines if kind == "name"]
         self.unfit = {value for kind, value in lines if kind == "unfit"}
         self.learnt = [value for kind, value in lines if kind == "path"]
-        self.folder = next((value for kind, value in lines if kind == "folder"), ".")
         self.cwd = next((value for kind, value in lines if kind == "cwd"), ".")
         self.module = next((value for kind, value in lines if kind == "module"), "")
         self.output = int(next(value for kind, value in lines if kind == "output"))
-        # What the script can import from where it lies, or has imported from watched folders.
-        self.beside = _importable(self.folder) | {value for kind, value in lines if kind == "own"}
+        self.beside = {value for kind, value in lines if kind == "beside"}
 
     def names(self) -> "list[str]":
         """Return the modules to import in their order: learnt files, where they are what the name stands for."""
@@ -74,21 +71,6 @@ def is_installed(entry: str) -> bool:
     """Whether a part of sys.path holds what is installed, not what is worked on."""
     library = os.path.dirname(os.__file__)
     return entry in (library, library + "/lib-dynload") or os.path.basename(entry) in ("site-packages", "dist-packages")
-
-
-def _importable(folder: str) -> "set[str]":
-    """Return the top-level names that a folder offers before any other, as `warmer.importable` does."""
-    found: set[str] = set()
-    try:
-        entries = os.listdir(folder)
-    except OSError:
-        return found
-    for entry in entries:
-        stem, _, suffix = entry.partition(".")
-        package = not suffix and os.path.exists(folder + "/" + entry + "/__init__.py")
-        if package or suffix.endswith(("py", "pyc", "so")):
-            found.add(stem)
-    return found
 
 
 def _module_name(path: str, base: str) -> str:
@@ -231,7 +213,7 @@ def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
             __import__(name)
         except BaseException as error:  # noqa: BLE001  # the run will meet it too, and tell
             if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
-                failed.append(name + SEPARATOR + type(error).__name__)
+                failed.append((name, type(error).__name__))
         try:
             trial.check()
         except Unfit as error:
@@ -244,13 +226,13 @@ def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
         if isinstance(path, str):
-            file.write(SEPARATOR.join(("file", path)) + "\n")
+            file.write("file " + path + "\n")
         if "." not in name and name not in before:
             trial.attempted.add(name)
     for entry in filter(is_installed, sys.path):  # what is installed later may go before
-        file.write(SEPARATOR.join(("file", entry + "/.py")) + "\n")
-    file.write("".join(SEPARATOR.join(("name", name)) + "\n" for name in sorted(trial.attempted)))
-    file.write("".join(SEPARATOR.join(("failed", line)) + "\n" for line in failed))
+        file.write("file " + entry + "/.py\n")
+    file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
+    file.writelines("failed " + name + " " + why + "\n" for name, why in failed)
 
 
 def fork() -> int:

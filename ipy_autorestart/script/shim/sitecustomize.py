@@ -15,8 +15,7 @@ if False:  # for type checkers only: what is imported here, the script would fin
     from typing import Any
 
 VARIABLE = "IPY_AUTORESTART_RUN"  # script.run.VARIABLE, which can't be imported here
-SEPARATOR = "\x1f"
-NUMBER = 200  # out of the way of the descriptors that the script will count
+FD = 200  # out of the way of the descriptors that the script will count
 SEEN_MAX = 10_000  # reports that are not made twice
 SHIM = os.path.dirname(os.path.abspath(__file__)) + "/"
 LIBRARY = os.path.dirname(os.__file__) + "/"
@@ -42,13 +41,14 @@ def hook_file() -> str:
 
 def begin() -> None:
     """Undo the way in, and listen."""
-    first, number, pythonpath, plan, shown, settings, *roots = os.environ.pop(VARIABLE).split(SEPARATOR)
+    value = os.environ.pop(VARIABLE)
+    fd, inode, pythonpath, plan, display_fd, settings, *roots = value[1:].split(value[0])
     if pythonpath:
         os.environ["PYTHONPATH"] = pythonpath[1:]
     else:
         del os.environ["PYTHONPATH"]
     serve: Any = None
-    ours = is_ours(int(first), int(number))
+    ours = is_ours(int(fd), int(inode))
     if ours and plan:
         serve = __import__("_ipy_autorestart_forkserver").serve
         del sys.modules["_ipy_autorestart_forkserver"]
@@ -57,75 +57,93 @@ def begin() -> None:
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
+    displays = Displays(settings) if settings else None
     if serve:
+        if displays:
+            displays.expect_imports()
         # And on goes a forked child.
-        serve(int(first), int(plan), lambda *numbers: attach(numbers, settings, tuple(roots)))
+        serve(int(fd), int(plan), lambda *fds: attach(fds, displays, tuple(roots)))
     elif ours:
-        attach((int(first), int(shown)) if settings else (int(first),), settings, tuple(roots))()
+        attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, tuple(roots))()
 
 
-def is_ours(descriptor: int, number: int) -> bool:
+def is_ours(fd: int, inode: int) -> bool:
     """Whether a descriptor is what the supervisor opened: a program that skips this passes on our variable only."""
     try:
-        return os.fstat(descriptor).st_ino == number
+        return os.fstat(fd).st_ino == inode
     except OSError:
         return False
 
 
-def attach(numbers: "tuple[int, ...]", settings: str, roots: "tuple[str, ...]") -> "Callable[[], None]":
+def attach(fds: "tuple[int, ...]", displays: "Displays | None", roots: "tuple[str, ...]") -> "Callable[[], None]":
     """Set up all that a run needs of this, and return what makes it report.
 
-    The descriptors are that for reports and, with ``settings``, that for what is displayed.
+    The descriptors are that for reports and, with ``displays``, that for what is displayed.
     """
     # A pipe makes Python hold back whole blocks; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
-    reports, *shown = map(out_of_the_way, numbers, (NUMBER, NUMBER + 1))
-    return listen(reports, roots, Pictures(shown[0], settings) if shown else None)
+    reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
+    if displays:
+        displays.open(shown[0])
+    return listen(reports, roots, displays)
 
 
-def out_of_the_way(number: int, wanted: int) -> int:
+def out_of_the_way(fd: int, wanted: int) -> int:
     """Give a descriptor another number, that the run doesn't pass on; return it."""
     try:
-        if number != wanted:
-            os.dup2(number, wanted, inheritable=False)
-            os.close(number)
-            number = wanted
+        if fd != wanted:
+            os.dup2(fd, wanted, inheritable=False)
+            os.close(fd)
+            fd = wanted
     except OSError:  # fewer are allowed
         pass
-    os.set_inheritable(number, False)  # noqa: FBT003
-    return number
+    os.set_inheritable(fd, False)  # noqa: FBT003
+    return fd
 
 
-class Pictures:
-    """What a run displays; hardly anything of it is there before it imports a library that can."""
+class Displays:
+    """The displays of a run; hardly anything of them is there before it imports a library that can display."""
 
     NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
     file = SHIM + "_ipy_autorestart_displays.py"
 
-    def __init__(self, number: int, settings: str) -> None:
-        self._what = number, settings
-        self._displays: Any = None
-        if not self.NAMES.isdisjoint(sys.modules):  # imported ahead
-            self._load().look()
+    def __init__(self, settings: str) -> None:
+        self._settings = settings
+        self._fd = -1
+        self._loaded: Any = None
 
-    def _load(self) -> "Any":  # noqa: ANN401  # a module that can't be imported here
-        if self._displays is None:
-            loader = _frozen_importlib_external.SourceFileLoader("_ipy_autorestart_displays", self.file)
-            module = type(sys)(loader.name)
-            module.__file__ = self.file
-            loader.exec_module(module)
-            self._displays = module.Displays(*self._what)
-        return self._displays
+    def expect_imports(self) -> None:
+        """Be there when a fork server imports IPython, though no run displays yet."""
+        self._load().before("IPython.core.display_functions")
+
+    def open(self, fd: int) -> None:
+        """Display through a pipe."""
+        self._fd = fd
+        if self._loaded is not None:
+            self._loaded.open(fd)
+        elif not self.NAMES.isdisjoint(sys.modules):  # `site` has imported it before this
+            self._load()
 
     def before(self, name: str) -> None:
         """Be there for what is about to be imported."""
         self._load().before(name)
 
+    def _load(self) -> "Any":  # noqa: ANN401  # a module that can't be imported here
+        if self._loaded is None:
+            loader = _frozen_importlib_external.SourceFileLoader("_ipy_autorestart_displays", self.file)
+            module = type(sys)(loader.name)
+            module.__file__ = self.file
+            loader.exec_module(module)
+            self._loaded = module.Displays(self._settings)
+            if self._fd >= 0:
+                self._loaded.open(self._fd)
+        return self._loaded
 
-def listen(number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -> "Callable[[], None]":
+
+def listen(fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> "Callable[[], None]":
     """Set the audit hook, which does nothing yet, and return what arms it."""
-    hear = Reports(number, roots, pictures).hear
+    hear = Reports(fd, roots, displays).hear
     armed: list[bool] = []
     events = EVENTS
 
@@ -135,7 +153,7 @@ def listen(number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -
 
     def arm() -> None:
         armed.append(True)
-        write(number, b"b\0!\0" if roots else b"b\0")
+        write(fd, b"b\0!\0" if roots else b"b\0")
 
     sys.addaudithook(hook)
     return arm
@@ -147,14 +165,14 @@ class Reports:
     One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
     """
 
-    def __init__(self, number: int, roots: "tuple[str, ...]", pictures: "Pictures | None") -> None:
-        self._number = number
-        self._pipe = fstat(number)
+    def __init__(self, fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> None:
+        self._fd = fd
+        self._pipe = fstat(fd)
         self._roots = roots
-        self._pictures = pictures
+        self._displays = displays
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
-        self._own = {hook_file(), Pictures.file, *(one.__code__.co_filename for one in functions)}
+        self._own = {hook_file(), Displays.file, *(one.__code__.co_filename for one in functions)}
 
     def hear(self, event: str, args: "tuple[Any, ...]") -> None:
         """Tell of an event's use if it is one; never raises."""
@@ -203,8 +221,8 @@ class Reports:
         return "r", path
 
     def _imported(self, name: str, library: "str | None") -> "tuple[str, str] | None":
-        if self._pictures and name in Pictures.NAMES:
-            self._pictures.before(name)  # or nothing would be in there
+        if self._displays and name in Displays.NAMES:
+            self._displays.before(name)  # or nothing would be in there
         if library is not None:
             return "i", library
         last = name.rpartition(".")[2]
@@ -223,8 +241,8 @@ class Reports:
                 return
             report += self._source(name) if kind == "r" and name[-4:] == ".pyc" else name
         data = report.encode("utf-8", "surrogateescape") + b"\0"
-        if samestat(fstat(self._number), self._pipe):  # the script may have closed it, and opened its own
-            write(self._number, data if len(data) < 4096 else b"*\0")
+        if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened its own
+            write(self._fd, data if len(data) < 4096 else b"*\0")
 
     def _source(self, compiled: str) -> str:
         try:
