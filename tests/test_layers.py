@@ -21,7 +21,7 @@ BELOW = {
     "reexec": {"text", "decide", "protocol"},
     "script": {"decide", "protocol"},
     "client": {"text", "protocol", "reexec"},
-    "ipython": {"text", "protocol", "reexec"},
+    "ipython": {"text", "decide", "protocol", "reexec"},
     "kernel": {"text", "decide", "protocol", "reexec", "ipython"},
     "show": {"text", "protocol", "client"},
     "program": {"protocol", "reexec", "client", "show"},

@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, NamedTuple
 
+from ipy_autorestart.decide.choices import OnBusy as OnBusy
+from ipy_autorestart.decide.choices import Rerun as Rerun
 from ipy_autorestart.text import duration
 
 #: Seconds without a cell that end a batch: between the cells of a Run All lie less than 5 ms.
 QUIET = 0.05
-
-
-class OnBusy(Enum):
-    """What happens to a restart while the kernel is busy."""
-
-    WAIT = "wait"
-    INTERRUPT = "interrupt"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,14 +55,6 @@ def leave_at(batch: Batch, now: float) -> float | None:
 #: Seconds from which on a cell is named with the time that it took, and how many are.
 WORTH_NAMING = 1.0
 NAMED_MAX = 3
-
-
-class Rerun(Enum):
-    """Which cells are run again."""
-
-    NONE = "none"
-    MARKED = "marked"
-    ALL = "all"
 
 
 class Cell(NamedTuple):

@@ -6,11 +6,18 @@ import dataclasses
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ipy_autorestart.decide.choices import OnBusy, Rerun
+from ipy_autorestart.decide.timing import Timing
 from ipy_autorestart.text import one_line
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T")
 
 
 class BadInput(ValueError):  # noqa: N818  # it is shown to the user, who made no "error"
@@ -55,16 +62,16 @@ def glob(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
 class OneOf:
-    """Returns one of its words; raises `BadInput` for anything else."""
+    """Check of a choice; raises `BadInput` for anything else."""
 
-    words: tuple[str, ...]
+    def __init__(self, choices: Iterable[str]) -> None:
+        self.choices = tuple(map(str, choices))
 
     def __call__(self, text: str) -> str:
-        """Check a word."""
-        if text not in self.words:
-            raise BadInput(f"expected {', '.join(self.words[:-1])} or {self.words[-1]}, got {text!r}")
+        """Return the choice."""
+        if text not in self.choices:
+            raise BadInput(f"expected {', '.join(self.choices[:-1])} or {self.choices[-1]}, got {text!r}")
         return text
 
 
@@ -84,8 +91,8 @@ def modules(text: str) -> str:
     return ",".join(name.strip() for name in names)
 
 
-def word(text: str) -> str:
-    """Return a path or name; raises `BadInput` for anything but text."""
+def path_or_name(text: str) -> str:
+    """Return a path or a name; raises `BadInput` for anything but text."""
     if not can_be_passed_on(text):
         raise BadInput(f"expected a path as text, such as 'src', got {text!r}")
     return text
@@ -99,20 +106,23 @@ def flag(value: object) -> bool:
 
 
 def option(
-    default: Any,  # noqa: ANN401
+    default: T,
     *,
     check: Callable[[Any], Any],
     metavar: str = "",
     off: str = "",
     only: str = "",
-    help: str,  # noqa: A002
-) -> Any:  # noqa: ANN401  # whatever the field is
+    help: str,  # noqa: A002  # as argparse has it
+) -> T:
     """Make a field of a dataclass an option of the magic and the command line; `each` finds it again.
 
-    What is on by default is switched ``off`` by a word of its own. ``only`` names the kind of target that it is for.
+    What is on by default is switched ``off`` by a flag of its own. ``only`` names the kind of target that it is for.
     """
     metadata = {"check": check, "metavar": metavar, "off": off, "only": only, "help": help}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+_TIMING = Timing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,39 +145,39 @@ class Options:
         (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
     )
     gitignore: bool = option(
-        False,  # noqa: FBT003  # a default
+        default=False,
         check=flag,
         help="leave out what .gitignore files name; generated code is often among it",
     )
     all: bool = option(
-        False,  # noqa: FBT003
+        default=False,
         check=flag,
         help="restart for files, too, that the last run had no use for",
     )
     strict: bool = option(
-        False,  # noqa: FBT003
+        default=False,
         check=flag,
         help="restart for comments and layout too",
     )
     poll: float = option(
         0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
     )
-    debounce: float = option(0.05, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
+    debounce: float = option(_TIMING.quiet, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
     stop_signal: str = option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="asks a script to end before it runs again"
     )
     stop_timeout: float = option(
-        5.0, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
+        _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
     )
     restart_on_exit: bool = option(
-        False,  # noqa: FBT003
+        _TIMING.restart_on_exit,
         check=flag,
         only="script",
         help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
     )
     on_busy: str = option(
-        "wait",
-        check=OneOf(("wait", "interrupt")),
+        OnBusy.WAIT.value,
+        check=OneOf(choice.value for choice in OnBusy),
         metavar="HOW",
         only="kernel",
         help="what a restart of the kernel does about running cells: wait for them, or interrupt",
@@ -180,21 +190,21 @@ class Options:
         help="after this the cells behind the running one aren't waited for",
     )
     rerun: str = option(
-        "none",
-        check=OneOf(("none", "marked", "all")),
+        Rerun.NONE.value,
+        check=OneOf(choice.value for choice in Rerun),
         metavar="CELLS",
         only="kernel",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
     keep: bool = option(
-        False,  # noqa: FBT003
+        default=False,
         check=flag,
         only="script",
         help="keep what earlier runs printed",
     )
 
     warm: bool = option(
-        True,  # noqa: FBT003
+        default=True,
         check=flag,
         off="--cold",
         only="script",
@@ -240,7 +250,7 @@ class Option:
         """The values that it can have, where they are few."""
         if self.check is signal_name:
             return tuple(name for name in signal.Signals.__members__ if "RT" not in name)
-        return self.check.words if isinstance(self.check, OneOf) else ()
+        return self.check.choices if isinstance(self.check, OneOf) else ()
 
     @property
     def many(self) -> bool:
@@ -248,14 +258,14 @@ class Option:
         return isinstance(self.default, tuple)
 
 
-def each(of: type[Any] | Any = Options) -> Iterator[Option]:  # noqa: ANN401  # any dataclass
+def each(of: DataclassInstance | type[DataclassInstance] = Options) -> Iterator[Option]:
     """Yield the options of a dataclass in their order."""
     for field in dataclasses.fields(of):
         if metadata := field.metadata:
             yield Option(field.name, field.default, **metadata)
 
 
-def check(values: Any) -> None:  # noqa: ANN401
+def check(values: DataclassInstance) -> None:
     """Replace each option's value by its checked one; raises `BadInput` that names the option."""
     for option in each(values):
         value = getattr(values, option.name)

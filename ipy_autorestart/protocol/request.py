@@ -21,7 +21,7 @@ from ipy_autorestart.protocol.options import (
     can_be_passed_on,
     check,
     option,
-    word,
+    path_or_name,
 )
 
 
@@ -64,9 +64,9 @@ class Script:
     path: str
     module: str
     args: tuple[str, ...]
-    cwd: str = option("", check=word, metavar="DIR", help="folder that the script runs in")
+    cwd: str = option("", check=path_or_name, metavar="DIR", help="folder that the script runs in")
     env: tuple[str, ...] = option((), check=assignment, metavar="NAME=VALUE", help="for the script; may be given again")
-    python: str = option("", check=word, metavar="PATH", help="interpreter for the script, if not this one")
+    python: str = option("", check=path_or_name, metavar="PATH", help="interpreter for the script, if not this one")
 
     def __init__(
         self,
@@ -81,8 +81,8 @@ class Script:
         script = os.fspath(path)
         if script.startswith("-"):  # no flag of the interpreter's
             script = os.path.join(os.curdir, script)
-        for name in (script, module):
-            word(name)
+        for one in (script, module):
+            path_or_name(one)
         if wrong := [arg for arg in args if not can_be_passed_on(arg)]:
             raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
         if bool(script) == bool(module):
@@ -172,7 +172,7 @@ class Request:
     def check(self) -> None:
         """Raise `BadInput` if a path doesn't exist or can't be read, or if there is nothing to watch."""
         for path in self.paths:
-            word(path)
+            path_or_name(path)
             _check_readable(path, self._absolute(path), self.cwd)
         match self.target:
             case Kernel() if not self.paths:
