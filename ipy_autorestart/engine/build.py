@@ -25,9 +25,9 @@ from ipy_autorestart.protocol.messages import Ask, Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script
+from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
-from ipy_autorestart.script.warmer import Warmer
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Watch
 
@@ -116,8 +116,8 @@ def _target(launch: Launch, link: FrontLink, *, pid: int, stdio: Stdio | None) -
             return ScriptTarget(
                 program,
                 stop_signal=signal.Signals[options.stop_signal],
-                warmer=_warmer(program, options),
-                whole=launch.lossless,
+                preloader=_preloader(program, options),
+                lossless=launch.lossless,
                 tell=link.send,
             )
 
@@ -143,10 +143,10 @@ def _cache(launch: Launch) -> str:
             return (own or [os.environ.get("PYTHONPYCACHEPREFIX", "")])[0]
 
 
-def _warmer(program: Program, options: Options) -> Warmer | None:
+def _preloader(program: Program, options: Options) -> Preloader | None:
     """Return what keeps a fork server, where there can be one: elsewhere than on Linux a fork is less sure."""
     names = [name for names in options.preload for name in names.split(",")]
-    return Warmer(program, names) if options.warm and sys.platform == "linux" else None
+    return Preloader(program, names) if options.warm and sys.platform == "linux" else None
 
 
 def _program(script: Script, launch: Launch, stdio: Stdio | None = None) -> Program:
@@ -154,7 +154,7 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None = None) -> Prog
     return Program(
         python=script.interpreter or script.python,  # the latter to be told that it isn't there
         flags=() if script.python else launch.flags,
-        words=script.words,
+        argv=script.words,
         cwd=script.cwd,
         environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),

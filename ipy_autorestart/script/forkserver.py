@@ -98,7 +98,7 @@ class ForkServer:
         with theirs:
             try:
                 process = subprocess.Popen(
-                    [program.python, *program.flags, *program.words],
+                    [program.python, *program.flags, *program.argv],
                     cwd=program.cwd,
                     stdin=stdio[0],
                     stdout=stdio[1],
@@ -200,7 +200,7 @@ class ForkServer:
             finally:
                 os.close(go_read)
 
-    def go(self, *, whole: bool, within: float) -> Run | None:
+    def go(self, *, lossless: bool, within: float) -> Run | None:
         """Let the parked run begin, or fork one if that takes less than so many seconds; None if it can't be."""
         self.park()
         if self._asked and self.is_alive:
@@ -216,7 +216,7 @@ class ForkServer:
             parked.close()
             return None
         os.close(parked.go)
-        return Run(parked.pid, parked.ends, whole=whole)
+        return Run(parked.pid, parked.ends, lossless=lossless)
 
     def guard(self, pid: int) -> None:
         """Have a group killed should this process be: nothing may outlive it; 0 for none."""
@@ -277,6 +277,6 @@ def _written(plan: Plan, program: Program) -> str:
         *(("path", path) for path in plan.paths),
         *(("beside", name) for name in plan.beside),
         ("cwd", program.cwd),
-        ("module", program.words[1] if program.words[0] == "-m" else ""),
+        ("module", program.argv[1] if program.argv[0] == "-m" else ""),
     )
     return "".join(f"{kind} {value}\n" for kind, value in lines if "\n" not in value)

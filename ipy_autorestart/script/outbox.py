@@ -28,14 +28,14 @@ class Outbox:
 
     Parameters
     ----------
-    whole
+    lossless
         Leave nothing out of what a run prints, however much it is.
     tell
         Called with each run that begins, what it prints and what it displays, in this order.
     """
 
-    def __init__(self, *, whole: bool, tell: Callable[[Shown], None]) -> None:
-        self._whole = whole
+    def __init__(self, *, lossless: bool, tell: Callable[[Shown], None]) -> None:
+        self._lossless = lossless
         self._tell = tell
         self._number = 0
         self._announced = True
@@ -85,13 +85,13 @@ class Outbox:
         return min((due for stream in self._streams if (due := self._stream_due_at(stream)) is not None), default=None)
 
     def _held_due_at(self, held: Held) -> float:
-        if held.record.run != self._number or not held.size_bytes or self._whole:  # text has been paid for
+        if held.record.run != self._number or not held.size_bytes or self._lossless:  # text has been paid for
             return float("-inf")
         return enough_at(self._allowance, 1)
 
     def _stream_due_at(self, stream: Stream) -> float | None:
         due = stream.due_at()
-        if due is None or self._whole:
+        if due is None or self._lossless:
             return due
         return max(due, enough_at(self._allowance, stream.size_bytes))
 
@@ -127,7 +127,7 @@ class Outbox:
         self._allowance = refilled(self._allowance, now)
         in_turn = sorted(streams, key=lambda one: one.turn)
         for stream in in_turn:
-            most = sys.maxsize if self._whole else max(0, int(self._allowance.left))
+            most = sys.maxsize if self._lossless else max(0, int(self._allowance.left))
             parts, size_bytes = stream.take_parts(now, most, last=last, followed=stream is not in_turn[-1])
             self._allowance = spent(self._allowance, size_bytes)
             for part in parts:

@@ -16,7 +16,7 @@ class Program:
         The interpreter.
     flags
         For the interpreter: ``-X dev``.
-    words
+    argv
         What follows: script or ``-m module``, and arguments.
     cwd
         The folder it runs in, by path: it may be made anew between two runs.
@@ -32,7 +32,7 @@ class Program:
 
     python: str
     flags: tuple[str, ...] = ()
-    words: tuple[str, ...]
+    argv: tuple[str, ...]
     cwd: str
     environment: Mapping[str, str]
     roots: tuple[str, ...] = ()

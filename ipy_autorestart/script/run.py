@@ -46,15 +46,15 @@ class Run:
         Of the leader, which is the group's too.
     ends
         What to read from; taken over.
-    whole
+    lossless
         Leave nothing out of what it prints.
     """
 
-    def __init__(self, pid: int, ends: Ends, *, whole: bool) -> None:
+    def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
         self.pid = pid
         self.displays = Displays(ends.displays) if ends.displays is not None else None
         self.streams = tuple(
-            Stream(name, number, whole=whole, live=ends.displays is not None, before=self._read_displays)
+            Stream(name, number, lossless=lossless, live=ends.displays is not None, before=self._read_displays)
             for name, number in zip(("stdout", "stderr"), ends.outputs, strict=False)
         )
         self.reports = Reports(ends.reports)
@@ -211,12 +211,12 @@ VARIABLE = "IPY_AUTORESTART_RUN"
 SEPARATOR = "\x1f"
 
 
-def start_cold(program: Program, *, whole: bool = False) -> Run:
+def start_cold(program: Program, *, lossless: bool = False) -> Run:
     """Start a run; raises OSError if the interpreter or the folder isn't there."""
     with ends(program) as (ours, theirs):
         stdin, stdout, stderr = theirs.stdio
         process = subprocess.Popen(
-            [program.python, *program.flags, *program.words],
+            [program.python, *program.flags, *program.argv],
             cwd=program.cwd,
             stdin=stdin,
             stdout=stdout,
@@ -226,7 +226,7 @@ def start_cold(program: Program, *, whole: bool = False) -> Run:
             start_new_session=True,
         )
     process.returncode = 0  # reaped with its group; nothing is to be done when this object goes
-    return Run(process.pid, ours, whole=whole)
+    return Run(process.pid, ours, lossless=lossless)
 
 
 def environment(program: Program, *, link: int, plan: int | None = None, shown: int = 0) -> dict[str, str]:

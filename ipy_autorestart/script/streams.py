@@ -129,7 +129,7 @@ class Stream(Pipe):
         "stdout" or "stderr".
     fd
         To be read.
-    whole
+    lossless
         Hold back the run when more comes than is taken, and leave nothing out.
     live
         Show rows where a terminal would show them, instead of moving its cursor.
@@ -139,15 +139,21 @@ class Stream(Pipe):
     """
 
     def __init__(
-        self, name: str, fd: int, *, whole: bool = False, live: bool = False, before: Callable[[], None] = lambda: None
+        self,
+        name: str,
+        fd: int,
+        *,
+        lossless: bool = False,
+        live: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(fd)
         self._before = before
         self._live = Live() if live else None
         self.name = name
-        self.whole = whole
+        self.lossless = lossless
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._excerpt = Excerpt(bounded=not whole)
+        self._excerpt = Excerpt(bounded=not lossless)
         self._ended = False
         self._sent_at = self._held_since = float("-inf")
         self._is_within_line = False
@@ -155,7 +161,7 @@ class Stream(Pipe):
     @property
     def is_full(self) -> bool:
         """Whether as much is held as may be."""
-        return self.whole and self.size_bytes > HELD_MAX
+        return self.lossless and self.size_bytes > HELD_MAX
 
     @property
     def size_bytes(self) -> int:

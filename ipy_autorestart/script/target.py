@@ -13,9 +13,9 @@ from ipy_autorestart.protocol.messages import Forward, Shown
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe, Reports
+from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans, start_cold
-from ipy_autorestart.script.warmer import Warmer
 
 #: Seconds in which a run that was forked ahead says that it goes.
 AWAKE_MAX = 2.0
@@ -36,9 +36,9 @@ class ScriptTarget:
         What is run.
     stop_signal
         Asks a run to end.
-    warmer
+    preloader
         Starts runs that were forked ahead; each is started cold by default.
-    whole
+    lossless
         Leave nothing out of what a run prints, however much it is.
     tell
         Called with each run that begins, what it prints and what it displays, in this order.
@@ -49,15 +49,15 @@ class ScriptTarget:
         program: Program,
         *,
         stop_signal: signal.Signals,
-        warmer: Warmer | None = None,
-        whole: bool = False,
+        preloader: Preloader | None = None,
+        lossless: bool = False,
         tell: Callable[[Shown], None],
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
-        self._whole = whole
-        self._outbox = Outbox(whole=whole, tell=tell)
-        self._warmer = warmer
+        self._lossless = lossless
+        self._outbox = Outbox(lossless=lossless, tell=tell)
+        self._preloader = preloader
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
@@ -80,7 +80,7 @@ class ScriptTarget:
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
         os.stat(self._program.cwd)
-        self._run = self._warmer.start(changed, whole=self._whole) if self._warmer else None
+        self._run = self._preloader.start(changed, lossless=self._lossless) if self._preloader else None
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
@@ -102,10 +102,10 @@ class ScriptTarget:
 
     def _start_cold(self) -> None:
         self.is_warm = False
-        self._run = start_cold(self._program, whole=self._whole)
+        self._run = start_cold(self._program, lossless=self._lossless)
         self._outbox.follow(self._run)
-        if self._warmer:
-            self._warmer.guard(self._run.pid)
+        if self._preloader:
+            self._preloader.guard(self._run.pid)
 
     def stop(self) -> None:
         """Ask the run, and what it has started, to end."""
@@ -124,8 +124,8 @@ class ScriptTarget:
         reap_orphans(besides=self.pid)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
-        if self._warmer:
-            self._keep_warm(self._warmer, now)
+        if self._preloader:
+            self._keep_warm(self._preloader, now)
         if self._run is None or self._sleeps_on(now, ended) or ended is None:
             return None
         self._run.drain()
@@ -138,14 +138,14 @@ class ScriptTarget:
             self._outbox.leave()
             self._leave(self._run)
             self._run = None
-            if self._warmer:
-                self._warmer.guard(0)
+            if self._preloader:
+                self._preloader.guard(0)
         return Exited(ended.status, left=ended.left)
 
-    def _keep_warm(self, warmer: Warmer, now: float) -> None:
+    def _keep_warm(self, preloader: Preloader, now: float) -> None:
         if self._run:
-            warmer.learn(self._run.reports)
-        warmer.keep_up(now, running=self._runs)
+            preloader.learn(self._run.reports)
+        preloader.keep_up(now, running=self._runs)
 
     @property
     def _runs(self) -> bool:
@@ -180,7 +180,7 @@ class ScriptTarget:
     def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
         pipes = (*self._shown_pipes(), *self._due_reports()) if self._run else ()
-        servers = self._warmer.readers() if self._warmer else ()
+        servers = self._preloader.readers() if self._preloader else ()
         return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
 
     def _shown_pipes(self) -> Iterable[Pipe]:
@@ -199,13 +199,13 @@ class ScriptTarget:
             moments.append(max(self._awake_by, now + LOOKED_AT))
         if self._run and now < self._reports_at:
             moments.append(self._reports_at)
-        if self._warmer and (due := self._warmer.due_at(now, running=self._runs)) is not None:
+        if self._preloader and (due := self._preloader.due_at(now, running=self._runs)) is not None:
             moments.append(due)
         return min(moments, default=None)
 
     def describe(self) -> str:
         """Say what is imported ahead, and what is not."""
-        return self._warmer.describe() if self._warmer else ""
+        return self._preloader.describe() if self._preloader else ""
 
     def note(self) -> str:
         """Return nothing: a script's state says it all."""
@@ -216,8 +216,8 @@ class ScriptTarget:
         self.kill()
         for pipe in self._discarded:
             pipe.close()
-        if self._warmer:
-            self._warmer.close()
+        if self._preloader:
+            self._preloader.close()
 
     def due_at(self) -> float | None:
         """Return when `hear` has something to tell."""

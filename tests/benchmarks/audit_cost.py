@@ -30,7 +30,7 @@ def spent(script, *, reports):
     """Return the seconds of processor time that one run takes, which load beside it disturbs less than the clock."""
     read, write = os.pipe()
     plain, cwd = dict(os.environ), os.getcwd()
-    program = Program(python=sys.executable, words=(script,), cwd=cwd, environment=plain, roots=(f"{cwd}/",))
+    program = Program(python=sys.executable, argv=(script,), cwd=cwd, environment=plain, roots=(f"{cwd}/",))
     env = environment(program, link=write) if reports else plain
     begun = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     subprocess.run([sys.executable, script], env=env, pass_fds=[write], check=True)

@@ -65,7 +65,7 @@ def run():
     streams = tuple(Stream(name, read, live=True) for name, (read, _) in pipes.items())
     told = []
     outbox = Outbox(
-        whole=False,
+        lossless=False,
         tell=lambda record: told.append((record.stream, record.text)) if isinstance(record, Output) else None,
     )
     outbox.follow(SimpleNamespace(streams=streams, displays=None))

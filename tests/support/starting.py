@@ -11,6 +11,7 @@ from waiting import eventually
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.build import adopt_orphans
 from ipy_autorestart.script.forkserver import ForkServer, Plan
+from ipy_autorestart.script.preloader import importable
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import reap_orphans, start_cold
 
@@ -30,7 +31,7 @@ def program(*words, flags=(), roots=(), env=(), python=sys.executable, displays=
     return Program(
         python=python,
         flags=tuple(flags),
-        words=words,
+        argv=words,
         cwd=os.getcwd(),
         environment={**os.environ, **dict(env)},
         roots=tuple(roots),
@@ -58,7 +59,7 @@ def finish(run):
 
 def start_warm(what, paths, unfit=()):
     """Start a run that was forked ahead, with the modules at these paths imported."""
-    server = ForkServer(what, Plan(paths=tuple(paths), unfit=unfit, folder=os.getcwd()))
+    server = ForkServer(what, Plan(paths=tuple(paths), unfit=unfit, beside=tuple(importable(os.getcwd()))))
     try:
         eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
         if server.unfit:
@@ -69,7 +70,7 @@ def start_warm(what, paths, unfit=()):
             return start_cold(what)
         server.park()
         eventually(lambda: server.read() or server._parked, what="the parked run")
-        return server.go(whole=False, within=0)
+        return server.go(lossless=False, within=0)
     finally:
         server.close()
 

@@ -33,7 +33,7 @@ TOLD_MAX = 3
 LOOKED_AT = 1.0
 
 
-class Warmer:
+class Preloader:
     """The fork servers of one script: the one that serves, and the next while it is made.
 
     Parameters
@@ -62,14 +62,14 @@ class Warmer:
         self._park_at = 0.0
         self._memory_bytes = 0
 
-    def start(self, changed: Iterable[str], *, whole: bool) -> Run | None:
+    def start(self, changed: Iterable[str], *, lossless: bool) -> Run | None:
         """Let a run begin that was forked ahead; None if it must be started cold.
 
         Parameters
         ----------
         changed
             Files for which it starts.
-        whole
+        lossless
             Leave nothing out of what it prints.
         """
         server = self._server
@@ -80,7 +80,7 @@ class Warmer:
         if beside:  # a file of the script's has the name of what was imported ahead
             self._forget()
             return None
-        run = server.go(whole=whole, within=FORK_MAX)
+        run = server.go(lossless=lossless, within=FORK_MAX)
         if run:
             self._guarded = run.pid
         if run and self._warmth.failures:
@@ -232,7 +232,7 @@ class Warmer:
 
 def _folder(program: Program) -> str:
     """Return the folder that becomes ``sys.path[0]``."""
-    first, *_ = program.words
+    first, *_ = program.argv
     if first == "-m":
         return program.cwd
     path = os.path.join(program.cwd, first)
