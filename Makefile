@@ -29,7 +29,7 @@ test: $(VENV)/.dev  ## run all tests
 	$(call PYTEST_ALL,$(BIN))
 
 test-quick: $(VENV)/.dev  ## run the tests that need no kernel
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -n 2 -m "not e2e"
 
 test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 	$(call PYTEST_ALL,$(OLDEST)/bin)

@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
@@ -212,6 +211,8 @@ def play(path: Path, player: Player, *, paced: bool = False) -> list[Cell]:
 
     ``paced``: and not before a person would.
     """
+    import nbformat  # takes over a second
+
     notebook = nbformat.read(path, as_version=4)
     cells = []
     for source in notebook.cells:

@@ -1,6 +1,7 @@
 """A room is one process or one law, and imports point down: the table says what each room may import."""
 
 import ast
+import functools
 import graphlib
 import itertools
 import re
@@ -53,8 +54,13 @@ def files():
     return [path for path in ROOT.rglob("*.py") if "shim" not in path.parts]
 
 
+@functools.cache
 def imports_of(path):
-    """Yield the files of ours that a file imports, inside functions and for type checkers too."""
+    """Return the files of ours that a file imports, inside functions and for type checkers too."""
+    return list(_imports_of(path))
+
+
+def _imports_of(path):
     for node in ast.walk(ast.parse(path.read_text())):
         match node:
             case ast.ImportFrom(module, names, 0):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
+import documents
 import pytest
 from play import play
 from waiting import eventually
@@ -129,7 +129,7 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
 def test_the_server_of_the_notebook_ends_with_its_kernel_however_that_ends(start_kernel, project, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(project))  # nobody tidies up
     code = [cell for cell in sources("scripts_and_servers") if cell.id in ("project", "server-script", "watch-server")]
-    nbformat.write(nbformat.v4.new_notebook(cells=code), project / "begin.ipynb")
+    documents.write(project / "begin.ipynb", code)
     with start_kernel() as player:
         cells = play(project / "begin.ipynb", player)
         port = int(re.search(r"serves at port (\d+)", cells[-1].text)[1])
@@ -176,14 +176,14 @@ def test_the_program_of_the_readme_restarts_itself_and_keeps_its_socket(tmp_path
 
 
 def sources(name="quickstart"):
-    notebook = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)
-    nbformat.validate(notebook)
+    notebook = documents.read(ROOT / f"notebooks/{name}.ipynb")
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 def test_a_notebook_is_stored_without_outputs_and_read_in_five_minutes(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = documents.read(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
     assert notebook.metadata.kernelspec.display_name == "Python 3 (ipykernel)"

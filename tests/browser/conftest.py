@@ -1,7 +1,5 @@
 import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed; pip install playwright")
-from lab import CHROMIUM, NO_BROWSER, Server, find_browser  # noqa: E402
+from lab import CHROMIUM, NO_BROWSER, Server, find_browser
 
 
 @pytest.fixture(scope="module")
@@ -13,6 +11,9 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="playwright is not installed; pip install playwright"
+    )
     path = find_browser()
     if path is None:
         pytest.skip(NO_BROWSER)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from lab import Page, opened_browser, served_project, write_notebook
+import documents
+from lab import Page, opened_browser, served_project
 
 CURVE = "import numpy as np\n\n\ndef curve(x):\n    return np.sin({}x) / x\n"
 LIVE = [
@@ -62,7 +63,7 @@ def main():
     target.mkdir(exist_ok=True)
     with opened_browser() as browser, served_project(prepare) as (folder, server):
         for name, sources, act in (("live-notebook", LIVE, live), ("script", SCRIPT, script)):
-            write_notebook(folder / f"{name}.ipynb", *sources)
+            documents.write(folder / f"{name}.ipynb", documents.cells(*sources))
             context = browser.new_context(viewport={"width": 900, "height": 1100}, device_scale_factor=1.5)
             page = Page(context.new_page(), f"{server.url}notebooks/{name}.ipynb?token=t")
             act(page, folder)

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from lab import Page, opened_browser, served_project, write_notebook
+import documents
+from lab import Page, opened_browser, served_project
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
@@ -49,7 +50,7 @@ def prepare(folder):
     for name, text in SCRIPTS.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    write_notebook(folder / "states.ipynb", *CELLS)
+    documents.write(folder / "states.ipynb", documents.cells(*CELLS))
 
 
 def act(page, folder):

@@ -1,7 +1,8 @@
 """What a person sees: JupyterLab and Notebook in a real browser."""
 
+import documents
 import pytest
-from lab import Page, write_notebook
+from lab import Page
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +39,7 @@ def open_page(server, context, folder):
     def open_page(site, *sources):
         path = folder / "live.ipynb"
         if sources:
-            write_notebook(path, *sources)
+            documents.write(path, documents.cells(*sources))
         opened.append(context.new_page())
         reset = "&reset" if site.startswith("lab") else ""
         return Page(opened[-1], f"{server.url}{site}/{folder.name}/live.ipynb?token=t{reset}")

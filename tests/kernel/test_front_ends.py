@@ -9,8 +9,7 @@ import sys
 import time
 import urllib.request
 
-import nbclient
-import nbformat
+import documents
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from play import Player, until_ready
@@ -133,16 +132,15 @@ def test_interrupting_leaves_no_indicator_stuck(server, project):
 
 
 def test_nbclient_executes_a_notebook_in_which_its_kernel_restarts(project):
-    sources = [
+    client = documents.client(
+        project,
         "%load_ext ipy_autorestart",
         "%watch_restart src/ --busy-timeout 0",
         "import os, signal; x = 1; os.kill(os.getpid(), signal.SIGHUP); print('before')",
         *["print('x' in globals())"] * 20,
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    nbclient.NotebookClient(notebook, timeout=30, resources={"metadata": {"path": str(project)}}).execute()
-    shown = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells[2:]]
-    assert shown == ["before\n", *["False\n"] * 20]
+    )
+    client.execute()
+    assert documents.texts(client)[2:] == ["before\n", *["False\n"] * 20]
 
 
 def test_the_console_goes_on_with_two_clients_at_once(kernel, project):

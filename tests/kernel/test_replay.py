@@ -4,8 +4,7 @@ import re
 import sys
 import time
 
-import nbclient
-import nbformat
+import documents
 import psutil
 import pytest
 from shell import Shell
@@ -242,23 +241,20 @@ def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, ke
 
 
 def test_nbclient_executes_a_notebook_whose_kernel_runs_it_again(project):
-    sources = [
+    client = documents.client(
+        project,
         "%load_ext ipy_autorestart",
         "%watch_restart src/ --rerun all",
         IMPORT,
         "#| rerun: false\nopen('src/a.py', 'w').write('V = 2\\n')\nimport time; time.sleep(0.5); print('saved')",
         "print('now', a.V)",
-    ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
-    resources = {"metadata": {"path": str(project)}}
-    client = nbclient.NotebookClient(notebook, timeout=30, resources=resources)
+    )
     with client.setup_kernel():
-        for place, cell in enumerate(notebook.cells):
+        for place, cell in enumerate(client.nb.cells):
             client.execute_cell(cell, place)
             if "saved" in str(cell.outputs):  # else the next one would belong to the same batch
                 time.sleep(2)
-    shown = ["".join(output.get("text", "") for output in cell.outputs) for cell in notebook.cells[2:]]
-    assert shown == ["value 1\n", "saved\n", "now 2\n"]
+    assert documents.texts(client)[2:] == ["value 1\n", "saved\n", "now 2\n"]
 
 
 def test_the_console_shows_them_as_they_come(kernel, project):

@@ -11,7 +11,6 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-import nbformat
 from waiting import eventually
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -98,12 +97,6 @@ class Server:
         self.end_kernels()
         self.process.terminate()
         self.process.wait()
-
-
-def write_notebook(path, *sources):
-    cells = [nbformat.v4.new_code_cell(source) for source in sources]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
 
 
 class Page:
