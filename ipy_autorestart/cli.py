@@ -80,9 +80,11 @@ def _run(request: Request, *, quiet: bool) -> int:
     terminal = Terminal()
     console = Console(request, terminal=terminal, guardian=Guardian(), quiet=quiet)
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     with contextlib.closing(console):
-        supervise(launch, console, heeded=heeded, heed=console.heed, stdio=_stdio(terminal), on_start=console.begin)
+        supervise(
+            launch, console, handled=handled, handle=console.handle, stdio=_stdio(terminal), on_start=console.begin
+        )
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
     return 1 if console.is_unguarded else 0

@@ -172,20 +172,20 @@ class Console:
         self._run, self._running = status.runs, True
         self._say(text(self._name, status))
 
-    def heed(self, numbers: set[int]) -> Iterator[Record]:
+    def handle(self, signums: set[int]) -> Iterator[Record]:
         """Yield what signals mean to the engine, but for those that mean the same to every front."""
-        if signal.SIGHUP in numbers and self._terminal.is_gone:
+        if signal.SIGHUP in signums and self._terminal.is_gone:
             yield from self._end(signal.SIGHUP, within=0.0)
-        if signal.SIGTERM in numbers:
+        if signal.SIGTERM in signums:
             yield from self._end(signal.SIGTERM)
-        if signal.SIGWINCH in numbers:
+        if signal.SIGWINCH in signums:
             yield Forward(signal.SIGWINCH)
-        if signal.SIGQUIT in numbers:
+        if signal.SIGQUIT in signums:
             yield Forward(signal.SIGQUIT)
             yield from self._end(signal.SIGQUIT)
-        if signal.SIGINT in numbers:
+        if signal.SIGINT in signums:
             yield from self._interrupt()
-        if signal.SIGTSTP in numbers:
+        if signal.SIGTSTP in signums:
             yield from self._suspend()
 
     def _end(self, number: signal.Signals, within: float | None = None) -> Iterator[Record]:

@@ -23,10 +23,10 @@ BELOW = {
     "script": {"decide", "protocol"},
     "client": {"text", "protocol", "reexec"},
     "ipython": {"text", "decide", "protocol", "reexec"},
-    "kernel": {"text", "decide", "protocol", "reexec", "ipython"},
+    "kernel": {"protocol", "reexec", "ipython"},
     "show": {"text", "protocol", "client"},
     "program": {"protocol", "reexec", "client", "show"},
-    "engine": {"text", "decide", "protocol", "watch", "script", "kernel"},
+    "engine": {"text", "decide", "protocol", "watch", "script"},
 }
 
 DOORS = {"__init__", "__main__", "magics", "completion", "extension", "cli", "console"}

@@ -19,9 +19,8 @@ from ipy_autorestart.engine.engine import Engine
 from ipy_autorestart.engine.lifeline import Parent
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Wakeups
-from ipy_autorestart.kernel.target import KernelTarget
 from ipy_autorestart.protocol.link import Link, receive_line
-from ipy_autorestart.protocol.messages import Ask, Record
+from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script
@@ -59,8 +58,8 @@ def supervise(
     link: FrontLink,
     *,
     parent: Parent | None = None,
-    heeded: Sequence[signal.Signals] = (),
-    heed: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+    handled: Sequence[signal.Signals] = (),
+    handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
     stdio: Stdio | None = None,
     on_start: Callable[[Cycle], object] = lambda _: None,
 ) -> None:
@@ -74,8 +73,8 @@ def supervise(
         Takes what is told, and says what is wanted.
     parent
         Not to be outlived, if there is such a process.
-    heeded, heed
-        More signals, and what says what they mean.
+    handled, handle
+        More signals, and what returns what they mean.
     stdio
         Where the script reads and prints, if that is not for the front to show.
     on_start
@@ -85,12 +84,13 @@ def supervise(
     adopt_orphans(really=True)
     with contextlib.ExitStack() as stack:
         wakeups = stack.enter_context(
-            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *heeded))
+            contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *handled))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(launch, link, pid=parent.pid if parent else 0, stdio=stdio)
+        target = _target(launch, link, stdio)
         watch = stack.enter_context(_watch(request, wakeups, launch.since_ns))
         engine = Engine(
             target=target,
+            pid=parent.pid if parent and not target else os.getpid(),
             watch=watch,
             link=link,
             wakeups=wakeups,
@@ -99,27 +99,26 @@ def supervise(
             folder=request.cwd,
             parent=parent,
             cache=_cache(launch),
-            heed=heed,
+            handle=handle,
             on_start=on_start,
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
 
 
-def _target(launch: Launch, link: FrontLink, *, pid: int, stdio: Stdio | None) -> Target:
-    options = launch.request.options
-    match launch.request.target:
-        case Kernel():
-            return KernelTarget(pid, ask=lambda: link.send(Ask()))
-        case Script() as script:
-            program = _program(script, launch, stdio)
-            return ScriptTarget(
-                program,
-                stop_signal=signal.Signals[options.stop_signal],
-                preloader=_preloader(program, options),
-                lossless=launch.lossless,
-                tell=link.send,
-            )
+def _target(launch: Launch, link: FrontLink, stdio: Stdio | None) -> Target | None:
+    """Return what is launched from here, None for a kernel."""
+    script, options = launch.request.target, launch.request.options
+    if isinstance(script, Kernel):
+        return None
+    program = _program(script, launch, stdio)
+    return ScriptTarget(
+        program,
+        stop_signal=signal.Signals[options.stop_signal],
+        preloader=_preloader(program, options),
+        lossless=launch.lossless,
+        tell=link.send,
+    )
 
 
 def _environment() -> dict[str, str]:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
-from ipy_autorestart.decide.change import Change, Found
+from ipy_autorestart.decide.change import Found
 from ipy_autorestart.decide.cycle import Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
@@ -37,11 +36,12 @@ from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.lifeline import Parent
-from ipy_autorestart.engine.reporter import Teller
-from ipy_autorestart.engine.target import FrontLink, Target, Watch
+from ipy_autorestart.engine.reporter import Reporter
+from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Alive, Record, Said
+from ipy_autorestart.protocol.messages import Alive, Ask, Forward, Record, Reran, Said
+from ipy_autorestart.watch.watch import Watch
 
 
 def forget(paths: Iterable[str], *, prefix: str = "") -> None:
@@ -68,158 +68,159 @@ def forget(paths: Iterable[str], *, prefix: str = "") -> None:
                             os.unlink(os.path.join(cache, entry))
 
 
-log = logging.getLogger(__name__)
-
 #: Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it.
 ORPHANED = 0.3
 
 #: Seconds between two looks at the parent, where the system doesn't tell of its end.
 PARENT_LOOKED_AT = 1.0
 
-#: Seconds that a front has to take what was said before the end.
-LAST_WORDS = 1.0
+#: Seconds that a front has to take the last reports.
+LAST_REPORTS = 1.0
 
-#: So much may wait for the front; beyond it the target keeps what it hears, or an excerpt of it.
+#: So much may wait for the front; beyond it the target keeps what runs print, or an excerpt of it.
 BACKLOG_BYTES_MAX = 1 << 20
 
 
 class Engine:
-    """Turns what happens into events, steps, and carries the actions out.
+    """One loop: what happens becomes events for the step, and its actions are carried out.
 
     Parameters
     ----------
+    target
+        What is launched and ended here; None where the process that gets the SIGHUP restarts itself, as a kernel does.
+    pid
+        The process that gets the SIGHUP: this one, or the kernel.
+    watch
+        Finds what has changed.
+    link
+        To the front.
+    wakeups
+        Signals and hints that have come.
+    timing, manner
+        How the target is restarted.
     folder
-        Paths below it are told relative to it.
+        Paths below it are reported relative to it.
     parent
         The process that the supervisor must not outlive, if it isn't its own master.
     cache
         The target's ``sys.pycache_prefix``, if it has one.
-    heed
-        Says what signals mean besides what they mean here.
-    on_start
-        Called before each start, with the cycle.
+    handle
+        Returns what signals mean besides what they mean here.
     """
 
     def __init__(
         self,
         *,
-        target: Target,
+        target: Target | None,
+        pid: int,
         watch: Watch,
         link: FrontLink,
         wakeups: Wakeups,
         timing: Timing,
         manner: Manner,
         folder: str,
-        parent: Parent | None,
+        parent: Parent | None = None,
         cache: str = "",
-        heed: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+        handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
         on_start: Callable[[Cycle], object] = lambda _: None,
     ) -> None:
         self._target = target
+        self._pid = pid
         self._watch = watch
         self._link = link
         self._wakeups = wakeups
-        self._cycle = Cycle(timing=timing, manner=manner)
+        self._cycle = Cycle(timing, manner)
         self._parent = parent
         self._cache = cache
-        self._heed = heed
+        self._handle_signals = handle
         self._on_start = on_start
         self._orphaned = False
         self._link_is_ready = False
         self._finished = False
         self._used = Used()
-        self._teller = Teller(link, target, folder)
+        self._reporter = Reporter(link, target, pid, folder)
 
     def run(self) -> None:
-        """Go on until the front says goodbye or is gone, and nothing runs any more."""
+        """Go on until the front closes the watch or is gone, and nothing runs any more."""
         try:
-            self._loop()
+            self._handle(Begin(runs=self._target is None))
+            while not self._finished:
+                self._wait()
+                self._turn(time.monotonic())
         finally:
-            self._target.close()
-            self._teller.tell(self._cycle, time.monotonic(), last=True)
-            self._flush(time.monotonic() + LAST_WORDS)
-
-    def _loop(self) -> None:
-        self._handle(Begin(runs=self._cycle.manner.stops_itself))
-        while not self._finished:
-            self._wait()
-            now = time.monotonic()
-            if exited := self._target.poll(now):
-                self._handle(exited)
-            numbers, hints = self._wakeups.take()
-            self._read_link()
-            self._handle(*hints)
-            numbers |= self._wakeups.signals()  # that which was sent just now, by this process
-            for record in self._heed(numbers) if numbers else ():
-                self._receive(record)
-            if signal.SIGHUP in numbers:
-                self._handle(Hangup())
-            if signal.SIGTERM in numbers:
-                self._handle(Close())
-            if (due := wake_at(self._cycle)) is not None and due <= now:
-                self._handle(Tick())
-            self._show(now)
-
-    def _show(self, now: float) -> None:
-        if self._cycle.hidden:
-            return
-        if not isinstance(self._cycle.phase, Ended):
-            self._tell(now)
-        if self._is_heard:
-            self._target.hear(now)
-        self._tell(now)  # of an end after its last words
-
-    def _tell(self, now: float) -> None:
-        for path, why in self._watch.passed_over():
-            self._teller.note_ignored(path, why)
-        self._teller.tell(self._cycle, now)
-
-    @property
-    def _is_heard(self) -> bool:
-        """Whether the front takes what is said."""
-        return self._link.backlog < BACKLOG_BYTES_MAX
-
-    def _flush(self, deadline: float) -> None:
-        while self._link.backlog and (left := deadline - time.monotonic()) > 0:
-            ready([], [self._link], left)
-            self._link.flush()
+            if self._target:
+                self._target.close()
+            self._reporter.report(self._cycle, time.monotonic(), last=True)
+            deadline = time.monotonic() + LAST_REPORTS
+            while self._link.backlog and (left := deadline - time.monotonic()) > 0:
+                ready([], [self._link], left)
+                self._link.flush()
 
     def _wait(self) -> None:
-        now = time.monotonic()
-        due = [wake_at(self._cycle), self._target.poll_at()]
-        if not self._cycle.hidden:
-            due.append(self._teller.due_at(self._cycle, now))
-            due.append(self._target.due_at() if self._is_heard else None)
-        moments = [moment for moment in due if moment is not None]
-        timeout = min(max(0.0, min(moments, default=1e9) - now), PARENT_LOOKED_AT)
-        if self._wakeups.waits:
-            timeout = 0.0
-        streams = list(self._target.streams())
+        """Wait until something happens or is due, and read what runs have printed."""
+        now, target = time.monotonic(), self._target
+        streams = list(target.streams()) if target else []
         parent = self._parent.waitable() if self._parent else ()
         front: list[HasFileno | int] = [] if self._orphaned else [self._link, *parent]
         writers = [self._link] if self._link.backlog else []
-        numbers = ready([self._wakeups, *front, *streams], writers, timeout)
+        timeout = 0.0 if self._wakeups.waits else min(max(0.0, self._due_at(now) - now), PARENT_LOOKED_AT)
+        fds = ready([self._wakeups, *front, *streams], writers, timeout)
         for stream in streams:
-            if stream.fileno() in numbers:
+            if stream.fileno() in fds:
                 stream.read()
         self._link.flush()
-        self._link_is_ready = self._link.fileno() in numbers
+        self._link_is_ready = self._link.fileno() in fds
         if not self._orphaned and self._parent and self._parent.is_gone:
             self._orphan()
 
-    def _read_link(self) -> None:
-        if self._orphaned or not self._link_is_ready:
-            return
-        try:
-            for record in self._link.receive():
-                self._receive(record)
-        except EOFError:
-            self._orphan()
+    def _due_at(self, now: float) -> float:
+        target = self._target
+        due = [wake_at(self._cycle), target.poll_at() if target else None]
+        if not self._cycle.hidden:
+            due.append(self._reporter.due_at(self._cycle, now))
+            due.append(target.output_at() if target and self._link.backlog < BACKLOG_BYTES_MAX else None)
+        return min((moment for moment in due if moment is not None), default=float("inf"))
+
+    def _turn(self, now: float) -> None:
+        """Handle all that has happened, and report it."""
+        if self._target and (exited := self._target.poll(now)):
+            self._handle(exited)
+        signums, hints = self._wakeups.take()
+        if self._link_is_ready and not self._orphaned:
+            try:
+                for record in self._link.receive():
+                    self._receive(record)
+            except EOFError:
+                self._orphan()
+        self._handle(*hints)
+        signums |= self._wakeups.signals()  # that which was sent just now, by this process
+        for record in self._handle_signals(signums) if signums else ():
+            self._receive(record)
+        if signal.SIGHUP in signums:
+            self._handle(Hangup())
+        if signal.SIGTERM in signums:
+            self._handle(Close())
+        if (due := wake_at(self._cycle)) is not None and due <= now:
+            self._handle(Tick())
+        if not self._cycle.hidden:
+            self._report(now)
+
+    def _report(self, now: float) -> None:
+        if not isinstance(self._cycle.phase, Ended):
+            self._reporter.report(self._cycle, now)
+        if self._target and self._link.backlog < BACKLOG_BYTES_MAX:
+            self._target.send_output(now)
+        for path, why in self._watch.passed_over():
+            self._reporter.note_ignored(path, why)
+        self._reporter.report(self._cycle, now)  # an end comes after the last output
 
     def _receive(self, record: Record) -> None:
-        self._target.receive(record)
         if isinstance(record, Said):
             self._handle(record)
+        elif isinstance(record, Forward) and self._target:
+            self._target.send_signal(record.signum)
+        elif isinstance(record, Reran):
+            self._reporter.note_rerun(record)
 
     def _orphan(self) -> None:
         self._orphaned = True
@@ -231,34 +232,51 @@ class Engine:
             event = queue.popleft()
             before = self._cycle
             self._cycle, actions = step(before, event, time.monotonic())
-            self._teller.note(before, event, self._cycle, actions)
+            self._reporter.note(before, event, self._cycle, actions)
             for action in actions:
                 queue.extend(self._perform(action))
 
     def _perform(self, action: Action) -> Sequence[Event]:
+        target = self._target
         match action:
             case Look():
                 return [self._look()]
             case Commit(afresh):
                 if afresh:
                     found = self._watch.look()
-                    self._forget([*found.changes, *found.unused])
+                    self._forget(change.path for change in (*found.changes, *found.unused))
                 self._watch.commit()
             case Signal():
-                self._target.signal()
-            case Stop():
-                self._target.stop()
-            case Kill():
-                self._target.kill()
+                # To the process, never raise_signal: the main thread must wake from its wait.
+                with contextlib.suppress(ProcessLookupError):  # the kernel is gone, and the link's end will tell
+                    os.kill(self._pid, signal.SIGHUP)
+                    if not target:
+                        self._link.send(Ask())
+            case Stop() if target:
+                target.terminate()
+            case Kill() if target:
+                target.kill()
             case Start(cause):
-                self._forget(cause.changes)
+                changed = [change.path for change in cause.changes]
+                self._forget(changed)
                 self._on_start(self._cycle)
-                return self._start([change.path for change in cause.changes])
+                return [self._launch(target, changed)] if target else []
             case Finish():
                 self._finished = True
+            case Stop() | Kill():  # a kernel ends by itself
+                pass
             case _:
                 assert_never(action)
         return []
+
+    def _launch(self, target: Target, changed: Sequence[str]) -> Event:
+        try:
+            target.launch(changed)
+        except OSError as error:
+            return Refused(f"can't be started: {error}", runs=False)
+        if not target.is_warm:  # a fork server guards its runs itself
+            self._link.send(Alive(target.pid))  # at once: should this process be killed, the front ends it
+        return Started()
 
     def _look(self) -> Found:
         self._learn_use()
@@ -266,28 +284,19 @@ class Engine:
         if found.unused and self._learn_use():
             found = self._watch.look()
         # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
-        self._forget(found.unused)
-        self._watch.settle([change.path for change in found.unused])
+        unused = [change.path for change in found.unused]
+        self._forget(unused)
+        self._watch.settle(unused)
         return found
 
-    def _forget(self, changes: Iterable[Change]) -> None:
-        forget([change.path for change in changes], prefix=self._cache)
-
     def _learn_use(self) -> bool:
-        """Tell the watch what the target has used, and say whether that is news."""
-        used = self._target.used()
+        """Tell the watch what the target has used; return whether that is news."""
+        used = self._target.used() if self._target else self._used
         if used == self._used:
             return False
         self._used = used
         self._watch.used(used.read, written=used.written)
         return True
 
-    def _start(self, changed: Sequence[str]) -> Sequence[Event]:
-        try:
-            if not self._target.start(changed):
-                return []
-            if not self._target.is_warm:  # a fork server guards its runs itself
-                self._link.send(Alive(self._target.pid))  # at once: should this process be killed, the front ends it
-            return [Started()]
-        except OSError as error:
-            return [Refused(f"can't be started: {error}", runs=False)]
+    def _forget(self, paths: Iterable[str]) -> None:
+        forget(paths, prefix=self._cache)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.protocol.messages import Forward, Shown
+from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe, Reports
@@ -70,13 +70,8 @@ class ScriptTarget:
         """The process group that runs, 0 for none."""
         return self._run.pid if self._run else 0
 
-    def signal(self) -> None:
-        """Send SIGHUP to the process that acts: this one."""
-        # To the process, never raise_signal: the main thread must wake from its wait.
-        os.kill(os.getpid(), signal.SIGHUP)
-
-    def start(self, changed: Iterable[str]) -> bool:
-        """Begin a run; True, as it runs at once. What an earlier one has printed and `hear` has not told is dropped."""
+    def launch(self, changed: Iterable[str]) -> None:
+        """Begin a run; what an earlier one has printed and was not sent yet is dropped if that was never shown."""
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
         os.stat(self._program.cwd)
@@ -91,7 +86,6 @@ class ScriptTarget:
             self._outbox.follow(self._run)
         self._stopping = False
         self._outbox.begin()
-        return True
 
     def _leave(self, run: Run) -> None:
         """Give up a run; what has detached itself from it may go on to write."""
@@ -107,7 +101,7 @@ class ScriptTarget:
         if self._preloader:
             self._preloader.guard(self._run.pid)
 
-    def stop(self) -> None:
+    def terminate(self) -> None:
         """Ask the run, and what it has started, to end."""
         self._stopping = True
         if self._run:
@@ -162,11 +156,10 @@ class ScriptTarget:
             self._start_cold()
         return ended is not None
 
-    def receive(self, record: object) -> None:
-        """Pass a signal of the terminal on."""
-        match record:
-            case Forward(signum) if self._run:
-                self._run.forward(signum)
+    def send_signal(self, signum: int) -> None:
+        """Send the run's group a signal of the terminal."""
+        if self._run:
+            self._run.forward(signum)
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one had."""
@@ -203,13 +196,9 @@ class ScriptTarget:
             moments.append(due)
         return min(moments, default=None)
 
-    def describe(self) -> str:
+    def preloads(self) -> str:
         """Say what is imported ahead, and what is not."""
         return self._preloader.describe() if self._preloader else ""
-
-    def note(self) -> str:
-        """Return nothing: a script's state says it all."""
-        return ""
 
     def close(self) -> None:
         """End what runs and what is ready to run."""
@@ -219,10 +208,10 @@ class ScriptTarget:
         if self._preloader:
             self._preloader.close()
 
-    def due_at(self) -> float | None:
-        """Return when `hear` has something to tell."""
+    def output_at(self) -> float | None:
+        """Return when `send_output` has something to send."""
         return self._outbox.due_at()
 
-    def hear(self, now: float) -> None:
-        """Tell that a run has begun and what it has printed, in batches, and displayed."""
+    def send_output(self, now: float) -> None:
+        """Send that a run has begun and what it has printed, in batches, and displayed."""
         self._outbox.tell(now)
