@@ -117,7 +117,7 @@ def _target(launch: Launch, link: FrontLink, stdio: Stdio | None) -> Target | No
         stop_signal=signal.Signals[options.stop_signal],
         preloader=_preloader(program, options),
         lossless=launch.lossless,
-        tell=link.send,
+        send=link.send,
     )
 
 

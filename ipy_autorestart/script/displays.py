@@ -1,4 +1,4 @@
-"""What a run displays: JSON in chunks from its pipe, checked and never executed."""
+"""Displays of a run: JSON in chunks from its pipe, checked and never executed."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ log = logging.getLogger(__name__)
 #: the last chunk of a message.
 HEAD_BYTES = 12
 
-#: So much may be on its way; a message has half of it at most.
+#: Bytes of unfinished messages that are kept; the shim sends messages of half of it at most.
 BYTES_MAX = 1 << 25
 
-#: No type that a page knows has a longer name.
+#: Characters of a MIME type; no page knows a longer one.
 NAME_MAX = 200
 
 
 def parse(message: bytes) -> Display | Clear:
-    """Return what a message says; raises ValueError for anything that isn't as it should be."""
+    """Return the display or clearing that a message stands for; raises ValueError if it is malformed."""
     try:
         fields = json.loads(message, parse_constant=_refuse)
-        json.dumps(fields, ensure_ascii=False).encode()  # half of a character can't be sent on
+        json.dumps(fields, ensure_ascii=False).encode()  # fails for half a character, which can't be sent on
     except RecursionError:
         raise ValueError("too deep") from None
     match fields:
@@ -55,8 +55,13 @@ class Displays(Pipe):
 
     Parameters
     ----------
+    fd
+        The descriptor to read from.
+
+    Attributes
+    ----------
     on_display
-        Called with each display and clearing, in their order.
+        Called with each display and clearing, in their order, and its size in bytes.
     """
 
     def __init__(self, fd: int) -> None:
@@ -68,7 +73,7 @@ class Displays(Pipe):
         self._is_lost = False
 
     def take_bytes(self, data: bytes) -> None:
-        """Put chunks together."""
+        """Put chunks together to messages."""
         if self._is_lost:
             return
         data, at = self._rest + data, 0
@@ -99,8 +104,8 @@ class Displays(Pipe):
             self._lose("too much that is never complete")
 
     def _lose(self, why: str) -> None:
-        # It is read on, for what writes at a closed pipe would be killed.
-        log.warning("displays of the run are not shown any more: %s", why)
+        # The pipe stays open, as closing it would kill the writer.
+        log.warning("displays of the run are no longer shown: %s", why)
         self._is_lost = True
         self._rest = b""
         self._parts.clear()

@@ -103,7 +103,7 @@ class ForkServer:
                     stdin=stdio[0],
                     stdout=stdio[1],
                     stderr=stdio[2],
-                    env=environment(program, link=theirs.fileno(), plan=self._plan.fileno()),
+                    env=environment(program, theirs.fileno(), plan=self._plan.fileno()),
                     pass_fds=[theirs.fileno(), self._plan.fileno(), printed],
                     start_new_session=True,
                 )

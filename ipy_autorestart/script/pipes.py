@@ -17,7 +17,7 @@ DRAIN_READS = 32
 
 
 class Pipe:
-    """Reads what a run has written; what the bytes mean is up to `take_bytes`."""
+    """The read end of a pipe; `take_bytes` knows the meaning of the bytes."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -1,37 +1,37 @@
-"""Decisions about runs: when a fork server is made, and how much output may be shown."""
+"""Decisions about runs: when to make a fork server, and how much output to show."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-#: Seconds without a new import, or change of what is installed, after which a fork server is worth its making.
+#: Seconds without a new import, or change of what is installed, after which making a fork server is worthwhile.
 QUIET = 0.5
 
-#: Seconds between two makings while a run goes on that imports more and more; doubled each time, up to the most.
+#: Seconds between two fork servers while a run goes on importing; doubled each time, up to the second value.
 APART, APART_MAX = 5.0, 300.0
 
-#: So many fork servers may fail in a row, and so many modules turn out unfit, before no more are made.
+#: Failures in a row, and modules that turn out unfit, after which no more fork servers are made.
 FAILURES_MAX, UNFIT_MAX = 2, 12
 
 
 @dataclass(frozen=True, slots=True)
 class Warmth:
-    """What is known of a script's imports and of its fork server.
+    """State of a script's imports and of its fork server.
 
     Attributes
     ----------
     learnt, made
-        Modules that runs have imported, and how many were known when the last fork server was made, None before.
+        Number of modules that runs have imported, now and when the last fork server was made; None before that.
     learnt_at
-        When the last of them was learnt, or what is installed changed.
+        Time of the last new import, or change of what is installed.
     made_at, pause
-        When the last one was made, and the seconds to the next if a run goes on.
+        Time when the last fork server was made, and the seconds until the next if a run goes on.
     failures
         Fork servers that failed, in a row.
     unfit
-        Modules that can't be imported ahead, by name, and why.
+        Modules that can't be imported ahead, each with the reason.
     stale
-        What is installed has changed since.
+        What is installed has changed since the last fork server was made.
     """
 
     learnt: int = 0
@@ -45,21 +45,21 @@ class Warmth:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether no more are made."""
+        """Whether no more fork servers are made."""
         return self.failures >= FAILURES_MAX or len(self.unfit) > UNFIT_MAX
 
 
 def make_at(warmth: Warmth, *, alive: bool, running: bool) -> float | None:
-    """Return when the next fork server is to be made, or None.
+    """Return when to make the next fork server, None for not at all.
 
     Parameters
     ----------
     warmth
-        What is known.
+        The state so far.
     alive
-        Whether there is one.
+        There is a fork server.
     running
-        Whether a run goes on, which may import more.
+        A run goes on, which may import more.
     """
     if warmth.is_given_up:
         return None
@@ -71,15 +71,15 @@ def make_at(warmth: Warmth, *, alive: bool, running: bool) -> float | None:
     return quiet if running or warmth.stale else warmth.learnt_at
 
 
-#: Bytes each second, and at once after a quiet time. jupyter_server drops what goes beyond a million bytes a second, as
-#: a mean of three seconds (``ZMQChannelsWebsocketConnection.iopub_data_rate_limit``), of all that a kernel shows.
+#: Bytes per second, and at once after a quiet time. jupyter_server drops what a kernel sends beyond a million bytes per
+#: second, the mean of three seconds (``ZMQChannelsWebsocketConnection.iopub_data_rate_limit``).
 RATE, BURST = 1 << 18, 1 << 20
 
-#: With less left it isn't worth a message.
+#: Bytes that are worth a message.
 WORTHWHILE = 1 << 12
 
-#: What a display takes at least: a page has more to do with it than with text, and jupyter_server drops what goes
-#: beyond a thousand messages a second (``iopub_msg_rate_limit``).
+#: Least cost of a display in bytes: it is more work for a page than text, and jupyter_server drops what goes beyond
+#: a thousand messages per second (``iopub_msg_rate_limit``).
 DISPLAY = 1 << 11
 
 
@@ -92,20 +92,20 @@ class Allowance:
 
 
 def refilled(allowance: Allowance, now: float) -> Allowance:
-    """Return what may be shown by now."""
+    """Return the bytes that may be shown now."""
     return Allowance(min(BURST, allowance.left + RATE * max(0.0, now - allowance.at)), now)
 
 
 def spent(allowance: Allowance, size_bytes: int) -> Allowance:
-    """Return what may still be shown."""
+    """Return the bytes that may still be shown."""
     return replace(allowance, left=allowance.left - size_bytes)
 
 
 def enough_at(allowance: Allowance, size_bytes: int) -> float:
-    """Return when so much may be shown, or as much of it as is worthwhile."""
+    """Return when that many bytes may be shown, or as many of them as are worthwhile."""
     return allowance.at + max(0.0, min(size_bytes, WORTHWHILE) - allowance.left) / RATE
 
 
 def cost(size_bytes: int) -> int:
-    """Return what is spent for a display, which the server counts as a message but not by its bytes."""
+    """Return the cost of a display in bytes: the server counts it as a message, hardly by its size."""
     return DISPLAY + size_bytes // 16

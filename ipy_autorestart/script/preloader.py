@@ -1,11 +1,11 @@
-"""Keeps a fork server ready for a script: made of what runs have imported, made anew when that is out of date."""
+"""Keeps a fork server ready for a script, with the modules that runs have imported; replaces it when it is outdated."""
 
 from __future__ import annotations
 
 import logging
 import os
 import time
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
 from ipy_autorestart.script.forkserver import ForkServer, Plan
@@ -17,42 +17,51 @@ from ipy_autorestart.script.run import Run
 
 log = logging.getLogger(__name__)
 
-#: Seconds after a start until the next run is forked ahead: the one that has begun needs the processor more.
+#: Seconds after a start until the next run is forked ahead: the run that has just begun needs the processor more.
 PARK_AFTER = 0.02
 
-#: Seconds that a fork on demand may take before a cold start is quicker to be had.
+#: Seconds to wait for a fork on demand; a cold start is quicker than a longer wait.
 FORK_MAX = 0.1
 
-#: Seconds without a word in which a fork server is taken to hang: in an import, and in a fork.
+#: Seconds of silence after which a fork server is taken to hang: in an import, and in a fork.
 IMPORT_MAX, ANSWER_MAX = 120.0, 5.0
 
-#: So many modules are told whose import fails without the script.
-TOLD_MAX = 3
+#: Modules that are named in the status because their import fails ahead of the script.
+NAMED_MAX = 3
 
 #: Seconds between two looks at a fork server.
 LOOKED_AT = 1.0
 
 
 class Preloader:
-    """The fork servers of one script: the one that serves, and the next while it is made.
+    """The fork servers of one script: the one in use, and the next one while it is made.
 
     Parameters
     ----------
     program
         The script.
     names
-        Modules to import ahead, whatever the script does.
+        Modules to import ahead even if no run has imported them.
+    make
+        Starts a fork server for the program and a plan.
     """
 
-    def __init__(self, program: Program, names: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        program: Program,
+        names: Sequence[str] = (),
+        *,
+        make: Callable[[Program, Plan], ForkServer] = ForkServer,
+    ) -> None:
         self._program = program
+        self._start_server = make
         self._names = tuple(names)
         self._folder = _folder(program)
         self._warmth = Warmth()
         self._learnt: dict[str, None] = {}
         self._own: set[str] = set()
-        self._read = 0
-        self._late = ""
+        self._read_count = 0
+        self._environment_change = ""
         self._is_possible = False
         self._server: ForkServer | None = None
         self._next: ForkServer | None = None
@@ -63,54 +72,50 @@ class Preloader:
         self._memory_bytes = 0
 
     def start(self, changed: Iterable[str], *, lossless: bool) -> Run | None:
-        """Let a run begin that was forked ahead; None if it must be started cold.
+        """Let a run that was forked ahead begin; return None if the run must start cold.
 
         Parameters
         ----------
         changed
-            Files for which it starts.
+            Files whose change is the cause of the start.
         lossless
-            Leave nothing out of what it prints.
+            Leave out nothing of what the run prints.
         """
         server = self._server
         self._park_at = time.monotonic() + PARK_AFTER
-        if server is None or not server.is_alive or self._is_stale:
+        if server is None or not server.is_alive or self._is_stale():
             return None
-        beside = server.names.intersection(map(_stem, changed)) or importable(self._folder, server.names)
-        if beside:  # a file of the script's has the name of what was imported ahead
-            self._forget()
+        if server.names.intersection(map(_stem, changed)) or importable(self._folder, server.names):
+            # The script now has a module of its own with the name of one that was imported ahead.
+            self.close()
+            self._learnt.clear()
+            self._own.clear()
+            self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
             return None
         run = server.go(lossless=lossless, within=FORK_MAX)
         if run:
             self._guarded = run.pid
-        if run and self._warmth.failures:
-            self._warmth = replace(self._warmth, failures=0)
+            if self._warmth.failures:
+                self._warmth = replace(self._warmth, failures=0)
         return run
 
-    @property
     def _is_stale(self) -> bool:
         if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         return self._warmth.stale
 
-    def _forget(self) -> None:
-        self._close_servers()
-        self._learnt.clear()
-        self._own.clear()
-        self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
-
     def guard(self, pid: int) -> None:
-        """Have the group of a run killed should this process be; 0 for none."""
+        """Have the fork server kill the group of a run if this process is killed; 0 for none."""
         self._guarded = pid
         if self._server:
             self._server.guard(pid)
 
     def learn(self, reports: Reports) -> None:
-        """Learn from what a run has reported."""
+        """Learn from the reports of a run."""
         self._is_possible = self._is_possible or reports.begun
-        self._late = reports.changes_environment or self._late
-        if len(reports.read_below) != self._read:
-            self._read = len(reports.read_below)
+        self._environment_change = reports.changes_environment or self._environment_change
+        if len(reports.read_below) != self._read_count:
+            self._read_count = len(reports.read_below)
             self._own.update(_stem(path) for path in reports.read_below if path.endswith(".py"))
         before = len(self._learnt)
         self._learnt.update(dict.fromkeys(reports.imported))
@@ -119,16 +124,16 @@ class Preloader:
             self._warmth = replace(self._warmth, learnt=len(self._learnt), learnt_at=time.monotonic())
 
     def keep_up(self, now: float, *, running: bool) -> None:
-        """Do what is due: notice an end, put the next one in place, make one, fork ahead."""
-        if now < self._park_at:  # a run has just begun
+        """Do what is due: drop a fork server that has ended, put the next one in place, make one, fork ahead."""
+        if now < self._park_at:
             return
-        self._notice_ends(now)
+        self._drop_ended(now)
         if self._next and self._next.is_ready:
             self._put_in_place(self._next)
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
-        if self._server and not self._is_stale:
+        if self._server and not self._is_stale():
             self._server.park()
 
     def due_at(self, now: float, *, running: bool) -> float | None:
@@ -138,8 +143,7 @@ class Preloader:
             moments.append(due)
         if now < self._park_at:
             moments.append(self._park_at)
-        due = min(moments, default=None)
-        return None if due is None else max(due, self._park_at)
+        return max(min(moments), self._park_at) if moments else None
 
     def _make_at(self, *, running: bool) -> float | None:
         if self._next or not self._is_possible:
@@ -147,19 +151,22 @@ class Preloader:
         return make_at(self._warmth, alive=self._server is not None, running=running)
 
     def _make(self, now: float) -> None:
-        unfit = tuple(name for name, _ in self._warmth.unfit)
-        beside = tuple(sorted(self._own | importable(self._folder)))
-        plan = Plan(paths=tuple(self._learnt), names=self._names, unfit=unfit, beside=beside)
+        plan = Plan(
+            paths=tuple(self._learnt),
+            names=self._names,
+            unfit=tuple(name for name, _ in self._warmth.unfit),
+            beside=tuple(sorted(self._own | importable(self._folder))),
+        )
         pause = self._warmth.pause if self._warmth.stale else 2 * self._warmth.pause
         self._warmth = replace(
             self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False
         )
         if self._next_installed:
             self._next_installed.close()
-        # From before the first import, since what changes during one may be in it or not.
+        # Watched from before the first import on: a change during one may or may not be in it.
         self._next_installed = Installed(map(_source_of, self._learnt))
         try:
-            self._next = ForkServer(self._program, plan)
+            self._next = self._start_server(self._program, plan)
         except OSError as error:
             log.warning("the fork server can't be started: %s", error)
             self._warmth = replace(self._warmth, failures=self._warmth.failures + 1)
@@ -176,7 +183,7 @@ class Preloader:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         self._memory_bytes = server.memory_bytes
 
-    def _notice_ends(self, now: float) -> None:
+    def _drop_ended(self, now: float) -> None:
         for server in filter(None, (self._server, self._next)):
             limit = ANSWER_MAX if server.is_ready else IMPORT_MAX
             if server.is_awaited and now - server.heard_at > limit:
@@ -187,22 +194,19 @@ class Preloader:
                 self._next = None
             else:
                 self._server = None
-            self._learn_failure(server)
-
-    def _learn_failure(self, server: ForkServer) -> None:
-        if server.unfit:
-            name, why = server.unfit
-            unfit = (*self._warmth.unfit, (name.partition(".")[0], why))
-            self._warmth = replace(self._warmth, unfit=unfit, made=None)
-        else:
-            self._warmth = replace(self._warmth, failures=self._warmth.failures + 1, made=None)
+            if server.unfit:
+                name, why = server.unfit
+                unfit = (*self._warmth.unfit, (name.partition(".")[0], why))
+                self._warmth = replace(self._warmth, unfit=unfit, made=None)
+            else:
+                self._warmth = replace(self._warmth, failures=self._warmth.failures + 1, made=None)
 
     def readers(self) -> list[ForkServer]:
-        """Return what to wait for."""
+        """Return the fork servers to wait for."""
         return [server for server in (self._server, self._next) if server and server.is_alive]
 
     def describe(self) -> str:
-        """Say what is imported ahead, what is not, and why."""
+        """Return which modules are imported ahead, which are not, and why."""
         parts = []
         if self._server:
             memory = f", {self._memory_bytes / 1e6:.0f} MB" if self._memory_bytes else ""
@@ -212,22 +216,18 @@ class Preloader:
         elif self._next or self._warmth.stale:
             parts.append("a fork server is being made")
         failed = self._server.failed if self._server else {}
-        parts += [f"not {name}: {why}" for name, why in (*self._warmth.unfit, *list(failed.items())[:TOLD_MAX])]
-        if self._late:
-            parts.append(f"not what is imported after {self._late} is set")
+        parts += [f"not {name}: {why}" for name, why in (*self._warmth.unfit, *list(failed.items())[:NAMED_MAX])]
+        if self._environment_change:
+            parts.append(f"not what is imported after {self._environment_change} is set")
         return "; ".join(parts)
-
-    def _close_servers(self) -> None:
-        for server in filter(None, (self._server, self._next)):
-            server.close()
-        self._server = self._next = None
-        for installed in filter(None, (self._installed, self._next_installed)):
-            installed.close()
-        self._installed = self._next_installed = None
 
     def close(self) -> None:
         """End the fork servers."""
-        self._close_servers()
+        for part in (self._server, self._next, self._installed, self._next_installed):
+            if part:
+                part.close()
+        self._server = self._next = None
+        self._installed = self._next_installed = None
 
 
 def _folder(program: Program) -> str:
@@ -240,7 +240,7 @@ def _folder(program: Program) -> str:
 
 
 def _source_of(path: str) -> str:
-    """Return about where the source of a compiled file lies: in the folder above its cache."""
+    """Return where the source of a compiled file probably lies: in the folder above its cache."""
     folder, name = os.path.split(path)
     return os.path.join(os.path.dirname(folder) if os.path.basename(folder) == "__pycache__" else folder, name)
 
@@ -265,7 +265,7 @@ def importable(folder: str, names: Container[str] | None = None) -> set[str]:
 
 
 def _stem(path: str) -> str:
-    """Return the name that a file may be imported by."""
+    """Return the name under which a file may be imported."""
     folder, name = os.path.split(path)
     stem = name.partition(".")[0]
     return os.path.basename(folder) if stem == "__init__" else stem

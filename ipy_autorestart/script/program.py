@@ -1,4 +1,4 @@
-"""What a run executes, as a command line in a folder would say it."""
+"""The program of a run, as a command line in a folder would say it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ class Program:
     python
         The interpreter.
     flags
-        For the interpreter: ``-X dev``.
+        Options of the interpreter, as ``-X dev``.
     argv
-        What follows: script or ``-m module``, and arguments.
+        The rest of the command line: script or ``-m module``, and arguments.
     cwd
-        The folder it runs in, by path: it may be made anew between two runs.
+        The folder it runs in, by path: it may be replaced by a new one between two runs.
     environment
-        All of it.
+        All its variables.
     roots
-        Folders, with a slash at the end, and files of which a run is to report what it reads and writes.
+        Folders, with a slash at the end, and files; a run reports what it reads and writes of them.
     displays
-        How figures are to be shown, as JSON, where what a run displays is; else all is as outside.
+        JSON that says how to show figures; empty if a run displays nothing but its output.
     stdio
-        Descriptors of this process that become its standard streams; else nothing is read, and its output is.
+        Descriptors of this process that become its standard streams; None for an empty input and pipes to read from.
     """
 
     python: str

@@ -1,4 +1,4 @@
-"""One run of a script: a process group of its own, from its start to the end of its last process."""
+"""One run of a script: its process group, from the start to the end of the last process."""
 
 from __future__ import annotations
 
@@ -14,107 +14,117 @@ from ipy_autorestart.script.pipes import Ends, Pipe, Reports, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.streams import Stream
 
-#: Seconds between two looks at a group none of whose processes is a child of this one: nothing tells of its end.
+#: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The script has ended with a status; ``left`` says whether processes of its group have not."""
+    """The script has ended with a status; ``left`` says whether processes that it started go on."""
 
     status: int
     left: bool
 
 
 class Discarded(Pipe):
-    """A pipe that is read for its writer's sake: at a closed one, that would be killed."""
+    """A pipe that is read for its writer's sake, who would be killed if it were closed."""
 
     def take_bytes(self, data: bytes) -> None:
-        """Forget what was read."""
+        """Drop the bytes."""
 
 
 class Run:
     """One execution of a script.
 
-    Orphans of the group become children of this process where the system has child subreapers (Linux), so that their
-    end is told as that of the script is. Numbers can't go to somebody else meanwhile: that of a group is free only
-    when its last process has been reaped, here.
+    Orphans of the group become children of this process where the system has child subreapers (Linux), so that a
+    SIGCHLD tells of their end too. The group's number can't be reused meanwhile: it is free only when the last process
+    has been reaped, which happens here.
 
     Parameters
     ----------
     pid
-        Of the leader, which is the group's too.
+        The process that leads the group.
     ends
-        What to read from; taken over.
+        The pipes to read from; closed with the run.
     lossless
-        Leave nothing out of what it prints.
+        Leave out nothing of what it prints.
+
+    Attributes
+    ----------
+    must_be_polled
+        No signal will tell of its end.
     """
 
     def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
         self.pid = pid
         self.displays = Displays(ends.displays) if ends.displays is not None else None
         self.streams = tuple(
-            Stream(name, number, lossless=lossless, live=ends.displays is not None, before=self._read_displays)
-            for name, number in zip(("stdout", "stderr"), ends.outputs, strict=False)
+            Stream(
+                name,
+                fd,
+                lossless=lossless,
+                live=self.displays is not None,
+                before=self.displays.drain if self.displays else lambda: False,
+            )
+            for name, fd in zip(("stdout", "stderr"), ends.outputs, strict=False)
         )
         self.reports = Reports(ends.reports)
         self._status: int | None = None
-        self._told: Ended | None = None
-        self._strangers = False
-        self._asked: signal.Signals | None = None
+        self._reported: Ended | None = None
+        self.must_be_polled = False
+        self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the whole group, and to what else is of its session as soon as that can be known."""
-        self._asked = number
-        if self._told is None or self._told.left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
-                os.killpg(self.pid, number)
+    def signal(self, signum: signal.Signals) -> None:
+        """Send a signal to the group, and to the other processes of its session as soon as they are known."""
+        self._signum = signum
+        if not self._is_gone:
+            self.forward(signum)
             for pid in self._others():
-                os.kill(pid, number)
+                os.kill(pid, signum)
 
-    def forward(self, number: int) -> None:
-        """Send its group a signal that a terminal would have sent it; it may well go on."""
-        if self._told is None or self._told.left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, number)
+    def forward(self, signum: int) -> None:
+        """Send the group a signal as a terminal does; the run may go on."""
+        if not self._is_gone:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
+                os.killpg(self.pid, signum)
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._reported is not None and not self._reported.left
 
     def poll(self) -> Ended | None:
-        """Reap what has ended of the group, and return what is new about its end, if anything is."""
-        if self._told is not None and not self._told.left:  # all is gone
+        """Reap processes of the group that have ended; return news about its end, if there is any."""
+        if self._is_gone:
             return None
         children = self._reap()
         if self._status is None:
             return None
         others = self._others()
-        if self._asked is not None:
+        if self._signum is not None:
             for pid in others - self._signalled:  # those whose parent has ended only now
-                os.kill(pid, self._asked)
-        self._signalled = others if self._asked is not None else frozenset()
-        ended = Ended(self._status, left=children or bool(others) or self._has_strangers())
-        if ended == self._told:
+                os.kill(pid, self._signum)
+            self._signalled = others
+        self.must_be_polled = not children and not others and self._has_strangers()
+        ended = Ended(self._status, left=children or bool(others) or self.must_be_polled)
+        if ended == self._reported:
             return None
-        self._told = ended
+        self._reported = ended
         return ended
 
     @property
     def has_ended(self) -> bool:
-        """Whether the script has; processes that it started may not."""
+        """Whether the script has ended; processes that it started may go on."""
         return self._status is not None
 
-    @property
-    def is_to_be_looked_at(self) -> bool:
-        """Whether no signal will tell of its end."""
-        return self._strangers
-
     def _reap(self) -> bool:
-        """Reap the children that have ended and say whether others have not."""
+        """Reap children of the group that have ended; return whether others go on."""
         while True:
             try:
                 pid, status = os.waitpid(-self.pid, os.WNOHANG)
             except ChildProcessError:
                 if self._status is None:
-                    self._status = -signal.SIGKILL  # it was reaped by somebody else, and nothing tells how it ended
+                    self._status = -signal.SIGKILL  # somebody else has reaped it: how it ended is unknown
                 return False
             if pid == 0:
                 return True
@@ -122,9 +132,9 @@ class Run:
                 self._status = os.waitstatus_to_exitcode(status)
 
     def _others(self) -> frozenset[int]:
-        """Return children of this process that are of the run's session and of another group: orphans of the run.
+        """Return orphans of the run in groups of their own, as a shell and `timeout` make them.
 
-        A shell makes such groups, and `timeout`. What has a session of its own has detached itself.
+        They are children of this process and in the run's session. A process with its own session has detached itself.
         """
         found = set()
         for pid in _children():
@@ -134,17 +144,15 @@ class Run:
         return frozenset(found)
 
     def _has_strangers(self) -> bool:
-        """Whether the group has living processes whose parents are alive outside of it, or which nobody adopts."""
+        """Return whether living processes of the group have parents outside of it, or are not adopted here."""
         try:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
-            self._strangers = False
-        else:
-            self._strangers = not os.path.isdir("/proc/self") or any(map(self._is_member, os.listdir("/proc")))
-        return self._strangers
+            return False
+        return not os.path.isdir("/proc/self") or any(map(self._is_member, os.listdir("/proc")))
 
     def _is_member(self, name: str) -> bool:
-        """Whether a process of /proc is of the group and no zombie (proc_pid_stat(5))."""
+        """Return whether a process of /proc is in the group and no zombie (proc_pid_stat(5))."""
         try:
             with open(f"/proc/{name}/stat") as file:
                 state, _, group = file.read().rpartition(")")[2].split()[:3]
@@ -152,32 +160,30 @@ class Run:
             return False
         return state != "Z" and int(group) == self.pid
 
-    def _read_displays(self) -> None:
-        if self.displays:
-            self.displays.drain()
-
     @property
-    def _pipes(self) -> tuple[Pipe, ...]:
-        return (*([self.displays] if self.displays else []), *self.streams, self.reports)
+    def outputs(self) -> tuple[Pipe, ...]:
+        """The pipes of all that it shows."""
+        return (*([self.displays] if self.displays else []), *self.streams)
 
     def drain(self) -> None:
-        """Take all that the pipes hold now."""
-        for pipe in self._pipes:
+        """Read all that the pipes hold now."""
+        for pipe in (*self.outputs, self.reports):
             pipe.drain()
 
     def close(self) -> list[Discarded]:
-        """Give up the pipes; what is returned must be read as long as something that has detached itself writes."""
-        self._strangers = False
-        kept = [Discarded(os.dup(pipe.fileno())) for pipe in self._pipes if pipe.is_open]
-        for pipe in self._pipes:
+        """Close the pipes; return those to read as long as a process that has detached itself writes to them."""
+        self.must_be_polled = False
+        pipes = (*self.outputs, self.reports)
+        kept = [Discarded(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
+        for pipe in pipes:
             pipe.close()
         return kept
 
 
 def _children() -> Iterator[int]:
-    """Return the children of this process, where the system tells (proc_pid_task_children(5))."""
+    """Yield the children of this process, where the system lists them (proc_pid_task_children(5))."""
     with contextlib.suppress(OSError):
-        # Without a file object, which costs more than all the rest, while a stop is waited for.
+        # A file object would cost more than all the rest, in the middle of a stop.
         fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
         try:
             children = b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
@@ -187,7 +193,7 @@ def _children() -> Iterator[int]:
 
 
 def reap_orphans(*, besides: int) -> None:
-    """Reap what runs have left behind outside of their groups, and whose parents have ended; of one group, nothing."""
+    """Reap orphans that runs have left behind outside of their groups; processes of the group ``besides`` are left."""
     if not hasattr(os, "waitid"):  # macOS before Python 3.13, where orphans don't come here
         return
     while True:
@@ -195,19 +201,18 @@ def reap_orphans(*, besides: int) -> None:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if (
-            ended is None or os.getpgid(ended.si_pid) == besides != 0
-        ):  # its own turn comes, with the signal that woke us
+        # A process of the run's group is left to `Run.poll`, which the same signal wakes.
+        if ended is None or os.getpgid(ended.si_pid) == besides != 0:
             return
         os.waitpid(ended.si_pid, 0)
 
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")
 
-#: Environment variable by which the shim learns what to do; it takes it out before the script begins.
+#: The environment variable that tells the shim what to do; the shim removes it before the script begins.
 VARIABLE = "IPY_AUTORESTART_RUN"
 
-#: Not in a path that anybody has; the shim takes it from the variable's first character.
+#: A character that no path has; the shim finds it at the start of the variable.
 SEPARATOR = "\x1f"
 
 
@@ -221,25 +226,32 @@ def start_cold(program: Program, *, lossless: bool = False) -> Run:
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
-            env=environment(program, link=theirs.others[0], shown=theirs.others[-1]),
+            env=environment(program, theirs.others[0], displays=theirs.others[-1]),
             pass_fds=theirs.others,
             start_new_session=True,
         )
-    process.returncode = 0  # reaped with its group; nothing is to be done when this object goes
+    process.returncode = 0  # its group is reaped elsewhere: this object must not wait for it
     return Run(process.pid, ours, lossless=lossless)
 
 
-def environment(program: Program, *, link: int, plan: int | None = None, shown: int = 0) -> dict[str, str]:
-    """Return the environment in which a run finds the shim first.
+def environment(program: Program, fd: int, *, plan: int | None = None, displays: int = 0) -> dict[str, str]:
+    """Return the environment in which an interpreter finds the shim.
 
-    ``link`` is the descriptor to report on, or with a ``plan`` that by which a fork server is controlled; ``shown``
-    is that to display on.
+    Parameters
+    ----------
+    program
+        What is run.
+    fd
+        The descriptor to report on or, with a ``plan``, the one that controls a fork server.
+    plan
+        The descriptor of a fork server's plan.
+    displays
+        The descriptor to display on.
     """
     plain = program.environment
-    # PYTHONPATH as it was travels with a mark, which tells an empty one from none.
     old = plain.get("PYTHONPATH")
-    marked = "" if old is None else f"={old}"
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
-    number = str(os.fstat(link).st_ino)
-    words = [str(link), number, marked, "" if plan is None else str(plan), str(shown), program.displays, *program.roots]
-    return {**plain, "PYTHONPATH": path, VARIABLE: SEPARATOR + SEPARATOR.join(words)}
+    marked = "" if old is None else f"={old}"  # tells an empty one from none
+    fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), str(displays)]
+    value = "".join(SEPARATOR + field for field in (*fields, program.displays, *program.roots))
+    return {**plain, "PYTHONPATH": path, VARIABLE: value}

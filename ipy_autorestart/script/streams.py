@@ -145,7 +145,7 @@ class Stream(Pipe):
         *,
         lossless: bool = False,
         live: bool = False,
-        before: Callable[[], None] = lambda: None,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(fd)
         self._before = before

@@ -1,4 +1,4 @@
-"""The script as something that the engine restarts."""
+"""A script as a target: what the engine starts, stops and listens to."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.outbox import Outbox
-from ipy_autorestart.script.pipes import Pipe, Reports
+from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans, start_cold
 
-#: Seconds in which a run that was forked ahead says that it goes.
+#: Seconds in which a run that was forked ahead must say that it goes on.
 AWAKE_MAX = 2.0
 
-#: Seconds between two looks at what a run reports: each wakes this process, which a start has no use for.
+#: Seconds between two readings of a run's reports: each wakes this process, which would slow a start.
 REPORTS_APART = 0.02
 
-#: Pipes that are read though their runs have ended.
+#: Pipes that are still read after their runs have ended.
 DISCARDED_MAX = 48
 
 
@@ -33,15 +33,15 @@ class ScriptTarget:
     Parameters
     ----------
     program
-        What is run.
+        The script, its arguments and surroundings.
     stop_signal
-        Asks a run to end.
+        The signal that asks a run to end.
     preloader
-        Starts runs that were forked ahead; each is started cold by default.
+        Starts runs that were forked ahead; without it each starts cold.
     lossless
-        Leave nothing out of what a run prints, however much it is.
-    tell
-        Called with each run that begins, what it prints and what it displays, in this order.
+        Leave out nothing of what a run prints, however much it is.
+    send
+        Called with the start of each run, what it prints and what it displays, in this order.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class ScriptTarget:
         stop_signal: signal.Signals,
         preloader: Preloader | None = None,
         lossless: bool = False,
-        tell: Callable[[Shown], None],
+        send: Callable[[Shown], None],
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
         self._lossless = lossless
-        self._outbox = Outbox(lossless=lossless, tell=tell)
+        self._outbox = Outbox(lossless=lossless, send=send)
         self._preloader = preloader
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
@@ -67,11 +67,11 @@ class ScriptTarget:
 
     @property
     def pid(self) -> int:
-        """The process group that runs, 0 for none."""
+        """The process group of the run, 0 for none."""
         return self._run.pid if self._run else 0
 
     def launch(self, changed: Iterable[str]) -> None:
-        """Begin a run; what an earlier one has printed and was not sent yet is dropped if that was never shown."""
+        """Start a run; output of the last one that waits to be sent is dropped if that one was never announced."""
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
         os.stat(self._program.cwd)
@@ -79,16 +79,14 @@ class ScriptTarget:
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
-        self._outbox.leave()
+        self._outbox.follow(self._run)
         if self._run is None:
             self._start_cold()
-        else:
-            self._outbox.follow(self._run)
         self._stopping = False
         self._outbox.begin()
 
     def _leave(self, run: Run) -> None:
-        """Give up a run; what has detached itself from it may go on to write."""
+        """Close a run's pipes, but go on reading those that a process which has detached itself writes to."""
         self._discarded += run.close()
         self._discarded = [pipe for pipe in self._discarded if pipe.is_open]
         while len(self._discarded) > DISCARDED_MAX:
@@ -102,51 +100,48 @@ class ScriptTarget:
             self._preloader.guard(self._run.pid)
 
     def terminate(self) -> None:
-        """Ask the run, and what it has started, to end."""
+        """Ask the run and the processes it has started to end."""
         self._stopping = True
         if self._run:
             self._run.signal(self._stop_signal)
 
     def kill(self) -> None:
-        """End the run, and what it has started."""
+        """Kill the run and the processes it has started."""
         if self._run:
             self._run.signal(signal.SIGKILL)
 
     def poll(self, now: float) -> Exited | None:
-        """Return what is new about the end of the run."""
+        """Return news about the end of the run, if there is any."""
         ended = self._run.poll() if self._run else None
         reap_orphans(besides=self.pid)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
         if self._preloader:
-            self._keep_warm(self._preloader, now)
-        if self._run is None or self._sleeps_on(now, ended) or ended is None:
+            if self._run:
+                self._preloader.learn(self._run.reports)
+            self._preloader.keep_up(now, running=self._is_running)
+        if self._run is None or self._is_stuck(now, ended) or ended is None:
             return None
         self._run.drain()
-        # After a failure everything counts: what would mend it may be a file that it never got to.
+        # After a failure every file counts: the one that would mend it may not have been read yet.
         failed = ended.status != 0 and not self._stopping
         used = self._run.reports.used
         self._used = Used(None if failed else used.read, used.written | self._used.written)
         self._outbox.take_all(now, last=not ended.left)
         if not ended.left:
-            self._outbox.leave()
+            self._outbox.follow(None)
             self._leave(self._run)
             self._run = None
             if self._preloader:
                 self._preloader.guard(0)
         return Exited(ended.status, left=ended.left)
 
-    def _keep_warm(self, preloader: Preloader, now: float) -> None:
-        if self._run:
-            preloader.learn(self._run.reports)
-        preloader.keep_up(now, running=self._runs)
-
     @property
-    def _runs(self) -> bool:
+    def _is_running(self) -> bool:
         return self._run is not None and not self._run.has_ended
 
-    def _sleeps_on(self, now: float, ended: Ended | None) -> bool:
-        """Start cold what was forked ahead and has not awoken: the change that it was to serve must not be lost."""
+    def _is_stuck(self, now: float, ended: Ended | None) -> bool:
+        """Replace a forked run that ends, or hangs, before it goes on, by a cold one: no change must be lost."""
         if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
             return False
         if ended is None and now >= self._awake_by:
@@ -162,7 +157,7 @@ class ScriptTarget:
             self._run.forward(signum)
 
     def used(self) -> Used:
-        """Return what the run has read and written so far, or what the last one had."""
+        """Return what the run has read and written so far, or what the last one did."""
         if self._run is None:
             return self._used
         self._run.reports.drain()
@@ -172,36 +167,32 @@ class ScriptTarget:
 
     def streams(self) -> Iterable[Pipe | ForkServer]:
         """Return the pipes to wait for."""
-        pipes = (*self._shown_pipes(), *self._due_reports()) if self._run else ()
+        pipes: list[Pipe] = [*self._discarded]
+        if self._run and not self._outbox.is_full:
+            pipes += self._run.outputs
+        if self._run and time.monotonic() >= self._reports_at:
+            pipes.append(self._run.reports)
         servers = self._preloader.readers() if self._preloader else ()
-        return [*(pipe for pipe in (*pipes, *self._discarded) if pipe.is_open and not pipe.is_full), *servers]
-
-    def _shown_pipes(self) -> Iterable[Pipe]:
-        if self._run is None or self._outbox.is_full:
-            return ()
-        return (*([self._run.displays] if self._run.displays else []), *self._run.streams)
-
-    def _due_reports(self) -> Iterable[Reports]:
-        return [self._run.reports] if self._run and time.monotonic() >= self._reports_at else []
+        return [*(pipe for pipe in pipes if pipe.is_open and not pipe.is_full), *servers]
 
     def poll_at(self) -> float | None:
-        """Return when `poll` is to be asked again though no signal tells."""
+        """Return when `poll` must be asked again though no signal comes."""
         now = time.monotonic()
-        moments = [now + LOOKED_AT] if self._run and self._run.is_to_be_looked_at else []
+        moments = [now + LOOKED_AT] if self._run and self._run.must_be_polled else []
         if self._run and self.is_warm and not self._run.reports.begun:
             moments.append(max(self._awake_by, now + LOOKED_AT))
         if self._run and now < self._reports_at:
             moments.append(self._reports_at)
-        if self._preloader and (due := self._preloader.due_at(now, running=self._runs)) is not None:
+        if self._preloader and (due := self._preloader.due_at(now, running=self._is_running)) is not None:
             moments.append(due)
         return min(moments, default=None)
 
     def preloads(self) -> str:
-        """Say what is imported ahead, and what is not."""
+        """Return which modules are imported ahead, and which are not."""
         return self._preloader.describe() if self._preloader else ""
 
     def close(self) -> None:
-        """End what runs and what is ready to run."""
+        """Kill the run, and close what is ready for the next one."""
         self.kill()
         for pipe in self._discarded:
             pipe.close()
@@ -213,5 +204,5 @@ class ScriptTarget:
         return self._outbox.due_at()
 
     def send_output(self, now: float) -> None:
-        """Send that a run has begun and what it has printed, in batches, and displayed."""
-        self._outbox.tell(now)
+        """Send that a run has begun, and what it has printed and displayed, in batches."""
+        self._outbox.send_due(now)

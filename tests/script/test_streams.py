@@ -60,13 +60,13 @@ def test_draining_takes_all_and_does_not_wait_for_who_holds_it_open(pipe):
 
 @pytest.fixture
 def run():
-    """A run of which stdout and stderr are written to by name, and what is told of it at a moment."""
+    """A run whose stdout and stderr are written to by name, and what is sent of it at a moment."""
     pipes = {name: os.pipe() for name in ("stdout", "stderr")}
     streams = tuple(Stream(name, read, live=True) for name, (read, _) in pipes.items())
-    told = []
+    sent = []
     outbox = Outbox(
         lossless=False,
-        tell=lambda record: told.append((record.stream, record.text)) if isinstance(record, Output) else None,
+        send=lambda record: sent.append((record.stream, record.text)) if isinstance(record, Output) else None,
     )
     outbox.follow(SimpleNamespace(streams=streams, displays=None))
 
@@ -75,13 +75,13 @@ def run():
         for stream in streams:
             stream.read()
 
-    def tell(now):
-        outbox.tell(now)
-        taken = told[:]
-        told.clear()
+    def send(now):
+        outbox.send_due(now)
+        taken = sent[:]
+        sent.clear()
         return taken
 
-    yield write, tell
+    yield write, send
     for stream in streams:
         stream.close()
     for _, end in pipes.values():
@@ -89,30 +89,30 @@ def run():
 
 
 def test_a_bar_is_complete_before_what_is_printed_after_it(run):
-    write, tell = run
+    write, send = run
     write("stderr", "\r 50%")
-    assert tell(1.0) == [("stderr", "\r 50%")]
+    assert send(1.0) == [("stderr", "\r 50%")]
     write("stderr", "\r100%\n")
     write("stdout", "done\n")
-    assert tell(1.0 + BATCH / 2) == [("stderr", "\r100%\n"), ("stdout", "done\n")]
+    assert send(1.0 + BATCH / 2) == [("stderr", "\r100%\n"), ("stdout", "done\n")]
 
 
-def test_what_was_read_first_is_told_first(run):
-    write, tell = run
+def test_what_was_read_first_is_sent_first(run):
+    write, send = run
     write("stdout", "1\n")
     write("stderr", "2\n")
-    assert tell(1.0) == [("stdout", "1\n"), ("stderr", "2\n")]
+    assert send(1.0) == [("stdout", "1\n"), ("stderr", "2\n")]
     write("stderr", "3\n")
     write("stdout", "4\n")
-    assert tell(1.0 + BATCH / 2) == []
-    assert tell(2.0) == [("stderr", "3\n"), ("stdout", "4\n")]
+    assert send(1.0 + BATCH / 2) == []
+    assert send(2.0) == [("stderr", "3\n"), ("stdout", "4\n")]
 
 
 def test_who_has_nothing_to_say_before_another_waits_for_its_batch(run):
-    write, tell = run
+    write, send = run
     write("stderr", "1\n")
-    tell(1.0)
+    send(1.0)
     write("stdout", "2\n")
     write("stderr", "3\n")
-    assert tell(1.0 + BATCH / 2) == [("stdout", "2\n")]
-    assert tell(1.0 + BATCH) == [("stderr", "3\n")]
+    assert send(1.0 + BATCH / 2) == [("stdout", "2\n")]
+    assert send(1.0 + BATCH) == [("stderr", "3\n")]

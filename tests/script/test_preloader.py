@@ -1,0 +1,198 @@
+"""Fork servers of one script: kept, replaced, and done without; with a fake one."""
+
+import os
+import time
+from types import SimpleNamespace
+
+import pytest
+from starting import program
+
+from ipy_autorestart.script.pipes import Reports
+from ipy_autorestart.script.policy import FAILURES_MAX
+from ipy_autorestart.script.preloader import PARK_AFTER, Preloader, importable
+
+
+class FakeForkServer:
+    """A fork server that imports nothing and forks nobody."""
+
+    def __init__(self, program, plan):
+        self.plan = plan
+        self.is_ready = False
+        self.is_alive = True
+        self.is_awaited = False
+        self.heard_at = time.monotonic()
+        self.unfit = None
+        self.files = ()
+        self.names = frozenset()
+        self.failed = {}
+        self.memory_bytes = 5_000_000
+        self.parked = 0
+        self.guarded = []
+
+    def is_done(self, *names):
+        """Say that all is imported."""
+        self.is_ready, self.names = True, frozenset(names)
+
+    def park(self):
+        self.parked += 1
+
+    def go(self, *, lossless, within):
+        return SimpleNamespace(pid=42)
+
+    def guard(self, pid):
+        self.guarded.append(pid)
+
+    def give_up(self, why):
+        self.close()
+
+    def close(self):
+        self.is_alive = False
+
+
+class Kept:
+    """A preloader, the fork servers that it has made, and what its script has reported."""
+
+    def __init__(self, folder):
+        self.servers = []
+        self.preloader = Preloader(program(os.path.join(folder, "main.py")), make=self._make)
+        read, self._write = os.pipe()
+        self.reports = Reports(read)
+        self.reports.take_bytes(b"b\0!\0")
+        self.now = time.monotonic() + 100
+
+    def _make(self, *what):
+        self.servers.append(FakeForkServer(*what))
+        return self.servers[-1]
+
+    def learns(self, *imported):
+        """Have a run import files; return the fork server that is made when it has ended."""
+        self.reports.take_bytes(b"".join(f"i{path}\0".encode() for path in imported))
+        self.preloader.learn(self.reports)
+        self.keeps_up()
+        return self.servers[-1]
+
+    def keeps_up(self):
+        self.now += 1
+        self.preloader.keep_up(self.now, running=False)
+
+    def starts(self, *changed):
+        return self.preloader.start(changed, lossless=False)
+
+    def close(self):
+        self.preloader.close()
+        self.reports.close()
+        os.close(self._write)
+
+
+@pytest.fixture
+def kept(tmp_path):
+    kept = Kept(str(tmp_path))
+    yield kept
+    kept.close()
+
+
+def test_a_run_starts_cold_until_a_fork_server_has_imported_all(kept):
+    assert kept.starts() is None
+    server = kept.learns("/lib/a.py")
+    assert server.plan.paths == ("/lib/a.py",)
+    assert kept.starts() is None
+    assert kept.preloader.describe() == "a fork server is being made"
+    server.is_done("a")
+    kept.keeps_up()
+    assert kept.starts().pid == 42
+    assert kept.preloader.describe() == "0 modules imported ahead, 5 MB"
+
+
+def test_nothing_is_made_for_a_script_whose_interpreter_keeps_the_shim_out(tmp_path):
+    kept = Kept(str(tmp_path))
+    kept.keeps_up()
+    assert kept.servers == []
+    kept.close()
+
+
+def test_the_next_run_is_forked_ahead_when_the_last_has_begun(kept):
+    server = kept.learns("/lib/a.py")
+    server.is_done("a")
+    kept.keeps_up()
+    parked = server.parked
+    kept.starts()
+    soon = time.monotonic()
+    kept.preloader.keep_up(soon, running=True)
+    assert server.parked == parked
+    assert soon < kept.preloader.due_at(soon, running=True) <= soon + PARK_AFTER
+    kept.keeps_up()
+    assert server.parked == parked + 1
+
+
+def test_new_imports_make_a_new_fork_server_which_takes_the_old_ones_place(kept):
+    old = kept.learns("/lib/a.py")
+    old.is_done("a")
+    kept.keeps_up()
+    kept.preloader.guard(7)
+    new = kept.learns("/lib/b.py")
+    assert new.plan.paths == ("/lib/a.py", "/lib/b.py")
+    assert kept.preloader.readers() == [old, new]
+    new.is_done("a", "b")
+    kept.keeps_up()
+    assert not old.is_alive
+    assert new.guarded == [7]
+    assert kept.preloader.readers() == [new]
+
+
+@pytest.mark.parametrize("changed", ["/p/a.py", "/p/a/__init__.py"])
+def test_a_changed_file_with_the_name_of_an_imported_module_goes_first(kept, changed):
+    server = kept.learns("/lib/a.py")
+    server.is_done("a")
+    kept.keeps_up()
+    assert kept.starts(changed) is None
+    assert not server.is_alive
+
+
+def test_a_new_file_beside_the_script_goes_first(kept, tmp_path):
+    server = kept.learns("/lib/a.py")
+    server.is_done("a")
+    kept.keeps_up()
+    (tmp_path / "a.py").write_text("")
+    assert kept.starts() is None
+    assert kept.learns("/lib/b.py").plan.beside == ("a",)
+
+
+def test_an_unfit_module_is_left_out_of_the_next_and_named(kept):
+    server = kept.learns("/lib/a.py")
+    server.unfit = ("a.b", "it prints")
+    server.close()
+    kept.keeps_up()
+    assert kept.servers[-1].plan.unfit == ("a",)
+    assert "not a: it prints" in kept.preloader.describe()
+
+
+def test_fork_servers_that_fail_again_and_again_are_given_up(kept):
+    kept.learns("/lib/a.py")
+    for _ in range(FAILURES_MAX + 2):
+        kept.servers[-1].close()
+        kept.keeps_up()
+    assert len(kept.servers) == FAILURES_MAX
+    assert kept.preloader.describe() == "no fork server: it failed again and again"
+
+
+def test_one_that_hangs_in_an_import_is_given_up(kept):
+    server = kept.learns("/lib/a.py")
+    server.is_awaited = True
+    server.heard_at = kept.now - 200
+    kept.keeps_up()
+    assert not server.is_alive
+
+
+def test_what_follows_a_change_of_the_environment_is_said_not_to_be_imported(kept):
+    kept.reports.take_bytes(b"eTHREADS\0")
+    kept.learns("/lib/a.py")
+    assert kept.preloader.describe().endswith("not what is imported after THREADS is set")
+
+
+def test_a_folder_offers_modules_and_packages_but_no_folders_of_data(tmp_path):
+    for name in ("mod.py", "fast.cpython-311.so", "text.txt", "package/__init__.py", "namespace/mod.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert importable(str(tmp_path)) == {"mod", "fast", "package"}
+    assert importable(str(tmp_path), {"mod", "json"}) == {"mod"}
+    assert importable(str(tmp_path / "missing")) == set()
