@@ -19,6 +19,7 @@ from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.restarter import Restarter
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
 
@@ -78,16 +79,19 @@ log = logging.getLogger(__name__)
 BUTTONS_LATER = 0.2
 
 
-def arrive(state: Mapping[str, Any], hangups: Hangups) -> None:
+def arrive(carried: Carried, hangups: Hangups) -> None:
     """Have the kernel or the IPython that is about to start go on where the image before has left."""
+    own = carried.own
+    assert isinstance(own, KernelState | TerminalState)  # a program's is read by `program.kept`
 
     def go_on(shell: InteractiveShell) -> None:
-        resume(shell, state["guests"], hangups, state["cells"])
+        resume(shell, carried.supervisors, hangups, own.cells)
 
-    if "typed" in state:
-        restarter.prepare(state, hangups, load=load, resume=go_on)
-    else:
-        Arrival(state, load=load, resume=go_on).stand_in()
+    match own:
+        case KernelState():
+            Arrival(carried, own, load=load, resume=go_on).stand_in()
+        case TerminalState(typed=typed):
+            restarter.prepare(typed, hangups, load=load, resume=go_on)
 
 
 def load(shell: InteractiveShell) -> None:
@@ -98,14 +102,14 @@ def load(shell: InteractiveShell) -> None:
 
 def resume(
     shell: InteractiveShell,
-    guests: Sequence[Mapping[str, Any]],
+    supervisors: Sequence[SupervisorState],
     hangups: Hangups,
     cells: Mapping[str, Any] | None,
 ) -> None:
     """Go on with what the old image watched, and run the cells again that it has run, if that is wanted."""
     host = host_of(shell)
     begun = {guest.request.target for guest in host.guests}  # by a startup file: it is watched already
-    attached = [supervisor for guest in guests if (supervisor := _attach(shell, guest))]
+    attached = [supervisor for state in supervisors if (supervisor := _attach(shell, state))]
     for supervisor in attached:
         if supervisor.request.target in begun:
             supervisor.stop()
@@ -123,24 +127,25 @@ def resume(
         os.kill(os.getpid(), signal.SIGHUP)
 
 
-def _attach(shell: InteractiveShell, guest: Mapping[str, Any]) -> Supervisor | None:
+def _attach(shell: InteractiveShell, state: SupervisorState) -> Supervisor | None:
     """Take up a supervisor; one that can't be is let go, which ends it."""
     try:
-        return Supervisor.attach(guest, screen=_screen(shell, guest))
+        return Supervisor.attach(state, screen=_screen(shell, state))
     except Exception:  # the border: the others go on
-        log.exception("can't go on with %s", guest.get("name"))
-        os.close(guest["link"])
+        log.exception("can't go on with %s", state.request.target.name)
+        os.close(state.link)
         return None
 
 
-def _screen(shell: InteractiveShell, guest: Mapping[str, Any]) -> Screen | None:
-    if guest["screen"] is None:
+def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
+    if state.screen is None:
         return None
+    name = state.request.target.name
     lines = host_of(shell).lines
     if lines:
-        return TerminalScreen(lines, guest["name"], shell)
+        return TerminalScreen(lines, name, shell)
     try:
-        return CellScreen(getattr(shell, "kernel", None), guest["name"], **guest["screen"])
+        return CellScreen(getattr(shell, "kernel", None), name, **state.screen)
     except TypeError:  # the state of a screen of somebody's own: it stays behind, and the watch goes on
-        log.warning("what shows %s is not known here: it goes on without", guest["name"])
+        log.warning("what shows %s is not known here: it goes on without", name)
         return None

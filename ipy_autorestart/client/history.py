@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,14 +72,7 @@ class History:
         """The latest decisions, oldest first."""
         return tuple(self._decisions)
 
-    def to_plain(self) -> dict[str, Any]:
-        """Return what `restore` goes on with in another image of this process."""
-        return {
-            "runs": [dataclasses.asdict(ran) for ran in self._runs],
-            "decisions": [dataclasses.asdict(decided) for decided in self._decisions],
-        }
-
-    def restore(self, plain: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    def restore(self, runs: tuple[Ran, ...], decisions: tuple[Decided, ...]) -> None:
         """Remember what another image of this process remembered."""
-        self._runs = tuple(Ran(**ran) for ran in plain["runs"])
-        self._decisions.extend(Decided(**decided) for decided in plain["decisions"])
+        self._runs = runs
+        self._decisions.extend(decisions)

@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
@@ -18,9 +18,9 @@ from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
-from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.start import inherited, split
+from ipy_autorestart.reexec.state import SupervisorState
 from ipy_autorestart.text import relative
 
 
@@ -206,8 +206,8 @@ class Supervisor:
 
     # -- over the kernel's exec ----------------------------------------------------------------------------------------
 
-    def detach(self) -> dict[str, Any] | None:
-        """Stop listening and return, as plain data, what `attach` needs to go on in another image of this process.
+    def detach(self) -> SupervisorState | None:
+        """Stop listening and return what `attach` needs to go on in another image of this process.
 
         None if there is nothing to go on with.
         """
@@ -216,30 +216,29 @@ class Supervisor:
         self._listener.stop()
         if self._host and self not in self._host.guests:  # its process ended just now
             return None
-        return {
-            "received": self._link.received.decode("latin-1"),
-            "link": self._link.detach(),
-            "pid": self._process.pid,
-            "kernel": isinstance(self.request.target, Kernel),
-            "name": self.request.target.name,
-            "request": to_json(self.request, []),
-            "label": self.label,
-            "screen": state_of(self.screen),
-            "history": self._history.to_plain(),
-            "status": dataclasses.asdict(self.status),
-        }
+        return SupervisorState(
+            received=self._link.received,
+            link=self._link.detach(),
+            pid=self._process.pid,
+            request=self.request,
+            label=self.label,
+            screen=state_of(self.screen),
+            status=self.status,
+            runs=self._history.runs,
+            decisions=self._history.decisions,
+        )
 
     @classmethod
-    def attach(cls, state: Mapping[str, Any], *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
+    def attach(cls, state: SupervisorState, *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
         """Go on where `detach` left off."""
         self = cls.__new__(cls)
-        self._prepare(from_json(Request, state["request"]), screen=screen, label=state["label"], host=host)
-        self._process = Process(state["pid"])
-        self._history.restore(state["history"])
-        self.status = Status(**state["status"])
+        self._prepare(state.request, screen=screen, label=state.label, host=host)
+        self._process = Process(state.pid)
+        self._history.restore(state.runs, state.decisions)
+        self.status = state.status
         if self._host:
             self._host.guests.append(self)
-        self._listen(Link(socket.socket(fileno=state["link"]), state["received"].encode("latin-1")))
+        self._listen(Link(socket.socket(fileno=state.link), state.received))
         return self
 
     # -- in the listening thread ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import policy
 from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
+from ipy_autorestart.reexec.exec import logged
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -63,6 +64,13 @@ class Cells:
         """Leave nothing behind in the shell."""
         self._shell.events.unregister("pre_execute", self._note_start)
         self._shell.events.unregister("post_execute", self._note_end)
+
+
+def end_history(shell: InteractiveShell) -> None:
+    """Have the history of this session end with this image."""
+    with logged("the history"):
+        if shell.history_manager is not None:
+            shell.history_manager.end_session()
 
 
 def _in_a_cell() -> bool:

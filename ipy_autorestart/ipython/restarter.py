@@ -5,7 +5,6 @@ The prompt is left in order, so the terminal is as it was; what is half typed co
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import gc
 import logging
@@ -14,14 +13,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
 from ipy_autorestart.ipython.policy import OnBusy, Rerun, chosen, outcome, stopped
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Reran
-from ipy_autorestart.reexec.exec import Departure, Guest, carried, detached, logged, restore_outputs
-from ipy_autorestart.reexec.start import CantLeave, Start
+from ipy_autorestart.reexec.exec import Exec
+from ipy_autorestart.reexec.start import CantRestart, ProcessStart
+from ipy_autorestart.reexec.state import TerminalState
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever, standing
 
 if TYPE_CHECKING:
@@ -49,11 +49,11 @@ class TerminalRestarter:
         What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Guest], recorder: Recorder) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
         self._shell: Any = shell
         self._recorder = recorder
         self._guests = guests
-        self._start = Start.of(shell)
+        self._start = ProcessStart.of(shell)
         self._terminal = Terminal()
         self._owners: list[Any] = []
         self._previous: Any = None
@@ -155,24 +155,16 @@ class TerminalRestarter:
         """Leave, or say why not and go on."""
         self._owed = False
         self._tell(Hangup())
-        state: dict[str, Any] = {"typed": self._typed}
-        descriptors: list[int] = []
+        state = TerminalState(typed=self._typed, cells=self._recorder.to_plain(self._rerun))
         try:
-            self._start.check()
-            departure = Departure(
-                self._start, state, descriptors=descriptors, last_acts=self._end_life, part=self._part
-            )
-        except (CantLeave, OSError) as refusal:
+            departure = TerminalExec(self._shell, self._start, self._terminal, state)
+        except CantRestart as refusal:
             self._tell(Refused(str(refusal)))
             self._shell.set_next_input(self._typed)
             self._typed = ""
             return
         self._tell(Exited())
-        guests = detached(self._guests)
-        cells = self._recorder.to_plain(self._rerun)
-        state.update(carried(guests, self._start, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN))
-        descriptors += [guest["link"] for guest in guests]
-        departure.go()
+        departure.go(self._guests, hangup_ignored=self._previous is signal.SIG_IGN)
 
     @property
     def _rerun(self) -> Rerun:
@@ -197,19 +189,33 @@ class TerminalRestarter:
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._tell(Reran(said))
 
-    def _end_life(self) -> None:
-        with logged("the history"):
-            if self._shell.history_manager is not None:
-                self._shell.history_manager.end_session()
-        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
-
-    def _part(self) -> None:
-        restore_outputs(self._start)
-        self._terminal.give_back()
-
     def _tell(self, record: Record) -> None:
         for owner in list(self._owners):
             owner.send(record)
+
+
+class TerminalExec(Exec):
+    """The exec of a terminal IPython."""
+
+    def __init__(self, shell: InteractiveShell, start: ProcessStart, terminal: Terminal, state: TerminalState) -> None:
+        super().__init__(start)
+        self._shell = shell
+        self._terminal = terminal
+        self._state = state
+
+    def end_life(self) -> None:
+        """End the history's session too."""
+        end_history(self._shell)
+        super().end_life()
+
+    def close(self) -> None:
+        """Give the terminal back too."""
+        super().close()
+        self._terminal.give_back()
+
+    def own(self) -> TerminalState:
+        """Return what was typed and what is run again."""
+        return self._state
 
 
 def is_restartable(shell: object) -> bool:
@@ -219,7 +225,7 @@ def is_restartable(shell: object) -> bool:
 
 
 def prepare(
-    state: Mapping[str, Any],
+    typed: str,
     hangups: Hangups,
     *,
     load: Callable[[InteractiveShell], None],
@@ -240,8 +246,8 @@ def prepare(
     def start_once(app: Any) -> None:  # noqa: ANN401
         del TerminalIPythonApp.init_extensions
         TerminalIPythonApp.start = start  # type: ignore[method-assign]
-        if state["typed"]:
-            app.shell.set_next_input(state["typed"])
+        if typed:
+            app.shell.set_next_input(typed)
         resume(app.shell)
         start(app)  # type: ignore[no-untyped-call]
 

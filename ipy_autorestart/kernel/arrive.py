@@ -12,18 +12,18 @@ import concurrent.futures
 import gc
 import importlib
 import importlib.util
-import itertools
 import logging
 import os
 import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
+from ipy_autorestart.reexec.state import Carried, KernelState, Listener
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -139,16 +139,13 @@ class Peers:
 
     Parameters
     ----------
-    missing
-        How many were connected to each port; None if that isn't known.
-    publishing
-        The ports of iopub.
+    listeners
+        The sockets at which they wait, with how many were connected.
     """
 
-    def __init__(self, missing: Mapping[int, int] | None, publishing: list[int]) -> None:
-        self._missing = dict(missing or {})
-        self._is_known = bool(missing)
-        self._subscribers = max([self._missing.get(port, 0) for port in publishing], default=0)
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._missing = {one.port: one.clients for one in listeners if one.clients is not None}
+        self._subscribers = sum(one.clients or 0 for one in listeners if one.channel == "iopub")
         self._monitors: dict[Any, int] = {}
         self._monitored: list[Any] = []
         self._subscriptions: list[bytes] = []
@@ -182,7 +179,7 @@ class Peers:
         import zmq
         from zmq.utils.monitor import recv_monitor_message
 
-        if not self._is_known:
+        if not self._missing:  # nobody has counted them
             time.sleep(PEERS_UNKNOWN)
             return
         poller = zmq.Poller()
@@ -248,8 +245,10 @@ class Arrival:
 
     Parameters
     ----------
-    state
-        What was carried.
+    carried
+        What the image before has handed over.
+    own
+        The kernel's part of it.
     load
         Loads the extension into the shell.
     resume
@@ -258,24 +257,25 @@ class Arrival:
 
     def __init__(
         self,
-        state: Mapping[str, Any],
+        carried: Carried,
+        own: KernelState,
         *,
         load: Callable[[InteractiveShell], None],
         resume: Callable[[InteractiveShell], None],
     ) -> None:
-        self._state = state
+        self._carried = carried
+        self._own = own
         self._load = load
         self._resume = resume
-        self._listeners = {int(port): number for port, number in state.get("listeners", {}).items()}
-        publishing = [int(port) for port, name in state.get("channels", {}).items() if name == "iopub"]
-        self._peers = Peers({int(port): count for port, count in state.get("peers", {}).items()}, publishing)
+        self._listeners = {one.port: one.fd for one in own.listeners}
+        self._peers = Peers(own.listeners)
         self._originals: list[tuple[type, str, Any]] = []
 
     def stand_in(self) -> None:
         """Put the methods in place."""
-        if self._state.get("plain_debugger"):
+        if self._own.plain_debugger:
             stand_in_for_debugger()
-        if self._state.get("early_embed"):
+        if self._own.early_embed:
             stand_in_for_embed()
         from ipykernel.heartbeat import Heartbeat
         from ipykernel.iostream import IOPubThread
@@ -302,9 +302,9 @@ class Arrival:
 
     def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
         """Use the file by its full path: it may be relative to a folder that is no longer the current one."""
-        app.connection_file = self._state["connection_file"]
+        app.connection_file = self._own.connection_file
         original(app)
-        if self._state.get("owns_connection_file"):
+        if self._own.owns_connection_file:
             atexit.register(app.cleanup_connection_file)
 
     def _bind(self, original: Callable[..., Any], app: Any, socket: Any, port: int) -> Any:  # noqa: ANN401
@@ -351,12 +351,12 @@ class Arrival:
         self._stand_aside()
         for number in self._listeners.values():
             os.close(number)
-        if trouble := self._state.get("trouble"):
-            log.warning("requests may have been lost in the restart: %s", trouble)
-        requests = _requests(self._state)
+        if self._carried.trouble:
+            log.warning("requests may have been lost in the restart: %s", self._carried.trouble)
+        requests = self._own.requests
         self._peers.expect_late(kernel)
-        if subshells := self._state.get("subshells"):
-            _make_subshells(kernel, subshells)
+        if self._own.subshells:
+            _make_subshells(kernel, self._own.subshells)
         channels = channels_of(kernel)
         started = threading.Event()
         if channels and requests.get("control"):  # its thread begins to read in the middle of `start`
@@ -373,19 +373,7 @@ class Arrival:
         self._resume(kernel.shell)
 
 
-def _requests(state: Mapping[str, Any]) -> dict[str, list[list[bytes]]]:
-    """Take the carried requests, channel by channel, from what lies behind one another."""
-    data, place = state["attachment"], 0
-    found: dict[str, list[list[bytes]]] = {}
-    for channel, requests in state.get("requests", {}).items():
-        for sizes in requests:
-            ends = list(itertools.accumulate(sizes, initial=place))
-            found.setdefault(channel, []).append([data[a:b] for a, b in itertools.pairwise(ends)])
-            place = ends[-1]
-    return found
-
-
-def _make_subshells(kernel: Any, names: list[str]) -> None:  # noqa: ANN401
+def _make_subshells(kernel: Any, names: Sequence[str]) -> None:  # noqa: ANN401
     """Make subshells with the ids that clients know: `SubshellManager._create_subshell` draws them by uuid4."""
     from ipykernel import subshell_manager
 

@@ -12,14 +12,16 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart.ipython.cells import end_history
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.sockets import NoWires, Wires
-from ipy_autorestart.reexec.exec import Departure, Guest, carried, detached, logged, restore_outputs
-from ipy_autorestart.reexec.start import CantLeave, Start
+from ipy_autorestart.kernel.sockets import Frames, NoWires, Wires
+from ipy_autorestart.reexec.exec import Exec, logged
+from ipy_autorestart.reexec.start import ProcessStart
+from ipy_autorestart.reexec.state import KernelState, Listener
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,8 +35,8 @@ CHILDREN_END = 0.5
 PUBLISHED_MAX = 2.0
 
 
-class Leaving:
-    """Everything that is done once the kernel is to leave.
+class KernelExec(Exec):
+    """The exec of a kernel.
 
     Parameters
     ----------
@@ -44,105 +46,85 @@ class Leaving:
         What it is started with again.
     gate
         Closed, and with what it has held back; None where there is none, and what isn't answered is lost.
+    cells
+        What the new image runs again, as `KernelState` has it.
 
     Raises
     ------
-    CantLeave
+    CantRestart
         What is in the way; nothing has been changed then.
     """
 
-    def __init__(self, shell: InteractiveShell, start: Start, gate: Gate | None) -> None:
-        start.check()
+    def __init__(
+        self, shell: InteractiveShell, start: ProcessStart, gate: Gate | None, *, cells: Mapping[str, Any] | None
+    ) -> None:
+        super().__init__(start)
         self._shell = shell
-        self._start = start
         self._gate = gate
+        self._cells = cells
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
         self._app = self._kernel.parent
-        self._state: dict[str, Any] = {}
-        self._descriptors: list[int] = []
+        self._plain_debugger = has_plain_debugger(self._kernel)
+        self._early_embed = is_embed_early()
+        self._owns_connection_file = False
+        self._subshells: list[str] = []
         self._wires: Wires | None = None
         if gate:
             try:
                 self._wires = Wires(self._app)
             except (NoWires, OSError) as why:
                 log.warning("requests that come during the restart may be lost: %s", why)
-        try:
-            self._departure = Departure(
-                start,
-                self._state,
-                descriptors=self._descriptors,
-                last_acts=self._end_life,
-                part=self._part,
-            )
-        except OSError as error:
-            self.give_up()
-            raise CantLeave(
-                f"there is no room for what is carried over ({error}); close files, or free memory"
-            ) from error
 
-    def give_up(self) -> None:
-        """Close what was opened."""
-        for number in self._wires.listeners.values() if self._wires else ():
-            os.close(number)
-
-    def go(self, guests: Sequence[Guest], *, cells: Mapping[str, Any] | None, hangup_ignored: bool) -> NoReturn:
-        """Replace the kernel by a new image of itself, with its guests and the cells that it is to run again."""
-        with logged("the watch"):
-            self._take_along(detached(guests), cells=cells, hangup_ignored=hangup_ignored)
-        self._departure.go()
-
-    def _take_along(
-        self, guests: list[Mapping[str, Any]], *, cells: Mapping[str, Any] | None, hangup_ignored: bool
-    ) -> None:
-        self._state.update(carried(guests, self._start, cells=cells, hangup_ignored=hangup_ignored))
-        self._state["connection_file"] = self._app.abs_connection_file
-        self._state["plain_debugger"] = has_plain_debugger(self._kernel)
-        self._state["early_embed"] = is_embed_early()
-        self._descriptors += [guest["link"] for guest in guests]
-
-    def _end_life(self) -> None:
+    def end_life(self) -> None:
         """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
-        with logged("the history"):
-            if self._shell.history_manager is not None:
-                self._shell.history_manager.end_session()
+        end_history(self._shell)
         with logged("the comms"):
             contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
             _end_children()
         self._unregister()
-        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+        super().end_life()
 
     def _unregister(self) -> None:
         """Take out ipykernel's own exit functions: of the connection file, and of what is closed below."""
         own = _Registered(self._app.cleanup_connection_file)
         for function in (own, self._app.close, self._kernel.iopub_thread.stop):
             atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
-        self._state["owns_connection_file"] = own.was_found
+        self._owns_connection_file = own.was_found
 
-    def _part(self) -> None:
-        restore_outputs(self._start)
+    def close(self) -> None:
+        """Give up the connections so that nothing on them is lost."""
+        super().close()
         self._publish()
         if self._gate is None or self._wires is None:
-            if self._gate:
-                self._carry({"shell": self._gate.held})
             self._app.close()  # closes each socket in order and waits until all that was sent has left
             return
-        wires = self._wires
-        try:
-            # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
-            self._state["subshells"] = self._gate.release()
-            wires.leave()
-        finally:
-            self._carry({**wires.requests, "shell": self._gate.held + wires.requests["shell"]})
-            self._descriptors += wires.listeners.values()
-            ports = {channel: getattr(self._app, f"{channel}_port") for channel in wires.listeners}
-            self._state["listeners"] = {str(ports[name]): fd for name, fd in wires.listeners.items()}
-            self._state["channels"] = {str(port): channel for channel, port in ports.items()}
-            self._state["peers"] = {str(ports[name]): count for name, count in wires.peers.items()}
+        # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
+        self._subshells = self._gate.release()
+        self._wires.leave()
 
-    def _carry(self, requests: dict[str, list[list[bytes]]]) -> None:
-        self._state["requests"] = {channel: [list(map(len, one)) for one in each] for channel, each in requests.items()}
-        self._departure.attachment += [frame for each in requests.values() for one in each for frame in one]
+    def own(self) -> KernelState:
+        """Return what the kernel's new image needs."""
+        listeners: tuple[Listener, ...] = ()
+        requests: dict[str, list[Frames]] = {}
+        if wires := self._wires:
+            requests = dict(wires.requests)
+            listeners = tuple(
+                Listener(channel, getattr(self._app, f"{channel}_port"), fd, wires.peers.get(channel))
+                for channel, fd in wires.listeners.items()
+            )
+        if self._gate:
+            requests["shell"] = [*self._gate.held, *requests.get("shell", ())]
+        return KernelState(
+            connection_file=self._app.abs_connection_file,
+            owns_connection_file=self._owns_connection_file,
+            plain_debugger=self._plain_debugger,
+            early_embed=self._early_embed,
+            subshells=tuple(self._subshells),
+            listeners=listeners,
+            requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
+            cells=self._cells,
+        )
 
     def _publish(self) -> None:
         """Have all that is to be published handed to libzmq, in order."""

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, leave_at
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import Leaving
+from ipy_autorestart.kernel.handover import KernelExec
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Waiting
-from ipy_autorestart.reexec.exec import Guest
-from ipy_autorestart.reexec.start import CantLeave, Start
+from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.terminal import standing
 
 if TYPE_CHECKING:
@@ -49,12 +48,12 @@ class Restarter:
         What knows the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Guest], recorder: Recorder) -> None:
+    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
         self._shell = shell
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._guests = guests
-        self._start = Start.of(shell)
+        self._start = ProcessStart.of(shell)
         self._owners: list[Any] = []
         self._options: Any = None  # of the last owner; it stays for those who ask while the last one leaves
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -251,7 +250,7 @@ class Restarter:
         """Leave, or say why not and go on."""
         try:
             departing = await self._prepare()
-        except CantLeave as refusal:
+        except CantRestart as refusal:
             self._decline(str(refusal))
         except NotStill as why:
             self._try_again(owed, str(why))
@@ -260,8 +259,7 @@ class Restarter:
             self._decline(f"{type(error).__name__}: {error}")
         else:
             self._tell(Exited())
-            cells = self._recorder.to_plain(self._rerun)
-            departing.go(self._guests, cells=cells, hangup_ignored=self._previous is signal.SIG_IGN)
+            departing.go(self._guests, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _try_again(self, owed: float, why: str) -> None:
         """Go on for the moment; the restart stays owed."""
@@ -274,17 +272,17 @@ class Restarter:
         self._tell(Waiting(why))
         self._loop.call_later(AGAIN, self._check)
 
-    async def _prepare(self) -> Leaving:
+    async def _prepare(self) -> KernelExec:
         """Do all that may fail and can be undone."""
         self._start.check()
         gate = self._gate
         if gate is None:
-            return Leaving(self._shell, self._start, None)
+            return KernelExec(self._shell, self._start, None, cells=self._recorder.to_plain(self._rerun))
         await gate.close()
         try:
             if self._gate is not gate:
-                raise CantLeave("the watch has ended meanwhile")
-            return Leaving(self._shell, self._start, gate)
+                raise CantRestart("the watch has ended meanwhile")
+            return KernelExec(self._shell, self._start, gate, cells=self._recorder.to_plain(self._rerun))
         except BaseException:
             gate.reopen()
             raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 
-from ipy_autorestart.program.kept import Carried
+from ipy_autorestart.program.kept import Kept
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
 if TYPE_CHECKING:
@@ -44,14 +44,14 @@ class _Process:
     def __init__(self) -> None:
         self.folder = os.getcwd()
         self.watch = Watching(None)
-        self._carried: Carried | None = None
+        self._kept: Kept | None = None
 
     @property
-    def carried(self) -> Carried:
+    def kept(self) -> Kept:
         """What the image before has left, read when it is asked for first."""
-        if self._carried is None:
-            self._carried = Carried()
-        return self._carried
+        if self._kept is None:
+            self._kept = Kept()
+        return self._kept
 
 
 class Watching:
@@ -141,9 +141,9 @@ def restart_on_change(
     ...     watch.is_active
     False
     """
-    carried = _PROCESS.carried
+    kept = _PROCESS.kept
     if not _is_enabled(enabled):
-        carried.forget()
+        kept.forget()
         return Watching(None)
     from ipy_autorestart.program.restarter import Wanted, begin
     from ipy_autorestart.protocol.options import BadInput
@@ -151,7 +151,7 @@ def restart_on_change(
     if _PROCESS.watch.is_active:
         raise BadInput("restart_on_change: a watch goes on already; close it first, or name all paths in one call")
     wanted = Wanted(paths=paths, keep=keep, when=when, quiet=quiet, options=options)
-    _PROCESS.watch = Watching(begin(wanted, carried, folder=_PROCESS.folder))
+    _PROCESS.watch = Watching(begin(wanted, kept, folder=_PROCESS.folder))
     return _PROCESS.watch
 
 
@@ -189,7 +189,7 @@ def kept_sockets() -> list[socket.socket]:
     >>> [server] = kept_sockets() or [socket.create_server(("localhost", 0))]
     >>> server.close()
     """
-    return _PROCESS.carried.claim()
+    return _PROCESS.kept.claim()
 
 
 def _is_enabled(enabled: object) -> bool:

@@ -10,83 +10,82 @@ import stat
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
-    from typing import Any
 
-STATE = "IPY_AUTORESTART_STATE"  # kernel.start.STATE, whose module takes longer to import than all of this
+    from ipy_autorestart.protocol.request import Request
+    from ipy_autorestart.reexec.state import Carried, SupervisorState
 
 
-class Carried:
-    """What was carried over exec; nothing at the first start.
+class Kept:
+    """What was handed over by an exec; nothing at the first start.
 
     Attributes
     ----------
-    state
-        As `restarter.ProcessRestarter` has put it together; None at the first start.
+    carried
+        All of it; None at the first start, or when this image has nothing to do with it.
     """
 
     def __init__(self) -> None:
-        self.state = _read()
-        self._kept: list[int] = []
-        self._links: list[int] = []
-        if self.state is not None:
-            self._kept = self.state["kept"]
-            self._links = [guest["link"] for guest in self.state["guests"]]
-            for number in (*self._kept, *self._links):
-                os.set_inheritable(number, False)  # noqa: FBT003  # the name says it
+        self.carried = _read()
+        self._sockets: tuple[int, ...] = ()
+        self._supervisors: tuple[SupervisorState, ...] = ()
+        if self.carried is not None:
+            self.carried.keep_from_children()
+            self._supervisors = self.carried.supervisors
+            self._sockets = self.carried.own.kept  # type: ignore[union-attr]  # `_read` takes a program's only
 
     def claim(self) -> list[socket.socket]:
         """Return the sockets that were kept, once."""
         import socket
 
-        numbers, self._kept = self._kept, []
-        sockets = [socket.socket(fileno=number) for number in numbers]
+        fds, self._sockets = self._sockets, ()
+        sockets = [socket.socket(fileno=fd) for fd in fds]
         for sock in sockets:
             sock.settimeout(None)  # a new one blocks; what it did before, the open file still remembers
         return sockets
 
-    @property
-    def guest(self) -> Mapping[str, Any] | None:
-        """The supervisor that came along, until it is taken up or dropped."""
-        return self.state["guests"][0] if self.state is not None and self._links else None
-
-    def take_guest(self) -> None:
-        """Leave the supervisor to whoever takes it up."""
-        self._links = []
+    def take_supervisor(self, request: Request) -> SupervisorState | None:
+        """Return the supervisor that came along if it was asked for the same, and leave it to the caller."""
+        for state in self._supervisors:
+            if state.request == request:
+                self._supervisors = ()
+                return state
+        return None
 
     def drop(self) -> None:
         """Let go of what nobody has claimed: a supervisor ends with its link."""
-        for number in (*self._kept, *self._links):
+        for fd in (*self._sockets, *(state.link for state in self._supervisors)):
             with contextlib.suppress(OSError):  # closed already, by a program that closes whatever is open
-                os.close(number)
-        if self._links and self.state is not None:
-            for guest in self.state["guests"]:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(guest["pid"], 0)
-        self._kept, self._links = [], []
+                os.close(fd)
+        for state in self._supervisors:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(state.pid, 0)
+        self._sockets, self._supervisors = (), ()
 
     def forget(self) -> None:
         """Let go of all: this image isn't to be watched. A SIGHUP that came during its start is served by it."""
         self.drop()
-        if self.state is None:
+        if self.carried is None:
             return
-        previous = signal.SIG_IGN if self.state["hangup_ignored"] else signal.getsignal(signal.SIGHUP)
+        process = self.carried.process
+        previous = signal.SIG_IGN if process.hangup_ignored else signal.getsignal(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which discards what is pending
         signal.signal(signal.SIGHUP, signal.SIG_DFL if previous is None else previous)
-        if signal.SIGHUP not in self.state["blocked"]:
+        if signal.SIGHUP not in process.blocked:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
-        self.state = None
+        self.carried = None
 
 
-def _read() -> dict[str, Any] | None:
-    """Read the state, from a file that has no name any more, unless it is another process's."""
+def _read() -> Carried | None:
+    """Read what a program has handed over, from a file that has no name any more, unless it is another process's."""
+    from ipy_autorestart.reexec import STATE
+
     with contextlib.suppress(KeyError, ValueError, OSError):
-        number = int(os.environ.pop(STATE))
-        status = os.fstat(number)
+        fd = int(os.environ.pop(STATE))
+        status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode) and status.st_nlink == 0:
-            import json  # as long to import as all else that a switched off program needs
+            from ipy_autorestart.reexec.state import Carried, ProgramState  # as long to import as all else here
 
-            state: dict[str, Any] = json.loads(os.pread(number, status.st_size, 0))
-            os.close(number)
-            return state if state.get("pid") == os.getpid() else None
+            carried = Carried.read(fd)
+            if isinstance(carried.own, ProgramState) and carried.own.pid == os.getpid():
+                return carried
     return None

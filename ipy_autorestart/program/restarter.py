@@ -17,13 +17,13 @@ from typing import Any
 
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
-from ipy_autorestart.program.kept import Carried
+from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Started, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
-from ipy_autorestart.protocol.plain import to_json
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
-from ipy_autorestart.reexec.exec import Departure, detached, restore_outputs
-from ipy_autorestart.reexec.start import CantLeave, ProcessStart, is_known, main_file, signals, split
+from ipy_autorestart.reexec.exec import Exec
+from ipy_autorestart.reexec.start import CantRestart, ProcessStart, ProgramStart, is_known, main_file, signals, split
+from ipy_autorestart.reexec.state import ProgramState
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
 from ipy_autorestart.show.terminal import StderrScreen
 
@@ -44,7 +44,7 @@ class ProcessRestarter:
         Whether SIGHUP was ignored when the process was started, which an exec can't say by itself.
     """
 
-    def __init__(self, start: ProcessStart, *, asked: bool, hangup_ignored: bool) -> None:
+    def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
         self.guests: list[Any] = []
         self._start = start
         self._asked = asked
@@ -174,47 +174,77 @@ class ProcessRestarter:
             return
         self._owed = False
         self._tell(Hangup())
-        kept: list[int] = []
         try:
-            self._start.check()
-            kept += map(os.dup, _numbers(self._kept))  # the program's own may be closed by its exit functions
-            state: dict[str, Any] = {"pid": self._pid, "kept": kept, **self._start.to_plain()}
-            descriptors = [*kept, *self._start.still_inherited()]
-            departure = Departure(
-                self._start, state, descriptors=descriptors, last_acts=self._end_life, part=self._part
-            )
-        except (CantLeave, OSError) as refusal:
-            for number in kept:
-                os.close(number)
+            departure = ProgramExec(self._start, self._terminal, self._kept)
+        except CantRestart as refusal:
             self._tell(Refused(str(refusal)))
             return
         self._leaving = True
-        state.update(hangup_ignored=self._previous is signal.SIG_IGN, since_ns=time.time_ns())
+        atexit.unregister(self.close)
         self._tell(Exited())
-        state["guests"] = detached(self.guests)
-        descriptors += [guest["link"] for guest in state["guests"]]
-        departure.go()
+        departure.go(self.guests, hangup_ignored=self._previous is signal.SIG_IGN)
 
     @property
     def _is_early(self) -> bool:
         """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served now."""
         return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
 
-    def _end_life(self) -> None:
-        atexit.unregister(self.close)
-        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+    def _tell(self, record: Record) -> None:
+        for guest in list(self.guests):
+            guest.send(record)
 
-    def _part(self) -> None:
-        restore_outputs(self._start)
+
+class ProgramExec(Exec):
+    """The exec of a plain program.
+
+    Parameters
+    ----------
+    start
+        What it is started with again.
+    terminal
+        In which it runs.
+    kept
+        Sockets that stay open.
+    """
+
+    def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any]) -> None:
+        super().__init__(start)
+        self._program = start
+        self._terminal = terminal
+        self._since_ns = time.time_ns()
+        self._kept: list[int] = []
+        try:
+            for sock in kept:  # the program's own may be closed by its exit functions
+                if (fd := sock.fileno()) >= 0:
+                    self._kept.append(os.dup(fd))
+        except OSError as error:
+            self.give_up()
+            raise CantRestart(f"the sockets can't be kept ({error}); close files") from error
+
+    def give_up(self) -> None:
+        """Close what was opened."""
+        super().give_up()
+        for fd in self._kept:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Give back the terminal and the signals too."""
+        super().close()
         self._terminal.give_back()
         with contextlib.suppress(ChildProcessError):  # nobody else will ask for those that have ended by now
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         _give_back_signals(self._start)
 
-    def _tell(self, record: Record) -> None:
-        for guest in list(self.guests):
-            guest.send(record)
+    def own(self) -> ProgramState:
+        """Return what the next image can't know of itself."""
+        return ProgramState(
+            pid=os.getpid(),
+            folder=self._program.folder,
+            inherited=self._program.inherited,
+            kept=tuple(self._kept),
+            since_ns=self._since_ns,
+        )
 
 
 def _flush_outputs() -> bool:
@@ -227,11 +257,6 @@ def _flush_outputs() -> bool:
         except (AttributeError, ValueError, OSError):  # none, closed, or nobody reads it
             continue
     return True
-
-
-def _numbers(kept: Iterable[Any]) -> list[int]:
-    """Return the descriptors of those sockets that are still open."""
-    return [number for sock in kept if (number := sock.fileno()) >= 0]
 
 
 def _is_ending(frame: FrameType | None) -> bool:
@@ -266,7 +291,7 @@ class Wanted:
     options: Options | None
 
 
-def begin(wanted: Wanted, carried: Carried, *, folder: str) -> ProcessRestarter:
+def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProcessRestarter:
     """Begin to watch, or go on with what the image before has watched.
 
     Parameters
@@ -277,37 +302,33 @@ def begin(wanted: Wanted, carried: Carried, *, folder: str) -> ProcessRestarter:
     _check_wanted(wanted)
     request = _request(wanted)
     request.check()
-    state = carried.state
-    start = ProcessStart.taken_down(folder, state)
-    hangup_ignored = state is not None and state["hangup_ignored"]
+    start = ProgramStart.of_program(folder, kept.carried)
+    hangup_ignored = kept.carried is not None and kept.carried.process.hangup_ignored
     restarter = ProcessRestarter(start, asked=wanted.when == "asked", hangup_ignored=hangup_ignored)
     for sock in wanted.keep:
         restarter.keep(sock)
     with restarter.held():
         try:
-            _supervise(request, carried, restarter, start, quiet=wanted.quiet)
+            _supervise(request, kept, restarter, start, quiet=wanted.quiet)
         except BaseException:
             restarter.close()
             raise
     return restarter
 
 
-def _supervise(
-    request: Request, carried: Carried, restarter: ProcessRestarter, start: ProcessStart, *, quiet: bool
-) -> None:
+def _supervise(request: Request, kept: Kept, restarter: ProcessRestarter, start: ProgramStart, *, quiet: bool) -> None:
     """Take up the supervisor of the image before if it does what is wanted, else start one."""
-    guest = carried.guest
-    if guest and guest["request"] == to_json(request, []):
-        carried.take_guest()
-        screen = None if quiet else StderrScreen(guest["name"], Status(**guest["status"]))
-        supervisor = Supervisor.attach(guest, screen=screen, host=restarter)
+    state = kept.take_supervisor(request)
+    if state:
+        screen = None if quiet else StderrScreen(request.target.name, state.status)
+        supervisor = Supervisor.attach(state, screen=screen, host=restarter)
         supervisor.rearm(previous=None)
         supervisor.send(Started())
     else:
         screen = None if quiet else StderrScreen(request.target.name, Status())
         supervisor = Supervisor.of(request, screen=screen, host=restarter)
         supervisor.start(since_ns=start.since_ns)
-    carried.drop()
+    kept.drop()
 
 
 def _check_wanted(wanted: Wanted) -> None:

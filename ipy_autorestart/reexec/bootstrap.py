@@ -1,7 +1,7 @@
 """The first file of a new image: it notes each SIGHUP until the real handler stands, and starts what was started.
 
 Run as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS`` by its path; only the standard library is
-used until the kernel's own modules are to be imported.
+used until SIGHUP has its handler.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
-import json
 import os
 import runpy
 import signal
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-STATE = "IPY_AUTORESTART_STATE"  # kernel.start.STATE, which can't be imported yet
+if TYPE_CHECKING:
+    from ipy_autorestart.reexec.state import ProcessState
 
 
 class Hangups:
@@ -40,51 +40,45 @@ def main() -> None:
     """Take over from the image before, and run what it was started with."""
     hangups = Hangups()
     gc.disable()  # until there is something to collect, which the entry knows: a tenth of the imports' time
-    state = _read_state()
-    if state["hangup_ignored"]:
-        hangups.previous = signal.SIG_IGN
-    _restore_signals(state)
-    _reap()
-    how, words = "", sys.argv[1:]
-    if words[0] in ("-m", "-c"):
-        how, *words = words
-    sys.orig_argv[1:] = state["words"]
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's folder
     with _package_on_path():
-        module, _, name = state["entry"].partition(":")
-        arrive = getattr(importlib.import_module(module), name)
-    arrive(state, hangups)
+        from ipy_autorestart.reexec import STATE
+        from ipy_autorestart.reexec.state import Carried
+
+        carried = Carried.read(int(os.environ.pop(STATE)))
+        carried.keep_from_children()
+        if carried.process.hangup_ignored:
+            hangups.previous = signal.SIG_IGN
+        _restore_signals(carried.process)
+        _reap()
+        sys.orig_argv[1:] = carried.process.argv
+        module, _, name = carried.entry.partition(":")
+        getattr(importlib.import_module(module), name)(carried, hangups)
+    how, argv = "", sys.argv[1:]
+    if argv[0] in ("-m", "-c"):
+        how, *argv = argv
     if not sys.flags.safe_path:
-        sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(how, os.path.dirname(os.path.realpath(words[0]))))
-    sys.argv[:] = ["-c" if how == "-c" else words[0], *words[1:]]
+        sys.path.insert(0, {"-m": os.getcwd(), "-c": ""}.get(how, os.path.dirname(os.path.realpath(argv[0]))))
+    sys.argv[:] = ["-c" if how == "-c" else argv[0], *argv[1:]]
     match how:
         case "-m":
-            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+            runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
         case "-c":
-            exec(compile(words[0], "<string>", "exec"), {"__name__": "__main__"})
+            exec(compile(argv[0], "<string>", "exec"), {"__name__": "__main__"})
         case _:
-            runpy.run_path(words[0], run_name="__main__")
+            runpy.run_path(argv[0], run_name="__main__")
 
 
-def _read_state() -> dict[str, Any]:
-    with open(int(os.environ.pop(STATE)), "rb") as file:
-        state: dict[str, Any] = json.loads(file.readline())
-        state["attachment"] = file.read()
-    for number in [*(guest["link"] for guest in state["guests"]), *state.get("listeners", {}).values()]:
-        os.set_inheritable(number, False)  # noqa: FBT003  # the name says it
-    return state
-
-
-def _restore_signals(state: dict[str, Any]) -> None:
+def _restore_signals(process: ProcessState) -> None:
     """Give back what exec keeps: what is ignored and what is blocked.
 
     But for SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
     """
-    for number in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *state["ignored"]}:
+    for number in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *process.ignored}:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, state["blocked"])
+    signal.pthread_sigmask(signal.SIG_SETMASK, process.blocked)
 
 
 def _reap() -> None:

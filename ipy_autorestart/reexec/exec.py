@@ -1,11 +1,12 @@
-"""The way out of a process: exec, in the state in which it was started, with what is handed over."""
+"""Replace a process by a new image of itself: exec, in the state in which it was started, with what is handed over."""
 
 from __future__ import annotations
 
+import abc
 import array
+import atexit
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import posix
@@ -15,11 +16,19 @@ import termios
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NoReturn, Protocol
+from collections.abc import Iterable, Iterator
+from typing import NoReturn, Protocol
 
-from ipy_autorestart.protocol.messages import Record
-from ipy_autorestart.reexec.start import STATE, Start
+from ipy_autorestart.reexec import STATE
+from ipy_autorestart.reexec.start import CantRestart, ProcessStart
+from ipy_autorestart.reexec.state import (
+    Carried,
+    KernelState,
+    ProcessState,
+    ProgramState,
+    SupervisorState,
+    TerminalState,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,33 +36,24 @@ log = logging.getLogger(__name__)
 LAST_ACTS = 5.0
 
 #: Seconds that may pass from there to exec.
-DEPART_MAX = 10.0
+CLOSE_MAX = 10.0
 
-#: Seconds in which what C code has written last is heard.
-HEARD_MAX = 0.2
-
-#: Where a new image goes on, as module and function; by its name, since it imports all of this.
-ENTRY = "ipy_autorestart.extension:arrive"
+#: Seconds in which what C code has written last is read.
+READ_MAX = 0.2
 
 #: Exit status after an internal error, see sysexits.h.
 EX_SOFTWARE = 70
 
 
-class Guest(Protocol):
-    """A supervisor, as its host sees it."""
+class Detachable(Protocol):
+    """A supervisor that can go on in another image of this process."""
 
-    def send(self, record: Record) -> None:
-        """Say something to its process."""
-
-    def show_again(self, request_id: str) -> None:
-        """Show its status once more if it stands in the cell of this request, which was cleared."""
-
-    def detach(self) -> Mapping[str, Any] | None:
-        """Return what is needed to go on in another image of this process."""
+    def detach(self) -> SupervisorState | None:
+        """Return what is needed to go on; None if there is nothing to go on with."""
 
 
-class Departure:
-    """Replaces this process by a new image of itself. From `go` on there is no way back.
+class Exec(abc.ABC):
+    """One exec of this process. Until `go` nothing has happened; from there on is no way back.
 
     An error then ends the process with a status and the reason on its real standard error, so that whoever started it,
     the server's restarter say, takes over.
@@ -62,64 +62,78 @@ class Departure:
     ----------
     start
         What the new image is started with.
-    state
-        What is carried, as plain data; what the acts add to it goes along.
-    descriptors
-        Those that stay open.
-    last_acts
-        Done first, in the main thread: what belongs to the user, and may take long or hang.
-    part
-        Done then, whichever thread this is.
 
     Raises
     ------
-    OSError
-        If there is no place for the state.
+    CantRestart
+        What is in the way.
     """
 
-    def __init__(
-        self,
-        start: Start,
-        state: dict[str, Any],
-        *,
-        descriptors: list[int],
-        last_acts: Callable[[], None],
-        part: Callable[[], None],
-    ) -> None:
+    def __init__(self, start: ProcessStart) -> None:
+        start.check()
         self._start = start
-        self._state = state
-        self._descriptors = descriptors
-        self._last_acts = last_acts
-        self._part = part
-        self.attachment: list[bytes] = []  # what follows the state, raw
+        self._supervisors: tuple[SupervisorState, ...] = ()
+        self._hangup_ignored = False
+        self._trouble = ""
         self._once = threading.Lock()
-        self._carrier = _carrier()
-        self._late = threading.Timer(LAST_ACTS, self._depart)
+        self._late = threading.Timer(LAST_ACTS, self._close_and_exec)
         self._late.daemon = True
+        try:
+            self._carrier = _nameless_file()
+        except OSError as error:
+            raise CantRestart(
+                f"there is no room for what is carried over ({error}); close files, or free memory"
+            ) from error
 
-    def go(self) -> NoReturn:
-        """Leave."""
+    def give_up(self) -> None:
+        """Close what was opened, if it doesn't come to an exec."""
+        os.close(self._carrier)
+
+    def end_life(self) -> None:
+        """Do what belongs to the user and may take long or hang; in the main thread."""
+        atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
+
+    def close(self) -> None:
+        """Give up what the new image is to have; in any thread."""
+        _restore_outputs(self._start)
+
+    @abc.abstractmethod
+    def own(self) -> KernelState | TerminalState | ProgramState:
+        """Return what is handed over for this kind of process, whether or not `close` has succeeded."""
+
+    def go(self, supervisors: Iterable[Detachable], *, hangup_ignored: bool) -> NoReturn:
+        """Exec.
+
+        Parameters
+        ----------
+        supervisors
+            Those which go on with the new image.
+        hangup_ignored
+            Whether SIGHUP is ignored where nothing is watched.
+        """
+        self._supervisors = tuple(_detached(supervisors))
+        self._hangup_ignored = hangup_ignored
         # From here to the new image's own handler a SIGHUP stays pending; its default would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         self._late.start()
         try:
-            self._last_acts()
+            self.end_life()
         finally:
-            self._depart()
+            self._close_and_exec()
 
-    def _depart(self) -> NoReturn:
+    def _close_and_exec(self) -> NoReturn:
         """Go on in the main thread, or in the timer's while an exit function hangs in that."""
         if not self._once.acquire(blocking=False):
             threading.Event().wait()  # the other thread ends this one
         self._late.cancel()
-        guard = threading.Timer(DEPART_MAX, self._exec_or_die)
+        guard = threading.Timer(CLOSE_MAX, self._exec_or_die)
         guard.daemon = True
         guard.start()
         try:
-            self._part()
-        except Exception as error:  # the border: told by the new image, which is heard
-            log.exception("can't part properly")
-            self._state["trouble"] = f"{type(error).__name__}: {error}"
+            self.close()
+        except Exception as error:  # the border: reported by the new image, which is heard
+            log.exception("can't close all properly")
+            self._trouble = f"{type(error).__name__}: {error}"
         finally:
             self._exec_or_die()
 
@@ -133,15 +147,20 @@ class Departure:
 
     def _exec(self) -> NoReturn:
         start = self._start
-        with open(self._carrier, "wb", closefd=False) as file:
-            file.write(json.dumps(self._state).encode() + b"\n")
-            file.writelines(self.attachment)
-        os.lseek(self._carrier, 0, os.SEEK_SET)
+        process = ProcessState(
+            argv=start.argv,
+            hangup_ignored=self._hangup_ignored,
+            ignored=start.ignored,
+            blocked=start.blocked,
+        )
+        carried = Carried(process, self._supervisors, self.own(), self._trouble)
+        carried.write(self._carrier)
         environment = {**start.environment, STATE.encode(): str(self._carrier).encode()}
-        kept = {*self._descriptors, self._carrier}
-        for number in map(int, os.listdir("/dev/fd")):
-            if number > 2:
-                _set_inheritable(number, inheritable=number in kept)
+        kept = {*carried.fds, *start.inherited_fds(), self._carrier}
+        for fd in map(int, os.listdir("/dev/fd")):
+            if fd > 2:
+                with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
+                    os.set_inheritable(fd, fd in kept)
         for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
             signal.setitimer(timer, 0)
         os.chdir(start.folder if os.path.isdir(start.folder) else os.path.expanduser("~"))
@@ -149,15 +168,15 @@ class Departure:
         posix.execve(start.executable, start.command(), environment)
 
 
-def restore_outputs(start: Start) -> None:
+def _restore_outputs(start: ProcessStart) -> None:
     """Put descriptors 1 and 2 back; ipykernel's pipes, which take their place, end with this image."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.flush()  # type: ignore[union-attr]
-    for original, number in zip(start.outputs, (1, 2), strict=True):
-        if original != number:
-            os.dup2(original, number)
-    deadline = time.monotonic() + HEARD_MAX
+    for original, fd in zip(start.outputs, (1, 2), strict=True):
+        if original != fd:
+            os.dup2(original, fd)
+    deadline = time.monotonic() + READ_MAX
     while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
         time.sleep(0.002)  # the last round for what a thread of ipykernel's has just taken
 
@@ -179,44 +198,19 @@ def logged(what: str) -> Iterator[None]:
         log.exception("can't end %s properly", what)
 
 
-def _carrier() -> int:
-    """Return the descriptor of a file without a name."""
+def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("ipy_autorestart")
     import tempfile
 
-    number, path = tempfile.mkstemp()
+    fd, path = tempfile.mkstemp()
     os.unlink(path)
-    return number
+    return fd
 
 
-def _set_inheritable(number: int, *, inheritable: bool) -> None:
-    try:
-        os.set_inheritable(number, inheritable)
-    except OSError:  # closed meanwhile, as the listing's own
-        return
-
-
-def detached(guests: Sequence[Guest]) -> list[Mapping[str, Any]]:
-    """Return what each guest needs to go on; one that fails to tell is left behind, and ends."""
-    states = []
-    for guest in list(guests):
+def _detached(supervisors: Iterable[Detachable]) -> Iterator[SupervisorState]:
+    """Yield what each needs to go on; one that fails is left behind, and ends."""
+    for supervisor in list(supervisors):
         with logged("a watch"):
-            if state := guest.detach():
-                states.append(state)
-    return states
-
-
-def carried(
-    guests: list[Mapping[str, Any]], start: Start, *, cells: Mapping[str, Any] | None, hangup_ignored: bool
-) -> dict[str, Any]:
-    """Return the part of the state that every new image needs."""
-    return {
-        "entry": ENTRY,
-        "guests": guests,
-        "cells": cells,
-        "words": start.words,
-        "hangup_ignored": hangup_ignored,
-        "ignored": sorted(start.ignored),
-        "blocked": sorted(start.blocked),
-    }
+            if state := supervisor.detach():
+                yield state

@@ -9,9 +9,11 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ipy_autorestart.decide.guard import compare
+from ipy_autorestart.reexec import STATE
+from ipy_autorestart.reexec.state import Carried, ProgramState
 from ipy_autorestart.text import relative
 
 if TYPE_CHECKING:
@@ -116,24 +118,21 @@ def inherited(flags: Sequence[str]) -> tuple[str, ...]:
     return tuple(taken)
 
 
-#: Environment variable that tells the new image where to read what is carried; gone before the user's code runs.
-STATE = "IPY_AUTORESTART_STATE"
-
 BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.py")
 
 
-class CantLeave(Exception):  # noqa: N818  # a refusal
+class CantRestart(Exception):  # noqa: N818  # a refusal
     """Why there can be no restart now."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class ProcessStart:
     """The start of a process.
 
     Attributes
     ----------
-    executable, words, folder, environment
-        As exec takes them; the words are those after the executable.
+    executable, argv, folder, environment
+        As exec takes them; ``argv`` without its first, the interpreter.
     outputs
         Where descriptors 1 and 2 led.
     ignored, blocked
@@ -141,7 +140,7 @@ class Start:
     """
 
     executable: str
-    words: tuple[str, ...]
+    argv: tuple[str, ...]
     folder: str
     environment: Mapping[bytes, bytes]
     outputs: tuple[int, int]
@@ -149,39 +148,53 @@ class Start:
     blocked: frozenset[int]
 
     @classmethod
-    def of(cls, shell: InteractiveShell) -> Start:
-        """Take it down, as early as the extension is there."""
+    def of(cls, shell: InteractiveShell) -> ProcessStart:
+        """Record it, as early as the extension is there."""
         kernel = getattr(shell, "kernel", None)  # which knows its streams, whatever captures them just now
         stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
         return cls(
             executable=sys.executable,
-            words=tuple(sys.orig_argv[1:]),
+            argv=tuple(sys.orig_argv[1:]),
             folder=getattr(shell, "starting_dir", os.getcwd()),
             environment=first_environment(),
             outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
-            ignored=frozenset(number for number in signals() if signal.getsignal(number) is signal.SIG_IGN),
-            blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+            ignored=_ignored(),
+            blocked=_blocked(),
         )
 
     def check(self) -> None:
-        """Raise `CantLeave` if a new image could not start."""
+        """Raise `CantRestart` if a new image could not start."""
         if not os.access(self.executable, os.X_OK):
-            raise CantLeave(f"the interpreter {self.executable!r} is gone or can't be run; restart the kernel by hand")
+            raise CantRestart(
+                f"the interpreter {self.executable!r} is gone or can't be run; restart the kernel by hand"
+            )
         if not os.access(BOOTSTRAP, os.R_OK):
-            raise CantLeave(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
-        if not split(self.words).what:
-            raise CantLeave(f"it is not known how this process was started, {list(self.words)}; restart it by hand")
+            raise CantRestart(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
+        if not split(self.argv).what:
+            raise CantRestart(f"it is not known how this process was started, {list(self.argv)}; restart it by hand")
 
     def command(self) -> list[str]:
-        """Return the words of the new image: its flags, the bootstrap, and what the bootstrap runs."""
-        line = split(self.words)
+        """Return the command line of the new image: its flags, the bootstrap, and what the bootstrap runs."""
+        line = split(self.argv)
         how = [line.how] if line.how else []
         return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
+
+    def inherited_fds(self) -> list[int]:
+        """Return the descriptors of others that a new image gets too."""
+        return []
 
 
 def signals() -> set[int]:
     """Return the signals whose handling can be changed, but for those which Python itself ignores."""
     return set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+
+
+def _ignored() -> frozenset[int]:
+    return frozenset(signum for signum in signals() if signal.getsignal(signum) is signal.SIG_IGN)
+
+
+def _blocked() -> frozenset[int]:
+    return frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
 
 
 def first_environment() -> dict[bytes, bytes]:
@@ -203,7 +216,7 @@ def _original_descriptor(stream: object, number: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class ProcessStart(Start):
+class ProgramStart(ProcessStart):
     """The start of a plain program.
 
     Attributes
@@ -221,47 +234,47 @@ class ProcessStart(Start):
     since_ns: int
 
     @classmethod
-    def taken_down(cls, folder: str, carried: Mapping[str, Any] | None) -> ProcessStart:
-        """Take it down; what this image can't know any more has come from the one before.
+    def of_program(cls, folder: str, carried: Carried | None) -> ProgramStart:
+        """Record it; the image before has left what this one can't know any more.
 
         Parameters
         ----------
         folder
             The current one, as early as it is known.
         carried
-            What the image before has left; None at the first start.
+            None at the first start.
         """
         file = main_file()
-        first = carried or {
-            "folder": _first_folder(folder, file),
-            "ignored": [number for number in signals() if signal.getsignal(number) is signal.SIG_IGN],
-            "blocked": signal.pthread_sigmask(signal.SIG_BLOCK, []),
-            "inherited": _inheritable(),
-            "since_ns": _began_ns(),
-        }
+        if carried is None:
+            folder, inherited, since_ns = _first_folder(folder, file), _inheritable(), _began_ns()
+            ignored, blocked = _ignored(), _blocked()
+        else:
+            assert isinstance(carried.own, ProgramState)
+            folder, inherited, since_ns = carried.own.folder, carried.own.inherited, carried.own.since_ns
+            ignored, blocked = carried.process.ignored, carried.process.blocked
         return cls(
             executable=sys.executable,
-            words=tuple(sys.orig_argv[1:]),
-            folder=first["folder"],
+            argv=tuple(sys.orig_argv[1:]),
+            folder=folder,
             environment=first_environment(),
             outputs=(1, 2),
-            ignored=frozenset(map(int, first["ignored"])),
-            blocked=frozenset(map(int, first["blocked"])),
+            ignored=ignored,
+            blocked=blocked,
             file=file,
-            inherited=tuple((number, device, inode) for number, device, inode in first["inherited"]),
-            since_ns=first["since_ns"],
+            inherited=inherited,
+            since_ns=since_ns,
         )
 
     def check(self) -> None:
-        """Raise `CantLeave` if a new image could not start."""
+        """Raise `CantRestart` if a new image could not start."""
         if not os.access(self.executable, os.X_OK):
-            raise CantLeave(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
+            raise CantRestart(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
         if not os.path.isdir(self.folder):
-            raise CantLeave(f"the folder {self.folder!r}, in which it was started, is gone; make it again")
+            raise CantRestart(f"the folder {self.folder!r}, in which it was started, is gone; make it again")
         if self.file and not os.access(self.file, os.R_OK):
-            raise CantLeave(f"{self.file!r} is gone or can't be read; put it back")
+            raise CantRestart(f"{self.file!r} is gone or can't be read; put it back")
         if wrong := self._syntax_error():
-            raise CantLeave(wrong)
+            raise CantRestart(wrong)
 
     def _syntax_error(self) -> str:
         """Return what is wrong with a file that was imported and has changed since, or nothing.
@@ -283,21 +296,12 @@ class ProcessStart(Start):
         return ""
 
     def command(self) -> list[str]:
-        """Return the words of the new image: those of the first."""
-        return [self.executable, *self.words]
+        """Return the command line of the first image."""
+        return [self.executable, *self.argv]
 
-    def still_inherited(self) -> list[int]:
+    def inherited_fds(self) -> list[int]:
         """Return the descriptors that came from outside and have been neither closed nor used for something else."""
-        return [number for number, *identity in self.inherited if _identity(number) == identity]
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return what the next image can't know of itself."""
-        return {
-            "folder": self.folder,
-            "ignored": sorted(self.ignored),
-            "blocked": sorted(self.blocked),
-            "inherited": self.inherited,
-        }
+        return [fd for fd, *identity in self.inherited if _identity(fd) == tuple(identity)]
 
 
 def main_file() -> str:
@@ -324,23 +328,23 @@ def _first_folder(folder: str, file: str) -> str:
     return folder
 
 
-def _inheritable() -> list[tuple[int, int, int]]:
+def _inheritable() -> tuple[tuple[int, int, int], ...]:
     """Return the descriptors that exec keeps, but for the standard ones, with their identity."""
     found = []
-    for number in map(int, os.listdir("/dev/fd")):
+    for fd in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):  # the listing's own
-            if number > 2 and os.get_inheritable(number):
-                device, inode = _identity(number)
-                found.append((number, device, inode))
-    return found
+            if fd > 2 and os.get_inheritable(fd):
+                status = os.fstat(fd)
+                found.append((fd, status.st_dev, status.st_ino))
+    return tuple(found)
 
 
-def _identity(number: int) -> list[int]:
+def _identity(fd: int) -> tuple[int, int] | None:
     try:
-        status = os.fstat(number)
+        status = os.fstat(fd)
     except OSError:
-        return []
-    return [status.st_dev, status.st_ino]
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _began_ns() -> int:
