@@ -286,7 +286,7 @@ def test_a_closed_terminal_ends_it(project):
 def test_a_job_in_the_background_outlives_the_shell_in_between(project):
     project.script(
         'import os, time\nfrom ipy_autorestart import restart_on_change\nimport sys\nsys.path.append("src")\nimport a\n'
-        'restart_on_change("src", enabled=True)\nprint("value", a.V, os.getpid())\ntime.sleep(60)\n'
+        'restart_on_change("src", enabled=True)\nprint(f"value {a.V} {os.getpid()}")\ntime.sleep(60)\n'
     )
     terminal = pexpect.spawn("bash", ["--norc", "-i"], cwd=str(project), timeout=10)
     terminal.sendline(f"({sys.executable} main.py &)")
