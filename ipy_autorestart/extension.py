@@ -16,7 +16,7 @@ from ipy_autorestart.ipython.output import Lines
 from ipy_autorestart.ipython.policy import from_plain
 from ipy_autorestart.ipython.restarter import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
-from ipy_autorestart.kernel.restarter import Restarter
+from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState, TerminalState
@@ -26,7 +26,7 @@ from ipy_autorestart.show.terminal import TerminalScreen
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ipy_autorestart.reexec.terminal import Hangups
+    from ipy_autorestart.reexec.bootstrap import Hangups
 
 
 class Host:
@@ -56,9 +56,11 @@ class Host:
             delattr(self._shell, ATTRIBUTE)
 
 
-def _restarter(shell: InteractiveShell, guests: list[Any], recorder: Recorder) -> Restarter | TerminalRestarter | None:
+def _restarter(
+    shell: InteractiveShell, guests: list[Any], recorder: Recorder
+) -> KernelRestarter | TerminalRestarter | None:
     if getattr(shell, "kernel", None) is not None:
-        return Restarter(shell, guests, recorder)
+        return KernelRestarter(shell, guests, recorder)
     return TerminalRestarter(shell, guests, recorder) if is_restartable(shell) else None
 
 

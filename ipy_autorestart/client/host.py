@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from ipy_autorestart.protocol.messages import Began, Clear, Display, Output, Record, Status
+from ipy_autorestart.reexec.restarter import Restarter
 
 #: By which a shell's host is found at the shell.
 ATTRIBUTE = "_ipy_autorestart"
@@ -19,28 +20,6 @@ NO_KERNEL = (
 )
 
 
-class Restarts(Protocol):
-    """What restarts this process after a SIGHUP."""
-
-    def arm(
-        self,
-        owner: Any,  # noqa: ANN401
-        then: Callable[[], None] = ...,
-        *,
-        previous: Any = None,  # noqa: ANN401
-    ) -> None:
-        """Make SIGHUP restart this process, then call ``then``."""
-
-    def disarm(self, owner: object) -> None:
-        """Take back `arm`; harmless if it was already."""
-
-    def describe(self) -> str:
-        """Say what is waited for, or nothing; in any thread."""
-
-    def withdraw(self) -> bool:
-        """Forget that a restart is owed, and say whether one was."""
-
-
 class Hosting(Protocol):
     """A process, as the supervisors that it is the front of see it."""
 
@@ -49,7 +28,7 @@ class Hosting(Protocol):
         """Those supervisors."""
 
     @property
-    def restarter(self) -> Restarts | None:
+    def restarter(self) -> Restarter | None:
         """What restarts this process, if anything can."""
 
 

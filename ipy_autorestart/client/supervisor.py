@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
-from ipy_autorestart.client.host import NO_KERNEL, Hosting, Restarts, Screen, current_host, show, state_of
+from ipy_autorestart.client.host import NO_KERNEL, Hosting, Screen, current_host, show, state_of
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
+from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.state import SupervisorState
 from ipy_autorestart.text import relative
@@ -92,7 +93,7 @@ class Supervisor:
         self._asked_ns = 0
         self._parting = False
         self._host = host or current_host()
-        self._restarter: Restarts | None = None
+        self._restarter: Restarter | None = None
         if isinstance(request.target, Kernel):
             if self._host is None or self._host.restarter is None:
                 raise BadInput(NO_KERNEL)

@@ -111,11 +111,11 @@ class Recorder:
         self._shell.events.unregister("pre_run_cell", self._note_start)
         self._shell.events.unregister("post_run_cell", self._note_end)
 
-    def _note_start(self, info: Any) -> None:  # noqa: ANN401  # an ExecutionInfo
+    def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
             self._began = time.monotonic()
 
-    def _is_cell(self, info: Any) -> bool:  # noqa: ANN401
+    def _is_cell(self, info: Any) -> bool:
         """Whether this is a cell that a person has run, and no code that one runs, nor a subshell's."""
         if threading.current_thread() is not threading.main_thread() or not info.store_history or info.silent:
             return False
@@ -128,7 +128,7 @@ class Recorder:
         kernel = getattr(self._shell, "kernel", None)
         return kernel.get_parent("shell") if kernel is not None else {}
 
-    def _note_end(self, result: Any) -> None:  # noqa: ANN401  # an ExecutionResult
+    def _note_end(self, result: Any) -> None:  # an ExecutionResult
         if not self._is_cell(result.info):
             return
         seconds = time.monotonic() - self._began
@@ -183,7 +183,7 @@ class Recorder:
 
 
 @contextlib.contextmanager
-def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # noqa: ANN401  # a HistoryManager
+def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # a HistoryManager
     """Have ``store_inputs`` remember the cell for this session, and keep it from the file, which has it already."""
     original = history.store_inputs
 
@@ -211,5 +211,5 @@ def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _text(value: Any) -> str:  # noqa: ANN401
+def _text(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)

@@ -17,11 +17,11 @@ QUIET = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What the kernel does, and since when a restart is owed.
+    """What the kernel does, and since when a restart is pending.
 
     Attributes
     ----------
-    owed
+    pending
         When the restart was asked for; None if none was.
     running
         Requests that are being answered.
@@ -31,7 +31,7 @@ class Batch:
         What happens meanwhile, and the seconds that the cells behind the running one are waited for.
     """
 
-    owed: float | None
+    pending: float | None
     running: int
     ended: float
     on_busy: OnBusy = OnBusy.WAIT
@@ -40,14 +40,14 @@ class Batch:
 
 def admits(batch: Batch, now: float) -> bool:
     """Whether another request may begin; if not, it is carried over the restart and runs after it."""
-    if batch.owed is None:
+    if batch.pending is None:
         return True
-    return batch.on_busy is OnBusy.WAIT and now < batch.owed + batch.timeout
+    return batch.on_busy is OnBusy.WAIT and now < batch.pending + batch.timeout
 
 
-def leave_at(batch: Batch, now: float) -> float | None:
-    """Return when the kernel is to leave, None while it can't be known: something runs, or nothing is owed."""
-    if batch.owed is None or batch.running:
+def restart_at(batch: Batch, now: float) -> float | None:
+    """Return when the kernel is to restart, None while it can't be known: something runs, or nothing is pending."""
+    if batch.pending is None or batch.running:
         return None
     return batch.ended + QUIET if admits(batch, now) else now
 

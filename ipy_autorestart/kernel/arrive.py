@@ -34,18 +34,18 @@ DEBUGGER = "ipykernel.debugger"
 class LateDebugger:
     """Stands for a ``Debugger`` until something is asked of it."""
 
-    def __init__(self, *words: Any, **how: Any) -> None:  # noqa: ANN401
+    def __init__(self, *words: Any, **how: Any) -> None:
         self._words, self._how = words, how
         self._real: Any = None
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         """Make the debugger, if it wasn't yet, and return what it has."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._made(), name)
 
-    def _made(self) -> Any:  # noqa: ANN401
+    def _made(self) -> Any:
         if self._real is None:
             self._real = _debugger_module().Debugger(*self._words, **self._how)
             if self._waiting:
@@ -62,13 +62,13 @@ class LateDebugger:
         await self._made().handle_stopped_event()
 
 
-def _debugger_module() -> Any:  # noqa: ANN401
+def _debugger_module() -> Any:
     if getattr(sys.modules.get(DEBUGGER), "Debugger", None) is LateDebugger:
         del sys.modules[DEBUGGER]
     return importlib.import_module(DEBUGGER)
 
 
-def has_plain_debugger(kernel: Any) -> bool:  # noqa: ANN401
+def has_plain_debugger(kernel: Any) -> bool:
     """Whether a kernel has ipykernel's own debugger, which may come late in the next image."""
     kind = type(getattr(kernel, "debugger", None))
     return kind is LateDebugger or (kind.__module__, kind.__qualname__) == (DEBUGGER, "Debugger")
@@ -83,7 +83,7 @@ def stand_in_for_debugger() -> None:
     sys.modules[DEBUGGER] = module
 
 
-def _of_debugger(name: str) -> Any:  # noqa: ANN401
+def _of_debugger(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
     return getattr(_debugger_module(), name)
@@ -95,17 +95,17 @@ EMBED = "IPython.terminal.embed"
 class _Late(types.ModuleType):
     """Stands for the module until something of it is asked for."""
 
-    def embed(self, *words: Any, **how: Any) -> Any:  # noqa: ANN401
+    def embed(self, *words: Any, **how: Any) -> Any:
         """Do what ``IPython.embed`` does."""
         return self._real().embed(*words, **how)
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+    def __getattr__(self, name: str) -> Any:
         """Import the module, if it wasn't yet, and return what it has."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._real(), name)
 
-    def _real(self) -> Any:  # noqa: ANN401
+    def _real(self) -> Any:
         if sys.modules.get(EMBED) is self:
             del sys.modules[EMBED]
         return importlib.import_module(EMBED)
@@ -122,10 +122,10 @@ def stand_in_for_embed() -> None:
 
 
 #: Seconds until they are connected again: libzmq tries after 100 to 200 ms, over and over.
-PEERS_MAX = 1.0
+CLIENTS_MAX = 1.0
 
 #: The same where it isn't known who was connected: time for most.
-PEERS_UNKNOWN = 0.3
+CLIENTS_UNKNOWN = 0.3
 
 #: Seconds that the first request then waits for those who are still missing.
 LATE_MAX = 0.3
@@ -134,7 +134,7 @@ LATE_MAX = 0.3
 SUBSCRIBED = 0.02
 
 
-class Peers:
+class Clients:
     """Knows which are missing.
 
     Parameters
@@ -152,7 +152,7 @@ class Peers:
         self._publisher: Any = None
         self._is_over = False
 
-    def watch(self, socket: Any, port: int) -> None:  # noqa: ANN401
+    def watch(self, socket: Any, port: int) -> None:
         """Hear of the clients that connect to a socket, which is about to be bound."""
         import zmq
 
@@ -164,7 +164,7 @@ class Peers:
             socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of each subscription, not only of new ones
             self._publisher = socket
 
-    def note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:  # noqa: ANN401
+    def note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:
         """In the thread of iopub, which has kept this function; pass on only what it would be told otherwise."""
         if self._is_over:
             original(thread, frames)
@@ -180,12 +180,12 @@ class Peers:
         from zmq.utils.monitor import recv_monitor_message
 
         if not self._missing:  # nobody has counted them
-            time.sleep(PEERS_UNKNOWN)
+            time.sleep(CLIENTS_UNKNOWN)
             return
         poller = zmq.Poller()
         for monitor in self._monitors:
             poller.register(monitor, zmq.POLLIN)
-        deadline = time.monotonic() + PEERS_MAX
+        deadline = time.monotonic() + CLIENTS_MAX
         while any(count > 0 for count in self._missing.values()) and (left := deadline - time.monotonic()) > 0:
             for monitor, _ in poller.poll(int(left * 1000) + 1):
                 recv_monitor_message(monitor)
@@ -208,14 +208,14 @@ class Peers:
     def _are_heard(self) -> bool:
         return self._publisher is None or len(self._subscriptions) >= self._subscribers
 
-    def expect_late(self, kernel: Any) -> None:  # noqa: ANN401
+    def expect_late(self, kernel: Any) -> None:
         """Have the first request wait a moment if some are missing: the client that sent it is about to read."""
         if self._are_heard:
             self._end(kernel)
             return
         original = kernel.dispatch_shell
 
-        async def dispatch(message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
+        async def dispatch(message: list[Any], *words: Any, **how: Any) -> None:
             if not self._is_over and len(message) > 1 and message[0].bytes != OWN:
                 self._wait_for_subscriptions(time.monotonic() + LATE_MAX)
                 self._end(kernel)
@@ -223,7 +223,7 @@ class Peers:
 
         kernel.dispatch_shell = dispatch
 
-    def _end(self, kernel: Any) -> None:  # noqa: ANN401
+    def _end(self, kernel: Any) -> None:
         self._is_over = True
         if self._publisher is not None:
             import zmq
@@ -268,7 +268,7 @@ class Arrival:
         self._load = load
         self._resume = resume
         self._listeners = {one.port: one.fd for one in own.listeners}
-        self._peers = Peers(own.listeners)
+        self._clients = Clients(own.listeners)
         self._originals: list[tuple[type, str, Any]] = []
 
     def stand_in(self) -> None:
@@ -286,7 +286,7 @@ class Arrival:
         self._replace(Heartbeat, "_try_bind_socket", self._bind_heartbeat)
         self._replace(IPKernelApp, "init_extensions", self._init_extensions)
         if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
-            self._replace(IOPubThread, "_handle_subscription", self._peers.note_subscriptions)
+            self._replace(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
 
     def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
         original = getattr(owner, name)
@@ -300,21 +300,21 @@ class Arrival:
             else:
                 setattr(owner, name, own)
 
-    def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
+    def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:
         """Use the file by its full path: it may be relative to a folder that is no longer the current one."""
         app.connection_file = self._own.connection_file
         original(app)
         if self._own.owns_connection_file:
             atexit.register(app.cleanup_connection_file)
 
-    def _bind(self, original: Callable[..., Any], app: Any, socket: Any, port: int) -> Any:  # noqa: ANN401
-        self._peers.watch(socket, port)
+    def _bind(self, original: Callable[..., Any], app: Any, socket: Any, port: int) -> Any:
+        self._clients.watch(socket, port)
         return self._adopt(socket, port, lambda: original(app, socket, port))
 
-    def _bind_heartbeat(self, original: Callable[..., object], heartbeat: Any) -> object:  # noqa: ANN401
+    def _bind_heartbeat(self, original: Callable[..., object], heartbeat: Any) -> object:
         return self._adopt(heartbeat.socket, heartbeat.port, lambda: original(heartbeat))
 
-    def _adopt(self, socket: Any, port: int, bind: Callable[[], Any]) -> Any:  # noqa: ANN401
+    def _adopt(self, socket: Any, port: int, bind: Callable[[], Any]) -> Any:
         """Bind with the socket that has listened all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
         import zmq
 
@@ -327,14 +327,14 @@ class Arrival:
         finally:
             socket.setsockopt(zmq.USE_FD, -1)
 
-    def _init_extensions(self, original: Callable[..., None], app: Any) -> None:  # noqa: ANN401
+    def _init_extensions(self, original: Callable[..., None], app: Any) -> None:
         for name in (DEBUGGER, EMBED):  # as importing them would have
             parent, _, leaf = name.rpartition(".")
             if parent in sys.modules and name in sys.modules:
                 setattr(sys.modules[parent], leaf, sys.modules[name])
         gc.freeze()  # what was made until here stays: no collection, nor that of the kernel's end, need look at it
         gc.enable()
-        self._peers.wait()
+        self._clients.wait()
         original(app)
         self._load(app.shell)
         kernel = app.kernel
@@ -346,7 +346,7 @@ class Arrival:
 
         kernel.start = start_once
 
-    def _start(self, kernel: Any, start: Callable[[], None]) -> None:  # noqa: ANN401
+    def _start(self, kernel: Any, start: Callable[[], None]) -> None:
         """Start, with what was carried before anything that is new."""
         self._stand_aside()
         for number in self._listeners.values():
@@ -354,7 +354,7 @@ class Arrival:
         if self._carried.trouble:
             log.warning("requests may have been lost in the restart: %s", self._carried.trouble)
         requests = self._own.requests
-        self._peers.expect_late(kernel)
+        self._clients.expect_late(kernel)
         if self._own.subshells:
             _make_subshells(kernel, self._own.subshells)
         channels = channels_of(kernel)
@@ -373,7 +373,7 @@ class Arrival:
         self._resume(kernel.shell)
 
 
-def _make_subshells(kernel: Any, names: Sequence[str]) -> None:  # noqa: ANN401
+def _make_subshells(kernel: Any, names: Sequence[str]) -> None:
     """Make subshells with the ids that clients know: `SubshellManager._create_subshell` draws them by uuid4."""
     from ipykernel import subshell_manager
 

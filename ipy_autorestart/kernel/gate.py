@@ -31,7 +31,7 @@ class Gate:
 
     def __init__(
         self,
-        kernel: Any,  # noqa: ANN401
+        kernel: Any,
         channels: QueueChannels | ThreadChannels,
         *,
         admits: Callable[[], bool],
@@ -66,7 +66,7 @@ class Gate:
         """Say what runs, or nothing."""
         return "".join(list(self._answering.values())[:1])
 
-    async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:  # noqa: ANN401
+    async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:
         if len(message) == 1 and message[0].bytes.startswith(MARK):
             if self._loop and self._marks and message[0].bytes == self._mark:
                 self._loop.call_soon_threadsafe(self._marks.release)

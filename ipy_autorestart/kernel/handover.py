@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.ipython.cells import end_history
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.sockets import Frames, NoWires, Wires
-from ipy_autorestart.reexec.exec import Exec, logged
+from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
+from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, Listener
 
@@ -35,7 +35,7 @@ CHILDREN_END = 0.5
 PUBLISHED_MAX = 2.0
 
 
-class KernelExec(Exec):
+class KernelHandover(Handover):
     """The exec of a kernel.
 
     Parameters
@@ -68,11 +68,11 @@ class KernelExec(Exec):
         self._early_embed = is_embed_early()
         self._owns_connection_file = False
         self._subshells: list[str] = []
-        self._wires: Wires | None = None
+        self._sockets: Sockets | None = None
         if gate:
             try:
-                self._wires = Wires(self._app)
-            except (NoWires, OSError) as why:
+                self._sockets = Sockets(self._app)
+            except (NoSockets, OSError) as why:
                 log.warning("requests that come during the restart may be lost: %s", why)
 
     def end_life(self) -> None:
@@ -96,22 +96,22 @@ class KernelExec(Exec):
         """Give up the connections so that nothing on them is lost."""
         super().close()
         self._publish()
-        if self._gate is None or self._wires is None:
+        if self._gate is None or self._sockets is None:
             self._app.close()  # closes each socket in order and waits until all that was sent has left
             return
         # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
         self._subshells = self._gate.release()
-        self._wires.leave()
+        self._sockets.release()
 
     def own(self) -> KernelState:
         """Return what the kernel's new image needs."""
         listeners: tuple[Listener, ...] = ()
         requests: dict[str, list[Frames]] = {}
-        if wires := self._wires:
-            requests = dict(wires.requests)
+        if sockets := self._sockets:
+            requests = dict(sockets.requests)
             listeners = tuple(
-                Listener(channel, getattr(self._app, f"{channel}_port"), fd, wires.peers.get(channel))
-                for channel, fd in wires.listeners.items()
+                Listener(channel, getattr(self._app, f"{channel}_port"), fd, sockets.clients.get(channel))
+                for channel, fd in sockets.listeners.items()
             )
         if self._gate:
             requests["shell"] = [*self._gate.held, *requests.get("shell", ())]
@@ -150,7 +150,7 @@ class _Registered:
         return bool(other == self._function)
 
 
-def _close_comms(kernel: Any) -> None:  # noqa: ANN401
+def _close_comms(kernel: Any) -> None:
     """Have pages drop what they show of comms, for the new image doesn't know them."""
     for name, nothing in (("_shell_parent", {}), ("_shell_parent_ident", b"")):
         if isinstance(variable := getattr(kernel, name, None), contextvars.ContextVar):

@@ -19,12 +19,12 @@ T = TypeVar("T")
 DONE_MAX = 2.0
 
 
-async def in_loop(loop: Any, act: Coroutine[Any, Any, T]) -> T:  # noqa: ANN401  # a tornado IOLoop
+async def in_loop(loop: Any, act: Coroutine[Any, Any, T]) -> T:  # a tornado IOLoop
     """Have a thread run a coroutine, and await its result in another loop."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop.asyncio_loop))
 
 
-def call_in_loop(loop: Any, act: Callable[[], object]) -> None:  # noqa: ANN401
+def call_in_loop(loop: Any, act: Callable[[], object]) -> None:
     """Have a thread do something, and wait for it."""
 
     async def run() -> None:
@@ -33,7 +33,7 @@ def call_in_loop(loop: Any, act: Callable[[], object]) -> None:  # noqa: ANN401
     asyncio.run_coroutine_threadsafe(run(), loop.asyncio_loop).result(DONE_MAX)
 
 
-def end(thread: Any) -> None:  # noqa: ANN401
+def end(thread: Any) -> None:
     """Stop a thread's loop and wait for the thread; raises TimeoutError if it goes on."""
     thread.stop()
     thread.join(DONE_MAX)
@@ -60,7 +60,7 @@ class Channels:
     #: What a kernel must have; looked for before anything is touched.
     NEEDED: tuple[str, ...] = ("control_stream", "control_thread", "shell_stream", "session", "dispatch_shell")
 
-    def __init__(self, kernel: Any) -> None:  # noqa: ANN401  # an ipykernel Kernel of any version
+    def __init__(self, kernel: Any) -> None:  # an ipykernel Kernel of any version
         self._kernel = kernel
         self._callbacks: dict[Any, Any] = {}
         self._is_still = False
@@ -122,13 +122,13 @@ class Channels:
             async with kernel._control_lock:  # noqa: SLF001
                 pass
 
-    def _stop_reading(self, stream: Any) -> None:  # noqa: ANN401  # a ZMQStream
+    def _stop_reading(self, stream: Any) -> None:  # a ZMQStream
         # A thread may come to this only after all was called off, having been busy until then.
         if self._is_still and stream not in self._callbacks:
             self._callbacks[stream] = stream._recv_callback  # noqa: SLF001
             stream.stop_on_recv()
 
-    def _read_on(self, stream: Any) -> None:  # noqa: ANN401
+    def _read_on(self, stream: Any) -> None:
         if callback := self._callbacks.pop(stream, None):
             stream.on_recv(callback, copy=False)
 
@@ -171,7 +171,7 @@ class QueueChannels(Channels):
             del self._kernel.dispatch_shell
         self._replace(None, self._kernel.dispatch_shell)
 
-    def _replace(self, old: Any, new: Dispatch, *, first: Dispatch | None = None) -> None:  # noqa: ANN401
+    def _replace(self, old: Any, new: Dispatch, *, first: Dispatch | None = None) -> None:
         kernel = self._kernel
         queue = kernel.msg_queue
         kernel.shell_stream.on_recv(functools.partial(kernel.schedule_dispatch, new), copy=False)
@@ -210,7 +210,7 @@ class ThreadChannels(Channels):
     NEEDED = (*Channels.NEEDED, "shell_channel_thread", "shell_main", "_main_asyncio_lock")
 
     @property
-    def _thread(self) -> Any:  # noqa: ANN401  # a ShellChannelThread
+    def _thread(self) -> Any:  # a ShellChannelThread
         return self._kernel.shell_channel_thread
 
     def _subshells(self) -> dict[str, Any]:
@@ -293,7 +293,7 @@ class ThreadChannels(Channels):
         self._kernel.shell_stream.flush(zmq.POLLOUT)
 
 
-def channels_of(kernel: Any) -> QueueChannels | ThreadChannels | None:  # noqa: ANN401
+def channels_of(kernel: Any) -> QueueChannels | ThreadChannels | None:
     """Return the seam to a kernel, None if it is of no known make."""
     for kind in (ThreadChannels, QueueChannels):
         if all(getattr(kernel, name, None) is not None for name in kind.NEEDED):
@@ -301,7 +301,7 @@ def channels_of(kernel: Any) -> QueueChannels | ThreadChannels | None:  # noqa: 
     return None
 
 
-def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:  # noqa: ANN401
+def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:
     """Return a request's header, empty if it has none."""
     try:
         _, rest = kernel.session.feed_identities(list(frames), copy=isinstance(frames[0], bytes))
@@ -312,12 +312,12 @@ def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:  # noqa: AN
     return found if isinstance(found, dict) else {}
 
 
-def _frame(data: bytes) -> Any:  # noqa: ANN401
+def _frame(data: bytes) -> Any:
     import zmq
 
     return zmq.Frame(data)
 
 
-def _receive(stream: Any, frames: Sequence[bytes]) -> None:  # noqa: ANN401
+def _receive(stream: Any, frames: Sequence[bytes]) -> None:
     """Do what a ZMQStream does when a message comes."""
     stream._run_callback(stream._recv_callback, list(map(_frame, frames)))  # noqa: SLF001

@@ -32,11 +32,11 @@ class Replay:
     recorder
         What knows the cells.
     may_go_on
-        Whether another cell may begin: not while a restart is owed, which begins anew.
+        Whether another cell may begin: not while a restart is pending, which begins anew.
     on_cleared
         Called with the id of a request whose cell has been cleared.
-    tell
-        Says something to the supervisors.
+    report
+        Sends something to the supervisors.
     """
 
     def __init__(
@@ -47,25 +47,25 @@ class Replay:
         *,
         may_go_on: Callable[[], bool],
         on_cleared: Callable[[str], object],
-        tell: Callable[[Record], None],
+        report: Callable[[Record], None],
     ) -> None:
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
         self._gate = gate
         self._recorder = recorder
         self._may_go_on = may_go_on
         self._on_cleared = on_cleared
-        self._tell = tell
+        self._report = report
         self._interrupted = False
 
     async def run(self, rerun: Rerun) -> None:
         """Run them; at the end, or where it stopped, what waits may run."""
         cells = chosen(self._recorder.ledger, rerun)
         try:
-            with self._heeding_interrupts():
+            with self._handling_interrupts():
                 said = await self._run(cells)
         finally:
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
-        self._tell(Reran(said))
+        self._report(Reran(said))
         await self._gate.let_cells(while_=self._may_go_on)
 
     async def _run(self, cells: Sequence[Cell]) -> str:
@@ -76,7 +76,7 @@ class Replay:
                 return stopped(None, KeyboardInterrupt(), cells[place:])
             if not self._may_go_on():
                 return ""
-            self._tell(Reran(progress(place + 1, len(cells)), goes_on=True))
+            self._report(Reran(progress(place + 1, len(cells)), goes_on=True))
             error = await self._run_one(cell)
             if error is not None:
                 return stopped(cell, error, cells[place + 1 :])
@@ -104,7 +104,7 @@ class Replay:
         kernel = self._kernel
         original = kernel._publish_execute_input  # noqa: SLF001
 
-        def publish(_: str, parent: Any, count: int) -> None:  # noqa: ANN401
+        def publish(_: str, parent: Any, count: int) -> None:
             kernel.session.send(
                 kernel.iopub_socket, "clear_output", {"wait": False}, parent=parent, ident=b"clear_output"
             )
@@ -118,7 +118,7 @@ class Replay:
             del kernel._publish_execute_input  # noqa: SLF001
 
     @contextlib.contextmanager
-    def _heeding_interrupts(self) -> Iterator[None]:
+    def _handling_interrupts(self) -> Iterator[None]:
         """Note one that comes between two cells, where ipykernel ignores it."""
 
         def note(*_: object) -> None:

@@ -1,7 +1,7 @@
-"""In the kernel: a SIGHUP is noted, and when the kernel may leave it restarts itself.
+"""In the kernel: a SIGHUP makes a restart pending, and when the kernel may be left it restarts itself.
 
-The handler only notes and wakes the event loop; it never raises and never works. What is noted is judged by
-`decide.batch`; what is held back meanwhile is the `gate`'s; the way out is `leave`.
+The handler only notes and wakes the event loop. `ipython.policy` says when the kernel may be left, the `gate` holds
+requests back meanwhile, and `handover` is the exec itself.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, leave_at
+from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, restart_at
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import KernelExec
+from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Waiting
+from ipy_autorestart.protocol.messages import Hangup, Waiting
+from ipy_autorestart.protocol.options import Options
+from ipy_autorestart.reexec.exec import SupervisorHandle
+from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
-from ipy_autorestart.reexec.terminal import standing
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,113 +37,67 @@ log = logging.getLogger(__name__)
 AGAIN = 0.2
 
 
-class Restarter:
+class KernelRestarter(Restarter):
     """Restarts the kernel in place after a SIGHUP.
 
     Parameters
     ----------
     shell
         The kernel's.
-    guests
-        Supervisors that go over the exec with it.
+    supervisors
+        Those that go on over the exec.
     recorder
-        What knows the cells that may be run again.
+        Of the cells that may be run again.
     """
 
-    def __init__(self, shell: InteractiveShell, guests: Sequence[Any], recorder: Recorder) -> None:
+    def __init__(self, shell: InteractiveShell, supervisors: Sequence[SupervisorHandle], recorder: Recorder) -> None:
+        super().__init__(supervisors)
         self._shell = shell
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
-        self._guests = guests
         self._start = ProcessStart.of(shell)
-        self._owners: list[Any] = []
-        self._options: Any = None  # of the last owner; it stays for those who ask while the last one leaves
+        self._options = Options()  # of the last owner; they stay for those who ask while that one leaves
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._previous: Any = signal.SIG_DFL
         self._gate: Gate | None = None
         self._cells: Cells | None = None
-        self._owed: float | None = None
         self._interrupted = False
-        self._leaving: asyncio.Task[None] | None = None
+        self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
 
-    def arm(
-        self,
-        owner: Any,  # noqa: ANN401
-        then: Callable[[], None] = lambda: None,
-        *,
-        previous: Any = None,  # noqa: ANN401
-    ) -> None:
-        """Make SIGHUP restart the kernel, then call ``then``; at once in the main thread, else when that is idle.
-
-        Parameters
-        ----------
-        owner
-            The supervisor that needs it, which is told what becomes of a SIGHUP and whose options say what happens
-            while the kernel is busy; the last to disarm gives SIGHUP back.
-        then
-            Called when the handler stands: earlier a SIGHUP would end the kernel.
-        previous
-            The handler to give back, if it isn't the one that stands now.
-        """
-        self._owners.append(owner)
-        self._options = owner.request.options
-
-        def act() -> None:
-            self._settle_handler(previous)
-            then()
-
-        self._in_main_thread(act)
-
-    def disarm(self, owner: object) -> None:
-        """Take back `arm`; harmless if it was already."""
-        if owner in self._owners:
-            self._owners.remove(owner)
-        if self._owners:
-            self._options = self._owners[-1].request.options
-        self._in_main_thread(self._settle_handler)
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        self._owners.clear()
-        self._in_main_thread(self._settle_handler)
-
     def describe(self) -> str:
-        """Say what is waited for, or nothing; in any thread."""
+        """Return what a pending restart waits for, or nothing; in any thread."""
         answering = self._gate or self._cells
         return answering.describe() if answering else ""
 
     def withdraw(self) -> bool:
-        """Forget that a restart is owed, and say whether one was; too late once the kernel leaves."""
-        if self._owed is None or self._is_leaving:
+        """Cancel a pending restart; return whether there was one. It is too late once the kernel is being left."""
+        if self._is_restarting or not super().withdraw():
             return False
-        self._owed, self._interrupted = None, False
+        self._interrupted = False
         if self._gate:
             self._gate.reopen()
         return True
 
     @property
-    def _is_leaving(self) -> bool:
-        return self._leaving is not None and not self._leaving.done()
+    def _is_restarting(self) -> bool:
+        return self._restart is not None and not self._restart.done()
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
             act()
-        else:  # signal.signal works in the main thread only, and a kernel subshell is another
+        else:  # a kernel subshell's
             self._kernel.io_loop.add_callback(act)
 
-    def _settle_handler(self, previous: Any = None) -> None:  # noqa: ANN401  # what signal.signal takes
-        if self._owners and self._loop is None:
-            self._install(previous)
-        elif not self._owners and self._loop is not None:
-            self._uninstall(self._loop)
+    def _settle(self, previous: Any = None) -> None:
+        if self._owners:
+            self._options = self._owners[-1].request.options
+        super()._settle(previous)
 
-    def _install(self, previous: Any) -> None:  # noqa: ANN401
+    def _install(self) -> None:
         from tornado.ioloop import IOLoop
 
         self._loop = IOLoop.current().asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
-        self._previous = standing() if previous is None else previous
-        self._owed, self._interrupted = None, False
+        self._interrupted = False
         channels = channels_of(self._kernel)
         if channels:
             self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end)
@@ -150,21 +106,19 @@ class Restarter:
             self._cells = Cells(self._shell, on_end=self._note_end)
         # Both: asyncio's wakes the loop wherever the signal lands, and ours keeps a user's cell from ever noticing it.
         self._loop.add_signal_handler(signal.SIGHUP, self._wake)
-        signal.signal(signal.SIGHUP, self._note)
+        super()._install()
 
-    def _uninstall(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _uninstall(self) -> None:
         if self._replay:
             self._replay.cancel()
-        loop.remove_signal_handler(signal.SIGHUP)
-        self._loop = None
-        self._owed = None
+        if self._loop:
+            self._loop.remove_signal_handler(signal.SIGHUP)
         if self._gate:
             self._gate.remove()
         if self._cells:
             self._cells.close()
-        self._gate = self._cells = None
-        # None: set by something that isn't Python, and can't be put back by it.
-        signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+        self._loop = self._gate = self._cells = None
+        super()._uninstall()
 
     @property
     def _rerun(self) -> Rerun:
@@ -179,22 +133,22 @@ class Restarter:
             self._shell,
             self._gate,
             self._recorder,
-            may_go_on=lambda: self._owed is None and self._leaving is None,
+            may_go_on=lambda: self._pending is None and self._restart is None,
             on_cleared=self._show_again,
-            tell=self._tell,
+            report=self._report,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
 
     def _show_again(self, request_id: str) -> None:
-        for guest in list(self._guests):
-            guest.show_again(request_id)
+        for supervisor in list(self._supervisors):
+            supervisor.show_again(request_id)
 
-    # -- what is owed --------------------------------------------------------------------------------------------------
+    # -- when ----------------------------------------------------------------------------------------------------------
 
     def _batch(self) -> Batch:
         answering = self._gate or self._cells
         return Batch(
-            owed=self._owed,
+            pending=self._pending,
             running=answering.running if answering else 0,
             ended=answering.ended if answering else 0.0,
             on_busy=OnBusy(self._options.on_busy),
@@ -204,8 +158,8 @@ class Restarter:
     def _note(self, *_: object) -> None:
         if not self._owners:
             return
-        if self._owed is None:
-            self._owed = time.monotonic()
+        if self._pending is None:
+            self._pending = time.monotonic()
         if self._loop is not None:  # once more: one that the user has run may have taken the wake-up descriptor along
             self._loop.call_soon_threadsafe(self._wake)
         if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
@@ -213,88 +167,83 @@ class Restarter:
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:
-        if self._loop is None or self._owed is None:  # served by now: each signal wakes twice
+        if self._loop is None or self._pending is None:  # served by now: each signal wakes twice
             return
-        self._tell(Hangup())
+        self._report(Hangup())
         self._check()
 
     def _admits(self) -> bool:
         """Whether a request may begin; in any thread."""
-        if self._owed is None or not self._owners:
+        if self._pending is None or not self._owners:
             return True
-        self._tell(Waiting(self.describe()))
+        self._report(Waiting(self.describe()))
         return admits(self._batch(), time.monotonic())
 
     def _note_end(self) -> None:
-        if self._owed is not None and self._loop is not None:
+        if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
 
     def _check(self) -> None:
-        """Leave if it is owed and nothing is in the way."""
-        if self._loop is None or self._is_leaving:
+        """Restart if that is pending and nothing is in the way."""
+        if self._loop is None or self._is_restarting:
             return
         now = time.monotonic()
-        due = leave_at(self._batch(), now)
-        if self._owed is None or due is None:
+        due = restart_at(self._batch(), now)
+        if self._pending is None or due is None:
             return
         if due > now:
             self._loop.call_later(due - now, self._check)
             return
         if self._gate:
             self._gate.shut()
-        owed, self._owed, self._interrupted = self._owed, None, False
+        since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
-        self._leaving = self._loop.create_task(self._leave(owed), context=contextvars.Context())
+        self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
 
-    async def _leave(self, owed: float) -> None:
-        """Leave, or say why not and go on."""
+    async def _exec_or_go_on(self, since: float) -> None:
+        """Replace the kernel, or report why not and go on."""
         try:
-            departing = await self._prepare()
+            handover = await self._prepare()
         except CantRestart as refusal:
-            self._decline(str(refusal))
+            self._refuse(str(refusal))
         except NotStill as why:
-            self._try_again(owed, str(why))
+            self._try_again(since, str(why))
         except Exception as error:  # the border: whatever it is, the kernel goes on
             log.exception("the restart could not be prepared")
-            self._decline(f"{type(error).__name__}: {error}")
+            self._refuse(f"{type(error).__name__}: {error}")
         else:
-            self._tell(Exited())
-            departing.go(self._guests, hangup_ignored=self._previous is signal.SIG_IGN)
+            self._exec(handover)
 
-    def _try_again(self, owed: float, why: str) -> None:
-        """Go on for the moment; the restart stays owed."""
-        if self._loop is None:  # given up meanwhile
+    def _try_again(self, since: float, why: str) -> None:
+        """Go on for the moment; the restart stays pending."""
+        if self._loop is None:  # disarmed meanwhile
             return
-        if time.monotonic() > owed + self._options.busy_timeout:
-            self._decline(why)
+        if time.monotonic() > since + self._options.busy_timeout:
+            self._refuse(why)
             return
-        self._leaving, self._owed = None, owed
-        self._tell(Waiting(why))
+        self._restart, self._pending = None, since
+        self._report(Waiting(why))
         self._loop.call_later(AGAIN, self._check)
 
-    async def _prepare(self) -> KernelExec:
+    async def _prepare(self) -> KernelHandover:
         """Do all that may fail and can be undone."""
         self._start.check()
         gate = self._gate
-        if gate is None:
-            return KernelExec(self._shell, self._start, None, cells=self._recorder.to_plain(self._rerun))
-        await gate.close()
+        if gate is not None:
+            await gate.close()
         try:
             if self._gate is not gate:
                 raise CantRestart("the watch has ended meanwhile")
-            return KernelExec(self._shell, self._start, gate, cells=self._recorder.to_plain(self._rerun))
+            return KernelHandover(self._shell, self._start, gate, cells=self._recorder.to_plain(self._rerun))
         except BaseException:
-            gate.reopen()
+            if gate is not None:
+                gate.reopen()
             raise
 
-    def _decline(self, why: str) -> None:
-        self._leaving = None
+    def _refuse(self, why: str) -> None:
+        self._restart = None
         if self._gate:
             self._gate.reopen()  # it may hold requests though it was never closed
         log.warning("the kernel goes on as it is: %s", why)
-        self._tell(Refused(why))
+        super()._refuse(why)
         self._check()  # for a signal that came meanwhile
-
-    def _tell(self, record: Record) -> None:
-        for owner in list(self._owners):
-            owner.send(record)

@@ -54,7 +54,7 @@ SCANS = 2
 Frames = list[bytes]
 
 
-class NoWires(Exception):  # noqa: N818  # a refusal
+class NoSockets(Exception):  # noqa: N818  # a refusal
     """The sockets aren't as they are expected: they are closed as ipykernel does it, and requests may be lost."""
 
 
@@ -75,7 +75,7 @@ class Connection:
             return False
 
 
-class Wires:
+class Sockets:
     """The sockets of a kernel that has stopped to use them; all methods in one thread.
 
     Parameters
@@ -85,18 +85,18 @@ class Wires:
 
     Raises
     ------
-    NoWires
+    NoSockets
         If they can't be found.
     """
 
-    def __init__(self, app: Any) -> None:  # noqa: ANN401
+    def __init__(self, app: Any) -> None:
         if not sys.platform.startswith("linux") or getattr(app, "debug_shell_socket", None) is None:
-            raise NoWires("not on this platform, or with this ipykernel")
+            raise NoSockets("not on this platform, or with this ipykernel")
         self._app = app
         self._addresses = {self._address(channel): channel for channel in CHANNELS}
         self.listeners = self._keep_listeners()
         self.requests: dict[str, list[Frames]] = {channel: [] for channel in READ}
-        self.peers: dict[str, int] = {}
+        self.clients: dict[str, int] = {}
 
     def _address(self, channel: str) -> object:
         port = getattr(self._app, f"{channel}_port")
@@ -107,7 +107,7 @@ class Wires:
         for _ in range(SCANS):
             found |= {connection.channel: connection for connection, listens in self._scan() if listens}
         if len(found) < len(CHANNELS):
-            raise NoWires(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
+            raise NoSockets(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
         return {name: fcntl.fcntl(one.number, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
 
     def _scan(self) -> Iterator[tuple[Connection, bool]]:
@@ -128,16 +128,16 @@ class Wires:
         """Return the accepted connections of some channels."""
         return [one for one, listens in self._scan() if not listens and one.channel in channels]
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Send all that was written, receive all that was sent, and let the clients go."""
         deadline = time.monotonic() + SENT_MAX
         while not self._is_sent() and time.monotonic() < deadline:
             time.sleep(0.001)
         # With the fence's own: the new image has one too.
-        self.peers = {channel: len(self.connections(channel)) for channel in (*READ, "iopub")}
+        self.clients = {channel: len(self.connections(channel)) for channel in (*READ, "iopub")}
         self._app.debug_shell_socket.close(linger=0)
         self._accept_nobody()
-        self._part()
+        self._close_connections()
 
     def _is_sent(self) -> bool:
         """Whether all that was written has left this process and the system has its receipt.
@@ -177,7 +177,7 @@ class Wires:
             for number in set(numbers) - set(self.listeners.values()):
                 os.dup2(nobody.fileno(), number, inheritable=False)
 
-    def _part(self) -> None:
+    def _close_connections(self) -> None:
         """Tell the clients to close their ends, each when it has sent what it was sending, and wait for that."""
         open_ones = connections = self.connections(*READ)
         incoming: dict[Connection, Incoming] = {}

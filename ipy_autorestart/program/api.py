@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Protocol
 
-    from ipy_autorestart.program.restarter import ProcessRestarter
+    from ipy_autorestart.program.restarter import ProgramRestarter
     from ipy_autorestart.protocol.options import Options
 
     class HasFileno(Protocol):
@@ -57,7 +57,7 @@ class _Process:
 class Watching:
     """A watch that `restart_on_change` has begun, or an inert one where that is switched off; a context manager."""
 
-    def __init__(self, restarter: ProcessRestarter | None) -> None:
+    def __init__(self, restarter: ProgramRestarter | None) -> None:
         self._restarter = restarter
 
     @property
@@ -78,7 +78,7 @@ class Watching:
     def restart_if_changed(self) -> None:
         """See the function."""
         if self._restarter:
-            self._restarter.leave_if_owed()
+            self._restarter.restart_if_pending()
 
     def __enter__(self) -> Watching:
         return self

@@ -18,20 +18,21 @@ from typing import Any
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
 from ipy_autorestart.program.kept import Kept
-from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Started, Status
+from ipy_autorestart.protocol.messages import Started, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
-from ipy_autorestart.reexec.exec import Exec
+from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
+from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart, ProgramStart, is_known, main_file, signals, split
 from ipy_autorestart.reexec.state import ProgramState
-from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
+from ipy_autorestart.reexec.terminal import Terminal, end_as_ever, give_hangups_back
 from ipy_autorestart.show.terminal import StderrScreen
 
 #: Seconds until a restart that can't be yet is tried again.
 SOON = 0.02
 
 
-class ProcessRestarter:
+class ProgramRestarter(Restarter):
     """Restarts this process in place after a SIGHUP; the host of its supervisor as well.
 
     Parameters
@@ -46,27 +47,26 @@ class ProcessRestarter:
 
     def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
         self.guests: list[Any] = []
+        super().__init__(self.guests)
         self._start = start
         self._asked = asked
-        self._previous: Any = signal.SIG_IGN if hangup_ignored else signal.getsignal(signal.SIGHUP)
+        self._hangup_ignored = hangup_ignored
         self._pid = os.getpid()
         self._terminal = Terminal()
         self._kept: list[Any] = []
         self._held = 0
-        self._owed = False
-        self._leaving = False
-        self._closed = False
+        self._is_restarting = False
         self._wait: IdleWait | None = None
 
     @property
-    def restarter(self) -> ProcessRestarter:
+    def restarter(self) -> ProgramRestarter:
         """Return itself, which supervisors ask their host for."""
         return self
 
     @property
     def is_active(self) -> bool:
         """Whether SIGHUP restarts this process, which is no forked child of the one that began to watch."""
-        return not self._closed and os.getpid() == self._pid
+        return self._is_armed and os.getpid() == self._pid
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -76,9 +76,9 @@ class ProcessRestarter:
             yield
         finally:
             self._held -= 1
-        self._go_on()
+        self._restart_if_possible()
 
-    def keep(self, sock: Any) -> None:  # noqa: ANN401  # whatever has a fileno()
+    def keep(self, sock: Any) -> None:
         """Leave a socket open over the exec; raises `BadInput` for what is none."""
         try:
             is_socket = stat.S_ISSOCK(os.fstat(sock.fileno()).st_mode)
@@ -88,34 +88,18 @@ class ProcessRestarter:
             raise BadInput(f"keep: expected an open socket, such as socket.create_server(...), got {sock!r}")
         self._kept.append(sock)
 
-    # -- what the supervisor asks its host for -------------------------------------------------------------------------
+    def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
+        """Make SIGHUP restart this process, then call ``then``; see `Restarter.arm`."""
+        super().arm(owner, then, previous=signal.SIG_IGN if self._hangup_ignored else previous)
 
-    def arm(
-        self,
-        owner: object,  # noqa: ARG002  # see the protocol
-        then: Callable[[], None] = lambda: None,
-        *,
-        previous: Any = None,  # noqa: ANN401, ARG002
-    ) -> None:
-        """Make SIGHUP restart this process, then call ``then``."""
-        signal.signal(signal.SIGHUP, self._note)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # in a new image it is blocked until here
-        atexit.register(self.close)  # the supervisor ends first, or its signal could end what is about to end
-        then()
-
-    def disarm(self, owner: object) -> None:
+    def disarm(self, owner: SupervisorHandle) -> None:
         """Do nothing: a program isn't to die of a SIGHUP because its supervisor has."""
 
     def describe(self) -> str:
-        """Say what is waited for; in any thread."""
+        """Return what a pending restart waits for; in any thread."""
         if self._asked:
             return "restart_if_changed()"
         return "the event loop to be idle" if self._wait else "the main thread"
-
-    def withdraw(self) -> bool:
-        """Forget that a restart is owed, and say whether one was."""
-        was_owed, self._owed = self._owed, False
-        return was_owed
 
     def close(self) -> None:
         """Watch no more, and give SIGHUP back; does nothing in a forked child."""
@@ -124,77 +108,75 @@ class ProcessRestarter:
         if threading.current_thread() is not threading.main_thread():
             raise BadInput("only the main thread can give SIGHUP back; close the watch there")
         with self.held():
-            for guest in list(self.guests):
-                guest.stop()
-            self._closed, self._owed = True, False
-            atexit.unregister(self.close)
-            signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
-            if signal.SIGHUP in self._start.blocked:
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+            for supervisor in list(self.guests):
+                supervisor.stop()
+            super().close()
+
+    def _install(self) -> None:
+        super()._install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # in a new image it is blocked until here
+        atexit.register(self.close)  # the supervisor ends first, or its signal could end what is about to end
+
+    def _uninstall(self) -> None:
+        atexit.unregister(self.close)
+        super()._uninstall()
+        if signal.SIGHUP in self._start.blocked:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _note(self, _number: int, frame: FrameType | None) -> None:
+    def _note(self, _signum: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a forked child, which has inherited nothing but this
-            signal.signal(signal.SIGHUP, signal.SIG_DFL if self._previous is None else self._previous)
+            give_hangups_back(self._previous)
             os.kill(os.getpid(), signal.SIGHUP)
         elif self._terminal.is_gone:
             end_as_ever()
-        elif not (self._closed or self._leaving or _is_ending(frame)):
-            self._owed = True
-            self._go_on()
+        elif self._is_armed and not self._is_restarting and not _is_ending(frame):
+            self._pending = time.monotonic()
+            self._restart_if_possible()
 
-    def _go_on(self) -> None:
-        """Leave if it is owed and this is the moment, or see to it that it will be."""
-        if not self._owed or self._held or self._asked:
+    def _restart_if_possible(self) -> None:
+        """Restart if that is pending and this is the moment, or see to it that it will be."""
+        if self._pending is None or self._held or self._asked:
             return
         loop = running_loop()
         if loop is None:
-            self.leave_if_owed()
+            self.restart_if_pending()
         elif self._wait is None or self._wait.loop is not loop:
-            self._wait = IdleWait(loop, self.leave_if_owed)
+            self._wait = IdleWait(loop, self.restart_if_pending)
             self._look_again(IDLE_MAX)  # for a loop that ends meanwhile
 
     def _look_again(self, seconds: float) -> None:
         def look() -> None:
-            if self._owed:
+            if self._pending is not None:
                 os.kill(self._pid, signal.SIGHUP)
 
         timer = threading.Timer(seconds, look)
         timer.daemon = True
         timer.start()
 
-    def leave_if_owed(self) -> None:
-        """Leave if a SIGHUP has come, or say why not and go on."""
+    def restart_if_pending(self) -> None:
+        """Restart if a SIGHUP has come, or report why not and go on."""
         self._wait = None
-        if not self._owed or self._leaving or not self.is_active:
+        if self._pending is None or self._is_restarting or not self.is_active:
             return
         if self._is_early or not _flush_outputs():
             self._look_again(SOON)
             return
-        self._owed = False
-        self._tell(Hangup())
-        try:
-            departure = ProgramExec(self._start, self._terminal, self._kept)
-        except CantRestart as refusal:
-            self._tell(Refused(str(refusal)))
-            return
-        self._leaving = True
-        atexit.unregister(self.close)
-        self._tell(Exited())
-        departure.go(self.guests, hangup_ignored=self._previous is signal.SIG_IGN)
+        self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept))
 
     @property
     def _is_early(self) -> bool:
         """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served now."""
         return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
 
-    def _tell(self, record: Record) -> None:
-        for guest in list(self.guests):
-            guest.send(record)
+    def _exec(self, handover: Handover) -> None:
+        self._is_restarting = True
+        atexit.unregister(self.close)
+        super()._exec(handover)
 
 
-class ProgramExec(Exec):
+class ProgramHandover(Handover):
     """The exec of a plain program.
 
     Parameters
@@ -291,7 +273,7 @@ class Wanted:
     options: Options | None
 
 
-def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProcessRestarter:
+def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProgramRestarter:
     """Begin to watch, or go on with what the image before has watched.
 
     Parameters
@@ -304,7 +286,7 @@ def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProcessRestarter:
     request.check()
     start = ProgramStart.of_program(folder, kept.carried)
     hangup_ignored = kept.carried is not None and kept.carried.process.hangup_ignored
-    restarter = ProcessRestarter(start, asked=wanted.when == "asked", hangup_ignored=hangup_ignored)
+    restarter = ProgramRestarter(start, asked=wanted.when == "asked", hangup_ignored=hangup_ignored)
     for sock in wanted.keep:
         restarter.keep(sock)
     with restarter.held():
@@ -316,7 +298,7 @@ def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProcessRestarter:
     return restarter
 
 
-def _supervise(request: Request, kept: Kept, restarter: ProcessRestarter, start: ProgramStart, *, quiet: bool) -> None:
+def _supervise(request: Request, kept: Kept, restarter: ProgramRestarter, start: ProgramStart, *, quiet: bool) -> None:
     """Take up the supervisor of the image before if it does what is wanted, else start one."""
     state = kept.take_supervisor(request)
     if state:

@@ -19,6 +19,8 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, Protocol
 
+from ipy_autorestart.protocol.messages import Record
+from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import (
@@ -45,15 +47,29 @@ READ_MAX = 0.2
 EX_SOFTWARE = 70
 
 
-class Detachable(Protocol):
-    """A supervisor that can go on in another image of this process."""
+class SupervisorHandle(Protocol):
+    """A supervisor, as the process that it restarts has it.
+
+    Attributes
+    ----------
+    request
+        What it was asked for.
+    """
+
+    request: Request
+
+    def send(self, record: Record, /) -> None:
+        """Report to its process."""
+
+    def show_again(self, request_id: str, /) -> None:
+        """Show its status once more if it stands in the cell of this request, which was cleared."""
 
     def detach(self) -> SupervisorState | None:
-        """Return what is needed to go on; None if there is nothing to go on with."""
+        """Return what is needed to go on in another image of this process; None if there is nothing to go on with."""
 
 
-class Exec(abc.ABC):
-    """One exec of this process. Until `go` nothing has happened; from there on is no way back.
+class Handover(abc.ABC):
+    """Replaces this process by a new image of itself. From `exec` on there is no way back.
 
     An error then ends the process with a status and the reason on its real standard error, so that whoever started it,
     the server's restarter say, takes over.
@@ -101,8 +117,8 @@ class Exec(abc.ABC):
     def own(self) -> KernelState | TerminalState | ProgramState:
         """Return what is handed over for this kind of process, whether or not `close` has succeeded."""
 
-    def go(self, supervisors: Iterable[Detachable], *, hangup_ignored: bool) -> NoReturn:
-        """Exec.
+    def exec(self, supervisors: Iterable[SupervisorHandle], *, hangup_ignored: bool) -> NoReturn:
+        """Replace the process.
 
         Parameters
         ----------
@@ -208,7 +224,7 @@ def _nameless_file() -> int:
     return fd
 
 
-def _detached(supervisors: Iterable[Detachable]) -> Iterator[SupervisorState]:
+def _detached(supervisors: Iterable[SupervisorHandle]) -> Iterator[SupervisorState]:
     """Yield what each needs to go on; one that fails is left behind, and ends."""
     for supervisor in list(supervisors):
         with logged("a watch"):

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import termios
-from typing import Any, Protocol
+from typing import Any
 
 
 class Terminal:
@@ -72,26 +72,13 @@ def end_as_ever(number: signal.Signals | None = None) -> None:
     os.kill(os.getpid(), number)
 
 
-class Hangups(Protocol):
-    """What the bootstrap has noted.
-
-    Attributes
-    ----------
-    noted
-        One came.
-    previous
-        The handler that SIGHUP has when nothing is watched.
-    """
-
-    noted: bool
-    previous: Any
-
-    def end(self) -> None:
-        """Put that handler back, if no watch has put its own there."""
-
-
-def standing() -> Any:  # noqa: ANN401  # what signal.getsignal returns
-    """Return the handler of SIGHUP, and for the bootstrap's that which it stands for."""
+def hangup_handler() -> Any:  # what signal.getsignal returns
+    """Return the handler of SIGHUP; in a new image the one that the bootstrap's `Hangups` has replaced."""
     handler = signal.getsignal(signal.SIGHUP)
     owner: Any = getattr(handler, "__self__", None)
     return owner.previous if hasattr(owner, "noted") and hasattr(owner, "previous") else handler
+
+
+def give_hangups_back(handler: Any) -> None:
+    """Set a handler of SIGHUP that was there before; None was set by something that isn't Python, and is lost."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL if handler is None else handler)

@@ -529,11 +529,11 @@ def test_an_image_that_fails_while_it_starts_ends_with_the_reason_on_its_real_st
     errors.close()
 
 
-@pytest.mark.parametrize("seam", ["restarter.channels_of = lambda kernel: None", "leave.Wires = fail"])
+@pytest.mark.parametrize("seam", ["restarter.channels_of = lambda kernel: None", "leave.Sockets = fail"])
 def test_where_a_seam_does_not_fit_it_restarts_plainly_with_a_warning(kernel, project, seam):
     kernel.run(
         "import ipy_autorestart.kernel.restarter as restarter, ipy_autorestart.kernel.handover as leave, logging\n"
-        "def fail(app): raise leave.NoWires('not here')\n"
+        "def fail(app): raise leave.NoSockets('not here')\n"
         f"{seam}\nlogging.basicConfig(filename='log')"
     )
     watching = kernel.run("%watch_restart src/")

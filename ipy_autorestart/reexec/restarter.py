@@ -1,0 +1,131 @@
+"""Restart this process in place after a SIGHUP: what kernels, terminals and plain programs have in common."""
+
+from __future__ import annotations
+
+import abc
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from types import FrameType
+from typing import Any
+
+from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused
+from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
+from ipy_autorestart.reexec.start import CantRestart
+from ipy_autorestart.reexec.terminal import give_hangups_back, hangup_handler
+
+
+class Restarter(abc.ABC):
+    """Restarts this process once it may be left; its kinds say when that is.
+
+    The handler of SIGHUP only notes that a restart is pending; it never raises.
+
+    Parameters
+    ----------
+    supervisors
+        Those that go on over the exec.
+    """
+
+    def __init__(self, supervisors: Sequence[SupervisorHandle]) -> None:
+        self._supervisors = supervisors
+        self._owners: list[SupervisorHandle] = []
+        self._previous: Any = None
+        self._is_armed = False
+        self._pending: float | None = None  # since when, in seconds of the monotonic clock
+
+    def arm(
+        self,
+        owner: SupervisorHandle,
+        then: Callable[[], None] = lambda: None,
+        *,
+        previous: Any = None,
+    ) -> None:
+        """Make SIGHUP restart this process, then call ``then``.
+
+        Parameters
+        ----------
+        owner
+            The supervisor that needs it, to which each SIGHUP and its outcome are reported. The last one to disarm
+            gives SIGHUP back.
+        then
+            Called when the handler is set: earlier a SIGHUP would end the process.
+        previous
+            The handler to give back, if it isn't the one that is set now.
+        """
+        self._owners.append(owner)
+
+        def act() -> None:
+            self._settle(previous)
+            then()
+
+        self._in_main_thread(act)
+
+    def disarm(self, owner: SupervisorHandle) -> None:
+        """Undo `arm`; harmless if it was undone already."""
+        if owner in self._owners:
+            self._owners.remove(owner)
+        self._in_main_thread(self._settle)
+
+    def close(self) -> None:
+        """Disarm for all."""
+        self._owners.clear()
+        self._in_main_thread(self._settle)
+
+    @abc.abstractmethod
+    def describe(self) -> str:
+        """Return what a pending restart waits for, or nothing; in any thread."""
+
+    def withdraw(self) -> bool:
+        """Cancel a pending restart; return whether there was one."""
+        was_pending, self._pending = self._pending is not None, None
+        return was_pending
+
+    # -- for the kinds of it -------------------------------------------------------------------------------------------
+
+    def _in_main_thread(self, act: Callable[[], None]) -> None:
+        """Call a function if this is the main thread, which alone can set handlers; else that calls `_settle` later."""
+        if threading.current_thread() is threading.main_thread():
+            act()
+
+    def _settle(self, previous: Any = None) -> None:  # what signal.signal takes
+        """Take SIGHUP if somebody needs it, else give it back."""
+        if self._owners and not self._is_armed:
+            self._previous = hangup_handler() if previous is None else previous
+            self._is_armed, self._pending = True, None
+            self._install()
+        elif not self._owners and self._is_armed:
+            self._is_armed, self._pending = False, None
+            self._uninstall()
+
+    def _install(self) -> None:
+        signal.signal(signal.SIGHUP, self._note)
+
+    def _uninstall(self) -> None:
+        give_hangups_back(self._previous)
+
+    @abc.abstractmethod
+    def _note(self, signum: int, frame: FrameType | None) -> None:
+        """Note a SIGHUP."""
+
+    def _hand_over(self, prepare: Callable[[], Handover]) -> None:
+        """Replace this process, or report why not and go on."""
+        self._pending = None
+        self._report(Hangup())
+        try:
+            handover = prepare()
+        except CantRestart as refusal:
+            self._refuse(str(refusal))
+        else:
+            self._exec(handover)
+
+    def _refuse(self, why: str) -> None:
+        """Report why there is no restart, and go on."""
+        self._report(Refused(why))
+
+    def _exec(self, handover: Handover) -> None:
+        self._report(Exited())
+        handover.exec(self._supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
+
+    def _report(self, record: Record) -> None:
+        for owner in list(self._owners):
+            owner.send(record)
