@@ -52,7 +52,7 @@ def main() -> None:
             hangups.previous = signal.SIG_IGN
         _restore_signals(carried.process)
         _reap()
-        sys.orig_argv[1:] = carried.process.argv
+        sys.orig_argv[:] = carried.process.argv
         module, _, name = carried.entry.partition(":")
         getattr(importlib.import_module(module), name)(carried, hangups)
     how, argv = "", sys.argv[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -132,7 +133,7 @@ class ProcessStart:
     Attributes
     ----------
     executable, argv, folder, environment
-        As exec takes them; ``argv`` without its first, the interpreter.
+        As exec takes them; ``argv`` as ``sys.orig_argv`` has it.
     outputs
         Where descriptors 1 and 2 led.
     ignored, blocked
@@ -154,7 +155,7 @@ class ProcessStart:
         stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
         return cls(
             executable=sys.executable,
-            argv=tuple(sys.orig_argv[1:]),
+            argv=tuple(sys.orig_argv),
             folder=getattr(shell, "starting_dir", os.getcwd()),
             environment=first_environment(),
             outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
@@ -170,12 +171,12 @@ class ProcessStart:
             )
         if not os.access(BOOTSTRAP, os.R_OK):
             raise CantRestart(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
-        if not split(self.argv).what:
+        if not split(self.argv[1:]).what:
             raise CantRestart(f"it is not known how this process was started, {list(self.argv)}; restart it by hand")
 
     def command(self) -> list[str]:
         """Return the command line of the new image: its flags, the bootstrap, and what the bootstrap runs."""
-        line = split(self.argv)
+        line = split(self.argv[1:])
         how = [line.how] if line.how else []
         return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
 
@@ -254,7 +255,7 @@ class ProgramStart(ProcessStart):
             ignored, blocked = carried.process.ignored, carried.process.blocked
         return cls(
             executable=sys.executable,
-            argv=tuple(sys.orig_argv[1:]),
+            argv=tuple(sys.orig_argv),
             folder=folder,
             environment=first_environment(),
             outputs=(1, 2),
@@ -296,8 +297,12 @@ class ProgramStart(ProcessStart):
         return ""
 
     def command(self) -> list[str]:
-        """Return the command line of the first image."""
-        return [self.executable, *self.argv]
+        """Return the command line of the first image; the interpreter's path if its name leads elsewhere now."""
+        name, *rest = self.argv
+        path = os.fsdecode(self.environment.get(b"PATH", b""))
+        found = os.path.join(self.folder, name) if os.sep in name else shutil.which(name, path=path) or ""
+        same = os.path.normpath(found) == os.path.normpath(self.executable)
+        return [name if same else self.executable, *rest]
 
     def inherited_fds(self) -> list[int]:
         """Return the descriptors that came from outside and have been neither closed nor used for something else."""

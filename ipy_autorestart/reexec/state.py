@@ -22,7 +22,7 @@ class ProcessState:
     Attributes
     ----------
     argv
-        ``sys.orig_argv`` but for the interpreter.
+        ``sys.orig_argv``.
     hangup_ignored
         Whether SIGHUP is ignored where nothing is watched.
     ignored, blocked

@@ -27,20 +27,21 @@ def say(*words): print(*words, flush=True)
 class Program:
     """A program in a process of its own, killed at the end."""
 
-    def __init__(self, folder, *words, env=None, **options):
+    def __init__(self, folder, *words, env=None, name=sys.executable, **options):
         self.folder = folder
         self.out, self.err = folder.parent / f"{folder.name}.out", folder.parent / f"{folder.name}.err"
         with self.out.open("wb") as out, self.err.open("wb") as err:
             environment = {**ENVIRONMENT, MARK: os.environ[MARK], **(env or {})}
             options = {
                 "cwd": folder,
+                "executable": sys.executable,
                 "env": environment,
                 "stdin": subprocess.DEVNULL,
                 "stdout": out,
                 "stderr": err,
                 **options,
             }
-            self.process = subprocess.Popen([sys.executable, *words], start_new_session=True, **options)
+            self.process = subprocess.Popen([name, *words], start_new_session=True, **options)
         self.pid = self.process.pid
 
     @property

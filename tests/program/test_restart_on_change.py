@@ -43,6 +43,20 @@ def test_a_save_restarts_it_as_it_was_started(start, project):
     assert program.wait_told("⟳ main.py · running · src/a.py changed · new code in .* · 1 restart\n")
 
 
+@pytest.mark.parametrize("name", ["python", os.path.relpath(sys.executable)])
+def test_the_interpreter_keeps_the_name_by_which_it_was_called(start, project, name):
+    if os.sep in name:
+        name = os.path.relpath(sys.executable, project)
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    program = start(
+        WATCH + "say(a.V, sys.orig_argv, sys.executable, sys.prefix)\n" + STAY, name=name, env={"PATH": path}
+    )
+    before = program.wait("^1 (.*)").group(1)
+    assert before.startswith(f"['{name}', 'main.py']")
+    program.save(2)
+    assert program.wait("^2 (.*)").group(1) == before
+
+
 def test_it_finds_its_folder_though_it_went_elsewhere_before_it_could_be_asked(start):
     code = (
         'import os, sys, time\nstarted = os.getcwd()\nos.chdir("/")\nfrom ipy_autorestart import restart_on_change\n'
