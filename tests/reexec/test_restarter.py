@@ -1,0 +1,159 @@
+"""The restarters' common part: SIGHUP is taken while somebody needs it, and a pending restart is handed over once."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from ipy_autorestart.protocol.messages import Exited, Hangup, Refused
+from ipy_autorestart.protocol.options import Options
+from ipy_autorestart.protocol.request import Kernel, Request
+from ipy_autorestart.reexec.restarter import Restarter
+from ipy_autorestart.reexec.start import CantRestart
+
+
+class FakeSupervisor:
+    request = Request(Kernel(), ("/",), Options(), "/")
+
+    def __init__(self):
+        self.reported = []
+
+    def send(self, record):
+        self.reported.append(record)
+
+    def show_again(self, request_id):
+        pass
+
+    def detach(self):
+        return None
+
+
+class FakeHandover:
+    def __init__(self):
+        self.handed_over = []
+
+    def exec(self, supervisors, *, hangup_ignored):
+        self.handed_over.append((list(supervisors), hangup_ignored))
+
+
+class FakeRestarter(Restarter):
+    """One that restarts when it is told to."""
+
+    def __init__(self, supervisors):
+        super().__init__(supervisors)
+        self.noted = 0
+        self.handover = FakeHandover()
+        self.refusal = None
+
+    def describe(self):
+        return "the test"
+
+    def _note(self, *_):
+        self.noted += 1
+        self._pending = 1.0
+
+    def restart(self):
+        self._hand_over(self._prepare)
+
+    def _prepare(self):
+        if self.refusal:
+            raise CantRestart(self.refusal)
+        return self.handover
+
+
+@pytest.fixture
+def supervisor():
+    return FakeSupervisor()
+
+
+@pytest.fixture
+def restarter(supervisor):
+    restarter = FakeRestarter([supervisor])
+    yield restarter
+    restarter.close()
+
+
+def hang_up():
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def handler(*_):
+    raise AssertionError("SIGHUP was not taken")
+
+
+@pytest.fixture
+def before():
+    """A handler of somebody else's."""
+    previous = signal.signal(signal.SIGHUP, handler)
+    yield handler
+    signal.signal(signal.SIGHUP, previous)
+
+
+def test_the_handler_is_set_before_what_needs_it_begins(restarter, supervisor):
+    restarter.arm(supervisor, then=hang_up)
+    assert restarter.noted == 1
+
+
+def test_the_last_one_that_disarms_gives_the_handler_back(before, restarter, supervisor):
+    other = FakeSupervisor()
+    restarter.arm(supervisor)
+    restarter.arm(other)
+    restarter.disarm(supervisor)
+    restarter.disarm(supervisor)
+    hang_up()
+    assert restarter.noted == 1
+    restarter.disarm(other)
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_what_is_armed_for_a_handler_of_before_gives_that_back(before, restarter, supervisor):
+    restarter.arm(supervisor, previous=signal.SIG_IGN)
+    restarter.disarm(supervisor)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+def test_closing_disarms_for_all(before, restarter, supervisor):
+    restarter.arm(supervisor)
+    restarter.arm(FakeSupervisor())
+    restarter.close()
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_another_thread_leaves_the_handler_to_the_main_one(before, restarter, supervisor):
+    restarter.arm(supervisor)
+    thread = threading.Thread(target=restarter.disarm, args=[supervisor])
+    thread.start()
+    thread.join()
+    assert signal.getsignal(signal.SIGHUP) != before
+    restarter.close()
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+def test_a_pending_restart_can_be_withdrawn_once(restarter, supervisor):
+    restarter.arm(supervisor)
+    assert not restarter.withdraw()
+    hang_up()
+    assert restarter.withdraw()
+    assert not restarter.withdraw()
+
+
+def test_a_hand_over_is_reported_and_takes_all_supervisors_along(before, restarter, supervisor):
+    owner = FakeSupervisor()
+    restarter.arm(owner, previous=signal.SIG_IGN)
+    hang_up()
+    restarter.restart()
+    assert owner.reported == [Hangup(), Exited()]
+    assert supervisor.reported == []  # it runs a script, say
+    assert restarter.handover.handed_over == [([supervisor], True)]
+    assert not restarter.withdraw()
+
+
+def test_a_refusal_is_reported_and_all_goes_on(restarter, supervisor):
+    restarter.arm(supervisor)
+    restarter.refusal = "no room"
+    restarter.restart()
+    assert supervisor.reported == [Hangup(), Refused("no room")]
+    assert restarter.handover.handed_over == []
+    hang_up()
+    assert restarter.noted == 1
