@@ -91,7 +91,7 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
 
     match own:
         case KernelState():
-            Arrival(carried, own, load=load, resume=go_on).stand_in()
+            Arrival(carried, own, load=load, resume=go_on).replace_methods()
         case TerminalState(typed=typed):
             restarter.prepare(typed, hangups, load=load, resume=go_on)
 

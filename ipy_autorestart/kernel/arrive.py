@@ -1,7 +1,7 @@
-"""In the kernel's new image: take over the ports, wait for the clients, feed in what was carried.
+"""The kernel's new image: take over the ports, wait for the clients, deliver the requests that were handed over.
 
-What it relies on in ``ipykernel`` 6.29 to 7: ``IPKernelApp._try_bind_socket``, ``init_connection_file``,
-``init_extensions``, ``Heartbeat._try_bind_socket``, ``Kernel.start``, and for subshells ``SubshellManager``.
+It relies, in ``ipykernel`` 6.29 to 7, on ``IPKernelApp._try_bind_socket``, ``init_connection_file``,
+``init_extensions``, ``Heartbeat._try_bind_socket``, ``Kernel.start``, and for subshells on ``SubshellManager``.
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ DEBUGGER = "ipykernel.debugger"
 
 
 class LateDebugger:
-    """Stands for a ``Debugger`` until something is asked of it."""
+    """Stands in for a ``Debugger``, whose import is slow, until it is used."""
 
-    def __init__(self, *words: Any, **how: Any) -> None:
-        self._words, self._how = words, how
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._args, self._options = args, options
         self._real: Any = None
         self._waiting: tuple[asyncio.AbstractEventLoop, asyncio.Future[None]] | None = None
 
     def __getattr__(self, name: str) -> Any:
-        """Make the debugger, if it wasn't yet, and return what it has."""
+        """Return an attribute of the real debugger, which is made now if it wasn't before."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._made(), name)
 
     def _made(self) -> Any:
         if self._real is None:
-            self._real = _debugger_module().Debugger(*self._words, **self._how)
+            self._real = _debugger_module().Debugger(*self._args, **self._options)
             if self._waiting:
                 loop, future = self._waiting
                 loop.call_soon_threadsafe(future.set_result, None)
         return self._real
 
     async def handle_stopped_event(self) -> None:
-        """Wait for what a debugger may tell; asked for from the start, and no reason to make one."""
+        """Wait for the debugger to stop; every kernel waits for that from its start, which is no reason to make one."""
         if self._real is None:
             loop = asyncio.get_running_loop()
             self._waiting = loop, loop.create_future()
@@ -69,13 +69,13 @@ def _debugger_module() -> Any:
 
 
 def has_plain_debugger(kernel: Any) -> bool:
-    """Whether a kernel has ipykernel's own debugger, which may come late in the next image."""
+    """Whether a kernel has ipykernel's own debugger, for which the next image may have a stand-in."""
     kind = type(getattr(kernel, "debugger", None))
     return kind is LateDebugger or (kind.__module__, kind.__qualname__) == (DEBUGGER, "Debugger")
 
 
 def stand_in_for_debugger() -> None:
-    """Take the module's place, until a debugger is made."""
+    """Put a module in place of ipykernel's until a debugger is made."""
     module: Any = types.ModuleType(DEBUGGER)
     module.Debugger = LateDebugger
     module._is_debugpy_available = importlib.util.find_spec("debugpy") is not None  # noqa: SLF001  # its name
@@ -92,15 +92,15 @@ def _of_debugger(name: str) -> Any:
 EMBED = "IPython.terminal.embed"
 
 
-class _Late(types.ModuleType):
-    """Stands for the module until something of it is asked for."""
+class LateEmbed(types.ModuleType):
+    """Stands in for the module, whose import is slow, until it is used."""
 
-    def embed(self, *words: Any, **how: Any) -> Any:
+    def embed(self, *args: Any, **options: Any) -> Any:
         """Do what ``IPython.embed`` does."""
-        return self._real().embed(*words, **how)
+        return self._real().embed(*args, **options)
 
     def __getattr__(self, name: str) -> Any:
-        """Import the module, if it wasn't yet, and return what it has."""
+        """Return an attribute of the real module, which is imported now if it wasn't before."""
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self._real(), name)
@@ -112,35 +112,35 @@ class _Late(types.ModuleType):
 
 
 def is_embed_early() -> bool:
-    """Whether the module was imported, by IPython itself, or stood for."""
+    """Whether IPython imported the module by itself, or there is a stand-in for it."""
     return EMBED in sys.modules
 
 
 def stand_in_for_embed() -> None:
-    """Take the module's place, until it is used."""
-    sys.modules[EMBED] = _Late(EMBED)
+    """Put a module in place of IPython's until it is used."""
+    sys.modules[EMBED] = LateEmbed(EMBED)
 
 
-#: Seconds until they are connected again: libzmq tries after 100 to 200 ms, over and over.
+#: Seconds that the clients may take to connect again: libzmq tries after 100 to 200 ms, over and over.
 CLIENTS_MAX = 1.0
 
-#: The same where it isn't known who was connected: time for most.
+#: Seconds to wait where nobody knows how many were connected: most have come by then.
 CLIENTS_UNKNOWN = 0.3
 
-#: Seconds that the first request then waits for those who are still missing.
+#: Seconds that the first request then waits for clients that are still missing.
 LATE_MAX = 0.3
 
-#: Seconds after a handshake in which subscriptions arrive, where nothing tells of them (ipykernel 6).
+#: Seconds after a handshake in which subscriptions arrive, where they can't be seen (ipykernel 6).
 SUBSCRIBED = 0.02
 
 
 class Clients:
-    """Knows which are missing.
+    """The clients of the image before, until they have connected again.
 
     Parameters
     ----------
     listeners
-        The sockets at which they wait, with how many were connected.
+        The sockets at which they wait, with the number of them.
     """
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
@@ -153,7 +153,7 @@ class Clients:
         self._is_over = False
 
     def watch(self, socket: Any, port: int) -> None:
-        """Hear of the clients that connect to a socket, which is about to be bound."""
+        """Count the clients that connect to a socket, which is about to be bound."""
         import zmq
 
         if self._missing.get(port):
@@ -161,11 +161,11 @@ class Clients:
             self._monitors[monitor] = port
             self._monitored.append(socket)
         if socket.type == zmq.XPUB:
-            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # tell of each subscription, not only of new ones
+            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # pass on each subscription, not only new ones
             self._publisher = socket
 
     def note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:
-        """In the thread of iopub, which has kept this function; pass on only what it would be told otherwise."""
+        """Count subscriptions, in iopub's thread, and pass on what it would get without ``XPUB_VERBOSE``."""
         if self._is_over:
             original(thread, frames)
             return
@@ -175,11 +175,11 @@ class Clients:
             self._subscriptions.append(frame)
 
     def wait(self) -> None:
-        """Publish nothing, and answer nobody, before those are there who were: libzmq would drop it."""
+        """Wait until the previous clients have reconnected: libzmq drops messages that have no subscriber."""
         import zmq
         from zmq.utils.monitor import recv_monitor_message
 
-        if not self._missing:  # nobody has counted them
+        if not self._missing:  # they couldn't be counted
             time.sleep(CLIENTS_UNKNOWN)
             return
         poller = zmq.Poller()
@@ -190,7 +190,7 @@ class Clients:
             for monitor, _ in poller.poll(int(left * 1000) + 1):
                 recv_monitor_message(monitor)
                 self._missing[self._monitors[monitor]] -= 1
-        for socket in self._monitored:  # a monitor would keep the context from its end
+        for socket in self._monitored:  # a monitor would keep the context from ending
             socket.disable_monitor()
         for monitor in self._monitors:
             monitor.close(linger=0)
@@ -201,25 +201,25 @@ class Clients:
     def _wait_for_subscriptions(self, deadline: float) -> None:
         if self._publisher is None and self._subscribers:
             time.sleep(SUBSCRIBED)
-        while not self._are_heard and time.monotonic() < deadline:
+        while not self._are_subscribed and time.monotonic() < deadline:
             time.sleep(0.001)
 
     @property
-    def _are_heard(self) -> bool:
+    def _are_subscribed(self) -> bool:
         return self._publisher is None or len(self._subscriptions) >= self._subscribers
 
     def expect_late(self, kernel: Any) -> None:
-        """Have the first request wait a moment if some are missing: the client that sent it is about to read."""
-        if self._are_heard:
+        """Have the first request wait a moment if some are missing: the client that sent it is about to subscribe."""
+        if self._are_subscribed:
             self._end(kernel)
             return
         original = kernel.dispatch_shell
 
-        async def dispatch(message: list[Any], *words: Any, **how: Any) -> None:
+        async def dispatch(message: list[Any], *args: Any, **options: Any) -> None:
             if not self._is_over and len(message) > 1 and message[0].bytes != OWN:
                 self._wait_for_subscriptions(time.monotonic() + LATE_MAX)
                 self._end(kernel)
-            await original(message, *words, **how)
+            await original(message, *args, **options)
 
         kernel.dispatch_shell = dispatch
 
@@ -236,23 +236,23 @@ log = logging.getLogger(__name__)
 #: Seconds that the control thread waits for the kernel to have started.
 START_MAX = 2.0
 
-#: Seconds in which ipykernel's thread must have made a subshell.
+#: Seconds in which ipykernel's thread must have created the subshells.
 SUBSHELL_MAX = 1.0
 
 
 class Arrival:
-    """Stands in for some methods of ipykernel's while a kernel starts.
+    """Replaces some methods of ipykernel while a kernel starts.
 
     Parameters
     ----------
     carried
-        What the image before has handed over.
+        Everything that the image before has handed over.
     own
         The kernel's part of it.
     load
         Loads the extension into the shell.
     resume
-        Takes up what the image before has watched; called at the end.
+        Continues the watches of the image before; called at the end.
     """
 
     def __init__(
@@ -271,8 +271,8 @@ class Arrival:
         self._clients = Clients(own.listeners)
         self._originals: list[tuple[type, str, Any]] = []
 
-    def stand_in(self) -> None:
-        """Put the methods in place."""
+    def replace_methods(self) -> None:
+        """Put the methods in place; they are the original ones again when the kernel has started."""
         if self._own.plain_debugger:
             stand_in_for_debugger()
         if self._own.early_embed:
@@ -291,17 +291,17 @@ class Arrival:
     def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
         original = getattr(owner, name)
         self._originals.append((owner, name, vars(owner).get(name)))
-        setattr(owner, name, lambda *words: new(original, *words))
+        setattr(owner, name, lambda *args: new(original, *args))
 
-    def _stand_aside(self) -> None:
+    def _restore_methods(self) -> None:
         for owner, name, own in self._originals:
-            if own is None:  # it had inherited it
+            if own is None:  # inherited
                 delattr(owner, name)
             else:
                 setattr(owner, name, own)
 
     def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:
-        """Use the file by its full path: it may be relative to a folder that is no longer the current one."""
+        """Use the file's full path: the kernel's may start from a folder that is no longer the current one."""
         app.connection_file = self._own.connection_file
         original(app)
         if self._own.owns_connection_file:
@@ -315,24 +315,24 @@ class Arrival:
         return self._adopt(heartbeat.socket, heartbeat.port, lambda: original(heartbeat))
 
     def _adopt(self, socket: Any, port: int, bind: Callable[[], Any]) -> Any:
-        """Bind with the socket that has listened all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
+        """Bind by the descriptor that has been listening all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
         import zmq
 
-        number = self._listeners.pop(port, None)
-        if number is None:
+        fd = self._listeners.pop(port, None)
+        if fd is None:
             return bind()
-        socket.setsockopt(zmq.USE_FD, number)
+        socket.setsockopt(zmq.USE_FD, fd)
         try:
             return bind()
         finally:
             socket.setsockopt(zmq.USE_FD, -1)
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:
-        for name in (DEBUGGER, EMBED):  # as importing them would have
+        for name in (DEBUGGER, EMBED):  # what importing them does
             parent, _, leaf = name.rpartition(".")
             if parent in sys.modules and name in sys.modules:
                 setattr(sys.modules[parent], leaf, sys.modules[name])
-        gc.freeze()  # what was made until here stays: no collection, nor that of the kernel's end, need look at it
+        gc.freeze()  # what exists by now stays: no collection needs to look at it, not even the one at the kernel's end
         gc.enable()
         self._clients.wait()
         original(app)
@@ -347,10 +347,10 @@ class Arrival:
         kernel.start = start_once
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
-        """Start, with what was carried before anything that is new."""
-        self._stand_aside()
-        for number in self._listeners.values():
-            os.close(number)
+        """Start the kernel; requests that were handed over come before any new one."""
+        self._restore_methods()
+        for fd in self._listeners.values():
+            os.close(fd)
         if self._carried.trouble:
             log.warning("requests may have been lost in the restart: %s", self._carried.trouble)
         requests = self._own.requests
@@ -368,13 +368,13 @@ class Arrival:
         if channels:
             for frames in requests.get("shell", ()):
                 channels.deliver(frames)
-        # The server takes "starting" literally until a parentless "idle" says otherwise.
+        # The server believes in "starting" until it gets an "idle" without a parent.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
         self._resume(kernel.shell)
 
 
 def _make_subshells(kernel: Any, names: Sequence[str]) -> None:
-    """Make subshells with the ids that clients know: `SubshellManager._create_subshell` draws them by uuid4."""
+    """Create subshells with the ids that clients know: `SubshellManager._create_subshell` takes them from uuid4."""
     from ipykernel import subshell_manager
 
     manager = kernel.shell_channel_thread.manager
@@ -388,7 +388,7 @@ def _make_subshells(kernel: Any, names: Sequence[str]) -> None:
             for name in names:
                 module.uuid = types.SimpleNamespace(uuid4=lambda name=name: name)
                 manager._create_subshell()  # noqa: SLF001
-        except Exception as error:  # noqa: BLE001  # told in the main thread
+        except Exception as error:  # noqa: BLE001  # raised in the main thread
             made.set_exception(error)
         else:
             made.set_result(None)

@@ -1,4 +1,4 @@
-"""In front of the kernel's dispatch: knows what is being answered, and holds back what must not begin any more."""
+"""A gate in front of the kernel's dispatch: it counts the requests in progress and can hold back those that follow."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ipy_autorestart.kernel.ipykernel import MARK, QueueChannels, ThreadChannels, header_of
+from ipy_autorestart.kernel.ipykernel import MARK, Channels, header_of
 
-#: The identity by which requests of ours come; no client has it, so their replies go nowhere.
+#: The identity that our own requests come from; no client has it, so their replies go nowhere.
 OWN = b"ipy_autorestart"
 
 
 class Gate:
-    """Lets requests pass to the kernel, or keeps them to be carried over the restart.
+    """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class Gate:
     channels
         The seam to it.
     admits
-        Whether a request may begin now; asked with what it is, in the thread that would answer it.
+        Returns whether a request may begin now; called in the thread that would answer it.
     on_end
         Called when a request has been answered, in the same thread.
     """
@@ -32,7 +32,7 @@ class Gate:
     def __init__(
         self,
         kernel: Any,
-        channels: QueueChannels | ThreadChannels,
+        channels: Channels,
         *,
         admits: Callable[[], bool],
         on_end: Callable[[], None],
@@ -55,24 +55,24 @@ class Gate:
         own = object()
         self._answering: dict[object, str] = {own: "this cell"}  # an atomic change each: subshells have their threads
         self._original = kernel.dispatch_shell
-        channels.stand_in(self._dispatch, lambda: self._note_end(own))
+        channels.replace_dispatch(self._dispatch, lambda: self._note_end(own))
 
     @property
     def running(self) -> int:
-        """How many requests are being answered."""
+        """The number of requests in progress."""
         return len(self._answering)
 
     def describe(self) -> str:
-        """Say what runs, or nothing."""
+        """Return what is running, or nothing."""
         return "".join(list(self._answering.values())[:1])
 
-    async def _dispatch(self, message: list[Any], *words: Any, **how: Any) -> None:
+    async def _dispatch(self, message: list[Any], *args: Any, **options: Any) -> None:
         if len(message) == 1 and message[0].bytes.startswith(MARK):
             if self._loop and self._marks and message[0].bytes == self._mark:
                 self._loop.call_soon_threadsafe(self._marks.release)
             return
         if len(message) == 1:  # ipykernel's own b"stop aborting"
-            await self._original(message, *words, **how)
+            await self._original(message, *args, **options)
             return
         token = object()
         header = header_of(self._kernel, message)
@@ -81,12 +81,12 @@ class Gate:
         self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
         frames = [frame.bytes for frame in message]
         is_awaited = frames in self._passing
-        passes = not self._closed if is_awaited else self._lets_pass(header, concurrent=bool(how.get("concurrent")))
+        passes = not self._closed if is_awaited else self._lets_pass(header, concurrent=bool(options.get("concurrent")))
         if not passes:
             (self._stopped if is_awaited else self.held).append(frames)
         try:
             if passes:
-                await self._original(message, *words, **how)
+                await self._original(message, *args, **options)
         finally:
             self._note_end(token, is_cell=is_cell and passes)
             if is_awaited:
@@ -100,10 +100,10 @@ class Gate:
     def _lets_pass(self, header: dict[str, Any], *, concurrent: bool) -> bool:
         if self._cells_wait and header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
             return False
-        # The debugger asks its own kernel, and its control thread, which must become still, waits for the answer.
+        # The debugger sends requests to its own kernel; the control thread, which must become still, waits for replies.
         if header.get("session") == self._kernel.session.session:
             return True
-        # A comm message in the middle of a cell may be what that cell waits for.
+        # A comm message in the middle of a cell may be the one that the cell waits for.
         return not self._closed and (concurrent or self._admits())
 
     def _note_end(self, token: object, *, is_cell: bool = True) -> None:
@@ -113,18 +113,18 @@ class Gate:
         self._on_end()
 
     def keep_cells(self) -> None:
-        """Hold back the cells that a person runs, until `let_cells`."""
+        """Hold back the cells that the user runs, until `let_cells`."""
         self._cells_wait = True
 
     async def let_cells(self, *, while_: Callable[[], bool]) -> None:
-        """Let those that were held back pass, in their order, then all; what may not stays held, to be carried over."""
+        """Let the cells that were held back pass, in their order, then all; the rest stays, to be handed over."""
         while self.held and while_():
             held, self.held = self.held, []
             await self.run(held)
         self._cells_wait = False
 
     async def run(self, requests: list[list[bytes]]) -> None:
-        """Have the kernel answer requests in the main thread, ahead of cells that come meanwhile, and wait for it."""
+        """Have the kernel answer requests in the main thread, ahead of any that arrive meanwhile; wait for that."""
         self._passing.extend(requests)
         self._passed = asyncio.get_running_loop().create_future()
         for frames in requests:
@@ -134,11 +134,11 @@ class Gate:
         self._stopped.clear()
 
     def shut(self) -> None:
-        """Let nothing begin any more."""
+        """Let no request begin any more."""
         self._closed = True
 
     async def close(self) -> None:
-        """Let nothing begin any more and wait until nothing is on its way; raises NotStill, and is open again then."""
+        """Let no request begin any more and wait until none is on its way; raises NotStill, and is open then."""
         self.shut()
         self._mark = MARK + str(next(self._attempts)).encode()
         self._loop, self._marks = asyncio.get_running_loop(), asyncio.Semaphore(0)
@@ -154,21 +154,21 @@ class Gate:
             await self._marks.acquire()
 
     def reopen(self) -> None:
-        """Go on as if nothing had been held back."""
+        """Deliver what was held back, and let requests pass again."""
         self._closed = False
-        self._give_back()
-        self._channels.go_on()
+        self._deliver_held()
+        self._channels.read_on()
 
-    def _give_back(self) -> None:
+    def _deliver_held(self) -> None:
         held, self.held = self.held, []
         for frames in held:
             self._channels.deliver(frames)
 
     def release(self) -> list[str]:
-        """Take the sockets from the kernel's threads and return the ids of its subshells."""
+        """End the kernel's threads, so that the sockets are the caller's; return the ids of its subshells."""
         return self._channels.release()
 
     def remove(self) -> None:
-        """Leave nothing behind in the kernel."""
-        self._channels.stand_aside()
-        self._give_back()
+        """Give the kernel its own dispatch back."""
+        self._channels.restore_dispatch()
+        self._deliver_held()

@@ -1,7 +1,4 @@
-"""In the kernel: end its life as an interpreter would, and give up its connections so that nothing is lost.
-
-What touches the insides of ipykernel stands here, in `channels` and in `arrive`, with the name that it relies on.
-"""
+"""The handover of a kernel: end its life as an interpreter does, and close its connections so that nothing is lost."""
 
 from __future__ import annotations
 
@@ -28,26 +25,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that the kernel's own children have from SIGTERM to SIGKILL.
+#: Seconds that the kernel's children get from SIGTERM to SIGKILL.
 CHILDREN_END = 0.5
 
-#: Seconds in which ipykernel's thread takes what is to be published.
+#: Seconds in which ipykernel's thread must have taken what is to be published.
 PUBLISHED_MAX = 2.0
 
 
 class KernelHandover(Handover):
-    """The exec of a kernel.
+    """Replaces a kernel by a new image of itself.
 
     Parameters
     ----------
     shell
         The kernel's.
     start
-        What it is started with again.
+        What the kernel was started with.
     gate
-        Closed, and with what it has held back; None where there is none, and what isn't answered is lost.
+        Closed, with the requests that it holds back; None where there is none, and unanswered requests are lost.
     cells
-        What the new image runs again, as `KernelState` has it.
+        Run again by the new image; as in `KernelState`.
 
     Raises
     ------
@@ -76,7 +73,7 @@ class KernelHandover(Handover):
                 log.warning("requests that come during the restart may be lost: %s", why)
 
     def end_life(self) -> None:
-        """Do what the end of an interpreter does, in its order; what fails is logged, and the rest is done."""
+        """Do what an interpreter does at its end, in the same order; what fails is logged, and the rest is done."""
         end_history(self._shell)
         with logged("the comms"):
             contextvars.Context().run(_close_comms, self._kernel)
@@ -86,20 +83,20 @@ class KernelHandover(Handover):
         super().end_life()
 
     def _unregister(self) -> None:
-        """Take out ipykernel's own exit functions: of the connection file, and of what is closed below."""
+        """Unregister ipykernel's own exit functions: for the connection file, and for what `close` closes."""
         own = _Registered(self._app.cleanup_connection_file)
         for function in (own, self._app.close, self._kernel.iopub_thread.stop):
             atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
         self._owns_connection_file = own.was_found
 
     def close(self) -> None:
-        """Give up the connections so that nothing on them is lost."""
+        """Close the connections so that nothing on them is lost."""
         super().close()
         self._publish()
         if self._gate is None or self._sockets is None:
-            self._app.close()  # closes each socket in order and waits until all that was sent has left
+            self._app.close()  # which waits until all that was sent has left
             return
-        # Not the thread of iopub: its end closes the socket, and with that the connections, behind our back.
+        # But not the thread of iopub: its end closes the socket and the connections.
         self._subshells = self._gate.release()
         self._sockets.release()
 
@@ -127,7 +124,7 @@ class KernelHandover(Handover):
         )
 
     def _publish(self) -> None:
-        """Have all that is to be published handed to libzmq, in order."""
+        """Pass all that is to be published to libzmq, in order."""
         for stream in (sys.stdout, sys.stderr):
             with logged("the last output"):
                 stream.flush()
@@ -137,7 +134,7 @@ class KernelHandover(Handover):
 
 
 class _Registered:
-    """Equal to a function, and knows whether it has met it: atexit doesn't tell what it has."""
+    """An equal of a function that notes whether it was compared with it: atexit doesn't tell what is registered."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -151,19 +148,19 @@ class _Registered:
 
 
 def _close_comms(kernel: Any) -> None:
-    """Have pages drop what they show of comms, for the new image doesn't know them."""
+    """Close the comms, so that pages drop their widgets: the new image doesn't know them."""
     for name, nothing in (("_shell_parent", {}), ("_shell_parent_ident", b"")):
         if isinstance(variable := getattr(kernel, name, None), contextvars.ContextVar):
-            variable.set(nothing)  # 7.0 asks for it outside of any request, in vain
+            variable.set(nothing)  # 7.0 fails without, outside of a request
     for comm in list(kernel.comm_manager.comms.values()):
         with logged("a comm"):
             comm.close()
 
 
 def _end_children() -> None:
-    """End the children in the kernel's own process group, as ipykernel does at shutdown, ``kernelbase._at_shutdown``.
+    """End the children in the kernel's process group, as ipykernel does at shutdown (``kernelbase._at_shutdown``).
 
-    A forked child would hold the kernel's ports open, and the new image could not have them.
+    A forked child would hold the kernel's ports, and the new image could not bind them.
     """
     if not _has_children_in(group := os.getpgrp()):
         return
@@ -182,7 +179,7 @@ def _end_children() -> None:
 
 
 def _has_children_in(group: int) -> bool:
-    """Whether any process that descends from this one is of its group; True where that takes longer to know."""
+    """Return whether any descendant of this process is in the group; True where that can't be told quickly."""
     pending = [os.getpid()]
     try:
         while pending:

@@ -1,7 +1,7 @@
-"""The seam to ipykernel: how requests come to its dispatch, how to hold them up, and how to feed them in.
+"""The seam to ipykernel: stop the flow of requests to its dispatch, and deliver requests of our own.
 
-Everything that relies on its inside stands here and in `arrive`, with its name. `channels_of` returns None for a kernel
-that isn't made as those of 6.29 to 7 are.
+All that relies on the inside of ipykernel is here and in `arrive`, by its name there. `channels_of` returns None for a
+kernel that is not built like those of ipykernel 6.29 to 7.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: Seconds in which such a thread must have done what it is asked to.
+#: Seconds that a thread of the kernel may take for what it is asked to do.
 DONE_MAX = 2.0
 
 
 async def in_loop(loop: Any, act: Coroutine[Any, Any, T]) -> T:  # a tornado IOLoop
-    """Have a thread run a coroutine, and await its result in another loop."""
+    """Run a coroutine in a thread's loop, and await its result in this one."""
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(act, loop.asyncio_loop))
 
 
 def call_in_loop(loop: Any, act: Callable[[], object]) -> None:
-    """Have a thread do something, and wait for it."""
+    """Call a function in a thread's loop, and block until it returns."""
 
     async def run() -> None:
         act()
@@ -34,30 +34,31 @@ def call_in_loop(loop: Any, act: Callable[[], object]) -> None:
 
 
 def end(thread: Any) -> None:
-    """Stop a thread's loop and wait for the thread; raises TimeoutError if it goes on."""
+    """Stop a thread's loop and wait for the thread; raises TimeoutError if the thread goes on."""
     thread.stop()
     thread.join(DONE_MAX)
     if thread.is_alive():
         raise TimeoutError(f"the thread {thread.name} does not end")
 
 
-#: Seconds in which a control request must be answered, and what was read must have come to the dispatch.
+#: Seconds in which a control request must be answered, and what was read must have reached the dispatch.
 STILL_MAX = 2.0
 
-#: How a message of one frame begins, like ipykernel's own b"stop aborting": all that was read before it has passed.
+#: The beginning of a message of one frame, like ipykernel's b"stop aborting"; when it arrives, so has all that was read
+#: before it.
 MARK = b"ipy_autorestart mark"
 
 Dispatch = Callable[..., Coroutine[Any, Any, None]]
 
 
 class NotStill(Exception):  # noqa: N818  # a refusal
-    """Something goes on in the channels that can't be waited for."""
+    """A request goes on for longer than can be waited for."""
 
 
 class Channels:
-    """What both ways have in common: the control channel, in a thread of its own."""
+    """The channels of a kernel; all kinds have a control channel in a thread of its own."""
 
-    #: What a kernel must have; looked for before anything is touched.
+    #: Attributes that a kernel must have; they are looked for before anything is touched.
     NEEDED: tuple[str, ...] = ("control_stream", "control_thread", "shell_stream", "session", "dispatch_shell")
 
     def __init__(self, kernel: Any) -> None:  # an ipykernel Kernel of any version
@@ -65,37 +66,37 @@ class Channels:
         self._callbacks: dict[Any, Any] = {}
         self._is_still = False
 
-    def stand_in(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
-        """Have requests dispatched by another function; ``on_idle`` follows what is being answered right now."""
+    def replace_dispatch(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
+        """Have requests dispatched by another function; ``on_idle`` is called after the request in progress, if any."""
         raise NotImplementedError
 
-    def stand_aside(self) -> None:
-        """Give back the kernel's own dispatch."""
+    def restore_dispatch(self) -> None:
+        """Restore the kernel's own dispatch."""
         raise NotImplementedError
 
     def deliver(self, frames: Sequence[bytes]) -> None:
-        """Take a request for one that has just arrived; in the main thread, before the loop reads others."""
+        """Treat a request as if it had just arrived; to be called in the main thread, before the loop reads others."""
         raise NotImplementedError
 
     def deliver_control(self, frames: Sequence[bytes]) -> None:
-        """Do the same with a control request."""
+        """Treat a control request as if it had just arrived."""
         stream = self._kernel.control_stream
         self._kernel.control_thread.io_loop.add_callback(lambda: _receive(stream, frames))
 
     async def still(self, mark: bytes, marked: Callable[[int], Awaitable[object]]) -> None:
-        """Read no more, and wait until all that was read has been dispatched and all control requests are answered.
+        """Stop reading, and wait until all that was read is dispatched and all control requests are answered.
 
         Parameters
         ----------
         mark
-            `MARK` and what tells it from those of earlier attempts, which may come late.
+            `MARK` and a number that tells it from earlier attempts, whose marks may arrive late.
         marked
-            Returns what ends when the dispatch has met it so many times.
+            Waits until the dispatch has got the mark so many times.
 
         Raises
         ------
         NotStill
-            What goes on; `go_on` undoes what was done.
+            A request goes on; `read_on` undoes what was done.
         """
         self._is_still = True
         try:
@@ -106,11 +107,11 @@ class Channels:
             raise NotStill("a request of the control channel or a subshell goes on") from None
 
     async def _still_shell(self, mark: bytes) -> int:
-        """Return how many marks are on their way."""
+        """Stop reading the shell channel; return the number of marks that are on their way."""
         raise NotImplementedError
 
     async def _still_control(self) -> None:
-        """In the control thread."""
+        """Stop reading the control channel and wait for its requests; in its thread."""
         kernel = self._kernel
         self._stop_reading(kernel.control_stream)
         await asyncio.sleep(0)  # what was received begins
@@ -123,22 +124,22 @@ class Channels:
                 pass
 
     def _stop_reading(self, stream: Any) -> None:  # a ZMQStream
-        # A thread may come to this only after all was called off, having been busy until then.
+        # A busy thread may get here only after all was called off.
         if self._is_still and stream not in self._callbacks:
             self._callbacks[stream] = stream._recv_callback  # noqa: SLF001
             stream.stop_on_recv()
 
-    def _read_on(self, stream: Any) -> None:
+    def _resume_reading(self, stream: Any) -> None:
         if callback := self._callbacks.pop(stream, None):
             stream.on_recv(callback, copy=False)
 
-    def go_on(self) -> None:
+    def read_on(self) -> None:
         """Undo `still`."""
         self._is_still = False
-        self._kernel.control_thread.io_loop.add_callback(self._read_on, self._kernel.control_stream)
+        self._kernel.control_thread.io_loop.add_callback(self._resume_reading, self._kernel.control_stream)
 
     def release(self) -> list[str]:
-        """Send what waits, end the threads, so that the sockets are the caller's, and return the ids of subshells."""
+        """Send what waits and end the threads, so that the sockets are the caller's; return the ids of subshells."""
         import zmq
 
         control = self._kernel.control_thread
@@ -148,25 +149,25 @@ class Channels:
 
 
 class QueueChannels(Channels):
-    """ipykernel 6: the main loop reads the shell channel into a queue, and one task dispatches what is there."""
+    """The channels of ipykernel 6: the main loop reads the shell channel into a queue, which one task dispatches."""
 
     NEEDED = (*Channels.NEEDED, "schedule_dispatch")
 
-    def stand_in(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
-        """`Kernel.start` has handed the method itself to the stream, and it stands in the queue with each request."""
+    def replace_dispatch(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
+        """Replace the method where `Kernel.start` has put it: in the stream's callback, and in the queue."""
         self._dispatch = dispatch
         self._kernel.dispatch_shell = dispatch
 
         async def pass_by() -> None:
             on_idle()
 
-        if not hasattr(self._kernel, "msg_queue"):  # not started yet: it will find the new one by itself
+        if not hasattr(self._kernel, "msg_queue"):  # not started yet: it will find the new method
             on_idle()
             return
         self._replace(type(self._kernel).dispatch_shell, dispatch, first=pass_by)
 
-    def stand_aside(self) -> None:
-        """Give back the kernel's own dispatch."""
+    def restore_dispatch(self) -> None:
+        """Restore the kernel's own dispatch."""
         with contextlib.suppress(AttributeError):
             del self._kernel.dispatch_shell
         self._replace(None, self._kernel.dispatch_shell)
@@ -178,12 +179,12 @@ class QueueChannels(Channels):
         waiting = [queue.get_nowait() for _ in range(queue.qsize())]
         if first:
             kernel.schedule_dispatch(first)
-        for number, dispatch, words in waiting:
+        for place, dispatch, args in waiting:
             is_old = getattr(dispatch, "__func__", dispatch) == old if old else dispatch == self._dispatch
-            queue.put_nowait((number, new if is_old else dispatch, words))
+            queue.put_nowait((place, new if is_old else dispatch, args))
 
     def deliver(self, frames: Sequence[bytes]) -> None:
-        """Take a request for one that has just arrived."""
+        """Treat a request as if it had just arrived."""
         _receive(self._kernel.shell_stream, frames)
 
     async def _still_shell(self, mark: bytes) -> int:
@@ -191,10 +192,10 @@ class QueueChannels(Channels):
         self._kernel.schedule_dispatch(self._dispatch, [_frame(mark)])
         return 1
 
-    def go_on(self) -> None:
+    def read_on(self) -> None:
         """Undo `still`."""
-        super().go_on()
-        self._read_on(self._kernel.shell_stream)
+        super().read_on()
+        self._resume_reading(self._kernel.shell_stream)
 
     def release(self) -> list[str]:
         """Send what waits and end the threads."""
@@ -205,7 +206,7 @@ class QueueChannels(Channels):
 
 
 class ThreadChannels(Channels):
-    """ipykernel 7: a thread reads the shell channel and passes on to the main thread or to subshells, each a thread."""
+    """The channels of ipykernel 7: a thread reads the shell channel, for the main thread and those of subshells."""
 
     NEEDED = (*Channels.NEEDED, "shell_channel_thread", "shell_main", "_main_asyncio_lock")
 
@@ -216,8 +217,8 @@ class ThreadChannels(Channels):
     def _subshells(self) -> dict[str, Any]:
         return dict(self._thread.manager._cache)  # noqa: SLF001
 
-    def stand_in(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
-        """`Kernel.shell_main` looks the method up for each request."""
+    def replace_dispatch(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
+        """Replace the method, which `Kernel.shell_main` looks up for each request."""
         kernel = self._kernel
         kernel.dispatch_shell = dispatch
         locks = [(kernel.io_loop, kernel._main_asyncio_lock)] if hasattr(kernel, "io_loop") else []  # noqa: SLF001
@@ -237,13 +238,13 @@ class ThreadChannels(Channels):
         if not held:
             on_idle()
 
-    def stand_aside(self) -> None:
-        """Give back the kernel's own dispatch."""
+    def restore_dispatch(self) -> None:
+        """Restore the kernel's own dispatch."""
         with contextlib.suppress(AttributeError):
             del self._kernel.dispatch_shell
 
     def deliver(self, frames: Sequence[bytes]) -> None:
-        """Take a request for one that has just arrived, in the main thread or in its subshell."""
+        """Treat a request as if it had just arrived, in the main thread or in its subshell."""
         manager = self._thread.manager
         subshell = self._subshell_of(frames)
         if subshell in self._subshells():
@@ -260,7 +261,7 @@ class ThreadChannels(Channels):
         return await in_loop(self._thread.io_loop, self._still_reader(mark))
 
     async def _still_reader(self, mark: bytes) -> int:
-        """In the shell channel thread."""
+        """Stop reading, pass on what was read, and send a mark each way; in the shell channel's thread."""
         self._stop_reading(self._kernel.shell_stream)
         await asyncio.sleep(0)
         async with self._thread.asyncio_lock:  # what was received is passed on
@@ -270,10 +271,10 @@ class ThreadChannels(Channels):
             self._thread.manager.get_shell_channel_to_subshell_socket(subshell).send(mark)
         return len(ways)
 
-    def go_on(self) -> None:
+    def read_on(self) -> None:
         """Undo `still`."""
-        super().go_on()
-        self._thread.io_loop.add_callback(self._read_on, self._kernel.shell_stream)
+        super().read_on()
+        self._thread.io_loop.add_callback(self._resume_reading, self._kernel.shell_stream)
 
     def release(self) -> list[str]:
         """Send what waits and end the threads."""
@@ -293,8 +294,8 @@ class ThreadChannels(Channels):
         self._kernel.shell_stream.flush(zmq.POLLOUT)
 
 
-def channels_of(kernel: Any) -> QueueChannels | ThreadChannels | None:
-    """Return the seam to a kernel, None if it is of no known make."""
+def channels_of(kernel: Any) -> Channels | None:
+    """Return the channels of a kernel, None if it is of no known kind."""
     for kind in (ThreadChannels, QueueChannels):
         if all(getattr(kernel, name, None) is not None for name in kind.NEEDED):
             return kind(kernel)
@@ -302,7 +303,7 @@ def channels_of(kernel: Any) -> QueueChannels | ThreadChannels | None:
 
 
 def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:
-    """Return a request's header, empty if it has none."""
+    """Return the header of a request, empty if it has none."""
     try:
         _, rest = kernel.session.feed_identities(list(frames), copy=isinstance(frames[0], bytes))
         header = rest[1] if isinstance(rest[1], bytes) else rest[1].bytes
@@ -319,5 +320,5 @@ def _frame(data: bytes) -> Any:
 
 
 def _receive(stream: Any, frames: Sequence[bytes]) -> None:
-    """Do what a ZMQStream does when a message comes."""
+    """Do what a ZMQStream does when a message arrives."""
     stream._run_callback(stream._recv_callback, list(map(_frame, frames)))  # noqa: SLF001

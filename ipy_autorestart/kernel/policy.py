@@ -1,40 +1,40 @@
-"""Decide whether a client is in the middle of what it sends: one that is cut off there forgets the rest of it."""
+"""Decide whether a client is in the middle of a message: one that is cut off there forgets the rest of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-#: Seconds in which a client that has more to send is heard again, through a tunnel and on a busy machine; on a slow way
-#: it is so many round trips.
+#: Seconds in which a client that has more to send sends it, through a tunnel and on a busy machine; or so many round
+#: trips, if that is longer.
 QUIET = 0.1
 QUIET_ROUND_TRIPS = 2
 
-#: Who has sent less than this in so many seconds sends small requests one after another, each of which leaves a client
-#: at once, and is in the middle of none.
+#: A client that has sent less than this in so many seconds sends small requests one after another. Each leaves the
+#: client at once, so it is in the middle of none.
 LARGE_BYTES = 1 << 16
 SMALL_MAX = 0.3
 
-#: Seconds for which a system may keep back a receipt that a client waits for before it sends on (``TCP_DELACK_MAX``).
-RECEIPT_MAX = 0.2
+#: Seconds for which the system may delay an acknowledgement that the client waits for (``TCP_DELACK_MAX``).
+DELAY_MAX = 0.2
 
-#: Seconds after which a client that is never quiet is cut off all the same.
+#: Seconds after which a client that is never quiet is cut off anyway.
 QUIET_MAX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What comes from one client.
+    """Data that one client sends.
 
     Attributes
     ----------
     first
-        Bytes that had been received when it was looked at first.
+        Bytes that had been received at the first look.
     received
         Bytes that have been received until now.
     since
-        When it was looked at first, in seconds.
+        Time of the first look, in seconds.
     heard
-        When last something came.
+        Time at which the last bytes arrived.
     round_trip
         Seconds to the client and back.
     """
@@ -46,28 +46,28 @@ class Incoming:
     round_trip: float
 
 
-def looked(
+def observed(
     incoming: Incoming | None, received: int, waiting: int, silent: float, round_trip: float, now: float
 ) -> Incoming:
-    """Return what is known after a look at a connection.
+    """Return what is known after another look at a connection.
 
     Parameters
     ----------
     incoming
-        What was known before; None at the first look.
+        The result of the look before; None at the first.
     received
-        Bytes that have been received on it, ever; 0 where the system doesn't count them.
+        Bytes that were ever received on the connection; 0 where the system doesn't count them.
     waiting
-        Bytes of these that nobody has taken yet.
+        Bytes that nobody has read yet.
     silent
-        Seconds since the last of them came, where the system knows.
+        Seconds since the last byte arrived, where the system knows.
     round_trip
         Seconds to the client and back, where the system knows.
     now
-        In seconds.
+        The time, in seconds.
     """
     if incoming is None:
-        return Incoming(received, received, now, now - silent if silent > RECEIPT_MAX else now, round_trip)
+        return Incoming(received, received, now, now - silent if silent > DELAY_MAX else now, round_trip)
     if received == incoming.received and not waiting:
         return incoming
     return replace(incoming, received=received, heard=now)
@@ -79,9 +79,9 @@ def is_quiet(incoming: Incoming, now: float) -> bool:
     Parameters
     ----------
     incoming
-        What comes from it.
+        The result of the last look.
     now
-        In seconds.
+        The time, in seconds.
     """
     waited = now - incoming.since
     patience = QUIET_ROUND_TRIPS * incoming.round_trip

@@ -1,6 +1,6 @@
-"""In the kernel's new image: run the cells again, each as its own request of old, so that its output stands there.
+"""The kernel's new image runs the cells again, each as its original request, so that the output appears in the cell.
 
-What it relies on in ``ipykernel`` 6.29 to 7: ``Kernel._publish_execute_input`` and ``Session.serialize``.
+It relies, in ``ipykernel`` 6.29 to 7, on ``Kernel._publish_execute_input`` and ``Session.serialize``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Replay:
-    """Runs cells one after the other, while those that a person runs wait.
+    """Runs cells one after the other; cells that the user runs meanwhile wait.
 
     Parameters
     ----------
@@ -30,9 +30,9 @@ class Replay:
     gate
         In front of its dispatch.
     recorder
-        What knows the cells.
+        Of the cells.
     may_go_on
-        Whether another cell may begin: not while a restart is pending, which begins anew.
+        Returns whether another cell may begin: not while a restart is pending, for it starts all over.
     on_cleared
         Called with the id of a request whose cell has been cleared.
     report
@@ -58,18 +58,18 @@ class Replay:
         self._interrupted = False
 
     async def run(self, rerun: Rerun) -> None:
-        """Run them; at the end, or where it stopped, what waits may run."""
+        """Run them; in the end, or where it stops, the cells that wait may run."""
         cells = chosen(self._recorder.ledger, rerun)
         try:
             with self._handling_interrupts():
-                said = await self._run(cells)
+                result = await self._run(cells)
         finally:
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
-        self._report(Reran(said))
+        self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
 
     async def _run(self, cells: Sequence[Cell]) -> str:
-        """Run the cells and say how it went."""
+        """Run the cells and return how that went."""
         began = time.monotonic()
         for place, cell in enumerate(cells):
             if self._interrupted:
@@ -88,8 +88,8 @@ class Replay:
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,  # nobody waits for the reply, so nobody would be asked
-            "stop_on_error": False,  # what a person runs meanwhile is not to be aborted with it
+            "allow_stdin": False,  # no client waits for the reply, so none would answer
+            "stop_on_error": False,  # cells that the user runs meanwhile are not to be aborted with it
         }
         header = {key: value for key, value in cell.header.items() if key != "subshell_id"}
         message = {"header": header, "parent_header": {}, "metadata": cell.metadata, "content": content}
@@ -100,7 +100,7 @@ class Replay:
 
     @contextlib.contextmanager
     def _clearing(self, cell: Cell) -> Iterator[None]:
-        """Have the cell cleared between its `busy` and its `execute_input`."""
+        """Clear the cell between its `busy` and its `execute_input`."""
         kernel = self._kernel
         original = kernel._publish_execute_input  # noqa: SLF001
 
@@ -119,7 +119,7 @@ class Replay:
 
     @contextlib.contextmanager
     def _handling_interrupts(self) -> Iterator[None]:
-        """Note one that comes between two cells, where ipykernel ignores it."""
+        """Note an interrupt that comes between two cells, where ipykernel ignores it."""
 
         def note(*_: object) -> None:
             self._interrupted = True

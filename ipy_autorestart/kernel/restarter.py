@@ -1,7 +1,7 @@
-"""In the kernel: a SIGHUP makes a restart pending, and when the kernel may be left it restarts itself.
+"""The kernel restarts itself in place after a SIGHUP, when no cell is running.
 
-The handler only notes and wakes the event loop. `ipython.policy` says when the kernel may be left, the `gate` holds
-requests back meanwhile, and `handover` is the exec itself.
+The handler only notes the signal and wakes the event loop. `ipython.policy` decides when the kernel may restart, the
+`gate` holds requests back meanwhile, and `handover` is the exec.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds until it is tried again to leave a kernel that didn't become still.
+#: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
 
 
@@ -56,7 +56,7 @@ class KernelRestarter(Restarter):
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._start = ProcessStart.of(shell)
-        self._options = Options()  # of the last owner; they stay for those who ask while that one leaves
+        self._options = Options()  # of the last owner; they stay while that one is disarmed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: Gate | None = None
         self._cells: Cells | None = None
@@ -70,7 +70,7 @@ class KernelRestarter(Restarter):
         return answering.describe() if answering else ""
 
     def withdraw(self) -> bool:
-        """Cancel a pending restart; return whether there was one. It is too late once the kernel is being left."""
+        """Cancel a pending restart; return whether there was one. Once the exec is prepared, it is too late."""
         if self._is_restarting or not super().withdraw():
             return False
         self._interrupted = False
@@ -104,7 +104,7 @@ class KernelRestarter(Restarter):
         else:
             log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
             self._cells = Cells(self._shell, on_end=self._note_end)
-        # Both: asyncio's wakes the loop wherever the signal lands, and ours keeps a user's cell from ever noticing it.
+        # Both: asyncio's wakes the loop whatever the main thread does, and ours keeps the signal from the user's code.
         self._loop.add_signal_handler(signal.SIGHUP, self._wake)
         super()._install()
 
@@ -125,7 +125,7 @@ class KernelRestarter(Restarter):
         return Rerun(self._options.rerun)
 
     def replay(self) -> None:
-        """Run the cells of the image before again, ahead of what a person runs."""
+        """Run the cells of the image before again, ahead of any that the user runs."""
         if self._loop is None or self._gate is None:
             return
         self._gate.keep_cells()
@@ -160,14 +160,14 @@ class KernelRestarter(Restarter):
             return
         if self._pending is None:
             self._pending = time.monotonic()
-        if self._loop is not None:  # once more: one that the user has run may have taken the wake-up descriptor along
+        if self._loop is not None:  # again, for a loop that the user has run may have taken the wake-up descriptor
             self._loop.call_soon_threadsafe(self._wake)
         if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
             self._interrupted = True
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:
-        if self._loop is None or self._pending is None:  # served by now: each signal wakes twice
+        if self._loop is None or self._pending is None:  # done already: each signal wakes twice
             return
         self._report(Hangup())
         self._check()
@@ -197,7 +197,7 @@ class KernelRestarter(Restarter):
         if self._gate:
             self._gate.shut()
         since, self._pending, self._interrupted = self._pending, None, False
-        # In no cell's context: what exit functions print belongs to the last one, not to that which made the watch.
+        # In no cell's context: what exit functions print belongs to the last cell, not to the one that started the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
 
     async def _exec_or_go_on(self, since: float) -> None:
@@ -208,7 +208,7 @@ class KernelRestarter(Restarter):
             self._refuse(str(refusal))
         except NotStill as why:
             self._try_again(since, str(why))
-        except Exception as error:  # the border: whatever it is, the kernel goes on
+        except Exception as error:  # the border: the kernel goes on
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")
         else:
@@ -226,7 +226,7 @@ class KernelRestarter(Restarter):
         self._loop.call_later(AGAIN, self._check)
 
     async def _prepare(self) -> KernelHandover:
-        """Do all that may fail and can be undone."""
+        """Do all that can fail and can be undone."""
         self._start.check()
         gate = self._gate
         if gate is not None:

@@ -1,11 +1,11 @@
-"""The seam to libzmq and TCP: give up the connections so that nothing on them is lost, and keep the ports.
+"""The seam to libzmq and TCP: close the connections so that nothing on them is lost, and keep the ports.
 
-What a client has sent lies in libzmq's memory, in the system's buffers, or still at the client. So the listening
-sockets stay open over the exec, and clients that come meanwhile wait there; the accepted connections are shut down in
-the direction of the client only: it closes its end, all that it had sent until then is received here, and what it sends
-from then on waits at its side until it is connected again. Of a message that it has sent in part it would forget the
-rest, so each is waited for until it is quiet. Measured without this: of 8,000 requests on the way in 40 restarts 10 to
-300 were lost, each way of cutting corners its own.
+What a client has sent is in libzmq's memory, in the system's buffers, or still with the client. So the listening
+sockets stay open over the exec, and clients that connect meanwhile wait there. The accepted connections are shut down
+in the direction of the client only: the client closes its end, we receive all that it had sent until then, and what it
+sends later waits on its side until it has connected again. A client forgets the rest of a message of which it has sent
+a part, so each client is cut off only when it is quiet. Without all this, of 8,000 requests during 40 restarts 10 to
+300 were lost, depending on what was left out.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ipy_autorestart.kernel.policy import QUIET_MAX, QUIET_ROUND_TRIPS, Incoming, is_quiet, looked
+from ipy_autorestart.kernel.policy import QUIET_MAX, QUIET_ROUND_TRIPS, Incoming, is_quiet, observed
 
 #: Channels of a kernel, as ``IPKernelApp`` names their ports.
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
 
-#: Those on which clients send what must not be lost.
+#: Channels on which clients send what must not be lost.
 READ = ("shell", "control", "stdin")
 
-#: Seconds in which the system must have sent what was written: a client that reads nothing takes longer.
+#: Seconds in which the system must have sent what was written; a client that reads nothing takes longer.
 SENT_MAX = 3.0
 
-#: Seconds until all clients have closed their ends, besides the way to them and back.
+#: Seconds until all clients have closed their ends, besides the round trip.
 CLOSED_MAX = 0.08
 
-#: Seconds for one frame through libzmq's own thread.
+#: Seconds that a frame may take through libzmq's thread.
 FENCE_MAX = 1.0
 
-#: Of ``struct tcp_info`` in ``linux/tcp.h``: milliseconds since something was received last, bytes received, and the
-#: least microseconds to the client and back.
+#: Three fields of ``struct tcp_info`` in ``linux/tcp.h``: milliseconds since the last byte was received, bytes
+#: received, and the least microseconds of a round trip.
 TCP_INFO = struct.Struct("52xI72xQ12xI")
 
-#: Requests that are taken from one channel before the others have their turn.
-TAKEN_MAX = 100
+#: Requests that are received on one channel before the others have their turn.
+RECEIVED_MAX = 100
 
-#: Descriptors come and go while they are listed: what must be found is looked for more than once.
+#: Descriptors come and go while they are listed, so the listening sockets are looked for more than once.
 SCANS = 2
 
 Frames = list[bytes]
 
 
 class NoSockets(Exception):  # noqa: N818  # a refusal
-    """The sockets aren't as they are expected: they are closed as ipykernel does it, and requests may be lost."""
+    """The sockets aren't as expected: they are to be closed as ipykernel does it, and requests may be lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A socket of this process, by its number and by what tells whether the number is still its."""
+    """A socket of this process: its descriptor, and its inode, which tells whether the descriptor is still its."""
 
-    number: int
+    fd: int
     inode: int
     channel: str
 
@@ -70,13 +70,13 @@ class Connection:
     def is_open(self) -> bool:
         """Whether it is still open."""
         try:
-            return os.fstat(self.number).st_ino == self.inode
+            return os.fstat(self.fd).st_ino == self.inode
         except OSError:
             return False
 
 
 class Sockets:
-    """The sockets of a kernel that has stopped to use them; all methods in one thread.
+    """The sockets of a kernel that has stopped using them; all methods are for one thread.
 
     Parameters
     ----------
@@ -108,42 +108,42 @@ class Sockets:
             found |= {connection.channel: connection for connection, listens in self._scan() if listens}
         if len(found) < len(CHANNELS):
             raise NoSockets(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
-        return {name: fcntl.fcntl(one.number, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
+        return {name: fcntl.fcntl(one.fd, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
 
     def _scan(self) -> Iterator[tuple[Connection, bool]]:
-        """Yield the sockets at the kernel's addresses, and whether they listen."""
-        for number in map(int, os.listdir("/proc/self/fd")):
+        """Yield the sockets at the kernel's addresses, each with whether it listens."""
+        for fd in map(int, os.listdir("/proc/self/fd")):
             with contextlib.suppress(OSError):  # closed meanwhile, or no socket
-                status = os.fstat(number)
+                status = os.fstat(fd)
                 if not stat.S_ISSOCK(status.st_mode):
                     continue
-                with _borrowed(number) as sock:
+                with _borrowed(fd) as sock:
                     name = sock.getsockname()
                     channel = self._addresses.get(name[1] if isinstance(name, tuple) and len(name) > 1 else name)
                     listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
                 if channel:
-                    yield Connection(number, status.st_ino, channel), listens
+                    yield Connection(fd, status.st_ino, channel), listens
 
     def connections(self, *channels: str) -> list[Connection]:
         """Return the accepted connections of some channels."""
         return [one for one, listens in self._scan() if not listens and one.channel in channels]
 
     def release(self) -> None:
-        """Send all that was written, receive all that was sent, and let the clients go."""
+        """Send all that was written, receive all that was sent, and disconnect the clients."""
         deadline = time.monotonic() + SENT_MAX
         while not self._is_sent() and time.monotonic() < deadline:
             time.sleep(0.001)
-        # With the fence's own: the new image has one too.
+        # The fence's own socket counts too, for the new image has one as well.
         self.clients = {channel: len(self.connections(channel)) for channel in (*READ, "iopub")}
         self._app.debug_shell_socket.close(linger=0)
         self._accept_nobody()
         self._close_connections()
 
     def _is_sent(self) -> bool:
-        """Whether all that was written has left this process and the system has its receipt.
+        """Whether all that was written has left this process and was acknowledged.
 
-        A frame that has gone through libzmq's only thread and come back was written after all that was written before;
-        of what the system had no room for, the second round tells.
+        A frame that has been through libzmq's only thread and back follows all that was written before; what the system
+        had no room for shows in the second round.
         """
         for _ in range(2):
             self._fence()
@@ -152,7 +152,7 @@ class Sockets:
         return True
 
     def _fence(self) -> None:
-        """Relies on ``IPKernelApp.debug_shell_socket``, which is connected to the shell channel."""
+        """Send a frame through libzmq's thread and back, by ``debug_shell_socket``, a client of the shell channel."""
         token = b"ipy_autorestart " + os.urandom(8)
         self._app.debug_shell_socket.send(token)
         shell = self._app.shell_socket
@@ -165,20 +165,20 @@ class Sockets:
                 self.requests["shell"].append(frames)
 
     def _accept_nobody(self) -> None:
-        """Put sockets that nobody knows in place of those that libzmq accepts from; whoever comes now waits.
+        """Put sockets that nobody knows in place of those that libzmq accepts from; clients that connect now wait.
 
-        Listening ones: from any other, ``accept`` gives an error at which libzmq aborts.
+        They listen too, for libzmq aborts at the error that ``accept`` gives for any other socket.
         """
-        numbers = [one.number for one, listens in self._scan() if listens]
+        fds = [one.fd for one, listens in self._scan() if listens]
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))
             nobody.listen()
             nobody.setblocking(False)  # noqa: FBT003
-            for number in set(numbers) - set(self.listeners.values()):
-                os.dup2(nobody.fileno(), number, inheritable=False)
+            for fd in set(fds) - set(self.listeners.values()):
+                os.dup2(nobody.fileno(), fd, inheritable=False)
 
     def _close_connections(self) -> None:
-        """Tell the clients to close their ends, each when it has sent what it was sending, and wait for that."""
+        """Have each client close its end when it has sent what it was sending, and wait for that."""
         open_ones = connections = self.connections(*READ)
         incoming: dict[Connection, Incoming] = {}
         while connections:
@@ -192,11 +192,11 @@ class Sockets:
         while open_ones and time.monotonic() < deadline:
             self._receive()
             open_ones = [one for one in open_ones if one.is_open]
-        _each(open_ones, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # of clients that are stopped
+        _each(open_ones, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # the clients are stopped
         self._receive()
 
     def _receive(self) -> None:
-        """Take what has come; for a millisecond at most if nothing does."""
+        """Receive what has arrived; wait for a millisecond if nothing has."""
         import zmq
 
         poller = zmq.Poller()
@@ -205,14 +205,14 @@ class Sockets:
             poller.register(one, zmq.POLLIN)
         for one, _ in poller.poll(1):
             with contextlib.suppress(zmq.Again):
-                for _ in range(TAKEN_MAX):
+                for _ in range(RECEIVED_MAX):
                     self.requests[sockets[one]].append(one.recv_multipart(zmq.NOBLOCK))
 
 
 @contextlib.contextmanager
-def _borrowed(number: int) -> Iterator[socket.socket]:
-    """Give a descriptor of libzmq's as a socket, which stays open."""
-    sock = socket.socket(fileno=number)
+def _borrowed(fd: int) -> Iterator[socket.socket]:
+    """Yield a socket for a descriptor of libzmq's, and leave it open."""
+    sock = socket.socket(fileno=fd)
     try:
         yield sock
     finally:
@@ -220,38 +220,38 @@ def _borrowed(number: int) -> Iterator[socket.socket]:
 
 
 def _unsent_bytes(connection: Connection) -> int:
-    """Return what the system holds that the other side has not received (tcp(7), ``SIOCOUTQ``)."""
+    """Return the number of bytes that the client has not acknowledged (tcp(7), ``SIOCOUTQ``)."""
     found = array.array("i", [0])
     try:
-        fcntl.ioctl(connection.number, termios.TIOCOUTQ, found)
+        fcntl.ioctl(connection.fd, termios.TIOCOUTQ, found)
     except OSError:  # closed meanwhile
         return 0
     return found[0]
 
 
 def _is_quiet(connection: Connection, incoming: dict[Connection, Incoming]) -> bool:
-    """Return whether a client has sent all that it was sending, and note in `incoming` what came from it."""
+    """Return whether a client has sent all that it was sending, and record in `incoming` what it has sent."""
     now = time.monotonic()
     silent, received, round_trip = 0, 0, 0
     waiting = array.array("i", [0])
     try:
-        with _borrowed(connection.number) as sock:
+        with _borrowed(connection.fd) as sock:
             fcntl.ioctl(sock, termios.FIONREAD, waiting)
             if sock.family != socket.AF_UNIX:
                 info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
                 silent, received, round_trip = TCP_INFO.unpack(info.ljust(TCP_INFO.size, b"\0"))
-                # A client whose buffer is small sends on when it has a receipt, with which the system takes its time.
+                # A client with a small buffer sends on only when it gets an acknowledgement, which the system delays.
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
     except OSError:  # closed meanwhile
         return True
     before = incoming.get(connection)
-    incoming[connection] = looked(before, received, waiting[0], silent / 1e3, round_trip / 1e6, now)
+    incoming[connection] = observed(before, received, waiting[0], silent / 1e3, round_trip / 1e6, now)
     return not connection.is_open or is_quiet(incoming[connection], now)
 
 
 def _each(connections: Sequence[Connection], act: Callable[[socket.socket], None]) -> None:
     for one in connections:
-        with contextlib.suppress(OSError):  # the other side was quicker
+        with contextlib.suppress(OSError):  # the client was quicker
             if one.is_open:
-                with _borrowed(one.number) as sock:
+                with _borrowed(one.fd) as sock:
                     act(sock)

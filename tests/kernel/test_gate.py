@@ -16,7 +16,7 @@ class Channels:
     def __init__(self):
         self.marks = []
 
-    def stand_in(self, dispatch, on_idle):
+    def replace_dispatch(self, dispatch, on_idle):
         self.dispatch = dispatch
         on_idle()
 
@@ -26,7 +26,7 @@ class Channels:
             raise NotStill("busy")
         await marked(1)
 
-    def go_on(self):
+    def read_on(self):
         pass
 
 

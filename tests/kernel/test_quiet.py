@@ -3,14 +3,14 @@
 import pytest
 
 from ipy_autorestart.kernel import policy
-from ipy_autorestart.kernel.policy import is_quiet, looked
+from ipy_autorestart.kernel.policy import is_quiet, observed
 
 
 def looks(*found, silent=0.0, round_trip=0.0):
     """Return what is known after looks at a connection: (when, received, waiting) each."""
     incoming = None
     for now, received, waiting in found:
-        incoming = looked(incoming, received, waiting, silent, round_trip, now)
+        incoming = observed(incoming, received, waiting, silent, round_trip, now)
     return incoming
 
 
@@ -44,7 +44,7 @@ def test_a_client_that_has_sent_nothing_for_long_is_not_waited_for():
 
 def test_a_look_at_which_nothing_is_new_changes_nothing():
     once = looks((0.0, 500, 0))
-    assert looked(once, 500, 0, 3.0, 0.0, 5.0) is once
+    assert observed(once, 500, 0, 3.0, 0.0, 5.0) is once
 
 
 def test_the_longest_wait_is_longer_than_any_other():
