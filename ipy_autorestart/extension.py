@@ -1,4 +1,4 @@
-"""In the kernel's new image: load the extension again and take up the supervisors where the old image left them."""
+"""The extension in one shell: its supervisors and its restarter, and how a new image continues with them."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ def host_of(shell: InteractiveShell) -> Host:
 log = logging.getLogger(__name__)
 
 
-#: Seconds until the buttons beside the status lines, whose widgets ended with the old image, are made anew.
+#: Seconds until there are new buttons beside the status lines; their widgets have ended with the old image.
 BUTTONS_LATER = 0.2
 
 
 def arrive(carried: Carried, hangups: Hangups) -> None:
-    """Have the kernel or the IPython that is about to start go on where the image before has left."""
+    """Have the kernel or the IPython that is about to start continue where the image before ended."""
     own = carried.own
     assert isinstance(own, KernelState | TerminalState)  # a program's is read by `program.kept`
 
@@ -97,7 +97,7 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
 
 
 def load(shell: InteractiveShell) -> None:
-    """Load the extension as the image before had it, before startup files run that may use it."""
+    """Load the extension before startup files run, which may use it."""
     assert shell.extension_manager is not None
     shell.extension_manager.load_extension("ipy_autorestart")
 
@@ -108,9 +108,9 @@ def resume(
     hangups: Hangups,
     cells: Mapping[str, Any] | None,
 ) -> None:
-    """Go on with what the old image watched, and run the cells again that it has run, if that is wanted."""
+    """Continue the watches of the image before, and run its cells again if that is wanted."""
     host = host_of(shell)
-    begun = {guest.request.target for guest in host.guests}  # by a startup file: it is watched already
+    begun = {guest.request.target for guest in host.guests}  # by a startup file: these are watched already
     attached = [supervisor for state in supervisors if (supervisor := _attach(shell, state))]
     for supervisor in attached:
         if supervisor.request.target in begun:
@@ -119,7 +119,7 @@ def resume(
         if isinstance(supervisor.request.target, Kernel):
             supervisor.rearm(previous=hangups.previous)
             supervisor.send(Started())
-        if isinstance(supervisor.screen, CellScreen):  # not before the kernel answers: it takes some milliseconds
+        if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()
     if cells and host.restarter:
@@ -130,7 +130,7 @@ def resume(
 
 
 def _attach(shell: InteractiveShell, state: SupervisorState) -> Supervisor | None:
-    """Take up a supervisor; one that can't be is let go, which ends it."""
+    """Continue with a supervisor; if that fails, close its link, which ends it."""
     try:
         return Supervisor.attach(state, screen=_screen(shell, state))
     except Exception:  # the border: the others go on
@@ -148,6 +148,6 @@ def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
         return TerminalScreen(lines, name, shell)
     try:
         return CellScreen(getattr(shell, "kernel", None), name, **state.screen)
-    except TypeError:  # the state of a screen of somebody's own: it stays behind, and the watch goes on
+    except TypeError:  # a user's own screen, which stays behind
         log.warning("what shows %s is not known here: it goes on without", name)
         return None

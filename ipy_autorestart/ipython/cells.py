@@ -1,4 +1,4 @@
-"""What a shell executes: how much runs now, and what is run again in the next image."""
+"""The cells that a shell executes: those that run now, and those that the next image runs again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cells:
     shell
         Any IPython.
     on_end
-        Called when a cell has ended, in its thread and before its reply is sent.
+        Called when a cell has ended, in its thread, before its reply is sent.
     """
 
     def __init__(self, shell: InteractiveShell, *, on_end: Callable[[], None]) -> None:
@@ -35,18 +35,18 @@ class Cells:
         self._on_end = on_end
         self._executing: collections.Counter[int] = collections.Counter()
         self.ended = float("-inf")
-        if _in_a_cell():  # whose end is told, but whose start was not
+        if _in_a_cell():  # whose start is over, and whose end will be counted
             self._executing[threading.get_ident()] = 1
         shell.events.register("pre_execute", self._note_start)
         shell.events.register("post_execute", self._note_end)
 
     @property
     def running(self) -> int:
-        """How many run."""
+        """The number of threads that execute a cell."""
         return len(self._executing)
 
     def describe(self) -> str:
-        """Say what runs, or nothing."""
+        """Return what is running, or nothing."""
         return f"cell {self._shell.execution_count}" if self._executing else ""
 
     def _note_start(self) -> None:
@@ -61,20 +61,20 @@ class Cells:
         self._on_end()
 
     def close(self) -> None:
-        """Leave nothing behind in the shell."""
+        """Unregister from the shell's events."""
         self._shell.events.unregister("pre_execute", self._note_start)
         self._shell.events.unregister("post_execute", self._note_end)
 
 
 def end_history(shell: InteractiveShell) -> None:
-    """Have the history of this session end with this image."""
+    """End the session of the history, whose file remembers when it ended."""
     with logged("the history"):
         if shell.history_manager is not None:
             shell.history_manager.end_session()
 
 
 def _in_a_cell() -> bool:
-    """Return whether this thread is executing a cell, by ``InteractiveShell.run_cell_async`` on its stack."""
+    """Return whether ``InteractiveShell.run_cell_async`` is on the stack of this thread."""
     frame = sys._getframe()  # noqa: SLF001  # public but for its name
     while frame.f_code.co_name != "run_cell_async":
         if frame.f_back is None:
@@ -94,7 +94,7 @@ class Recorder:
     Attributes
     ----------
     ledger
-        What has run.
+        The cells that have run.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -107,7 +107,7 @@ class Recorder:
         shell.events.register("post_run_cell", self._note_end)
 
     def close(self) -> None:
-        """Leave nothing behind in the shell."""
+        """Unregister from the shell's events."""
         self._shell.events.unregister("pre_run_cell", self._note_start)
         self._shell.events.unregister("post_run_cell", self._note_end)
 
@@ -116,7 +116,7 @@ class Recorder:
             self._began = time.monotonic()
 
     def _is_cell(self, info: Any) -> bool:
-        """Whether this is a cell that a person has run, and no code that one runs, nor a subshell's."""
+        """Return whether the user has run this, and not a cell's own code or a subshell."""
         if threading.current_thread() is not threading.main_thread() or not info.store_history or info.silent:
             return False
         request = self._request
@@ -124,7 +124,7 @@ class Recorder:
 
     @property
     def _request(self) -> Mapping[str, Any]:
-        """The request that is being executed, empty outside a kernel."""
+        """The request in progress, empty outside a kernel."""
         kernel = getattr(self._shell, "kernel", None)
         return kernel.get_parent("shell") if kernel is not None else {}
 
@@ -153,16 +153,16 @@ class Recorder:
         self.ledger = policy.ran(self.ledger, cell, failed=error is not None)
 
     def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
-        """Return what the next image needs to run the cells again, None where it won't."""
+        """Return what the next image needs to run the cells again, None if it isn't to run any."""
         return policy.to_plain(self.ledger) if wanted is not Rerun.NONE else None
 
     # -- running again -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def again(self, cell: Cell) -> Iterator[Callable[[], BaseException | None]]:
-        """Take what runs inside for this cell once more: it keeps its number, and the history has it already.
+        """Treat the code that runs inside as this cell: it keeps its number, and is not added to the history's file.
 
-        Yields what returns the exception that has ended it, if one has.
+        Yields a function that returns the exception that has ended it, if any.
         """
         self._again, self._error = cell, None
         self.go_on_from(cell.number)
@@ -174,7 +174,7 @@ class Recorder:
             self._again = None
 
     def go_on_from(self, number: int) -> None:
-        """Give the next cell this number; ``In`` stays in step."""
+        """Give the next cell this number, and fill ``In`` up to it."""
         self._shell.execution_count = number
         history = self._shell.history_manager
         if history is not None:
@@ -184,7 +184,7 @@ class Recorder:
 
 @contextlib.contextmanager
 def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # a HistoryManager
-    """Have ``store_inputs`` remember the cell for this session, and keep it from the file, which has it already."""
+    """Have ``store_inputs`` keep the cell for this session, but not write it to the file, which has it already."""
     original = history.store_inputs
 
     def store(number: int, source: str, _: str | None = None) -> None:
@@ -206,7 +206,7 @@ def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # a HistoryManager
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request says as it has travelled: its session has made datetimes of dates."""
+    """Return a part of a request as plain data again: the kernel's session has made datetimes of dates."""
     found: dict[str, Any] = json.loads(json.dumps(dict(data), default=_text))
     return found
 

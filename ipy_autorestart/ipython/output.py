@@ -1,4 +1,4 @@
-"""The lines of a terminal that programs, cells and statuses share: no status tears a line of the others."""
+"""The terminal's lines, which programs, cells and statuses share: no status breaks into another's line."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Lines:
     """Writes to the terminal of one shell, from any thread.
 
-    What a cell prints goes past this, so nobody knows whether its line has ended: while one runs, what is to be said is
-    kept until its end, and of each speaker the last. At the prompt prompt_toolkit writes above it, in whole lines.
+    A cell prints past this, so it isn't known whether its line has ended. While a cell runs, the last line of each
+    speaker is kept until its end. At the prompt, prompt_toolkit writes above it, in whole lines.
 
     Parameters
     ----------
@@ -29,41 +29,41 @@ class Lines:
         self._kept: dict[str, str] = {}
         self._is_open = False
         self._lock = threading.RLock()  # a cell may run another
-        self._cells = Cells(shell, on_end=self._say_kept)
-        shell.events.register("pre_execute", self._let_end)
+        self._cells = Cells(shell, on_end=self._write_kept_if_idle)
+        shell.events.register("pre_execute", self._wait_for_line)
 
     def say(self, speaker: str, line: str) -> None:
-        """Write a line as soon as it stands alone."""
+        """Write a line as soon as no other line is open."""
         with self._lock:
             self._kept.pop(speaker, None)
             self._kept[speaker] = line
-            self._say_kept()
+            self._write_kept_if_idle()
 
     def write(self, stream: str, text: str) -> None:
-        """Write what a program wrote to "stdout" or "stderr", at once."""
+        """Write at once what a program wrote to "stdout" or "stderr"."""
         with self._lock:
             if text:
                 (sys.stderr if stream == "stderr" else sys.stdout).write(text)
                 self._is_open = not text.endswith("\n")
 
     def close(self) -> None:
-        """Say what is kept, and leave nothing behind in the shell."""
-        self._shell.events.unregister("pre_execute", self._let_end)
+        """Write what is kept, and unregister from the shell's events."""
+        self._shell.events.unregister("pre_execute", self._wait_for_line)
         self._cells.close()
         with self._lock:
-            self._say_all()
+            self._write_kept()
 
-    def _let_end(self) -> None:
-        """Have a cell begin behind the line that another thread is writing."""
+    def _wait_for_line(self) -> None:
+        """Wait, before a cell begins, until another thread has written its line."""
         with self._lock:
             pass
 
-    def _say_kept(self) -> None:
+    def _write_kept_if_idle(self) -> None:
         with self._lock:
             if not self._cells.running:
-                self._say_all()
+                self._write_kept()
 
-    def _say_all(self) -> None:
+    def _write_kept(self) -> None:
         for line in self._kept.values():
             begin = "\n" if self._is_open or not self._is_at_prompt else ""
             sys.stderr.write(f"{begin}{line}\n")

@@ -1,4 +1,4 @@
-"""Decisions about cells: when a kernel may leave, and which run again after its restart."""
+"""Decisions about cells: when a kernel may restart, and which cells run again after that."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ipy_autorestart.decide.choices import OnBusy as OnBusy
 from ipy_autorestart.decide.choices import Rerun as Rerun
 from ipy_autorestart.text import duration
 
-#: Seconds without a cell that end a batch: between the cells of a Run All lie less than 5 ms.
+#: Seconds without a cell that end a batch; there are less than 5 ms between the cells of a Run All.
 QUIET = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What the kernel does, and since when a restart is pending.
+    """The work of a kernel, and the restart that is pending meanwhile.
 
     Attributes
     ----------
     pending
         When the restart was asked for; None if none was.
     running
-        Requests that are being answered.
+        Number of requests in progress.
     ended
         When the last cell ended.
     on_busy, timeout
-        What happens meanwhile, and the seconds that the cells behind the running one are waited for.
+        The options: what happens meanwhile, and the seconds for which cells behind the running one may begin.
     """
 
     pending: float | None
@@ -39,31 +39,31 @@ class Batch:
 
 
 def admits(batch: Batch, now: float) -> bool:
-    """Whether another request may begin; if not, it is carried over the restart and runs after it."""
+    """Return whether another request may begin; if not, it is handed over and runs after the restart."""
     if batch.pending is None:
         return True
     return batch.on_busy is OnBusy.WAIT and now < batch.pending + batch.timeout
 
 
 def restart_at(batch: Batch, now: float) -> float | None:
-    """Return when the kernel is to restart, None while it can't be known: something runs, or nothing is pending."""
+    """Return when the kernel is to restart; None while a request is in progress, or if no restart is pending."""
     if batch.pending is None or batch.running:
         return None
     return batch.ended + QUIET if admits(batch, now) else now
 
 
-#: Seconds from which on a cell is named with the time that it took, and how many are.
+#: Seconds that a cell must have taken to be named, and the greatest number of cells that are named.
 WORTH_NAMING = 1.0
 NAMED_MAX = 3
 
 
 class Cell(NamedTuple):
-    """One execution of a cell that has ended.
+    """An execution of a cell that has ended.
 
     Attributes
     ----------
     key
-        What tells it from other cells: the front end's id, or its code where there is none.
+        The front end's id of the cell, or its code where there is none.
     number
         Its execution count.
     code
@@ -83,15 +83,15 @@ class Cell(NamedTuple):
 
 
 class Ledger(NamedTuple):
-    """What has run, in the order of the last runs.
+    """The cells that have run, in the order of their last executions.
 
     Attributes
     ----------
     cells
-        The last execution of each cell that came to its end.
+        The last execution of each cell that succeeded.
     failed
-        The very last execution, if an exception ended it. It is run again too, as the last one, so that who mends the
-        file that it failed of sees it mended; once another cell has run it is forgotten, for it would be in its way.
+        The very last execution, if it raised an exception. It runs again too, as the last one, so that the user who
+        fixes the file sees it succeed. Once another cell has run, it is forgotten, for it would stop the replay there.
     """
 
     cells: tuple[Cell, ...] = ()
@@ -104,14 +104,14 @@ class Ledger(NamedTuple):
 
 
 def ran(ledger: Ledger, cell: Cell, *, failed: bool) -> Ledger:
-    """Write down an execution that has ended, by itself or by an exception."""
+    """Record an execution that has ended, by itself or by an exception."""
     if failed:
         return ledger._replace(failed=cell)
     return Ledger((*(other for other in ledger.cells if other.key != cell.key), cell))
 
 
 def lasted(ledger: Ledger, key: str, seconds: float) -> Ledger:
-    """Write down how long a cell took when it was run again."""
+    """Record how long a cell took when it was run again."""
     cells = tuple(cell._replace(seconds=seconds) if cell.key == key else cell for cell in ledger.cells)
     return ledger._replace(cells=cells)
 
@@ -139,7 +139,7 @@ _MARK = re.compile(r"^\s*#\|\s*rerun\s*:\s*(true|false)\s*$", re.MULTILINE | re.
 
 
 def mark(code: str, *, default: bool) -> bool:
-    """Return what a line ``#| rerun: true`` or ``#| rerun: false`` says; the form is that of Quarto and nbdev."""
+    """Return the value of a line ``#| rerun: true`` or ``#| rerun: false``, a form that Quarto and nbdev have too."""
     found = _MARK.search(code)
     return found[1].lower() == "true" if found else default
 
@@ -151,15 +151,15 @@ _OWN = re.compile(
 
 
 def inert(code: str) -> str:
-    """Return a cell's code without this project's magics: what they have begun goes on by itself.
+    """Return a cell's code without this project's magics: what they have started goes on by itself.
 
-    Lines stay where they are, for tracebacks; and a block may need one.
+    ``pass`` takes their place, for a block may need a statement, and tracebacks the same line numbers.
     """
     return _OWN.sub(r"\1pass", code)
 
 
 def has_content(code: str) -> bool:
-    """Whether there is anything to run."""
+    """Return whether there is anything to run."""
     lines = (line.strip() for line in code.splitlines())
     return any(line and line != "pass" and not line.startswith("#") for line in lines)
 
@@ -177,24 +177,24 @@ def from_plain(data: Mapping[str, Any]) -> Ledger:
 
 
 def progress(place: int, count: int) -> str:
-    """Say which cell runs again."""
+    """Return the message of a replay that goes on."""
     return f"running again: cell {place} of {count}"
 
 
 def outcome(done: Sequence[Cell], ledger: Ledger, *, seconds: float) -> str:
-    """Say that all were run again, and which took so long, by the ledger, that it may be worth keeping them out."""
+    """Return the message of a replay that is complete; it names slow cells, which the user may want to leave out."""
     if not done:
         return "no cell to run again"
-    said = f"{len(done)} cell{'' if len(done) == 1 else 's'} run again in {duration(seconds)}"
+    message = f"{len(done)} cell{'' if len(done) == 1 else 's'} run again in {duration(seconds)}"
     keys = {cell.key for cell in done}
     slow = [cell for cell in ledger.cells if cell.key in keys and cell.seconds >= WORTH_NAMING]
     slow.sort(key=lambda cell: -cell.seconds)
     times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:NAMED_MAX]]
-    return f"{said}, of it {', '.join(times)}" if times and len(done) > 1 else said
+    return f"{message}, of it {', '.join(times)}" if times and len(done) > 1 else message
 
 
 def stopped(at: Cell | None, error: BaseException, left: Iterable[Cell]) -> str:
-    """Say where it stopped, why, and what was not run."""
+    """Return the message of a replay that has stopped: where, why, and which cells were not run."""
     why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
     numbers = [str(cell.number) for cell in left]
     rest = f"; not run again: cell{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""

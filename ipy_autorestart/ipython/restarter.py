@@ -1,6 +1,6 @@
-"""IPython in a terminal: after a SIGHUP it restarts itself at the next prompt, or out of the one that waits.
+"""IPython in a terminal restarts itself in place after a SIGHUP, at the next prompt or out of the one that waits.
 
-The prompt ends in order, so the terminal is as it was; what is half typed comes back in the new image.
+The prompt ends as it does for Ctrl-D, so the terminal is in order; half-typed text is back in the new image.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class _LeavePrompt(EOFError):  # noqa: N818  # no error
-    """Raised out of the prompt, which ends it as Ctrl-D does."""
+class _EndPrompt(EOFError):  # noqa: N818  # no error
+    """Raised in the prompt, which it ends as Ctrl-D does."""
 
 
 class TerminalRestarter(Restarter):
@@ -66,7 +66,7 @@ class TerminalRestarter(Restarter):
         Raises
         ------
         RuntimeError
-            In another thread than the main one, which would come to it at the next prompt only.
+            In another thread than the main one, which alone can set handlers.
         """
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("in a terminal, only the main thread can begin to watch; do it at the prompt")
@@ -96,19 +96,19 @@ class TerminalRestarter(Restarter):
             return
         if not self._owners:  # disarmed in another thread
             self._settle()
-            os.kill(os.getpid(), signal.SIGHUP)  # for whom it was before
+            os.kill(os.getpid(), signal.SIGHUP)  # for the handler before
             return
         self._pending = time.monotonic()
         app = getattr(self._shell.pt_app, "app", None)
         if app is not None and app.is_running and app.loop is not None:
-            app.loop.call_soon_threadsafe(self._leave_prompt, app)
+            app.loop.call_soon_threadsafe(self._end_prompt, app)
         elif self.describe() and OnBusy(self._owners[-1].request.options.on_busy) is OnBusy.INTERRUPT:
             os.kill(os.getpid(), signal.SIGINT)
 
-    def _leave_prompt(self, app: Any) -> None:
+    def _end_prompt(self, app: Any) -> None:
         if self._pending is not None and app.is_running and not app.is_done:
             self._typed = app.current_buffer.text
-            app.exit(exception=_LeavePrompt())
+            app.exit(exception=_EndPrompt())
 
     def _prompt_or_restart(self) -> str:
         while True:
@@ -118,9 +118,9 @@ class TerminalRestarter(Restarter):
             if self._pending is not None:
                 self._hand_over(self._prepare)
             app = getattr(self._shell.pt_app, "app", None)
-            if app is not None:  # for the signal that comes before the prompt can be left
-                app.pre_run_callables.append(lambda app=app: app.loop.call_soon(self._leave_prompt, app))
-            with contextlib.suppress(_LeavePrompt):
+            if app is not None:  # for a signal that comes before the prompt can end
+                app.pre_run_callables.append(lambda app=app: app.loop.call_soon(self._end_prompt, app))
+            with contextlib.suppress(_EndPrompt):
                 return self._prompt()
 
     def _prepare(self) -> TerminalHandover:
@@ -137,10 +137,10 @@ class TerminalRestarter(Restarter):
         return Rerun(self._owners[-1].request.options.rerun) if self._owners else Rerun.NONE
 
     def replay(self) -> None:
-        """Run what the image before has run again, before the first prompt, as if it were typed."""
+        """Run the cells of the image before again, as if they were typed at the first prompt."""
         cells = chosen(self._recorder.ledger, self._rerun)
         began = time.monotonic()
-        said = ""
+        result = ""
         for place, cell in enumerate(cells):
             if self._pending is not None:
                 break
@@ -148,16 +148,16 @@ class TerminalRestarter(Restarter):
             with self._recorder.again(cell) as error:
                 self._shell.run_cell(cell.code, store_history=True)
             if (why := error()) is not None:
-                said = stopped(cell, why, cells[place + 1 :])
+                result = stopped(cell, why, cells[place + 1 :])
                 break
         else:
-            said = outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
+            result = outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
-        self._report(Reran(said))
+        self._report(Reran(result))
 
 
 class TerminalHandover(Handover):
-    """The exec of a terminal IPython."""
+    """Replaces a terminal IPython by a new image of itself."""
 
     def __init__(self, shell: InteractiveShell, start: ProcessStart, terminal: Terminal, state: TerminalState) -> None:
         super().__init__(start)
@@ -166,22 +166,22 @@ class TerminalHandover(Handover):
         self._state = state
 
     def end_life(self) -> None:
-        """End the history's session too."""
+        """End the session of the history, too."""
         end_history(self._shell)
         super().end_life()
 
     def close(self) -> None:
-        """Give the terminal back too."""
+        """Restore the terminal, too."""
         super().close()
         self._terminal.give_back()
 
     def own(self) -> TerminalState:
-        """Return what was typed and what is run again."""
+        """Return the typed text and the cells to run again."""
         return self._state
 
 
 def is_restartable(shell: object) -> bool:
-    """Whether a shell is a terminal IPython that was started as such, and not embedded in another program."""
+    """Return whether a shell is a terminal IPython of its own, not embedded in another program."""
     ipapp = sys.modules.get("IPython.terminal.ipapp")
     return ipapp is not None and isinstance(getattr(shell, "parent", None), ipapp.TerminalIPythonApp)
 
@@ -193,7 +193,7 @@ def prepare(
     load: Callable[[InteractiveShell], None],
     resume: Callable[[InteractiveShell], None],
 ) -> None:
-    """Have the IPython that is about to start go on where the image before has left; see `kernel.arrive.Arrival`."""
+    """Have the IPython that is about to start continue where the image before ended; see `kernel.arrive.Arrival`."""
     if hangups.noted and Terminal().is_gone:
         end_as_ever()
     from IPython.terminal.ipapp import TerminalIPythonApp

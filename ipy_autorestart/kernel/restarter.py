@@ -197,7 +197,7 @@ class KernelRestarter(Restarter):
         if self._gate:
             self._gate.shut()
         since, self._pending, self._interrupted = self._pending, None, False
-        # In no cell's context: what exit functions print belongs to the last cell, not to the one that started the watch.
+        # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
 
     async def _exec_or_go_on(self, since: float) -> None:

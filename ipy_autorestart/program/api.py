@@ -1,6 +1,6 @@
-"""A plain program that restarts itself when its files change: `restart_on_change`.
+"""Functions for a program that restarts itself when its files change.
 
-Imports nothing that takes time until a program is watched indeed: these calls may stand in code that is in production.
+They import nothing that takes time unless the program is watched, since production code may call them.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
             """Return the file descriptor."""
 
 
-#: Environment variable that switches on what is not switched by an argument.
+#: Environment variable that switches a watch on where no argument does.
 SWITCH = "IPY_AUTORESTART"
 
 
 class _Process:
-    """What this process has of a watch.
+    """The watch of this process.
 
     Attributes
     ----------
     folder
-        The current one, before the program may have gone elsewhere.
+        The current folder at the import, before the program may have changed it.
     watch
-        The latest, whether it goes on or not.
+        The latest watch, whether it goes on or not.
     """
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class _Process:
 
     @property
     def kept(self) -> Kept:
-        """What the image before has left, read when it is asked for first."""
+        """The legacy of the image before, which is read at the first access."""
         if self._kept is None:
             self._kept = Kept()
         return self._kept
@@ -66,12 +66,12 @@ class Watching:
         return self._restarter is not None and self._restarter.is_active
 
     def keep(self, sock: HasFileno) -> None:
-        """Leave one more socket open over a restart, for `kept_sockets`; raises `BadInput` for what is none."""
+        """Keep one more socket open over a restart, for `kept_sockets`; raises `BadInput` for anything else."""
         if self._restarter:
             self._restarter.keep(sock)
 
     def close(self) -> None:
-        """Watch no more, and give SIGHUP back to whom it was before; only in the main thread."""
+        """End the watch and restore the handler of SIGHUP; only in the main thread."""
         if self._restarter:
             self._restarter.close()
 

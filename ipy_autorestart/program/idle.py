@@ -1,7 +1,7 @@
-"""When an asyncio loop of the main thread may be left: in a callback of its own, with none behind it.
+"""Wait until an asyncio loop in the main thread is idle: until a callback of ours has none behind it.
 
-Relies on the queue ``_ready`` of asyncio's loops, in which what has come for sockets stands behind a callback that was
-put there before; loops without one, uvloop's say, are given some rounds.
+It relies on the queue ``_ready`` of asyncio's loops, where the callbacks for sockets follow one that was put there
+before. Loops without that queue, such as uvloop's, get some rounds instead.
 """
 
 from __future__ import annotations
@@ -14,49 +14,49 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-#: Seconds after which a loop that is never idle is left all the same.
+#: Seconds after which a loop that is never idle is interrupted anyway.
 IDLE_MAX = 1.0
 
-#: So many rounds of a loop that can't tell bring what was ready before the first of them behind it.
+#: Rounds after which a loop without the queue has called what was ready before the first.
 ROUNDS_BLIND = 2
 
 
 def is_idle(*, ready: int | None, rounds: int, waited: float) -> bool:
-    """Return whether a loop may be left in this round.
+    """Return whether a loop may be interrupted in this round.
 
     Parameters
     ----------
     ready
-        Callbacks that are behind this one in the loop's queue; None where the loop can't tell.
+        Number of callbacks behind this one in the loop's queue; None where the loop has none.
     rounds
-        For which it was waited.
+        Number of rounds since the wait began.
     waited
-        Seconds of that.
+        Seconds since then.
     """
     if waited >= IDLE_MAX:
         return True
     return rounds >= ROUNDS_BLIND if ready is None else ready == 0
 
 
-#: Seconds of a round of a loop that can't tell what is ready.
+#: Seconds of a round of a loop without the queue.
 ROUND = 0.001
 
 
 def running_loop() -> AbstractEventLoop | None:
-    """Return the asyncio loop that runs in this thread, if any; in a signal handler too."""
+    """Return the asyncio loop that runs in this thread, if any; also in a signal handler."""
     events = sys.modules.get("asyncio.events")
-    return events._get_running_loop() if events else None  # noqa: SLF001  # made for loops, and for their likes
+    return events._get_running_loop() if events else None  # noqa: SLF001  # get_running_loop raises
 
 
 class IdleWait:
-    """Calls back in a loop once that is idle; see `decide.idle`.
+    """Calls a function in a loop as soon as that is idle.
 
     Parameters
     ----------
     loop
-        Which runs in this thread.
+        The running loop of this thread.
     then
-        Called in it.
+        The function.
     """
 
     def __init__(self, loop: AbstractEventLoop, then: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class IdleWait:
         self._then = then
         self._rounds = 0
         self._began = time.monotonic()
-        loop.call_soon_threadsafe(self._look)  # a signal handler is in the loop's thread, yet has to wake it
+        loop.call_soon_threadsafe(self._look)  # threadsafe: a signal handler has to wake the loop
 
     def _look(self) -> None:
         queue = getattr(self.loop, "_ready", None)

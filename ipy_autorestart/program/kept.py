@@ -1,4 +1,4 @@
-"""What the image before has left to this one; imports nothing that a program which isn't watched has no need of."""
+"""The legacy of a program's image before; it imports nothing that a program that is not watched doesn't need."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """What was handed over by an exec; nothing at the first start.
+    """Sockets and a supervisor that the image before has handed over; none at the first start.
 
     Attributes
     ----------
     carried
-        All of it; None at the first start, or when this image has nothing to do with it.
+        The whole state; None at the first start, and in an image that is not watched.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Kept:
         return sockets
 
     def take_supervisor(self, request: Request) -> SupervisorState | None:
-        """Return the supervisor that came along if it was asked for the same, and leave it to the caller."""
+        """Return the supervisor if its request is this one; it is the caller's then."""
         for state in self._supervisors:
             if state.request == request:
                 self._supervisors = ()
@@ -52,7 +52,7 @@ class Kept:
         return None
 
     def drop(self) -> None:
-        """Let go of what nobody has claimed: a supervisor ends with its link."""
+        """Close what nobody has claimed; a supervisor ends with its link."""
         for fd in (*self._sockets, *(state.link for state in self._supervisors)):
             with contextlib.suppress(OSError):  # closed already, by a program that closes whatever is open
                 os.close(fd)
@@ -62,7 +62,7 @@ class Kept:
         self._sockets, self._supervisors = (), ()
 
     def forget(self) -> None:
-        """Let go of all: this image isn't to be watched. A SIGHUP that came during its start is served by it."""
+        """Close all, for this image is not watched; it is itself the answer to a SIGHUP that came during its start."""
         self.drop()
         if self.carried is None:
             return
@@ -76,7 +76,7 @@ class Kept:
 
 
 def _read() -> Carried | None:
-    """Read what a program has handed over, from a file that has no name any more, unless it is another process's."""
+    """Read the state from a file without a name, unless it is another process's."""
     from ipy_autorestart.reexec import STATE
 
     with contextlib.suppress(KeyError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""A plain program: after a SIGHUP it replaces itself by a new image, as soon as its main thread may be left."""
+"""A plain program restarts itself in place after a SIGHUP, as soon as its main thread can be interrupted."""
 
 from __future__ import annotations
 
@@ -23,26 +23,34 @@ from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import CantRestart, ProcessStart, ProgramStart, is_known, main_file, signals, split
+from ipy_autorestart.reexec.start import (
+    CantRestart,
+    ProcessStart,
+    ProgramStart,
+    is_repeatable,
+    main_file,
+    signals,
+    split,
+)
 from ipy_autorestart.reexec.state import ProgramState
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever, give_hangups_back
 from ipy_autorestart.show.terminal import StderrScreen
 
-#: Seconds until a restart that can't be yet is tried again.
+#: Seconds until the next try where a restart was not possible yet.
 SOON = 0.02
 
 
 class ProgramRestarter(Restarter):
-    """Restarts this process in place after a SIGHUP; the host of its supervisor as well.
+    """Restarts a plain program in place after a SIGHUP; its supervisor's session as well.
 
     Parameters
     ----------
     start
-        What it was started with.
+        What the program was started with.
     asked
-        Whether it restarts only where the program says so.
+        Whether it restarts only where it calls `restart_if_changed`.
     hangup_ignored
-        Whether SIGHUP was ignored when the process was started, which an exec can't say by itself.
+        Whether SIGHUP was ignored when the program was started; after an exec, the handler doesn't tell.
     """
 
     def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
@@ -60,17 +68,17 @@ class ProgramRestarter(Restarter):
 
     @property
     def restarter(self) -> ProgramRestarter:
-        """Return itself, which supervisors ask their host for."""
+        """Return itself, for the supervisor, which asks its session."""
         return self
 
     @property
     def is_active(self) -> bool:
-        """Whether SIGHUP restarts this process, which is no forked child of the one that began to watch."""
+        """Whether SIGHUP restarts this process; it doesn't in a forked child."""
         return self._is_armed and os.getpid() == self._pid
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Let a SIGHUP wait while something is half done in the main thread."""
+        """Hold restarts back while something is half done in the main thread."""
         self._held += 1
         try:
             yield
@@ -79,7 +87,7 @@ class ProgramRestarter(Restarter):
         self._restart_if_possible()
 
     def keep(self, sock: Any) -> None:
-        """Leave a socket open over the exec; raises `BadInput` for what is none."""
+        """Keep a socket open over the exec; raises `BadInput` for anything else."""
         try:
             is_socket = stat.S_ISSOCK(os.fstat(sock.fileno()).st_mode)
         except (AttributeError, OSError, ValueError):
@@ -93,7 +101,7 @@ class ProgramRestarter(Restarter):
         super().arm(owner, then, previous=signal.SIG_IGN if self._hangup_ignored else previous)
 
     def disarm(self, owner: SupervisorHandle) -> None:
-        """Do nothing: a program isn't to die of a SIGHUP because its supervisor has."""
+        """Do nothing: a program is not to die of a SIGHUP because its supervisor has ended."""
 
     def describe(self) -> str:
         """Return what a pending restart waits for; in any thread."""
@@ -102,7 +110,7 @@ class ProgramRestarter(Restarter):
         return "the event loop to be idle" if self._wait else "the main thread"
 
     def close(self) -> None:
-        """Watch no more, and give SIGHUP back; does nothing in a forked child."""
+        """End the watch and give SIGHUP back; does nothing in a forked child."""
         if not self.is_active:
             return
         if threading.current_thread() is not threading.main_thread():
@@ -114,8 +122,8 @@ class ProgramRestarter(Restarter):
 
     def _install(self) -> None:
         super()._install()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # in a new image it is blocked until here
-        atexit.register(self.close)  # the supervisor ends first, or its signal could end what is about to end
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # a new image begins with it blocked
+        atexit.register(self.close)  # else the supervisor's signal could end a program that is about to end by itself
 
     def _uninstall(self) -> None:
         atexit.unregister(self.close)
@@ -126,7 +134,7 @@ class ProgramRestarter(Restarter):
     # -- when ----------------------------------------------------------------------------------------------------------
 
     def _note(self, _signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a forked child, which has inherited nothing but this
+        if os.getpid() != self._pid:  # a forked child has inherited the handler only
             give_hangups_back(self._previous)
             os.kill(os.getpid(), signal.SIGHUP)
         elif self._terminal.is_gone:
@@ -136,7 +144,7 @@ class ProgramRestarter(Restarter):
             self._restart_if_possible()
 
     def _restart_if_possible(self) -> None:
-        """Restart if that is pending and this is the moment, or see to it that it will be."""
+        """Restart if that is pending and possible now, or have it tried again."""
         if self._pending is None or self._held or self._asked:
             return
         loop = running_loop()
@@ -156,7 +164,7 @@ class ProgramRestarter(Restarter):
         timer.start()
 
     def restart_if_pending(self) -> None:
-        """Restart if a SIGHUP has come, or report why not and go on."""
+        """Restart if a SIGHUP has come, or report why not and continue."""
         self._wait = None
         if self._pending is None or self._is_restarting or not self.is_active:
             return
@@ -167,7 +175,7 @@ class ProgramRestarter(Restarter):
 
     @property
     def _is_early(self) -> bool:
-        """Whether a supervisor has yet to take its baseline: what is saved until then would seem to be served now."""
+        """Whether a supervisor has no baseline yet: it would take a file saved before that for an old one."""
         return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
 
     def _exec(self, handover: Handover) -> None:
@@ -177,14 +185,14 @@ class ProgramRestarter(Restarter):
 
 
 class ProgramHandover(Handover):
-    """The exec of a plain program.
+    """Replaces a plain program by a new image of itself.
 
     Parameters
     ----------
     start
-        What it is started with again.
+        What the program was started with.
     terminal
-        In which it runs.
+        Where it runs.
     kept
         Sockets that stay open.
     """
@@ -210,16 +218,16 @@ class ProgramHandover(Handover):
             os.close(fd)
 
     def close(self) -> None:
-        """Give back the terminal and the signals too."""
+        """Restore the terminal and the signals, too."""
         super().close()
         self._terminal.give_back()
-        with contextlib.suppress(ChildProcessError):  # nobody else will ask for those that have ended by now
+        with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         _give_back_signals(self._start)
 
     def own(self) -> ProgramState:
-        """Return what the next image can't know of itself."""
+        """Return what the next image can't find out by itself."""
         return ProgramState(
             pid=os.getpid(),
             folder=self._program.folder,
@@ -230,19 +238,19 @@ class ProgramHandover(Handover):
 
 
 def _flush_outputs() -> bool:
-    """Flush the standard streams, and return whether the main thread isn't in the middle of writing to one."""
+    """Flush the standard streams; return False if the main thread is in the middle of writing to one."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except RuntimeError:  # "reentrant call": the signal has interrupted a write, whose rest would be lost
             return False
-        except (AttributeError, ValueError, OSError):  # none, closed, or nobody reads it
+        except (AttributeError, ValueError, OSError):  # None, closed, or without a reader
             continue
     return True
 
 
 def _is_ending(frame: FrameType | None) -> bool:
-    """Whether the interpreter runs its exit functions, each once; to wait for threads comes before."""
+    """Return whether the interpreter runs its exit functions, which it does once, after it has waited for threads."""
     if threading.main_thread().is_alive():
         return False
     while frame is not None:
@@ -253,8 +261,8 @@ def _is_ending(frame: FrameType | None) -> bool:
 
 
 def _give_back_signals(start: ProcessStart) -> None:
-    """Ignore and block what was so at first; but SIGHUP stays blocked until the new image has its own handler."""
-    if threading.current_thread() is threading.main_thread():  # the only one that can, unless an exit function hangs
+    """Ignore and block the signals that were so at the start; SIGHUP stays blocked until the new image handles it."""
+    if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
         for number in signals() - {signal.SIGHUP}:
             is_ignored = signal.getsignal(number) is signal.SIG_IGN
             if is_ignored != (number in start.ignored):
@@ -264,7 +272,7 @@ def _give_back_signals(start: ProcessStart) -> None:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What `restart_on_change` is called with."""
+    """The arguments of `restart_on_change`."""
 
     paths: Sequence[str | os.PathLike[str]]
     keep: Iterable[Any]
@@ -274,12 +282,16 @@ class Wanted:
 
 
 def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProgramRestarter:
-    """Begin to watch, or go on with what the image before has watched.
+    """Begin a watch, or continue that of the image before.
 
     Parameters
     ----------
+    wanted
+        The watch.
+    kept
+        What the image before has left.
     folder
-        In which the process was started, as far as that is known.
+        The current folder, from as early as possible.
     """
     _check_wanted(wanted)
     request = _request(wanted)
@@ -299,7 +311,7 @@ def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProgramRestarter:
 
 
 def _supervise(request: Request, kept: Kept, restarter: ProgramRestarter, start: ProgramStart, *, quiet: bool) -> None:
-    """Take up the supervisor of the image before if it does what is wanted, else start one."""
+    """Continue with the supervisor of the image before if its request is the same, else start one."""
     state = kept.take_supervisor(request)
     if state:
         screen = None if quiet else StderrScreen(request.target.name, state.status)
@@ -329,7 +341,7 @@ def _check_wanted(wanted: Wanted) -> None:
         raise BadInput(
             "restart_on_change: IPython runs here; write %load_ext ipy_autorestart, then %watch_restart src/"
         )
-    if not is_known(sys.orig_argv[1:]):
+    if not is_repeatable(sys.orig_argv[1:]):
         raise BadInput("restart_on_change: this Python was started without a script; put the program in a file")
 
 
@@ -340,14 +352,14 @@ def _request(wanted: Wanted) -> Request:
 
 
 def _home(file: str) -> str:
-    """Return what is watched when nothing is named: the program's folder."""
+    """Return the folder that is watched by default: the program's."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     is_package = spec is None or spec.parent
     return os.path.dirname(file) if file and is_package else os.getcwd()
 
 
 def _name() -> str:
-    """Return what the status line calls this program."""
+    """Return the program's name in its status line."""
     line = split(sys.orig_argv[1:])
     if line.how:
         return f"-m {line.what}" if line.how == "-m" else line.how

@@ -1,4 +1,4 @@
-"""Leave a process by exec, and arrive in the new image."""
+"""Replace a process by a new image of itself, and continue there."""
 
-#: Environment variable that names the descriptor of what was handed over; gone before the user's code runs.
+#: Environment variable with the descriptor of what is handed over; removed before the user's code runs.
 STATE = "IPY_AUTORESTART_STATE"

@@ -1,7 +1,7 @@
-"""The first file of a new image: it notes each SIGHUP until the real handler stands, and starts what was started.
+"""The first file of a new image: it notes SIGHUPs until the real handler is set, and runs what the first image ran.
 
-Run as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS`` by its path; only the standard library is
-used until SIGHUP has its handler.
+It is run by its path, as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS``, and imports only the
+standard library until SIGHUP has its handler.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 class Hangups:
-    """Notes that a SIGHUP came, and knows whose the signal was."""
+    """Notes whether a SIGHUP came.
+
+    Attributes
+    ----------
+    noted
+        Whether one came.
+    previous
+        The handler that SIGHUP has while nothing is watched.
+    """
 
     def __init__(self) -> None:
         self.noted = False
@@ -31,15 +39,15 @@ class Hangups:
         self.noted = True
 
     def end(self) -> None:
-        """Give SIGHUP back, if nobody has taken it."""
+        """Give SIGHUP back, unless somebody else has taken it."""
         if signal.getsignal(signal.SIGHUP) == self._note:
             signal.signal(signal.SIGHUP, signal.SIG_DFL if self.previous is None else self.previous)
 
 
 def main() -> None:
-    """Take over from the image before, and run what it was started with."""
+    """Take over from the image before, and run what it ran."""
     hangups = Hangups()
-    gc.disable()  # until there is something to collect, which the entry knows: a tenth of the imports' time
+    gc.disable()  # until the entry enables it: collections take a tenth of the imports' time
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's folder
     with _package_on_path():
@@ -71,18 +79,18 @@ def main() -> None:
 
 
 def _restore_signals(process: ProcessState) -> None:
-    """Give back what exec keeps: what is ignored and what is blocked.
+    """Restore what an exec keeps: which signals are ignored and which are blocked.
 
-    But for SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
+    Except SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
     """
-    for number in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *process.ignored}:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for signum in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *process.ignored}:
+        if signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, process.blocked)
 
 
 def _reap() -> None:
-    """Take note of children that ended under the image before, so that they don't stay as zombies."""
+    """Reap children that ended under the image before, which would stay as zombies."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass

@@ -1,4 +1,4 @@
-"""Replace a process by a new image of itself: exec, in the state in which it was started, with what is handed over."""
+"""Replace a process by a new image of itself, which finds the surroundings in which the first one was started."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ from ipy_autorestart.reexec.state import (
 log = logging.getLogger(__name__)
 
 #: Seconds that the user's exit functions may take.
-LAST_ACTS = 5.0
+END_MAX = 5.0
 
-#: Seconds that may pass from there to exec.
+#: Seconds that may pass from then to the exec.
 CLOSE_MAX = 10.0
 
-#: Seconds in which what C code has written last is read.
+#: Seconds in which the last output of C code must have been read.
 READ_MAX = 0.2
 
 #: Exit status after an internal error, see sysexits.h.
@@ -48,12 +48,12 @@ EX_SOFTWARE = 70
 
 
 class SupervisorHandle(Protocol):
-    """A supervisor, as the process that it restarts has it.
+    """A supervisor, seen from the process that it restarts.
 
     Attributes
     ----------
     request
-        What it was asked for.
+        The target, the paths and the options.
     """
 
     request: Request
@@ -62,27 +62,27 @@ class SupervisorHandle(Protocol):
         """Report to its process."""
 
     def show_again(self, request_id: str, /) -> None:
-        """Show its status once more if it stands in the cell of this request, which was cleared."""
+        """Show its status again if that is shown in the cell of this request, which was cleared."""
 
     def detach(self) -> SupervisorState | None:
-        """Return what is needed to go on in another image of this process; None if there is nothing to go on with."""
+        """Return what another image of this process needs to continue; None if the supervisor has ended."""
 
 
 class Handover(abc.ABC):
-    """Replaces this process by a new image of itself. From `exec` on there is no way back.
+    """Replaces this process by a new image of itself.
 
-    An error then ends the process with a status and the reason on its real standard error, so that whoever started it,
-    the server's restarter say, takes over.
+    Once `exec` is called, there is no way back: an error ends the process, with a status of its own and the reason on
+    its real standard error, so that the program that started it, such as a server with its restarter, takes over.
 
     Parameters
     ----------
     start
-        What the new image is started with.
+        What the process was started with.
 
     Raises
     ------
     CantRestart
-        What is in the way.
+        The process can't be replaced.
     """
 
     def __init__(self, start: ProcessStart) -> None:
@@ -92,7 +92,7 @@ class Handover(abc.ABC):
         self._hangup_ignored = False
         self._trouble = ""
         self._once = threading.Lock()
-        self._late = threading.Timer(LAST_ACTS, self._close_and_exec)
+        self._late = threading.Timer(END_MAX, self._close_and_exec)
         self._late.daemon = True
         try:
             self._carrier = _nameless_file()
@@ -102,20 +102,20 @@ class Handover(abc.ABC):
             ) from error
 
     def give_up(self) -> None:
-        """Close what was opened, if it doesn't come to an exec."""
+        """Close what was opened, if there is to be no exec."""
         os.close(self._carrier)
 
     def end_life(self) -> None:
-        """Do what belongs to the user and may take long or hang; in the main thread."""
+        """Do what may take long or hang, for it is the user's; in the main thread."""
         atexit._run_exitfuncs()  # noqa: SLF001  # the only way to run them before exec
 
     def close(self) -> None:
-        """Give up what the new image is to have; in any thread."""
+        """Restore and close what the new image is to find restored or closed; in any thread."""
         _restore_outputs(self._start)
 
     @abc.abstractmethod
     def own(self) -> KernelState | TerminalState | ProgramState:
-        """Return what is handed over for this kind of process, whether or not `close` has succeeded."""
+        """Return the part of the state for this kind of process, whether or not `close` has succeeded."""
 
     def exec(self, supervisors: Iterable[SupervisorHandle], *, hangup_ignored: bool) -> NoReturn:
         """Replace the process.
@@ -123,13 +123,13 @@ class Handover(abc.ABC):
         Parameters
         ----------
         supervisors
-            Those which go on with the new image.
+            Those that continue with the new image.
         hangup_ignored
-            Whether SIGHUP is ignored where nothing is watched.
+            Whether SIGHUP is ignored while nothing is watched.
         """
         self._supervisors = tuple(_detached(supervisors))
         self._hangup_ignored = hangup_ignored
-        # From here to the new image's own handler a SIGHUP stays pending; its default would end the process.
+        # A SIGHUP stays pending until the new image has its handler: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
         self._late.start()
         try:
@@ -138,7 +138,7 @@ class Handover(abc.ABC):
             self._close_and_exec()
 
     def _close_and_exec(self) -> NoReturn:
-        """Go on in the main thread, or in the timer's while an exit function hangs in that."""
+        """Continue in the main thread, or in the timer's if an exit function hangs in the main thread."""
         if not self._once.acquire(blocking=False):
             threading.Event().wait()  # the other thread ends this one
         self._late.cancel()
@@ -147,7 +147,7 @@ class Handover(abc.ABC):
         guard.start()
         try:
             self.close()
-        except Exception as error:  # the border: reported by the new image, which is heard
+        except Exception as error:  # the border: the new image logs it again, where it can be read
             log.exception("can't close all properly")
             self._trouble = f"{type(error).__name__}: {error}"
         finally:
@@ -185,7 +185,7 @@ class Handover(abc.ABC):
 
 
 def _restore_outputs(start: ProcessStart) -> None:
-    """Put descriptors 1 and 2 back; ipykernel's pipes, which take their place, end with this image."""
+    """Restore descriptors 1 and 2, in whose place ipykernel has put pipes that end with this image."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.flush()  # type: ignore[union-attr]
@@ -194,11 +194,11 @@ def _restore_outputs(start: ProcessStart) -> None:
             os.dup2(original, fd)
     deadline = time.monotonic() + READ_MAX
     while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
-        time.sleep(0.002)  # the last round for what a thread of ipykernel's has just taken
+        time.sleep(0.002)  # one round more, for what ipykernel's thread has just read
 
 
 def _waiting_bytes(stream: object) -> int:
-    """Return what C code has written and ``iostream.OutStream._watch_pipe_fd`` has not read."""
+    """Return the number of bytes that C code has written and ``iostream.OutStream._watch_pipe_fd`` has not read."""
     found = array.array("i", [0])
     with contextlib.suppress(AttributeError, OSError, TypeError):
         fcntl.ioctl(stream._fid, termios.FIONREAD, found)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -207,7 +207,7 @@ def _waiting_bytes(stream: object) -> int:
 
 @contextlib.contextmanager
 def logged(what: str) -> Iterator[None]:
-    """Log what fails, and go on: a new image mends it, a half-ended one doesn't."""
+    """Log an exception and continue: a new image heals more than half an end does."""
     try:
         yield
     except Exception:  # the border
@@ -225,7 +225,7 @@ def _nameless_file() -> int:
 
 
 def _detached(supervisors: Iterable[SupervisorHandle]) -> Iterator[SupervisorState]:
-    """Yield what each needs to go on; one that fails is left behind, and ends."""
+    """Yield the state of each supervisor; one that fails is left behind, and ends."""
     for supervisor in list(supervisors):
         with logged("a watch"):
             if state := supervisor.detach():

@@ -1,4 +1,4 @@
-"""Restart this process in place after a SIGHUP: what kernels, terminals and plain programs have in common."""
+"""The common part of the restarters of kernels, terminals and plain programs: SIGHUP, reports, and the handover."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ipy_autorestart.reexec.terminal import give_hangups_back, hangup_handler
 
 
 class Restarter(abc.ABC):
-    """Restarts this process once it may be left; its kinds say when that is.
+    """Restarts this process in place after a SIGHUP; each kind of it decides when.
 
-    The handler of SIGHUP only notes that a restart is pending; it never raises.
+    The handler of SIGHUP notes that a restart is pending, and never raises.
 
     Parameters
     ----------
     supervisors
-        Those that go on over the exec.
+        Those that continue after the exec; the list may change.
     """
 
     def __init__(self, supervisors: Sequence[SupervisorHandle]) -> None:
@@ -45,12 +45,12 @@ class Restarter(abc.ABC):
         Parameters
         ----------
         owner
-            The supervisor that needs it, to which each SIGHUP and its outcome are reported. The last one to disarm
-            gives SIGHUP back.
+            The supervisor that needs it, to which each SIGHUP and its outcome are reported. SIGHUP is given back when
+            the last one disarms.
         then
-            Called when the handler is set: earlier a SIGHUP would end the process.
+            Called when the handler is set; before that, a SIGHUP would end the process.
         previous
-            The handler to give back, if it isn't the one that is set now.
+            The handler to give back; by default the one that is set now.
         """
         self._owners.append(owner)
 
@@ -61,7 +61,7 @@ class Restarter(abc.ABC):
         self._in_main_thread(act)
 
     def disarm(self, owner: SupervisorHandle) -> None:
-        """Undo `arm`; harmless if it was undone already."""
+        """Undo `arm`; harmless if that was done already."""
         if owner in self._owners:
             self._owners.remove(owner)
         self._in_main_thread(self._settle)
@@ -83,12 +83,12 @@ class Restarter(abc.ABC):
     # -- for the kinds of it -------------------------------------------------------------------------------------------
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
-        """Call a function if this is the main thread, which alone can set handlers; else that calls `_settle` later."""
+        """Call a function if this is the main thread, which alone can set handlers; else `_settle` follows later."""
         if threading.current_thread() is threading.main_thread():
             act()
 
     def _settle(self, previous: Any = None) -> None:  # what signal.signal takes
-        """Take SIGHUP if somebody needs it, else give it back."""
+        """Take SIGHUP if it is needed, else give it back."""
         if self._owners and not self._is_armed:
             self._previous = hangup_handler() if previous is None else previous
             self._is_armed, self._pending = True, None
@@ -108,7 +108,7 @@ class Restarter(abc.ABC):
         """Note a SIGHUP."""
 
     def _hand_over(self, prepare: Callable[[], Handover]) -> None:
-        """Replace this process, or report why not and go on."""
+        """Replace this process, or report why not and continue."""
         self._pending = None
         self._report(Hangup())
         try:
@@ -119,7 +119,7 @@ class Restarter(abc.ABC):
             self._exec(handover)
 
     def _refuse(self, why: str) -> None:
-        """Report why there is no restart, and go on."""
+        """Report why there is no restart, and continue."""
         self._report(Refused(why))
 
     def _exec(self, handover: Handover) -> None:

@@ -1,4 +1,4 @@
-"""What a process was started with, to start it so again: its command line, folder, environment, streams and signals."""
+"""The start of a process, recorded to start it so again: command line, folder, environment, streams and signals."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class CommandLine:
     Attributes
     ----------
     flags
-        For the interpreter: ``-X dev``, ``-Wignore`` …
+        Options of the interpreter: ``-X dev``, ``-Wignore`` …
     how
         "-m", "-c" or, for a script, "".
     what
         Module, code or script; "" for an interactive interpreter.
     args
-        What comes after.
+        The rest.
     """
 
     flags: tuple[str, ...]
@@ -45,8 +45,8 @@ class CommandLine:
     args: tuple[str, ...]
 
 
-def split(words: Sequence[str]) -> CommandLine:
-    """Take apart the words that follow the executable, as CPython's ``config_parse_cmdline`` reads them.
+def split(argv: Sequence[str]) -> CommandLine:
+    """Split the arguments of an interpreter as CPython's ``config_parse_cmdline`` does.
 
     Examples
     --------
@@ -54,7 +54,7 @@ def split(words: Sequence[str]) -> CommandLine:
     CommandLine(flags=('-Xfrozen_modules=off',), how='-m', what='ipykernel_launcher', args=('-f', 'k.json'))
     """
     flags: list[str] = []
-    rest = list(words)
+    rest = list(argv)
     while rest:
         word = rest.pop(0)
         if word in WITH_VALUE and rest:
@@ -73,7 +73,7 @@ def split(words: Sequence[str]) -> CommandLine:
 
 
 def _letters(word: str, rest: list[str], flags: list[str]) -> tuple[str, str]:
-    """Read a word of one-letter options; return how and what if it names what runs."""
+    """Read a word of one-letter options; return how and what if it says what runs, else empty strings."""
     for place, letter in enumerate(word[1:], 1):
         value = word[place + 1 :]
         if letter in "mc":
@@ -90,10 +90,10 @@ def _letters(word: str, rest: list[str], flags: list[str]) -> tuple[str, str]:
 
 
 def inherited(flags: Sequence[str]) -> tuple[str, ...]:
-    """Return those flags that a script gets which is run by the same interpreter.
+    """Return the flags that a script gets that is run by the same interpreter.
 
-    They change what code means, unlike those which say where modules are found or how to start. Not
-    ``-X frozen_modules``, which kernels have for the debugger's sake.
+    These change the meaning of code; the others say where modules are found, or how to start. ``-X frozen_modules`` is
+    left out, which kernels have for the debugger only.
 
     Examples
     --------
@@ -123,7 +123,7 @@ BOOTSTRAP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bootstrap.
 
 
 class CantRestart(Exception):  # noqa: N818  # a refusal
-    """Why there can be no restart now."""
+    """A restart is impossible now, for this reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +132,14 @@ class ProcessStart:
 
     Attributes
     ----------
-    executable, argv, folder, environment
-        As exec takes them; ``argv`` as ``sys.orig_argv`` has it.
+    executable, folder, environment
+        As exec takes them.
+    argv
+        ``sys.orig_argv`` of the first image.
     outputs
-        Where descriptors 1 and 2 led.
+        Descriptors of the files that 1 and 2 were at the start.
     ignored, blocked
-        Signals.
+        Numbers of signals.
     """
 
     executable: str
@@ -150,15 +152,15 @@ class ProcessStart:
 
     @classmethod
     def of(cls, shell: InteractiveShell) -> ProcessStart:
-        """Record it, as early as the extension is there."""
-        kernel = getattr(shell, "kernel", None)  # which knows its streams, whatever captures them just now
+        """Record the start of a shell, as early as the extension is loaded."""
+        kernel = getattr(shell, "kernel", None)  # which knows its streams even if they are being captured
         stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
         return cls(
             executable=sys.executable,
             argv=tuple(sys.orig_argv),
             folder=getattr(shell, "starting_dir", os.getcwd()),
             environment=first_environment(),
-            outputs=(_original_descriptor(stdout, 1), _original_descriptor(stderr, 2)),
+            outputs=(_original_fd(stdout, 1), _original_fd(stderr, 2)),
             ignored=_ignored(),
             blocked=_blocked(),
         )
@@ -175,18 +177,18 @@ class ProcessStart:
             raise CantRestart(f"it is not known how this process was started, {list(self.argv)}; restart it by hand")
 
     def command(self) -> list[str]:
-        """Return the command line of the new image: its flags, the bootstrap, and what the bootstrap runs."""
+        """Return the command line of the new image: the flags, the bootstrap, and what the bootstrap is to run."""
         line = split(self.argv[1:])
         how = [line.how] if line.how else []
         return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
 
     def inherited_fds(self) -> list[int]:
-        """Return the descriptors of others that a new image gets too."""
+        """Return the descriptors of other programs that the new image gets, too."""
         return []
 
 
 def signals() -> set[int]:
-    """Return the signals whose handling can be changed, but for those which Python itself ignores."""
+    """Return the signals whose handling can be changed, except those that Python ignores by itself."""
     return set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
 
 
@@ -199,7 +201,7 @@ def _blocked() -> frozenset[int]:
 
 
 def first_environment() -> dict[bytes, bytes]:
-    """Return the environment that the process was started with, as far as it can be known."""
+    """Return the environment that the process was started with, where the system tells it."""
     try:
         with open("/proc/self/environ", "rb") as file:
             pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
@@ -210,10 +212,10 @@ def first_environment() -> dict[bytes, bytes]:
     return environment
 
 
-def _original_descriptor(stream: object, number: int) -> int:
-    """Return where descriptor 1 or 2 led when the kernel started (``iostream.OutStream._original_stdstream_copy``)."""
+def _original_fd(stream: object, fd: int) -> int:
+    """Return a copy of descriptor 1 or 2 as it was at first (``iostream.OutStream._original_stdstream_copy``)."""
     copy = getattr(stream, "_original_stdstream_copy", None)
-    return copy if isinstance(copy, int) else number
+    return copy if isinstance(copy, int) else fd
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +225,9 @@ class ProgramStart(ProcessStart):
     Attributes
     ----------
     file
-        The main module's; empty where there is none.
+        The main module's file; empty where there is none.
     inherited
-        Descriptors that came from whoever started the process, with device and inode of their files.
+        Descriptors that the process was given by its parent, each with device and inode.
     since_ns
         When this image began to read its files, in nanoseconds since 1970.
     """
@@ -236,14 +238,14 @@ class ProgramStart(ProcessStart):
 
     @classmethod
     def of_program(cls, folder: str, carried: Carried | None) -> ProgramStart:
-        """Record it; the image before has left what this one can't know any more.
+        """Record the start of a program; a later image knows it from the one before.
 
         Parameters
         ----------
         folder
-            The current one, as early as it is known.
+            The current folder, from as early as possible.
         carried
-            None at the first start.
+            The state that the image before has handed over; None at the first start.
         """
         file = main_file()
         if carried is None:
@@ -278,9 +280,9 @@ class ProgramStart(ProcessStart):
             raise CantRestart(wrong)
 
     def _syntax_error(self) -> str:
-        """Return what is wrong with a file that was imported and has changed since, or nothing.
+        """Return the syntax error in a file that was imported and has changed since, or nothing.
 
-        The supervisor has looked before it asked; this is for what was saved since then, and for a person's own signal.
+        The supervisor has checked before it sent the signal; this is for files saved since, and for a user's signals.
         """
         for module in list(sys.modules.values()):
             path = getattr(module, "__dict__", {}).get("__file__")
@@ -305,25 +307,25 @@ class ProgramStart(ProcessStart):
         return [name if same else self.executable, *rest]
 
     def inherited_fds(self) -> list[int]:
-        """Return the descriptors that came from outside and have been neither closed nor used for something else."""
+        """Return the inherited descriptors that were neither closed nor used for another file."""
         return [fd for fd, *identity in self.inherited if _identity(fd) == tuple(identity)]
 
 
 def main_file() -> str:
-    """Return the absolute path of the main module's file; empty where there is none, as in an archive or for ``-c``."""
+    """Return the absolute path of the main module's file; empty where there is none, as for ``-c`` or an archive."""
     file = getattr(sys.modules["__main__"], "__file__", None)
     return os.path.abspath(file) if file and os.path.isfile(file) else ""
 
 
-def is_known(words: Iterable[str]) -> bool:
-    """Whether the words after the interpreter say what runs: no prompt, and nothing that was read from a pipe."""
-    return split(list(words)).what not in ("", "-")
+def is_repeatable(argv: Iterable[str]) -> bool:
+    """Return whether an interpreter's arguments say what runs: not a prompt, and not code from a pipe."""
+    return split(list(argv)).what not in ("", "-")
 
 
 def _first_folder(folder: str, file: str) -> str:
-    """Return the folder in which the process was started, though it may have gone elsewhere since.
+    """Return the folder in which the process was started, though the program may have changed it since.
 
-    A script's path was made absolute there (CPython's ``config_run_filename_abspath``).
+    CPython has made a script's path absolute there (``config_run_filename_abspath``).
     """
     line = split(sys.orig_argv[1:])
     tail = os.sep + line.what
@@ -334,7 +336,7 @@ def _first_folder(folder: str, file: str) -> str:
 
 
 def _inheritable() -> tuple[tuple[int, int, int], ...]:
-    """Return the descriptors that exec keeps, but for the standard ones, with their identity."""
+    """Return the descriptors that an exec keeps, except the standard ones, each with device and inode."""
     found = []
     for fd in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):  # the listing's own
@@ -353,9 +355,9 @@ def _identity(fd: int) -> tuple[int, int] | None:
 
 
 def _began_ns() -> int:
-    """Return when the process began, a little later than the system tells it: it does so in hundredths of a second."""
+    """Return when the process began, to the next hundredth of a second: the system knows no better."""
     now = time.time_ns()
-    with contextlib.suppress(OSError, AttributeError):  # not Linux: what was saved before this moment is not seen
+    with contextlib.suppress(OSError, AttributeError):  # not Linux: what was saved before now is missed
         with open("/proc/self/stat", "rb") as file:
             ticks = int(file.read().rpartition(b")")[2].split()[19])
         per_second = os.sysconf("SC_CLK_TCK")

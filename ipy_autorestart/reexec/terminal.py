@@ -1,4 +1,4 @@
-"""The terminal that a process was started in, whether it is still there, and SIGHUP in a new image."""
+"""The terminal that a process was started in, and the handler of SIGHUP."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Any
 
 
 class Terminal:
-    """The terminal of this process, as it was at first."""
+    """The terminal of this process, with its modes at the start."""
 
     def __init__(self) -> None:
         self._parent = os.getppid()
         self._leader = os.getsid(0)
-        self._ttys = [number for number in range(3) if os.isatty(number)]
-        self._modes = {number: termios.tcgetattr(number) for number in self._ttys}
+        self._ttys = [fd for fd in range(3) if os.isatty(fd)]
+        self._modes = {fd: termios.tcgetattr(fd) for fd in self._ttys}
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was closed. The signal itself can't tell: shells send it on by kill(2), as a person does."""
+        """Whether it was closed. The signal doesn't tell: shells pass it on by kill(2), as a user sends it."""
         waiting = select.poll()
-        for number in self._ttys:
-            waiting.register(number, 0)
+        for fd in self._ttys:
+            waiting.register(fd, 0)
         gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
         return gone or (bool(self._ttys) and os.getppid() != self._parent and not self._has_session)
 
     @property
     def _has_session(self) -> bool:
-        """Whether the session's leader is still there: of ``(program &)`` only a shell in between has ended."""
+        """Whether the session's leader is alive: for ``(program &)``, only a shell in between has ended."""
         if self._leader == self._parent:
             return False
         try:
@@ -43,42 +43,42 @@ class Terminal:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is this process's turn to have it: its group is in the foreground."""
+        """Whether this process may use it now: its group is in the foreground."""
         try:
             return not self._ttys or os.tcgetpgrp(self._ttys[0]) == os.getpgrp()
-        except OSError:  # it is not the one that controls this process, and nobody takes turns
+        except OSError:  # not this process's controlling terminal: there is no foreground
             return True
 
     def restore(self) -> None:
-        """Put its modes back; in the background they are another program's, and to touch them would stop this one."""
+        """Restore its modes, but not in the background: there they are another program's."""
         if not self.is_ours:
             return
-        for number, modes in self._modes.items():
+        for fd, modes in self._modes.items():
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(number, termios.TCSANOW, modes)
+                termios.tcsetattr(fd, termios.TCSANOW, modes)
 
     def give_back(self) -> None:
-        """Leave it as it was; end with it if it was closed just after a shell has sent the signal."""
+        """Restore its modes; end this process if the terminal was closed just after a shell has sent the signal."""
         self.restore()
         if self.is_gone:
             end_as_ever()
 
 
-def end_as_ever(number: signal.Signals | None = None) -> None:
-    """Do what a signal, SIGHUP by default, does to a program that doesn't handle it."""
-    number = number or signal.SIGHUP  # which not every platform has
-    signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [number])
-    os.kill(os.getpid(), number)
+def end_as_ever(signum: signal.Signals | None = None) -> None:
+    """End this process as a signal, SIGHUP by default, ends a program that doesn't handle it."""
+    signum = signum or signal.SIGHUP  # which not every platform has
+    signal.signal(signum, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signum])
+    os.kill(os.getpid(), signum)
 
 
 def hangup_handler() -> Any:  # what signal.getsignal returns
-    """Return the handler of SIGHUP; in a new image the one that the bootstrap's `Hangups` has replaced."""
+    """Return the handler of SIGHUP; in a new image, the one that the bootstrap's `Hangups` has replaced."""
     handler = signal.getsignal(signal.SIGHUP)
     owner: Any = getattr(handler, "__self__", None)
     return owner.previous if hasattr(owner, "noted") and hasattr(owner, "previous") else handler
 
 
 def give_hangups_back(handler: Any) -> None:
-    """Set a handler of SIGHUP that was there before; None was set by something that isn't Python, and is lost."""
+    """Restore a handler of SIGHUP; None stands for one that isn't Python's, which is lost."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL if handler is None else handler)
