@@ -1,4 +1,4 @@
-"""A fork server as the supervisor sees it: a process that has imported a script's modules, and forks runs of it."""
+"""A fork server, seen from the supervisor: a process that has imported a script's modules and forks its runs."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ MESSAGE_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a fork server imports ahead.
+    """Modules that a fork server imports ahead.
 
     Attributes
     ----------
     paths
         Files of modules that runs have imported, in their order.
     names
-        Modules by name, whatever they are.
+        Modules by name, in any case.
     unfit
-        Top-level modules that must be left to the run.
+        Top-level modules that only a run may import.
     beside
-        Names of modules that the script has, in its folder or in watched ones: these go before all others.
+        Top-level modules in the script's folder or in watched ones, which go before installed ones.
     """
 
     paths: tuple[str, ...] = ()
@@ -52,24 +52,24 @@ class Parked:
     ends: Ends
 
     def close(self) -> None:
-        """Let it go home: at the end of its pipe it exits."""
+        """End it: it exits at the end of its pipe."""
         os.close(self.go)
         self.ends.close()
 
 
 class ForkServer:
-    """One process; see `shim/_ipy_autorestart_forkserver.py` for its own side.
+    """A process whose other side is in `shim/_ipy_autorestart_forkserver.py`.
 
     Attributes
     ----------
     is_ready
-        All is imported, and it forks when asked to.
+        All modules are imported, and it forks on request.
     unfit
-        The module that made it give up, and why.
+        The module that made it give up, and the reason.
     heard_at
-        When it last said something, or was asked.
+        Time of its last message, or of the last request.
     files, names, failed
-        Once it is ready: files of what is imported, the top-level names, and what could not be imported and why.
+        Once it is ready: files of all modules, top-level names, and modules that could not be imported with the reason.
     """
 
     def __init__(self, program: Program, plan: Plan) -> None:
@@ -88,7 +88,7 @@ class ForkServer:
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         self._plan.write(_written(plan, program))
         self.pid = self._spawn(program, theirs)
-        self._pidfd = os.pidfd_open(self.pid)  # its number may be somebody else's by the time it is to be killed
+        self._pidfd = os.pidfd_open(self.pid)  # the number may belong to another process when it is killed
 
     def _spawn(self, program: Program, theirs: socket.socket) -> int:
         printed, stdio = _stand_in(program.stdio)
@@ -112,29 +112,24 @@ class ForkServer:
                 self._plan.close()
                 raise
             finally:
-                for number in {printed, *stdio}:
-                    os.close(number)
+                for fd in {printed, *stdio}:
+                    os.close(fd)
         process.returncode = 0  # reaped as any orphan is
         return process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether it is there."""
+        """Whether the process is there."""
         return self._socket.fileno() >= 0
 
     @property
-    def is_parking(self) -> bool:
-        """Whether a run is parked or will be."""
-        return self._parked is not None or self._asked is not None
-
-    @property
     def is_awaited(self) -> bool:
-        """Whether it is to say something."""
+        """Whether it owes an answer."""
         return not self.is_ready or self._asked is not None
 
     @property
     def memory_bytes(self) -> int:
-        """What it takes of the machine's memory, its share of what it shares; 0 if that can't be told."""
+        """Its proportional share of the machine's memory (PSS), 0 if unknown."""
         with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{self.pid}/smaps_rollup") as file:
             return 1024 * next(int(line.split()[1]) for line in file if line.startswith("Pss:"))
         return 0
@@ -144,7 +139,7 @@ class ForkServer:
         return self._socket.fileno()
 
     def read(self) -> None:
-        """Take what it says; its end closes this."""
+        """Take its messages; at their end it is closed."""
         while self.is_alive:
             try:
                 data = self._socket.recv(MESSAGE_BYTES)
@@ -157,18 +152,18 @@ class ForkServer:
                 return
             self._take(*data.decode("utf-8", "surrogateescape").split(" ", 2))
 
-    def _take(self, kind: str, *words: str) -> None:
+    def _take(self, kind: str, *fields: str) -> None:
         self.heard_at = time.monotonic()
         match kind:
             case "importing":
-                self._doing = words[0]
+                self._doing = fields[0]
             case "unfit":
-                self.unfit = (words[0], words[1])
+                self.unfit = (fields[0], fields[1])
             case "ready":
                 self._doing = ""
                 self._learn()
             case "parked" if self._asked:
-                self._asked.pid = int(words[0])
+                self._asked.pid = int(fields[0])
                 self._parked, self._asked = self._asked, None
             case _:
                 pass
@@ -186,8 +181,8 @@ class ForkServer:
         self.is_ready = True
 
     def park(self) -> None:
-        """Have a run forked ahead, if none is."""
-        if not self.is_ready or self.is_parking or not self.is_alive:
+        """Have a run forked ahead if there is none."""
+        if self._parked or self._asked or not self.is_ready or not self.is_alive:
             return
         with ends(self._program) as (ours, theirs):
             go_read, go = os.pipe()
@@ -201,7 +196,7 @@ class ForkServer:
                 os.close(go_read)
 
     def go(self, *, lossless: bool, within: float) -> Run | None:
-        """Let the parked run begin, or fork one if that takes less than so many seconds; None if it can't be."""
+        """Let the parked run begin, or one that is forked ``within`` some seconds; return None if there is none."""
         self.park()
         if self._asked and self.is_alive:
             ready([self], [], within)
@@ -211,7 +206,7 @@ class ForkServer:
             return None
         self.guard(parked.pid)
         try:
-            os.write(parked.go, b"g")  # at last: it may take this process's place on its processor
+            os.write(parked.go, b"g")  # last, as the run may take this process's place on the processor
         except BrokenPipeError:  # it was killed while it waited
             parked.close()
             return None
@@ -219,7 +214,7 @@ class ForkServer:
         return Run(parked.pid, parked.ends, lossless=lossless)
 
     def guard(self, pid: int) -> None:
-        """Have a group killed should this process be: nothing may outlive it; 0 for none."""
+        """Have a process group killed if this process is killed, as nothing may outlive it; 0 for none."""
         with contextlib.suppress(OSError):
             self._socket.send(f"g{pid}".encode())
 
@@ -229,10 +224,10 @@ class ForkServer:
         self.close()
 
     def close(self) -> None:
-        """End it, with the run that is parked."""
+        """End it, and the run that is parked."""
         if not self.is_alive:
             return
-        # First, or it would take the end of its socket for that of this process, and end the run that it guards.
+        # Before its socket is closed: it would take that for the end of this process, and kill the run that it guards.
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.close(self._pidfd)
@@ -243,17 +238,17 @@ class ForkServer:
         self._parked = self._asked = None
 
     def give_up(self, why: str) -> None:
-        """End it for what it does at the moment."""
+        """End it because of the import that it is busy with."""
         if self._doing:
             self.unfit = (self._doing, why)
         self.close()
 
 
 def _stand_in(stdio: tuple[int, int, int] | None) -> tuple[int, tuple[int, int, int]]:
-    """Return what tells of anything printed, and three streams of the kind that runs will have.
+    """Return a descriptor from which anything printed can be read, and three streams of the kind that runs will have.
 
-    What they are is asked at the start of Python, and by modules as they are imported: a terminal, and how wide? So for
-    a terminal it is one that nobody sees; else a pipe.
+    Python at its start, and modules at their import, ask whether these are a terminal, and how wide. So they are either
+    a terminal that nobody sees or a pipe.
     """
     stdin = -1
     if stdio and os.isatty(stdio[1]) and os.isatty(stdio[2]):

@@ -1,4 +1,4 @@
-"""Notice that installed modules change, without looking at each: inotify on their folders."""
+"""Changes of installed modules, noticed by inotify on their folders instead of a look at each file."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import os
 import struct
 from collections.abc import Iterable
 
-#: inotify(7): what writes, makes, renames or deletes a file.
+#: inotify(7): events that write, make, rename or delete a file.
 CHANGES = 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 
 HEAD = struct.Struct("iIII")
 
-#: What counts by name: code, and what says where code is. Packages may write logs and caches of their own.
+#: Endings of names that count: code, and files that say where code is. Packages may write logs and caches of their own.
 CODE = (b".py", b".so", b".pth", b".egg-link", b".dist-info", b".egg-info")
 
-#: inotify(7): the name is a folder's. Python itself makes one of these names.
+#: inotify(7): the name is that of a folder. Python itself makes folders of the second name.
 FOLDER, CACHE = 0x40000000, b"__pycache__"
 
 READ_BYTES = 1 << 16
 
 
 class Installed:
-    """The files of some modules, and the folders where packages are installed.
+    """The files of some modules, and the folders in which packages are installed.
 
-    Where the system allows no more watches, each file's time, size and number are compared instead.
+    If the system allows no more watches, each file's time, size and inode are compared instead.
     """
 
     def __init__(self, files: Iterable[str]) -> None:
@@ -44,7 +44,7 @@ class Installed:
 
     @property
     def has_changed(self) -> bool:
-        """Whether any has, since the last time this was asked."""
+        """Whether any of them has changed since the last question."""
         if self._states is not None:
             before, self._states = self._states, self._look()
             return before != self._states
@@ -58,14 +58,14 @@ class Installed:
         return tuple(map(_state, self._files))
 
     def close(self) -> None:
-        """Give back the descriptor."""
+        """Close the descriptor."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
 
 def _packages_of(folder: str) -> str:
-    """Return the folder into which the package of a module was installed, whose entries change with every package."""
+    """Return the folder in which a module's package is installed; its entries change with every package."""
     for name in ("/site-packages", "/dist-packages"):
         before, found, _ = folder.rpartition(name)
         if found:
@@ -82,7 +82,7 @@ def _events(data: bytes) -> Iterable[tuple[int, bytes]]:
 
 
 def _counts(mask: int, name: bytes) -> bool:
-    """Whether an event may mean other code; without a name it is the folder itself, or events were lost."""
+    """Return whether an event may mean other code; one without a name is the folder's own, or tells of lost events."""
     if mask & FOLDER:
         return name != CACHE
     return not name or name.endswith(CODE) or name.startswith(b"python")

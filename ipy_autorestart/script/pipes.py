@@ -1,4 +1,4 @@
-"""The pipes between a run and this process: opened, read without waiting, and what comes on that for reports."""
+"""Pipes between a run and the supervisor: how they are opened, read without waiting, and the reports in one of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ipy_autorestart.script.program import Program
 
 READ_BYTES = 1 << 16
 
-#: Reads that take all a pipe may hold; more comes only from who goes on writing.
+#: Reads that empty the largest pipe; more comes only from a writer that goes on.
 DRAIN_READS = 32
 
 
@@ -24,25 +24,25 @@ class Pipe:
         os.set_blocking(fd, False)
 
     def fileno(self) -> int:
-        """Return the file descriptor, for selectors."""
+        """Return the descriptor, for selectors."""
         return self._fd
 
     @property
     def is_open(self) -> bool:
-        """Whether the other end may still write."""
+        """Whether the other end may still be written to."""
         return self._fd >= 0
 
     @property
     def is_full(self) -> bool:
-        """Whether it must not be read further for now."""
+        """Whether it must not be read for now."""
         return False
 
     def take_bytes(self, data: bytes) -> None:
-        """Keep what was read; nothing at the end."""
+        """Keep bytes that were read; none mean the end."""
         raise NotImplementedError
 
     def read(self) -> bool:
-        """Take what one read of the pipe gives and say whether it gave any; closes the pipe at its end."""
+        """Read once; return whether anything came. At its end the pipe is closed."""
         try:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
@@ -53,7 +53,7 @@ class Pipe:
         return bool(data)
 
     def drain(self) -> bool:
-        """Take all that the pipe holds now, and say whether it held any; who holds its other end may go on writing."""
+        """Read all that the pipe holds now, however fast the writer is; return whether it held anything."""
         for count in range(DRAIN_READS):
             if not self.is_open or not self.read():
                 return count > 0
@@ -68,16 +68,16 @@ class Pipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ends:
-    """Descriptors to read from.
+    """The supervisor's ends of a run's pipes.
 
     Attributes
     ----------
     outputs
-        What the run prints: its standard output and standard error; nothing if these aren't pipes of ours.
+        Standard output and standard error; empty if the run has streams of another process.
     reports
-        What it reads, imports and writes.
+        Reports of what the run reads, imports and writes.
     displays
-        What it displays; not every run has it.
+        Displays; not every run has such a pipe.
     """
 
     outputs: tuple[int, ...]
@@ -85,15 +85,15 @@ class Ends:
     displays: int | None
 
     def close(self) -> None:
-        """Close them all."""
-        for number in (*self.outputs, self.reports, self.displays):
-            if number is not None:
-                os.close(number)
+        """Close all of them."""
+        for fd in (*self.outputs, self.reports, self.displays):
+            if fd is not None:
+                os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """The other ends: the run's three standard streams, and what it writes reports and displays to."""
+    """The run's ends: its three standard streams, and the pipes for reports and displays."""
 
     stdio: tuple[int, int, int]
     others: tuple[int, ...]
@@ -101,7 +101,7 @@ class Theirs:
 
 @contextlib.contextmanager
 def ends(program: Program) -> Iterator[tuple[Ends, Theirs]]:
-    """Open what a run needs; its own ends are closed here at the end, and ours as well if anything fails."""
+    """Open the pipes of a run; on leaving, the run's ends are closed, and if anything failed, ours too."""
     opened: list[int] = []
 
     def pipe() -> tuple[int, int]:
@@ -128,25 +128,22 @@ def ends(program: Program) -> Iterator[tuple[Ends, Theirs]]:
         ours.close()
         raise
     finally:
-        for number in opened:
-            os.close(number)
+        for fd in opened:
+            os.close(fd)
 
 
 class Reports(Pipe):
-    """The read end of the pipe on which a run reports.
+    """The read end of a run's pipe for reports.
 
     Attributes
     ----------
     begun
-        The shim is at work.
+        The run has sent its first report. Without one the shim is not at work, as with ``python -S``.
     imported
-        Files of modules from outside of the roots in the order of their import, until the script changes its
-        environment: what is imported later may depend on that.
+        Files of modules outside the roots, in the order of import, until the script changes its environment: later
+        imports may depend on that.
     changes_environment
         The first variable that the script changes.
-
-    Without a first report the shim is not at work (``python -S``, say), and a run that starts other programs may use
-    what it doesn't report: in both cases everything counts.
     """
 
     def __init__(self, fd: int) -> None:
@@ -160,7 +157,7 @@ class Reports(Pipe):
         self.changes_environment = ""
 
     def take_bytes(self, data: bytes) -> None:
-        """Take the reports in what was read."""
+        """Take the reports out of the bytes."""
         *reports, self._rest = (self._rest + data).split(b"\0")
         for report in reports:
             self._take(os.fsdecode(report))
@@ -172,7 +169,7 @@ class Reports(Pipe):
 
     @property
     def used(self) -> Used:
-        """What the run has read and written so far."""
+        """Files that the run has read and written so far; it may have read any if it has started other programs."""
         return Used(frozenset(self._read) if self._complete else None, frozenset(self._written))
 
     def _take(self, report: str) -> None:

@@ -1,4 +1,4 @@
-"""What a run prints: bytes from its pipes become text in batches; of too much, head and tail."""
+"""Output of a run: bytes from its pipes become text in batches; of too much, head and tail are kept."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from collections.abc import Callable
 from ipy_autorestart.script.ansi import Live, Rows
 from ipy_autorestart.script.pipes import Pipe
 
-#: So many bytes are held.
+#: Bytes that are held.
 HELD_MAX = 1 << 20
 
-#: What remains of them at each end when it was more.
+#: Bytes that remain at each end if there were more.
 HEAD, TAIL = 1 << 14, 1 << 14
 
 
 class Excerpt:
-    """Bytes in, text out.
+    """Bytes that wait to be taken.
 
     Parameters
     ----------
     bounded
-        Whether too much is cut in the middle; if not, whoever adds looks at `size_bytes` and holds back.
+        Cut the middle out of too many bytes. Without it the caller holds back when `size_bytes` is too large.
     """
 
     def __init__(self, *, bounded: bool = True) -> None:
@@ -35,28 +35,28 @@ class Excerpt:
 
     @property
     def size_bytes(self) -> int:
-        """What is held."""
+        """Bytes that are held."""
         return len(self._held) + min(len(self._tail), TAIL)
 
     @property
     def is_flooded(self) -> bool:
-        """Whether something was left out, now or the last time."""
+        """Whether bytes were left out, now or the last time."""
         return self._flooded
 
     def add(self, data: bytes) -> None:
-        """Hold some more."""
+        """Hold more bytes."""
         if self._tail or self._bytes_out:
             self._tail += data
         else:
             self._held += data
-            # In a flood what is shown is to be fresh: nothing waits for the rest of the head.
+            # In a flood the output shown should be fresh: it does not wait for the rest of the head.
             if self._bounded and len(self._held) > (HEAD + TAIL if self._flooded else HELD_MAX):
                 self._overflow()
-        if len(self._tail) > HELD_MAX:  # not each time: it moves what is kept
+        if len(self._tail) > HELD_MAX:  # not each time: cutting moves the bytes that are kept
             self._cut()
 
     def take(self, most: int, *, last: bool = False) -> bytes:
-        """Take at most so many bytes; of more than that, head and tail if it is the ``last`` time."""
+        """Take ``most`` bytes; if more are held and it is the ``last`` time, take their head and tail."""
         if last and self._bounded and len(self._held) > max(most, HEAD + TAIL):
             self._overflow()
         if self._tail or self._bytes_out:
@@ -87,12 +87,12 @@ class Excerpt:
         if not self._bytes_out:
             return b""
         lines = f"{self._lines_out:,} lines, " if self._lines_out else ""
-        # Colours that were switched on in what is missing, or before, would go on for ever.
+        # A colour that was switched on before would go on for ever.
         return f"\x1b[0m\n… {lines}{size(self._bytes_out)} left out …\n".encode()
 
 
 def size(size_bytes: int) -> str:
-    """Say how much it is."""
+    """Return a number of bytes as text."""
     for unit, one in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size_bytes >= one:
             return f"{size_bytes / one:.1f} {unit}"
@@ -100,42 +100,42 @@ def size(size_bytes: int) -> str:
 
 
 def _whole_head(head: bytearray) -> bytes:
-    """Leave out what is cut of the last character."""
+    """Return the bytes without a last character that is cut."""
     return re.sub(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z", b"", bytes(head))
 
 
 def _whole_tail(tail: bytearray) -> bytes:
-    """Leave out what is cut of the first line, or at least of the first character."""
+    """Return the bytes without a first line, or at least a first character, that is cut."""
     line = tail.find(b"\n") + 1
     return bytes(tail[line:]) if 0 < line < len(tail) else bytes(tail).lstrip(bytes(range(0x80, 0xC0)))
 
 
-#: Seconds between two batches of one stream. Measured: 50 ms carries 150 times the lines of a message per line.
+#: Seconds between two batches of a stream. Measured: 50 ms carry 150 times as many lines as a message per line.
 BATCH = 0.05
 
-#: The same in a flood, of which head and tail are shown.
+#: The same in a flood, of which only head and tail are shown.
 FLOOD_BATCH = 0.5
 
-#: So many bytes don't wait for the end of a batch.
+#: Bytes that are sent before the end of a batch.
 FULL_BATCH = 1 << 16
 
 
 class Stream(Pipe):
-    """The read end of a pipe, decoded incrementally; broken bytes are replaced.
+    """The read end of an output pipe, decoded incrementally; broken bytes are replaced.
 
     Parameters
     ----------
     name
         "stdout" or "stderr".
     fd
-        To be read.
+        The descriptor to read from.
     lossless
-        Hold back the run when more comes than is taken, and leave nothing out.
+        Leave nothing out: make the run wait while more comes than is taken.
     live
-        Show rows where a terminal would show them, instead of moving its cursor.
+        Turn text that moves a terminal's cursor into rows.
     before
-        Called before each read, and after what found that there is something to read. Who displays waits until what
-        it has printed is read, so that what is found displayed by then was displayed before what is read now.
+        Called before each read, to read displays first. A run waits with a display until its text is read, so that a
+        display found by then came before the text that is read next.
     """
 
     def __init__(
@@ -160,41 +160,41 @@ class Stream(Pipe):
 
     @property
     def is_full(self) -> bool:
-        """Whether as much is held as may be."""
+        """Whether as many bytes are held as may be."""
         return self.lossless and self.size_bytes > HELD_MAX
 
     @property
     def size_bytes(self) -> int:
-        """What is held."""
+        """Bytes that are held."""
         return self._excerpt.size_bytes
 
     def read(self) -> bool:
-        """Take what one read gives, behind what was displayed before it was printed."""
+        """Read once, after the displays that came before."""
         self._before()
         return super().read()
 
     @property
     def turn(self) -> tuple[bool, float]:
-        """By which streams that hold something are told: first who ends a line, as a bar, then who has held it longer.
+        """The order in which streams are sent: first those within a line, as a bar is, then those that waited longer.
 
-        What came to two pipes at once tells no more of its order.
+        Nothing more is known about the order of what came through two pipes.
         """
         return not self._is_within_line, self._held_since
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to take."""
+        """Whether nothing can be taken."""
         return not self.size_bytes and not (self._live and self._live.waits)
 
     def take_bytes(self, data: bytes) -> None:
-        """Hold what was read."""
+        """Hold the bytes."""
         if not self.size_bytes:
             self._held_since = time.monotonic()
         self._excerpt.add(data)
         self._ended = not data
 
     def due_at(self) -> float | None:
-        """Return when text is to be taken: the first at once, the next a batch later; None without any."""
+        """Return when to take text: the first at once, the next a batch later, None if there is none."""
         if not self.size_bytes:
             return self._sent_at + BATCH if self._live and self._live.waits else None
         if self._excerpt.is_flooded:
@@ -202,7 +202,7 @@ class Stream(Pipe):
         return self._sent_at if self.size_bytes >= FULL_BATCH else self._sent_at + BATCH
 
     def take(self, now: float, most: int, *, last: bool = False) -> tuple[str, int]:
-        """Return the text so far and the bytes it was: at most so many, or, the ``last`` time, what is told of all."""
+        """Return text and its size: at most ``most`` bytes or, the ``last`` time, head and tail of all."""
         data = self._excerpt.take(most, last=last)
         self._sent_at = now
         return self._decoder.decode(data, final=self._ended and not self.size_bytes), len(data)
@@ -210,7 +210,7 @@ class Stream(Pipe):
     def take_parts(
         self, now: float, most: int, *, last: bool = False, followed: bool = False
     ) -> tuple[list[str | Rows], int]:
-        """Return the same, as what is to be shown; ``followed`` by something of another stream."""
+        """Return the same as text and rows; with ``followed``, something of another stream is shown next."""
         text, size_bytes = self.take(now, most, last=last)
         if self._live is None:
             return [text] if text else [], size_bytes
@@ -221,7 +221,7 @@ class Stream(Pipe):
         return parts, size_bytes
 
     def restart(self) -> None:
-        """Begin anew where what was shown is cleared."""
+        """Start again: what was shown has been cleared."""
         self._is_within_line = False
         if self._live:
             self._live.restart()

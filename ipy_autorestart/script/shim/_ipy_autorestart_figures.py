@@ -1,6 +1,6 @@
-"""The backend of matplotlib in a run: draws as Agg does, and shows figures where the run is shown.
+"""Backend of matplotlib in a run: draws as Agg does, and shows figures where the output of the run is shown.
 
-They are closed when they have been shown, as in a notebook; those left at the end are shown then.
+As in a notebook, a figure is closed when it has been shown, and figures that are open at the end are shown then.
 """
 
 import atexit
@@ -20,7 +20,7 @@ numbers = itertools.count()
 
 
 def show(*, block: "bool | None" = None, **_: "Any") -> None:
-    """Show all figures, and close them unless the script goes on with them: a window would stay, too."""
+    """Show all figures, and close them unless the script goes on with them, as a window would stay then."""
     managers = Gcf.get_all_fig_managers()
     stay = matplotlib.is_interactive() if block is None else not block
     try:
@@ -32,12 +32,12 @@ def show(*, block: "bool | None" = None, **_: "Any") -> None:
 
 
 class FigureManager(FigureManagerBase):
-    """One figure, which takes the place of what it was when it was last shown."""
+    """One figure; shown again, it replaces what was shown of it before."""
 
     _shown = ("", -1)
 
     def show(self) -> None:
-        """Show it."""
+        """Show the figure."""
         if displays.is_open:
             name, clearings = self._shown
             name = name or f"figure:{os.getpid()}:{next(numbers)}"
@@ -58,7 +58,7 @@ class FigureCanvas(FigureCanvasAgg):
 
 
 def flush(pid: int) -> None:
-    """Show what is left, unless this is a child that has it from its parent."""
+    """Show the figures that are left, unless this is a forked child, which has them from its parent."""
     if os.getpid() == pid:
         show(block=True)
 

@@ -1,9 +1,9 @@
-"""The fork server's own side: parked inside `import site` of ``python main.py``, it forks a run whenever it is told to.
+"""The fork server's own side: ``python main.py``, stopped inside `import site`, before CPython has opened the script.
 
-It is that very command, stopped before CPython has opened the script. A forked child returns from here, and the
-interpreter goes on as it would have: so ``__main__``, tracebacks, flags and exit are right by construction.
+It forks a run on request. The forked child returns from here, and the interpreter goes on as it would have, so that
+``__main__``, tracebacks, flags and exit are right by construction.
 
-Only builtin and low-level modules may be imported, as in `sitecustomize`, and those are taken out again.
+As in `sitecustomize`, only builtin and low-level modules may be imported, and they are removed again.
 """
 
 import os
@@ -21,7 +21,7 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
     prepare,
 )
 
-# What is imported ahead, and the script, find their own.
+# Modules that are imported ahead, and the script, import their own.
 for _name in {"_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
     del sys.modules[_name]
 
@@ -29,7 +29,7 @@ if False:  # for type checkers only
     from collections.abc import Callable
     from typing import Any
 
-    #: Sets up what a run needs, with its descriptors for reports and displays, and returns what makes it report.
+    #: Sets up what a run needs, given its descriptors for reports and displays; returns what starts its reports.
     Attach = Callable[..., Callable[[], None]]
 
 _REHEARSAL = os.path.abspath(__file__)
@@ -39,28 +39,28 @@ MADV_COLLAPSE = 25
 
 
 def serve(control: int, plan: int, attach: "Attach") -> None:
-    """Import ahead, then fork on request; returns in each child when it is told to go."""
+    """Import ahead, then fork on request; returns in each child when that may go on."""
     socket = _socket.socket(fileno=control)
     with open(plan, "r+", encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
-        _say(socket, "preparing")
+        _send(socket, "preparing")
         made = Plan(text)
         cwd = made.cwd
-        prepare(made, file, lambda *words: _say(socket, *words))
+        prepare(made, file, lambda *words: _send(socket, *words))
     del text, file, made
     gc.collect()
     gc.freeze()
     _collapse()
-    _say(socket, "ready")
+    _send(socket, "ready")
     _answer(socket, cwd, attach)
 
 
 def _collapse() -> None:
-    """Put what is in memory into huge pages, where the system has them (madvise(2), ``MADV_COLLAPSE``).
+    """Move the memory into huge pages, where the system has them (madvise(2), ``MADV_COLLAPSE``).
 
-    A fork and a process's end go through its memory page by page, and a restart waits for both. Measured with torch: a
-    run's end is done in 4 ms instead of 15, and the fork in 3 instead of 12. The C library is called by the ctypes that
-    what is large has imported; what is small does without.
+    The system goes through a process's memory page by page at a fork and at its end, and a restart waits for both.
+    Measured with torch: a run ends in 4 ms instead of 15, and is forked in 3 instead of 12. Large libraries have
+    imported the `ctypes` that this needs; without them there is not much to gain.
     """
     ctypes: Any = sys.modules.get("ctypes")
     try:
@@ -78,7 +78,7 @@ def _collapse() -> None:
                 advise(ctypes.c_void_p(start), ctypes.c_size_t(size), MADV_COLLAPSE)
 
 
-def _say(socket: "_socket.socket", *words: str) -> None:
+def _send(socket: "_socket.socket", *words: str) -> None:
     try:
         socket.send(" ".join(words).encode("utf-8", "surrogateescape"))
     except OSError:
@@ -86,7 +86,7 @@ def _say(socket: "_socket.socket", *words: str) -> None:
 
 
 def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
-    """Fork whenever it is asked for."""
+    """Fork on each request."""
     guarded = 0
     while True:
         data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
@@ -100,35 +100,34 @@ def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
         if data[:1] == b"g":
             guarded = int(data[1:])
             continue
-        numbers = memoryview(ancillary[0][2]).cast("i").tolist()
+        fds = memoryview(ancillary[0][2]).cast("i").tolist()
         pid = fork()
         if pid == 0:
             between = os.getpid()
             if fork():
-                os._exit(0)  # so that the run becomes a child of the supervisor, which adopts orphans
-            _park(socket, between, numbers, cwd, attach)
+                os._exit(0)  # the run becomes a child of the supervisor, which adopts orphans
+            _park(socket, between, fds, cwd, attach)
             return
-        for number in numbers:
-            os.close(number)
+        for fd in fds:
+            os.close(fd)
         os.waitpid(pid, 0)
 
 
-def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str, attach: "Attach") -> None:
-    """In the child: do all that can be done ahead, then wait."""
+def _park(socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, attach: "Attach") -> None:
+    """Do in the child all that can be done ahead, then wait."""
     while os.getppid() == between:
         os.sched_yield()
-    go, *streams = numbers[:4]
-    others = numbers[4:]
+    go, *streams = fds[:4]
     os.setsid()
-    for number, place in zip(streams, range(3)):  # noqa: B905  # as many
-        os.dup2(number, place)
-        os.close(number)  # it is greater than 2: these are taken
-    # What is frozen when the interpreter ends, as `__main__` is, would not be finalized. The first one runs last.
+    for fd, place in zip(streams, range(3)):  # noqa: B905  # as many
+        os.dup2(fd, place)
+        os.close(fd)  # it is greater than 2: these are taken
+    # Frozen objects, `__main__` among them, would not be finalized. What is registered first runs last.
     atexit.register(gc.unfreeze)
-    _begin_anew()
-    report = attach(*others)
+    _seed()
+    report = attach(*fds[4:])
     _rehearse()
-    # Files may be added in the very tick of the clock in which these have looked; what is installed is watched.
+    # A finder misses files that are added in the clock's tick of its last look; installed ones are watched.
     installed = tuple(path + "/" for path in filter(is_installed, sys.path))
     zipped = "python" + str(sys.version_info[0]) + str(sys.version_info[1]) + ".zip"  # of the interpreter itself
     absent = [
@@ -139,7 +138,7 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
         for path, finder in sys.path_importer_cache.items()
         if hasattr(finder, "invalidate_caches") and not (path + "/").startswith(installed)
     ]
-    _say(socket, "parked", str(os.getpid()))
+    _send(socket, "parked", str(os.getpid()))
     socket.close()
     if os.read(go, 1) != b"g":
         os._exit(0)
@@ -154,9 +153,9 @@ def _park(socket: "_socket.socket", between: int, numbers: "list[int]", cwd: str
 
 
 def _rehearse() -> None:
-    """Do once what a start does: pages that it writes to are copied now, and not when somebody waits.
+    """Do the work of a start once, so that the pages it writes to are copied now, not while somebody waits.
 
-    Measured: of the 550 page faults between the word to go and the first line of a script, 400 are gone with it.
+    Measured: this saves 400 of the 550 page faults between the word to go and the first line of a script.
     """
     import _frozen_importlib_external as external
 
@@ -173,8 +172,8 @@ def _rehearse() -> None:
             pass
 
 
-def _begin_anew() -> None:
-    """Give the run its own random state, where libraries keep one from their import."""
+def _seed() -> None:
+    """Give the run its own random state in libraries that keep one from their import."""
     numpy = sys.modules.get("numpy.random.mtrand") or sys.modules.get("numpy.random")
     if numpy is not None and hasattr(numpy, "seed"):
         numpy.seed()
@@ -184,7 +183,7 @@ def _begin_anew() -> None:
 
 
 def _start_clock() -> None:
-    """Have `relativeCreated` of log records count from the run's start."""
+    """Let `relativeCreated` of log records count from the run's start."""
     logging: Any = sys.modules.get("logging")
     if logging is not None and hasattr(logging, "_startTime"):
         import time

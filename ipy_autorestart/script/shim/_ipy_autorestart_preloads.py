@@ -1,6 +1,6 @@
-"""What a fork server imports ahead: which modules, and which of them a fork would not carry over.
+"""Imports of a fork server: which modules, and which of them would not survive a fork.
 
-Only builtin and low-level modules may be imported here, as in `sitecustomize`, and those are taken out again.
+As in `sitecustomize`, only builtin and low-level modules may be imported here, and they are removed again.
 """
 
 import _signal  # type: ignore[import-not-found]  # it has no stub
@@ -11,10 +11,10 @@ if False:  # for type checkers only
     from collections.abc import Callable
     from typing import Any, TextIO
 
-#: Never imported for a run: they speak, or patch what is there already.
+#: Never imported ahead: they print, or patch what is there already.
 NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "sitecustomize", "usercustomize", "idlelib"})
 
-#: With one of these in use everything is imported by the run itself: they must patch first.
+#: A run that uses one of these imports everything itself, as they must patch first.
 PATCHES = frozenset({"gevent", "eventlet"})
 
 #: Files that may stay open.
@@ -25,11 +25,11 @@ HARMLESS_THREADS = frozenset({"jemalloc_bg_thd"})
 
 
 class Unfit(Exception):  # noqa: N818  # said of the module
-    """A module that must not be imported ahead, because of what its import does."""
+    """A module must not be imported ahead, because of what its import does."""
 
 
 class Plan:
-    """What to import ahead, as the supervisor has written it, and where not to import from."""
+    """Modules to import ahead, as the supervisor has written them down, and folders and names to leave out."""
 
     def __init__(self, text: str) -> None:
         lines = [line.split(" ", 1) for line in text.split("\n") if line]
@@ -43,7 +43,7 @@ class Plan:
         self.beside = {value for kind, value in lines if kind == "beside"}
 
     def names(self) -> "list[str]":
-        """Return the modules to import in their order: learnt files, where they are what the name stands for."""
+        """Return the modules to import, in order: those of learnt files that an import would find there."""
         bases = sorted(filter(is_installed, sys.path), key=len, reverse=True)
         wrong = NEVER | self.beside
         found = dict.fromkeys(self.named)
@@ -63,18 +63,18 @@ class Plan:
         return names if PATCHES.isdisjoint(names) else []
 
     def _is_run(self, name: str) -> bool:
-        """Whether a module is what ``python -m`` runs: Python warns of one that is imported by then."""
+        """Return whether ``python -m`` runs a module: Python warns if that is imported already."""
         return name == self.module or name.rpartition(".")[2] == "__main__"
 
 
 def is_installed(entry: str) -> bool:
-    """Whether a part of sys.path holds what is installed, not what is worked on."""
+    """Return whether a folder of sys.path holds installed modules, not the user's own."""
     library = os.path.dirname(os.__file__)
     return entry in (library, library + "/lib-dynload") or os.path.basename(entry) in ("site-packages", "dist-packages")
 
 
 def _module_name(path: str, base: str) -> str:
-    """Return the name of the module in a compiled file or a library; empty if it can't have any."""
+    """Return the name of the module in a compiled file or a library; empty if there can be none."""
     folder, _, file = path[len(base) + 1 :].rpartition("/")
     parts = [*folder.split("/"), file.split(".")[0]] if folder else [file.split(".")[0]]
     parts = [part for part in parts if part not in ("__pycache__", "__init__")]
@@ -82,7 +82,7 @@ def _module_name(path: str, base: str) -> str:
 
 
 def _stands_for(top: str, base: str) -> bool:
-    """Whether importing a name gives what lies there: another folder may come first."""
+    """Return whether a name is imported from a folder: another may come first."""
     import _frozen_importlib_external
 
     spec = _frozen_importlib_external.PathFinder.find_spec(top)
@@ -93,24 +93,24 @@ def _stands_for(top: str, base: str) -> bool:
 
 
 def _open_files() -> "dict[str, str]":
-    """Return what the descriptors of this process stand for."""
+    """Return the files of this process's descriptors."""
     found = {}
-    for number in os.listdir("/proc/self/fd"):
+    for fd in os.listdir("/proc/self/fd"):
         try:
-            found[number] = os.readlink("/proc/self/fd/" + number)
-        except OSError:  # it was that of the listing
+            found[fd] = os.readlink("/proc/self/fd/" + fd)
+        except OSError:  # the listing's own
             continue
     return found
 
 
 def _shared_mappings() -> int:
-    """Return how many pieces of memory are shared: locks of multiprocessing, for one."""
+    """Return the number of shared memory mappings, as locks of multiprocessing have them."""
     with open("/proc/self/maps") as file:
         return sum(" rw-s " in line for line in file)
 
 
 class Trial:
-    """What the process has and does, to be judged after each import."""
+    """The effects of imports on the process, judged after each."""
 
     def __init__(self, plan: Plan, output: int) -> None:
         self.roots = plan.roots
@@ -127,7 +127,7 @@ class Trial:
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
-        """Note what an import does; the hook stays for ever, and does nothing once the trial is over."""
+        """Note the effects of an import; the hook stays for ever, and does nothing when the trial is over."""
         if not self._armed:
             return
         if event == "import":
@@ -144,11 +144,11 @@ class Trial:
         return path.startswith(self.roots) and "/site-packages/" not in path
 
     def end(self) -> None:
-        """Hear no more."""
+        """Do nothing from now on."""
         self._armed.clear()
 
     def check(self) -> None:
-        """Raise `Unfit` for what a fork doesn't carry over, or what belongs to the run."""
+        """Raise `Unfit` for an effect that does not survive a fork, or that belongs to the run."""
         for name in list(sys.modules)[self._modules :]:
             file = getattr(sys.modules.get(name), "__file__", None)
             if isinstance(file, str) and (self._is_watched(file) or self._is_watched(os.path.realpath(file))):
@@ -160,8 +160,8 @@ class Trial:
             raise Unfit(faults[0])
         if len(os.listdir("/proc/self/task")) > self._threads:
             self._try_threads()
-        for number, target in _open_files().items():
-            if self._files.get(number) != target and target not in HARMLESS_FILES:
+        for fd, target in _open_files().items():
+            if self._files.get(fd) != target and target not in HARMLESS_FILES:
                 raise Unfit("it opens " + target)
         if _shared_mappings() > self._shared:
             raise Unfit("it shares memory with other processes")
@@ -179,7 +179,7 @@ class Trial:
             raise Unfit("it prints")
 
     def _try_threads(self) -> None:
-        # Pools such as OpenBLAS's end before a fork, by pthread_atfork, and come back on demand.
+        # Pools such as OpenBLAS's end before a fork, through pthread_atfork, and come back on demand.
         self._armed.clear()
         pid = fork()
         if pid == 0:
@@ -199,8 +199,8 @@ class Trial:
         self._threads = len(names)
 
 
-def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
-    """Import, say what is happening, and write down what was."""
+def prepare(plan: Plan, file: "TextIO", send: "Callable[..., None]") -> None:
+    """Import the modules of the plan, report each, and write the result to the plan's file."""
     os.set_blocking(plan.output, False)
     trial = Trial(plan, plan.output)
     before = set(sys.modules)
@@ -208,16 +208,16 @@ def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
     for name in plan.names():
         if name in sys.modules:
             continue
-        say("importing", name)
+        send("importing", name)
         try:
             __import__(name)
-        except BaseException as error:  # noqa: BLE001  # the run will meet it too, and tell
+        except BaseException as error:  # noqa: BLE001  # the run will meet it too, and show it
             if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
                 failed.append((name, type(error).__name__))
         try:
             trial.check()
         except Unfit as error:
-            say("unfit", name, str(error))
+            send("unfit", name, str(error))
             os.killpg(0, _signal.SIGKILL)  # with what it has started
     trial.end()
     os.close(plan.output)
@@ -229,14 +229,14 @@ def prepare(plan: Plan, file: "TextIO", say: "Callable[..., None]") -> None:
             file.write("file " + path + "\n")
         if "." not in name and name not in before:
             trial.attempted.add(name)
-    for entry in filter(is_installed, sys.path):  # what is installed later may go before
+    for entry in filter(is_installed, sys.path):  # a module that is installed later may go first
         file.write("file " + entry + "/.py\n")
     file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
     file.writelines("failed " + name + " " + why + "\n" for name, why in failed)
 
 
 def fork() -> int:
-    """Fork without the warning of Python 3.12 about threads: those that are left are known to be harmless."""
+    """Fork without the warning of Python 3.12 about threads: the remaining ones are known to be harmless."""
     import _warnings
 
     filters: list[Any] = getattr(_warnings, "filters", []) if sys.version_info >= (3, 12) else []

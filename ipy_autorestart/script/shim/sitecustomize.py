@@ -1,22 +1,22 @@
-"""Runs inside `import site` of a run, before CPython has opened the script: tells what the run reads, imports, writes.
+"""Reports of what a run reads, imports and writes: runs inside `import site`, before CPython has opened the script.
 
-In a fork server it stops here, and what goes on is a forked child. It undoes every trace of itself, and gives way to
-the user's own sitecustomize: by raising the very ImportError that `site.execsitecustomize` expects where there is none.
-It imports only what `site` has imported already, since a module beside the script may have the name of any other.
+A fork server stops here, and each forked child goes on from here. The module removes every trace of itself and gives
+way to the user's own sitecustomize, or raises the ImportError that `site.execsitecustomize` expects if there is none.
+It imports only modules that `site` has imported already, as a file beside the script may have the name of any other.
 """
 
 import _frozen_importlib_external
 import os
 import sys
 
-if False:  # for type checkers only: what is imported here, the script would find imported
+if False:  # for type checkers only: the script would find these imported
     from collections.abc import Callable
     from types import FrameType
     from typing import Any
 
 VARIABLE = "IPY_AUTORESTART_RUN"  # script.run.VARIABLE, which can't be imported here
 FD = 200  # out of the way of the descriptors that the script will count
-SEEN_MAX = 10_000  # reports that are not made twice
+SEEN_MAX = 10_000  # reports that are remembered, so as not to be sent twice
 SHIM = os.path.dirname(os.path.abspath(__file__)) + "/"
 LIBRARY = os.path.dirname(os.__file__) + "/"
 
@@ -27,20 +27,20 @@ EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | {"open", "import", "os.listdir", "os
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 
-# As they are now: the script may put its own in their places.
+# The originals: the script may replace them.
 write, getcwd, fstat, fsdecode = os.write, os.getcwd, os.fstat, os.fsdecode
 abspath, join, samestat = os.path.abspath, os.path.join, os.path.samestat
-source_from_cache = _frozen_importlib_external.source_from_cache  # with this interpreter's tag and prefix
+source_from_cache = _frozen_importlib_external.source_from_cache  # knows this interpreter's tag and prefix
 getframe = sys._getframe  # noqa: SLF001  # public but for its name
 
 
 def hook_file() -> str:
-    """Return the file that tracebacks name for this code."""
+    """Return the name of this file in tracebacks."""
     return sys._getframe().f_code.co_filename  # noqa: SLF001  # public but for its name
 
 
 def begin() -> None:
-    """Undo the way in, and listen."""
+    """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
     fd, inode, pythonpath, plan, display_fd, settings, *roots = value[1:].split(value[0])
     if pythonpath:
@@ -55,20 +55,20 @@ def begin() -> None:
     here = SHIM[:-1]
     sys.path[:] = [path for path in sys.path if path != here]
     sys.path_importer_cache.pop(here, None)
-    if sys.pycache_prefix:  # where what is imported leaves its compiled form, and is read from the next time
+    if sys.pycache_prefix:  # where compiled modules are written, and read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
     displays = Displays(settings) if settings else None
     if serve:
         if displays:
             displays.expect_imports()
-        # And on goes a forked child.
+        # Only forked children return from this.
         serve(int(fd), int(plan), lambda *fds: attach(fds, displays, tuple(roots)))
     elif ours:
         attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, tuple(roots))()
 
 
 def is_ours(fd: int, inode: int) -> bool:
-    """Whether a descriptor is what the supervisor opened: a program that skips this passes on our variable only."""
+    """Return whether the supervisor opened a descriptor; programs that skip this shim pass on the variable alone."""
     try:
         return os.fstat(fd).st_ino == inode
     except OSError:
@@ -76,11 +76,11 @@ def is_ours(fd: int, inode: int) -> bool:
 
 
 def attach(fds: "tuple[int, ...]", displays: "Displays | None", roots: "tuple[str, ...]") -> "Callable[[], None]":
-    """Set up all that a run needs of this, and return what makes it report.
+    """Set up what a run needs; return a function that starts its reports.
 
-    The descriptors are that for reports and, with ``displays``, that for what is displayed.
+    The descriptors are the one for reports and, with ``displays``, the one to display on.
     """
-    # A pipe makes Python hold back whole blocks; a notebook wants each line.
+    # Python would hold back whole blocks for a pipe; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
     reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
@@ -90,7 +90,7 @@ def attach(fds: "tuple[int, ...]", displays: "Displays | None", roots: "tuple[st
 
 
 def out_of_the_way(fd: int, wanted: int) -> int:
-    """Give a descriptor another number, that the run doesn't pass on; return it."""
+    """Give a descriptor another number, not to be inherited by programs; return it."""
     try:
         if fd != wanted:
             os.dup2(fd, wanted, inheritable=False)
@@ -103,7 +103,7 @@ def out_of_the_way(fd: int, wanted: int) -> int:
 
 
 class Displays:
-    """The displays of a run; hardly anything of them is there before it imports a library that can display."""
+    """The displays of a run; their module is loaded when the run imports a library that can display."""
 
     NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
     file = SHIM + "_ipy_autorestart_displays.py"
@@ -114,7 +114,7 @@ class Displays:
         self._loaded: Any = None
 
     def expect_imports(self) -> None:
-        """Be there when a fork server imports IPython, though no run displays yet."""
+        """Prepare for the import of IPython in a fork server, where nothing is displayed yet."""
         self._load().before("IPython.core.display_functions")
 
     def open(self, fd: int) -> None:
@@ -126,7 +126,7 @@ class Displays:
             self._load()
 
     def before(self, name: str) -> None:
-        """Be there for what is about to be imported."""
+        """Act before the import of one of the `NAMES`."""
         self._load().before(name)
 
     def _load(self) -> "Any":  # noqa: ANN401  # a module that can't be imported here
@@ -142,13 +142,13 @@ class Displays:
 
 
 def listen(fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> "Callable[[], None]":
-    """Set the audit hook, which does nothing yet, and return what arms it."""
+    """Set the audit hook, which does nothing yet; return a function that arms it."""
     hear = Reports(fd, roots, displays).hear
     armed: list[bool] = []
     events = EVENTS
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
-        if event in events and armed:  # quick for all else: there are many
+        if event in events and armed:  # quick for the many others
             hear(event, args)
 
     def arm() -> None:
@@ -160,9 +160,9 @@ def listen(fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> "C
 
 
 class Reports:
-    """What the run uses, each told once.
+    """Reports of what the run uses, each sent once.
 
-    One report is one write of less than PIPE_BUF bytes, so that those of forked children don't mix.
+    Each is one write of less than PIPE_BUF bytes, so that reports of forked children don't mix.
     """
 
     def __init__(self, fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> None:
@@ -175,7 +175,7 @@ class Reports:
         self._own = {hook_file(), Displays.file, *(one.__code__.co_filename for one in functions)}
 
     def hear(self, event: str, args: "tuple[Any, ...]") -> None:
-        """Tell of an event's use if it is one; never raises."""
+        """Report what an event uses, if anything; never raises."""
         try:
             use = self._use(event, args)
             if use is None or use[1].__class__ is int or use in self._seen:
@@ -183,16 +183,16 @@ class Reports:
             if len(self._seen) > SEEN_MAX:
                 self._seen.clear()
             self._seen.add(use)
-            self._tell(*use)
-        except Exception as error:  # the border: the user's own call goes on, whatever happens here
+            self._send(*use)
+        except Exception as error:  # the border: the user's own call must go on
             trace = error.__traceback__
             while trace is not None:
                 if trace.tb_frame.f_code.co_filename not in self._own:
-                    raise  # it is a signal handler's of the script, which happened to run in between
+                    raise  # the error of a signal handler of the script, which happened to run here
                 trace = trace.tb_next
 
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
-        """Return how what is used, by its kind: reads, writes, imports from elsewhere, environment; * is anything."""
+        """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
         path = args[0]
         if event == "open":
             return self._opened(path, args[1], args[2])
@@ -205,10 +205,10 @@ class Reports:
         if event in REMOVES:
             return "w", args[1] if event == "os.rename" else path  # os.replace too
         if event == "os.chdir":
-            self._seen.clear()  # relative paths mean other files from now on
+            self._seen.clear()  # from now on relative paths mean other files
             return None
         if event == "os.listdir" and getframe(3).f_code.co_filename[:18] == "<frozen importlib.":
-            return None  # looking for modules is not using them
+            return None  # a search for modules is not a use
         return "r", path
 
     def _opened(self, path: "Any", mode: "str | None", flags: int) -> "tuple[str, Any] | None":  # noqa: ANN401  # a path or a descriptor
@@ -228,9 +228,9 @@ class Reports:
         last = name.rpartition(".")[2]
         if last[:6] != "popen_" or last == "popen_fork":
             return None
-        return ANYTHING  # multiprocessing and its like start other interpreters, which no event tells
+        return ANYTHING  # multiprocessing and the like start other interpreters, of which there is no event
 
-    def _tell(self, kind: str, path: "Any") -> None:  # noqa: ANN401
+    def _send(self, kind: str, path: "Any") -> None:  # noqa: ANN401
         report = kind
         if kind in "ie":
             report += fsdecode(path)
@@ -241,18 +241,18 @@ class Reports:
                 return
             report += self._source(name) if kind == "r" and name[-4:] == ".pyc" else name
         data = report.encode("utf-8", "surrogateescape") + b"\0"
-        if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened its own
+        if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened another file
             write(self._fd, data if len(data) < 4096 else b"*\0")
 
     def _source(self, compiled: str) -> str:
         try:
             return source_from_cache(compiled)
-        except ValueError:  # it lies somewhere else than where Python puts it
+        except ValueError:  # it does not lie where Python puts it
             return compiled
 
 
 def is_by_script(frame: "FrameType | None") -> bool:
-    """Whether the script does it, and not the import of an installed module, which a fork server does as well."""
+    """Return whether the script acts, not the import of an installed module, which a fork server does as well."""
     while frame is not None:
         file = frame.f_code.co_filename
         if file[:18] == "<frozen importlib.":
