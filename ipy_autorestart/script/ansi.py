@@ -40,6 +40,10 @@ ROWS = 50
 LINE_MAX = 4096
 
 COLUMNS_MAX = 1000
+
+#: Characters of one cell: the longest emoji has ten.
+JOINED_MAX = 20
+
 STYLE_MAX = 100
 RESET = "\x1b[0m"
 
@@ -222,7 +226,8 @@ class Screen:
                 row = self._rows[self._row]
                 row += [BLANK] * (self._column - len(row))
                 at = self._column - 1 if row[self._column - 1][0] else self._column - 2
-                row[at] = (row[at][0] + one, row[at][1])
+                if len(row[at][0]) < JOINED_MAX:
+                    row[at] = (row[at][0] + one, row[at][1])
 
     def _put_cells(self, cells: list[Cell]) -> None:
         end = min(self._column + len(cells), COLUMNS_MAX)

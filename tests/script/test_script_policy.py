@@ -1,6 +1,22 @@
-"""When a fork server is made, with plain values."""
+"""Decisions about runs with plain values: when a fork server is made, and how much output is shown."""
 
-from ipy_autorestart.script.policy import APART, QUIET, Warmth, make_at
+import pytest
+
+from ipy_autorestart.script.policy import (
+    APART,
+    BURST,
+    DISPLAY,
+    QUIET,
+    RATE,
+    WORTHWHILE,
+    Allowance,
+    Warmth,
+    cost,
+    enough_at,
+    make_at,
+    refilled,
+    spent,
+)
 
 
 def test_the_first_is_made_when_the_imports_have_been_quiet_or_the_run_has_ended():
@@ -29,3 +45,23 @@ def test_one_that_died_is_made_again_until_it_is_hopeless():
     assert make_at(Warmth(learnt=5, made=5, failures=1), alive=False, running=False) is not None
     assert make_at(Warmth(learnt=5, made=5, failures=2), alive=False, running=False) is None
     assert make_at(Warmth(unfit=(("a", "why"),) * 13), alive=False, running=False) is None
+
+
+def test_output_is_allowed_at_a_rate_and_in_a_burst_after_a_quiet_time():
+    empty = spent(Allowance(at=10), BURST)
+    assert refilled(empty, 11).left == RATE
+    assert refilled(empty, 1000).left == BURST
+    assert refilled(empty, 9).left == 0  # a clock that goes back gives nothing
+
+
+@pytest.mark.parametrize(
+    ("left", "size_bytes", "after"),
+    [(0, 100, 100 / RATE), (0, 1 << 30, WORTHWHILE / RATE), (100, 100, 0), (-RATE, 0, 1)],
+)
+def test_text_waits_until_as_much_of_it_is_allowed_as_is_worth_a_message(left, size_bytes, after):
+    assert enough_at(Allowance(left, at=10), size_bytes) == pytest.approx(10 + after)
+
+
+def test_a_display_costs_more_than_its_text_but_less_than_its_bytes():
+    assert cost(0) == DISPLAY
+    assert cost(1 << 20) < 1 << 20
