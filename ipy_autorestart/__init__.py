@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipy_autorestart.client.history import Statistics
-    from ipy_autorestart.client.host import Screen
+    from ipy_autorestart.client.screen import RichScreen, Screen
     from ipy_autorestart.client.supervisor import Supervisor
     from ipy_autorestart.program.api import kept_sockets, restart_if_changed, restart_on_change
     from ipy_autorestart.protocol.messages import Decided, Ran, Status
@@ -27,6 +27,7 @@ __all__ = [
     "Kernel",
     "Options",
     "Ran",
+    "RichScreen",
     "Screen",
     "Script",
     "Statistics",
@@ -45,7 +46,8 @@ _HOMES = {
     "Kernel": "protocol.request",
     "Options": "protocol.options",
     "Ran": "protocol.messages",
-    "Screen": "client.host",
+    "RichScreen": "client.screen",
+    "Screen": "client.screen",
     "Script": "protocol.request",
     "Statistics": "client.history",
     "Status": "protocol.messages",

@@ -8,7 +8,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.client.host import ATTRIBUTE, Screen
+from ipy_autorestart.client.host import ATTRIBUTE
+from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import restarter
 from ipy_autorestart.ipython.cells import Recorder

@@ -14,7 +14,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 from traitlets.config import Configurable
 
-from ipy_autorestart.client.host import Screen
+from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import Host, host_of

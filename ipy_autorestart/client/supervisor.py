@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
-from ipy_autorestart.client.host import NO_KERNEL, Hosting, Screen, current_host, show, state_of
+from ipy_autorestart.client.host import NO_KERNEL, Hosting, current_host
 from ipy_autorestart.client.process import Listener, Process
+from ipy_autorestart.client.screen import RichScreen, Screen, show, state_of
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
@@ -83,6 +84,7 @@ class Supervisor:
     def _prepare(self, request: Request, *, screen: Screen | None, label: str, host: Hosting | None = None) -> None:
         self.request = request
         self.screen = screen
+        self._rich = screen if isinstance(screen, RichScreen) else None
         self.label = label
         self.status = Status()
         self._history = History(request.target.name)
@@ -145,7 +147,7 @@ class Supervisor:
                 request=self.request,
                 flags=inherited(split(sys.orig_argv[1:]).flags),
                 lossless=self.screen is not None and self.screen.takes_all,
-                displays=getattr(self.screen, "displays", None),
+                displays=self._rich.displays if self._rich else None,
                 since_ns=self._asked_ns if self._restarter else 0,
             )
         )
@@ -196,9 +198,8 @@ class Supervisor:
 
     def show_again(self, request_id: str) -> None:
         """Show the status once more if it stands in the cell of this request, which was cleared."""
-        appear = getattr(self.screen, "appear_in", None)
-        if appear:
-            appear(request_id)
+        if self._rich:
+            self._rich.show_again(request_id)
 
     def rearm(self, *, previous: Any) -> None:  # noqa: ANN401  # what signal.signal takes
         """Make SIGHUP restart the kernel again, in its new image; ``previous`` is the handler to give back."""
@@ -264,7 +265,7 @@ class Supervisor:
                 self.send(Waiting(busy))
             return
         if self.screen:
-            show(self.screen, record)
+            show(self.screen, record, rich=self._rich)
 
     def _end(self) -> None:
         """Tidy up after the process, which has closed its end."""

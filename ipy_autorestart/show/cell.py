@@ -168,7 +168,7 @@ class CellScreen:
         """Show the status line for the first time."""
         self._publish("display_data", self._status_content())
 
-    def appear_in(self, request_id: str) -> None:
+    def show_again(self, request_id: str) -> None:
         """Show the status line once more if this is the request that started the watch."""
         if self._header.get("msg_id") == request_id:
             self.open()

@@ -1,0 +1,89 @@
+"""Screens: where a target shows itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from ipy_autorestart.protocol.messages import Began, Clear, Display, Output, Record, Status
+
+log = logging.getLogger(__name__)
+
+
+class Screen(Protocol):
+    """The place where a target shows itself; called from the listening thread.
+
+    One that can show more than text is a `RichScreen`.
+
+    Attributes
+    ----------
+    takes_all
+        Whether it takes all that a run prints, at the speed at which it does; else the middle of a flood is left out.
+    """
+
+    takes_all: bool
+
+    def show(self, status: Status) -> None:
+        """Show the status in place of the one before."""
+
+    def begin(self, run: int) -> None:
+        """Make room for what a new run prints."""
+
+    def write(self, stream: str, text: str) -> None:
+        """Show what the run wrote to "stdout" or "stderr"."""
+
+    def to_state(self) -> Mapping[str, Any]:
+        """Return, as plain data, what a screen at the same place needs after the kernel's exec."""
+
+
+@runtime_checkable
+class RichScreen(Screen, Protocol):
+    """A screen that shows pictures, tables and whatever else a script displays as a MIME bundle.
+
+    Attributes
+    ----------
+    displays
+        How figures are to be shown, as plain data: their ``formats``, and the ``options`` of ``print_figure``. None:
+        scripts find that nothing can be displayed, as outside of a notebook.
+    """
+
+    displays: Mapping[str, Any] | None
+
+    def display(self, shown: Display) -> None:
+        """Show a bundle; if it is an update, in place of those shown with the same ``display_id`` by the same run."""
+
+    def clear(self, cleared: Clear) -> None:
+        """Clear what the run has shown."""
+
+    def show_again(self, request_id: str) -> None:
+        """Show the status once more if it stands in the cell of this request, which has been cleared."""
+
+
+def show(screen: Screen, record: Record, *, rich: RichScreen | None = None) -> None:
+    """Have the screen show what a supervisor reports; it may be a rich one, which takes a while to find out."""
+    match record:
+        case Status():
+            screen.show(record)
+        case Began(run):
+            screen.begin(run)
+        case Output(_, stream, text):
+            screen.write(stream, text)
+        case Display() if rich:
+            rich.display(record)
+        case Clear() if rich:
+            rich.clear(record)
+        case _:
+            log.warning("unexpected from the supervisor: %s", record)
+
+
+def state_of(screen: Screen | None) -> Mapping[str, Any] | None:
+    """Return what `Screen.to_state` gives, or None where there is nothing that can be taken along."""
+    try:
+        state = screen.to_state() if screen else None
+        json.dumps(state)
+    except Exception:  # the border: the kernel is about to leave; a screen of somebody's own stays behind
+        log.exception("can't take along what %r shows", screen)
+        return None
+    return state
