@@ -79,15 +79,12 @@ class KernelHandover(Handover):
             contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
             _end_children()
-        self._unregister()
-        super().end_life()
-
-    def _unregister(self) -> None:
-        """Unregister ipykernel's own exit functions: for the connection file, and for what `close` closes."""
-        own = _Registered(self._app.cleanup_connection_file)
-        for function in (own, self._app.close, self._kernel.iopub_thread.stop):
+        # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
+        cleanup = _Registered(self._app.cleanup_connection_file)
+        for function in (cleanup, self._app.close, self._kernel.iopub_thread.stop):
             atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
-        self._owns_connection_file = own.was_found
+        self._owns_connection_file = cleanup.was_found
+        super().end_life()
 
     def close(self) -> None:
         """Close the connections so that nothing on them is lost."""

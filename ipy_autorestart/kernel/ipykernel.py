@@ -246,16 +246,13 @@ class ThreadChannels(Channels):
     def deliver(self, frames: Sequence[bytes]) -> None:
         """Treat a request as if it had just arrived, in the main thread or in its subshell."""
         manager = self._thread.manager
-        subshell = self._subshell_of(frames)
+        subshell = header_of(self._kernel, frames).get("subshell_id")
         if subshell in self._subshells():
             socket = manager.get_shell_channel_to_subshell_socket(subshell)
             self._thread.io_loop.add_callback(socket.send_multipart, list(frames))
         else:
             stream = manager._shell_channel_to_main.to_stream  # noqa: SLF001
             self._kernel.io_loop.add_callback(lambda: _receive(stream, frames))
-
-    def _subshell_of(self, frames: Sequence[bytes]) -> str | None:
-        return header_of(self._kernel, frames).get("subshell_id")
 
     async def _still_shell(self, mark: bytes) -> int:
         return await in_loop(self._thread.io_loop, self._still_reader(mark))

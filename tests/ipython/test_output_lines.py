@@ -2,9 +2,10 @@
 
 import contextlib
 import threading
+import types
 
 import pytest
-from IPython.core.events import EventManager, available_events
+from fakes import FakeShell
 
 from ipy_autorestart import Status
 from ipy_autorestart.ipython.output import Lines
@@ -30,20 +31,6 @@ class Terminal:
         pass
 
 
-class Shell:
-    """An IPython in a terminal, as far as its events and its prompt go."""
-
-    def __init__(self):
-        self.events = EventManager(self, available_events)
-        self.execution_count = 1
-        self.pt_app = type("", (), {"app": type("", (), {"is_running": False})})
-
-    def run_cell(self, act):
-        self.events.trigger("pre_execute")
-        act()
-        self.events.trigger("post_execute")
-
-
 @pytest.fixture
 def terminal():
     return Terminal()
@@ -51,7 +38,7 @@ def terminal():
 
 @pytest.fixture
 def shell():
-    return Shell()
+    return FakeShell()
 
 
 @pytest.fixture
@@ -92,7 +79,7 @@ def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, termin
 
 
 def test_a_status_does_not_hang_on_the_last_line_of_a_run(shell, screen, terminal):
-    shell.pt_app.app.is_running = True
+    shell.pt_app = types.SimpleNamespace(app=types.SimpleNamespace(is_running=True))
     with shown_on(terminal):
         screen.write("stdout", "10 %")
         screen.show(Status("finished"))

@@ -5,28 +5,11 @@ import signal
 import threading
 
 import pytest
+from fakes import FakeSupervisor
 
 from ipy_autorestart.protocol.messages import Exited, Hangup, Refused
-from ipy_autorestart.protocol.options import Options
-from ipy_autorestart.protocol.request import Kernel, Request
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart
-
-
-class FakeSupervisor:
-    request = Request(Kernel(), ("/",), Options(), "/")
-
-    def __init__(self):
-        self.reported = []
-
-    def send(self, record):
-        self.reported.append(record)
-
-    def show_again(self, request_id):
-        pass
-
-    def detach(self):
-        return None
 
 
 class FakeHandover:

@@ -1,0 +1,139 @@
+"""The cells that a shell executes, by its events."""
+
+import datetime
+import threading
+import types
+
+import pytest
+from fakes import FakeShell
+
+from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.policy import Cell, Rerun
+
+
+class FakeKernel:
+    """Knows the request in progress."""
+
+    def __init__(self):
+        self.request = {}
+
+    def get_parent(self, channel):
+        assert channel == "shell"
+        return self.request
+
+
+class FakeHistory:
+    """Keeps the inputs of this session and those that go to the file."""
+
+    def __init__(self):
+        self.input_hist_parsed, self.input_hist_raw, self.db_input_cache = [""], [""], []
+        self.db_input_cache_lock = threading.Lock()
+        self.db_cache_size = 0
+
+    def store_inputs(self, number, source, raw=None):
+        self.input_hist_parsed.append(source)
+        self.input_hist_raw.append(raw)
+        self.db_input_cache.append((number, source, raw))
+
+
+@pytest.fixture
+def shell():
+    return FakeShell()
+
+
+@pytest.fixture
+def recorder(shell):
+    return Recorder(shell)
+
+
+def execute(shell, code="x", *, number=1, error=None, store_history=True, silent=False):
+    info = types.SimpleNamespace(raw_cell=code, store_history=store_history, silent=silent)
+    result = types.SimpleNamespace(info=info, error_before_exec=None, error_in_exec=error, execution_count=number)
+    shell.events.trigger("pre_run_cell", info)
+    shell.events.trigger("post_run_cell", result)
+
+
+def test_a_cell_counts_from_its_beginning_to_its_end(shell):
+    ended = []
+    cells = Cells(shell, on_end=lambda: ended.append(cells.running))
+    shell.run_cell(lambda: ended.append((cells.running, cells.describe())))
+    assert ended == [(1, "cell 1"), 0]
+    assert (cells.running, cells.describe()) == (0, "")
+    assert cells.ended > 0
+    cells.close()
+
+
+def test_a_cell_inside_a_cell_is_no_second_one(shell):
+    cells = Cells(shell, on_end=lambda: None)
+    found = []
+    shell.run_cell(lambda: found.extend([shell.run_cell(lambda: None), cells.running]))
+    assert found == [None, 1]
+    cells.close()
+
+
+def test_once_closed_nothing_is_counted(shell):
+    cells = Cells(shell, on_end=lambda: None)
+    cells.close()
+    shell.events.trigger("pre_execute")
+    assert cells.running == 0
+
+
+def test_a_cell_that_has_run_is_recorded(shell, recorder):
+    execute(shell, "x = 1", number=3)
+    [cell] = recorder.ledger.cells
+    assert (cell.key, cell.number, cell.code) == ("x = 1", 3, "x = 1")
+    assert recorder.to_plain(Rerun.NONE) is None
+    assert recorder.to_plain(Rerun.ALL)["cells"][0]["number"] == 3
+
+
+@pytest.mark.parametrize("how", [{"silent": True}, {"store_history": False}])
+def test_code_that_the_user_has_not_run_is_not_recorded(shell, recorder, how):
+    execute(shell, **how)
+    assert not recorder.ledger.cells
+
+
+def test_in_a_kernel_a_cell_is_known_by_the_front_ends_id(shell, recorder):
+    shell.kernel = FakeKernel()
+    date = datetime.datetime(2026, 1, 2, tzinfo=datetime.UTC)
+    shell.kernel.request = {
+        "header": {"msg_id": "m", "date": date},
+        "metadata": {"cellId": "a"},
+        "content": {"code": "x"},
+    }
+    execute(shell, "other")  # run by a cell's own code
+    execute(shell, "x")
+    [cell] = recorder.ledger.cells
+    assert (cell.key, cell.header) == ("a", {"msg_id": "m", "date": "2026-01-02T00:00:00+00:00"})
+    shell.kernel.request = {"metadata": {"cellId": "b", "deletedCells": ["a"]}, "content": {"code": "y"}}
+    execute(shell, "y")
+    assert [one.key for one in recorder.ledger.cells] == ["b"]
+
+
+def test_a_cell_that_failed_is_recorded_apart_and_one_that_was_interrupted_is_not(shell, recorder):
+    execute(shell, "good")
+    execute(shell, "bad", number=2, error=ValueError())
+    execute(shell, "long", number=3, error=KeyboardInterrupt())
+    assert [cell.code for cell in recorder.ledger.cells] == ["good"]
+    assert recorder.ledger.failed.code == "bad"
+
+
+def test_a_cell_that_runs_again_keeps_its_number_and_is_not_written_to_the_history_twice(shell, recorder):
+    shell.history_manager = history = FakeHistory()
+    cell = Cell("a", 3, "x", {}, {}, 0.5)
+    recorder.ledger = recorder.ledger._replace(cells=(cell,))
+    with recorder.again(cell) as error:
+        assert shell.execution_count == 3
+        history.store_inputs(3, "x")
+        execute(shell, "x", number=3, error=ValueError("again"))
+    assert str(error()) == "again"
+    assert history.input_hist_raw == ["", "", "", "x"]
+    assert history.db_input_cache == []
+    assert [one.number for one in recorder.ledger.cells] == [3]
+    history.store_inputs(4, "y")
+    assert [number for number, *_ in history.db_input_cache] == [4]
+
+
+def test_a_closed_recorder_records_nothing(shell, recorder):
+    recorder.close()
+    execute(shell)
+    assert not recorder.ledger.cells

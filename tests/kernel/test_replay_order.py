@@ -1,0 +1,136 @@
+"""Cells run again, as requests to a kernel that is none."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import types
+
+import pytest
+
+from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
+from ipy_autorestart.kernel.gate import OWN
+from ipy_autorestart.kernel.replay import Replay
+from ipy_autorestart.protocol.messages import Reran
+
+
+class FakeSession:
+    """Serializes nothing, and keeps what is published."""
+
+    def __init__(self):
+        self.sent = []
+
+    def serialize(self, message, ident):
+        return [ident, message]
+
+    def send(self, stream, kind, content, parent, ident):
+        self.sent.append((kind, parent))
+
+
+class FakeGate:
+    """Answers requests at once, as the test says."""
+
+    def __init__(self, kernel, answer):
+        self.kernel, self.answer = kernel, answer
+        self.ran = []
+        self.let = False
+
+    async def run(self, requests):
+        for ident, message in requests:
+            assert ident == OWN
+            self.kernel._publish_execute_input("", message["header"], 1)
+            self.ran.append(message)
+            self.answer(message)
+
+    async def let_cells(self, *, while_):
+        self.let = True
+
+
+class FakeRecorder:
+    def __init__(self, *cells):
+        self.ledger = Ledger(cells)
+        self.error = None
+        self.next = None
+
+    @contextlib.contextmanager
+    def again(self, cell):
+        self.error = None
+        yield lambda: self.error
+
+    def go_on_from(self, number):
+        self.next = number
+
+
+def cell(number, code="x"):
+    return Cell(f"c{number}", number, code, {"msg_id": f"m{number}", "subshell_id": "s"}, {"cellId": f"c{number}"}, 0.1)
+
+
+class Played:
+    """A replay, and what has come of it."""
+
+    def __init__(self, *cells, answer=lambda message: None, may_go_on=lambda: True):
+        self.published = []
+        kernel_class = type("Kernel", (), {"_publish_execute_input": lambda _, *args: self.published.append(args)})
+        kernel = kernel_class()
+        kernel.session, kernel.iopub_socket = FakeSession(), None
+        self.session = kernel.session
+        self.recorder = FakeRecorder(*cells)
+        self.gate = FakeGate(kernel, answer)
+        self.cleared, self.reported = [], []
+        replay = Replay(
+            types.SimpleNamespace(kernel=kernel),
+            self.gate,
+            self.recorder,
+            may_go_on=may_go_on,
+            on_cleared=self.cleared.append,
+            report=self.reported.append,
+        )
+        self.run = lambda rerun=Rerun.ALL: asyncio.run(replay.run(rerun))
+
+
+def test_each_cell_runs_as_its_own_request_after_a_clear():
+    played = Played(cell(1), cell(2))
+    played.run()
+    assert [message["header"] for message in played.gate.ran] == [{"msg_id": "m1"}, {"msg_id": "m2"}]
+    assert [message["metadata"] for message in played.gate.ran] == [{"cellId": "c1"}, {"cellId": "c2"}]
+    assert [kind for kind, _ in played.session.sent] == ["clear_output", "clear_output"]
+    assert played.cleared == ["m1", "m2"]
+    assert [code for code, *_ in played.published] == ["x", "x"]
+    *_, last = played.reported
+    assert last.what.startswith("2 cells run again")
+    assert not last.goes_on
+    assert played.recorder.next == 3
+    assert played.gate.let
+
+
+def test_an_error_ends_it_and_names_the_cells_that_were_not_run():
+    def fail(_):
+        played.recorder.error = ValueError()
+
+    played = Played(cell(1), cell(2), cell(3), answer=fail)
+    played.run()
+    assert len(played.gate.ran) == 1
+    assert played.reported[-1] == Reran("ValueError in cell 1; not run again: cells 2, 3")
+    assert played.gate.let
+
+
+def test_an_interrupt_between_two_cells_ends_it():
+    before = signal.getsignal(signal.SIGINT)
+    played = Played(cell(1), cell(2), answer=lambda _: os.kill(os.getpid(), signal.SIGINT))
+    played.run()
+    assert played.reported[-1] == Reran("interrupted; not run again: cell 2")
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_another_restart_ends_it_without_a_word():
+    played = Played(cell(1), may_go_on=lambda: False)
+    played.run()
+    assert played.gate.ran == []
+    assert played.reported == [Reran("")]
+
+
+@pytest.mark.parametrize(("rerun", "ran"), [(Rerun.NONE, []), (Rerun.MARKED, [2])])
+def test_only_chosen_cells_run(rerun, ran):
+    played = Played(cell(1), cell(2, "#| rerun: true\nx"))
+    played.run(rerun)
+    assert [number for number in (1, 2) if f"m{number}" in played.cleared] == ran
