@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 
 import pytest
 
@@ -120,7 +121,7 @@ def test_a_file_of_the_programs_own_is_left_alone(monkeypatch, tmp_path):
 def test_forgotten_it_discards_a_pending_hangup_and_gives_the_handler_back(leave):
     handler = signal.getsignal(signal.SIGHUP)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    os.kill(os.getpid(), signal.SIGHUP)
+    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)  # to this thread, for others don't block it
     kept = leave(program())
     kept.forget()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # else it would end this process now
