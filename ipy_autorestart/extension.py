@@ -8,8 +8,8 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.client.host import ATTRIBUTE
 from ipy_autorestart.client.screen import Screen
+from ipy_autorestart.client.session import ATTRIBUTE
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import restarter
 from ipy_autorestart.ipython.cells import Recorder
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from ipy_autorestart.reexec.bootstrap import Hangups
 
 
-class Host:
-    """What one shell has: its guests, and the restarter of its process if that can be restarted.
+class ShellSession:
+    """The supervisors of one shell, and the restarter of its process if that can be restarted.
 
     Parameters
     ----------
@@ -40,14 +40,14 @@ class Host:
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self.guests: list[Any] = []
+        self.supervisors: list[Supervisor] = []
         self.recorder = Recorder(shell)
         self.lines = Lines(shell) if getattr(shell, "kernel", None) is None else None
-        self.restarter = _restarter(shell, self.guests, self.recorder)
+        self.restarter = _restarter(shell, self.supervisors, self.recorder)
         self._shell = shell
 
     def close(self) -> None:
-        """Leave nothing behind in the shell."""
+        """Take all of it out of the shell."""
         if self.restarter:
             self.restarter.close()
         self.recorder.close()
@@ -58,21 +58,21 @@ class Host:
 
 
 def _restarter(
-    shell: InteractiveShell, guests: list[Any], recorder: Recorder
+    shell: InteractiveShell, supervisors: list[Supervisor], recorder: Recorder
 ) -> KernelRestarter | TerminalRestarter | None:
     if getattr(shell, "kernel", None) is not None:
-        return KernelRestarter(shell, guests, recorder)
-    return TerminalRestarter(shell, guests, recorder) if is_restartable(shell) else None
+        return KernelRestarter(shell, supervisors, recorder)
+    return TerminalRestarter(shell, supervisors, recorder) if is_restartable(shell) else None
 
 
-def host_of(shell: InteractiveShell) -> Host:
-    """Return the shell's host, made when it is asked for first."""
-    host = getattr(shell, ATTRIBUTE, None)
-    if host is None:
-        host = Host(shell)
-        setattr(shell, ATTRIBUTE, host)
-    assert isinstance(host, Host)
-    return host
+def session_of(shell: InteractiveShell) -> ShellSession:
+    """Return the shell's session, which is made at the first call."""
+    session = getattr(shell, ATTRIBUTE, None)
+    if session is None:
+        session = ShellSession(shell)
+        setattr(shell, ATTRIBUTE, session)
+    assert isinstance(session, ShellSession)
+    return session
 
 
 log = logging.getLogger(__name__)
@@ -105,14 +105,14 @@ def load(shell: InteractiveShell) -> None:
 
 def resume(
     shell: InteractiveShell,
-    supervisors: Sequence[SupervisorState],
+    states: Sequence[SupervisorState],
     hangups: Hangups,
     cells: Mapping[str, Any] | None,
 ) -> None:
     """Continue the watches of the image before, and run its cells again if that is wanted."""
-    host = host_of(shell)
-    begun = {guest.request.target for guest in host.guests}  # by a startup file: these are watched already
-    attached = [supervisor for state in supervisors if (supervisor := _attach(shell, state))]
+    session = session_of(shell)
+    begun = {one.request.target for one in session.supervisors}  # by a startup file: these are watched already
+    attached = [supervisor for state in states if (supervisor := _attach(shell, state))]
     for supervisor in attached:
         if supervisor.request.target in begun:
             supervisor.stop()
@@ -123,10 +123,10 @@ def resume(
         if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()
-    if cells and host.restarter:
-        host.recorder.ledger = from_plain(cells)
-        host.restarter.replay()
-    if hangups.noted and any(isinstance(guest.request.target, Kernel) for guest in host.guests):
+    if cells and session.restarter:
+        session.recorder.ledger = from_plain(cells)
+        session.restarter.replay()
+    if hangups.noted and any(isinstance(one.request.target, Kernel) for one in session.supervisors):
         os.kill(os.getpid(), signal.SIGHUP)
 
 
@@ -144,7 +144,7 @@ def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
     if state.screen is None:
         return None
     name = state.request.target.name
-    lines = host_of(shell).lines
+    lines = session_of(shell).lines
     if lines:
         return TerminalScreen(lines, name, shell)
     try:

@@ -17,7 +17,7 @@ from traitlets.config import Configurable
 from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.completion import complete, list_folder
-from ipy_autorestart.extension import Host, host_of
+from ipy_autorestart.extension import ShellSession, session_of
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
 from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import Request, check_platform
@@ -66,14 +66,14 @@ class WatchMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.defaults = WatchRestart(parent=shell)
-        host_of(shell)  # early, for it takes down what the process was started with
+        session_of(shell)  # early, for it records what the process was started with
         shell.Completer.custom_matchers.append(self.match)
         shell.configurables.append(self.defaults)  # type: ignore[arg-type]  # typed too narrowly; %config looks there
 
     @property
-    def _host(self) -> Host:
+    def _session(self) -> ShellSession:
         assert self.shell is not None
-        return host_of(self.shell)
+        return session_of(self.shell)
 
     @line_magic
     def watch_restart(self, line: str) -> None:
@@ -82,8 +82,8 @@ class WatchMagics(Magics):
             check_platform()
             words = _split("%watch_restart", line)
             if acts := [word for word in words if word in BY_HAND]:
-                for guest in self._chosen("%watch_restart", [word for word in words if word != acts[0]]):
-                    BY_HAND[acts[0]](guest)
+                for supervisor in self._chosen("%watch_restart", [word for word in words if word != acts[0]]):
+                    BY_HAND[acts[0]](supervisor)
                 return
             request = parse(words, defaults=_options(self.defaults))
             screen = self._screen(request)
@@ -95,7 +95,7 @@ class WatchMagics(Magics):
                 label=json.dumps(self._place(line)),
                 cwd=request.cwd,
             )
-            _stop(_replaced_by(supervisor, self._host.guests))
+            _stop(_replaced_by(supervisor, self._session.supervisors))
             if isinstance(screen, CellScreen):
                 screen.open()
                 screen.control(supervisor)
@@ -111,8 +111,8 @@ class WatchMagics(Magics):
 
     def _screen(self, request: Request) -> Screen:
         name = request.target.name
-        if self._host.lines:
-            return TerminalScreen(self._host.lines, name, self.shell)
+        if self._session.lines:
+            return TerminalScreen(self._session.lines, name, self.shell)
         return CellScreen(
             getattr(self.shell, "kernel", None),
             name,
@@ -136,17 +136,17 @@ class WatchMagics(Magics):
         ``kernel``; its arguments may be left out.
         """
         words = _split("%unwatch", line)
-        _stop(self._chosen("%unwatch", words) if words else self._host.guests)
+        _stop(self._chosen("%unwatch", words) if words else self._session.supervisors)
 
     def _chosen(self, magic: str, words: Sequence[str]) -> list[Supervisor]:
         """Return what is watched and named so, all if nothing is named."""
         wanted = " ".join(words)
         quoted = shlex.join(words)  # as titles are
-        guests = list(self._host.guests)
-        targets = [guest.request.target for guest in guests]
+        supervisors = list(self._session.supervisors)
+        targets = [supervisor.request.target for supervisor in supervisors]
         chosen = [
-            guest
-            for guest, target in zip(guests, targets, strict=True)
+            supervisor
+            for supervisor, target in zip(supervisors, targets, strict=True)
             if quoted == target.title or wanted in ("", target.name)
         ]
         if not chosen:
@@ -169,13 +169,14 @@ class WatchMagics(Magics):
         if shows is None:
             raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
         assert self.shell is not None
-        self.shell.display_pub.publish(shows([guest.statistics() for guest in list(self._host.guests)]))
+        self.shell.display_pub.publish(shows([one.statistics() for one in list(self._session.supervisors)]))
 
     @context_matcher(identifier="ipy_autorestart", priority=100.0)  # type: ignore[untyped-decorator]  # is untyped
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
         """Complete the words of these magics."""
         line = context.text_until_cursor.rpartition("\n")[2]
-        found = complete(line, listing=list_folder, targets=[guest.request.target.title for guest in self._host.guests])
+        targets = [one.request.target.title for one in self._session.supervisors]
+        found = complete(line, listing=list_folder, targets=targets)
         if found is None:
             return {"completions": []}
         words = [SimpleCompletion(word) for word in found.words]
@@ -184,9 +185,9 @@ class WatchMagics(Magics):
     def close(self) -> None:
         """End what is watched and leave nothing in the shell."""
         assert self.shell is not None
-        _stop(self._host.guests)
+        _stop(self._session.supervisors)
         self.shell.Completer.custom_matchers.remove(self.match)
-        self._host.close()
+        self._session.close()
         for configurable in (self, self.defaults):  # Magics.__init__ has put itself there
             self.shell.configurables.remove(configurable)  # type: ignore[arg-type]  # as above
         magics = self.shell.magics_manager.magics["line"]
@@ -234,9 +235,9 @@ def _is_plain(value: object) -> bool:
     return True
 
 
-def _stop(guests: Sequence[Supervisor]) -> None:
-    for guest in list(guests):
-        guest.stop()
+def _stop(supervisors: Sequence[Supervisor]) -> None:
+    for supervisor in list(supervisors):
+        supervisor.stop()
 
 
 def _options(defaults: Configurable) -> Options:
@@ -247,17 +248,15 @@ def _options(defaults: Configurable) -> Options:
     return Options(**values)
 
 
-def _replaced_by(supervisor: Supervisor, guests: Sequence[Supervisor]) -> list[Supervisor]:
+def _replaced_by(new: Supervisor, supervisors: Sequence[Supervisor]) -> list[Supervisor]:
     """Return those that give way: of an earlier execution of the same cell, or of the very same target."""
-    cell, execution = json.loads(supervisor.label)
+    cell, execution = json.loads(new.label)
 
-    def gives_way(guest: Supervisor) -> bool:
-        other_cell, other_execution = json.loads(guest.label or "[null, null]")
-        return guest.request.target == supervisor.request.target or (
-            other_cell == cell and other_execution != execution
-        )
+    def gives_way(old: Supervisor) -> bool:
+        old_cell, old_execution = json.loads(old.label or "[null, null]")
+        return old.request.target == new.request.target or (old_cell == cell and old_execution != execution)
 
-    return [guest for guest in guests if gives_way(guest)]
+    return [old for old in supervisors if gives_way(old)]
 
 
 BY_HAND: Mapping[str, Callable[[Supervisor], None]] = {

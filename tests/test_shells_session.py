@@ -6,7 +6,7 @@ import types
 import pytest
 from fakes import FakeShell
 
-from ipy_autorestart.extension import host_of
+from ipy_autorestart.extension import session_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
 
 
@@ -23,21 +23,21 @@ def callbacks(shell):
 
 
 def test_a_shell_has_one(shell):
-    assert host_of(shell) is host_of(shell)
+    assert session_of(shell) is session_of(shell)
 
 
 def test_closed_it_leaves_nothing_in_the_shell(shell):
     before = callbacks(shell)
-    host_of(shell)
+    session_of(shell)
     assert callbacks(shell) > before
-    host_of(shell).close()
+    session_of(shell).close()
     assert callbacks(shell) == before
     assert not hasattr(shell, "_ipy_autorestart")
 
 
 def test_a_kernel_can_be_restarted_and_an_embedded_shell_can_not(shell):
-    assert host_of(shell).restarter is None
-    host_of(shell).close()
+    assert session_of(shell).restarter is None
+    session_of(shell).close()
     shell.kernel = types.SimpleNamespace(get_parent=lambda channel: {})
-    assert isinstance(host_of(shell).restarter, KernelRestarter)
-    assert host_of(shell).lines is None
+    assert isinstance(session_of(shell).restarter, KernelRestarter)
+    assert session_of(shell).lines is None

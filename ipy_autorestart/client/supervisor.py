@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
-from ipy_autorestart.client.host import NO_KERNEL, Hosting, current_host
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.client.screen import RichScreen, Screen, show, state_of
+from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
@@ -73,15 +73,15 @@ class Supervisor:
         self.request.check()
 
     @classmethod
-    def of(cls, request: Request, *, screen: Screen | None, host: Hosting) -> Self:
+    def of(cls, request: Request, *, screen: Screen | None, session: Session) -> Self:
         """Make one for a process that is no shell's; raises `BadInput` as the constructor does."""
         check_platform()
         self = cls.__new__(cls)
-        self._prepare(request, screen=screen, label="", host=host)
+        self._prepare(request, screen=screen, label="", session=session)
         request.check()
         return self
 
-    def _prepare(self, request: Request, *, screen: Screen | None, label: str, host: Hosting | None = None) -> None:
+    def _prepare(self, request: Request, *, screen: Screen | None, label: str, session: Session | None = None) -> None:
         self.request = request
         self.screen = screen
         self._rich = screen if isinstance(screen, RichScreen) else None
@@ -94,12 +94,12 @@ class Supervisor:
         self._run_pid = 0
         self._asked_ns = 0
         self._parting = False
-        self._host = host or current_host()
+        self._session = session or current_session()
         self._restarter: Restarter | None = None
         if isinstance(request.target, Kernel):
-            if self._host is None or self._host.restarter is None:
+            if self._session is None or self._session.restarter is None:
                 raise BadInput(NO_KERNEL)
-            self._restarter = self._host.restarter
+            self._restarter = self._session.restarter
 
     @property
     def is_alive(self) -> bool:
@@ -115,8 +115,8 @@ class Supervisor:
             When a target that runs already began to read its files, in nanoseconds since 1970; by default it is now.
         """
         self._asked_ns = since_ns or time.time_ns()
-        if self._host:
-            self._host.guests.append(self)
+        if self._session:
+            self._session.supervisors.append(self)
         try:
             if self._restarter:
                 self._restarter.arm(self, then=self._launch)
@@ -216,7 +216,7 @@ class Supervisor:
         if self._link is None or self._listener is None or self._process is None:
             return None
         self._listener.stop()
-        if self._host and self not in self._host.guests:  # its process ended just now
+        if self._session and self not in self._session.supervisors:  # its process ended just now
             return None
         return SupervisorState(
             received=self._link.received,
@@ -231,15 +231,15 @@ class Supervisor:
         )
 
     @classmethod
-    def attach(cls, state: SupervisorState, *, screen: Screen | None = None, host: Hosting | None = None) -> Self:
+    def attach(cls, state: SupervisorState, *, screen: Screen | None = None, session: Session | None = None) -> Self:
         """Go on where `detach` left off."""
         self = cls.__new__(cls)
-        self._prepare(state.request, screen=screen, label=state.label, host=host)
+        self._prepare(state.request, screen=screen, label=state.label, session=session)
         self._process = Process(state.pid)
         self._history.restore(state.runs, state.decisions)
         self.status = state.status
-        if self._host:
-            self._host.guests.append(self)
+        if self._session:
+            self._session.supervisors.append(self)
         self._listen(Link(socket.socket(fileno=state.link), state.received))
         return self
 
@@ -285,8 +285,8 @@ class Supervisor:
         self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
 
     def _depart(self) -> None:
-        """Leave the host; harmless if it has been done."""
-        if self._host and self in self._host.guests:
-            self._host.guests.remove(self)
+        """Leave the session; harmless if it has been done."""
+        if self._session and self in self._session.supervisors:
+            self._session.supervisors.remove(self)
         if self._restarter:
             self._restarter.disarm(self)

@@ -54,8 +54,8 @@ class ProgramRestarter(Restarter):
     """
 
     def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
-        self.guests: list[Any] = []
-        super().__init__(self.guests)
+        self.supervisors: list[Supervisor] = []
+        super().__init__(self.supervisors)
         self._start = start
         self._asked = asked
         self._hangup_ignored = hangup_ignored
@@ -116,7 +116,7 @@ class ProgramRestarter(Restarter):
         if threading.current_thread() is not threading.main_thread():
             raise BadInput("only the main thread can give SIGHUP back; close the watch there")
         with self.held():
-            for supervisor in list(self.guests):
+            for supervisor in list(self.supervisors):
                 supervisor.stop()
             super().close()
 
@@ -176,7 +176,7 @@ class ProgramRestarter(Restarter):
     @property
     def _is_early(self) -> bool:
         """Whether a supervisor has no baseline yet: it would take a file saved before that for an old one."""
-        return any(guest.is_alive and guest.status.kind == "starting" for guest in self.guests)
+        return any(one.is_alive and one.status.kind == "starting" for one in self.supervisors)
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True
@@ -315,12 +315,12 @@ def _supervise(request: Request, kept: Kept, restarter: ProgramRestarter, start:
     state = kept.take_supervisor(request)
     if state:
         screen = None if quiet else StderrScreen(request.target.name, state.status)
-        supervisor = Supervisor.attach(state, screen=screen, host=restarter)
+        supervisor = Supervisor.attach(state, screen=screen, session=restarter)
         supervisor.rearm(previous=None)
         supervisor.send(Started())
     else:
         screen = None if quiet else StderrScreen(request.target.name, Status())
-        supervisor = Supervisor.of(request, screen=screen, host=restarter)
+        supervisor = Supervisor.of(request, screen=screen, session=restarter)
         supervisor.start(since_ns=start.since_ns)
     kept.drop()
 

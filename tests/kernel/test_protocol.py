@@ -447,7 +447,8 @@ def test_a_screen_of_somebodys_own_stays_behind_and_the_watch_goes_on(kernel, pr
         "Supervisor(Kernel(), ['src/'], screen=Mine()).start()"
     )
     runs = (
-        "from ipy_autorestart.extension import host_of\nprint([s.status.runs for s in host_of(get_ipython()).guests])"
+        "from ipy_autorestart.extension import session_of\n"
+        "print([one.status.runs for one in session_of(get_ipython()).supervisors])"
     )
     for number in (0, 1, 2):
         kernel.wait(lambda number=number: kernel.run(runs).streams() == f"[{number}]\n")

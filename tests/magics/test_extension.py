@@ -67,8 +67,8 @@ def test_options_can_be_configured(kernel, project):
     kernel.run("%config WatchRestart.debounce = 7.5")
     kernel.run("%watch_restart src/ main.py --stop-timeout 3")
     cell = kernel.run(
-        "guest = get_ipython()._ipy_autorestart.guests[0]\n"
-        "o = guest.request.options; print(o.pattern, o.debounce, o.stop_timeout)"
+        "supervisor = get_ipython()._ipy_autorestart.supervisors[0]\n"
+        "o = supervisor.request.options; print(o.pattern, o.debounce, o.stop_timeout)"
     )
     assert cell.streams() == "('*.toml',) 7.5 3.0\n"
     assert "stop_signal" in kernel.run("%config WatchRestart").text

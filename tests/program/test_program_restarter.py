@@ -46,7 +46,7 @@ def test_a_program_outlives_its_supervisor(restarter):
 def test_closing_stops_the_supervisor_and_gives_the_handler_back(restarter):
     before = signal.getsignal(signal.SIGHUP)
     supervisor = FakeSupervisor()
-    restarter.guests.append(supervisor)
+    restarter.supervisors.append(supervisor)
     restarter.arm(supervisor)
     assert restarter.is_active
     restarter.close()

@@ -120,7 +120,7 @@ def test_what_begins_a_watch_is_right_or_gets_one_clear_line(magics, line):
     told = said(magics.watch_restart, line)
     assert told.startswith("%watch_restart: "), "nothing can be started here"
     assert told.isprintable(), told
-    assert not magics._host.guests
+    assert not magics._session.supervisors
     if NOT_STARTED in told:
         assert_the_supervisor_reads_the_same(magics, line)
 

@@ -1,4 +1,4 @@
-"""What a supervisor needs of the process it is started in."""
+"""A session: the process that starts supervisors, as they see it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ipy_autorestart.reexec.restarter import Restarter
 
-#: By which a shell's host is found at the shell.
+#: The attribute of a shell that is its session.
 ATTRIBUTE = "_ipy_autorestart"
 
 NO_KERNEL = (
@@ -16,20 +16,20 @@ NO_KERNEL = (
 )
 
 
-class Hosting(Protocol):
-    """A process, as the supervisors that it is the front of see it."""
+class Session(Protocol):
+    """A process that starts supervisors, as they see it."""
 
     @property
-    def guests(self) -> list[Any]:
-        """Those supervisors."""
+    def supervisors(self) -> list[Any]:
+        """The supervisors that it has started."""
 
     @property
     def restarter(self) -> Restarter | None:
-        """What restarts this process, if anything can."""
+        """The restarter of this process, if it can be restarted."""
 
 
-def current_host() -> Hosting | None:
-    """Return the host of the shell that runs in this process, if the extension has been loaded there."""
+def current_session() -> Session | None:
+    """Return the session of the shell that runs in this process, if the extension has been loaded there."""
     if "IPython" not in sys.modules:  # then there is no shell, and a plain program needn't wait for the import
         return None
     from IPython.core.getipython import get_ipython
@@ -37,5 +37,5 @@ def current_host() -> Hosting | None:
     shell = get_ipython()
     if shell is None:
         return None
-    host: Hosting | None = getattr(shell, ATTRIBUTE, None)
-    return host
+    session: Session | None = getattr(shell, ATTRIBUTE, None)
+    return session
