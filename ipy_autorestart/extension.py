@@ -135,7 +135,7 @@ def _attach(shell: InteractiveShell, state: SupervisorState) -> Supervisor | Non
     try:
         return Supervisor.attach(state, screen=_screen(shell, state))
     except Exception:  # the border: the others go on
-        log.exception("can't go on with %s", state.request.target.name)
+        log.exception("can't continue with %s", state.request.target.name)
         os.close(state.link)
         return None
 
@@ -150,5 +150,5 @@ def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
     try:
         return CellScreen(getattr(shell, "kernel", None), name, **state.screen)
     except TypeError:  # a user's own screen, which stays behind
-        log.warning("what shows %s is not known here: it goes on without", name)
+        log.warning("the screen of %s is not known here: the watch continues without", name)
         return None

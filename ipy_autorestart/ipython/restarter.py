@@ -45,7 +45,7 @@ class TerminalRestarter(Restarter):
     shell
         A ``TerminalInteractiveShell``; relies on its ``prompt_for_code`` and ``pt_app``.
     supervisors
-        Those that go on over the exec.
+        Those that continue after the exec.
     recorder
         Of the cells that may be run again.
     """

@@ -69,7 +69,7 @@ def _debugger_module() -> Any:
 
 
 def has_plain_debugger(kernel: Any) -> bool:
-    """Whether a kernel has ipykernel's own debugger, for which the next image may have a stand-in."""
+    """Return whether a kernel has ipykernel's own debugger, for which the next image may have a stand-in."""
     kind = type(getattr(kernel, "debugger", None))
     return kind is LateDebugger or (kind.__module__, kind.__qualname__) == (DEBUGGER, "Debugger")
 
@@ -112,7 +112,7 @@ class LateEmbed(types.ModuleType):
 
 
 def is_embed_early() -> bool:
-    """Whether IPython imported the module by itself, or there is a stand-in for it."""
+    """Return whether IPython imported the module by itself, or there is a stand-in for it."""
     return EMBED in sys.modules
 
 
@@ -121,7 +121,7 @@ def stand_in_for_embed() -> None:
     sys.modules[EMBED] = LateEmbed(EMBED)
 
 
-#: Seconds that the clients may take to connect again: libzmq tries after 100 to 200 ms, over and over.
+#: Seconds that the clients may take to reconnect: libzmq tries every 100 to 200 ms.
 CLIENTS_MAX = 1.0
 
 #: Seconds to wait where nobody knows how many were connected: most have come by then.

@@ -45,7 +45,7 @@ class KernelRestarter(Restarter):
     shell
         The kernel's.
     supervisors
-        Those that go on over the exec.
+        Those that continue after the exec.
     recorder
         Of the cells that may be run again.
     """
@@ -201,7 +201,7 @@ class KernelRestarter(Restarter):
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
 
     async def _exec_or_go_on(self, since: float) -> None:
-        """Replace the kernel, or report why not and go on."""
+        """Replace the kernel, or report why not and continue."""
         try:
             handover = await self._prepare()
         except CantRestart as refusal:

@@ -55,7 +55,7 @@ class _Process:
 
 
 class Watching:
-    """A watch that `restart_on_change` has begun, or an inert one where that is switched off; a context manager."""
+    """A watch that `restart_on_change` has begun, or a dummy where that is switched off; a context manager."""
 
     def __init__(self, restarter: ProgramRestarter | None) -> None:
         self._restarter = restarter
@@ -100,12 +100,12 @@ def restart_on_change(
 ) -> Watching:
     """Restart this program when its files change, or when it gets a SIGHUP.
 
-    The process replaces itself through exec by what it was started as: the same process id, command line, flags,
-    environment, folder, standard streams and inherited descriptors. Before, the standard streams are flushed and the
-    ``atexit`` functions run, for at most 5 seconds; other threads and what ``finally`` holds are not waited for, and
-    child processes are left alone. Nothing is restarted into a syntax error.
+    The process replaces itself through exec, with the same process id, command line, flags, environment, folder,
+    standard streams and inherited descriptors. Before that, it flushes the standard streams and runs the ``atexit``
+    functions, for at most 5 seconds. It does not wait for other threads or ``finally`` blocks, leaves child processes
+    alone, and does not restart into a syntax error.
 
-    Call it early, in the main thread: in a restarted program SIGHUP waits until then.
+    Call it early, in the main thread: in a restarted program, SIGHUP is blocked until then.
 
     Parameters
     ----------
@@ -113,27 +113,27 @@ def restart_on_change(
         Folders and files to watch; by default the folder of the program's main file, or the current one where a module
         that is no package was started by ``-m``. The main file itself is always watched.
     keep
-        Open sockets that stay open, so that a listening one refuses nobody meanwhile; see `kept_sockets`.
+        Sockets that stay open, so that a listening one refuses no connection meanwhile; see `kept_sockets`.
     enabled
-        None: if the environment variable IPY_AUTORESTART is 1, true, yes or on. If not enabled, nothing is started,
-        imported or changed.
+        Whether to watch; by default, if the environment variable IPY_AUTORESTART is 1, true, yes or on. Otherwise
+        nothing is started, imported or changed.
     when
-        "anywhere": as soon as the main thread gets there, between two bytecodes; if an asyncio loop runs in it, when
-        that has nothing at hand, or after a second. "asked": only in `restart_if_changed`.
+        "anywhere": as soon as possible, between two bytecodes of the main thread; if an asyncio loop runs there, when
+        that is idle, or after a second. "asked": only in `restart_if_changed`.
     quiet
-        Write no line to standard error when it has restarted, or why it has not.
+        Write no line to standard error that says that the program has restarted, or why it has not.
     options
-        How to watch; those that are about scripts and kernels have no meaning here.
+        Options of the watch; those for scripts and kernels have no effect here.
 
     Returns
     -------
-    The watch. It goes on until the process ends, it is closed, or the ``with`` that it stands in is left.
+    The watch. It goes on until the process ends, it is closed, or its ``with`` block ends.
 
     Raises
     ------
     BadInput
-        If a path can't be watched or something else than an open socket is to be kept; outside of the main thread; in
-        IPython; while another watch goes on; without a script to start again; and where there is no SIGHUP.
+        If a path can't be watched, or ``keep`` has anything but open sockets; outside of the main thread; in IPython;
+        during another watch; without a script that can be started again; and on platforms without SIGHUP.
 
     Examples
     --------
@@ -156,9 +156,9 @@ def restart_on_change(
 
 
 def restart_if_changed() -> None:
-    """Restart this program if that is due; else return at once.
+    """Restart this program if a restart is pending; else return at once.
 
-    For a loop of the program's own, at a place where nothing is half done, with ``when="asked"``.
+    Call it in the program's main loop, at a place where nothing is half done, with ``when="asked"``.
 
     Raises
     ------
@@ -178,10 +178,10 @@ def restart_if_changed() -> None:
 
 
 def kept_sockets() -> list[socket.socket]:
-    """Return the sockets that were kept over the restart, in the order in which they were, each once.
+    """Return the sockets that were kept over the restart, in the same order, each once.
 
-    None at the first start, and where `restart_on_change` does nothing. Those which are not asked for by the time that
-    is called are closed by it.
+    The list is empty at the first start, and where `restart_on_change` does nothing. `restart_on_change` closes the
+    sockets that were not asked for before.
 
     Examples
     --------

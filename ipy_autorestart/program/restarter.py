@@ -224,7 +224,7 @@ class ProgramHandover(Handover):
         with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        _give_back_signals(self._start)
+        _restore_signals(self._start)
 
     def own(self) -> ProgramState:
         """Return what the next image can't find out by itself."""
@@ -260,13 +260,13 @@ def _is_ending(frame: FrameType | None) -> bool:
     return True
 
 
-def _give_back_signals(start: ProcessStart) -> None:
+def _restore_signals(start: ProcessStart) -> None:
     """Ignore and block the signals that were so at the start; SIGHUP stays blocked until the new image handles it."""
     if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
-        for number in signals() - {signal.SIGHUP}:
-            is_ignored = signal.getsignal(number) is signal.SIG_IGN
-            if is_ignored != (number in start.ignored):
-                signal.signal(number, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
+        for signum in signals() - {signal.SIGHUP}:
+            is_ignored = signal.getsignal(signum) is signal.SIG_IGN
+            if is_ignored != (signum in start.ignored):
+                signal.signal(signum, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, start.blocked | {signal.SIGHUP})
 
 
@@ -289,7 +289,7 @@ def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProgramRestarter:
     wanted
         The watch.
     kept
-        What the image before has left.
+        The legacy of the image before.
     folder
         The current folder, from as early as possible.
     """

@@ -1,4 +1,4 @@
-"""What is handed over an exec: one value, written by the old image of a process and read by the new one."""
+"""The state that is handed over an exec: the old image of a process writes it as one value, the new one reads it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Frames = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessState:
-    """What any new image needs to know of the first one.
+    """The facts of the first image that every new image needs.
 
     Attributes
     ----------
     argv
         ``sys.orig_argv``.
     hangup_ignored
-        Whether SIGHUP is ignored where nothing is watched.
+        Whether SIGHUP is ignored while nothing is watched.
     ignored, blocked
-        Signals that were so when the process was started.
+        Signals that were ignored or blocked when the process was started.
     """
 
     argv: tuple[str, ...]
@@ -37,22 +37,22 @@ class ProcessState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorState:
-    """A supervisor that goes on while its front is replaced.
+    """A supervisor that continues while its session is replaced.
 
     Attributes
     ----------
     link
-        The descriptor of this end.
+        The descriptor of the session's end of the link.
     received
-        The beginning of a record whose rest has not come yet.
+        The beginning of a record whose rest has not arrived yet.
     pid
-        Of its process.
+        The id of the supervisor's process.
     request
-        What it was asked for.
+        The target, the paths and the options.
     label
-        Whatever its front knows it by.
+        The session's name for it.
     screen
-        What its screen needs to go on, as plain data; None where nothing shows it.
+        The state of its screen, as plain data; None if it has none.
     status, runs, decisions
         What it has reported.
     """
@@ -70,18 +70,18 @@ class SupervisorState:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket of the kernel's that listens on.
+    """A listening socket of the kernel.
 
     Attributes
     ----------
     channel
-        As ``IPKernelApp`` names its port.
+        Its channel: "shell", "iopub" …
     port
-        Where it listens.
+        The port, or the number of the path.
     fd
         Its descriptor.
     clients
-        How many were connected; None if that isn't known.
+        The number of clients that were connected; None if they couldn't be counted.
     """
 
     channel: str
@@ -92,26 +92,26 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelState:
-    """A kernel's own part.
+    """The part of the state that only kernels have.
 
     Attributes
     ----------
     connection_file
         Its absolute path.
     owns_connection_file
-        Whether the kernel removes it at its end.
+        Whether the kernel removes the file at its end.
     plain_debugger
-        Whether it has ipykernel's own debugger.
+        Whether the kernel has ipykernel's own debugger.
     early_embed
         Whether IPython has imported ``IPython.terminal.embed``.
     subshells
-        Their ids.
+        The ids of its subshells.
     listeners
         The sockets at which clients wait meanwhile.
     requests
-        What is not answered yet, by channel.
+        The unanswered requests of each channel.
     cells
-        What is run again, as `ipython.policy` has it; None if nothing is.
+        The cells to run again, as `ipython.policy.to_plain` returns them; None if there are none.
     """
 
     connection_file: str
@@ -126,14 +126,14 @@ class KernelState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalState:
-    """A terminal IPython's own part.
+    """The part of the state that only terminals have.
 
     Attributes
     ----------
     typed
-        What stood half typed at the prompt.
+        The half-typed text at the prompt.
     cells
-        As in `KernelState`.
+        The cells to run again, as in `KernelState`.
     """
 
     typed: str
@@ -142,20 +142,20 @@ class TerminalState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramState:
-    """A plain program's own part.
+    """The part of the state that only plain programs have.
 
     Attributes
     ----------
     pid
-        Of the process, for a child that has inherited the environment is another one.
+        The process id, which tells the program from a child with the same environment.
     folder
-        In which it was started.
+        The folder in which the program was started.
     inherited
-        Descriptors that came from whoever started it, with device and inode of their files.
+        Descriptors that the program was given by its parent, each with device and inode.
     kept
         Descriptors of sockets that stay open.
     since_ns
-        When the new image was begun, in nanoseconds since 1970.
+        When the new image began, in nanoseconds since 1970.
     """
 
     pid: int
@@ -167,20 +167,20 @@ class ProgramState:
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """All that is handed over.
+    """The whole state.
 
     Attributes
     ----------
     process
-        For the start of the image itself.
+        The part that every image needs.
     supervisors
-        Those which go on.
+        Those that continue.
     own
-        What depends on the kind of process.
+        The part of this kind of process.
     trouble
-        Why something may have been lost, or nothing.
+        The error because of which something may be lost, or nothing.
     entry
-        The function to which the bootstrap gives all of this, after its module.
+        The function that the bootstrap calls with the state, as ``module:function``.
     """
 
     process: ProcessState
@@ -191,7 +191,7 @@ class Carried:
 
     @property
     def fds(self) -> tuple[int, ...]:
-        """The descriptors that are named in it, and stay open over the exec."""
+        """The descriptors in it, which stay open over the exec."""
         match self.own:
             case KernelState(listeners=listeners):
                 own = tuple(listener.fd for listener in listeners)
@@ -202,7 +202,7 @@ class Carried:
         return (*(supervisor.link for supervisor in self.supervisors), *own)
 
     def write(self, fd: int) -> None:
-        """Write it to a file, which stays open, at its beginning."""
+        """Write it to a file, which stays open, and rewind that."""
         attachment: list[bytes] = []
         text = to_json(self, attachment)
         with open(fd, "wb", closefd=False) as file:
@@ -212,11 +212,11 @@ class Carried:
 
     @classmethod
     def read(cls, fd: int) -> Carried:
-        """Read it from the file, and close that; raises ValueError if there is none in it."""
+        """Read it from a file, and close that; raises ValueError if the file has anything else."""
         with open(fd, "rb") as file:
             return from_json(cls, file.readline(), file.read())
 
     def keep_from_children(self) -> None:
-        """Let the descriptors be this image's alone, now that exec is over."""
+        """Make the descriptors non-inheritable again, now that the exec is over."""
         for fd in self.fds:
             os.set_inheritable(fd, False)  # noqa: FBT003  # the name says it
