@@ -1,13 +1,20 @@
 """What the extension keeps of one shell, and how a new image goes on with it."""
 
 import contextlib
+import signal
+import socket
 import types
 
 import pytest
 from fakes import FakeShell
 
+from ipy_autorestart import extension
 from ipy_autorestart.extension import session_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
+from ipy_autorestart.protocol.messages import Status
+from ipy_autorestart.protocol.options import Options
+from ipy_autorestart.protocol.request import Kernel, Request
+from ipy_autorestart.reexec.state import SupervisorState
 
 
 @pytest.fixture
@@ -41,3 +48,36 @@ def test_a_kernel_can_be_restarted_and_an_embedded_shell_can_not(shell):
     shell.kernel = types.SimpleNamespace(get_parent=lambda channel: {})
     assert isinstance(session_of(shell).restarter, KernelRestarter)
     assert session_of(shell).lines is None
+
+
+class FakeHangups:
+    """The bootstrap's, which noted nothing."""
+
+    noted, previous = False, signal.SIG_DFL
+
+    def __init__(self):
+        self.ended = False
+
+    def end(self):
+        self.ended = True
+
+
+def test_a_supervisor_that_cannot_go_on_is_ended_by_its_link(shell):
+    ours, theirs = socket.socketpair()
+    state = SupervisorState(
+        link=ours.detach(),
+        received=b"",
+        pid=1,
+        request=Request(Kernel(), ("/",), Options(), "/"),  # which this shell can't restart
+        label="",
+        screen=None,
+        status=Status(),
+        runs=(),
+        decisions=(),
+    )
+    hangups = FakeHangups()
+    extension.resume(shell, [state], hangups, None)
+    assert hangups.ended
+    assert session_of(shell).supervisors == []
+    with theirs:
+        assert theirs.recv(1) == b""
