@@ -126,7 +126,7 @@ def resume(
     if cells and session.restarter:
         session.recorder.ledger = from_plain(cells)
         session.restarter.replay()
-    if hangups.noted and any(isinstance(one.request.target, Kernel) for one in session.supervisors):
+    if hangups.noted and session.restarter and session.restarter.is_armed:
         os.kill(os.getpid(), signal.SIGHUP)
 
 

@@ -113,7 +113,7 @@ class TerminalRestarter(Restarter):
     def _prompt_or_restart(self) -> str:
         while True:
             self._settle()
-            if not self._is_armed:
+            if not self.is_armed:
                 return self._prompt()
             if self._pending is not None:
                 self._hand_over(self._prepare)

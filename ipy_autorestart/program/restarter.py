@@ -74,7 +74,7 @@ class ProgramRestarter(Restarter):
     @property
     def is_active(self) -> bool:
         """Whether SIGHUP restarts this process; it doesn't in a forked child."""
-        return self._is_armed and os.getpid() == self._pid
+        return self.is_armed and os.getpid() == self._pid
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
@@ -139,7 +139,7 @@ class ProgramRestarter(Restarter):
             os.kill(os.getpid(), signal.SIGHUP)
         elif self._terminal.is_gone:
             end_as_ever()
-        elif self._is_armed and not self._is_restarting and not _is_ending(frame):
+        elif self.is_armed and not self._is_restarting and not _is_ending(frame):
             self._pending = time.monotonic()
             self._restart_if_possible()
 

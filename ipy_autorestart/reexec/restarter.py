@@ -24,13 +24,18 @@ class Restarter(abc.ABC):
     ----------
     supervisors
         Those that continue after the exec; the list may change.
+
+    Attributes
+    ----------
+    is_armed
+        Whether SIGHUP restarts this process.
     """
 
     def __init__(self, supervisors: Sequence[SupervisorHandle]) -> None:
         self._supervisors = supervisors
         self._owners: list[SupervisorHandle] = []
         self._previous: Any = None
-        self._is_armed = False
+        self.is_armed = False
         self._pending: float | None = None  # since when, in seconds of the monotonic clock
 
     def arm(
@@ -89,12 +94,12 @@ class Restarter(abc.ABC):
 
     def _settle(self, previous: Any = None) -> None:  # what signal.signal takes
         """Take SIGHUP if it is needed, else give it back."""
-        if self._owners and not self._is_armed:
+        if self._owners and not self.is_armed:
             self._previous = hangup_handler() if previous is None else previous
-            self._is_armed, self._pending = True, None
+            self.is_armed, self._pending = True, None
             self._install()
-        elif not self._owners and self._is_armed:
-            self._is_armed, self._pending = False, None
+        elif not self._owners and self.is_armed:
+            self.is_armed, self._pending = False, None
             self._uninstall()
 
     def _install(self) -> None:
