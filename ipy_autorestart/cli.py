@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import ipy_autorestart
 from ipy_autorestart.console import SIGNALS, Console
 from ipy_autorestart.engine.build import Stdio, serve, supervise
-from ipy_autorestart.engine.lifeline import Guardian
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Request, Script
@@ -78,7 +77,7 @@ def _request(words: Sequence[str]) -> Request:
 
 def _run(request: Request, *, quiet: bool) -> int:
     terminal = Terminal()
-    console = Console(request, terminal=terminal, guardian=Guardian(), quiet=quiet)
+    console = Console(request, terminal=terminal, quiet=quiet)
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     with contextlib.closing(console):
@@ -87,7 +86,7 @@ def _run(request: Request, *, quiet: bool) -> int:
         )
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
-    return 1 if console.is_unguarded else 0
+    return 0
 
 
 def _stdio(terminal: Terminal) -> Stdio:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.events import Close, Paused, Started
 from ipy_autorestart.decide.step import step
-from ipy_autorestart.engine.lifeline import Guardian
-from ipy_autorestart.protocol.messages import Alive, Forward, Record, Status
+from ipy_autorestart.protocol.messages import Forward, Record, Status
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.terminal import Terminal
 from ipy_autorestart.show.status import is_later, text
@@ -81,8 +80,6 @@ class Console:
         What is watched.
     terminal
         Of this process.
-    guardian
-        Ends what runs should this process be killed.
     quiet
         Say nothing.
 
@@ -90,17 +87,14 @@ class Console:
     ----------
     ended_by
         The signal that ended the watch, if one has.
-    is_unguarded
-        The guardian was killed, which ends it too.
     """
 
     backlog = 0
 
-    def __init__(self, request: Request, *, terminal: Terminal, guardian: Guardian, quiet: bool) -> None:
+    def __init__(self, request: Request, *, terminal: Terminal, quiet: bool) -> None:
         self._name = request.target.name
         self._folder = request.cwd
         self._terminal = terminal
-        self._guardian = guardian
         self._quiet = quiet
         self._status = Status()
         self._shown = ""
@@ -108,18 +102,15 @@ class Console:
         self._run, self._running = 0, False
         self._interrupts = Interrupts()
         self.ended_by: signal.Signals | None = None
-        self.is_unguarded = False
         self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def fileno(self) -> int:
-        """Return what becomes readable when nobody would end what runs any more."""
-        return self._guardian.fileno()
+        """Return -1: what is wanted comes as signals."""
+        return -1
 
     def receive(self) -> Iterable[Record]:
-        """Raise EOFError, and say why: the guardian is gone."""
-        self.is_unguarded = True
-        self._say(f"⟳ {self._name} · its guardian was killed, so the watch ends; start it again", RED)
-        raise EOFError
+        """Return nothing."""
+        return ()
 
     def flush(self) -> None:
         """Do nothing: all is written at once."""
@@ -127,10 +118,7 @@ class Console:
     def send(self, record: Record) -> None:
         """Tell what the engine tells."""
         match record:
-            case Alive(pid):
-                self._guardian.guard(pid)
             case Status():
-                self._guardian.guard(record.pid)
                 self._show(record)
             case _:  # the terminal keeps no history
                 pass
@@ -217,4 +205,3 @@ class Console:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._terminal.restore()
-        self._guardian.close()

@@ -15,6 +15,7 @@ import pexpect
 import psutil
 import pyte
 import pytest
+from processes import guardian_of, runners
 from project import Project
 from waiting import eventually
 
@@ -152,12 +153,12 @@ def test_the_script_has_the_terminal(start, project, warmth):
 
 def wait_until_warm(pid):
     """Wait until a fork server has forked a run ahead."""
-    eventually(lambda: any(is_parked(one) for one in children(pid)))
+    eventually(lambda: any(is_parked(one) for one in forked(pid)))
 
 
-def children(pid):
+def forked(pid):
     with contextlib.suppress(psutil.Error):
-        return psutil.Process(pid).children()
+        return runners(psutil.Process(pid))
     return []
 
 
@@ -392,7 +393,7 @@ def test_an_installed_package_that_runs_as_a_module_is_left_to_the_run(piped, pr
         before = "".join(itertools.takewhile(lambda line: "finished" not in line, shown))
         assert f"value {value}" in before
         assert "Warning" not in before
-        eventually(lambda: any(is_parked(one, "served") for one in children(process.pid)))
+        eventually(lambda: any(is_parked(one, "served") for one in forked(process.pid)))
         save(project, value + 1)
     assert "value 3" in "".join(itertools.takewhile(lambda line: "· warm ·" not in line, shown))
 
@@ -417,13 +418,16 @@ def test_nothing_outlives_it(piped, project, ends, warm):
     eventually(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family))
 
 
-def test_without_its_guardian_it_ends(piped, project):
+def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):
     process = piped("src/", "main.py", "--cold")
     assert process.stdout.readline() == "value 1\n"
-    family = psutil.Process(process.pid).children()
-    next(one for one in family if PROGRAM[2] in one.cmdline()).kill()
-    assert process.wait(10) == 1
-    assert "its guardian was killed, so the watch ends" in process.stderr.read()
+    watch = psutil.Process(process.pid)
+    first = guardian_of(watch)
+    first.kill()
+    eventually(lambda: guardian_of(watch) not in (None, first))
+    family = watch.children()
+    process.kill()
+    process.wait(10)
     eventually(lambda: not any(one.is_running() for one in family))
 
 

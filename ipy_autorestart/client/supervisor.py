@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import signal
 import socket
 import sys
 import time
@@ -17,7 +16,7 @@ from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.client.screen import RichScreen, Screen, show, state_of
 from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
 from ipy_autorestart.protocol.link import Link
-from ipy_autorestart.protocol.messages import Alive, Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
+from ipy_autorestart.protocol.messages import Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.restarter import Restarter
@@ -91,7 +90,6 @@ class Supervisor:
         self._link: Link | None = None
         self._listener: Listener | None = None
         self._process: Process | None = None
-        self._run_pid = 0
         self._asked_ns = 0
         self._parting = False
         self._session = session or current_session()
@@ -253,10 +251,6 @@ class Supervisor:
     def _take(self, record: Record) -> None:
         if isinstance(record, Status):
             self.status = record
-            self._run_pid = record.pid
-        elif isinstance(record, Alive):
-            self._run_pid = record.pid
-            return
         elif isinstance(record, Ran | Decided):
             self._history.take(record)
             return
@@ -274,9 +268,6 @@ class Supervisor:
         self._link.close()
         last_words = self._process.wait() or "nothing is watched any more"
         message = "" if self._parting else f"the supervisor has ended; {last_words}"
-        if self._run_pid and isinstance(self.request.target, Script):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._run_pid, signal.SIGKILL)
         self._give_up(message)
 
     def _give_up(self, message: str) -> None:

@@ -40,7 +40,7 @@ from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Alive, Ask, Forward, Record, Reran, Said
+from ipy_autorestart.protocol.messages import Ask, Forward, Record, Reran, Said
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -160,8 +160,9 @@ class Engine:
         """Wait until something happens or is due, and read what runs have printed."""
         now, target = time.monotonic(), self._target
         streams = list(target.streams()) if target else []
-        parent = self._parent.waitable() if self._parent else ()
-        front: list[HasFileno | int] = [] if self._orphaned else [self._link, *parent]
+        front: list[HasFileno] = []
+        if not self._orphaned:
+            front = [self._link, self._parent] if self._parent else [self._link]
         writers = [self._link] if self._link.backlog else []
         timeout = 0.0 if self._wakeups.waits else min(max(0.0, self._due_at(now) - now), PARENT_LOOKED_AT)
         fds = ready([self._wakeups, *front, *streams], writers, timeout)
@@ -274,8 +275,6 @@ class Engine:
             target.launch(changed)
         except OSError as error:
             return Refused(f"can't be started: {error}", runs=False)
-        if not target.is_warm:  # a fork server guards its runs itself
-            self._link.send(Alive(target.pid))  # at once: should this process be killed, the front ends it
         return Started()
 
     def _look(self) -> Found:

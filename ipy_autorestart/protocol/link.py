@@ -106,7 +106,10 @@ class HasFileno(Protocol):
 
 
 def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], timeout: float | None) -> set[int]:
-    """Return the descriptors that can be read or written, at the latest after so many seconds."""
+    """Return the descriptors that can be read or written, at the latest after so many seconds.
+
+    A reader whose descriptor is -1 has nothing to wait for.
+    """
     events: dict[int, int] = {}
     for reader in readers:
         events[reader if isinstance(reader, int) else reader.fileno()] = select.POLLIN
@@ -114,6 +117,7 @@ def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], time
         number = writer.fileno()
         events[number] = events.get(number, 0) | select.POLLOUT
     waiting = select.poll()
+    events.pop(-1, None)
     for number, mask in events.items():
         waiting.register(number, mask)
     return {number for number, _ in waiting.poll(None if timeout is None else math.ceil(timeout * 1000))}

@@ -12,7 +12,6 @@ from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.protocol.request import Launch
 
 __all__ = [
-    "Alive",
     "Ask",
     "Asked",
     "Began",
@@ -139,13 +138,6 @@ class Began:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
-    """A process group runs, though it may not be shown yet."""
-
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
 class Output:
     """Text that a run wrote to ``stream``, "stdout" or "stderr"."""
 
@@ -194,7 +186,7 @@ class Reran:
 
 
 Shown = Began | Output | Display | Clear
-Heard = Status | Ran | Decided | Alive | Ask | Shown
+Heard = Status | Ran | Decided | Ask | Shown
 Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
 Record = Heard | Said | Reran | Forward
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import termios
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipy_autorestart.protocol.link import ready
@@ -195,8 +195,11 @@ class ForkServer:
             finally:
                 os.close(go_read)
 
-    def go(self, *, lossless: bool, within: float) -> Run | None:
-        """Let the parked run begin, or one that is forked ``within`` some seconds; return None if there is none."""
+    def go(self, *, lossless: bool, within: float, guard: Callable[[int], None]) -> Run | None:
+        """Let the parked run begin, or one that is forked ``within`` some seconds; return None if there is none.
+
+        ``guard`` is called with its process group before it begins.
+        """
         self.park()
         if self._asked and self.is_alive:
             ready([self], [], within)
@@ -204,7 +207,7 @@ class ForkServer:
         parked, self._parked = self._parked, None
         if parked is None:
             return None
-        self.guard(parked.pid)
+        guard(parked.pid)
         try:
             os.write(parked.go, b"g")  # last, as the run may take this process's place on the processor
         except BrokenPipeError:  # it was killed while it waited
@@ -212,11 +215,6 @@ class ForkServer:
             return None
         os.close(parked.go)
         return Run(parked.pid, parked.ends, lossless=lossless)
-
-    def guard(self, pid: int) -> None:
-        """Have a process group killed if this process is killed, as nothing may outlive it; 0 for none."""
-        with contextlib.suppress(OSError):
-            self._socket.send(f"g{pid}".encode())
 
     def _end(self) -> None:
         if self._doing and not self.unfit:
@@ -227,7 +225,6 @@ class ForkServer:
         """End it, and the run that is parked."""
         if not self.is_alive:
             return
-        # Before its socket is closed: it would take that for the end of this process, and kill the run that it guards.
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.close(self._pidfd)

@@ -67,11 +67,10 @@ class Preloader:
         self._next: ForkServer | None = None
         self._installed: Installed | None = None
         self._next_installed: Installed | None = None
-        self._guarded = 0
         self._park_at = 0.0
         self._memory_bytes = 0
 
-    def start(self, changed: Iterable[str], *, lossless: bool) -> Run | None:
+    def start(self, changed: Iterable[str], *, lossless: bool, guard: Callable[[int], None]) -> Run | None:
         """Let a run that was forked ahead begin; return None if the run must start cold.
 
         Parameters
@@ -80,6 +79,8 @@ class Preloader:
             Files whose change is the cause of the start.
         lossless
             Leave out nothing of what the run prints.
+        guard
+            Called with the run's process group before the run begins.
         """
         server = self._server
         self._park_at = time.monotonic() + PARK_AFTER
@@ -92,23 +93,15 @@ class Preloader:
             self._own.clear()
             self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
             return None
-        run = server.go(lossless=lossless, within=FORK_MAX)
-        if run:
-            self._guarded = run.pid
-            if self._warmth.failures:
-                self._warmth = replace(self._warmth, failures=0)
+        run = server.go(lossless=lossless, within=FORK_MAX, guard=guard)
+        if run and self._warmth.failures:
+            self._warmth = replace(self._warmth, failures=0)
         return run
 
     def _is_stale(self) -> bool:
         if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         return self._warmth.stale
-
-    def guard(self, pid: int) -> None:
-        """Have the fork server kill the group of a run if this process is killed; 0 for none."""
-        self._guarded = pid
-        if self._server:
-            self._server.guard(pid)
 
     def learn(self, reports: Reports) -> None:
         """Learn from the reports of a run."""
@@ -177,7 +170,6 @@ class Preloader:
         if self._installed:
             self._installed.close()
         self._server, self._next = server, None
-        server.guard(self._guarded)
         self._installed = Installed((*server.files, self._program.python, os.path.realpath(self._program.python)))
         if self._next_installed and self._next_installed.has_changed:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())

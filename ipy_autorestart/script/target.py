@@ -11,6 +11,7 @@ from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.forkserver import ForkServer
+from ipy_autorestart.script.guardian import Guardian
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.preloader import Preloader
@@ -58,6 +59,7 @@ class ScriptTarget:
         self._lossless = lossless
         self._outbox = Outbox(lossless=lossless, send=send)
         self._preloader = preloader
+        self._guardian = Guardian()
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
@@ -75,7 +77,9 @@ class ScriptTarget:
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
         os.stat(self._program.cwd)
-        self._run = self._preloader.start(changed, lossless=self._lossless) if self._preloader else None
+        self._run = None
+        if self._preloader:
+            self._run = self._preloader.start(changed, lossless=self._lossless, guard=self._guardian.guard)
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
@@ -95,9 +99,8 @@ class ScriptTarget:
     def _start_cold(self) -> None:
         self.is_warm = False
         self._run = start_cold(self._program, lossless=self._lossless)
+        self._guardian.guard(self._run.pid)
         self._outbox.follow(self._run)
-        if self._preloader:
-            self._preloader.guard(self._run.pid)
 
     def terminate(self) -> None:
         """Ask the run and the processes it has started to end."""
@@ -113,6 +116,7 @@ class ScriptTarget:
     def poll(self, now: float) -> Exited | None:
         """Return news about the end of the run, if there is any."""
         ended = self._run.poll() if self._run else None
+        self._guardian.keep_up()
         reap_orphans(besides=self.pid)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
@@ -132,8 +136,7 @@ class ScriptTarget:
             self._outbox.follow(None)
             self._leave(self._run)
             self._run = None
-            if self._preloader:
-                self._preloader.guard(0)
+            self._guardian.guard(0)
         return Exited(ended.status, left=ended.left)
 
     @property
@@ -198,6 +201,7 @@ class ScriptTarget:
             pipe.close()
         if self._preloader:
             self._preloader.close()
+        self._guardian.close()
 
     def output_at(self) -> float | None:
         """Return when `send_output` has something to send."""

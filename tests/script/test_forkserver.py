@@ -32,7 +32,7 @@ def fork(tmp_path, monkeypatch):
         return server
 
     def run(module, script):
-        run = start(module, script).go(lossless=False, within=5)
+        run = start(module, script).go(lossless=False, within=5, guard=lambda pid: None)
         displays = []
         run.displays.on_display = lambda display, _: displays.append(display)
         eventually(lambda: run.drain() or not any(pipe.is_open for pipe in run.streams))

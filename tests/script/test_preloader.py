@@ -27,7 +27,6 @@ class FakeForkServer:
         self.failed = {}
         self.memory_bytes = 5_000_000
         self.parked = 0
-        self.guarded = []
 
     def is_done(self, *names):
         """Say that all is imported."""
@@ -36,11 +35,9 @@ class FakeForkServer:
     def park(self):
         self.parked += 1
 
-    def go(self, *, lossless, within):
+    def go(self, *, lossless, within, guard):
+        guard(42)
         return SimpleNamespace(pid=42)
-
-    def guard(self, pid):
-        self.guarded.append(pid)
 
     def give_up(self, why):
         self.close()
@@ -53,7 +50,7 @@ class Kept:
     """A preloader, the fork servers that it has made, and what its script has reported."""
 
     def __init__(self, folder):
-        self.servers = []
+        self.servers, self.guarded = [], []
         self.preloader = Preloader(program(os.path.join(folder, "main.py")), make=self._make)
         read, self._write = os.pipe()
         self.reports = Reports(read)
@@ -76,7 +73,7 @@ class Kept:
         self.preloader.keep_up(self.now, running=False)
 
     def starts(self, *changed):
-        return self.preloader.start(changed, lossless=False)
+        return self.preloader.start(changed, lossless=False, guard=self.guarded.append)
 
     def close(self):
         self.preloader.close()
@@ -100,6 +97,7 @@ def test_a_run_starts_cold_until_a_fork_server_has_imported_all(kept):
     server.is_done("a")
     kept.keeps_up()
     assert kept.starts().pid == 42
+    assert kept.guarded == [42]
     assert kept.preloader.describe() == "0 modules imported ahead, 5 MB"
 
 
@@ -128,14 +126,12 @@ def test_new_imports_make_a_new_fork_server_which_takes_the_old_ones_place(kept)
     old = kept.learns("/lib/a.py")
     old.is_done("a")
     kept.keeps_up()
-    kept.preloader.guard(7)
     new = kept.learns("/lib/b.py")
     assert new.plan.paths == ("/lib/a.py", "/lib/b.py")
     assert kept.preloader.readers() == [old, new]
     new.is_done("a", "b")
     kept.keeps_up()
     assert not old.is_alive
-    assert new.guarded == [7]
     assert kept.preloader.readers() == [new]
 
 

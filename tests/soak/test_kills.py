@@ -9,6 +9,7 @@ import length
 import psutil
 import pytest
 import writers
+from processes import runners
 from screens import Screen
 from waiting import eventually
 
@@ -39,9 +40,8 @@ if "--link" in sys.orig_argv:
 
 
 def fork_server(supervisor, run):
-    """The oldest of the supervisor's children but the run: what is parked was forked of it, and is adopted."""
-    children = [child for child in supervisor.children() if child.pid != run]
-    return min(children, key=lambda child: child.create_time(), default=None)
+    """The oldest of those below the supervisor but the run: what is parked was forked of it, and is adopted."""
+    return next((process for process in runners(supervisor) if process.pid != run), None)
 
 
 def kill(what, supervisor, status):

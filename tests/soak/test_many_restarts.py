@@ -1,6 +1,5 @@
 """Restarts without number leave everything as it was when a fifth of them was over."""
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -8,6 +7,7 @@ import sys
 import length
 import psutil
 import pytest
+from processes import runners
 from resources import Plateau
 from screens import Screen
 from waiting import eventually
@@ -54,12 +54,6 @@ def save(project):
     return save
 
 
-def created(process):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return process.create_time()
-    return float("inf")
-
-
 def restart_again_and_again(restart, processes):
     """Restart so many times, and compare the end with what was when a fifth of it was over."""
     plateau = None
@@ -86,13 +80,13 @@ def test_a_script_may_be_restarted_without_number(project, save, warm):
         warmths.append(screen.status.warm)
         if warm:
             eventually(lambda: "imported ahead" in screen.status.preloads and len(processes()) == 2)
-        if warm and number == FIFTH:  # the fork server, the run, and what is parked
-            eventually(lambda: len(processes()["the supervisor"].children()) == 3)
+        if warm and number == FIFTH:  # the guardian, the fork server, the run, and what is parked
+            eventually(lambda: len(processes()["the supervisor"].children()) == 4)
 
     def processes():
         [supervisor] = psutil.Process().children()
         # The fork server has forked what is parked, and is older.
-        servers = sorted((one for one in supervisor.children() if one.pid != screen.status.pid), key=created)
+        servers = [one for one in runners(supervisor) if one.pid != screen.status.pid]
         return {"the supervisor": supervisor, **({"the fork server": servers[0]} if servers else {})}
 
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options(warm=warm)):
@@ -112,7 +106,7 @@ def test_the_command_line_may_restart_without_number(project, save):
         expected = save(number)
         eventually(lambda: shown.read_text().endswith(expected), what=lambda: f"{expected!r}")
         if number == FIFTH:
-            eventually(lambda: len(program.children()) >= 3)  # the run, a fork server, and what is parked, or guards
+            eventually(lambda: len(program.children()) >= 4)  # the guardian, the run, a fork server, and what is parked
 
     try:
         eventually(lambda: shown.read_text() == "value 0 0\n")

@@ -1,5 +1,6 @@
 """Find the processes that a test has started."""
 
+import contextlib
 import os
 
 import psutil
@@ -26,3 +27,24 @@ def _has(pid, mark):
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return f"{MARK}={mark}".encode() in file.read()
     return psutil.Process(pid).environ().get(MARK) == mark
+
+
+def guardian_of(supervisor):
+    """Return the child that a supervisor has forked of itself, None if there is none."""
+    return next((child for child in supervisor.children() if _is_guardian(child, supervisor)), None)
+
+
+def runners(supervisor):
+    """Return the living processes below a supervisor but its guardian, the oldest first: fork servers and runs."""
+    alive = []
+    for child in supervisor.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and not _is_guardian(child, supervisor):
+                alive.append((child.create_time(), child))
+    return [child for _, child in sorted(alive, key=lambda pair: pair[0])]
+
+
+def _is_guardian(child, supervisor):
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return child.cmdline() == supervisor.cmdline()
+    return False

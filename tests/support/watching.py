@@ -1,8 +1,7 @@
 """A supervised script and its processes, and how the tests ask for its next run."""
 
-import contextlib
-
 import psutil
+from processes import runners
 from screens import Screen
 from waiting import eventually
 
@@ -20,14 +19,9 @@ class Watched:
 
     @property
     def processes(self):
-        """All of the supervisor's, itself first."""
+        """The supervisor, and what serves, runs or waits."""
         (supervisor,) = [child for child in psutil.Process().children() if "--link" in child.cmdline()]
-        alive = []
-        for child in supervisor.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if child.status() != psutil.STATUS_ZOMBIE:
-                    alive.append((child.create_time(), child))
-        return [supervisor, *(child for _, child in sorted(alive, key=lambda item: item[0]))]
+        return [supervisor, *runners(supervisor)]
 
     @property
     def fork_server(self):

@@ -87,19 +87,10 @@ def _send(socket: "_socket.socket", *words: str) -> None:
 
 def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
     """Fork on each request."""
-    guarded = 0
     while True:
         data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
-        if not data:  # the supervisor is gone: nothing may outlive it
-            if guarded:
-                try:  # noqa: SIM105  # contextlib is not to be imported
-                    os.killpg(guarded, 9)
-                except OSError:
-                    pass
+        if not data:  # the supervisor is gone
             os._exit(0)
-        if data[:1] == b"g":
-            guarded = int(data[1:])
-            continue
         fds = memoryview(ancillary[0][2]).cast("i").tolist()
         pid = fork()
         if pid == 0:

@@ -1,0 +1,118 @@
+"""Nothing outlives a supervisor that is killed."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+from waiting import eventually
+
+from ipy_autorestart.script.guardian import Guardian
+
+
+@pytest.fixture
+def sleeper():
+    """A process that leads a group of its own."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+@contextlib.contextmanager
+def supervisor(act):
+    """Fork a process that has a guardian, and acts; it is killed at the end."""
+    done, doing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            guardian = Guardian()
+            act(guardian)
+            os.write(doing, b"%d\n" % guardian._pid)
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        with open(done) as lines:
+            yield int(lines.readline())
+    finally:
+        os.close(doing)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def is_gone(pid):
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_the_group_that_runs_is_killed_with_the_supervisor(sleeper):
+    with supervisor(lambda guardian: guardian.guard(sleeper.pid)):
+        assert sleeper.poll() is None
+
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_group_that_has_ended_is_forgotten(sleeper):
+    def act(guardian):
+        guardian.guard(sleeper.pid)
+        guardian.guard(0)
+
+    with supervisor(act) as guardian:
+        pass
+
+    eventually(lambda: is_gone(guardian))
+    assert sleeper.poll() is None
+
+
+def test_an_orderly_end_kills_nothing(sleeper):
+    def act(guardian):
+        guardian.guard(sleeper.pid)
+        pid = guardian._pid
+        guardian.close()
+        guardian._pid = pid  # to be told
+
+    with supervisor(act) as guardian:
+        eventually(lambda: is_gone(guardian))
+
+    assert sleeper.poll() is None
+
+
+def test_a_guardian_that_was_killed_is_replaced(sleeper):
+    def act(guardian):
+        guardian.guard(sleeper.pid)
+        os.kill(guardian._pid, signal.SIGKILL)
+        first = guardian._pid
+        eventually(lambda: guardian.keep_up() or guardian._pid != first)
+
+    with supervisor(act):
+        assert sleeper.poll() is None
+
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_a_guardian_that_was_reaped_by_others_is_replaced():
+    guardian = Guardian()
+    os.kill(guardian._pid, signal.SIGKILL)
+    os.waitpid(guardian._pid, 0)
+
+    guardian.keep_up()
+
+    assert not is_gone(guardian._pid)
+    pid = guardian._pid
+    guardian.close()
+    os.waitpid(pid, 0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what it holds is told by proc(5)")
+def test_a_guardian_holds_nothing_open_and_heeds_no_terminal():
+    guardian = Guardian()
+    process = psutil.Process(guardian._pid)
+    eventually(lambda: process.num_fds() == 4, what=lambda: os.listdir(f"/proc/{process.pid}/fd"))
+    assert os.getsid(process.pid) == process.pid
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process.pid, signum)
+    assert process.is_running()
+    guardian.close()
+    os.waitpid(process.pid, 0)
