@@ -72,7 +72,7 @@ class Live:
         self._line = ""
         self._region = 0
         self._is_shown = False
-        self._screen: Screen | None = None
+        self._emulator: Emulator | None = None
 
     def feed(self, text: str, *, last: bool = False, followed: bool = False) -> Iterator[str | Rows]:
         """Yield what is to be shown.
@@ -84,7 +84,7 @@ class Live:
         followed
             Something of another stream is shown next, so that no second bar can come below what is shown now.
         """
-        if self._screen is None and not self._held and "\x1b" not in text and "\r" not in self._line + text:
+        if self._emulator is None and not self._held and "\x1b" not in text and "\r" not in self._line + text:
             self._remember(text)  # by far the most
             if text:
                 yield text
@@ -103,7 +103,7 @@ class Live:
         """Hold back the end of a text that may turn out to be part of something; return the rest."""
         line = self._line + text
         found = None
-        if self._screen is None and not followed and "\r" in line and not BEGINS.search(text):
+        if self._emulator is None and not followed and "\r" in line and not BEGINS.search(text):
             found = SECOND_BAR.search(line, max(len(self._line), line.rfind("\n")))
         found = found or UNFINISHED.search(line, max(len(self._line), len(line) - UNFINISHED_MAX))
         if found and not waited:
@@ -114,14 +114,14 @@ class Live:
 
     def _split(self, text: str) -> Iterator[str | Rows]:
         while text:
-            if self._screen is not None:
-                rest = self._screen.write(text)
+            if self._emulator is not None:
+                rest = self._emulator.write(text)
                 changed, text = text != rest, rest or ""
                 if changed:
                     yield from self._rows()
                 if rest is None:
                     return
-                self._screen = None
+                self._emulator = None
             begin = BEGINS.search(text)
             if begin is None:
                 self._remember(text)
@@ -139,25 +139,25 @@ class Live:
             at = before.rfind("\n", 0, at) if at >= 0 else at
         at += 1
         if self._line and at == 0:
-            yield "\r" + " " * Screen(self._line).width + "\r"
+            yield "\r" + " " * Emulator(self._line).width + "\r"
         elif shown := before[len(self._line) : at]:
             yield shown
         self._line = ""
         self._region += 1
         self._is_shown = False
-        self._screen = Screen(before[at:])
+        self._emulator = Emulator(before[at:])
 
     def _remember(self, text: str) -> None:
         """Keep the line that is not finished."""
         self._line = (self._line + text).rpartition("\n")[2][-LINE_MAX:] if text else self._line
 
     def _rows(self) -> Iterator[Rows]:
-        assert self._screen is not None
-        for part in self._screen.overflow():
+        assert self._emulator is not None
+        for part in self._emulator.overflow():
             yield Rows(self._region, part, self._is_shown)
             self._region += 1
             self._is_shown = False
-        text = self._screen.text()
+        text = self._emulator.text()
         if text or self._is_shown:
             yield Rows(self._region, text, self._is_shown)
             self._is_shown = True
@@ -168,7 +168,7 @@ Cell = tuple[str, str]
 BLANK: Cell = (" ", "")
 
 
-class Screen:
+class Emulator:
     """Rows of cells and a cursor, which do what the text says.
 
     Parameters

@@ -50,7 +50,7 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-class Displays(Pipe):
+class DisplayPipe(Pipe):
     """The read end of the pipe on which a run displays.
 
     Parameters

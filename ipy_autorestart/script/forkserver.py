@@ -22,7 +22,7 @@ MESSAGE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Preloads:
     """Modules that a fork server imports ahead.
 
     Attributes
@@ -72,7 +72,7 @@ class ForkServer:
         Once it is ready: files of all modules, top-level names, and modules that could not be imported with the reason.
     """
 
-    def __init__(self, program: Program, plan: Plan) -> None:
+    def __init__(self, program: Program, plan: Preloads) -> None:
         self.is_ready = False
         self.unfit: tuple[str, str] | None = None
         self.files: tuple[str, ...] = ()
@@ -261,7 +261,7 @@ def _stand_in(stdio: tuple[int, int, int] | None) -> tuple[int, tuple[int, int, 
     return printed, (stdin, output, os.dup(output))
 
 
-def _written(plan: Plan, program: Program) -> str:
+def _written(plan: Preloads, program: Program) -> str:
     lines: Iterable[tuple[str, str]] = (
         *(("root", root) for root in program.roots),
         *(("name", name) for name in plan.names),

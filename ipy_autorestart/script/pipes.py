@@ -132,7 +132,7 @@ def ends(program: Program) -> Iterator[tuple[Ends, Theirs]]:
             os.close(fd)
 
 
-class Reports(Pipe):
+class ReportPipe(Pipe):
     """The read end of a run's pipe for reports.
 
     Attributes

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
-from ipy_autorestart.script.forkserver import ForkServer, Plan
+from ipy_autorestart.script.forkserver import ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
-from ipy_autorestart.script.pipes import Reports
+from ipy_autorestart.script.pipes import ReportPipe
 from ipy_autorestart.script.policy import APART_MAX, Warmth, make_at
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
@@ -51,7 +51,7 @@ class Preloader:
         program: Program,
         names: Sequence[str] = (),
         *,
-        make: Callable[[Program, Plan], ForkServer] = ForkServer,
+        make: Callable[[Program, Preloads], ForkServer] = ForkServer,
     ) -> None:
         self._program = program
         self._start_server = make
@@ -103,7 +103,7 @@ class Preloader:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         return self._warmth.stale
 
-    def learn(self, reports: Reports) -> None:
+    def learn(self, reports: ReportPipe) -> None:
         """Learn from the reports of a run."""
         self._is_possible = self._is_possible or reports.begun
         self._environment_change = reports.changes_environment or self._environment_change
@@ -144,7 +144,7 @@ class Preloader:
         return make_at(self._warmth, alive=self._server is not None, running=running)
 
     def _make(self, now: float) -> None:
-        plan = Plan(
+        plan = Preloads(
             paths=tuple(self._learnt),
             names=self._names,
             unfit=tuple(name for name, _ in self._warmth.unfit),

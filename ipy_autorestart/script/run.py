@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ipy_autorestart.script.displays import Displays
-from ipy_autorestart.script.pipes import Ends, Pipe, Reports, ends
+from ipy_autorestart.script.displays import DisplayPipe
+from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.streams import Stream
 
@@ -19,8 +19,8 @@ LOOKED_AT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The script has ended with a status; ``left`` says whether processes that it started go on."""
+class End:
+    """The end of a script, with its status; ``left`` says whether processes that it started go on."""
 
     status: int
     left: bool
@@ -57,7 +57,7 @@ class Run:
 
     def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
         self.pid = pid
-        self.displays = Displays(ends.displays) if ends.displays is not None else None
+        self.displays = DisplayPipe(ends.displays) if ends.displays is not None else None
         self.streams = tuple(
             Stream(
                 name,
@@ -68,9 +68,9 @@ class Run:
             )
             for name, fd in zip(("stdout", "stderr"), ends.outputs, strict=False)
         )
-        self.reports = Reports(ends.reports)
+        self.reports = ReportPipe(ends.reports)
         self._status: int | None = None
-        self._reported: Ended | None = None
+        self._reported: End | None = None
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
@@ -93,7 +93,7 @@ class Run:
     def _is_gone(self) -> bool:
         return self._reported is not None and not self._reported.left
 
-    def poll(self) -> Ended | None:
+    def poll(self) -> End | None:
         """Reap processes of the group that have ended; return news about its end, if there is any."""
         if self._is_gone:
             return None
@@ -106,7 +106,7 @@ class Run:
                 os.kill(pid, self._signum)
             self._signalled = others
         self.must_be_polled = not children and not others and self._has_strangers()
-        ended = Ended(self._status, left=children or bool(others) or self.must_be_polled)
+        ended = End(self._status, left=children or bool(others) or self.must_be_polled)
         if ended == self._reported:
             return None
         self._reported = ended

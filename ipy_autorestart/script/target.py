@@ -16,7 +16,7 @@ from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import LOOKED_AT, Discarded, Ended, Run, reap_orphans, start_cold
+from ipy_autorestart.script.run import LOOKED_AT, Discarded, End, Run, reap_orphans, start_cold
 
 #: Seconds in which a run that was forked ahead must say that it goes on.
 AWAKE_MAX = 2.0
@@ -143,7 +143,7 @@ class ScriptTarget:
     def _is_running(self) -> bool:
         return self._run is not None and not self._run.has_ended
 
-    def _is_stuck(self, now: float, ended: Ended | None) -> bool:
+    def _is_stuck(self, now: float, ended: End | None) -> bool:
         """Replace a forked run that ends, or hangs, before it goes on, by a cold one: no change must be lost."""
         if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
             return False

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starting import finish, program
 
-from ipy_autorestart.script.displays import Clear, Display, Displays, parse
+from ipy_autorestart.script.displays import Clear, Display, DisplayPipe, parse
 from ipy_autorestart.script.run import start_cold
 
 GOOD = {"kind": "display", "data": {"text/plain": "x"}, "metadata": {}}
@@ -24,7 +24,7 @@ def chunk(part, writer=1, message=1, *, last=True):
 def heard():
     """Return what a pipe's text is heard as."""
     read, write = os.pipe()
-    displays, said = Displays(read), []
+    displays, said = DisplayPipe(read), []
     displays.on_display = lambda display, _: said.append(display)
 
     def hear(*texts):

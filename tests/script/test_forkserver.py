@@ -7,7 +7,7 @@ import pytest
 from starting import program
 from waiting import eventually
 
-from ipy_autorestart.script.forkserver import ForkServer, Plan
+from ipy_autorestart.script.forkserver import ForkServer, Preloads
 
 pytestmark = [
     pytest.mark.e2e,
@@ -26,7 +26,7 @@ def fork(tmp_path, monkeypatch):
     def start(module, script, name="lib"):
         (library / "lib.py").write_text(module)
         (tmp_path / "main.py").write_text(script)
-        server = ForkServer(program("main.py", env={"PYTHONPATH": str(library)}), Plan(names=(name,)))
+        server = ForkServer(program("main.py", env={"PYTHONPATH": str(library)}), Preloads(names=(name,)))
         servers.append(server)
         eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=20)
         return server

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ipy_autorestart.protocol.messages import Began, Clear, Display, Output
-from ipy_autorestart.script.displays import Displays
+from ipy_autorestart.script.displays import DisplayPipe
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.policy import BURST
 from ipy_autorestart.script.streams import Stream
@@ -23,7 +23,7 @@ class Page:
         ends = os.pipe(), os.pipe()
         self._out, _ = self._writes = [write for _, write in ends]
         self.run = SimpleNamespace(
-            streams=(Stream("stdout", ends[0][0], lossless=lossless, live=True),), displays=Displays(ends[1][0])
+            streams=(Stream("stdout", ends[0][0], lossless=lossless, live=True),), displays=DisplayPipe(ends[1][0])
         )
         self.outbox.follow(self.run)
         self.outbox.begin()

@@ -6,7 +6,7 @@ import pytest
 from starting import program
 
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.script.pipes import DRAIN_READS, READ_BYTES, Pipe, Reports, ends
+from ipy_autorestart.script.pipes import DRAIN_READS, READ_BYTES, Pipe, ReportPipe, ends
 
 
 class Kept(Pipe):
@@ -99,7 +99,7 @@ def test_a_run_with_streams_of_ours_is_not_read():
 @pytest.fixture
 def reports():
     read, write = os.pipe()
-    reports = Reports(read)
+    reports = ReportPipe(read)
     yield reports
     reports.close()
     os.close(write)

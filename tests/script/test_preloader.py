@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 from starting import program
 
-from ipy_autorestart.script.pipes import Reports
+from ipy_autorestart.script.pipes import ReportPipe
 from ipy_autorestart.script.policy import FAILURES_MAX
 from ipy_autorestart.script.preloader import PARK_AFTER, Preloader, importable
 
@@ -53,7 +53,7 @@ class Kept:
         self.servers, self.guarded = [], []
         self.preloader = Preloader(program(os.path.join(folder, "main.py")), make=self._make)
         read, self._write = os.pipe()
-        self.reports = Reports(read)
+        self.reports = ReportPipe(read)
         self.reports.take_bytes(b"b\0!\0")
         self.now = time.monotonic() + 100
 

@@ -15,7 +15,7 @@ import atexit  # noqa: E402
 import gc  # noqa: E402
 
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
-    Plan,
+    PlanFile,
     fork,
     is_installed,
     prepare,
@@ -44,7 +44,7 @@ def serve(control: int, plan: int, attach: "Attach") -> None:
     with open(plan, "r+", encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
         _send(socket, "preparing")
-        made = Plan(text)
+        made = PlanFile(text)
         cwd = made.cwd
         prepare(made, file, lambda *words: _send(socket, *words))
     del text, file, made

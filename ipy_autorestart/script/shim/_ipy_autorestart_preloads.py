@@ -28,7 +28,7 @@ class Unfit(Exception):  # noqa: N818  # said of the module
     """A module must not be imported ahead, because of what its import does."""
 
 
-class Plan:
+class PlanFile:
     """Modules to import ahead, as the supervisor has written them down, and folders and names to leave out."""
 
     def __init__(self, text: str) -> None:
@@ -112,7 +112,7 @@ def _shared_mappings() -> int:
 class Trial:
     """The effects of imports on the process, judged after each."""
 
-    def __init__(self, plan: Plan, output: int) -> None:
+    def __init__(self, plan: PlanFile, output: int) -> None:
         self.roots = plan.roots
         self.beside = plan.beside
         self.output = output
@@ -199,7 +199,7 @@ class Trial:
         self._threads = len(names)
 
 
-def prepare(plan: Plan, file: "TextIO", send: "Callable[..., None]") -> None:
+def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> None:
     """Import the modules of the plan, report each, and write the result to the plan's file."""
     os.set_blocking(plan.output, False)
     trial = Trial(plan, plan.output)

@@ -57,7 +57,7 @@ def begin() -> None:
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where compiled modules are written, and read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
-    displays = Displays(settings) if settings else None
+    displays = LazyDisplays(settings) if settings else None
     if serve:
         if displays:
             displays.expect_imports()
@@ -75,7 +75,7 @@ def is_ours(fd: int, inode: int) -> bool:
         return False
 
 
-def attach(fds: "tuple[int, ...]", displays: "Displays | None", roots: "tuple[str, ...]") -> "Callable[[], None]":
+def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", roots: "tuple[str, ...]") -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
     The descriptors are the one for reports and, with ``displays``, the one to display on.
@@ -102,7 +102,7 @@ def out_of_the_way(fd: int, wanted: int) -> int:
     return fd
 
 
-class Displays:
+class LazyDisplays:
     """The displays of a run; their module is loaded when the run imports a library that can display."""
 
     NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
@@ -141,7 +141,7 @@ class Displays:
         return self._loaded
 
 
-def listen(fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> "Callable[[], None]":
+def listen(fd: int, roots: "tuple[str, ...]", displays: "LazyDisplays | None") -> "Callable[[], None]":
     """Set the audit hook, which does nothing yet; return a function that arms it."""
     hear = Reports(fd, roots, displays).hear
     armed: list[bool] = []
@@ -165,14 +165,14 @@ class Reports:
     Each is one write of less than PIPE_BUF bytes, so that reports of forked children don't mix.
     """
 
-    def __init__(self, fd: int, roots: "tuple[str, ...]", displays: "Displays | None") -> None:
+    def __init__(self, fd: int, roots: "tuple[str, ...]", displays: "LazyDisplays | None") -> None:
         self._fd = fd
         self._pipe = fstat(fd)
         self._roots = roots
         self._displays = displays
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
-        self._own = {hook_file(), Displays.file, *(one.__code__.co_filename for one in functions)}
+        self._own = {hook_file(), LazyDisplays.file, *(one.__code__.co_filename for one in functions)}
 
     def hear(self, event: str, args: "tuple[Any, ...]") -> None:
         """Report what an event uses, if anything; never raises."""
@@ -221,7 +221,7 @@ class Reports:
         return "r", path
 
     def _imported(self, name: str, library: "str | None") -> "tuple[str, str] | None":
-        if self._displays and name in Displays.NAMES:
+        if self._displays and name in LazyDisplays.NAMES:
             self._displays.before(name)  # or nothing would be in there
         if library is not None:
             return "i", library
