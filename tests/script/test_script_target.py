@@ -1,0 +1,85 @@
+"""A script as a target, started cold."""
+
+import signal
+import time
+
+import psutil
+import pytest
+from starting import program
+from waiting import eventually
+
+from ipy_autorestart.protocol.messages import Began, Output
+from ipy_autorestart.script.target import ScriptTarget
+
+
+@pytest.fixture
+def sent():
+    return []
+
+
+@pytest.fixture
+def target(project, sent):
+    target = ScriptTarget(program("main.py", roots=[f"{project}/"]), stop_signal=signal.SIGTERM, send=sent.append)
+    yield target
+    target.close()
+
+
+def until_it_ends(target):
+    """Do as an engine does; return the last news of the end."""
+
+    def has_ended():
+        for stream in target.streams():
+            stream.read()
+        exited = target.poll(time.monotonic())
+        target.send_output(time.monotonic())
+        return exited if exited and not exited.left else None
+
+    return eventually(has_ended)
+
+
+def printed(sent):
+    return "".join(record.text for record in sent if isinstance(record, Output))
+
+
+def test_a_run_prints_ends_and_has_read_its_files(project, target, sent):
+    target.launch([])
+    assert psutil.Process(target.pid).is_running()
+    assert target.is_warm is False
+
+    assert until_it_ends(target).status == 0
+
+    assert target.pid == 0
+    assert isinstance(sent[0], Began)
+    assert printed(sent) == "value 1\n"
+    assert str(project / "src/a.py") in target.used().read
+
+
+def test_a_run_that_is_asked_to_end_ends_by_the_stop_signal(project, target):
+    project.script("import time\ntime.sleep(60)\n")
+    target.launch([])
+
+    target.terminate()
+
+    assert until_it_ends(target).status == -signal.SIGTERM
+
+
+def test_after_a_failure_everything_counts(project, target):
+    project.script("1 / 0\n")
+    target.launch([])
+
+    assert until_it_ends(target).status == 1
+
+    assert target.used().read is None
+
+
+def test_a_folder_that_is_gone_is_an_error(tmp_path, project, sent, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    target = ScriptTarget(program("main.py"), stop_signal=signal.SIGTERM, send=sent.append)
+    (tmp_path / "gone").rmdir()
+
+    with pytest.raises(FileNotFoundError):
+        target.launch([])
+
+    monkeypatch.chdir(tmp_path)
+    target.close()
