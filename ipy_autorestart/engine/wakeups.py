@@ -1,4 +1,4 @@
-"""Signals and hints wake the one loop of a supervisor."""
+"""Wake the one loop of a supervisor, for signals and hints."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ipy_autorestart.decide.change import Hint
 
 
 class Wakeups:
-    """Wakes the loop for signals and for the observer's thread.
+    """Signals and hints that wait for the loop, and a socket that wakes it.
 
-    What has come is kept in sets and queues; the socket only wakes. It holds few bytes, so nothing may depend on one
-    more fitting in, and one is enough for all the hints that wait.
+    A set and a list keep them; the socket only wakes. It holds few bytes, so nothing may depend on one more fitting
+    in, and a single one is enough for all hints that wait.
     """
 
     def __init__(self, *signals: signal.Signals) -> None:
@@ -24,17 +24,17 @@ class Wakeups:
         self._write.settimeout(0)
         self._hints: list[Hint] = []
         self._lock = threading.Lock()
-        self._noted: set[int] = set()
-        # For the signal that comes between a look at what was noted and the wait.
+        self._received: set[int] = set()
+        # For a signal that comes between a look at those received and the wait.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for number in signals:
-            signal.signal(number, self._note)
+        for signum in signals:
+            signal.signal(signum, self._receive)
 
-    def _note(self, number: int, _: FrameType | None) -> None:
-        self._noted.add(number)  # between two bytecodes of the main thread, where it is safe
+    def _receive(self, signum: int, _: FrameType | None) -> None:
+        self._received.add(signum)  # between two bytecodes of the main thread, where it is safe
 
     def hint(self, hint: Hint) -> None:
-        """Take a hint, in any thread."""
+        """Add a hint, from any thread."""
         with self._lock:
             first = not self._hints
             self._hints.append(hint)
@@ -43,34 +43,34 @@ class Wakeups:
                 self._write.send(b"\0")
 
     def fileno(self) -> int:
-        """Return the descriptor to wait for."""
+        """Return the descriptor that becomes readable."""
         return self._read.fileno()
 
     @property
     def waits(self) -> bool:
-        """Whether something has come that nobody has taken yet."""
-        return bool(self._hints or self._noted)
+        """Whether a signal or hint waits to be taken."""
+        return bool(self._hints or self._received)
 
     def take(self) -> tuple[set[int], list[Hint]]:
-        """Return the signals and hints that have come."""
-        numbers = self.signals()
+        """Return the signals and hints that wait."""
+        signums = self.signals()
         with self._lock:
             hints, self._hints = self._hints, []
-        return numbers, hints
+        return signums, hints
 
     def signals(self) -> set[int]:
-        """Return the signals that have come since the last time they were asked for.
+        """Return the signals that wait.
 
-        What woke is forgotten, for hints as well: `waits` tells of those before the next wait.
+        The socket is emptied, of what woke for hints too: ask `waits` before the next wait.
         """
         with contextlib.suppress(BlockingIOError):
             self._read.recv(1 << 16)
-        noted = set(self._noted)
-        self._noted -= noted
-        return noted
+        received = set(self._received)
+        self._received -= received
+        return received
 
     def close(self) -> None:
-        """Give back the descriptors."""
+        """Close the descriptors."""
         signal.set_wakeup_fd(-1)
         self._read.close()
         self._write.close()

@@ -45,7 +45,7 @@ def test_a_signal_taken_at_once_wakes_no_more(wakeups):
     assert select.select([wakeups], [], [], 0)[0] == []
 
 
-def test_a_hint_that_came_meanwhile_is_told_of(wakeups):
+def test_a_hint_that_came_meanwhile_still_waits(wakeups):
     wakeups.hint(Hint("/p/a.py", Progress.DONE))
     wakeups.signals()
     assert wakeups.waits
@@ -53,11 +53,11 @@ def test_a_hint_that_came_meanwhile_is_told_of(wakeups):
 
 
 def test_hints_of_many_threads_all_arrive(wakeups):
-    def tell():
+    def hint():
         for number in range(500):
             wakeups.hint(Hint(str(number), Progress.DONE))
 
-    threads = [threading.Thread(target=tell) for _ in range(4)]
+    threads = [threading.Thread(target=hint) for _ in range(4)]
     for thread in threads:
         thread.start()
     count = 0

@@ -192,12 +192,12 @@ def test_too_many_open_files_lead_to_scans(stage):
         (RuntimeError("can't start new thread"), "watching failed (can't start new thread)"),
     ],
 )
-def test_limit_is_told_in_one_sentence(error, words):
-    told = explain_limit(error, watched=2, wanted=9)
+def test_limit_is_explained_in_one_sentence(error, words):
+    sentence = explain_limit(error, watched=2, wanted=9)
 
-    assert told.startswith(words)
-    assert told.endswith(": 2 of 9 folders send events, the rest is checked at intervals")
-    assert "\n" not in told
+    assert sentence.startswith(words)
+    assert sentence.endswith(": 2 of 9 folders send events, the rest is checked at intervals")
+    assert "\n" not in sentence
 
 
 @pytest.mark.e2e
