@@ -31,19 +31,17 @@ if TYPE_CHECKING:
 
 
 class ShellSession:
-    """The supervisors of one shell, and the restarter of its process if that can be restarted.
-
-    Parameters
-    ----------
-    shell
-        The running IPython.
-    """
+    """The supervisors of one shell, and the restarter of its process if that can be restarted."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.supervisors: list[Supervisor] = []
         self.recorder = Recorder(shell)
         self.lines = Lines(shell) if getattr(shell, "kernel", None) is None else None
-        self.restarter = _restarter(shell, self.supervisors, self.recorder)
+        self.restarter: KernelRestarter | TerminalRestarter | None = None
+        if self.lines is None:
+            self.restarter = KernelRestarter(shell, self.supervisors, self.recorder)
+        elif is_restartable(shell):
+            self.restarter = TerminalRestarter(shell, self.supervisors, self.recorder)
         self._shell = shell
 
     def close(self) -> None:
@@ -55,14 +53,6 @@ class ShellSession:
             self.lines.close()
         if hasattr(self._shell, ATTRIBUTE):
             delattr(self._shell, ATTRIBUTE)
-
-
-def _restarter(
-    shell: InteractiveShell, supervisors: list[Supervisor], recorder: Recorder
-) -> KernelRestarter | TerminalRestarter | None:
-    if getattr(shell, "kernel", None) is not None:
-        return KernelRestarter(shell, supervisors, recorder)
-    return TerminalRestarter(shell, supervisors, recorder) if is_restartable(shell) else None
 
 
 def session_of(shell: InteractiveShell) -> ShellSession:
@@ -112,7 +102,13 @@ def resume(
     """Continue the watches of the image before, and run its cells again if that is wanted."""
     session = session_of(shell)
     begun = {one.request.target for one in session.supervisors}  # by a startup file: these are watched already
-    attached = [supervisor for state in states if (supervisor := _attach(shell, state))]
+    attached = []
+    for state in states:
+        try:
+            attached.append(Supervisor.attach(state, screen=_screen(shell, state)))
+        except Exception:  # the border: the others go on
+            log.exception("can't continue with %s", state.request.target.name)
+            os.close(state.link)  # which ends it
     for supervisor in attached:
         if supervisor.request.target in begun:
             supervisor.stop()
@@ -128,16 +124,6 @@ def resume(
         session.restarter.replay()
     if hangups.noted and session.restarter and session.restarter.is_armed:
         os.kill(os.getpid(), signal.SIGHUP)
-
-
-def _attach(shell: InteractiveShell, state: SupervisorState) -> Supervisor | None:
-    """Continue with a supervisor; if that fails, close its link, which ends it."""
-    try:
-        return Supervisor.attach(state, screen=_screen(shell, state))
-    except Exception:  # the border: the others go on
-        log.exception("can't continue with %s", state.request.target.name)
-        os.close(state.link)
-        return None
 
 
 def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:

@@ -5,6 +5,7 @@ They import nothing that takes time unless the program is watched, since product
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 
@@ -31,27 +32,16 @@ SWITCH = "IPY_AUTORESTART"
 
 
 class _Process:
-    """The watch of this process.
-
-    Attributes
-    ----------
-    folder
-        The current folder at the import, before the program may have changed it.
-    watch
-        The latest watch, whether it goes on or not.
-    """
+    """The latest watch of this process, whether it goes on or not."""
 
     def __init__(self) -> None:
-        self.folder = os.getcwd()
+        self.folder = os.getcwd()  # at the import: the program may change it later
         self.watch = Watching(None)
-        self._kept: Kept | None = None
 
-    @property
+    @functools.cached_property
     def kept(self) -> Kept:
         """The legacy of the image before, which is read at the first access."""
-        if self._kept is None:
-            self._kept = Kept()
-        return self._kept
+        return Kept()
 
 
 class Watching:
@@ -142,16 +132,22 @@ def restart_on_change(
     False
     """
     kept = _PROCESS.kept
-    if not _is_enabled(enabled):
+    if enabled is None:
+        enabled = os.environ.get(SWITCH, "").lower() in ("1", "true", "yes", "on")
+    elif not isinstance(enabled, bool):
+        from ipy_autorestart.protocol.options import BadInput
+
+        raise BadInput(f"enabled: expected True, False or None, got {enabled!r}")
+    if not enabled:
         kept.forget()
         return Watching(None)
-    from ipy_autorestart.program.restarter import Wanted, begin
+    from ipy_autorestart.program.restarter import begin
     from ipy_autorestart.protocol.options import BadInput
 
     if _PROCESS.watch.is_active:
         raise BadInput("restart_on_change: a watch goes on already; close it first, or name all paths in one call")
-    wanted = Wanted(paths=paths, keep=keep, when=when, quiet=quiet, options=options)
-    _PROCESS.watch = Watching(begin(wanted, kept, folder=_PROCESS.folder))
+    restarter = begin(paths, kept, folder=_PROCESS.folder, keep=keep, when=when, quiet=quiet, options=options)
+    _PROCESS.watch = Watching(restarter)
     return _PROCESS.watch
 
 
@@ -190,14 +186,3 @@ def kept_sockets() -> list[socket.socket]:
     >>> server.close()
     """
     return _PROCESS.kept.claim()
-
-
-def _is_enabled(enabled: object) -> bool:
-    """Return whether to watch, by argument or by the environment."""
-    if enabled is None:
-        return os.environ.get(SWITCH, "").lower() in ("1", "true", "yes", "on")
-    if not isinstance(enabled, bool):
-        from ipy_autorestart.protocol.options import BadInput
-
-        raise BadInput(f"enabled: expected True, False or None, got {enabled!r}")
-    return enabled

@@ -20,6 +20,9 @@ IDLE_MAX = 1.0
 #: Rounds after which a loop without the queue has called what was ready before the first.
 ROUNDS_BLIND = 2
 
+#: Seconds of a round of such a loop.
+ROUND = 0.001
+
 
 def is_idle(*, ready: int | None, rounds: int, waited: float) -> bool:
     """Return whether a loop may be interrupted in this round.
@@ -28,18 +31,12 @@ def is_idle(*, ready: int | None, rounds: int, waited: float) -> bool:
     ----------
     ready
         Number of callbacks behind this one in the loop's queue; None where the loop has none.
-    rounds
-        Number of rounds since the wait began.
-    waited
-        Seconds since then.
+    rounds, waited
+        Rounds and seconds since the wait began.
     """
     if waited >= IDLE_MAX:
         return True
     return rounds >= ROUNDS_BLIND if ready is None else ready == 0
-
-
-#: Seconds of a round of a loop without the queue.
-ROUND = 0.001
 
 
 def running_loop() -> AbstractEventLoop | None:
@@ -49,15 +46,7 @@ def running_loop() -> AbstractEventLoop | None:
 
 
 class IdleWait:
-    """Calls a function in a loop as soon as that is idle.
-
-    Parameters
-    ----------
-    loop
-        The running loop of this thread.
-    then
-        The function.
-    """
+    """Calls a function as soon as the running loop of this thread is idle."""
 
     def __init__(self, loop: AbstractEventLoop, then: Callable[[], None]) -> None:
         self.loop = loop

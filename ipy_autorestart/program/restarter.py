@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import dataclasses
 import os
 import signal
 import stat
@@ -25,7 +24,6 @@ from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import (
     CantRestart,
-    ProcessStart,
     ProgramStart,
     is_repeatable,
     main_file,
@@ -168,15 +166,12 @@ class ProgramRestarter(Restarter):
         self._wait = None
         if self._pending is None or self._is_restarting or not self.is_active:
             return
-        if self._is_early or not _flush_outputs():
+        # A supervisor that has no baseline yet would take a file saved before that for an old one.
+        is_early = any(one.is_alive and one.status.kind == "starting" for one in self.supervisors)
+        if is_early or not _flush_outputs():
             self._look_again(SOON)
             return
         self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept))
-
-    @property
-    def _is_early(self) -> bool:
-        """Whether a supervisor has no baseline yet: it would take a file saved before that for an old one."""
-        return any(one.is_alive and one.status.kind == "starting" for one in self.supervisors)
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True
@@ -185,21 +180,12 @@ class ProgramRestarter(Restarter):
 
 
 class ProgramHandover(Handover):
-    """Replaces a plain program by a new image of itself.
+    """Replaces a plain program by a new image of itself; the sockets in ``kept`` stay open."""
 
-    Parameters
-    ----------
-    start
-        What the program was started with.
-    terminal
-        Where it runs.
-    kept
-        Sockets that stay open.
-    """
+    _start: ProgramStart
 
     def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any]) -> None:
         super().__init__(start)
-        self._program = start
         self._terminal = terminal
         self._since_ns = time.time_ns()
         self._kept: list[int] = []
@@ -224,14 +210,20 @@ class ProgramHandover(Handover):
         with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        _restore_signals(self._start)
+        if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
+            for signum in signals() - {signal.SIGHUP}:
+                is_ignored = signal.getsignal(signum) is signal.SIG_IGN
+                if is_ignored != (signum in self._start.ignored):
+                    signal.signal(signum, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
+        # SIGHUP stays blocked until the new image handles it.
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._start.blocked | {signal.SIGHUP})
 
     def own(self) -> ProgramState:
         """Return what the next image can't find out by itself."""
         return ProgramState(
             pid=os.getpid(),
-            folder=self._program.folder,
-            inherited=self._program.inherited,
+            folder=self._start.folder,
+            inherited=self._start.inherited,
             kept=tuple(self._kept),
             since_ns=self._since_ns,
         )
@@ -260,80 +252,60 @@ def _is_ending(frame: FrameType | None) -> bool:
     return True
 
 
-def _restore_signals(start: ProcessStart) -> None:
-    """Ignore and block the signals that were so at the start; SIGHUP stays blocked until the new image handles it."""
-    if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
-        for signum in signals() - {signal.SIGHUP}:
-            is_ignored = signal.getsignal(signum) is signal.SIG_IGN
-            if is_ignored != (signum in start.ignored):
-                signal.signal(signum, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, start.blocked | {signal.SIGHUP})
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """The arguments of `restart_on_change`."""
-
-    paths: Sequence[str | os.PathLike[str]]
-    keep: Iterable[Any]
-    when: str
-    quiet: bool
-    options: Options | None
-
-
-def begin(wanted: Wanted, kept: Kept, *, folder: str) -> ProgramRestarter:
-    """Begin a watch, or continue that of the image before.
+def begin(
+    paths: Sequence[str | os.PathLike[str]],
+    kept: Kept,
+    *,
+    folder: str,
+    keep: Iterable[Any],
+    when: str,
+    quiet: bool,
+    options: Options | None,
+) -> ProgramRestarter:
+    """Begin a watch, or continue that of the image before, as `restart_on_change` was asked.
 
     Parameters
     ----------
-    wanted
-        The watch.
     kept
         The legacy of the image before.
     folder
         The current folder, from as early as possible.
     """
-    _check_wanted(wanted)
-    request = _request(wanted)
+    check_platform()
+    try:
+        OneOf(("anywhere", "asked"))(when)
+    except BadInput as error:
+        raise BadInput(f"when: {error}") from None
+    if options is not None and not isinstance(options, Options):
+        raise BadInput(f"options: expected Options(...), got {options!r}")
+    _check_process()
+    request = _request(paths, options or Options())
     request.check()
     start = ProgramStart.of_program(folder, kept.carried)
     hangup_ignored = kept.carried is not None and kept.carried.process.hangup_ignored
-    restarter = ProgramRestarter(start, asked=wanted.when == "asked", hangup_ignored=hangup_ignored)
-    for sock in wanted.keep:
+    restarter = ProgramRestarter(start, asked=when == "asked", hangup_ignored=hangup_ignored)
+    for sock in keep:
         restarter.keep(sock)
     with restarter.held():
         try:
-            _supervise(request, kept, restarter, start, quiet=wanted.quiet)
+            state = kept.take_supervisor(request)
+            screen = None if quiet else StderrScreen(request.target.name, state.status if state else Status())
+            if state:
+                supervisor = Supervisor.attach(state, screen=screen, session=restarter)
+                supervisor.rearm(previous=None)
+                supervisor.send(Started())
+            else:
+                supervisor = Supervisor.of(request, screen=screen, session=restarter)
+                supervisor.start(since_ns=start.since_ns)
+            kept.drop()
         except BaseException:
             restarter.close()
             raise
     return restarter
 
 
-def _supervise(request: Request, kept: Kept, restarter: ProgramRestarter, start: ProgramStart, *, quiet: bool) -> None:
-    """Continue with the supervisor of the image before if its request is the same, else start one."""
-    state = kept.take_supervisor(request)
-    if state:
-        screen = None if quiet else StderrScreen(request.target.name, state.status)
-        supervisor = Supervisor.attach(state, screen=screen, session=restarter)
-        supervisor.rearm(previous=None)
-        supervisor.send(Started())
-    else:
-        screen = None if quiet else StderrScreen(request.target.name, Status())
-        supervisor = Supervisor.of(request, screen=screen, session=restarter)
-        supervisor.start(since_ns=start.since_ns)
-    kept.drop()
-
-
-def _check_wanted(wanted: Wanted) -> None:
+def _check_process() -> None:
     """Raise `BadInput` where this process can't restart itself."""
-    check_platform()
-    try:
-        OneOf(("anywhere", "asked"))(wanted.when)
-    except BadInput as error:
-        raise BadInput(f"when: {error}") from None
-    if wanted.options is not None and not isinstance(wanted.options, Options):
-        raise BadInput(f"options: expected Options(...), got {wanted.options!r}")
     if threading.current_thread() is not threading.main_thread():
         raise BadInput("restart_on_change: only the main thread can handle SIGHUP; call it there, before others start")
     ipython = sys.modules.get("IPython")
@@ -345,22 +317,12 @@ def _check_wanted(wanted: Wanted) -> None:
         raise BadInput("restart_on_change: this Python was started without a script; put the program in a file")
 
 
-def _request(wanted: Wanted) -> Request:
+def _request(paths: Sequence[str | os.PathLike[str]], options: Options) -> Request:
+    """Return the request for this program, whose own folder is watched by default."""
     file = main_file()
-    paths = [os.fspath(path) for path in wanted.paths] or [_home(file)]
-    return Request(Kernel(_name()), tuple(dict.fromkeys([*paths, *filter(None, [file])])), wanted.options or Options())
-
-
-def _home(file: str) -> str:
-    """Return the folder that is watched by default: the program's."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     is_package = spec is None or spec.parent
-    return os.path.dirname(file) if file and is_package else os.getcwd()
-
-
-def _name() -> str:
-    """Return the program's name in its status line."""
+    watched = [os.fspath(path) for path in paths] or [os.path.dirname(file) if file and is_package else os.getcwd()]
     line = split(sys.orig_argv[1:])
-    if line.how:
-        return f"-m {line.what}" if line.how == "-m" else line.how
-    return os.path.basename(line.what)
+    name = {"": os.path.basename(line.what), "-m": f"-m {line.what}"}.get(line.how, line.how)
+    return Request(Kernel(name), tuple(dict.fromkeys([*watched, *filter(None, [file])])), options)
