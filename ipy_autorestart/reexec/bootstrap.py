@@ -13,7 +13,6 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,15 +20,7 @@ if TYPE_CHECKING:
 
 
 class Hangups:
-    """Notes whether a SIGHUP came.
-
-    Attributes
-    ----------
-    noted
-        Whether one came.
-    previous
-        The handler that SIGHUP has while nothing is watched.
-    """
+    """Notes whether a SIGHUP came; ``previous`` is the handler that SIGHUP has while nothing is watched."""
 
     def __init__(self) -> None:
         self.noted = False
@@ -50,19 +41,23 @@ def main() -> None:
     gc.disable()  # until the entry enables it: collections take a tenth of the imports' time
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's folder
-    with _package_on_path():
-        from ipy_autorestart.reexec import STATE
-        from ipy_autorestart.reexec.state import Carried
+    packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    sys.path.append(packages)
+    from ipy_autorestart.reexec import STATE
+    from ipy_autorestart.reexec.state import Carried
 
-        carried = Carried.read(int(os.environ.pop(STATE)))
-        carried.keep_from_children()
-        if carried.process.hangup_ignored:
-            hangups.previous = signal.SIG_IGN
-        _restore_signals(carried.process)
-        _reap()
-        sys.orig_argv[:] = carried.process.argv
-        module, _, name = carried.entry.partition(":")
-        getattr(importlib.import_module(module), name)(carried, hangups)
+    carried = Carried.read(int(os.environ.pop(STATE)))
+    carried.keep_from_children()
+    if carried.process.hangup_ignored:
+        hangups.previous = signal.SIG_IGN
+    _restore_signals(carried.process)
+    with contextlib.suppress(ChildProcessError):  # children of the image before that have ended would stay as zombies
+        while os.waitpid(-1, os.WNOHANG) != (0, 0):
+            pass
+    sys.orig_argv[:] = carried.process.argv
+    module, _, name = carried.entry.partition(":")
+    getattr(importlib.import_module(module), name)(carried, hangups)
+    sys.path.remove(packages)
     how, argv = "", sys.argv[1:]
     if argv[0] in ("-m", "-c"):
         how, *argv = argv
@@ -87,23 +82,6 @@ def _restore_signals(process: ProcessState) -> None:
         if signal.getsignal(signum) is signal.SIG_IGN:
             signal.signal(signum, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, process.blocked)
-
-
-def _reap() -> None:
-    """Reap children that ended under the image before, which would stay as zombies."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG) != (0, 0):
-            pass
-
-
-@contextlib.contextmanager
-def _package_on_path() -> Iterator[None]:
-    folder = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    sys.path.append(folder)
-    try:
-        yield
-    finally:
-        sys.path.remove(folder)
 
 
 if __name__ == "__main__":

@@ -48,13 +48,7 @@ EX_SOFTWARE = 70
 
 
 class SupervisorHandle(Protocol):
-    """A supervisor, seen from the process that it restarts.
-
-    Attributes
-    ----------
-    request
-        The target, the paths and the options.
-    """
+    """A supervisor, seen from the process that it restarts."""
 
     request: Request
 
@@ -73,11 +67,6 @@ class Handover(abc.ABC):
 
     Once `exec` is called, there is no way back: an error ends the process, with a status of its own and the reason on
     its real standard error, so that the program that started it, such as a server with its restarter, takes over.
-
-    Parameters
-    ----------
-    start
-        What the process was started with.
 
     Raises
     ------
@@ -111,23 +100,28 @@ class Handover(abc.ABC):
 
     def close(self) -> None:
         """Restore and close what the new image is to find restored or closed; in any thread."""
-        _restore_outputs(self._start)
+        for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
+            with contextlib.suppress(AttributeError, ValueError, OSError):
+                stream.flush()  # type: ignore[union-attr]
+        # In the place of 1 and 2, ipykernel has put pipes that end with this image.
+        for original, fd in zip(self._start.outputs, (1, 2), strict=True):
+            if original != fd:
+                os.dup2(original, fd)
+        deadline = time.monotonic() + READ_MAX
+        while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
+            time.sleep(0.002)  # one round more, for what ipykernel's thread has just read
 
     @abc.abstractmethod
     def own(self) -> KernelState | TerminalState | ProgramState:
         """Return the part of the state for this kind of process, whether or not `close` has succeeded."""
 
     def exec(self, supervisors: Iterable[SupervisorHandle], *, hangup_ignored: bool) -> NoReturn:
-        """Replace the process.
-
-        Parameters
-        ----------
-        supervisors
-            Those that continue with the new image.
-        hangup_ignored
-            Whether SIGHUP is ignored while nothing is watched.
-        """
-        self._supervisors = tuple(_detached(supervisors))
+        """Replace the process; SIGHUP may be ignored while nothing is watched."""
+        states = []
+        for supervisor in list(supervisors):
+            with logged("a watch"):  # one that fails is left behind, and ends
+                states.append(supervisor.detach())
+        self._supervisors = tuple(filter(None, states))
         self._hangup_ignored = hangup_ignored
         # A SIGHUP stays pending until the new image has its handler: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
@@ -154,47 +148,31 @@ class Handover(abc.ABC):
             self._exec_or_die()
 
     def _exec_or_die(self) -> NoReturn:
+        start = self._start
         try:
-            self._exec()
+            process = ProcessState(
+                argv=start.argv,
+                hangup_ignored=self._hangup_ignored,
+                ignored=start.ignored,
+                blocked=start.blocked,
+            )
+            carried = Carried(process, self._supervisors, self.own(), self._trouble)
+            carried.write(self._carrier)
+            environment = {**start.environment, STATE.encode(): str(self._carrier).encode()}
+            kept = {*carried.fds, *start.inherited_fds(), self._carrier}
+            for fd in map(int, os.listdir("/dev/fd")):
+                if fd > 2:
+                    with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
+                        os.set_inheritable(fd, fd in kept)
+            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+                signal.setitimer(timer, 0)
+            os.chdir(start.folder if os.path.isdir(start.folder) else os.path.expanduser("~"))
+            # An attached debugger replaces os.exec* by functions of its own.
+            posix.execve(start.executable, start.command(), environment)
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
-            os.write(self._start.outputs[1], traceback.format_exc().encode())
+            os.write(start.outputs[1], traceback.format_exc().encode())
         finally:
             os._exit(EX_SOFTWARE)
-
-    def _exec(self) -> NoReturn:
-        start = self._start
-        process = ProcessState(
-            argv=start.argv,
-            hangup_ignored=self._hangup_ignored,
-            ignored=start.ignored,
-            blocked=start.blocked,
-        )
-        carried = Carried(process, self._supervisors, self.own(), self._trouble)
-        carried.write(self._carrier)
-        environment = {**start.environment, STATE.encode(): str(self._carrier).encode()}
-        kept = {*carried.fds, *start.inherited_fds(), self._carrier}
-        for fd in map(int, os.listdir("/dev/fd")):
-            if fd > 2:
-                with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
-                    os.set_inheritable(fd, fd in kept)
-        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-            signal.setitimer(timer, 0)
-        os.chdir(start.folder if os.path.isdir(start.folder) else os.path.expanduser("~"))
-        # An attached debugger replaces os.exec* by functions of its own.
-        posix.execve(start.executable, start.command(), environment)
-
-
-def _restore_outputs(start: ProcessStart) -> None:
-    """Restore descriptors 1 and 2, in whose place ipykernel has put pipes that end with this image."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            stream.flush()  # type: ignore[union-attr]
-    for original, fd in zip(start.outputs, (1, 2), strict=True):
-        if original != fd:
-            os.dup2(original, fd)
-    deadline = time.monotonic() + READ_MAX
-    while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
-        time.sleep(0.002)  # one round more, for what ipykernel's thread has just read
 
 
 def _waiting_bytes(stream: object) -> int:
@@ -222,11 +200,3 @@ def _nameless_file() -> int:
     fd, path = tempfile.mkstemp()
     os.unlink(path)
     return fd
-
-
-def _detached(supervisors: Iterable[SupervisorHandle]) -> Iterator[SupervisorState]:
-    """Yield the state of each supervisor; one that fails is left behind, and ends."""
-    for supervisor in list(supervisors):
-        with logged("a watch"):
-            if state := supervisor.detach():
-                yield state

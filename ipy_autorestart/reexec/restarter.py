@@ -24,27 +24,16 @@ class Restarter(abc.ABC):
     ----------
     supervisors
         Those that continue after the exec; the list may change.
-
-    Attributes
-    ----------
-    is_armed
-        Whether SIGHUP restarts this process.
     """
 
     def __init__(self, supervisors: Sequence[SupervisorHandle]) -> None:
         self._supervisors = supervisors
         self._owners: list[SupervisorHandle] = []
         self._previous: Any = None
-        self.is_armed = False
+        self.is_armed = False  # whether SIGHUP restarts this process
         self._pending: float | None = None  # since when, in seconds of the monotonic clock
 
-    def arm(
-        self,
-        owner: SupervisorHandle,
-        then: Callable[[], None] = lambda: None,
-        *,
-        previous: Any = None,
-    ) -> None:
+    def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
         """Make SIGHUP restart this process, then call ``then``.
 
         Parameters

@@ -25,23 +25,11 @@ WITH_VALUE = ("--check-hash-based-pycs",)
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """The parts of ``sys.orig_argv``.
+    """The parts of ``sys.orig_argv``."""
 
-    Attributes
-    ----------
-    flags
-        Options of the interpreter: ``-X dev``, ``-Wignore`` …
-    how
-        "-m", "-c" or, for a script, "".
-    what
-        Module, code or script; "" for an interactive interpreter.
-    args
-        The rest.
-    """
-
-    flags: tuple[str, ...]
-    how: str
-    what: str
+    flags: tuple[str, ...]  # the interpreter's: -X dev, -Wignore …
+    how: str  # "-m", "-c" or, for a script, ""
+    what: str  # module, code or script; "" for an interactive interpreter
     args: tuple[str, ...]
 
 
@@ -128,26 +116,14 @@ class CantRestart(Exception):  # noqa: N818  # a refusal
 
 @dataclass(frozen=True, slots=True)
 class ProcessStart:
-    """The start of a process.
-
-    Attributes
-    ----------
-    executable, folder, environment
-        As exec takes them.
-    argv
-        ``sys.orig_argv`` of the first image.
-    outputs
-        Descriptors of the files that 1 and 2 were at the start.
-    ignored, blocked
-        Numbers of signals.
-    """
+    """The start of a process."""
 
     executable: str
-    argv: tuple[str, ...]
+    argv: tuple[str, ...]  # ``sys.orig_argv`` of the first image
     folder: str
     environment: Mapping[bytes, bytes]
-    outputs: tuple[int, int]
-    ignored: frozenset[int]
+    outputs: tuple[int, int]  # descriptors of the files that 1 and 2 were at the start
+    ignored: frozenset[int]  # signals
     blocked: frozenset[int]
 
     @classmethod
@@ -220,33 +196,15 @@ def _original_fd(stream: object, fd: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ProgramStart(ProcessStart):
-    """The start of a plain program.
+    """The start of a plain program."""
 
-    Attributes
-    ----------
-    file
-        The main module's file; empty where there is none.
-    inherited
-        Descriptors that the process was given by its parent, each with device and inode.
-    since_ns
-        When this image began to read its files, in nanoseconds since 1970.
-    """
-
-    file: str
-    inherited: tuple[tuple[int, int, int], ...]
-    since_ns: int
+    file: str  # the main module's; empty where there is none
+    inherited: tuple[tuple[int, int, int], ...]  # descriptors from its parent, each with device and inode
+    since_ns: int  # when this image began to read its files, since 1970
 
     @classmethod
     def of_program(cls, folder: str, carried: Carried | None) -> ProgramStart:
-        """Record the start of a program; a later image knows it from the one before.
-
-        Parameters
-        ----------
-        folder
-            The current folder, from as early as possible.
-        carried
-            The state that the image before has handed over; None at the first start.
-        """
+        """Record the start of a program, from its folder so far; a later image knows more from the one before."""
         file = main_file()
         if carried is None:
             folder, inherited, since_ns = _first_folder(folder, file), _inheritable(), _began_ns()
@@ -276,14 +234,7 @@ class ProgramStart(ProcessStart):
             raise CantRestart(f"the folder {self.folder!r}, in which it was started, is gone; make it again")
         if self.file and not os.access(self.file, os.R_OK):
             raise CantRestart(f"{self.file!r} is gone or can't be read; put it back")
-        if wrong := self._syntax_error():
-            raise CantRestart(wrong)
-
-    def _syntax_error(self) -> str:
-        """Return the syntax error in a file that was imported and has changed since, or nothing.
-
-        The supervisor has checked before it sent the signal; this is for files saved since, and for a user's signals.
-        """
+        # The supervisor has checked the syntax before its signal; this is for files saved since, and a user's signals.
         for module in list(sys.modules.values()):
             path = getattr(module, "__dict__", {}).get("__file__")
             if not isinstance(path, str) or not path.endswith(".py"):
@@ -295,8 +246,8 @@ class ProgramStart(ProcessStart):
                 with open(path, "rb") as file:
                     broken = compare(path, None, file.read()).broken
                 if broken:
-                    return f"syntax error at {relative(path, os.getcwd())}:{broken.line}: {broken.message}"
-        return ""
+                    where = f"{relative(path, os.getcwd())}:{broken.line}"
+                    raise CantRestart(f"syntax error at {where}: {broken.message}")
 
     def command(self) -> list[str]:
         """Return the command line of the first image; the interpreter's path if its name leads elsewhere now."""
@@ -340,9 +291,8 @@ def _inheritable() -> tuple[tuple[int, int, int], ...]:
     found = []
     for fd in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):  # the listing's own
-            if fd > 2 and os.get_inheritable(fd):
-                status = os.fstat(fd)
-                found.append((fd, status.st_dev, status.st_ino))
+            if fd > 2 and os.get_inheritable(fd) and (identity := _identity(fd)):
+                found.append((fd, *identity))
     return tuple(found)
 
 

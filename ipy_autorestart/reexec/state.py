@@ -17,52 +17,24 @@ Frames = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessState:
-    """The facts of the first image that every new image needs.
+    """The facts of the first image that every new image needs."""
 
-    Attributes
-    ----------
-    argv
-        ``sys.orig_argv``.
-    hangup_ignored
-        Whether SIGHUP is ignored while nothing is watched.
-    ignored, blocked
-        Signals that were ignored or blocked when the process was started.
-    """
-
-    argv: tuple[str, ...]
-    hangup_ignored: bool
-    ignored: frozenset[int]
+    argv: tuple[str, ...]  # ``sys.orig_argv``
+    hangup_ignored: bool  # while nothing is watched
+    ignored: frozenset[int]  # signals, when the process was started
     blocked: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorState:
-    """A supervisor that continues while its session is replaced.
+    """A supervisor that continues while its session is replaced, with what it has reported."""
 
-    Attributes
-    ----------
-    link
-        The descriptor of the session's end of the link.
-    received
-        The beginning of a record whose rest has not arrived yet.
-    pid
-        The id of the supervisor's process.
-    request
-        The target, the paths and the options.
-    label
-        The session's name for it.
-    screen
-        The state of its screen, as plain data; None if it has none.
-    status, runs, decisions
-        What it has reported.
-    """
-
-    link: int
-    received: bytes
+    link: int  # the descriptor of the session's end
+    received: bytes  # the beginning of a record whose rest has not arrived yet
     pid: int
     request: Request
-    label: str
-    screen: Mapping[str, Any] | None
+    label: str  # the session's name for it
+    screen: Mapping[str, Any] | None  # the state of its screen, as plain data
     status: Status
     runs: tuple[Ran, ...]
     decisions: tuple[Decided, ...]
@@ -70,124 +42,56 @@ class SupervisorState:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket of the kernel.
-
-    Attributes
-    ----------
-    channel
-        Its channel: "shell", "iopub" …
-    port
-        The port, or the number of the path.
-    fd
-        Its descriptor.
-    clients
-        The number of clients that were connected; None if they couldn't be counted.
-    """
+    """A listening socket of the kernel."""
 
     channel: str
-    port: int
+    port: int  # or the number of the path
     fd: int
-    clients: int | None
+    clients: int | None  # the number of those that were connected; None if they couldn't be counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelState:
-    """The part of the state that only kernels have.
+    """The part of the state that only kernels have."""
 
-    Attributes
-    ----------
-    connection_file
-        Its absolute path.
-    owns_connection_file
-        Whether the kernel removes the file at its end.
-    plain_debugger
-        Whether the kernel has ipykernel's own debugger.
-    early_embed
-        Whether IPython has imported ``IPython.terminal.embed``.
-    subshells
-        The ids of its subshells.
-    listeners
-        The sockets at which clients wait meanwhile.
-    requests
-        The unanswered requests of each channel.
-    cells
-        The cells to run again, as `ipython.policy.to_plain` returns them; None if there are none.
-    """
-
-    connection_file: str
-    owns_connection_file: bool
-    plain_debugger: bool
-    early_embed: bool
-    subshells: tuple[str, ...]
-    listeners: tuple[Listener, ...]
-    requests: Mapping[str, tuple[Frames, ...]]
-    cells: Mapping[str, Any] | None
+    connection_file: str  # its absolute path
+    owns_connection_file: bool  # whether the kernel removes it at its end
+    plain_debugger: bool  # whether that is ipykernel's own
+    early_embed: bool  # whether IPython has imported ``IPython.terminal.embed``
+    subshells: tuple[str, ...]  # their ids
+    listeners: tuple[Listener, ...]  # clients wait there meanwhile
+    requests: Mapping[str, tuple[Frames, ...]]  # the unanswered ones of each channel
+    cells: Mapping[str, Any] | None  # those to run again, as `ipython.policy.to_plain` returns them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalState:
-    """The part of the state that only terminals have.
+    """The part of the state that only terminals have."""
 
-    Attributes
-    ----------
-    typed
-        The half-typed text at the prompt.
-    cells
-        The cells to run again, as in `KernelState`.
-    """
-
-    typed: str
-    cells: Mapping[str, Any] | None
+    typed: str  # half-typed text at the prompt
+    cells: Mapping[str, Any] | None  # as in `KernelState`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgramState:
-    """The part of the state that only plain programs have.
+    """The part of the state that only plain programs have."""
 
-    Attributes
-    ----------
-    pid
-        The process id, which tells the program from a child with the same environment.
-    folder
-        The folder in which the program was started.
-    inherited
-        Descriptors that the program was given by its parent, each with device and inode.
-    kept
-        Descriptors of sockets that stay open.
-    since_ns
-        When the new image began, in nanoseconds since 1970.
-    """
-
-    pid: int
-    folder: str
-    inherited: tuple[tuple[int, int, int], ...]
-    kept: tuple[int, ...]
-    since_ns: int
+    pid: int  # tells the program from a child with the same environment
+    folder: str  # at the first start
+    inherited: tuple[tuple[int, int, int], ...]  # descriptors from its parent, each with device and inode
+    kept: tuple[int, ...]  # descriptors of sockets that stay open
+    since_ns: int  # when the new image began, since 1970
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The whole state.
-
-    Attributes
-    ----------
-    process
-        The part that every image needs.
-    supervisors
-        Those that continue.
-    own
-        The part of this kind of process.
-    trouble
-        The error because of which something may be lost, or nothing.
-    entry
-        The function that the bootstrap calls with the state, as ``module:function``.
-    """
+    """The whole state."""
 
     process: ProcessState
     supervisors: tuple[SupervisorState, ...]
     own: KernelState | TerminalState | ProgramState
-    trouble: str = ""
-    entry: str = "ipy_autorestart.extension:arrive"
+    trouble: str = ""  # the error because of which something may be lost
+    entry: str = "ipy_autorestart.extension:arrive"  # the bootstrap calls this with the state
 
     @property
     def fds(self) -> tuple[int, ...]:
