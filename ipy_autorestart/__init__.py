@@ -15,21 +15,25 @@ if TYPE_CHECKING:
     from ipy_autorestart.client.screen import RichScreen, Screen
     from ipy_autorestart.client.supervisor import Supervisor
     from ipy_autorestart.program.api import kept_sockets, restart_if_changed, restart_on_change
-    from ipy_autorestart.protocol.messages import Decided, Ran, Status
+    from ipy_autorestart.protocol.messages import Cause, Decided, Files, Ran, State, Status
     from ipy_autorestart.protocol.options import BadInput, Options
     from ipy_autorestart.protocol.request import Kernel, Script
+    from ipy_autorestart.show.status import status_line
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BadInput",
+    "Cause",
     "Decided",
+    "Files",
     "Kernel",
     "Options",
     "Ran",
     "RichScreen",
     "Screen",
     "Script",
+    "State",
     "Statistics",
     "Status",
     "Supervisor",
@@ -37,24 +41,29 @@ __all__ = [
     "load_ipython_extension",
     "restart_if_changed",
     "restart_on_change",
+    "status_line",
     "unload_ipython_extension",
 ]
 
 _HOMES = {
     "BadInput": "protocol.options",
+    "Cause": "decide.facts",
     "Decided": "protocol.messages",
+    "Files": "protocol.messages",
     "Kernel": "protocol.request",
     "Options": "protocol.options",
     "Ran": "protocol.messages",
     "RichScreen": "client.screen",
     "Screen": "client.screen",
     "Script": "protocol.request",
+    "State": "decide.facts",
     "Statistics": "client.history",
     "Status": "protocol.messages",
     "Supervisor": "client.supervisor",
     "kept_sockets": "program.api",
     "restart_if_changed": "program.api",
     "restart_on_change": "program.api",
+    "status_line": "show.status",
 }
 
 

@@ -81,9 +81,7 @@ def _run(request: Request, *, quiet: bool) -> int:
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     with contextlib.closing(console):
-        supervise(
-            launch, console, handled=handled, handle=console.handle, stdio=_stdio(terminal), on_start=console.begin
-        )
+        supervise(launch, console, handled=handled, handle=console.handle, stdio=_stdio(terminal))
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
     return 0

@@ -5,18 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
-from ipy_autorestart.decide.cycle import Cycle
-from ipy_autorestart.decide.events import Close, Paused, Started
-from ipy_autorestart.decide.step import step
-from ipy_autorestart.protocol.messages import Forward, Record, Status
+from ipy_autorestart.decide.events import Close, Paused
+from ipy_autorestart.protocol.messages import Cause, Forward, Record, State, Status
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.terminal import Terminal
-from ipy_autorestart.show.status import is_later, text
+from ipy_autorestart.show.status import is_later, message, status_line
 
 
 class Answer(Enum):
@@ -61,8 +58,8 @@ def interrupt(before: Interrupts, *, run: int, running: bool) -> tuple[Interrupt
 #: What a terminal sends to the group in its foreground, and others mean for this process.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)
 
-#: Told only if it lasts; then something else follows.
-BRIEF = frozenset({"starting", "restarting", "ended"})
+#: Not worth a line: something else follows, or nobody is to know.
+BRIEF = frozenset({State.STARTING, State.RESTARTING, State.ENDED})
 
 #: How a line looks: beside what the script prints, but for what needs a hand.
 DIM, RED, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[0m"
@@ -93,12 +90,11 @@ class Console:
 
     def __init__(self, request: Request, *, terminal: Terminal, quiet: bool) -> None:
         self._name = request.target.name
-        self._folder = request.cwd
         self._terminal = terminal
         self._quiet = quiet
         self._status = Status()
         self._shown = ""
-        self._begun = ("", 0)
+        self._begun: tuple[Cause | None, int] = (None, 0)
         self._run, self._running = 0, False
         self._interrupts = Interrupts()
         self.ended_by: signal.Signals | None = None
@@ -116,25 +112,25 @@ class Console:
         """Do nothing: all is written at once."""
 
     def send(self, record: Record) -> None:
-        """Tell what the engine tells."""
-        match record:
-            case Status():
-                self._show(record)
-            case _:  # the terminal keeps no history
-                pass
+        """Show what the engine reports."""
+        if isinstance(record, Status):  # a terminal keeps no history
+            self._show(record)
 
     def _show(self, status: Status) -> None:
         before, self._status = self._status, status
-        self._run, self._running = status.runs, bool(status.pid)
-        if not self._running:
+        begins = status.state is State.RUNNING and not status.pid  # said now: what a run prints is not to be torn apart
+        self._run, self._running = status.runs, begins or bool(status.pid)
+        if not status.pid:
             self._terminal.restore()
-        line = text(self._name, status)
-        if status.kind in BRIEF or line == self._shown or is_later(status, before):
-            return
-        if status.kind == "running" and not status.message and (status.cause, status.runs) == self._begun:
-            return  # told before it began
-        self._shown = line
-        self._say(line, RED if status.kind in ("crashed", "broken") else DIM)
+        line, start = status_line(self._name, status), (status.cause, status.runs)
+        if begins:
+            self._begun = start
+        else:
+            said = status.state is State.RUNNING and start == self._begun and not message(status)
+            if said or status.state in BRIEF or line == self._shown or is_later(status, before):
+                return
+            self._shown = line
+        self._say(line, RED if status.state in (State.CRASHED, State.BROKEN) else DIM)
 
     def _say(self, line: str, colour: str = DIM) -> None:
         if self._quiet:
@@ -149,16 +145,6 @@ class Console:
         with contextlib.suppress(OSError):
             return " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + "\r"
         return ""
-
-    def begin(self, cycle: Cycle) -> None:
-        """Make ready for a run that is about to begin, and tell of it now: what it prints is not to be torn apart."""
-        self._terminal.restore()
-        begun, _ = step(cycle, Started(), time.monotonic())
-        cause = begun.run.cause.describe(self._folder) if begun.run.cause else ""
-        status = Status(state="running", kind="running", cause=cause, runs=begun.run.number, warm=False)
-        self._begun = (status.cause, status.runs)
-        self._run, self._running = status.runs, True
-        self._say(text(self._name, status))
 
     def handle(self, signums: set[int]) -> Iterator[Record]:
         """Yield what signals mean to the engine, but for those that mean the same to every front."""

@@ -8,7 +8,7 @@ from acts import FILES, NEVER, ONCE, ten_files, write
 from screens import Screen
 from waiting import eventually
 
-from ipy_autorestart import Options, Script, Supervisor
+from ipy_autorestart import Files, Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +93,7 @@ def test_what_changes_no_code_in_use_restarts_nothing(watch, how):
     watched.settle()
     watched.settle()
     assert watched.restarts == 0, watched.screen.texts
-    assert "running" in watched.supervisor.status.state
+    assert watched.supervisor.status.state == "running"
 
 
 @pytest.mark.timing
@@ -109,24 +109,27 @@ def test_a_syntax_error_is_held_back_with_one_message_and_mending_it_restarts_on
     watched = watch()
     pid = watched.supervisor.status.pid
     write("src/a.py", "V = (\n")
-    eventually(lambda: watched.supervisor.status.state == "syntax error at src/a.py:1")
+    eventually(lambda: watched.supervisor.status.state == "broken")
+    broken = watched.supervisor.status.broken
+    assert (broken.path, broken.line) == ("src/a.py", 1)
+    assert "was never closed" in broken.message
     watched.settle()
     assert watched.restarts == 0
     assert watched.supervisor.status.pid == pid
-    assert len({status.message for status in watched.screen.statuses if "was never closed" in status.message}) == 1
+    assert {status.broken for status in watched.screen.statuses} == {None, broken}
     write("src/a.py")
     eventually(lambda: "run 2" in watched.last)
     watched.settle()
     assert watched.restarts == 1
-    eventually(lambda: watched.supervisor.status.kind != "broken")
+    eventually(lambda: watched.supervisor.status.state != "broken")
 
 
 def test_a_syntax_error_put_back_is_no_change(watch):
     watched = watch()
     write("src/a.py", "V = (\n")
-    eventually(lambda: watched.supervisor.status.kind == "broken")
+    eventually(lambda: watched.supervisor.status.state == "broken")
     write("src/a.py", "V = 1\n")
-    eventually(lambda: watched.supervisor.status.message == "")
+    eventually(lambda: watched.supervisor.status.broken is None)
     watched.settle()
     assert watched.restarts == 0
 
@@ -134,9 +137,9 @@ def test_a_syntax_error_put_back_is_no_change(watch):
 def test_why_nothing_was_restarted_is_told(watch):
     watched = watch()
     write("src/unused.py")
-    eventually(lambda: "src/unused.py changed, of no use to this run" in watched.supervisor.status.message)
+    eventually(lambda: watched.supervisor.status.unused == Files(("src/unused.py",)))
     write("src/a.py", "# why\nV = 1\n")
-    eventually(lambda: "only comments or layout changed in src/a.py" in watched.supervisor.status.message)
+    eventually(lambda: watched.supervisor.status.alike == Files(("src/a.py",)))
 
 
 def test_all_and_strict_restart_for_what_else_would_not(watch):
@@ -167,7 +170,7 @@ def test_patterns_and_ignores_add_to_what_counts(watch):
 
 def test_a_script_that_writes_into_its_own_tree_is_told_so_and_does_not_loop(watch):
     watched = watch("gen")
-    eventually(lambda: "src/gen.py is written by the run itself" in watched.supervisor.status.message)
+    eventually(lambda: watched.supervisor.status.written == Files(("src/gen.py",)))
     write("src/a.py")
     eventually(lambda: "run 2" in watched.last)
     watched.settle()
@@ -178,7 +181,7 @@ def test_a_script_that_writes_into_its_own_tree_is_told_so_and_does_not_loop(wat
 def test_what_another_program_writes_for_the_script_does_not_loop_endlessly(watch):
     write("main.py", MAIN + "import subprocess; subprocess.run('echo NOW=$(date +1%N) > src/gen.py', shell=True)\n")
     watched = watch("idle")
-    eventually(lambda: "src/gen.py changes right after every start" in watched.supervisor.status.message)
+    eventually(lambda: watched.supervisor.status.looping == Files(("src/gen.py",)))
     assert watched.restarts <= 8
 
 
@@ -187,7 +190,7 @@ def test_after_a_failure_everything_counts(watch):
     screen = Screen()
     options = Options()
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=options) as supervisor:
-        eventually(lambda: "crashed" in supervisor.status.state)
+        eventually(lambda: supervisor.status.state == "crashed")
         write("src/unused.py", "W = 2\n")
         eventually(lambda: "run 2" in screen.text)
 

@@ -24,7 +24,7 @@ BELOW = {
     "client": {"text", "protocol", "reexec"},
     "ipython": {"text", "decide", "protocol", "reexec"},
     "kernel": {"protocol", "reexec", "ipython"},
-    "show": {"text", "protocol", "client"},
+    "show": {"text", "decide", "protocol", "client"},
     "program": {"protocol", "reexec", "client", "show"},
     "engine": {"text", "decide", "protocol", "watch", "script"},
 }
@@ -32,9 +32,9 @@ BELOW = {
 DOORS = {"__init__", "__main__", "magics", "completion", "extension", "cli", "console"}
 
 # What decisions are made of: nothing that has a clock, thread, signal or file. `types` names code objects, `warnings`
-# silences the compiler's, `posixpath` only joins, and `signal` gives signals their names.
+# silences the compiler's, and `posixpath` only joins.
 PURE = {"__future__", "collections", "dataclasses", "enum", "functools", "html", "math", "re", "typing"}
-NAMING = {"types", "warnings", "posixpath", "signal"}
+NAMING = {"types", "warnings", "posixpath"}
 
 
 def path_of(module):

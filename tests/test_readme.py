@@ -76,7 +76,7 @@ def test_the_notebook_about_programs_outside_shows_both(start_kernel):
     assert [name for name, cell in shown.items() if cell.error] == []
     everything = "".join(cell.streams() for cell in cells)
     assert re.findall("says: (.*)", everything) == ["hello", "hello, you"]
-    assert re.search("finished after .* src/greeting.py changed · new code in", everything)
+    assert re.search("finished after .* src/greeting.py changed · restarted in", everything)
     assert shown["end-1"].text.strip().splitlines()[-1] == "0"
     served = re.findall(r"process (\d+) at (\d+) serves", everything)
     assert len(served) == 2
@@ -108,9 +108,9 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
     assert len({one[0] for one in training if one}) > 12  # it is drawn while it learns
     assert without_status(shown["watch-app"]) == "good morning you there"
     for words in (
-        "server.py · running .*answer.py changed .* src/model.py changed, of no use to this run: not restarted",
+        "server.py · running .*answer.py changed .* src/model.py changed, but this run did not use it: not restarted",
         r"train.py · finished after .* first run · 1 run\n",
-        r"train.py · finished after .* src/model.py changed · new code in .* 2 runs\n",
+        r"train.py · finished after .* src/model.py changed · restarted in .* 2 runs\n",
         r"-m app · finished after .*\nhello you there\n",
     ):
         assert any(re.search(words, text) for text in said), words

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import socket
 import sys
@@ -273,7 +272,7 @@ class Supervisor:
     def _give_up(self, message: str) -> None:
         """Show that the target isn't watched any more, and why."""
         self._depart()
-        self._take(dataclasses.replace(self.status, state="ended", kind="ended", excerpt="", message=message, pid=0))
+        self._take(self.status.ended(message))
 
     def _depart(self) -> None:
         """Leave the session; harmless if it has been done."""

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 
-class Kind(enum.Enum):
+class Kind(enum.StrEnum):
     """What happened to a path since the content that the target runs with."""
 
     ADDED = "added"

@@ -1,55 +1,14 @@
-"""The state of one target's life, from which every decision is made, and why it was restarted last."""
+"""The state of one target's life, from which every decision is made."""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
-from ipy_autorestart.decide.change import Change, Found, Kind
+from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import SCRIPT, Burst, Manner, Timing
-from ipy_autorestart.text import relative
-
-
-class Reason(enum.Enum):
-    """What asked for a start."""
-
-    FIRST = "started"
-    CHANGE = "changed"
-    HANGUP = "SIGHUP"
-    ASKED = "asked"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """The reason for a start, with the changes it serves."""
-
-    reason: Reason
-    changes: tuple[Change, ...] = ()
-
-    def describe(self, folder: str) -> str:
-        """Say it in a few words, with paths relative to ``folder`` where they lie below it.
-
-        Examples
-        --------
-        ``"src/a.py changed"``, ``"src/a.py and 2 more changed"``, ``"src/a.py deleted"``, ``"SIGHUP received"``.
-        """
-        match self.reason:
-            case Reason.FIRST:
-                return "first run"
-            case Reason.HANGUP:
-                return "SIGHUP received"
-            case Reason.ASKED:
-                return "asked by hand"
-            case Reason.ENDED:
-                return "it had ended"
-            case Reason.CHANGE:
-                first, *more = self.changes
-                verb = {Kind.ADDED: "added", Kind.MODIFIED: "changed", Kind.DELETED: "deleted"}[first.kind]
-                name = relative(first.path, folder)
-                return f"{name} and {len(more)} more changed" if more else f"{name} {verb}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +220,33 @@ class Cycle(NamedTuple):
         return self.run.fresh and not isinstance(phase, Closed)
 
     @property
+    def state(self) -> State:
+        """Where the target stands, for people."""
+        phase, stops_itself = self.phase, self.manner.stops_itself
+        match phase:
+            case Stopping():
+                return State.WAITING if stops_itself else State.STOPPING
+            case Starting():
+                return State.RESTARTING if self.run.number or stops_itself else State.STARTING
+            case Closed():
+                return State.ENDED
+            case Running() if self.pending and stops_itself:
+                return State.WAITING
+            case Running() | Ended():
+                pass
+            case _:
+                assert_never(phase)
+        if self.paused:
+            return State.PAUSED
+        if self.found.broken and not phase.refusal:
+            return State.BROKEN
+        if isinstance(phase, Running):
+            return State.RUNNING
+        if self.run.exit_status is None:
+            return State.IDLE
+        return State.CRASHED if self.run.exit_status else State.FINISHED
+
+    @property
     def cause(self) -> Cause | None:
         """The cause of the start that is under way, else of the last one."""
         return self.phase.cause if isinstance(self.phase, Stopping | Starting) else self.run.cause
@@ -276,6 +262,11 @@ class Cycle(NamedTuple):
         if isinstance(self.phase, Stopping):
             return self.phase.waits_for
         return self.pending.waits_for if self.pending else ""
+
+    @property
+    def refusal(self) -> str:
+        """Why the target could not be restarted when that was asked for last, or nothing."""
+        return self.phase.refusal if isinstance(self.phase, Running | Ended) else ""
 
     @property
     def looping(self) -> tuple[str, ...]:

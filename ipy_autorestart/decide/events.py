@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Found, Hint
-from ipy_autorestart.decide.cycle import Cause
+from ipy_autorestart.decide.facts import Cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,19 +20,7 @@ from typing import assert_never
 
 from ipy_autorestart.decide.backoff import admit, respawn_pause
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.cycle import (
-    Cause,
-    Closed,
-    Cycle,
-    Ended,
-    Looks,
-    Pending,
-    Reason,
-    Run,
-    Running,
-    Starting,
-    Stopping,
-)
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Looks, Pending, Run, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Action,
     Asked,
@@ -54,6 +42,7 @@ from ipy_autorestart.decide.events import (
     Tick,
     Waiting,
 )
+from ipy_autorestart.decide.facts import Cause, Reason
 from ipy_autorestart.decide.timing import ends_at, include, joined
 
 #: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.

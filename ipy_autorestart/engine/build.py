@@ -12,7 +12,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Sequence
 
-from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
@@ -61,7 +60,6 @@ def supervise(
     handled: Sequence[signal.Signals] = (),
     handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
     stdio: Stdio | None = None,
-    on_start: Callable[[Cycle], object] = lambda _: None,
 ) -> None:
     """Restart a target as its files change, until that is no longer wanted.
 
@@ -77,8 +75,6 @@ def supervise(
         More signals, and what returns what they mean.
     stdio
         Where the script reads and prints, if that is not for the front to show.
-    on_start
-        Called before each start, with what was decided.
     """
     request = launch.request
     adopt_orphans(really=True)
@@ -100,7 +96,7 @@ def supervise(
             parent=parent,
             cache=_cache(launch),
             handle=handle,
-            on_start=on_start,
+            announces=stdio is not None,
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()

@@ -106,6 +106,8 @@ class Engine:
         The target's ``sys.pycache_prefix``, if it has one.
     handle
         Returns what signals mean besides what they mean here.
+    announces
+        Report each run before it begins, as it prints where the front does, too.
     """
 
     def __init__(
@@ -122,7 +124,7 @@ class Engine:
         parent: Parent | None = None,
         cache: str = "",
         handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
-        on_start: Callable[[Cycle], object] = lambda _: None,
+        announces: bool = False,
     ) -> None:
         self._target = target
         self._pid = pid
@@ -133,7 +135,7 @@ class Engine:
         self._parent = parent
         self._cache = cache
         self._handle_signals = handle
-        self._on_start = on_start
+        self._announces = announces
         self._orphaned = False
         self._link_is_ready = False
         self._finished = False
@@ -260,7 +262,8 @@ class Engine:
             case Start(cause):
                 changed = [change.path for change in cause.changes]
                 self._forget(changed)
-                self._on_start(self._cycle)
+                if self._announces:
+                    self._reporter.announce(self._cycle)
                 return [self._launch(target, changed)] if target else []
             case Finish():
                 self._finished = True

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import collections
-import dataclasses
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from ipy_autorestart.decide import describe
-from ipy_autorestart.decide.change import Hint
-from ipy_autorestart.decide.cycle import Cycle, Looks, Running
-from ipy_autorestart.decide.describe import explain
+from ipy_autorestart.decide.change import Change, Hint
+from ipy_autorestart.decide.cycle import Cycle, Ended, Running
+from ipy_autorestart.decide.describe import explain, next_at, reported
 from ipy_autorestart.decide.events import Action, Event, Exited, Started
+from ipy_autorestart.decide.facts import Cause, State
 from ipy_autorestart.engine.target import FrontLink, Target
-from ipy_autorestart.protocol.messages import Decided, Ran, Record, Reran, Status
-from ipy_autorestart.text import duration, relative
+from ipy_autorestart.protocol.messages import Decided, Files, Ran, Record, Reran, Status
+from ipy_autorestart.text import relative
 
 #: So many updates in so many seconds: a page draws each anew.
 UPDATES, WITHIN = 30, 1.0
@@ -25,6 +25,9 @@ DECISIONS_MAX = 20
 
 #: So many steps are kept until there is time for words; while a start may yet be superseded there is none.
 STEPS_MAX = 500
+
+#: So many files are named; a checkout changes thousands.
+NAMED_MAX = 3
 
 Step = tuple[float, Cycle, Event, Cycle, Sequence[Action]]
 
@@ -47,8 +50,7 @@ class Reporter:
         self._target = target
         self._pid = pid
         self._folder = folder
-        self._shown: tuple[object, ...] = ()
-        self._status = self._sent = Status()
+        self._sent = Status()
         self._latest: Ran | None = None
         self._ran: dict[int, Ran] = {}
         self._decided: collections.deque[Decided] = collections.deque(maxlen=DECISIONS_MAX)
@@ -74,21 +76,23 @@ class Reporter:
         """Remember which cells a kernel runs again, until its next image."""
         self._rerun, self._rerun_since = rerun.what, time.monotonic() if rerun.goes_on else None
 
+    def announce(self, cycle: Cycle) -> None:
+        """Report a run that is about to begin, whatever was sent just now."""
+        number = cycle.run.number if cycle.run.fresh else cycle.run.number + 1
+        self._link.send(Status(State.RUNNING, self._cause(cycle.cause), runs=number, warm=False))
+
     def report(self, cycle: Cycle, now: float, *, last: bool = False) -> None:
         """Send what is new, if that may be now or this is the ``last`` time."""
         while self._steps:
             self._take(*self._steps.popleft())
-        self._find_words(cycle, now)
-        self._waits = bool(self._status != self._sent or self._ran or self._decided)
-        if not self._waits or (self._free_at() > now and not last):
+        status = self._status(cycle, now)
+        news: list[Record] = [*self._ran.values(), *self._decided, *([status] if status != self._sent else [])]
+        self._waits = bool(news) and self._free_at() > now and not last
+        if not news or self._waits:
             return
-        news: list[Record] = [*self._ran.values(), *self._decided]
-        if self._status != self._sent:
-            news.append(self._status)
         for record in news:
             self._link.send(record)
-        self._sent = self._status
-        self._waits = False
+        self._sent = status
         self._ran.clear()
         self._decided.clear()
         self._moments.append(now)
@@ -100,7 +104,7 @@ class Reporter:
         if self._rerun_since is not None:
             return self._rerun_since + math.floor(now - self._rerun_since) + 1
         since = _since(cycle)
-        return None if since is None else since + describe.next_at(now - since)
+        return None if since is None else since + next_at(now - since)
 
     def _free_at(self) -> float:
         return self._moments[0] + WITHIN if len(self._moments) == UPDATES else float("-inf")
@@ -108,12 +112,13 @@ class Reporter:
     def _take(self, at: float, before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]) -> None:
         for why in explain(before, event, after, actions, self._folder):
             self._decide(at, why)
+        run = after.run
         match event:
             case Started():
-                cause = after.run.cause.describe(self._folder) if after.run.cause else ""
-                self._latest = Ran(after.run.number, at, cause, took=after.run.took, warm=self._is_warm)
+                warm = self._target.is_warm if self._target else None
+                self._latest = Ran(run.number, at, self._cause(run.cause), took=run.took, warm=warm)
             case Exited(status) if not before.left and self._latest:
-                self._latest = dataclasses.replace(self._latest, lasted=after.run.lasted, exit_status=status)
+                self._latest = replace(self._latest, lasted=run.lasted, exit_status=status)
             case _:
                 return
         self._ran[self._latest.run] = self._latest
@@ -123,41 +128,50 @@ class Reporter:
             self._decided_last = why
             self._decided.append(Decided(at, why))
 
-    @property
-    def _is_warm(self) -> bool | None:
-        return self._target.is_warm if self._target else None
-
-    def _find_words(self, cycle: Cycle, now: float) -> None:
-        # Most hints change nothing that is reported; to find the words would keep the next one waiting.
-        plain = cycle._replace(looks=Looks())
-        since = _since(cycle)
-        seconds = 0 if since is None else describe.told(now - since)
-        pid, preloads = (self._target.pid, self._target.preloads()) if self._target else (self._pid, "")
-        notes = (self._rerun_words(now), *cycle.found.notes)
-        shown = (plain, cycle.looping, notes, seconds, pid, self._is_warm, preloads)
-        if shown == self._shown:
-            return
-        self._shown = shown
-        self._status = Status(
-            state=describe.state(cycle, self._folder, seconds),
-            kind=describe.kind(cycle),
-            cause=cycle.cause.describe(self._folder) if cycle.cause else "",
-            runs=cycle.run.number,
-            exit_status=cycle.run.exit_status,
-            lasted=cycle.run.lasted,
-            took=cycle.run.took,
-            message=" · ".join(filter(None, (describe.message(cycle, self._folder), *notes))),
-            excerpt=describe.excerpt(cycle),
+    def _status(self, cycle: Cycle, now: float) -> Status:
+        target, run, phase, found = self._target, cycle.run, cycle.phase, cycle.found
+        since, respawns = _since(cycle), isinstance(phase, Ended) and phase.respawn_at is not None
+        broken = None if cycle.refusal or not found.broken else found.broken[0]
+        return Status(
+            cycle.state,
+            self._cause(cycle.cause),
+            runs=run.number,
+            exit_status=run.exit_status,
+            lasted=run.lasted,
+            took=run.took,
+            running_for=0 if since is None else reported(now - since),
+            runs_again_in=cycle.pause if respawns else None,
+            waits_for=cycle.waits_for,
+            error=cycle.refusal,
+            broken=broken and replace(broken, path=relative(broken.path, self._folder)),
+            held=self._changed(found.changes) if cycle.paused else None,
+            looping=self._files(cycle.looping),
+            alike=None if found.changes else self._files(found.alike),
+            written=self._files(found.written),
+            unused=self._changed(found.unused),
+            left=cycle.left and isinstance(phase, Ended),
+            notes=found.notes,
+            rerun=self._rerun,
+            rerun_for=0 if self._rerun_since is None else math.floor(now - self._rerun_since),
             paused=cycle.paused,
-            polling=cycle.found.polling,
-            pid=pid,
-            warm=self._is_warm,
-            preloads=preloads,
+            polling=found.polling,
+            pid=target.pid if target else self._pid,
+            warm=target.is_warm if target else None,
+            preloads=target.preloads() if target else "",
         )
 
-    def _rerun_words(self, now: float) -> str:
-        seconds = math.floor(now - self._rerun_since) if self._rerun_since is not None else 0
-        return f"{self._rerun}, {duration(seconds)}" if seconds else self._rerun
+    def _cause(self, cause: Cause | None) -> Cause | None:
+        if cause is None or not cause.changes:
+            return cause
+        first = [replace(change, path=relative(change.path, self._folder)) for change in cause.changes[:NAMED_MAX]]
+        return Cause(cause.reason, tuple(first), len(cause.changes) - len(first))
+
+    def _files(self, paths: Sequence[str]) -> Files | None:
+        first = tuple(relative(path, self._folder) for path in paths[:NAMED_MAX])
+        return Files(first, len(paths) - len(first)) if first else None
+
+    def _changed(self, changes: Sequence[Change]) -> Files | None:
+        return self._files([change.path for change in changes])
 
 
 def _since(cycle: Cycle) -> float | None:

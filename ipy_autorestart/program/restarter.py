@@ -17,7 +17,7 @@ from typing import Any
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
 from ipy_autorestart.program.kept import Kept
-from ipy_autorestart.protocol.messages import Started, Status
+from ipy_autorestart.protocol.messages import Started, State, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
@@ -167,7 +167,7 @@ class ProgramRestarter(Restarter):
         if self._pending is None or self._is_restarting or not self.is_active:
             return
         # A supervisor that has no baseline yet would take a file saved before that for an old one.
-        is_early = any(one.is_alive and one.status.kind == "starting" for one in self.supervisors)
+        is_early = any(one.is_alive and one.status.state is State.STARTING for one in self.supervisors)
         if is_early or not _flush_outputs():
             self._look_again(SOON)
             return

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Paused, Refused, Started, Waiting
+from ipy_autorestart.decide.facts import Cause, State
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.protocol.request import Launch
 
@@ -15,11 +17,13 @@ __all__ = [
     "Ask",
     "Asked",
     "Began",
+    "Cause",
     "Clear",
     "Close",
     "Decided",
     "Display",
     "Exited",
+    "Files",
     "Forward",
     "Hangup",
     "Output",
@@ -31,6 +35,7 @@ __all__ = [
     "Said",
     "Shown",
     "Started",
+    "State",
     "Status",
     "Waiting",
     "decode",
@@ -39,18 +44,25 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Files:
+    """The first few of some files by their ``paths``, and how many ``more`` there are."""
+
+    paths: tuple[str, ...]
+    more: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """What a person wants to know of a target, as it stands now.
+    """Where a target stands, for people and programs; paths are relative to the folder of the watch.
 
     Attributes
     ----------
     state
-        In a few words: "running for 12 s", "finished after 3.0 s, waiting for a change", "waiting for cell 7" …
-    kind
-        In one word: "starting", "running", "waiting" (for a busy kernel), "stopping", "restarting", "finished",
-        "crashed", "broken" (a syntax error is held back), "paused", "idle" or "ended".
+        In one word, which is a string: "starting", "running", "waiting" (for a busy kernel), "stopping", "restarting",
+        "finished", "crashed", "broken" (a syntax error is held back), "paused", "idle" (it could not be started) or
+        "ended" (nothing is watched any more).
     cause
-        Why it last restarted: "src/a.py changed".
+        Why it was last started or restarted: its ``reason`` and ``changes``.
     runs
         Starts so far; for a kernel, restarts.
     exit_status
@@ -59,10 +71,34 @@ class Status:
         Seconds from its start to its end.
     took
         Seconds from noticing the change to the new start.
-    message
-        What else is worth a sentence: a limit met, what is wrong with a file that is held back.
-    excerpt
-        The line of a syntax error that is held back, and a caret below the place.
+    running_for
+        Seconds for which a script runs, in steps that become longer; 0 at first, and for a kernel.
+    runs_again_in
+        Seconds from the end of the last run to the start that follows without a change; None if none does.
+    waits_for
+        What a kernel finishes before it restarts: "cell 7".
+    error
+        Why it could not be started or restarted, or why nothing is watched any more.
+    broken
+        The syntax error that is held back: ``path``, ``message``, ``line``, ``column`` and ``text``, the line itself.
+    held
+        Files that have changed while restarts are held back.
+    looping
+        Files that change right after every start, so that it is restarted more and more slowly.
+    alike
+        Files of which only comments or layout have changed.
+    written
+        Files that the run itself has written.
+    unused
+        Files that have changed though the run did not use them.
+    left
+        Whether processes that an ended run has started go on until the next one.
+    notes
+        What else is worth a sentence, such as a limit met.
+    rerun
+        Which cell a kernel runs again after its restart, or how that went.
+    rerun_for
+        Seconds for which that cell runs.
     paused
         Whether restarts are held back.
     polling
@@ -75,20 +111,45 @@ class Status:
         What the fork server has imported ahead, and what it has not and why.
     """
 
-    state: str = "starting"
-    kind: str = "starting"
-    cause: str = ""
+    state: State = State.STARTING
+    cause: Cause | None = None
     runs: int = 0
     exit_status: int | None = None
     lasted: float | None = None
     took: float | None = None
-    message: str = ""
-    excerpt: str = ""
+    running_for: int = 0
+    runs_again_in: float | None = None
+    waits_for: str = ""
+    error: str = ""
+    broken: Broken | None = None
+    held: Files | None = None
+    looping: Files | None = None
+    alike: Files | None = None
+    written: Files | None = None
+    unused: Files | None = None
+    left: bool = False
+    notes: tuple[str, ...] = ()
+    rerun: str = ""
+    rerun_for: int = 0
     paused: bool = False
     polling: bool = False
     pid: int = 0
     warm: bool | None = None
     preloads: str = ""
+
+    def ended(self, error: str) -> Status:
+        """Return what is left of it when nothing is watched any more, and why, if it is no wish."""
+        return Status(
+            State.ENDED,
+            self.cause,
+            runs=self.runs,
+            exit_status=self.exit_status,
+            lasted=self.lasted,
+            took=self.took,
+            error=error,
+            warm=self.warm,
+            preloads=self.preloads,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +163,7 @@ class Ran:
     at
         When it started, in seconds since 1970.
     cause
-        Why.
+        Why; as in `Status`.
     took
         Seconds from noticing the change to the start; None where nothing had changed.
     lasted
@@ -115,7 +176,7 @@ class Ran:
 
     run: int
     at: float
-    cause: str = ""
+    cause: Cause | None = None
     took: float | None = None
     lasted: float | None = None
     exit_status: int | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import importlib.util
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from ipy_autorestart.protocol.messages import Clear, Display, Status
-from ipy_autorestart.show.status import as_html, bundle, is_later, text
+from ipy_autorestart.protocol.messages import Clear, Display, State, Status
+from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.show.status import as_html, bundle, is_later, status_line
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 
 
@@ -124,7 +124,7 @@ class CellScreen:
     displays
         How figures of scripts are to be shown: ``formats`` and ``options``; None: nothing that scripts display is.
     status
-        Shown last, as plain data.
+        Shown last, as JSON.
     """
 
     takes_all = False  # the server and the page don't
@@ -138,7 +138,7 @@ class CellScreen:
         display_id: str = "",
         keep: bool = False,
         displays: Mapping[str, Any] | None = None,
-        status: Mapping[str, Any] | None = None,
+        status: str = "",
     ) -> None:
         self.displays = displays
         self._clearing = False
@@ -147,7 +147,7 @@ class CellScreen:
         self._header = header
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
-        self._status = Status(**status or {})
+        self._status = from_json(Status, status) if status else Status()
         self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._buttons: Buttons | None = None
 
@@ -161,7 +161,7 @@ class CellScreen:
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
-        status = dataclasses.asdict(self._status)
+        status = to_json(self._status, [])
         return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep, "status": status}
 
     def open(self) -> None:
@@ -177,7 +177,7 @@ class CellScreen:
         """Update the status line, if it reads differently."""
         self._flush_tracebacks()
         before, self._status = self._status, status
-        if text(self._name, status) == text(self._name, before):
+        if status_line(self._name, status) == status_line(self._name, before):
             return
         if self._buttons:
             self._update_buttons()
@@ -186,7 +186,7 @@ class CellScreen:
         self._publish("update_display_data", self._status_content())
 
     def _update_buttons(self) -> None:
-        if self._buttons and self._status.kind == "ended":
+        if self._buttons and self._status.state is State.ENDED:
             self._buttons.close()
             self._buttons = None
         elif self._buttons:

@@ -2,64 +2,187 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
+import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from ipy_autorestart.client.history import Statistics
-from ipy_autorestart.protocol.messages import Ran, Status
+from ipy_autorestart.decide.change import Kind
+from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.protocol.messages import Files, Ran, Status
 from ipy_autorestart.text import duration
 
 #: Of the dot before the line; each can be told from black and from white (3:1), and no state is told by colour alone.
 COLOURS = {
-    **dict.fromkeys(("running", "finished"), "#2e9d55"),
-    **dict.fromkeys(("starting", "stopping", "restarting", "waiting", "paused"), "#c27a00"),
-    **dict.fromkeys(("crashed", "broken"), "#e0423f"),
-    **dict.fromkeys(("idle", "ended"), "#808080"),
+    **dict.fromkeys((State.RUNNING, State.FINISHED), "#2e9d55"),
+    **dict.fromkeys((State.STARTING, State.STOPPING, State.RESTARTING, State.WAITING, State.PAUSED), "#c27a00"),
+    **dict.fromkeys((State.CRASHED, State.BROKEN), "#e0423f"),
+    **dict.fromkeys((State.IDLE, State.ENDED), "#808080"),
+}
+
+#: What the signals of crashes mean, as shells say it.
+CRASHES: dict[int, str] = {
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGILL: "illegal instruction",
 }
 
 
-def words(status: Status) -> list[str]:
+def state(status: Status) -> str:
+    """Return where a target stands, in a few words."""
+    runs = f"running for {duration(status.running_for)}" if status.running_for else "running"
+    match status.state:
+        case State.WAITING:
+            return f"waiting for {status.waits_for or 'the kernel to be idle'}"
+        case State.BROKEN if status.broken:
+            place = f":{status.broken.line}" if status.broken.line else ""
+            return f"syntax error at {status.broken.path}{place}"
+        case State.PAUSED:
+            last = _ended(status) or (runs if status.pid else "")
+            return f"paused, {last}" if last and status.warm is not None else "paused"
+        case State.RUNNING:
+            return runs
+        case State.FINISHED | State.CRASHED:
+            pause = status.runs_again_in
+            return (
+                f"{_ended(status)}, {'waiting for a change' if pause is None else f'runs again in {duration(pause)}'}"
+            )
+        case State.IDLE:
+            return "not running"
+        case _:
+            return status.state
+
+
+def _ended(status: Status) -> str:
+    after = f" after {duration(status.lasted)}" if status.lasted is not None else ""
+    match status.exit_status:
+        case None:
+            return ""
+        case 0:
+            return f"finished{after}"
+        case number if number > 0:
+            return f"crashed with status {number}{after}"
+        case number:
+            try:
+                name = signal.Signals(-number).name
+            except ValueError:
+                name = f"signal {-number}"
+            words = f" ({CRASHES[-number]})" if -number in CRASHES else ""
+            return f"killed by {name}{words}{after}"
+
+
+def cause(why: Cause | None) -> str:
+    """Return why a target was started, in a few words.
+
+    Examples
+    --------
+    ``"src/a.py changed"``, ``"src/a.py and 2 more changed"``, ``"src/a.py deleted"``, ``"SIGHUP received"``.
+    """
+    match why:
+        case None:
+            return ""
+        case Cause(Reason.CHANGE, (first, *others), more):
+            if count := len(others) + more:
+                return f"{first.path} and {count} more changed"
+            return f"{first.path} {'changed' if first.kind is Kind.MODIFIED else first.kind}"
+        case Cause(reason):
+            return REASONS[reason]
+
+
+REASONS = {
+    Reason.FIRST: "first run",
+    Reason.CHANGE: "files changed",
+    Reason.HANGUP: "SIGHUP received",
+    Reason.ASKED: "asked by hand",
+    Reason.ENDED: "it had ended",
+}
+
+
+def message(status: Status) -> str:
+    """Return what else is worth a sentence or several, or nothing."""
+    rerun = f"{status.rerun}, {duration(status.rerun_for)}" if status.rerun_for else status.rerun
+    return " · ".join(filter(None, (_matter(status), rerun, *status.notes)))
+
+
+def _matter(status: Status) -> str:
+    """Return what matters most."""
+    if status.error:
+        return status.error
+    if status.broken:
+        runs = status.pid and status.exit_status is None
+        return f"{status.broken.message}; {'what runs goes on' if runs else 'it runs again when this is mended'}"
+    if status.held:
+        return f"{_names(status.held)} changed meanwhile"
+    if status.looping:
+        return f"{_names(status.looping)} changes right after every start: restarted more and more slowly"
+    if status.alike:
+        return f"only comments or layout changed in {_names(status.alike)}: not restarted"
+    if status.written:
+        return f"{_names(status.written)} is written by the run itself: not restarted"
+    if status.unused:
+        return f"{_names(status.unused)} changed, but this run did not use it: not restarted"
+    if status.left:
+        return "processes that it started go on until the next restart"
+    return ""
+
+
+def _names(files: Files) -> str:
+    first, *others = files.paths
+    count = len(others) + files.more
+    return f"{first} and {count} more" if count else first
+
+
+def excerpt(status: Status) -> str:
+    """Return the line of a syntax error with a caret below the place, or nothing."""
+    broken = status.broken
+    if not broken or not broken.text.strip():
+        return ""
+    before = "".join("\t" if sign == "\t" else " " for sign in broken.text[: max(broken.column - 1, 0)])
+    return f"{broken.text}\n{before}^" if broken.column else broken.text
+
+
+def parts(status: Status) -> list[str]:
     """Return the parts of a status line: state, cause and how the start for it went, number of runs, message."""
-    parts = [status.state]
+    found = [state(status)]
     if status.polling:
-        parts.append("polling")
+        found.append("polling")
     if status.cause:
-        parts.append(status.cause)
+        found.append(cause(status.cause))
         if status.took is not None:
-            parts.append(f"new code in {duration(status.took)}")
+            found.append(f"restarted in {duration(status.took)}")
         if status.warm:
-            parts.append("warm")
+            found.append("warm")
     if status.runs:
         what = "restart" if status.warm is None else "run"
-        parts.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
-    if status.message:
-        parts.append(status.message)
-    return parts
+        found.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
+    return [*found, *filter(None, [message(status)])]
 
 
 def is_later(status: Status, before: Status) -> bool:
     """Whether nothing but time has passed: the target runs as it ran before, for longer."""
-    return status.kind == "running" and dataclasses.replace(status, state=before.state) == before
+    return status.state is State.RUNNING and replace(status, running_for=before.running_for) == before
 
 
-def text(name: str, status: Status) -> str:
-    """Return the status line as text, and below it the line of a syntax error."""
-    excerpt = "".join(f"\n    {line}" for line in status.excerpt.split("\n") if status.excerpt)
-    return f"⟳ {name} · " + " · ".join(words(status)) + excerpt
+def status_line(name: str, status: Status) -> str:
+    """Return the status of a target in one line of text, and below it the line of a syntax error."""
+    line = f"⟳ {name} · " + " · ".join(parts(status))
+    return "\n    ".join([line, *excerpt(status).split("\n")]) if excerpt(status) else line
 
 
 def as_html(name: str, status: Status) -> str:
     """Return the same as HTML, in the colours of the page around it."""
-    state, *rest = map(html.escape, words(status))
-    dot = f'<span style="color: {COLOURS.get(status.kind, "#808080")}">●</span>'
+    where, *rest = map(html.escape, parts(status))
+    dot = f'<span style="color: {COLOURS[status.state]}">●</span>'
     tail = "".join(f" · {part}" for part in rest)
-    excerpt = f'<pre style="{EXCERPT}">{html.escape(status.excerpt)}</pre>' if status.excerpt else ""
-    line = f'{dot} <b>{html.escape(name)}</b> · {state}<span style="opacity: 0.7">{tail}</span>'
-    return f'<div style="{LINE}">{line}</div>{excerpt}'
+    error = f'<pre style="{EXCERPT}">{html.escape(excerpt(status))}</pre>' if excerpt(status) else ""
+    line = f'{dot} <b>{html.escape(name)}</b> · {where}<span style="opacity: 0.7">{tail}</span>'
+    return f'<div style="{LINE}">{line}</div>{error}'
 
 
 # A page's own font where it names one.
@@ -69,11 +192,11 @@ EXCERPT = "margin: 0 0 0 1.2em; padding-left: 0.8em; border-left: 2px solid #e04
 
 def bundle(name: str, status: Status) -> dict[str, str]:
     """Return the status line as a MIME bundle."""
-    return {"text/plain": text(name, status), "text/html": as_html(name, status)}
+    return {"text/plain": status_line(name, status), "text/html": as_html(name, status)}
 
 
 TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
-RUNS = ("target", "run", "when", "why", "new code in", "lasted", "exit status", "start")
+RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
 
 NOTHING = "nothing is watched; %watch_restart src/ main.py begins"
 
@@ -110,14 +233,14 @@ def as_json(every: Iterable[Statistics]) -> dict[str, Any]:
 def _target(one: Statistics) -> tuple[str, ...]:
     status = one.status
     return (
-        *(one.target, ", ".join(one.watched), status.state, str(status.runs), status.cause),
+        *(one.target, ", ".join(one.watched), state(status), str(status.runs), cause(status.cause)),
         *(_warmth(status), _number(status.exit_status)),
     )
 
 
 def _ran(target: str, ran: Ran) -> tuple[str, ...]:
     return (
-        *(target, str(ran.run), _clock(ran.at), ran.cause, _seconds(ran.took), _seconds(ran.lasted)),
+        *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _seconds(ran.took), _seconds(ran.lasted)),
         *(_number(ran.exit_status), _warmth(ran)),
     )
 

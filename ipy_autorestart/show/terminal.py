@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from ipy_autorestart.protocol.messages import Status
-from ipy_autorestart.show.status import is_later, text
+from ipy_autorestart.protocol.messages import State, Status
+from ipy_autorestart.show.status import is_later, message, status_line
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 
 
@@ -53,7 +53,7 @@ class TerminalScreen:
         """Write the status in a line of its own, if it reads differently."""
         self._lines.write("stderr", self._tracebacks.flush())
         before, self._status = self._status, status
-        line = text(self._name, status)
+        line = status_line(self._name, status)
         if line != self._shown and not is_later(status, before):
             self._shown = line
             self._lines.say(self._name, line)
@@ -86,9 +86,9 @@ class StderrScreen:
     def show(self, status: Status) -> None:
         """Write the status if it tells of a restart, or of something that is in its way."""
         before, self._status = self._status, status
-        restarted = status.kind == "running" and status.runs != before.runs
-        if restarted or (status.message and status.message != before.message):
-            _write(text(self._name, status) + "\n")
+        restarted = status.state is State.RUNNING and status.runs != before.runs
+        if restarted or message(status) not in ("", message(before)):
+            _write(status_line(self._name, status) + "\n")
 
     def begin(self, run: int) -> None:
         """Do nothing: the program's output is its own."""

@@ -14,6 +14,7 @@ from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import BadInput, Options, Script, Supervisor
+from ipy_autorestart.decide.change import Change, Kind
 
 pytestmark = pytest.mark.e2e
 
@@ -29,7 +30,7 @@ def test_a_script_runs_again_when_a_file_changes(project, screen):
         project.save("src/a.py", "V = 2\n")
         eventually(lambda: screen.printed.endswith("value 2\n"))
         eventually(lambda: supervisor.status.runs == 2)
-        assert supervisor.status.cause == "src/a.py changed"
+        assert supervisor.status.cause.changes == (Change("src/a.py", Kind.MODIFIED),)
         assert list(screen.texts) == [1, 2]
     assert supervisor.status.state == "ended"
     assert not supervisor.is_alive
@@ -37,10 +38,10 @@ def test_a_script_runs_again_when_a_file_changes(project, screen):
 
 def test_a_restart_can_be_asked_for(project, screen):
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
-        eventually(lambda: "finished" in supervisor.status.state)
+        eventually(lambda: supervisor.status.state == "finished")
         supervisor.restart()
         eventually(lambda: supervisor.status.runs == 2)
-        assert supervisor.status.cause == "asked by hand"
+        assert supervisor.status.cause.reason == "asked"
 
 
 def test_a_script_that_ignores_the_stop_is_killed(project, screen):
@@ -63,7 +64,7 @@ def test_the_stop_signal_can_be_chosen(project, screen):
 def test_leading_and_trailing_output_of_a_run_is_complete(project, screen):
     project.script("import sys\nprint('é' * 100_000)\nprint('last words', end='', file=sys.stderr)\n")
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
-        eventually(lambda: "finished" in supervisor.status.state)
+        eventually(lambda: supervisor.status.state == "finished")
         eventually(lambda: screen.printed.count("é") == 100_000 and "last words" in screen.printed)
 
 
@@ -101,7 +102,7 @@ def test_a_killed_supervisor_is_told_and_takes_its_run_along(project, screen):
         (process,) = psutil.Process().children()
         process.kill()
         eventually(lambda: supervisor.status.state == "ended")
-        assert "the supervisor has ended" in supervisor.status.message
+        assert "the supervisor has ended" in supervisor.status.error
         eventually(lambda: not psutil.pid_exists(int(screen.printed)))
 
 
@@ -135,7 +136,7 @@ def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(proje
 
 def test_a_folder_made_anew_is_run_in_anew(project, screen):
     with Supervisor(Script("main.py"), ["src/"], screen=screen) as supervisor:
-        eventually(lambda: "finished" in supervisor.status.state)
+        eventually(lambda: supervisor.status.state == "finished")
         moved = project.with_name(project.name + "-old")
         project.rename(moved)
         shutil.copytree(moved, project)
@@ -193,7 +194,7 @@ def test_a_supervisor_that_cannot_be_started_says_so_and_leaves_nothing_open(pro
         assert set(os.listdir("/dev/fd")) == before
     finally:
         gc.enable()
-    assert (supervisor.status.kind, supervisor.status.message) == ("ended", str(caught.value))
+    assert (supervisor.status.state, supervisor.status.error) == ("ended", str(caught.value))
     assert list(screen.statuses) == [supervisor.status]
     assert not supervisor.is_alive
 
@@ -202,8 +203,8 @@ def test_a_supervisor_that_ends_before_it_watches_says_why(project, screen):
     supervisor = Supervisor(Script("main.py"), screen=screen)
     gone = project.rename(project.with_name("gone"))
     supervisor.start()
-    eventually(lambda: supervisor.status.kind == "ended")
-    assert "No such file or directory" in supervisor.status.message
+    eventually(lambda: supervisor.status.state == "ended")
+    assert "No such file or directory" in supervisor.status.error
     assert list(screen.statuses) == [supervisor.status]
     gone.rename(project)
 
@@ -214,10 +215,10 @@ def test_thousands_of_files_may_be_named(project, screen):
         project.save(name, "V = 1\n")
     project.script("import sys\nsys.path.insert(0, 'src')\nimport module_with_a_long_name_2999 as m\nprint(m.V)\n")
     with Supervisor(Script("main.py"), names, screen=screen) as supervisor:
-        eventually(lambda: screen.printed == "1\n" and "finished" in supervisor.status.state, timeout=20)
+        eventually(lambda: screen.printed == "1\n" and supervisor.status.state == "finished", timeout=20)
         project.save(names[-1], "V = 2\n")
         eventually(lambda: screen.printed == "1\n2\n")
-        assert supervisor.status.cause == f"{names[-1]} changed"
+        assert supervisor.status.cause.changes == (Change(names[-1], Kind.MODIFIED),)
 
 
 def test_importing_the_package_imports_no_ipython():

@@ -1,13 +1,13 @@
-"""How often it is told that a run goes on."""
+"""How often it is reported that a run goes on."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.decide.describe import next_at, told
+from ipy_autorestart.decide.describe import next_at, reported
 
 
-def test_it_is_told_each_second_at_first_and_each_minute_at_last():
-    assert [told(seconds) for seconds in (0, 1.9, 2, 3.5, 14, 59, 61, 599, 601, 3661)] == [
+def test_it_is_reported_each_second_at_first_and_each_minute_at_last():
+    assert [reported(seconds) for seconds in (0, 1.9, 2, 3.5, 14, 59, 61, 599, 601, 3661)] == [
         *(0, 0, 2, 3, 10, 55, 60, 590, 600, 3660)
     ]
 
@@ -16,5 +16,5 @@ def test_it_is_told_each_second_at_first_and_each_minute_at_last():
 def test_the_next_time_says_more(seconds):
     later = next_at(seconds)
     assert seconds < later
-    assert told(later) > told(seconds)
-    assert told(seconds) <= seconds
+    assert reported(later) > reported(seconds)
+    assert reported(seconds) <= seconds

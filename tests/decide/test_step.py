@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
-from ipy_autorestart.decide.cycle import Cause, Cycle, Ended, Reason, Running, Starting, Stopping
+from ipy_autorestart.decide.cycle import Cycle, Ended, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Asked,
     Begin,
@@ -24,6 +24,7 @@ from ipy_autorestart.decide.events import (
     Tick,
     Waiting,
 )
+from ipy_autorestart.decide.facts import Cause, Reason
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 

@@ -7,7 +7,7 @@ import types
 import pytest
 from fakes import FakeShell
 
-from ipy_autorestart import Status
+from ipy_autorestart import State, Status
 from ipy_autorestart.ipython.output import Lines
 from ipy_autorestart.show.terminal import TerminalScreen
 
@@ -58,7 +58,7 @@ def shown_on(terminal):
 
 
 def test_a_status_tears_no_line_of_a_cell(shell, screen, terminal):
-    terminal.in_the_middle = lambda: screen.show(Status("running", runs=1, warm=False))
+    terminal.in_the_middle = lambda: screen.show(Status(State.RUNNING, runs=1, warm=False))
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value") + terminal.write(" 2\n"))
     assert terminal.text == "value 2\n\n⟳ main.py · running · 1 run\n"
@@ -69,23 +69,24 @@ def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, termin
 
     def speak():
         for number in range(3):
-            screen.show(Status("finished", runs=number, warm=False))
-            other.show(Status("running", runs=number))
+            screen.show(Status(State.FINISHED, runs=number, exit_status=0, warm=False))
+            other.show(Status(State.RUNNING, runs=number))
 
     terminal.in_the_middle = speak
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value"))
-    assert terminal.text == "value\n⟳ main.py · finished · 2 runs\n\n⟳ kernel · running · 2 restarts\n"
+    own, others = "⟳ main.py · finished, waiting for a change · 2 runs", "⟳ kernel · running · 2 restarts"
+    assert terminal.text == f"value\n{own}\n\n{others}\n"
 
 
 def test_a_status_does_not_hang_on_the_last_line_of_a_run(shell, screen, terminal):
     shell.pt_app = types.SimpleNamespace(app=types.SimpleNamespace(is_running=True))
     with shown_on(terminal):
         screen.write("stdout", "10 %")
-        screen.show(Status("finished"))
+        screen.show(Status(State.FINISHED, exit_status=0))
         screen.write("stderr", "line\n")
-        screen.show(Status("running"))
-    assert terminal.text == "10 %\n⟳ main.py · finished\nline\n⟳ main.py · running\n"
+        screen.show(Status(State.RUNNING))
+    assert terminal.text == "10 %\n⟳ main.py · finished, waiting for a change\nline\n⟳ main.py · running\n"
 
 
 def test_a_cell_begins_behind_the_line_that_is_being_written(shell, lines, terminal):

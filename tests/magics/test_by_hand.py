@@ -18,7 +18,7 @@ def watching(kernel, project):
 def test_a_restart_without_a_change(kernel, watching):
     kernel.run("%watch_restart --now")
     kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
-    assert "new code in" in watching.text
+    assert "restarted in" in watching.text
 
 
 def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watching):
@@ -69,8 +69,8 @@ def test_the_status_has_a_history(kernel, project, watching):
 
     kernel.wait(lambda: [run["exit_status"] for run in runs()] == [0, 1])
     first, second = runs()
-    assert (first["run"], first["cause"], first["took"]) == (1, "first run", None)
-    assert (second["run"], second["cause"]) == (2, "src/a.py changed")
+    assert (first["run"], first["cause"]["reason"], first["took"]) == (1, "first", None)
+    assert (second["run"], second["cause"]["changes"]) == (2, [{"path": "src/a.py", "kind": "modified"}])
     assert 0 < second["took"] < second["lasted"] + 10
     assert first["at"] + first["lasted"] <= second["at"]
     shown = kernel.run("%watch_status")

@@ -40,7 +40,7 @@ def test_a_save_restarts_it_as_it_was_started(start, project):
     assert after[1:] == before[1:]
     assert "OF_THE_START" in after[-2]
     assert after[-2]["LATE"] == ""
-    assert program.wait_told("⟳ main.py · running · src/a.py changed · new code in .* · 1 restart\n")
+    assert program.wait_told("⟳ main.py · running · src/a.py changed · restarted in .* · 1 restart\n")
 
 
 @pytest.mark.parametrize("name", ["python", os.path.relpath(sys.executable)])

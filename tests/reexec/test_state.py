@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.protocol.messages import Decided, Ran, Status
+from ipy_autorestart.decide.change import Broken, Change, Kind
+from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.protocol.messages import Decided, Files, Ran, Status
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request, Script
 from ipy_autorestart.reexec.state import (
@@ -41,6 +43,20 @@ PROCESSES = st.builds(
     ignored=st.frozensets(st.integers(1, 64)),
     blocked=st.frozensets(st.integers(1, 64)),
 )
+CHANGES = st.lists(st.builds(Change, TEXT, st.sampled_from(Kind)), max_size=3).map(tuple)
+CAUSES = st.none() | st.builds(Cause, st.sampled_from(Reason), CHANGES, more=st.integers(0, 9))
+FILES = st.none() | st.builds(Files, st.lists(TEXT, min_size=1, max_size=3).map(tuple), st.integers(0, 9))
+STATUSES = st.builds(
+    Status,
+    st.sampled_from(State),
+    CAUSES,
+    runs=st.integers(),
+    lasted=st.none() | st.floats(0, 9),
+    broken=st.none() | st.builds(Broken, TEXT, TEXT, st.integers(0, 9)),
+    unused=FILES,
+    notes=st.lists(TEXT, max_size=3).map(tuple),
+    warm=st.none() | st.booleans(),
+)
 SUPERVISORS = st.builds(
     SupervisorState,
     link=FDS,
@@ -49,8 +65,8 @@ SUPERVISORS = st.builds(
     request=REQUESTS,
     label=TEXT,
     screen=PLAIN,
-    status=st.builds(Status, runs=st.integers(), lasted=st.none() | st.floats(0, 9), warm=st.none() | st.booleans()),
-    runs=st.lists(st.builds(Ran, run=st.integers(), at=st.floats(0, 9), cause=TEXT), max_size=3).map(tuple),
+    status=STATUSES,
+    runs=st.lists(st.builds(Ran, run=st.integers(), at=st.floats(0, 9), cause=CAUSES), max_size=3).map(tuple),
     decisions=st.lists(st.builds(Decided, at=st.floats(0, 9), why=TEXT), max_size=3).map(tuple),
 )
 KERNELS = st.builds(

@@ -1,32 +1,37 @@
 import json
 from datetime import datetime
 
-from ipy_autorestart import Decided, Ran, Statistics, Status
-from ipy_autorestart.decide import describe
-from ipy_autorestart.decide.change import Broken, Change, Found, Kind
-from ipy_autorestart.decide.cycle import Cause, Closed, Cycle, Ended, Pending, Reason, Run, Running, Starting, Stopping
-from ipy_autorestart.decide.timing import KERNEL, SCRIPT
+import pytest
+
+from ipy_autorestart import Cause, Decided, Files, Ran, State, Statistics, Status, status_line
+from ipy_autorestart.decide.change import Broken, Change, Kind
+from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.show import status as show
+
+A, B = Change("src/a.py", Kind.MODIFIED), Change("/q/b.py", Kind.DELETED)
+SAVED = Cause(Reason.CHANGE, (A,))
 
 
 def test_a_status_line_says_what_why_and_how_often():
-    status = Status("running", "running", "src/a.py changed", 3, took=0.004, message="one message", warm=True)
-    assert show.text("main.py", status) == (
-        "⟳ main.py · running · src/a.py changed · new code in 4 ms · warm · 3 runs · one message"
+    status = Status(State.RUNNING, SAVED, runs=3, took=0.004, notes=("one message",), warm=True)
+    assert status_line("main.py", status) == (
+        "⟳ main.py · running · src/a.py changed · restarted in 4 ms · warm · 3 runs · one message"
     )
-    assert show.text("kernel", Status("running", runs=1, polling=True)) == "⟳ kernel · running · polling · 1 restart"
+    kernel = Status(State.RUNNING, runs=1, polling=True)
+    assert status_line("kernel", kernel) == "⟳ kernel · running · polling · 1 restart"
 
 
 def test_a_syntax_error_shows_its_line_and_place():
-    status = Status("syntax error at a.py:1", "broken", message="invalid syntax", excerpt="x = <\n    ^")
-    shown = "⟳ main.py · syntax error at a.py:1 · invalid syntax\n    x = <\n        ^"
-    assert show.text("main.py", status) == shown
+    status = Status(State.BROKEN, broken=Broken("a.py", "invalid syntax", 1, 5, "x = <"), pid=7)
+    shown = "⟳ main.py · syntax error at a.py:1 · invalid syntax; what runs goes on\n    x = <\n        ^"
+    assert status_line("main.py", status) == shown
     assert "x = &lt;\n    ^</pre>" in show.bundle("main.py", status)["text/html"]
 
 
 NAME = "<img onerror=alert(1)>.py"
-STATUS = Status("running", cause=f"{NAME} changed", message=NAME, excerpt=NAME, preloads=NAME)
-STATISTICS = Statistics(NAME, (NAME,), STATUS, (Ran(1, 0.0, NAME, 0.004, 1.5, 1, warm=True),), (Decided(0.0, NAME),))
+CAUSE = Cause(Reason.CHANGE, (Change(NAME, Kind.MODIFIED),))
+STATUS = Status(State.BROKEN, CAUSE, broken=Broken(NAME, NAME, 1, 1, NAME), notes=(NAME,), preloads=NAME)
+STATISTICS = Statistics(NAME, (NAME,), STATUS, (Ran(1, 0.0, CAUSE, 0.004, 1.5, 1, warm=True),), (Decided(0.0, NAME),))
 
 
 def test_what_comes_from_files_is_escaped():
@@ -39,9 +44,9 @@ def test_what_comes_from_files_is_escaped():
 def test_tables_are_aligned_text_and_html():
     bundle = show.overview([STATISTICS])
     first, second, _, third, fourth, _, note = bundle["text/plain"].splitlines()
-    assert first.index("state") == second.index("running")
+    assert first.index("state") == second.index("syntax error")
     assert third.index("lasted") == fourth.index("1.5 s")
-    assert (third.index("exit status"), third.index("start")) == (fourth.rindex("1  "), fourth.index("warm"))
+    assert (third.index("exit status"), third.rindex("start")) == (fourth.rindex("1  "), fourth.index("warm"))
     assert bundle["text/html"].count("<td") == 7 + 8
     assert note == f"{NAME}: {NAME}"
     assert show.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
@@ -58,70 +63,106 @@ def test_programs_are_told_in_json():
     bundle = show.as_json([STATISTICS])
     assert json.loads(bundle["text/plain"]) == json.loads(json.dumps(bundle["application/json"]))
     (one,) = bundle["application/json"]
-    assert (one["target"], one["status"]["state"], one["runs"][0]["lasted"]) == (NAME, "running", 1.5)
+    assert (one["target"], one["status"]["state"], one["runs"][0]["lasted"]) == (NAME, "broken", 1.5)
+    assert one["status"]["cause"] == {"reason": "change", "changes": ({"path": NAME, "kind": "modified"},), "more": 0}
+    assert one["status"]["broken"]["line"] == 1
 
 
-def test_causes_are_told_relative_to_the_folder():
-    a, b = Change("/p/src/a.py", Kind.MODIFIED), Change("/q/b.py", Kind.DELETED)
-    assert Cause(Reason.CHANGE, (a,)).describe("/p") == "src/a.py changed"
-    assert Cause(Reason.CHANGE, (b,)).describe("/p") == "/q/b.py deleted"
-    assert Cause(Reason.CHANGE, (a, b, b)).describe("/p") == "src/a.py and 2 more changed"
-    assert Cause(Reason.HANGUP).describe("/p") == "SIGHUP received"
-    assert Cause(Reason.ASKED).describe("/p") == "asked by hand"
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (None, ""),
+        (SAVED, "src/a.py changed"),
+        (Cause(Reason.CHANGE, (B,)), "/q/b.py deleted"),
+        (Cause(Reason.CHANGE, (Change("c.py", Kind.ADDED),)), "c.py added"),
+        (Cause(Reason.CHANGE, (A, B, B)), "src/a.py and 2 more changed"),
+        (Cause(Reason.CHANGE, (A, B, B), more=4000), "src/a.py and 4002 more changed"),
+        (Cause(Reason.FIRST), "first run"),
+        (Cause(Reason.HANGUP), "SIGHUP received"),
+        (Cause(Reason.ASKED), "asked by hand"),
+        (Cause(Reason.ENDED), "it had ended"),
+    ],
+)
+def test_a_cause_is_a_few_words(cause, words):
+    assert show.cause(cause) == words
 
 
-def test_states_are_told_in_words():
-    stopping, starting = Stopping(FIRST, 0.0), Starting(FIRST)
-    for cycle, words in {
-        Cycle(phase=Running()): "running",
-        Cycle(run=Run(exit_status=0)): "finished, waiting for a change",
-        Cycle(run=Run(exit_status=3)): "crashed with status 3, waiting for a change",
-        Cycle(run=Run(exit_status=-11)): "killed by SIGSEGV (segmentation fault), waiting for a change",
-        Cycle(run=Run(exit_status=-200)): "killed by signal 200, waiting for a change",
-        Cycle(): "not running",
-        Cycle(run=Run(exit_status=0, lasted=0.0123)): "finished after 12 ms, waiting for a change",
-        Cycle(phase=Ended(respawn_at=9), run=Run(exit_status=1, lasted=75), pause=0.2): (
-            "crashed with status 1 after 1 min 15 s, runs again in 200 ms"
+CRASHED = State.CRASHED
+BROKEN = Broken("a.py", "invalid syntax", 3, 3, "\tx <")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status(State.RUNNING), "running"),
+        (Status(State.RUNNING, running_for=75), "running for 1 min 15 s"),
+        (Status(State.FINISHED, exit_status=0), "finished, waiting for a change"),
+        (Status(State.FINISHED, exit_status=0, lasted=0.0123), "finished after 12 ms, waiting for a change"),
+        (Status(CRASHED, exit_status=3), "crashed with status 3, waiting for a change"),
+        (Status(CRASHED, exit_status=-11), "killed by SIGSEGV (segmentation fault), waiting for a change"),
+        (Status(CRASHED, exit_status=-200), "killed by signal 200, waiting for a change"),
+        (
+            Status(CRASHED, exit_status=1, lasted=75, runs_again_in=0.2),
+            "crashed with status 1 after 1 min 15 s, runs again in 200 ms",
         ),
-        Cycle(phase=stopping): "stopping",
-        Cycle(phase=starting): "starting",
-        Cycle(phase=starting, run=Run(1)): "restarting",
-        Cycle(phase=starting, manner=KERNEL): "restarting",
-        Cycle(phase=stopping, manner=KERNEL): "waiting for the kernel to be idle",
-        Cycle(phase=Running(), pending=Pending(), manner=KERNEL): "waiting for the kernel to be idle",
-        Cycle(phase=Closed()): "ended",
-        Cycle(phase=Running(), paused=True): "paused, running",
-        Cycle(run=Run(exit_status=1, lasted=2), paused=True): "paused, crashed with status 1 after 2.0 s",
-        Cycle(phase=Running(), manner=KERNEL, paused=True): "paused",
-        Cycle(phase=Stopping(FIRST, 0.0, "cell 7"), manner=KERNEL): "waiting for cell 7",
-        Cycle(phase=Running(), found=Found(broken=(BROKEN,))): "syntax error at a.py:3",
-    }.items():
-        assert describe.state(cycle, "/p") == words
-    assert describe.state(Cycle(phase=Running()), seconds=75) == "running for 1 min 15 s"
+        (Status(State.IDLE), "not running"),
+        (Status(State.STOPPING), "stopping"),
+        (Status(State.STARTING), "starting"),
+        (Status(State.RESTARTING), "restarting"),
+        (Status(State.WAITING), "waiting for the kernel to be idle"),
+        (Status(State.WAITING, waits_for="cell 7"), "waiting for cell 7"),
+        (Status(State.ENDED), "ended"),
+        (Status(State.PAUSED, pid=7, warm=False), "paused, running"),
+        (Status(State.PAUSED, pid=7, warm=False, running_for=3), "paused, running for 3.0 s"),
+        (Status(State.PAUSED, exit_status=1, lasted=2, warm=False), "paused, crashed with status 1 after 2.0 s"),
+        (Status(State.PAUSED, pid=7), "paused"),
+        (Status(State.BROKEN, broken=BROKEN), "syntax error at a.py:3"),
+        (Status(State.BROKEN, broken=Broken("a.py", "unknown encoding")), "syntax error at a.py"),
+    ],
+)
+def test_a_state_is_a_few_words(status, words):
+    assert show.state(status) == words
 
 
-def test_each_state_has_a_word_and_a_colour():
-    phases = Running(), Ended(), Stopping(FIRST, 0.0), Starting(FIRST), Closed()
-    cycles = [
-        *(Cycle(phase=phase, manner=manner) for phase in phases for manner in (SCRIPT, KERNEL)),
-        *(Cycle(run=Run(exit_status=status)) for status in (0, 1)),
-        *(Cycle(phase=Running(), paused=True), Cycle(phase=Running(), found=Found(broken=(BROKEN,)))),
-    ]
-    assert {describe.kind(cycle) for cycle in cycles} | {"restarting"} == set(show.COLOURS)
+def test_each_state_has_a_colour():
+    assert set(show.COLOURS) == set(State)
 
 
-FIRST = Cause(Reason.FIRST)
-BROKEN = Broken("/p/a.py", "invalid syntax", 3, 3, "\tx <")
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (Status(), ""),
+        (Status(error="no python", broken=BROKEN), "no python"),
+        (Status(broken=BROKEN, pid=7), "invalid syntax; what runs goes on"),
+        (Status(broken=BROKEN), "invalid syntax; it runs again when this is mended"),
+        (Status(broken=BROKEN, pid=7, exit_status=1), "invalid syntax; it runs again when this is mended"),
+        (Status(held=Files(("a.py", "b.py"))), "a.py and 1 more changed meanwhile"),
+        (
+            Status(looping=Files(("gen.py",))),
+            "gen.py changes right after every start: restarted more and more slowly",
+        ),
+        (Status(alike=Files(("a.py",))), "only comments or layout changed in a.py: not restarted"),
+        (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
+        (Status(unused=Files(("a.csv",))), "a.csv changed, but this run did not use it: not restarted"),
+        (Status(unused=Files(("a", "b", "c"), 7)), "a and 9 more changed, but this run did not use it: not restarted"),
+        (Status(left=True), "processes that it started go on until the next restart"),
+        (Status(rerun="cell 2 of 5 runs again"), "cell 2 of 5 runs again"),
+        (Status(rerun="cell 2 of 5 runs again", rerun_for=4), "cell 2 of 5 runs again, 4.0 s"),
+        (Status(left=True, notes=("x", "y")), "processes that it started go on until the next restart · x · y"),
+    ],
+)
+def test_a_message_names_the_file_and_what_it_means(status, words):
+    assert show.message(status) == words
 
 
-def test_messages_name_the_file_and_what_it_means():
-    broken = Found(broken=(BROKEN,))
-    assert describe.message(Cycle(phase=Running(), found=broken), "/p") == "invalid syntax; what runs goes on"
-    assert describe.message(Cycle(found=broken), "/p") == "invalid syntax; it runs again when this is mended"
-    assert describe.excerpt(Cycle(found=broken)) == "\tx <\n\t ^"
-    waits = Cycle(paused=True, found=Found((Change("/p/a.py", Kind.MODIFIED), Change("/p/b.py", Kind.ADDED))))
-    assert describe.message(waits, "/p") == "a.py and 1 more changed meanwhile"
-    alike = Cycle(found=Found(alike=("/p/a.py",)))
-    assert describe.message(alike, "/p") == "only comments or layout changed in a.py: not restarted"
-    assert describe.message(Cycle(phase=Ended(refusal="no python")), "/p") == "no python"
-    assert describe.message(Cycle(), "/p") == ""
+def test_the_caret_stands_below_the_place():
+    assert show.excerpt(Status(broken=BROKEN)) == "\tx <\n\t ^"
+    assert show.excerpt(Status(broken=Broken("a.py", "unknown encoding"))) == ""
+    assert show.excerpt(Status()) == ""
+
+
+def test_that_it_runs_for_longer_is_no_other_status():
+    status = Status(State.RUNNING, SAVED, pid=7, running_for=3)
+    assert show.is_later(status, Status(State.RUNNING, SAVED, pid=7))
+    assert not show.is_later(status, Status(State.RUNNING, SAVED, pid=8))
+    assert not show.is_later(Status(State.FINISHED, running_for=3), Status(State.FINISHED))
