@@ -62,15 +62,16 @@ class Handler(events.FileSystemEventHandler):
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
         """Pass on both ends of an event; each is judged on its own."""
+        if not isinstance(event, tuple(_PROGRESS)):
+            return
         try:
-            progress = _PROGRESS.get(type(event), Progress.UNKNOWN)
-            for path in (os.fsdecode(event.src_path), os.fsdecode(event.dest_path)):
-                if path:
-                    self._pass_on(event, path, progress)
+            for path in filter(None, map(os.fsdecode, (event.src_path, event.dest_path))):
+                self._pass_on(event, path)
         except Exception:  # noqa: BLE001 - it would end the observer's thread, and all watching with it
             _log.exception("an event was lost: %r", event)
 
-    def _pass_on(self, event: events.FileSystemEvent, path: str, progress: Progress) -> None:
+    def _pass_on(self, event: events.FileSystemEvent, path: str) -> None:
+        progress = _PROGRESS.get(type(event), Progress.UNKNOWN)  # of a subclass nothing is known
         folder = event.is_directory
         if folder:
             if not path.startswith(self._appeared):
@@ -86,9 +87,7 @@ class Handler(events.FileSystemEventHandler):
                 self._notice(shown, progress, folder=folder)
         if path == spot.real and isinstance(event, events.DirDeletedEvent):
             self.gone = True
-        if spot.shown and path == spot.real:
-            self._notice(spot.shown, progress, folder=folder)
-        elif spot.shown:
+        if spot.shown:
             self._notice(spot.shown + path[len(spot.real) :], progress, folder=folder)
 
 

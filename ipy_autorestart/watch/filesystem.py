@@ -45,10 +45,8 @@ def _magic(path: str) -> int | None:
     import ctypes
 
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "statfs"):
-        return None
     buffer = ctypes.create_string_buffer(512)  # struct statfs takes 120 bytes
-    if libc.statfs(os.fsencode(path), buffer) != 0:
+    if not hasattr(libc, "statfs") or libc.statfs(os.fsencode(path), buffer) != 0:
         return None
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF
 
@@ -56,18 +54,18 @@ def _magic(path: str) -> int | None:
 def _mounted_as(path: str) -> str | None:
     """Return the type of the mount that holds ``path``, by proc(5)."""
     real = os.path.realpath(path)
-    found: tuple[int, str] | None = None
+    found: tuple[int, str | None] = (0, None)
     try:
         with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
             for line in lines:
                 left, _, right = line.partition(" - ")
                 point = left.split()[4].replace("\\040", " ")
                 inside = real == point or real.startswith(point.rstrip("/") + "/")
-                if inside and (found is None or len(point) >= found[0]):
+                if inside and len(point) >= found[0]:
                     found = len(point), right.split()[0]
     except (OSError, IndexError):
         return None
-    return found[1] if found else None
+    return found[1]
 
 
 def repository(folder: str) -> str | None:

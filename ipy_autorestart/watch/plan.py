@@ -86,7 +86,15 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
         Up to so many folders are watched one by one. A recursive watch would hear each start of the target write to
         ``__pycache__``, which costs that start a millisecond if no processor is idle.
     """
-    clean = _clean(folders) if len(folders) > few else dict.fromkeys(folders, False)
+    clean: dict[str, bool] = {}  # whether a folder can be watched with everything in it
+    for path, folder in reversed([*folders.items()]):
+        clean[path] = (
+            len(folders) > few
+            and not folder.hides
+            and folder.readable
+            and not folder.environment
+            and all(clean.get(child, True) for child in folder.folders)
+        )
     spots: dict[str, Spot] = {}
     covered: dict[Identity, str] = {}
     for path, folder in folders.items():
@@ -105,16 +113,3 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
         spots[real_folder] = replace(spot, names=(*spot.names, (anchor.real, anchor.shown)))
         covered.setdefault(anchor.folder, real_folder)
     return Plan(tuple(spots.values()), covered)
-
-
-def _clean(folders: Mapping[str, Folder]) -> dict[str, bool]:
-    """Return which folders can be watched with everything in them."""
-    clean: dict[str, bool] = {}
-    for path, folder in reversed([*folders.items()]):
-        clean[path] = (
-            not folder.hides
-            and folder.readable
-            and not folder.environment
-            and all(clean.get(child, True) for child in folder.folders)
-        )
-    return clean

@@ -157,8 +157,7 @@ class Tree:
             and (old.real, old.top) == (real, top)
         ):
             return old
-        settled = is_settled(status, self._wall_ns())
-        new = Folder(path, real, identity, status.st_mtime_ns, top, settled)
+        new = Folder(path, real, identity, status.st_mtime_ns, top, is_settled(status, self._wall_ns()))
         new = self._list(new, root, old if old is not None and old.identity == identity else None)
         self.moved |= old is None or old.shape() != new.shape()
         return new

@@ -86,7 +86,7 @@ class Watch:
         self._late: set[str] = set()
         self._silent: list[str] = []
         self._suspects = Suspects()
-        self._deaf = ""
+        self._deaf: list[str] = []
         self._cost = 0.0
         self._locks: tuple[str, ...] = ()
         self._scanned = float("-inf")
@@ -138,7 +138,8 @@ class Watch:
         hints = self._hints.take()
         if not hints:
             self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
-        if self._may_be_partial(hints):
+        few = 0 < len(hints) <= FEW_FILES and all(map(self._snapshot.knows, hints))
+        if few and self._clock() - self._scanned <= self.interval:
             self._snapshot.scan_only(hints)
         else:
             self._scan()
@@ -152,7 +153,9 @@ class Watch:
         found = sort_out((replace(one, real=self._real(one.change.path)) for one in differences), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
-        return replace(found, unannounced=unannounced, polling=self.polling, notes=self._notes(), rescan=self.interval)
+        observer = self._observer.notes if self._observer is not None else []
+        notes = tuple(dict.fromkeys((*self._silent, *observer, *self._deaf, *self._snapshot.notes)))
+        return replace(found, unannounced=unannounced, polling=self.polling, notes=notes, rescan=self.interval)
 
     def commit(self) -> None:
         """Make the baseline what the last `look` saw."""
@@ -178,7 +181,7 @@ class Watch:
         self._use = replace(self._use, read=read, written=own)
         if read is None:
             return
-        extra = {shown for path in read - own if (shown := self._shown(path)) is not None}
+        extra = set(filter(None, map(self._shown, read - own)))
         self._hints.wanted = frozenset((*self._roots, *self._named, *extra))
         self._snapshot.track(extra)
 
@@ -220,14 +223,6 @@ class Watch:
             self._hints.folders = frozenset((*self._roots, *tops))
         return self._observer.follow(self._plan, self._clock())
 
-    def _may_be_partial(self, hints: set[str]) -> bool:
-        """Whether it is enough, this once, to look at the files that the hints name."""
-        return (
-            0 < len(hints) <= FEW_FILES
-            and self._clock() - self._scanned <= self.interval
-            and all(map(self._snapshot.knows, hints))
-        )
-
     def _find_unannounced(self, hints: set[str]) -> bool:
         fresh, self._snapshot.fresh = self._snapshot.fresh, set()
         if self._observer is None:
@@ -235,7 +230,7 @@ class Watch:
         unannounced, late = self._suspects.judge(fresh, hints, self._clock())
         if late and not self._deaf:
             self._observer.stop()  # it may be alive and get no events; the next scan starts it again
-            self._deaf = f"{late} changed without an event: all files are checked at intervals"
+            self._deaf = [f"{late} changed without an event: all files are checked at intervals"]
         return unannounced
 
     def _real(self, path: str) -> str:
@@ -245,11 +240,6 @@ class Watch:
         if folder is None or path in self._hints.wanted:
             return os.path.realpath(path)
         return tree.aliases.get(path) or os.path.join(folder.real, os.path.basename(path))
-
-    def _notes(self) -> tuple[str, ...]:
-        observer = self._observer.notes if self._observer is not None else []
-        deaf = [self._deaf] if self._deaf else []
-        return tuple(dict.fromkeys((*self._silent, *observer, *deaf, *self._snapshot.notes)))
 
     def _shown(self, path: str) -> str | None:
         """Return the path by which to track a file that the target read; None if it counts by name, or never does."""
