@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import logging
 from dataclasses import dataclass
@@ -47,32 +46,17 @@ class Statistics:
 
 
 class History:
-    """Takes what a supervisor tells of runs and decisions; one thread writes, any may read."""
+    """The latest runs and decisions of a target, oldest first; one thread writes, any may read."""
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._runs: tuple[Ran, ...] = ()
-        self._decisions: collections.deque[Decided] = collections.deque(maxlen=DECISIONS_MAX)
+        self.runs: tuple[Ran, ...] = ()
+        self.decisions: tuple[Decided, ...] = ()
 
     def take(self, record: Ran | Decided) -> None:
         """Remember it; a run is told of when it starts and when it has ended."""
         if isinstance(record, Decided):
-            self._decisions.append(record)
+            self.decisions = (*self.decisions, record)[-DECISIONS_MAX:]
             log.info("%s: %s", self._name, record.why)
         else:
-            self._runs = (*(ran for ran in self._runs if ran.run != record.run), record)[-RUNS_MAX:]
-
-    @property
-    def runs(self) -> tuple[Ran, ...]:
-        """The latest runs, oldest first."""
-        return self._runs
-
-    @property
-    def decisions(self) -> tuple[Decided, ...]:
-        """The latest decisions, oldest first."""
-        return tuple(self._decisions)
-
-    def restore(self, runs: tuple[Ran, ...], decisions: tuple[Decided, ...]) -> None:
-        """Remember what another image of this process remembered."""
-        self._runs = runs
-        self._decisions.extend(decisions)
+            self.runs = (*(ran for ran in self.runs if ran.run != record.run), record)[-RUNS_MAX:]

@@ -16,18 +16,17 @@ from ipy_autorestart.protocol.link import Link, ready
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import LINK
 
+log = logging.getLogger(__name__)
+
+#: Seconds that it may take to end what is being shown.
+STOP_MAX = 2.0
+
 #: The package itself, whatever else is installed under its name.
 PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "__main__.py")
 
 
 class Process:
-    """A child of this process, known by its number alone once the kernel's exec has come between.
-
-    Attributes
-    ----------
-    pid
-        Its process id.
-    """
+    """A child of this process, known by its number alone once the kernel's exec has come between."""
 
     def __init__(self, pid: int, errors: IO[bytes] | None = None) -> None:
         self.pid = pid
@@ -38,10 +37,24 @@ class Process:
         """Start a supervisor with its end of the link as its standard input; raises OSError."""
         errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         try:
-            return cls(_spawn(link=link, errors=errors.fileno()), errors)
+            # Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that
+            # the interrupt button, which signals the kernel's group, doesn't reach it.
+            pid = os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-P", PROGRAM, LINK],
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, link, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, errors.fileno(), 2),
+                ],
+                setsid=True,
+                setsigmask=[],
+            )
         except OSError:
             errors.close()
             raise
+        return cls(pid, errors)
 
     def kill(self) -> None:
         """End it at once."""
@@ -58,32 +71,6 @@ class Process:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line), "")
-
-
-def _spawn(*, link: int, errors: int) -> int:
-    """Start the supervisor and return its process id.
-
-    Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that the interrupt
-    button, which signals the kernel's group, doesn't reach it.
-    """
-    return os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-P", PROGRAM, LINK],
-        os.environ,
-        file_actions=[
-            (os.POSIX_SPAWN_DUP2, link, 0),
-            (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-            (os.POSIX_SPAWN_DUP2, errors, 2),
-        ],
-        setsid=True,
-        setsigmask=[],
-    )
-
-
-log = logging.getLogger(__name__)
-
-#: Seconds that it may take to end what is being shown.
-STOP_MAX = 2.0
 
 
 class Listener:
@@ -138,16 +125,13 @@ class Listener:
             while asleep not in ready([self._link, asleep], [self._link] if self._link.backlog else [], None):
                 self._link.flush()
                 for record in self._link.receive():
-                    self._pass_on(record)
+                    try:
+                        self._on_record(record)
+                    except Exception:  # the border: what shows it may fail, the rest goes on
+                        log.exception("can't show %s", record)
         except EOFError:
             self._on_end()
         finally:
             self._asleep = self._alarm = -1  # first, so that `stop` can't hit what opens these numbers next
             os.close(asleep)
             os.close(alarm)
-
-    def _pass_on(self, record: Record) -> None:
-        try:
-            self._on_record(record)
-        except Exception:  # the border: what shows it may fail, the rest goes on
-            log.exception("can't show %s", record)

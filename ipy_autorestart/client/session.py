@@ -34,8 +34,5 @@ def current_session() -> Session | None:
         return None
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
-    if shell is None:
-        return None
-    session: Session | None = getattr(shell, ATTRIBUTE, None)
+    session: Session | None = getattr(get_ipython(), ATTRIBUTE, None)
     return session

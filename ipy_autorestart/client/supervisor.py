@@ -233,7 +233,7 @@ class Supervisor:
         self = cls.__new__(cls)
         self._prepare(state.request, screen=screen, label=state.label, session=session)
         self._process = Process(state.pid)
-        self._history.restore(state.runs, state.decisions)
+        self._history.runs, self._history.decisions = state.runs, state.decisions
         self.status = state.status
         if self._session:
             self._session.supervisors.append(self)
@@ -266,8 +266,7 @@ class Supervisor:
         assert self._process is not None
         self._link.close()
         last_words = self._process.wait() or "nothing is watched any more"
-        message = "" if self._parting else f"the supervisor has ended; {last_words}"
-        self._give_up(message)
+        self._give_up("" if self._parting else f"the supervisor has ended; {last_words}")
 
     def _give_up(self, message: str) -> None:
         """Show that the target isn't watched any more, and why."""
