@@ -58,9 +58,7 @@ def from_json(kind: type[T], text: str | bytes, attachment: bytes = b"") -> T:
     return value
 
 
-@functools.cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
+_hints = functools.cache(typing.get_type_hints)
 
 
 def _typed(kind: Any, plain: Any, attachment: bytes) -> Any:  # noqa: ANN401  # a type hint, and what JSON has for it
@@ -74,8 +72,7 @@ def _typed(kind: Any, plain: Any, attachment: bytes) -> Any:  # noqa: ANN401  # 
         return _typed(choices[0], plain, attachment)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         hints = _hints(kind)
-        fields = {name: _typed(hints[name], part, attachment) for name, part in plain.items() if name != CLASS}
-        return kind(**fields)
+        return kind(**{name: _typed(hints[name], part, attachment) for name, part in plain.items() if name != CLASS})
     if origin is tuple and args[-1] is not Ellipsis:
         return tuple(_typed(hint, part, attachment) for hint, part in zip(args, plain, strict=True))
     if origin in (tuple, list, frozenset):

@@ -174,13 +174,22 @@ class Request:
         for path in self.paths:
             path_or_name(path)
             _check_readable(path, self._absolute(path), self.cwd)
-        match self.target:
-            case Kernel() if not self.paths:
+        script = self.target
+        if isinstance(script, Kernel):
+            if not self.paths:
                 raise BadInput("expected a folder to watch or a script to run, such as: src/ or src/ main.py")
-            case Script() as script:
-                _check_script(script)
-            case Kernel():
-                pass
+            return
+        if not os.path.isdir(script.cwd):
+            raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
+        if script.path:
+            if not os.path.isfile(script.file):
+                guess = _guess(script.path, script.file)
+                raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")
+            _check_readable(script.path, script.file, script.cwd)
+        if script.interpreter is None:
+            raise BadInput(
+                f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}"
+            )
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -211,18 +220,6 @@ def _check_readable(name: str, path: str, cwd: str) -> None:
         raise BadInput(f"{name}: there is no such file or folder in {cwd}; {_guess(name, path)}") from None
     except OSError as error:
         raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
-
-
-def _check_script(script: Script) -> None:
-    if not os.path.isdir(script.cwd):
-        raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
-    if script.path:
-        if not os.path.isfile(script.file):
-            guess = _guess(script.path, script.file)
-            raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")
-        _check_readable(script.path, script.file, script.cwd)
-    if script.interpreter is None:
-        raise BadInput(f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}")
 
 
 def _guess(name: str, path: str) -> str:
