@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
@@ -22,7 +22,7 @@ from ipy_autorestart.protocol.link import Link, receive_line
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
-from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script
+from ipy_autorestart.protocol.request import Launch, Request, Script
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
@@ -82,7 +82,8 @@ def supervise(
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *handled))
         )  # before anything is started or watched, so that nothing is missed
-        target = _target(launch, link, stdio)
+        program = _program(request.target, launch, stdio) if isinstance(request.target, Script) else None
+        target = _target(program, launch, link) if program else None
         watch = stack.enter_context(_watch(request, wakeups, launch.since_ns))
         engine = Engine(
             target=target,
@@ -94,7 +95,7 @@ def supervise(
             manner=request.target.manner,
             folder=request.cwd,
             parent=parent,
-            cache=_cache(launch),
+            cache=_cache(program.flags, program.environment) if program else _cache(launch.flags, os.environ),
             handle=handle,
             announces=stdio is not None,
         )
@@ -102,56 +103,38 @@ def supervise(
         engine.run()
 
 
-def _target(launch: Launch, link: FrontLink, stdio: Stdio | None) -> Target | None:
-    """Return what is launched from here, None for a kernel."""
-    script, options = launch.request.target, launch.request.options
-    if isinstance(script, Kernel):
-        return None
-    program = _program(script, launch, stdio)
+def _target(program: Program, launch: Launch, link: FrontLink) -> Target:
+    options = launch.request.options
+    preload = [name for names in options.preload for name in names.split(",")]
+    forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
     return ScriptTarget(
         program,
         stop_signal=signal.Signals[options.stop_signal],
-        preloader=_preloader(program, options),
+        preloader=Preloader(program, preload) if forks else None,
         lossless=launch.lossless,
         send=link.send,
     )
 
 
-def _environment() -> dict[str, str]:
-    """Return what a script is to find: the kernel's environment, but for what ipykernel sets for itself."""
-    return {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
+def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return where the target keeps its compiled modules, if not beside their sources."""
+    own = [flag.split("=", 1)[1] for flag in flags if flag.startswith("pycache_prefix=")]
+    return own[0] if own else environment.get("PYTHONPYCACHEPREFIX", "")
 
 
 #: What ipykernel tells matplotlib to draw with, of use in a kernel only.
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def _cache(launch: Launch) -> str:
-    """Return where the target keeps its compiled modules, if not beside their sources."""
-    own = [one.split("=", 1)[1] for one in launch.flags if one.startswith("pycache_prefix=")]
-    match launch.request.target:
-        case Script() as script:
-            flags = own if not script.python else []
-            environment = _program(script, launch).environment
-            return (flags or [environment.get("PYTHONPYCACHEPREFIX", "")])[0]
-        case Kernel():
-            return (own or [os.environ.get("PYTHONPYCACHEPREFIX", "")])[0]
-
-
-def _preloader(program: Program, options: Options) -> Preloader | None:
-    """Return what keeps a fork server, where there can be one: elsewhere than on Linux a fork is less sure."""
-    names = [name for names in options.preload for name in names.split(",")]
-    return Preloader(program, names) if options.warm and sys.platform == "linux" else None
-
-
-def _program(script: Script, launch: Launch, stdio: Stdio | None = None) -> Program:
+def _program(script: Script, launch: Launch, stdio: Stdio | None) -> Program:
     request = launch.request
+    environment = {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
     return Program(
         python=script.interpreter or script.python,  # the latter to be told that it isn't there
         flags=() if script.python else launch.flags,
         argv=script.words,
         cwd=script.cwd,
-        environment={**_environment(), **dict(pair.split("=", 1) for pair in script.env)},
+        environment={**environment, **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
@@ -231,8 +214,8 @@ PR_SET_CHILD_SUBREAPER = 36
 def _forget_inherited_signals() -> None:
     """Set each signal to its default: an idle kernel ignores SIGINT, and what is ignored or blocked is inherited."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        if signal.getsignal(number) is signal.SIG_IGN and number not in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+    for signum in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(signum) is signal.SIG_IGN and signum not in (signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(signum, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

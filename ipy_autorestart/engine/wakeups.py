@@ -6,7 +6,6 @@ import contextlib
 import signal
 import socket
 import threading
-from types import FrameType
 
 from ipy_autorestart.decide.change import Hint
 
@@ -27,11 +26,8 @@ class Wakeups:
         self._received: set[int] = set()
         # For a signal that comes between a look at those received and the wait.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for signum in signals:
-            signal.signal(signum, self._receive)
-
-    def _receive(self, signum: int, _: FrameType | None) -> None:
-        self._received.add(signum)  # between two bytecodes of the main thread, where it is safe
+        for signum in signals:  # received between two bytecodes of the main thread, where it is safe
+            signal.signal(signum, lambda signum, _: self._received.add(signum))
 
     def hint(self, hint: Hint) -> None:
         """Add a hint, from any thread."""
