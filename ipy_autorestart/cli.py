@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import ipy_autorestart
 from ipy_autorestart.console import SIGNALS, Console
-from ipy_autorestart.engine.build import Stdio, serve, supervise
+from ipy_autorestart.engine.build import serve, supervise
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Request, Script
@@ -35,6 +35,8 @@ OWN = """
   --version               the version
 """
 
+NO_SCRIPT = "expected a script to run, such as: src/ main.py or src/ -m app; a kernel is restarted by %watch_restart"
+
 QUIET, HELPING, VERSION = frozenset({"-q", "--quiet"}), frozenset({"-h", "--help"}), frozenset({"--version"})
 
 
@@ -43,7 +45,8 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else words
     if list(words[:1]) == [LINK]:
         return serve()
-    own, rest = _apart(words)
+    end = words.index("--") if "--" in words else len(words)  # what comes after is the script's
+    own = (QUIET | HELPING | VERSION).intersection(words[:end])
     if own & HELPING:
         sys.stdout.write(f"{parser(NAME, kinds=[Script.kind]).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
         return 0
@@ -51,28 +54,14 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")
         return 0
     try:
-        request = _request(rest)
+        request = parse([*(word for word in words[:end] if word not in own), *words[end:]], defaults=Options())
+        if isinstance(request.target, Kernel):
+            raise BadInput(NO_SCRIPT)
+        request.check()
     except BadInput as error:
         sys.stderr.write(f"{NAME}: {error}\n")
         return 2
     return _run(request, quiet=bool(own & QUIET))
-
-
-def _apart(words: Sequence[str]) -> tuple[frozenset[str], list[str]]:
-    """Part the words that this program alone has from the others; what comes after ``--`` is the script's."""
-    end = words.index("--") if "--" in words else len(words)
-    own = (QUIET | HELPING | VERSION).intersection(words[:end])
-    return own, [*(word for word in words[:end] if word not in own), *words[end:]]
-
-
-def _request(words: Sequence[str]) -> Request:
-    request = parse(words, defaults=Options())
-    if isinstance(request.target, Kernel):
-        raise BadInput(
-            "expected a script to run, such as: src/ main.py or src/ -m app; a kernel is restarted by %watch_restart"
-        )
-    request.check()
-    return request
 
 
 def _run(request: Request, *, quiet: bool) -> int:
@@ -80,15 +69,10 @@ def _run(request: Request, *, quiet: bool) -> int:
     console = Console(request, terminal=terminal, quiet=quiet)
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
+    # In the background a script must not take what is typed for the shell.
+    stdin = 0 if terminal.is_ours else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     with contextlib.closing(console):
-        supervise(launch, console, handled=handled, handle=console.handle, stdio=_stdio(terminal))
+        supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2))
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
     return 0
-
-
-def _stdio(terminal: Terminal) -> Stdio:
-    """Return what the script reads and prints to; in the background it must not take what is typed for the shell."""
-    if terminal.is_ours:
-        return 0, 1, 2
-    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC), 1, 2

@@ -15,6 +15,7 @@ ACTIONS = ("--now", "--pause", "--resume")
 STATUS_FLAGS = ("--json", "--why")
 
 _LINE = re.compile(r"\s*%?(watch_restart|unwatch|watch_status)\s+(.*)", re.DOTALL)
+_SPECIAL = re.compile(r"([\s'\"\\#&;()$`|<>*?!])")
 _WORD = re.compile(r"(?:\\.|\S)+")
 _HIDDEN = ("__pycache__",)
 
@@ -91,7 +92,6 @@ def _options() -> dict[str, Option]:
 
 
 def _values(flag: str, typed: str, listing: Listing) -> list[str]:
-    """Complete the value of an option."""
     option = _options().get(flag)
     if option is None:
         return []
@@ -116,7 +116,7 @@ def _paths(
         if one.name.startswith(name) and wanted(one) and one.name not in _HIDDEN
         and (name.startswith(".") or not one.name.startswith("."))
     ]  # fmt: skip
-    return [folder + _quoted(one.name) + "/" * one.is_folder for one in sorted(found)]
+    return [folder + _SPECIAL.sub(r"\\\1", one.name) + "/" * one.is_folder for one in sorted(found)]
 
 
 def _modules(typed: str, listing: Listing) -> list[str]:
@@ -131,10 +131,6 @@ def _modules(typed: str, listing: Listing) -> list[str]:
 
 def _plain(word: str) -> str:
     return re.sub(r"\\(.)", r"\1", word)
-
-
-def _quoted(name: str) -> str:
-    return re.sub(r"([\s'\"\\#&;()$`|<>*?!])", r"\\\1", name)
 
 
 def list_folder(folder: str) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import sys
@@ -87,15 +88,23 @@ class WatchMagics(Magics):
                 return
             request = parse(words, defaults=_options(self.defaults))
             screen = self._screen(request)
+            executed = self._request
+            cell = executed.get("metadata", {}).get("cellId") or executed.get("content", {}).get("code") or line
+            assert self.shell is not None
+            execution = executed.get("header", {}).get("msg_id") or str(self.shell.execution_count)
             supervisor = Supervisor(
                 request.target,
                 request.paths,
                 options=request.options,
                 screen=screen,
-                label=json.dumps(self._place(line)),
+                label=json.dumps([cell, execution]),
                 cwd=request.cwd,
             )
-            _stop(_replaced_by(supervisor, self._session.supervisors))
+            for old in list(self._session.supervisors):
+                old_cell, old_execution = json.loads(old.label or "[null, null]")
+                executed_again = old_cell == cell and old_execution != execution
+                if executed_again or old.request.target == request.target:
+                    old.stop()
             if isinstance(screen, CellScreen):
                 screen.open()
                 screen.control(supervisor)
@@ -121,13 +130,6 @@ class WatchMagics(Magics):
             displays=_displays(self.shell),
         )
 
-    def _place(self, line: str) -> tuple[str, str]:
-        """Return what names the cell and what names this execution of it."""
-        request = self._request
-        cell = request.get("metadata", {}).get("cellId") or request.get("content", {}).get("code") or line
-        assert self.shell is not None
-        return cell, request.get("header", {}).get("msg_id") or str(self.shell.execution_count)
-
     @line_magic
     def unwatch(self, line: str) -> None:
         """End what is watched: all of it, or the target that is named.
@@ -143,14 +145,11 @@ class WatchMagics(Magics):
         wanted = " ".join(words)
         quoted = shlex.join(words)  # as titles are
         supervisors = list(self._session.supervisors)
-        targets = [supervisor.request.target for supervisor in supervisors]
         chosen = [
-            supervisor
-            for supervisor, target in zip(supervisors, targets, strict=True)
-            if quoted == target.title or wanted in ("", target.name)
+            one for one in supervisors if quoted == one.request.target.title or wanted in ("", one.request.target.name)
         ]
         if not chosen:
-            names = ", ".join(dict.fromkeys(one.title for one in targets))
+            names = ", ".join(dict.fromkeys(one.request.target.title for one in supervisors))
             raise UsageError(
                 f"{magic}: {one_line(wanted)}: no such target; name one of those watched: {names}"
                 if names
@@ -219,20 +218,15 @@ def _displays(shell: Any) -> Mapping[str, Any]:  # noqa: ANN401  # an Interactiv
         inline = module.InlineBackend.instance()
         formats, options = inline.figure_formats, inline.print_figure_kwargs
     names = [formats] if isinstance(formats, str) else formats
+    plain = {}
+    for name, value in options.items() if isinstance(options, dict) else ():
+        with contextlib.suppress(TypeError, ValueError):  # what JSON doesn't know stays here
+            json.dumps(value)
+            plain[name] = value
     return {
         "formats": sorted(map(str, names)) if isinstance(names, set | list | tuple) else ["png"],
-        "options": {name: value for name, value in options.items() if _is_plain(value)}
-        if isinstance(options, dict)
-        else {},
+        "options": plain,
     }
-
-
-def _is_plain(value: object) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _stop(supervisors: Sequence[Supervisor]) -> None:
@@ -241,22 +235,9 @@ def _stop(supervisors: Sequence[Supervisor]) -> None:
 
 
 def _options(defaults: Configurable) -> Options:
-    values: dict[str, Any] = {}
-    for option in each():
-        value = getattr(defaults, option.name)
-        values[option.name] = tuple(value) if option.many else value
+    traits = defaults.trait_values(config=True).items()
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in traits}
     return Options(**values)
-
-
-def _replaced_by(new: Supervisor, supervisors: Sequence[Supervisor]) -> list[Supervisor]:
-    """Return those that give way: of an earlier execution of the same cell, or of the very same target."""
-    cell, execution = json.loads(new.label)
-
-    def gives_way(old: Supervisor) -> bool:
-        old_cell, old_execution = json.loads(old.label or "[null, null]")
-        return old.request.target == new.request.target or (old_cell == cell and old_execution != execution)
-
-    return [old for old in supervisors if gives_way(old)]
 
 
 BY_HAND: Mapping[str, Callable[[Supervisor], None]] = {
