@@ -29,6 +29,23 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 DEBUGGER = "ipykernel.debugger"
+EMBED = "IPython.terminal.embed"
+
+
+class LateModule(types.ModuleType):
+    """Stands in for a module, whose import is slow, until it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the real module, which is imported now if it wasn't before."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(_real(self.__name__), name)
+
+
+def _real(name: str) -> Any:
+    if isinstance(sys.modules.get(name), LateModule):
+        del sys.modules[name]
+    return importlib.import_module(name)
 
 
 class LateDebugger:
@@ -47,7 +64,7 @@ class LateDebugger:
 
     def _made(self) -> Any:
         if self._real is None:
-            self._real = _debugger_module().Debugger(*self._args, **self._options)
+            self._real = _real(DEBUGGER).Debugger(*self._args, **self._options)
             if self._waiting:
                 loop, future = self._waiting
                 loop.call_soon_threadsafe(future.set_result, None)
@@ -62,12 +79,6 @@ class LateDebugger:
         await self._made().handle_stopped_event()
 
 
-def _debugger_module() -> Any:
-    if getattr(sys.modules.get(DEBUGGER), "Debugger", None) is LateDebugger:
-        del sys.modules[DEBUGGER]
-    return importlib.import_module(DEBUGGER)
-
-
 def has_plain_debugger(kernel: Any) -> bool:
     """Return whether a kernel has ipykernel's own debugger, for which the next image may have a stand-in."""
     kind = type(getattr(kernel, "debugger", None))
@@ -76,39 +87,10 @@ def has_plain_debugger(kernel: Any) -> bool:
 
 def stand_in_for_debugger() -> None:
     """Put a module in place of ipykernel's until a debugger is made."""
-    module: Any = types.ModuleType(DEBUGGER)
+    module: Any = LateModule(DEBUGGER)
     module.Debugger = LateDebugger
     module._is_debugpy_available = importlib.util.find_spec("debugpy") is not None  # noqa: SLF001  # its name
-    module.__getattr__ = _of_debugger
     sys.modules[DEBUGGER] = module
-
-
-def _of_debugger(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    return getattr(_debugger_module(), name)
-
-
-EMBED = "IPython.terminal.embed"
-
-
-class LateEmbed(types.ModuleType):
-    """Stands in for the module, whose import is slow, until it is used."""
-
-    def embed(self, *args: Any, **options: Any) -> Any:
-        """Do what ``IPython.embed`` does."""
-        return self._real().embed(*args, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        """Return an attribute of the real module, which is imported now if it wasn't before."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(self._real(), name)
-
-    def _real(self) -> Any:
-        if sys.modules.get(EMBED) is self:
-            del sys.modules[EMBED]
-        return importlib.import_module(EMBED)
 
 
 def is_embed_early() -> bool:
@@ -118,7 +100,14 @@ def is_embed_early() -> bool:
 
 def stand_in_for_embed() -> None:
     """Put a module in place of IPython's until it is used."""
-    sys.modules[EMBED] = LateEmbed(EMBED)
+
+    def embed(*args: Any, **options: Any) -> Any:
+        """Do what ``IPython.embed`` does."""
+        return _real(EMBED).embed(*args, **options)
+
+    module: Any = LateModule(EMBED)
+    module.embed = embed
+    sys.modules[EMBED] = module
 
 
 #: Seconds that the clients may take to reconnect: libzmq tries every 100 to 200 ms.
@@ -135,13 +124,7 @@ SUBSCRIBED = 0.02
 
 
 class Clients:
-    """The clients of the image before, until they have connected again.
-
-    Parameters
-    ----------
-    listeners
-        The sockets at which they wait, with the number of them.
-    """
+    """The clients of the image before, until they have connected again to the sockets at which they wait."""
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._missing = {one.port: one.clients for one in listeners if one.clients is not None}
@@ -293,13 +276,6 @@ class Arrival:
         self._originals.append((owner, name, vars(owner).get(name)))
         setattr(owner, name, lambda *args: new(original, *args))
 
-    def _restore_methods(self) -> None:
-        for owner, name, own in self._originals:
-            if own is None:  # inherited
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
-
     def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:
         """Use the file's full path: the kernel's may start from a folder that is no longer the current one."""
         app.connection_file = self._own.connection_file
@@ -347,8 +323,12 @@ class Arrival:
         kernel.start = start_once
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
-        """Start the kernel; requests that were handed over come before any new one."""
-        self._restore_methods()
+        """Give methods back and start the kernel; requests that were handed over come before any new one."""
+        for owner, name, own in self._originals:
+            if own is None:  # inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
         for fd in self._listeners.values():
             os.close(fd)
         if self._carried.trouble:

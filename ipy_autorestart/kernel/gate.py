@@ -19,10 +19,6 @@ class Gate:
 
     Parameters
     ----------
-    kernel
-        The running ``ipykernel`` kernel.
-    channels
-        The seam to it.
     admits
         Returns whether a request may begin now; called in the thread that would answer it.
     on_end
@@ -30,12 +26,7 @@ class Gate:
     """
 
     def __init__(
-        self,
-        kernel: Any,
-        channels: Channels,
-        *,
-        admits: Callable[[], bool],
-        on_end: Callable[[], None],
+        self, kernel: Any, channels: Channels, *, admits: Callable[[], bool], on_end: Callable[[], None]
     ) -> None:
         self._kernel = kernel
         self._channels = channels
@@ -90,12 +81,9 @@ class Gate:
         finally:
             self._note_end(token, is_cell=is_cell and passes)
             if is_awaited:
-                self._note_passed(frames)
-
-    def _note_passed(self, frames: list[bytes]) -> None:
-        self._passing.remove(frames)
-        if not self._passing and self._passed and not self._passed.done():
-            self._passed.set_result(None)
+                self._passing.remove(frames)
+                if not self._passing and self._passed and not self._passed.done():
+                    self._passed.set_result(None)
 
     def _lets_pass(self, header: dict[str, Any], *, concurrent: bool) -> bool:
         if self._cells_wait and header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
@@ -141,17 +129,18 @@ class Gate:
         """Let no request begin any more and wait until none is on its way; raises NotStill, and is open then."""
         self.shut()
         self._mark = MARK + str(next(self._attempts)).encode()
-        self._loop, self._marks = asyncio.get_running_loop(), asyncio.Semaphore(0)
+        marks = asyncio.Semaphore(0)
+        self._loop, self._marks = asyncio.get_running_loop(), marks
+
+        async def marked(count: int) -> None:
+            for _ in range(count):
+                await marks.acquire()
+
         try:
-            await self._channels.still(self._mark, self._all_marks)
+            await self._channels.still(self._mark, marked)
         except BaseException:
             self.reopen()
             raise
-
-    async def _all_marks(self, count: int) -> None:
-        assert self._marks
-        for _ in range(count):
-            await self._marks.acquire()
 
     def reopen(self) -> None:
         """Deliver what was held back, and let requests pass again."""

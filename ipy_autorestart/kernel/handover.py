@@ -37,10 +37,6 @@ class KernelHandover(Handover):
 
     Parameters
     ----------
-    shell
-        The kernel's.
-    start
-        What the kernel was started with.
     gate
         Closed, with the requests that it holds back; None where there is none, and unanswered requests are lost.
     cells
@@ -89,7 +85,12 @@ class KernelHandover(Handover):
     def close(self) -> None:
         """Close the connections so that nothing on them is lost."""
         super().close()
-        self._publish()
+        for stream in (sys.stdout, sys.stderr):
+            with logged("the last output"):
+                stream.flush()
+        published = threading.Event()  # then libzmq has got all, in order
+        self._kernel.iopub_thread.schedule(published.set)
+        published.wait(PUBLISHED_MAX)
         if self._gate is None or self._sockets is None:
             self._app.close()  # which waits until all that was sent has left
             return
@@ -119,15 +120,6 @@ class KernelHandover(Handover):
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
             cells=self._cells,
         )
-
-    def _publish(self) -> None:
-        """Pass all that is to be published to libzmq, in order."""
-        for stream in (sys.stdout, sys.stderr):
-            with logged("the last output"):
-                stream.flush()
-        done = threading.Event()
-        self._kernel.iopub_thread.schedule(done.set)
-        done.wait(PUBLISHED_MAX)
 
 
 class _Registered:

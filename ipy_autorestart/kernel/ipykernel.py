@@ -72,7 +72,8 @@ class Channels:
 
     def restore_dispatch(self) -> None:
         """Restore the kernel's own dispatch."""
-        raise NotImplementedError
+        with contextlib.suppress(AttributeError):
+            del self._kernel.dispatch_shell
 
     def deliver(self, frames: Sequence[bytes]) -> None:
         """Treat a request as if it had just arrived; to be called in the main thread, before the loop reads others."""
@@ -168,8 +169,7 @@ class QueueChannels(Channels):
 
     def restore_dispatch(self) -> None:
         """Restore the kernel's own dispatch."""
-        with contextlib.suppress(AttributeError):
-            del self._kernel.dispatch_shell
+        super().restore_dispatch()
         self._replace(None, self._kernel.dispatch_shell)
 
     def _replace(self, old: Any, new: Dispatch, *, first: Dispatch | None = None) -> None:
@@ -237,11 +237,6 @@ class ThreadChannels(Channels):
             asyncio.run_coroutine_threadsafe(wait(lock), loop.asyncio_loop)
         if not held:
             on_idle()
-
-    def restore_dispatch(self) -> None:
-        """Restore the kernel's own dispatch."""
-        with contextlib.suppress(AttributeError):
-            del self._kernel.dispatch_shell
 
     def deliver(self, frames: Sequence[bytes]) -> None:
         """Treat a request as if it had just arrived, in the main thread or in its subshell."""

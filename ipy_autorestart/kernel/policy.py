@@ -23,27 +23,13 @@ QUIET_MAX = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """Data that one client sends.
+    """Data that one client sends."""
 
-    Attributes
-    ----------
-    first
-        Bytes that had been received at the first look.
-    received
-        Bytes that have been received until now.
-    since
-        Time of the first look, in seconds.
-    heard
-        Time at which the last bytes arrived.
-    round_trip
-        Seconds to the client and back.
-    """
-
-    first: int
-    received: int
-    since: float
-    heard: float
-    round_trip: float
+    first: int  # bytes that had been received at the first look
+    received: int  # bytes that have been received until now
+    since: float  # time of the first look
+    heard: float  # time at which the last bytes arrived
+    round_trip: float  # seconds to the client and back
 
 
 def observed(
@@ -60,11 +46,7 @@ def observed(
     waiting
         Bytes that nobody has read yet.
     silent
-        Seconds since the last byte arrived, where the system knows.
-    round_trip
-        Seconds to the client and back, where the system knows.
-    now
-        The time, in seconds.
+        Seconds since the last byte arrived, 0 where the system doesn't know them; so is ``round_trip``.
     """
     if incoming is None:
         return Incoming(received, received, now, now - silent if silent > DELAY_MAX else now, round_trip)
@@ -74,15 +56,7 @@ def observed(
 
 
 def is_quiet(incoming: Incoming, now: float) -> bool:
-    """Return whether the client has sent all that it was sending.
-
-    Parameters
-    ----------
-    incoming
-        The result of the last look.
-    now
-        The time, in seconds.
-    """
+    """Return whether the client has sent all that it was sending, by the last look."""
     waited = now - incoming.since
     patience = QUIET_ROUND_TRIPS * incoming.round_trip
     if now - incoming.heard >= max(QUIET, patience) or waited >= QUIET_MAX:

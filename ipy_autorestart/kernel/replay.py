@@ -5,10 +5,9 @@ It relies, in ``ipykernel`` 6.29 to 7, on ``Kernel._publish_execute_input`` and 
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Recorder
@@ -25,12 +24,6 @@ class Replay:
 
     Parameters
     ----------
-    shell
-        The kernel's.
-    gate
-        In front of its dispatch.
-    recorder
-        Of the cells.
     may_go_on
         Returns whether another cell may begin: not while a restart is pending, for it starts all over.
     on_cleared
@@ -60,10 +53,15 @@ class Replay:
     async def run(self, rerun: Rerun) -> None:
         """Run them; in the end, or where it stops, the cells that wait may run."""
         cells = chosen(self._recorder.ledger, rerun)
+
+        def note_interrupt(*_: object) -> None:  # between two cells, where ipykernel ignores it
+            self._interrupted = True
+
+        previous = signal.signal(signal.SIGINT, note_interrupt)
         try:
-            with self._handling_interrupts():
-                result = await self._run(cells)
+            result = await self._run(cells)
         finally:
+            signal.signal(signal.SIGINT, previous)
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
@@ -83,6 +81,7 @@ class Replay:
         return outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
 
     async def _run_one(self, cell: Cell) -> BaseException | None:
+        """Run a cell, which is cleared between its `busy` and its `execute_input`."""
         content = {
             "code": cell.code,
             "silent": False,
@@ -93,15 +92,8 @@ class Replay:
         }
         header = {key: value for key, value in cell.header.items() if key != "subshell_id"}
         message = {"header": header, "parent_header": {}, "metadata": cell.metadata, "content": content}
-        frames = self._kernel.session.serialize({**message, "msg_type": "execute_request"}, ident=OWN)
-        with self._recorder.again(cell) as error, self._clearing(cell):
-            await self._gate.run([frames])
-        return error()
-
-    @contextlib.contextmanager
-    def _clearing(self, cell: Cell) -> Iterator[None]:
-        """Clear the cell between its `busy` and its `execute_input`."""
         kernel = self._kernel
+        frames = kernel.session.serialize({**message, "msg_type": "execute_request"}, ident=OWN)
         original = kernel._publish_execute_input  # noqa: SLF001
 
         def publish(_: str, parent: Any, count: int) -> None:
@@ -111,21 +103,10 @@ class Replay:
             self._on_cleared(cell.header.get("msg_id", ""))
             original(cell.code, parent, count)
 
-        kernel._publish_execute_input = publish  # noqa: SLF001
-        try:
-            yield
-        finally:
-            del kernel._publish_execute_input  # noqa: SLF001
-
-    @contextlib.contextmanager
-    def _handling_interrupts(self) -> Iterator[None]:
-        """Note an interrupt that comes between two cells, where ipykernel ignores it."""
-
-        def note(*_: object) -> None:
-            self._interrupted = True
-
-        previous = signal.signal(signal.SIGINT, note)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, previous)
+        with self._recorder.again(cell) as error:
+            kernel._publish_execute_input = publish  # noqa: SLF001
+            try:
+                await self._gate.run([frames])
+            finally:
+                del kernel._publish_execute_input  # noqa: SLF001
+        return error()

@@ -38,17 +38,7 @@ AGAIN = 0.2
 
 
 class KernelRestarter(Restarter):
-    """Restarts the kernel in place after a SIGHUP.
-
-    Parameters
-    ----------
-    shell
-        The kernel's.
-    supervisors
-        Those that continue after the exec.
-    recorder
-        Of the cells that may be run again.
-    """
+    """Restarts the kernel in place after a SIGHUP."""
 
     def __init__(self, shell: InteractiveShell, supervisors: Sequence[SupervisorHandle], recorder: Recorder) -> None:
         super().__init__(supervisors)
@@ -207,23 +197,19 @@ class KernelRestarter(Restarter):
         except CantRestart as refusal:
             self._refuse(str(refusal))
         except NotStill as why:
-            self._try_again(since, str(why))
+            if self._loop is None:  # disarmed meanwhile
+                return
+            if time.monotonic() > since + self._options.busy_timeout:
+                self._refuse(str(why))
+                return
+            self._restart, self._pending = None, since
+            self._report(Waiting(str(why)))
+            self._loop.call_later(AGAIN, self._check)
         except Exception as error:  # the border: the kernel goes on
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")
         else:
             self._exec(handover)
-
-    def _try_again(self, since: float, why: str) -> None:
-        """Go on for the moment; the restart stays pending."""
-        if self._loop is None:  # disarmed meanwhile
-            return
-        if time.monotonic() > since + self._options.busy_timeout:
-            self._refuse(why)
-            return
-        self._restart, self._pending = None, since
-        self._report(Waiting(why))
-        self._loop.call_later(AGAIN, self._check)
 
     async def _prepare(self) -> KernelHandover:
         """Do all that can fail and can be undone."""

@@ -78,37 +78,28 @@ class Connection:
 class Sockets:
     """The sockets of a kernel that has stopped using them; all methods are for one thread.
 
-    Parameters
-    ----------
-    app
-        The ``IPKernelApp``.
-
     Raises
     ------
     NoSockets
         If they can't be found.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any) -> None:  # an IPKernelApp
         if not sys.platform.startswith("linux") or getattr(app, "debug_shell_socket", None) is None:
             raise NoSockets("not on this platform, or with this ipykernel")
         self._app = app
-        self._addresses = {self._address(channel): channel for channel in CHANNELS}
-        self.listeners = self._keep_listeners()
-        self.requests: dict[str, list[Frames]] = {channel: [] for channel in READ}
-        self.clients: dict[str, int] = {}
-
-    def _address(self, channel: str) -> object:
-        port = getattr(self._app, f"{channel}_port")
-        return port if self._app.transport == "tcp" else f"{self._app.ip}-{port}"
-
-    def _keep_listeners(self) -> dict[str, int]:
+        self._addresses: dict[object, str] = {}
+        for channel in CHANNELS:
+            port = getattr(app, f"{channel}_port")
+            self._addresses[port if app.transport == "tcp" else f"{app.ip}-{port}"] = channel
         found: dict[str, Connection] = {}
         for _ in range(SCANS):
             found |= {connection.channel: connection for connection, listens in self._scan() if listens}
         if len(found) < len(CHANNELS):
             raise NoSockets(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
-        return {name: fcntl.fcntl(one.fd, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
+        self.listeners = {name: fcntl.fcntl(one.fd, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
+        self.requests: dict[str, list[Frames]] = {channel: [] for channel in READ}
+        self.clients: dict[str, int] = {}
 
     def _scan(self) -> Iterator[tuple[Connection, bool]]:
         """Yield the sockets at the kernel's addresses, each with whether it listens."""
