@@ -16,26 +16,23 @@ from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
 from ipy_autorestart.reexec.exec import logged
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from IPython.core.interactiveshell import InteractiveShell
 
 
 class Cells:
-    """Counts the cells that run, in any thread.
-
-    Parameters
-    ----------
-    shell
-        Any IPython.
-    on_end
-        Called when a cell has ended, in its thread, before its reply is sent.
-    """
+    """Counts the cells that run, in any thread; calls ``on_end`` there when one has ended, before its reply is sent."""
 
     def __init__(self, shell: InteractiveShell, *, on_end: Callable[[], None]) -> None:
         self._shell = shell
         self._on_end = on_end
         self._executing: collections.Counter[int] = collections.Counter()
         self.ended = float("-inf")
-        if _in_a_cell():  # whose start is over, and whose end will be counted
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001  # public but for its name
+        while frame and frame.f_code.co_name != "run_cell_async":
+            frame = frame.f_back
+        if frame:  # in a cell, whose start is over, and whose end will be counted
             self._executing[threading.get_ident()] = 1
         shell.events.register("pre_execute", self._note_start)
         shell.events.register("post_execute", self._note_end)
@@ -73,29 +70,8 @@ def end_history(shell: InteractiveShell) -> None:
             shell.history_manager.end_session()
 
 
-def _in_a_cell() -> bool:
-    """Return whether ``InteractiveShell.run_cell_async`` is on the stack of this thread."""
-    frame = sys._getframe()  # noqa: SLF001  # public but for its name
-    while frame.f_code.co_name != "run_cell_async":
-        if frame.f_back is None:
-            return False
-        frame = frame.f_back
-    return True
-
-
 class Recorder:
-    """Keeps the ledger of one shell.
-
-    Parameters
-    ----------
-    shell
-        The running IPython.
-
-    Attributes
-    ----------
-    ledger
-        The cells that have run.
-    """
+    """Keeps the ledger of one shell."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -207,9 +183,9 @@ def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # a HistoryManager
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a part of a request as plain data again: the kernel's session has made datetimes of dates."""
-    found: dict[str, Any] = json.loads(json.dumps(dict(data), default=_text))
+
+    def text(value: Any) -> str:
+        return str(value.isoformat() if hasattr(value, "isoformat") else value)
+
+    found: dict[str, Any] = json.loads(json.dumps(dict(data), default=text))
     return found
-
-
-def _text(value: Any) -> str:
-    return str(value.isoformat() if hasattr(value, "isoformat") else value)

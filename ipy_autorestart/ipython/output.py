@@ -17,11 +17,6 @@ class Lines:
 
     A cell prints past this, so it isn't known whether its line has ended. While a cell runs, the last line of each
     speaker is kept until its end. At the prompt, prompt_toolkit writes above it, in whole lines.
-
-    Parameters
-    ----------
-    shell
-        The running IPython.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -64,13 +59,10 @@ class Lines:
                 self._write_kept()
 
     def _write_kept(self) -> None:
+        app = getattr(getattr(self._shell, "pt_app", None), "app", None)
+        is_at_prompt = app is not None and app.is_running
         for line in self._kept.values():
-            begin = "\n" if self._is_open or not self._is_at_prompt else ""
+            begin = "\n" if self._is_open or not is_at_prompt else ""
             sys.stderr.write(f"{begin}{line}\n")
             self._is_open = False
         self._kept.clear()
-
-    @property
-    def _is_at_prompt(self) -> bool:
-        app = getattr(getattr(self._shell, "pt_app", None), "app", None)
-        return app is not None and app.is_running

@@ -17,25 +17,13 @@ QUIET = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """The work of a kernel, and the restart that is pending meanwhile.
+    """The work of a kernel, and the restart that is pending meanwhile."""
 
-    Attributes
-    ----------
-    pending
-        When the restart was asked for; None if none was.
-    running
-        Number of requests in progress.
-    ended
-        When the last cell ended.
-    on_busy, timeout
-        The options: what happens meanwhile, and the seconds for which cells behind the running one may begin.
-    """
-
-    pending: float | None
-    running: int
-    ended: float
+    pending: float | None  # when the restart was asked for; None if none was
+    running: int  # the number of requests in progress
+    ended: float  # when the last cell ended
     on_busy: OnBusy = OnBusy.WAIT
-    timeout: float
+    timeout: float  # seconds for which cells behind the running one may begin
 
 
 def admits(batch: Batch, now: float) -> bool:
@@ -58,28 +46,14 @@ NAMED_MAX = 3
 
 
 class Cell(NamedTuple):
-    """An execution of a cell that has ended.
+    """An execution of a cell that has ended."""
 
-    Attributes
-    ----------
-    key
-        The front end's id of the cell, or its code where there is none.
-    number
-        Its execution count.
-    code
-        As the user wrote it.
-    header, metadata
-        Of its request, as plain data; empty in a terminal.
-    seconds
-        How long it took last.
-    """
-
-    key: str
-    number: int
-    code: str
-    header: Mapping[str, Any]
-    metadata: Mapping[str, Any]
-    seconds: float
+    key: str  # the front end's id of the cell, or its code where there is none
+    number: int  # its execution count
+    code: str  # as the user wrote it
+    header: Mapping[str, Any]  # of its request, as plain data; empty in a terminal
+    metadata: Mapping[str, Any]  # likewise
+    seconds: float  # of the last execution
 
 
 class Ledger(NamedTuple):

@@ -44,10 +44,6 @@ class TerminalRestarter(Restarter):
     ----------
     shell
         A ``TerminalInteractiveShell``; relies on its ``prompt_for_code`` and ``pt_app``.
-    supervisors
-        Those that continue after the exec.
-    recorder
-        Of the cells that may be run again.
     """
 
     def __init__(self, shell: InteractiveShell, supervisors: Sequence[SupervisorHandle], recorder: Recorder) -> None:
