@@ -84,7 +84,13 @@ class Handover(abc.ABC):
         self._late = threading.Timer(END_MAX, self._close_and_exec)
         self._late.daemon = True
         try:
-            self._carrier = _nameless_file()
+            if hasattr(os, "memfd_create"):
+                self._carrier = os.memfd_create("ipy_autorestart")
+            else:
+                import tempfile
+
+                self._carrier, path = tempfile.mkstemp()
+                os.unlink(path)
         except OSError as error:
             raise CantRestart(
                 f"there is no room for what is carried over ({error}); close files, or free memory"
@@ -190,13 +196,3 @@ def logged(what: str) -> Iterator[None]:
         yield
     except Exception:  # the border
         log.exception("can't end %s properly", what)
-
-
-def _nameless_file() -> int:
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("ipy_autorestart")
-    import tempfile
-
-    fd, path = tempfile.mkstemp()
-    os.unlink(path)
-    return fd
