@@ -91,26 +91,22 @@ class Live:
             return
         waited = self.waits and not text
         text, self._held, self.waits = self._held + text, "", False
-        if not last:
-            text = self._hold(text, waited=waited, followed=followed)
+        if not last and not waited:
+            # The end may turn out to be part of something.
+            line = self._line + text
+            found = None
+            if self._emulator is None and not followed and "\r" in line and not BEGINS.search(text):
+                found = SECOND_BAR.search(line, max(len(self._line), line.rfind("\n")))
+            found = found or UNFINISHED.search(line, max(len(self._line), len(line) - UNFINISHED_MAX))
+            if found:
+                at = found.start() - len(self._line)
+                self._held, text = text[at:], text[:at]
+                self.waits = True
         yield from self._split(text)
 
     def restart(self) -> None:
         """Start again: what was shown has been cleared."""
         self._line, self._is_shown = "", False
-
-    def _hold(self, text: str, *, waited: bool, followed: bool) -> str:
-        """Hold back the end of a text that may turn out to be part of something; return the rest."""
-        line = self._line + text
-        found = None
-        if self._emulator is None and not followed and "\r" in line and not BEGINS.search(text):
-            found = SECOND_BAR.search(line, max(len(self._line), line.rfind("\n")))
-        found = found or UNFINISHED.search(line, max(len(self._line), len(line) - UNFINISHED_MAX))
-        if found and not waited:
-            at = found.start() - len(self._line)
-            self._held, text = text[at:], text[:at]
-            self.waits = True
-        return text
 
     def _split(self, text: str) -> Iterator[str | Rows]:
         while text:
@@ -192,15 +188,11 @@ class Emulator:
     def write(self, text: str) -> str | None:
         """Do what the text says; return the rest if that is plain text on a new line below, else None."""
         for found in STEP.finditer(text):
-            if (found["plain"] or found["final"] == "m") and self._is_done:
+            is_over = self._is_new_line and not self._is_hidden and not self._is_kept
+            if is_over and (found["plain"] or found["final"] == "m") and not _text(self._rows[self._row :]):
                 return text[found.start() :]
             self._do(found)
         return None
-
-    @property
-    def _is_done(self) -> bool:
-        is_over = self._is_new_line and not self._is_hidden and not self._is_kept
-        return is_over and not _text(self._rows[self._row :])
 
     def _do(self, step: re.Match[str]) -> None:
         parameters, final, escape, control, plain = step.groups()
@@ -208,7 +200,16 @@ class Emulator:
             self._put(plain)
         elif control is not None:
             self._is_new_line = control == "\n"
-            self._move(control)
+            match control:
+                case "\n":
+                    self._go(self._row + 1, 0)
+                    self._is_kept = self._is_kept and self._row < ROWS
+                case "\r":
+                    self._column = 0
+                case "\b":
+                    self._column = max(0, self._column - 1)
+                case "\t":
+                    self._column = min(self._column // 8 * 8 + 8, COLUMNS_MAX)
         elif final is not None:
             self._is_new_line = self._is_new_line and final in "mhl"
             self._control(parameters, final)
@@ -243,18 +244,6 @@ class Emulator:
                 row[at - 1 : at + 1] = [BLANK, BLANK]
         row[first:end] = cells
         del row[COLUMNS_MAX:]
-
-    def _move(self, control: str) -> None:
-        match control:
-            case "\n":
-                self._go(self._row + 1, 0)
-                self._is_kept = self._is_kept and self._row < ROWS
-            case "\r":
-                self._column = 0
-            case "\b":
-                self._column = max(0, self._column - 1)
-            case "\t":
-                self._column = min(self._column // 8 * 8 + 8, COLUMNS_MAX)
 
     def _go(self, row: int, column: int) -> None:
         self._row = max(0, row)

@@ -33,17 +33,15 @@ def parse(message: bytes) -> Display | Clear:
     match fields:
         case {"kind": "clear", "wait": bool(wait)}:
             return Clear(wait)
-        case {"kind": "display", "data": dict(data), "metadata": dict(metadata)} if all(map(_is_name, data)):
+        case {"kind": "display", "data": dict(data), "metadata": dict(metadata)} if all(
+            "/" in mime and len(mime) <= NAME_MAX for mime in data
+        ):
             display_id, update = fields.get("display_id"), fields.get("update", False)
             if display_id is None and update is False:
                 return Display(data, metadata)
             if isinstance(display_id, str) and isinstance(update, bool):
                 return Display(data, metadata, display_id, update)
     raise ValueError(f"neither a display nor a clearing: {message[:80]!r}")
-
-
-def _is_name(mime: str) -> bool:
-    return "/" in mime and len(mime) <= NAME_MAX
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import termios
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipy_autorestart.protocol.link import ready
@@ -86,7 +86,16 @@ class ForkServer:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
-        self._plan.write(_written(plan, program))
+        lines = (
+            *(("root", root) for root in program.roots),
+            *(("name", name) for name in plan.names),
+            *(("unfit", name) for name in plan.unfit),
+            *(("path", path) for path in plan.paths),
+            *(("beside", name) for name in plan.beside),
+            ("cwd", program.cwd),
+            ("module", program.argv[1] if program.argv[0] == "-m" else ""),
+        )
+        self._plan.writelines(f"{kind} {value}\n" for kind, value in lines if "\n" not in value)
         self.pid = self._spawn(program, theirs)
         self._pidfd = os.pidfd_open(self.pid)  # the number may belong to another process when it is killed
 
@@ -148,7 +157,7 @@ class ForkServer:
             except ConnectionResetError:
                 data = b""
             if not data:
-                self._end()
+                self.give_up("its import ended the process")
                 return
             self._take(*data.decode("utf-8", "surrogateescape").split(" ", 2))
 
@@ -161,24 +170,19 @@ class ForkServer:
                 self.unfit = (fields[0], fields[1])
             case "ready":
                 self._doing = ""
-                self._learn()
+                self._plan.seek(0)
+                found: dict[str, list[str]] = {}
+                for line in self._plan:
+                    kind, _, value = line.rstrip("\n").partition(" ")
+                    found.setdefault(kind, []).append(value)
+                self._plan.close()
+                self.files = tuple(found.get("file", ()))
+                self.names = frozenset(found.get("name", ()))
+                self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
+                self.is_ready = True
             case "parked" if self._asked:
                 self._asked.pid = int(fields[0])
                 self._parked, self._asked = self._asked, None
-            case _:
-                pass
-
-    def _learn(self) -> None:
-        self._plan.seek(0)
-        found: dict[str, list[str]] = {}
-        for line in self._plan:
-            kind, _, value = line.rstrip("\n").partition(" ")
-            found.setdefault(kind, []).append(value)
-        self._plan.close()
-        self.files = tuple(found.get("file", ()))
-        self.names = frozenset(found.get("name", ()))
-        self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
-        self.is_ready = True
 
     def park(self) -> None:
         """Have a run forked ahead if there is none."""
@@ -191,7 +195,7 @@ class ForkServer:
             try:
                 socket.send_fds(self._socket, [b"p"], [go_read, *theirs.stdio, *theirs.others])
             except OSError:
-                self._end()
+                self.give_up("its import ended the process")
             finally:
                 os.close(go_read)
 
@@ -216,11 +220,6 @@ class ForkServer:
         os.close(parked.go)
         return Run(parked.pid, parked.ends, lossless=lossless)
 
-    def _end(self) -> None:
-        if self._doing and not self.unfit:
-            self.unfit = (self._doing, "its import ended the process")
-        self.close()
-
     def close(self) -> None:
         """End it, and the run that is parked."""
         if not self.is_alive:
@@ -235,8 +234,8 @@ class ForkServer:
         self._parked = self._asked = None
 
     def give_up(self, why: str) -> None:
-        """End it because of the import that it is busy with."""
-        if self._doing:
+        """End it because of the import that it is busy with, if any."""
+        if self._doing and not self.unfit:
             self.unfit = (self._doing, why)
         self.close()
 
@@ -259,16 +258,3 @@ def _stand_in(stdio: tuple[int, int, int] | None) -> tuple[int, tuple[int, int, 
     if stdin < 0:
         stdin = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     return printed, (stdin, output, os.dup(output))
-
-
-def _written(plan: Preloads, program: Program) -> str:
-    lines: Iterable[tuple[str, str]] = (
-        *(("root", root) for root in program.roots),
-        *(("name", name) for name in plan.names),
-        *(("unfit", name) for name in plan.unfit),
-        *(("path", path) for path in plan.paths),
-        *(("beside", name) for name in plan.beside),
-        ("cwd", program.cwd),
-        ("module", program.argv[1] if program.argv[0] == "-m" else ""),
-    )
-    return "".join(f"{kind} {value}\n" for kind, value in lines if "\n" not in value)

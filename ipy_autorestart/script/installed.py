@@ -51,11 +51,19 @@ class Installed:
         changed = False
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._fd, READ_BYTES):
-                changed = changed or any(map(_counts, *zip(*_events(data), strict=True)))
+                changed = changed or _means_other_code(data)
         return changed
 
-    def _look(self) -> tuple[object, ...]:
-        return tuple(map(_state, self._files))
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        states: list[tuple[int, int, int] | None] = []
+        for file in self._files:
+            try:
+                found = os.stat(file)
+            except OSError:
+                states.append(None)
+            else:
+                states.append((found.st_mtime_ns, found.st_size, found.st_ino))
+        return states
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -73,24 +81,16 @@ def _packages_of(folder: str) -> str:
     return folder
 
 
-def _events(data: bytes) -> Iterable[tuple[int, bytes]]:
+def _means_other_code(events: bytes) -> bool:
     place = 0
-    while place < len(data):
-        _, mask, _, length = HEAD.unpack_from(data, place)
-        yield mask, data[place + HEAD.size : place + HEAD.size + length].rstrip(b"\0")
+    while place < len(events):
+        _, mask, _, length = HEAD.unpack_from(events, place)
         place += HEAD.size + length
-
-
-def _counts(mask: int, name: bytes) -> bool:
-    """Return whether an event may mean other code; one without a name is the folder's own, or tells of lost events."""
-    if mask & FOLDER:
-        return name != CACHE
-    return not name or name.endswith(CODE) or name.startswith(b"python")
-
-
-def _state(file: str) -> object:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+        name = events[place - length : place].rstrip(b"\0")
+        if mask & FOLDER:
+            if name != CACHE:
+                return True
+        # An event without a name is the folder's own, or tells of lost events.
+        elif not name or name.endswith(CODE) or name.startswith(b"python"):
+            return True
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.use import Used
@@ -142,6 +142,8 @@ class ReportPipe(Pipe):
     imported
         Files of modules outside the roots, in the order of import, until the script changes its environment: later
         imports may depend on that.
+    read_below
+        Files below the roots that the run has read so far.
     changes_environment
         The first variable that the script changes.
     """
@@ -150,7 +152,7 @@ class ReportPipe(Pipe):
         super().__init__(fd)
         self._rest = b""
         self._complete = False
-        self._read: set[str] = set()
+        self.read_below: set[str] = set()
         self._written: set[str] = set()
         self.begun = False
         self.imported: list[str] = []
@@ -159,34 +161,26 @@ class ReportPipe(Pipe):
     def take_bytes(self, data: bytes) -> None:
         """Take the reports out of the bytes."""
         *reports, self._rest = (self._rest + data).split(b"\0")
-        for report in reports:
-            self._take(os.fsdecode(report))
-
-    @property
-    def read_below(self) -> Set[str]:
-        """Files below the roots that the run has read so far."""
-        return self._read
+        for report in map(os.fsdecode, reports):
+            kind, path = report[:1], report[1:]
+            match kind:
+                case "!":
+                    self._complete = True
+                case "b":
+                    self.begun = True
+                case "i":
+                    if not self.changes_environment:
+                        self.imported.append(path)
+                case "e":
+                    self.changes_environment = self.changes_environment or path
+                case "*":
+                    self._complete = False
+                case "r":
+                    self.read_below.add(path)
+                case "w":
+                    self._written.add(path)
 
     @property
     def used(self) -> Used:
         """Files that the run has read and written so far; it may have read any if it has started other programs."""
-        return Used(frozenset(self._read) if self._complete else None, frozenset(self._written))
-
-    def _take(self, report: str) -> None:
-        kind, path = report[:1], report[1:]
-        match kind:
-            case "!":
-                self._complete = True
-            case "b":
-                self.begun = True
-            case "i":
-                if not self.changes_environment:
-                    self.imported.append(path)
-            case "e":
-                self.changes_environment = self.changes_environment or path
-            case "*":
-                self._complete = False
-            case "r":
-                self._read.add(path)
-            case "w":
-                self._written.add(path)
+        return Used(frozenset(self.read_below) if self._complete else None, frozenset(self._written))

@@ -122,7 +122,15 @@ class Preloader:
             return
         self._drop_ended(now)
         if self._next and self._next.is_ready:
-            self._put_in_place(self._next)
+            for outdated in (self._server, self._installed):
+                if outdated:
+                    outdated.close()
+            self._server, self._next = self._next, None
+            python = self._program.python
+            self._installed = Installed((*self._server.files, python, os.path.realpath(python)))
+            if self._next_installed and self._next_installed.has_changed:
+                self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
+            self._memory_bytes = self._server.memory_bytes
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
@@ -163,17 +171,6 @@ class Preloader:
         except OSError as error:
             log.warning("the fork server can't be started: %s", error)
             self._warmth = replace(self._warmth, failures=self._warmth.failures + 1)
-
-    def _put_in_place(self, server: ForkServer) -> None:
-        if self._server:
-            self._server.close()
-        if self._installed:
-            self._installed.close()
-        self._server, self._next = server, None
-        self._installed = Installed((*server.files, self._program.python, os.path.realpath(self._program.python)))
-        if self._next_installed and self._next_installed.has_changed:
-            self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
-        self._memory_bytes = server.memory_bytes
 
     def _drop_ended(self, now: float) -> None:
         for server in filter(None, (self._server, self._next)):

@@ -149,16 +149,14 @@ class Run:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
             return False
-        return not os.path.isdir("/proc/self") or any(map(self._is_member, os.listdir("/proc")))
-
-    def _is_member(self, name: str) -> bool:
-        """Return whether a process of /proc is in the group and no zombie (proc_pid_stat(5))."""
-        try:
-            with open(f"/proc/{name}/stat") as file:
+        if not os.path.isdir("/proc/self"):
+            return True
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat") as file:  # proc_pid_stat(5)
                 state, _, group = file.read().rpartition(")")[2].split()[:3]
-        except (OSError, ValueError):
-            return False
-        return state != "Z" and int(group) == self.pid
+                if state != "Z" and int(group) == self.pid:
+                    return True
+        return False
 
     @property
     def outputs(self) -> tuple[Pipe, ...]:

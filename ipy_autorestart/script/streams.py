@@ -61,7 +61,12 @@ class Excerpt:
             self._overflow()
         if self._tail or self._bytes_out:
             self._cut()
-            taken = b"".join((_whole_head(self._held), self._gap(), _whole_tail(self._tail)))
+            # Without a last character that is cut, and without a first line, or at least a first character.
+            head = re.sub(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z", b"", bytes(self._held))
+            line = self._tail.find(b"\n") + 1
+            is_cut = 0 < line < len(self._tail)
+            tail = bytes(self._tail[line:] if is_cut else self._tail.lstrip(bytes(range(0x80, 0xC0))))
+            taken = head + self._gap() + tail
             self._held.clear()
             self._tail.clear()
             self._bytes_out = self._lines_out = 0
@@ -97,17 +102,6 @@ def size(size_bytes: int) -> str:
         if size_bytes >= one:
             return f"{size_bytes / one:.1f} {unit}"
     return f"{size_bytes} bytes"
-
-
-def _whole_head(head: bytearray) -> bytes:
-    """Return the bytes without a last character that is cut."""
-    return re.sub(rb"[\xc0-\xff][\x80-\xbf]{0,2}\Z", b"", bytes(head))
-
-
-def _whole_tail(tail: bytearray) -> bytes:
-    """Return the bytes without a first line, or at least a first character, that is cut."""
-    line = tail.find(b"\n") + 1
-    return bytes(tail[line:]) if 0 < line < len(tail) else bytes(tail).lstrip(bytes(range(0x80, 0xC0)))
 
 
 #: Seconds between two batches of a stream. Measured: 50 ms carry 150 times as many lines as a message per line.

@@ -64,7 +64,11 @@ class Displays:
         """Display through a pipe from now on."""
         self._fd = fd
         self._pipe = os.fstat(fd)
-        self._printed = [(one, os.fstat(one)) for one in (1, 2) if _is_open(one)]
+        for one in (1, 2):
+            try:
+                self._printed.append((one, os.fstat(one)))
+            except OSError:  # closed
+                continue
         if self._shell in sys.meta_path:  # nothing imported ahead has asked for it
             sys.meta_path.remove(self._shell)
         if "matplotlib.cm" in sys.modules:
@@ -192,14 +196,6 @@ class Displays:
             if drawn is not None:
                 data[MIME[form]] = drawn
         self.show(data, metadata, **how)
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 class Builtins(dict):  # type: ignore[type-arg]  # not to be subscripted at run time

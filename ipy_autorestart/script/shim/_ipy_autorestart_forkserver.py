@@ -52,7 +52,21 @@ def serve(control: int, plan: int, attach: "Attach") -> None:
     gc.freeze()
     _collapse()
     _send(socket, "ready")
-    _answer(socket, cwd, attach)
+    while True:
+        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
+        if not data:  # the supervisor is gone
+            os._exit(0)
+        fds = memoryview(ancillary[0][2]).cast("i").tolist()
+        pid = fork()
+        if pid == 0:
+            between = os.getpid()
+            if fork():
+                os._exit(0)  # the run becomes a child of the supervisor, which adopts orphans
+            _park(socket, between, fds, cwd, attach)
+            return
+        for fd in fds:
+            os.close(fd)
+        os.waitpid(pid, 0)
 
 
 def _collapse() -> None:
@@ -83,25 +97,6 @@ def _send(socket: "_socket.socket", *words: str) -> None:
         socket.send(" ".join(words).encode("utf-8", "surrogateescape"))
     except OSError:
         os._exit(0)
-
-
-def _answer(socket: "_socket.socket", cwd: str, attach: "Attach") -> None:
-    """Fork on each request."""
-    while True:
-        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
-        if not data:  # the supervisor is gone
-            os._exit(0)
-        fds = memoryview(ancillary[0][2]).cast("i").tolist()
-        pid = fork()
-        if pid == 0:
-            between = os.getpid()
-            if fork():
-                os._exit(0)  # the run becomes a child of the supervisor, which adopts orphans
-            _park(socket, between, fds, cwd, attach)
-            return
-        for fd in fds:
-            os.close(fd)
-        os.waitpid(pid, 0)
 
 
 def _park(socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, attach: "Attach") -> None:

@@ -59,12 +59,15 @@ class PlanFile:
                     fits[top, base] = _stands_for(top, base)
                 if fits[top, base]:
                     found[name] = None
-        names = [name for name in found if name.partition(".")[0] not in self.unfit and not self._is_run(name)]
+        # Python warns if the module that ``python -m`` runs is imported already.
+        names = [
+            name
+            for name in found
+            if name.partition(".")[0] not in self.unfit
+            and name != self.module
+            and name.rpartition(".")[2] != "__main__"
+        ]
         return names if PATCHES.isdisjoint(names) else []
-
-    def _is_run(self, name: str) -> bool:
-        """Return whether ``python -m`` runs a module: Python warns if that is imported already."""
-        return name == self.module or name.rpartition(".")[2] == "__main__"
 
 
 def is_installed(entry: str) -> bool:

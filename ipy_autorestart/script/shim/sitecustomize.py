@@ -34,11 +34,6 @@ source_from_cache = _frozen_importlib_external.source_from_cache  # knows this i
 getframe = sys._getframe  # noqa: SLF001  # public but for its name
 
 
-def hook_file() -> str:
-    """Return the name of this file in tracebacks."""
-    return sys._getframe().f_code.co_filename  # noqa: SLF001  # public but for its name
-
-
 def begin() -> None:
     """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
@@ -86,7 +81,20 @@ def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", roots: "tupl
     reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
     if displays:
         displays.open(shown[0])
-    return listen(reports, roots, displays)
+    hear = Reports(reports, roots, displays).hear
+    armed: list[bool] = []
+    events = EVENTS
+
+    def hook(event: str, args: "tuple[Any, ...]") -> None:
+        if event in events and armed:  # quick for the many others
+            hear(event, args)
+
+    def arm() -> None:
+        armed.append(True)
+        write(reports, b"b\0!\0" if roots else b"b\0")
+
+    sys.addaudithook(hook)
+    return arm
 
 
 def out_of_the_way(fd: int, wanted: int) -> int:
@@ -141,24 +149,6 @@ class LazyDisplays:
         return self._loaded
 
 
-def listen(fd: int, roots: "tuple[str, ...]", displays: "LazyDisplays | None") -> "Callable[[], None]":
-    """Set the audit hook, which does nothing yet; return a function that arms it."""
-    hear = Reports(fd, roots, displays).hear
-    armed: list[bool] = []
-    events = EVENTS
-
-    def hook(event: str, args: "tuple[Any, ...]") -> None:
-        if event in events and armed:  # quick for the many others
-            hear(event, args)
-
-    def arm() -> None:
-        armed.append(True)
-        write(fd, b"b\0!\0" if roots else b"b\0")
-
-    sys.addaudithook(hook)
-    return arm
-
-
 class Reports:
     """Reports of what the run uses, each sent once.
 
@@ -172,7 +162,7 @@ class Reports:
         self._displays = displays
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
-        self._own = {hook_file(), LazyDisplays.file, *(one.__code__.co_filename for one in functions)}
+        self._own = {getframe().f_code.co_filename, LazyDisplays.file, *(one.__code__.co_filename for one in functions)}
 
     def hear(self, event: str, args: "tuple[Any, ...]") -> None:
         """Report what an event uses, if anything; never raises."""
@@ -195,9 +185,21 @@ class Reports:
         """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
         path = args[0]
         if event == "open":
-            return self._opened(path, args[1], args[2])
+            mode, flags = args[1], args[2]
+            by_name = path.__class__ is str
+            if by_name and path.startswith(SHIM):
+                return None
+            if flags & TO_WRITE or (mode is not None and mode[:1] in "wax"):
+                return "w", path
+            return "i" if by_name and path[-4:] == ".pyc" and not path.startswith(self._roots) else "r", path
         if event == "import":
-            return self._imported(path, args[1])
+            if self._displays and path in LazyDisplays.NAMES:
+                self._displays.before(path)  # or nothing would be in there
+            if args[1] is not None:  # a library
+                return "i", args[1]
+            last = path.rpartition(".")[2]
+            # multiprocessing and the like start other interpreters, of which there is no event
+            return ANYTHING if last[:6] == "popen_" and last != "popen_fork" else None
         if event in ENVIRONMENT:
             return ("e", path) if is_by_script(getframe(3)) else None
         if event in PROGRAMS:
@@ -211,25 +213,6 @@ class Reports:
             return None  # a search for modules is not a use
         return "r", path
 
-    def _opened(self, path: "Any", mode: "str | None", flags: int) -> "tuple[str, Any] | None":  # noqa: ANN401  # a path or a descriptor
-        if path.__class__ is str and path.startswith(SHIM):
-            return None
-        if flags & TO_WRITE or (mode is not None and mode[:1] in "wax"):
-            return "w", path
-        if path.__class__ is str and path[-4:] == ".pyc" and not path.startswith(self._roots):
-            return "i", path
-        return "r", path
-
-    def _imported(self, name: str, library: "str | None") -> "tuple[str, str] | None":
-        if self._displays and name in LazyDisplays.NAMES:
-            self._displays.before(name)  # or nothing would be in there
-        if library is not None:
-            return "i", library
-        last = name.rpartition(".")[2]
-        if last[:6] != "popen_" or last == "popen_fork":
-            return None
-        return ANYTHING  # multiprocessing and the like start other interpreters, of which there is no event
-
     def _send(self, kind: str, path: "Any") -> None:  # noqa: ANN401
         report = kind
         if kind in "ie":
@@ -239,16 +222,15 @@ class Reports:
             name = abspath(name if name[:1] == "/" else join(getcwd(), name))
             if not name.startswith(self._roots) or "/site-packages/" in name:
                 return
-            report += self._source(name) if kind == "r" and name[-4:] == ".pyc" else name
+            if kind == "r" and name[-4:] == ".pyc":
+                try:  # noqa: SIM105  # contextlib is not to be imported
+                    name = source_from_cache(name)
+                except ValueError:  # it does not lie where Python puts it
+                    pass
+            report += name
         data = report.encode("utf-8", "surrogateescape") + b"\0"
         if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened another file
             write(self._fd, data if len(data) < 4096 else b"*\0")
-
-    def _source(self, compiled: str) -> str:
-        try:
-            return source_from_cache(compiled)
-        except ValueError:  # it does not lie where Python puts it
-            return compiled
 
 
 def is_by_script(frame: "FrameType | None") -> bool:
