@@ -46,34 +46,26 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BadInput": "protocol.options",
-    "Cause": "decide.facts",
-    "Decided": "protocol.messages",
-    "Files": "protocol.messages",
-    "Kernel": "protocol.request",
-    "Options": "protocol.options",
-    "Ran": "protocol.messages",
-    "RichScreen": "client.screen",
-    "Screen": "client.screen",
-    "Script": "protocol.request",
-    "State": "decide.facts",
-    "Statistics": "client.history",
-    "Status": "protocol.messages",
-    "Supervisor": "client.supervisor",
-    "kept_sockets": "program.api",
-    "restart_if_changed": "program.api",
-    "restart_on_change": "program.api",
-    "status_line": "show.status",
+    "client.history": ["Statistics"],
+    "client.screen": ["RichScreen", "Screen"],
+    "client.supervisor": ["Supervisor"],
+    "decide.facts": ["Cause", "State"],
+    "program.api": ["kept_sockets", "restart_if_changed", "restart_on_change"],
+    "protocol.messages": ["Decided", "Files", "Ran", "Status"],
+    "protocol.options": ["BadInput", "Options"],
+    "protocol.request": ["Kernel", "Script"],
+    "show.status": ["status_line"],
 }
 
 
 def __getattr__(name: str) -> object:
     # Lazily: the supervisor's process doesn't need the front, nor a front all of this.
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    for home, names in _HOMES.items():
+        if name in names:
+            from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-from ipy_autorestart.protocol.options import Option, each
-from ipy_autorestart.protocol.request import Script
+from ipy_autorestart.protocol.parse import OPTIONS
 
 #: Switches of the magics alone, which are no options of a watch.
 ACTIONS = ("--now", "--pause", "--resume")
 STATUS_FLAGS = ("--json", "--why")
+
+_OPTIONS = {option.flag: option for option in OPTIONS}
 
 _LINE = re.compile(r"\s*%?(watch_restart|unwatch|watch_status)\s+(.*)", re.DOTALL)
 _SPECIAL = re.compile(r"([\s'\"\\#&;()$`|<>*?!])")
@@ -78,21 +79,17 @@ def _words(fragment: str, before: Sequence[str], listing: Listing) -> list[str]:
     last = before[-1] if before else ""
     if last == "-m":
         return _modules(fragment, listing)
-    if (option := _options().get(last)) and not option.switch:
+    if last in _OPTIONS and not _OPTIONS[last].switch:
         return _values(last, fragment, listing)
     if fragment.startswith("-"):
         given = {word.partition("=")[0] for word in before}
-        flags = [flag for flag, option in _options().items() if option.many or flag not in given]
+        flags = [flag for flag, option in _OPTIONS.items() if option.many or flag not in given]
         return [flag for flag in ("-m", *flags, *ACTIONS) if flag.startswith(fragment)]
     return _paths(fragment, listing)
 
 
-def _options() -> dict[str, Option]:
-    return {option.flag: option for option in (*each(), *each(Script))}
-
-
 def _values(flag: str, typed: str, listing: Listing) -> list[str]:
-    option = _options().get(flag)
+    option = _OPTIONS.get(flag)
     if option is None:
         return []
     if option.metavar == "DIR":

@@ -92,14 +92,7 @@ class WatchMagics(Magics):
             cell = executed.get("metadata", {}).get("cellId") or executed.get("content", {}).get("code") or line
             assert self.shell is not None
             execution = executed.get("header", {}).get("msg_id") or str(self.shell.execution_count)
-            supervisor = Supervisor(
-                request.target,
-                request.paths,
-                options=request.options,
-                screen=screen,
-                label=json.dumps([cell, execution]),
-                cwd=request.cwd,
-            )
+            supervisor = Supervisor.of(request, screen=screen, label=json.dumps([cell, execution]))
             for old in list(self._session.supervisors):
                 old_cell, old_execution = json.loads(old.label or "[null, null]")
                 executed_again = old_cell == cell and old_execution != execution

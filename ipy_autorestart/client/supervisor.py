@@ -71,11 +71,11 @@ class Supervisor:
         self.request.check()
 
     @classmethod
-    def of(cls, request: Request, *, screen: Screen | None, session: Session) -> Self:
-        """Make one for a process that is no shell's; raises `BadInput` as the constructor does."""
+    def of(cls, request: Request, *, screen: Screen | None, label: str = "", session: Session | None = None) -> Self:
+        """Make one of a request; ``session`` is this process where it is no shell. Raises as the constructor does."""
         check_platform()
         self = cls.__new__(cls)
-        self._prepare(request, screen=screen, label="", session=session)
+        self._prepare(request, screen=screen, label=label, session=session)
         request.check()
         return self
 

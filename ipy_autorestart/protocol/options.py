@@ -145,20 +145,10 @@ class Options:
         (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
     )
     gitignore: bool = option(
-        default=False,
-        check=flag,
-        help="leave out what .gitignore files name; generated code is often among it",
+        default=False, check=flag, help="leave out what .gitignore files name; generated code is often among it"
     )
-    all: bool = option(
-        default=False,
-        check=flag,
-        help="restart for files, too, that the last run had no use for",
-    )
-    strict: bool = option(
-        default=False,
-        check=flag,
-        help="restart for comments and layout too",
-    )
+    all: bool = option(default=False, check=flag, help="restart for files, too, that the last run had no use for")
+    strict: bool = option(default=False, check=flag, help="restart for comments and layout too")
     poll: float = option(
         0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
     )
@@ -196,12 +186,7 @@ class Options:
         only="kernel",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
-    keep: bool = option(
-        default=False,
-        check=flag,
-        only="script",
-        help="keep what earlier runs printed",
-    )
+    keep: bool = option(default=False, check=flag, only="script", help="keep what earlier runs printed")
 
     warm: bool = option(
         default=True,

@@ -79,7 +79,7 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
     args = argv[end + 1 :]
     place = next((place for place, one in enumerate(argv[:end]) if one.startswith("-m")), end)
     given = _read(argv[:place])
-    what: dict[str, Any] = {}
+    what: dict[str, Any]
     if place == end:
         given["paths"], script = _take_script(given["paths"], folder)
         what = {"path": script, "args": args} if script else {}
@@ -106,7 +106,6 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
 
 
 def _read(argv: Sequence[str]) -> dict[str, Any]:
-    """Return what is given, by name."""
     found, unknown = parser("").parse_known_intermixed_args(argv)
     if unknown:
         flag = unknown[0]
