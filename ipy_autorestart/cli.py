@@ -13,7 +13,7 @@ from ipy_autorestart.console import SIGNALS, Console
 from ipy_autorestart.engine.build import serve, supervise
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.parse import parse, parser
-from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Request, Script
+from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
 
@@ -40,13 +40,13 @@ NO_SCRIPT = "expected a script to run, such as: src/ main.py or src/ -m app; a k
 QUIET, HELPING, VERSION = frozenset({"-q", "--quiet"}), frozenset({"-h", "--help"}), frozenset({"--version"})
 
 
-def main(words: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run as a program; return the exit status."""
-    words = sys.argv[1:] if words is None else words
-    if list(words[:1]) == [LINK]:
+    argv = sys.argv[1:] if argv is None else argv
+    if list(argv[:1]) == [LINK]:
         return serve()
-    end = words.index("--") if "--" in words else len(words)  # what comes after is the script's
-    own = (QUIET | HELPING | VERSION).intersection(words[:end])
+    end = argv.index("--") if "--" in argv else len(argv)  # what comes after is the script's
+    own = (QUIET | HELPING | VERSION).intersection(argv[:end])
     if own & HELPING:
         sys.stdout.write(f"{parser(NAME, kinds=[Script.kind]).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
         return 0
@@ -54,19 +54,15 @@ def main(words: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")
         return 0
     try:
-        request = parse([*(word for word in words[:end] if word not in own), *words[end:]], defaults=Options())
+        request = parse([*(one for one in argv[:end] if one not in own), *argv[end:]], defaults=Options())
         if isinstance(request.target, Kernel):
             raise BadInput(NO_SCRIPT)
         request.check()
     except BadInput as error:
         sys.stderr.write(f"{NAME}: {error}\n")
         return 2
-    return _run(request, quiet=bool(own & QUIET))
-
-
-def _run(request: Request, *, quiet: bool) -> int:
     terminal = Terminal()
-    console = Console(request, terminal=terminal, quiet=quiet)
+    console = Console(request, terminal=terminal, quiet=bool(own & QUIET))
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     # In the background a script must not take what is typed for the shell.

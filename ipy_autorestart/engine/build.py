@@ -16,7 +16,7 @@ from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
 from ipy_autorestart.engine.lifeline import Parent
-from ipy_autorestart.engine.target import FrontLink, Target
+from ipy_autorestart.engine.target import FrontLink
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.protocol.link import Link, receive_line
 from ipy_autorestart.protocol.messages import Record
@@ -76,14 +76,25 @@ def supervise(
     stdio
         Where the script reads and prints, if that is not for the front to show.
     """
-    request = launch.request
+    request, options = launch.request, launch.request.options
     adopt_orphans(really=True)
     with contextlib.ExitStack() as stack:
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *handled))
         )  # before anything is started or watched, so that nothing is missed
-        program = _program(request.target, launch, stdio) if isinstance(request.target, Script) else None
-        target = _target(program, launch, link) if program else None
+        target, cache = None, _cache(launch.flags, os.environ)
+        if isinstance(request.target, Script):
+            program = _program(request.target, launch, stdio)
+            cache = _cache(program.flags, program.environment)
+            preload = [name for names in options.preload for name in names.split(",")]
+            forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
+            target = ScriptTarget(
+                program,
+                stop_signal=signal.Signals[options.stop_signal],
+                preloader=Preloader(program, preload) if forks else None,
+                lossless=launch.lossless,
+                send=link.send,
+            )
         watch = stack.enter_context(_watch(request, wakeups, launch.since_ns))
         engine = Engine(
             target=target,
@@ -91,29 +102,16 @@ def supervise(
             watch=watch,
             link=link,
             wakeups=wakeups,
-            timing=_timing(request.options),
+            timing=_timing(options),
             manner=request.target.manner,
             folder=request.cwd,
             parent=parent,
-            cache=_cache(program.flags, program.environment) if program else _cache(launch.flags, os.environ),
+            cache=cache,
             handle=handle,
             announces=stdio is not None,
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
-
-
-def _target(program: Program, launch: Launch, link: FrontLink) -> Target:
-    options = launch.request.options
-    preload = [name for names in options.preload for name in names.split(",")]
-    forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
-    return ScriptTarget(
-        program,
-        stop_signal=signal.Signals[options.stop_signal],
-        preloader=Preloader(program, preload) if forks else None,
-        lossless=launch.lossless,
-        send=link.send,
-    )
 
 
 def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
