@@ -129,8 +129,7 @@ class Clients:
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._missing = {one.port: one.clients for one in listeners if one.clients is not None}
         self._subscribers = sum(one.clients or 0 for one in listeners if one.channel == "iopub")
-        self._monitors: dict[Any, int] = {}
-        self._monitored: list[Any] = []
+        self._monitors: dict[Any, tuple[Any, int]] = {}
         self._subscriptions: list[bytes] = []
         self._publisher: Any = None
         self._is_over = False
@@ -141,8 +140,7 @@ class Clients:
 
         if self._missing.get(port):
             monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-            self._monitors[monitor] = port
-            self._monitored.append(socket)
+            self._monitors[monitor] = socket, port
         if socket.type == zmq.XPUB:
             socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # pass on each subscription, not only new ones
             self._publisher = socket
@@ -172,13 +170,12 @@ class Clients:
         while any(count > 0 for count in self._missing.values()) and (left := deadline - time.monotonic()) > 0:
             for monitor, _ in poller.poll(int(left * 1000) + 1):
                 recv_monitor_message(monitor)
-                self._missing[self._monitors[monitor]] -= 1
-        for socket in self._monitored:  # a monitor would keep the context from ending
+                self._missing[self._monitors[monitor][1]] -= 1
+        for socket, _ in self._monitors.values():  # a monitor would keep the context from ending
             socket.disable_monitor()
         for monitor in self._monitors:
             monitor.close(linger=0)
         self._monitors.clear()
-        self._monitored.clear()
         self._wait_for_subscriptions(deadline)
 
     def _wait_for_subscriptions(self, deadline: float) -> None:
@@ -226,16 +223,7 @@ SUBSHELL_MAX = 1.0
 class Arrival:
     """Replaces some methods of ipykernel while a kernel starts.
 
-    Parameters
-    ----------
-    carried
-        Everything that the image before has handed over.
-    own
-        The kernel's part of it.
-    load
-        Loads the extension into the shell.
-    resume
-        Continues the watches of the image before; called at the end.
+    It calls ``load`` to load the extension into the shell, and at the end ``resume``, which continues the watches.
     """
 
     def __init__(

@@ -17,12 +17,7 @@ OWN = b"ipy_autorestart"
 class Gate:
     """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
-    Parameters
-    ----------
-    admits
-        Returns whether a request may begin now; called in the thread that would answer it.
-    on_end
-        Called when a request has been answered, in the same thread.
+    In the thread that answers a request, ``admits`` returns whether it may begin, and ``on_end`` is called after it.
     """
 
     def __init__(

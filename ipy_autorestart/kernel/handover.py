@@ -33,19 +33,9 @@ PUBLISHED_MAX = 2.0
 
 
 class KernelHandover(Handover):
-    """Replaces a kernel by a new image of itself.
+    """Replaces a kernel by a new image of itself; raises `CantRestart` before anything has been changed.
 
-    Parameters
-    ----------
-    gate
-        Closed, with the requests that it holds back; None where there is none, and unanswered requests are lost.
-    cells
-        Run again by the new image; as in `KernelState`.
-
-    Raises
-    ------
-    CantRestart
-        What is in the way; nothing has been changed then.
+    The gate is closed, and its requests go on in the new image; where there is none, unanswered requests are lost.
     """
 
     def __init__(

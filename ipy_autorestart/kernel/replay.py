@@ -22,14 +22,8 @@ if TYPE_CHECKING:
 class Replay:
     """Runs cells one after the other; cells that the user runs meanwhile wait.
 
-    Parameters
-    ----------
-    may_go_on
-        Returns whether another cell may begin: not while a restart is pending, for it starts all over.
-    on_cleared
-        Called with the id of a request whose cell has been cleared.
-    report
-        Sends something to the supervisors.
+    ``may_go_on`` returns whether another cell may begin: not while a restart is pending, for it starts all over.
+    ``on_cleared`` is called with the id of a request whose cell has been cleared.
     """
 
     def __init__(

@@ -76,13 +76,7 @@ class Connection:
 
 
 class Sockets:
-    """The sockets of a kernel that has stopped using them; all methods are for one thread.
-
-    Raises
-    ------
-    NoSockets
-        If they can't be found.
-    """
+    """The sockets of a kernel that has stopped using them; all methods are for one thread."""
 
     def __init__(self, app: Any) -> None:  # an IPKernelApp
         if not sys.platform.startswith("linux") or getattr(app, "debug_shell_socket", None) is None:
