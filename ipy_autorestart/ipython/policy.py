@@ -59,17 +59,12 @@ class Cell(NamedTuple):
 class Ledger(NamedTuple):
     """The cells that have run, in the order of their last executions.
 
-    Attributes
-    ----------
-    cells
-        The last execution of each cell that succeeded.
-    failed
-        The very last execution, if it raised an exception. It runs again too, as the last one, so that the user who
-        fixes the file sees it succeed. Once another cell has run, it is forgotten, for it would stop the replay there.
+    One that failed runs again too, as the last one, so that the user who fixes the file sees it succeed. Once another
+    cell has run, it is forgotten, for it would stop the replay there.
     """
 
-    cells: tuple[Cell, ...] = ()
-    failed: Cell | None = None
+    cells: tuple[Cell, ...] = ()  # the last execution of each that succeeded
+    failed: Cell | None = None  # the very last execution, if it raised an exception
 
     @property
     def last_number(self) -> int:

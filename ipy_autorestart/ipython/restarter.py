@@ -38,13 +38,7 @@ class _EndPrompt(EOFError):  # noqa: N818  # no error
 
 
 class TerminalRestarter(Restarter):
-    """Restarts a terminal IPython in place after a SIGHUP.
-
-    Parameters
-    ----------
-    shell
-        A ``TerminalInteractiveShell``; relies on its ``prompt_for_code`` and ``pt_app``.
-    """
+    """Restarts a terminal IPython in place after a SIGHUP; relies on its ``prompt_for_code`` and ``pt_app``."""
 
     def __init__(self, shell: InteractiveShell, supervisors: Sequence[SupervisorHandle], recorder: Recorder) -> None:
         super().__init__(supervisors)
@@ -57,13 +51,7 @@ class TerminalRestarter(Restarter):
         self._typed = ""
 
     def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
-        """Make SIGHUP restart this process, then call ``then``; see `Restarter.arm`.
-
-        Raises
-        ------
-        RuntimeError
-            In another thread than the main one, which alone can set handlers.
-        """
+        """Make SIGHUP restart this process, as `Restarter.arm` does; raises RuntimeError outside of the main thread."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("in a terminal, only the main thread can begin to watch; do it at the prompt")
         super().arm(owner, then, previous=previous)
