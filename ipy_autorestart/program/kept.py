@@ -16,16 +16,10 @@ if TYPE_CHECKING:
 
 
 class Kept:
-    """Sockets and a supervisor that the image before has handed over; none at the first start.
-
-    Attributes
-    ----------
-    carried
-        The whole state; None at the first start, and in an image that is not watched.
-    """
+    """Sockets and a supervisor that the image before has handed over; none at the first start."""
 
     def __init__(self) -> None:
-        self.carried = _read()
+        self.carried = _read()  # None at the first start, and in an image that is not watched
         self._sockets: tuple[int, ...] = ()
         self._supervisors: tuple[SupervisorState, ...] = ()
         if self.carried is not None:

@@ -43,8 +43,6 @@ class ProgramRestarter(Restarter):
 
     Parameters
     ----------
-    start
-        What the program was started with.
     asked
         Whether it restarts only where it calls `restart_if_changed`.
     hangup_ignored
@@ -256,21 +254,13 @@ def begin(
     paths: Sequence[str | os.PathLike[str]],
     kept: Kept,
     *,
-    folder: str,
+    folder: str,  # the current one, from as early as possible
     keep: Iterable[Any],
     when: str,
     quiet: bool,
     options: Options | None,
 ) -> ProgramRestarter:
-    """Begin a watch, or continue that of the image before, as `restart_on_change` was asked.
-
-    Parameters
-    ----------
-    kept
-        The legacy of the image before.
-    folder
-        The current folder, from as early as possible.
-    """
+    """Begin a watch, or continue that of the image before; see `restart_on_change`."""
     check_platform()
     try:
         OneOf(("anywhere", "asked"))(when)

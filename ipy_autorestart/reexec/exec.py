@@ -43,9 +43,6 @@ CLOSE_MAX = 10.0
 #: Seconds in which the last output of C code must have been read.
 READ_MAX = 0.2
 
-#: Exit status after an internal error, see sysexits.h.
-EX_SOFTWARE = 70
-
 
 class SupervisorHandle(Protocol):
     """A supervisor, seen from the process that it restarts."""
@@ -67,11 +64,7 @@ class Handover(abc.ABC):
 
     Once `exec` is called, there is no way back: an error ends the process, with a status of its own and the reason on
     its real standard error, so that the program that started it, such as a server with its restarter, takes over.
-
-    Raises
-    ------
-    CantRestart
-        The process can't be replaced.
+    Until then, `CantRestart` tells that the process can't be replaced.
     """
 
     def __init__(self, start: ProcessStart) -> None:
@@ -178,7 +171,7 @@ class Handover(abc.ABC):
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
             os.write(start.outputs[1], traceback.format_exc().encode())
         finally:
-            os._exit(EX_SOFTWARE)
+            os._exit(os.EX_SOFTWARE)
 
 
 def _waiting_bytes(stream: object) -> int:

@@ -18,12 +18,8 @@ from ipy_autorestart.reexec.terminal import give_hangups_back, hangup_handler
 class Restarter(abc.ABC):
     """Restarts this process in place after a SIGHUP; each kind of it decides when.
 
-    The handler of SIGHUP notes that a restart is pending, and never raises.
-
-    Parameters
-    ----------
-    supervisors
-        Those that continue after the exec; the list may change.
+    The handler of SIGHUP notes that a restart is pending, and never raises. The supervisors continue after the exec;
+    their list may change.
     """
 
     def __init__(self, supervisors: Sequence[SupervisorHandle]) -> None:
