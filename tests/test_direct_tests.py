@@ -14,13 +14,10 @@ TESTS = Path(__file__).parent
 EXCEPT = {
     "ipy_autorestart.cli": "the tests of the command line run it as a program",
     "ipy_autorestart.decide.choices": "values alone",
-    "ipy_autorestart.engine.reporter": "the tests of supervisors read what it reports",
     "ipy_autorestart.engine.target": "mypy compares its protocols with each target",
     "ipy_autorestart.magics": "the tests in magics/ run its magics in kernels",
     "ipy_autorestart.reexec.bootstrap": "its tests have new images run it",
     "ipy_autorestart.script.program": "values alone",
-    "ipy_autorestart.show.cell": "the tests in magics/ look at the cells of kernels",
-    "ipy_autorestart.show.terminal": "ipython/test_output_lines.py tests it in a terminal shell",
 }
 
 

@@ -1,7 +1,14 @@
 """Stand-ins with the real signatures, for what would need a process or a kernel."""
 
+import collections
+import contextlib
+import socket
+
 from IPython.core.events import EventManager, available_events
 
+from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.events import Exited
+from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Status
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
@@ -53,3 +60,163 @@ class FakeShell:
     def prompt_for_code(self):
         self.prompts.append(self.execution_count)
         return "typed"
+
+
+class FakeTarget:
+    """A target whose runs are numbers; each turn of the engine's loop calls the next of some functions."""
+
+    def __init__(self, *turns):
+        self.turns = collections.deque(turns)
+        self.calls = []
+        self.pid = 0
+        self.is_warm = None
+        self.ended = None
+        self.error = None
+        self.use = Used()
+
+    def launch(self, changed):
+        self.calls.append(("launch", *changed))
+        if self.error:
+            raise self.error
+        self.pid, self.is_warm = len(self.calls), False
+
+    def send_signal(self, signum):
+        self.calls.append(("send_signal", signum))
+
+    def terminate(self):
+        self.calls.append(("terminate",))
+        self.ended = Exited(-15)
+
+    def kill(self):
+        self.calls.append(("kill",))
+        self.ended = Exited(-9)
+
+    def poll(self, now):
+        if self.turns:
+            self.turns.popleft()()
+        ended, self.ended = self.ended, None
+        if ended:
+            self.pid = 0
+        return ended
+
+    def poll_at(self):
+        return 0.0 if self.turns or self.ended else None
+
+    def used(self):
+        return self.use
+
+    def close(self):
+        self.calls.append(("close",))
+
+    def streams(self):
+        return ()
+
+    def output_at(self):
+        return None
+
+    def send_output(self, now):
+        if self.pid and ("send_output", self.pid) not in self.calls:
+            self.calls.append(("send_output", self.pid))
+
+    def preloads(self):
+        return ""
+
+
+class FakeLink:
+    """A front that keeps what is reported, and says what it is told to."""
+
+    def __init__(self):
+        self.sent = []
+        self.backlog = 0
+        self.is_gone = False
+        self._said = []
+        self._read, self._write = socket.socketpair()
+
+    def fileno(self):
+        return self._read.fileno()
+
+    def send(self, record):
+        self.sent.append(record)
+
+    def flush(self):
+        pass
+
+    def say(self, *records):
+        """Let the engine receive records in its next turn."""
+        self._said += records
+        self._write.send(b"\0")
+
+    def leave(self):
+        """Be there no more."""
+        self.is_gone = True
+        self._write.send(b"\0")
+
+    def receive(self):
+        if self.is_gone:
+            raise EOFError
+        with contextlib.suppress(BlockingIOError):  # it was only that it can be written to
+            self._read.recv(1 << 16, socket.MSG_DONTWAIT)
+        said, self._said = self._said, []
+        return said
+
+    def close(self):
+        self._read.close()
+        self._write.close()
+
+    @property
+    def statuses(self):
+        return [record for record in self.sent if isinstance(record, Status)]
+
+
+class FakeWatch:
+    """Files of which is known what differs."""
+
+    def __init__(self):
+        self.found = Found()
+        self.commits = 0
+        self.settled = []
+        self.uses = []
+        self.ignored = []
+
+    def look(self):
+        return self.found
+
+    def commit(self):
+        self.commits += 1
+        self.found = Found()
+
+    def settle(self, paths):
+        self.settled += paths
+
+    def passed_over(self):
+        ignored, self.ignored = self.ignored, []
+        return ignored
+
+    def used(self, paths, *, written):
+        self.uses.append((paths, written))
+
+
+class FakeTerminal:
+    """A terminal that keeps how often its modes were restored."""
+
+    def __init__(self):
+        self.is_gone = False
+        self.restored = 0
+
+    def restore(self):
+        self.restored += 1
+
+
+class FakeKernel:
+    """An ipykernel that keeps what is published."""
+
+    iopub_socket = shell = None
+
+    def __init__(self):
+        self.published = []
+        self.session = self
+
+    def send(self, stream, kind, content, *, parent, ident):
+        assert stream is self.iopub_socket
+        assert ident == kind.encode()
+        self.published.append((parent["header"]["msg_id"], kind, content))

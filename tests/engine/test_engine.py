@@ -1,0 +1,207 @@
+"""The loop, with a target, a front and files that are fakes, and with real signals."""
+
+import os
+import signal
+
+import pytest
+from fakes import FakeLink, FakeTarget, FakeWatch
+
+from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
+from ipy_autorestart.decide.facts import State
+from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
+from ipy_autorestart.decide.use import Used
+from ipy_autorestart.engine.engine import BACKLOG_BYTES_MAX, Engine
+from ipy_autorestart.engine.wakeups import Wakeups
+from ipy_autorestart.protocol.messages import (
+    Ask,
+    Asked,
+    Close,
+    Decided,
+    Exited,
+    Forward,
+    Hangup,
+    Ran,
+    Reran,
+    Started,
+    Status,
+    Waiting,
+)
+
+A = Change("/p/src/a.py", Kind.MODIFIED)
+SAVED = Hint(A.path, Progress.DONE)
+
+
+@pytest.fixture
+def wakeups():
+    signums = (signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD)
+    handlers = {signum: signal.getsignal(signum) for signum in signums}
+    wakeups = Wakeups(*signums)
+    yield wakeups
+    wakeups.close()
+    for signum, handler in handlers.items():
+        signal.signal(signum, handler)
+
+
+@pytest.fixture
+def link():
+    link = FakeLink()
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def watch():
+    return FakeWatch()
+
+
+@pytest.fixture
+def run(wakeups, link, watch):
+    """Run an engine to its end; each turn of its loop does one more thing, and the last closes the watch."""
+
+    def run(*turns, target=None, **options):
+        target = target or FakeTarget()
+        target.turns += [*turns, lambda: link.say(Close())]
+        given = {"timing": Timing(), "manner": SCRIPT, "folder": "/p", **options}
+        Engine(target=target, pid=os.getpid(), watch=watch, link=link, wakeups=wakeups, **given).run()
+        return target.calls
+
+    return run
+
+
+def nothing():
+    pass
+
+
+def test_a_script_is_launched_at_once_and_ended_with_the_watch(run, link):
+    assert run() == [("launch",), ("send_output", 1), ("terminate",), ("close",)]
+    assert [(status.state, status.pid) for status in link.statuses][::2] == [(State.RUNNING, 1), (State.ENDED, 0)]
+
+
+def test_a_save_restarts_it_for_the_changed_file(run, link, watch, wakeups):
+    def save():
+        watch.found = Found((A,))
+        wakeups.hint(SAVED)
+
+    calls = run(save, nothing, nothing)
+    assert [call for call in calls if call[0] != "send_output"][:3] == [("launch",), ("terminate",), ("launch", A.path)]
+    assert watch.commits == 1
+    (why,) = [record.why for record in link.sent if isinstance(record, Decided) and "restart" in record.why]
+    assert why == "src/a.py changed: restart"
+    assert [record.run for record in link.sent if isinstance(record, Ran)][-1] == 2
+
+
+def test_a_hangup_from_elsewhere_restarts_it(run):
+    calls = run(lambda: os.kill(os.getpid(), signal.SIGHUP), nothing, nothing)
+    assert calls.count(("launch",)) == 2
+
+
+def test_sigterm_closes_the_watch(run, link):
+    calls = run(lambda: os.kill(os.getpid(), signal.SIGTERM), nothing)
+    assert ("terminate",) in calls
+    assert link.statuses[-1].state is State.ENDED
+
+
+def test_a_front_that_is_gone_ends_what_runs(run, link):
+    assert ("terminate",) in run(link.leave, nothing)
+
+
+def test_a_signal_of_the_terminal_is_the_runs(run, link):
+    assert ("send_signal", signal.SIGINT) in run(lambda: link.say(Forward(signal.SIGINT)), nothing)
+
+
+def test_what_cannot_be_launched_is_said_and_waits_for_a_change(run, link):
+    target = FakeTarget()
+    target.error = FileNotFoundError("no python")
+    assert run(nothing, target=target) == [("launch",), ("close",)]
+    assert (link.statuses[0].state, link.statuses[0].error) == (State.IDLE, "can't be started: no python")
+
+
+def test_a_run_is_announced_before_it_begins_where_it_prints_past_the_front(run, link):
+    target, sent = FakeTarget(), []
+    launch = target.launch
+    target.launch = lambda changed: (sent.extend(link.sent), launch(changed))
+    run(target=target, announces=True)
+    (announced,) = sent
+    assert (announced.state, announced.runs, announced.pid, announced.cause.reason) == (State.RUNNING, 1, 0, "first")
+
+
+def test_a_front_that_reads_nothing_gets_no_output(run, link):
+    link.backlog = BACKLOG_BYTES_MAX
+    target = FakeTarget()
+
+    def read():
+        target.calls.append(("read",))
+        link.backlog = 0
+
+    assert run(nothing, read, target=target)[:3] == [("launch",), ("read",), ("send_output", 1)]
+
+
+def test_the_watch_learns_what_the_run_used_and_settles_what_it_did_not(run, watch, wakeups):
+    target = FakeTarget()
+
+    def save():
+        target.use = Used(frozenset({"/p/main.py"}), frozenset({"/p/out"}))
+        watch.found = Found(unused=(A,))
+        wakeups.hint(SAVED)
+
+    run(save, nothing, target=target)
+    assert watch.uses == [(frozenset({"/p/main.py"}), frozenset({"/p/out"}))]
+    assert watch.settled == [A.path]
+
+
+def test_a_file_that_was_not_looked_at_is_a_decision(run, link, watch):
+    watch.ignored = [("/p/notes.txt", "is no Python source")]
+    run(nothing)
+    assert "notes.txt: is no Python source" in [one.why for one in link.sent if isinstance(one, Decided)]
+
+
+def test_signals_may_mean_more_to_the_front(run, link):
+    seen = []
+
+    def handle(signums):
+        seen.append(signums)
+        yield Asked()
+
+    calls = run(lambda: os.kill(os.getpid(), signal.SIGHUP), nothing, nothing, handle=handle)
+    assert seen[0] == {signal.SIGHUP}
+    assert calls.count(("launch",)) >= 2
+
+
+def test_a_syntax_error_is_held_back(run, link, watch, wakeups):
+    def save():
+        watch.found = Found(broken=(Broken(A.path, "invalid syntax", 3),))
+        wakeups.hint(SAVED)
+
+    assert run(save, nothing).count(("terminate",)) == 1
+    assert Broken("src/a.py", "invalid syntax", 3) in [status.broken for status in link.statuses]
+
+
+class Kernel(FakeLink):
+    """A kernel as its supervisor hears it: it restarts when it is asked what it does."""
+
+    def send(self, record):
+        super().send(record)
+        if isinstance(record, Ask):
+            self.say(Hangup(), Waiting("cell 7"), Exited(), Started(), Reran("cell 1 of 2", goes_on=True))
+        elif isinstance(record, Status) and record.rerun:
+            self.say(Close())
+
+
+def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
+    link = Kernel()
+    link.say(Asked())
+    Engine(
+        target=None,
+        pid=os.getpid(),
+        watch=watch,
+        link=link,
+        wakeups=wakeups,
+        timing=Timing(),
+        manner=KERNEL,
+        folder="/p",
+    ).run()
+    link.close()
+    assert [record for record in link.sent if isinstance(record, Ask)][:1] == [Ask()]
+    (rerun, *_) = [status for status in link.statuses if status.rerun]
+    assert (rerun.state, rerun.runs, rerun.pid, rerun.rerun) == (State.RUNNING, 1, os.getpid(), "cell 1 of 2")
+    assert link.statuses[-1].state is State.ENDED

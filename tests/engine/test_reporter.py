@@ -1,0 +1,148 @@
+"""What a front is sent, and how often."""
+
+import pytest
+from fakes import FakeLink, FakeTarget
+
+from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
+from ipy_autorestart.decide.cycle import Cycle, Ended, Run, Running, Starting
+from ipy_autorestart.decide.events import Exited, Hangup, Started
+from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.decide.timing import KERNEL
+from ipy_autorestart.engine.reporter import UPDATES, WITHIN, Reporter
+from ipy_autorestart.protocol.messages import Decided, Files, Ran, Reran, Status
+
+CHANGES = tuple(Change(f"/p/src/{name}.py", Kind.MODIFIED) for name in "abcde")
+CHANGED = Cause(Reason.CHANGE, CHANGES)
+NAMED = Files(("src/a.py", "src/b.py", "src/c.py"), more=2)
+
+
+@pytest.fixture
+def link():
+    link = FakeLink()
+    yield link
+    link.close()
+
+
+@pytest.fixture
+def reporter(link):
+    return Reporter(link, FakeTarget(), 0, "/p")
+
+
+@pytest.fixture
+def reported(link, reporter):
+    """The status that a cycle is reported by."""
+
+    def reported(cycle, now=0.0):
+        reporter.report(cycle, now)
+        return link.statuses[-1]
+
+    return reported
+
+
+def test_the_first_files_are_named_as_seen_from_the_folder_and_the_others_counted(reported):
+    status = reported(Cycle(phase=Running(), run=Run(1, CHANGED, 0.0), found=Found(unused=CHANGES)))
+    assert status.cause == Cause(Reason.CHANGE, tuple(Change(path, Kind.MODIFIED) for path in NAMED.paths), more=2)
+    assert status.unused == NAMED
+
+
+@pytest.mark.parametrize(
+    ("cycle", "facts"),
+    [
+        (Cycle(phase=Running(), found=Found(CHANGES), paused=True), {"held": NAMED, "paused": True}),
+        (Cycle(phase=Running(), found=Found(CHANGES)), {"held": None}),
+        (Cycle(found=Found(alike=("/q/a.py",))), {"alike": Files(("/q/a.py",))}),
+        (Cycle(found=Found(CHANGES, alike=("/q/a.py",))), {"alike": None}),
+        (Cycle(found=Found(written=("/p/log",))), {"written": Files(("log",))}),
+        (
+            Cycle(phase=Running(), found=Found(broken=(Broken("/p/a.py", "invalid syntax", 3),))),
+            {"broken": Broken("a.py", "invalid syntax", 3), "state": State.BROKEN},
+        ),
+        (Cycle(phase=Ended(refusal="no python")), {"error": "no python", "state": State.IDLE}),
+        (Cycle(phase=Ended(left=True), run=Run(1, exit_status=0)), {"left": True, "state": State.FINISHED}),
+        (Cycle(phase=Ended(respawn_at=9.0), pause=0.2), {"runs_again_in": 0.2}),
+        (Cycle(found=Found(notes=("a limit",), polling=True)), {"notes": ("a limit",), "polling": True}),
+    ],
+)
+def test_each_fact_of_a_cycle_is_reported(reported, cycle, facts):
+    status = reported(cycle)
+    assert {name: getattr(status, name) for name in facts} == facts
+
+
+def test_nothing_is_sent_twice(link, reporter):
+    cycle = Cycle(phase=Running(), run=Run(1, since=0.0))
+    for now in (0.0, 0.5, 1.0):
+        reporter.report(cycle, now)
+    assert len(link.sent) == 1
+
+
+def test_that_a_run_goes_on_is_reported_less_and_less_often(link, reporter):
+    cycle, now = Cycle(phase=Running(), run=Run(1, since=0.0)), 0.0
+    while now < 100:
+        reporter.report(cycle, now)
+        now = reporter.due_at(cycle, now)
+    seconds = [status.running_for for status in link.statuses]
+    assert seconds[:5] == [0, 2, 3, 4, 5]
+    assert seconds[-3:] == [70, 80, 90]
+
+
+def test_of_many_updates_the_newest_is_sent_when_there_is_room_again(link, reporter):
+    for number in range(2 * UPDATES):
+        reporter.report(Cycle(run=Run(number, exit_status=0)), number / 1000)
+    assert len(link.statuses) == UPDATES
+    last = Cycle(run=Run(2 * UPDATES - 1, exit_status=0))
+    assert reporter.due_at(last, 0.1) == WITHIN
+    reporter.report(last, WITHIN)
+    assert link.statuses[-1].runs == 2 * UPDATES - 1
+    assert reporter.due_at(last, WITHIN) is None
+
+
+def test_at_the_end_all_is_sent(link, reporter):
+    for number in range(2 * UPDATES):
+        reporter.report(Cycle(run=Run(number, exit_status=0)), 0.0)
+    reporter.report(Cycle(), 0.0, last=True)
+    assert link.statuses[-1].state is State.IDLE
+
+
+def test_a_run_is_reported_when_it_starts_and_when_it_has_ended(link, reporter):
+    starting = Cycle(phase=Starting(CHANGED, 1.0))
+    running = Cycle(phase=Running(), run=Run(1, CHANGED, 2.0, took=1.0))
+    ended = Cycle(run=Run(1, CHANGED, 2.0, took=1.0, exit_status=3, lasted=4.0))
+    reporter.note(starting, Started(), running, ())
+    reporter.report(running, 2.0)
+    reporter.note(running, Exited(3), ended, ())
+    reporter.report(ended, 6.0)
+    first, last = [record for record in link.sent if isinstance(record, Ran)]
+    assert (first.run, first.took, first.lasted, first.exit_status) == (1, 1.0, None, None)
+    assert (last.run, last.took, last.lasted, last.exit_status) == (1, 1.0, 4.0, 3)
+
+
+def test_decisions_are_reported_each_once_and_hints_are_none(link, reporter):
+    cycle = Cycle(phase=Running())
+    for _ in range(2):
+        reporter.note(cycle, Hangup(), cycle, ())
+        reporter.note(cycle, Hint("/p/a.py", Progress.DONE), cycle, ())
+    reporter.note_ignored("/p/a.txt", "is no Python source")
+    reporter.report(cycle, 0.0)
+    why = [record.why for record in link.sent if isinstance(record, Decided)]
+    assert sorted(why) == ["SIGHUP from elsewhere: restart", "a.txt: is no Python source"]
+
+
+def test_a_run_is_announced_by_the_number_that_it_will_have(link, reporter):
+    reporter.announce(Cycle(phase=Starting(CHANGED), run=Run(3)))
+    reporter.announce(Cycle(phase=Starting(CHANGED), run=Run(3, fresh=True)))
+    assert [(status.state, status.runs) for status in link.statuses] == [(State.RUNNING, 4), (State.RUNNING, 3)]
+
+
+def test_a_kernel_is_reported_with_its_process_and_the_cells_it_runs_again(link):
+    reporter = Reporter(link, None, 77, "/p")
+    cycle = Cycle(phase=Running(), manner=KERNEL, run=Run(1, since=0.0))
+    reporter.report(cycle, 9.0)
+    assert link.statuses[-1] == Status(State.RUNNING, runs=1, pid=77)
+    assert reporter.due_at(cycle, 9.0) is None
+    reporter.note_rerun(Reran("cell 1 of 2", goes_on=True))
+    reporter.report(cycle, 10.0)
+    assert link.statuses[-1].rerun == "cell 1 of 2"
+    assert reporter.due_at(cycle, 10.0) is not None
+    reporter.note(cycle, Exited(), cycle, ())
+    reporter.report(cycle, 11.0)
+    assert link.statuses[-1].rerun == ""

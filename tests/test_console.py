@@ -1,0 +1,112 @@
+"""A watch in a terminal: lines on standard error, and what signals mean."""
+
+import signal
+
+import pytest
+from fakes import FakeTerminal
+
+from ipy_autorestart import Script, Status
+from ipy_autorestart.console import Console
+from ipy_autorestart.decide.change import Broken, Change, Kind
+from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.protocol.messages import Close, Decided, Forward
+from ipy_autorestart.protocol.request import Request
+
+FIRST, CHANGED = Cause(Reason.FIRST), Cause(Reason.CHANGE, (Change("a.py", Kind.MODIFIED),))
+
+
+@pytest.fixture
+def terminal():
+    return FakeTerminal()
+
+
+@pytest.fixture
+def console(project, terminal):
+    return Console(Request(Script("main.py"), cwd=str(project)), terminal=terminal, quiet=False)
+
+
+@pytest.fixture
+def lines(console, capfd):
+    """The lines that are written for some records."""
+
+    def lines(*records):
+        for record in records:
+            console.send(record)
+        return capfd.readouterr().err.splitlines()
+
+    return lines
+
+
+def begins(run, cause=FIRST):
+    return Status(State.RUNNING, cause, runs=run, warm=False)
+
+
+def running(run, cause=FIRST, **facts):
+    return Status(State.RUNNING, cause, runs=run, pid=7, warm=False, **facts)
+
+
+def test_a_run_is_told_of_before_it_begins_and_not_again(lines):
+    assert lines(begins(1)) == ["⟳ main.py · running · first run · 1 run"]
+    assert lines(running(1), running(1, running_for=2), running(1, took=0.005)) == []
+    assert lines(begins(2, CHANGED)) == ["⟳ main.py · running · a.py changed · 2 runs"]
+
+
+def test_what_a_run_is_in_need_of_is_told_once(lines):
+    broken = Status(State.BROKEN, FIRST, runs=1, pid=7, warm=False, broken=Broken("a.py", "invalid syntax", 3))
+    told = ["⟳ main.py · syntax error at a.py:3 · first run · 1 run · invalid syntax; what runs goes on"]
+    assert lines(begins(1), running(1), broken, broken)[1:] == told
+
+
+def test_an_end_is_told_and_what_comes_and_goes_is_not(lines):
+    starting, restarting = Status(State.STARTING), Status(State.RESTARTING, runs=1)
+    finished = Status(State.FINISHED, FIRST, runs=1, exit_status=0, lasted=2.0, warm=False)
+    assert lines(starting, begins(1), running(1), finished, restarting, Status(State.ENDED, runs=1))[1:] == [
+        "⟳ main.py · finished after 2.0 s, waiting for a change · first run · 1 run"
+    ]
+
+
+def test_decisions_are_kept_to_itself(lines):
+    assert lines(Decided(0.0, "a.py changed: restart")) == []
+
+
+def test_a_quiet_one_says_nothing(project, terminal, capfd):
+    console = Console(Request(Script("main.py"), cwd=str(project)), terminal=terminal, quiet=True)
+    console.send(begins(1))
+    assert capfd.readouterr().err == ""
+
+
+def test_the_terminal_is_restored_before_each_run_and_after_the_last(console, terminal):
+    console.send(begins(1))
+    assert terminal.restored == 1
+    console.send(running(1))
+    assert terminal.restored == 1
+    console.close()
+    assert terminal.restored == 2
+
+
+def test_ctrl_c_is_the_runs_first_then_the_watchs_and_ends_it_at_once_the_third_time(console, capfd):
+    console.send(begins(1))
+    assert list(console.handle({signal.SIGINT})) == [Forward(signal.SIGINT)]
+    assert list(console.handle({signal.SIGINT})) == [Close()]
+    assert list(console.handle({signal.SIGINT})) == [Close(0.0)]
+    assert console.ended_by == signal.SIGINT
+    assert "Ctrl-C again ends it at once" in capfd.readouterr().err
+
+
+def test_a_hangup_ends_the_watch_only_with_the_terminal(console, terminal):
+    assert list(console.handle({signal.SIGHUP})) == []
+    terminal.is_gone = True
+    assert list(console.handle({signal.SIGHUP})) == [Close(0.0)]
+    assert console.ended_by == signal.SIGHUP
+
+
+def test_other_signals_of_the_terminal_are_passed_on(console):
+    assert list(console.handle({signal.SIGWINCH})) == [Forward(signal.SIGWINCH)]
+    assert list(console.handle({signal.SIGQUIT})) == [Forward(signal.SIGQUIT), Close()]
+    assert list(console.handle({signal.SIGTERM})) == [Close()]
+    assert console.ended_by == signal.SIGQUIT, "the first counts"
+
+
+def test_it_has_nothing_to_wait_for_nor_to_say(console):
+    console.flush()
+    assert (console.fileno(), list(console.receive()), console.backlog) == (-1, [], 0)
