@@ -165,13 +165,7 @@ BLANK: Cell = (" ", "")
 
 
 class Emulator:
-    """Rows of cells and a cursor, which do what the text says.
-
-    Parameters
-    ----------
-    above
-        The text of the rows that it begins with.
-    """
+    """Rows of cells and a cursor, which do what the text says; they begin with the text of the rows ``above``."""
 
     def __init__(self, above: str) -> None:
         self._rows: list[list[Cell]] = [[]]

@@ -51,11 +51,6 @@ def _refuse(constant: str) -> NoReturn:
 class DisplayPipe(Pipe):
     """The read end of the pipe on which a run displays.
 
-    Parameters
-    ----------
-    fd
-        The descriptor to read from.
-
     Attributes
     ----------
     on_display

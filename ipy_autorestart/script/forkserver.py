@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import tempfile
 import termios
 import time
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from ipy_autorestart.protocol.link import ready
 from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import Run, environment
+from ipy_autorestart.script.run import Run, environment, spawn
 
 MESSAGE_BYTES = 1 << 16
 
@@ -106,25 +105,16 @@ class ForkServer:
         self._plan.seek(0)
         with theirs:
             try:
-                process = subprocess.Popen(
-                    [program.python, *program.flags, *program.argv],
-                    cwd=program.cwd,
-                    stdin=stdio[0],
-                    stdout=stdio[1],
-                    stderr=stdio[2],
-                    env=environment(program, theirs.fileno(), plan=self._plan.fileno()),
-                    pass_fds=[theirs.fileno(), self._plan.fileno(), printed],
-                    start_new_session=True,
-                )
+                control, plan = theirs.fileno(), self._plan.fileno()
+                variables = environment(program, control, plan=plan)
+                return spawn(program, stdio, (control, plan, printed), variables)
             except BaseException:
                 self._socket.close()
                 self._plan.close()
                 raise
             finally:
-                for fd in {printed, *stdio}:
+                for fd in (printed, *stdio):
                     os.close(fd)
-        process.returncode = 0  # reaped as any orphan is
-        return process.pid
 
     @property
     def is_alive(self) -> bool:

@@ -17,7 +17,7 @@ DRAIN_READS = 32
 
 
 class Pipe:
-    """The read end of a pipe; `take_bytes` knows the meaning of the bytes."""
+    """The read end of a pipe; this one is read for its writer's sake, who would be killed if it were closed."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -38,8 +38,7 @@ class Pipe:
         return False
 
     def take_bytes(self, data: bytes) -> None:
-        """Keep bytes that were read; none mean the end."""
-        raise NotImplementedError
+        """Take bytes that were read; none mean the end. Those that know their meaning keep them."""
 
     def read(self) -> bool:
         """Read once; return whether anything came. At its end the pipe is closed."""

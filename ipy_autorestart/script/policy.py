@@ -52,14 +52,7 @@ class Warmth:
 def make_at(warmth: Warmth, *, alive: bool, running: bool) -> float | None:
     """Return when to make the next fork server, None for not at all.
 
-    Parameters
-    ----------
-    warmth
-        The state so far.
-    alive
-        There is a fork server.
-    running
-        A run goes on, which may import more.
+    ``alive`` says that there is one, ``running`` that a run goes on, which may import more.
     """
     if warmth.is_given_up:
         return None

@@ -36,14 +36,7 @@ LOOKED_AT = 1.0
 class Preloader:
     """The fork servers of one script: the one in use, and the next one while it is made.
 
-    Parameters
-    ----------
-    program
-        The script.
-    names
-        Modules to import ahead even if no run has imported them.
-    make
-        Starts a fork server for the program and a plan.
+    Modules of these ``names`` are imported ahead even if no run has imported them; ``make`` starts a fork server.
     """
 
     def __init__(
@@ -71,16 +64,9 @@ class Preloader:
         self._memory_bytes = 0
 
     def start(self, changed: Iterable[str], *, lossless: bool, guard: Callable[[int], None]) -> Run | None:
-        """Let a run that was forked ahead begin; return None if the run must start cold.
+        """Let a run that was forked ahead begin, as files have changed; return None if the run must start cold.
 
-        Parameters
-        ----------
-        changed
-            Files whose change is the cause of the start.
-        lossless
-            Leave out nothing of what the run prints.
-        guard
-            Called with the run's process group before the run begins.
+        ``guard`` is called with the run's process group before it begins.
         """
         server = self._server
         self._park_at = time.monotonic() + PARK_AFTER

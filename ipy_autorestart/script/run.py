@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.script.displays import DisplayPipe
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
@@ -16,21 +16,6 @@ from ipy_autorestart.script.streams import Stream
 
 #: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class End:
-    """The end of a script, with its status; ``left`` says whether processes that it started go on."""
-
-    status: int
-    left: bool
-
-
-class Discarded(Pipe):
-    """A pipe that is read for its writer's sake, who would be killed if it were closed."""
-
-    def take_bytes(self, data: bytes) -> None:
-        """Drop the bytes."""
 
 
 class Run:
@@ -70,7 +55,7 @@ class Run:
         )
         self.reports = ReportPipe(ends.reports)
         self._status: int | None = None
-        self._reported: End | None = None
+        self._reported: Exited | None = None
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
@@ -93,7 +78,7 @@ class Run:
     def _is_gone(self) -> bool:
         return self._reported is not None and not self._reported.left
 
-    def poll(self) -> End | None:
+    def poll(self) -> Exited | None:
         """Reap processes of the group that have ended; return news about its end, if there is any."""
         if self._is_gone:
             return None
@@ -106,7 +91,7 @@ class Run:
                 os.kill(pid, self._signum)
             self._signalled = others
         self.must_be_polled = not children and not others and self._has_strangers()
-        ended = End(self._status, left=children or bool(others) or self.must_be_polled)
+        ended = Exited(self._status, left=children or bool(others) or self.must_be_polled)
         if ended == self._reported:
             return None
         self._reported = ended
@@ -168,11 +153,11 @@ class Run:
         for pipe in (*self.outputs, self.reports):
             pipe.drain()
 
-    def close(self) -> list[Discarded]:
+    def close(self) -> list[Pipe]:
         """Close the pipes; return those to read as long as a process that has detached itself writes to them."""
         self.must_be_polled = False
         pipes = (*self.outputs, self.reports)
-        kept = [Discarded(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
+        kept = [Pipe(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
         for pipe in pipes:
             pipe.close()
         return kept
@@ -217,34 +202,32 @@ SEPARATOR = "\x1f"
 def start_cold(program: Program, *, lossless: bool = False) -> Run:
     """Start a run; raises OSError if the interpreter or the folder isn't there."""
     with ends(program) as (ours, theirs):
-        stdin, stdout, stderr = theirs.stdio
-        process = subprocess.Popen(
-            [program.python, *program.flags, *program.argv],
-            cwd=program.cwd,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=environment(program, theirs.others[0], displays=theirs.others[-1]),
-            pass_fds=theirs.others,
-            start_new_session=True,
-        )
-    process.returncode = 0  # its group is reaped elsewhere: this object must not wait for it
-    return Run(process.pid, ours, lossless=lossless)
+        variables = environment(program, theirs.others[0], displays=theirs.others[-1])
+        pid = spawn(program, theirs.stdio, theirs.others, variables)
+    return Run(pid, ours, lossless=lossless)
+
+
+def spawn(program: Program, stdio: tuple[int, int, int], others: tuple[int, ...], variables: dict[str, str]) -> int:
+    """Start an interpreter in a session of its own, which inherits these descriptors; return the process."""
+    process = subprocess.Popen(
+        [program.python, *program.flags, *program.argv],
+        cwd=program.cwd,
+        stdin=stdio[0],
+        stdout=stdio[1],
+        stderr=stdio[2],
+        env=variables,
+        pass_fds=others,
+        start_new_session=True,
+    )
+    process.returncode = 0  # it is reaped elsewhere: this object must not wait for it
+    return process.pid
 
 
 def environment(program: Program, fd: int, *, plan: int | None = None, displays: int = 0) -> dict[str, str]:
     """Return the environment in which an interpreter finds the shim.
 
-    Parameters
-    ----------
-    program
-        What is run.
-    fd
-        The descriptor to report on or, with a ``plan``, the one that controls a fork server.
-    plan
-        The descriptor of a fork server's plan.
-    displays
-        The descriptor to display on.
+    A run reports on the descriptor ``fd`` and displays on ``displays``; a fork server, which has a ``plan``, is
+    controlled through ``fd``.
     """
     plain = program.environment
     old = plain.get("PYTHONPATH")

@@ -30,18 +30,13 @@ class Excerpt:
         self._bounded = bounded
         self._held = bytearray()
         self._tail = bytearray()
-        self._flooded = False
+        self.is_flooded = False  # now or the last time
         self._bytes_out = self._lines_out = 0
 
     @property
     def size_bytes(self) -> int:
         """Bytes that are held."""
         return len(self._held) + min(len(self._tail), TAIL)
-
-    @property
-    def is_flooded(self) -> bool:
-        """Whether bytes were left out, now or the last time."""
-        return self._flooded
 
     def add(self, data: bytes) -> None:
         """Hold more bytes."""
@@ -50,7 +45,7 @@ class Excerpt:
         else:
             self._held += data
             # In a flood the output shown should be fresh: it does not wait for the rest of the head.
-            if self._bounded and len(self._held) > (HEAD + TAIL if self._flooded else HELD_MAX):
+            if self._bounded and len(self._held) > (HEAD + TAIL if self.is_flooded else HELD_MAX):
                 self._overflow()
         if len(self._tail) > HELD_MAX:  # not each time: cutting moves the bytes that are kept
             self._cut()
@@ -73,11 +68,11 @@ class Excerpt:
             return taken
         taken = bytes(self._held if last else self._held[:most])
         del self._held[: len(taken)]
-        self._flooded = False
+        self.is_flooded = False
         return taken
 
     def _overflow(self) -> None:
-        self._flooded = True
+        self.is_flooded = True
         self._tail = self._held[HEAD:]
         del self._held[HEAD:]
 
@@ -121,8 +116,6 @@ class Stream(Pipe):
     ----------
     name
         "stdout" or "stderr".
-    fd
-        The descriptor to read from.
     lossless
         Leave nothing out: make the run wait while more comes than is taken.
     live

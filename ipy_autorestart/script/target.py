@@ -16,7 +16,7 @@ from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import LOOKED_AT, Discarded, End, Run, reap_orphans, start_cold
+from ipy_autorestart.script.run import LOOKED_AT, Run, reap_orphans, start_cold
 
 #: Seconds in which a run that was forked ahead must say that it goes on.
 AWAKE_MAX = 2.0
@@ -33,8 +33,6 @@ class ScriptTarget:
 
     Parameters
     ----------
-    program
-        The script, its arguments and surroundings.
     stop_signal
         The signal that asks a run to end.
     preloader
@@ -65,7 +63,7 @@ class ScriptTarget:
         self._run: Run | None = None
         self._used = Used()
         self._stopping = False
-        self._discarded: list[Discarded] = []
+        self._discarded: list[Pipe] = []
 
     @property
     def pid(self) -> int:
@@ -137,13 +135,13 @@ class ScriptTarget:
             self._leave(self._run)
             self._run = None
             self._guardian.guard(0)
-        return Exited(ended.status, left=ended.left)
+        return ended
 
     @property
     def _is_running(self) -> bool:
         return self._run is not None and not self._run.has_ended
 
-    def _is_stuck(self, now: float, ended: End | None) -> bool:
+    def _is_stuck(self, now: float, ended: Exited | None) -> bool:
         """Replace a forked run that ends, or hangs, before it goes on, by a cold one: no change must be lost."""
         if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
             return False

@@ -10,7 +10,7 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
@@ -95,9 +95,9 @@ class Snapshot:
         return len(self._unread)
 
     @property
-    def files(self) -> int:
-        """Number of tracked files."""
-        return len(self._tracked)
+    def files(self) -> Set[str]:
+        """Paths of the tracked files."""
+        return self._tracked.keys()
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
         """Take the baseline: all signatures, and contents for up to ``seconds``; `fill` reads the rest.
@@ -121,16 +121,12 @@ class Snapshot:
         """Look at every tracked file, and read those whose signature changed."""
         paths = self._paths()
         self._look_at(paths)
-        for path in self._tracked.keys() - paths.keys():
+        for path in self.files - paths.keys():
             self._vanished(path)
 
     def scan_only(self, paths: Iterable[str]) -> None:
         """Look at some tracked files, at all that differ already, and at all that have another name."""
         self._look_at({*paths, *self._differs, *self._shared, *self.tree.aliases})
-
-    def knows(self, path: str) -> bool:
-        """Whether a file is tracked."""
-        return path in self._tracked
 
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""

@@ -143,10 +143,7 @@ class Tree:
         try:
             status = os.stat(path)
         except OSError as error:
-            if error.errno in GONE:
-                return None
-            self.notes.append(f"can't read {path}: {error.strerror}")
-            return old
+            return old if self._may_be_there(path, error) else None
         identity = (status.st_dev, status.st_ino)
         if (
             old is not None
@@ -181,8 +178,7 @@ class Tree:
                     else:
                         hides |= is_heavy(entry.name)
         except OSError as error:
-            if error.errno not in GONE:
-                self.notes.append(f"can't read {folder.path}: {error.strerror}")
+            self._may_be_there(folder.path, error)
             if old is None:
                 return replace(folder, readable=False)
             return replace(old, modified_ns=folder.modified_ns, settled=folder.settled, readable=False)
@@ -203,6 +199,11 @@ class Tree:
         try:
             return os.stat(path)
         except OSError as error:
-            if error.errno not in GONE:
-                self.notes.append(f"can't read {path}: {error.strerror}")
+            self._may_be_there(path, error)
             return None
+
+    def _may_be_there(self, path: str, error: OSError) -> bool:
+        if error.errno in GONE:
+            return False
+        self.notes.append(f"can't read {path}: {error.strerror}")
+        return True

@@ -138,7 +138,7 @@ class Watch:
         hints = self._hints.take()
         if not hints:
             self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
-        few = 0 < len(hints) <= FEW_FILES and all(map(self._snapshot.knows, hints))
+        few = 0 < len(hints) <= FEW_FILES and hints <= self._snapshot.files
         if few and self._clock() - self._scanned <= self.interval:
             self._snapshot.scan_only(hints)
         else:
@@ -256,11 +256,6 @@ class Watch:
 
 class Hints:
     """Hints waiting for the next look: of all events, those that may count.
-
-    Parameters
-    ----------
-    roots, named, filter, on_hint
-        As for `Watch`.
 
     Attributes
     ----------

@@ -115,10 +115,10 @@ def _shared_mappings() -> int:
 class Trial:
     """The effects of imports on the process, judged after each."""
 
-    def __init__(self, plan: PlanFile, output: int) -> None:
+    def __init__(self, plan: PlanFile) -> None:
         self.roots = plan.roots
         self.beside = plan.beside
-        self.output = output
+        self.output = plan.output
         self.attempted: set[str] = set()
         self._faults: list[str] = []
         self._armed = [True]
@@ -205,7 +205,7 @@ class Trial:
 def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> None:
     """Import the modules of the plan, report each, and write the result to the plan's file."""
     os.set_blocking(plan.output, False)
-    trial = Trial(plan, plan.output)
+    trial = Trial(plan)
     before = set(sys.modules)
     failed = []
     for name in plan.names():

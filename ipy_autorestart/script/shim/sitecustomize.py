@@ -54,8 +54,8 @@ def begin() -> None:
         roots += [sys.pycache_prefix + root for root in roots]
     displays = LazyDisplays(settings) if settings else None
     if serve:
-        if displays:
-            displays.expect_imports()
+        if displays:  # prepared for the import of IPython, as nothing is displayed yet
+            displays.before("IPython.core.display_functions")
         # Only forked children return from this.
         serve(int(fd), int(plan), lambda *fds: attach(fds, displays, tuple(roots)))
     elif ours:
@@ -120,10 +120,6 @@ class LazyDisplays:
         self._settings = settings
         self._fd = -1
         self._loaded: Any = None
-
-    def expect_imports(self) -> None:
-        """Prepare for the import of IPython in a fork server, where nothing is displayed yet."""
-        self._load().before("IPython.core.display_functions")
 
     def open(self, fd: int) -> None:
         """Display through a pipe."""
