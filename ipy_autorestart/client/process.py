@@ -73,8 +73,8 @@ class Process:
         return next((line for line in reversed(lines) if line), "")
 
 
-class Listener:
-    """Hears what a supervisor says, until it is gone or `stop` is called.
+class Listener(threading.Thread):
+    """Hears what a supervisor says, from the start until it is gone or `stop` is called.
 
     Parameters
     ----------
@@ -91,35 +91,21 @@ class Listener:
     def __init__(
         self, link: Link, *, name: str, on_record: Callable[[Record], None], on_end: Callable[[], None]
     ) -> None:
+        super().__init__(name=name, daemon=True)
         self._link = link
         self._on_record = on_record
         self._on_end = on_end
         self._asleep, self._alarm = os.pipe()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it listens."""
-        return self._thread.is_alive()
-
-    @property
-    def is_current(self) -> bool:
-        """Whether it is this very thread that listens."""
-        return self._thread is threading.current_thread()
-
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait for the end and say whether it has come."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        self.start()
 
     def stop(self) -> None:
         """Stop listening; the link stays open, and `on_end` is not called if it wasn't already."""
         with contextlib.suppress(OSError):  # the other side was gone first
             os.write(self._alarm, b"x")
-        self._thread.join(STOP_MAX)  # a screen of somebody's own may hang
+        self.join(STOP_MAX)  # a screen of somebody's own may hang
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Listen."""
         asleep, alarm = self._asleep, self._alarm
         try:
             while asleep not in ready([self._link, asleep], [self._link] if self._link.backlog else [], None):

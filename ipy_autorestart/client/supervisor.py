@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any, Self
@@ -101,7 +102,7 @@ class Supervisor:
     @property
     def is_alive(self) -> bool:
         """Whether the supervisor's process is there and heard."""
-        return self._listener is not None and self._listener.is_alive
+        return self._listener is not None and self._listener.is_alive()
 
     def start(self, *, since_ns: int = 0) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up.
@@ -179,11 +180,13 @@ class Supervisor:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
         self._parting = True
         self.send(Close())
-        if self._listener and self._listener.is_current:
+        if self._listener is threading.current_thread():
             return  # it can't wait for itself, and tidies up when the process has ended
-        if self._listener and self._process and not self._listener.join(self.request.options.stop_timeout + 1):
-            self._process.kill()
-            self._listener.join()
+        if self._listener and self._process:
+            self._listener.join(self.request.options.stop_timeout + 1)
+            if self._listener.is_alive():
+                self._process.kill()
+                self._listener.join()
         self._depart()  # once more: here it may be the main thread, which has no loop to wait for
 
     def __enter__(self) -> Self:

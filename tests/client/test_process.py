@@ -36,7 +36,7 @@ def listen(ends):
 
     yield begin
     for listener in listeners:
-        if listener.is_alive:
+        if listener.is_alive():
             listener.stop()
 
 
@@ -44,16 +44,16 @@ def test_records_are_heard_until_the_other_side_is_gone(ends, listen):
     listener, heard, ended = listen()
     ends[1].send(Began(1))
     eventually(lambda: heard == [Began(1)])
-    assert (listener.is_alive, listener.is_current, ended) == (True, False, [])
+    assert (listener.is_alive(), ended) == (True, [])
     ends[1].close()
-    assert listener.join()
-    assert (listener.is_alive, ended) == (False, [True])
+    listener.join(10)
+    assert (listener.is_alive(), ended) == (False, [True])
 
 
 def test_stopping_leaves_the_link_open_and_says_nothing_of_an_end(ends, listen):
     listener, heard, ended = listen()
     listener.stop()
-    assert (listener.is_alive, ended) == (False, [])
+    assert (listener.is_alive(), ended) == (False, [])
     ends[1].send(Began(1))
     assert list(ends[0].receive()) == [Began(1)]
     assert heard == []
