@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.script.displays import DisplayPipe
@@ -24,15 +23,6 @@ class Run:
     Orphans of the group become children of this process where the system has child subreapers (Linux), so that a
     SIGCHLD tells of their end too. The group's number can't be reused meanwhile: it is free only when the last process
     has been reaped, which happens here.
-
-    Parameters
-    ----------
-    pid
-        The process that leads the group.
-    ends
-        The pipes to read from; closed with the run.
-    lossless
-        Leave out nothing of what it prints.
 
     Attributes
     ----------
@@ -122,7 +112,15 @@ class Run:
         They are children of this process and in the run's session. A process with its own session has detached itself.
         """
         found = set()
-        for pid in _children():
+        children = b""
+        with contextlib.suppress(OSError):  # where the system lists them: proc_pid_task_children(5)
+            # A file object would cost more than all the rest, in the middle of a stop.
+            fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                children = b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
+            finally:
+                os.close(fd)
+        for pid in map(int, children.split()):
             with contextlib.suppress(ProcessLookupError):
                 if pid != self.pid and os.getsid(pid) == self.pid and os.getpgid(pid) != self.pid:
                     found.add(pid)
@@ -161,18 +159,6 @@ class Run:
         for pipe in pipes:
             pipe.close()
         return kept
-
-
-def _children() -> Iterator[int]:
-    """Yield the children of this process, where the system lists them (proc_pid_task_children(5))."""
-    with contextlib.suppress(OSError):
-        # A file object would cost more than all the rest, in the middle of a stop.
-        fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            children = b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
-        finally:
-            os.close(fd)
-        yield from map(int, children.split())
 
 
 def reap_orphans(*, besides: int) -> None:

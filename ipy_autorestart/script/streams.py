@@ -18,12 +18,9 @@ HEAD, TAIL = 1 << 14, 1 << 14
 
 
 class Excerpt:
-    """Bytes that wait to be taken.
+    """Bytes that wait to be taken, of too many only head and tail.
 
-    Parameters
-    ----------
-    bounded
-        Cut the middle out of too many bytes. Without it the caller holds back when `size_bytes` is too large.
+    If it isn't ``bounded``, all are kept, and the caller holds back when `size_bytes` is too large.
     """
 
     def __init__(self, *, bounded: bool = True) -> None:
@@ -61,11 +58,15 @@ class Excerpt:
             line = self._tail.find(b"\n") + 1
             is_cut = 0 < line < len(self._tail)
             tail = bytes(self._tail[line:] if is_cut else self._tail.lstrip(bytes(range(0x80, 0xC0))))
-            taken = head + self._gap() + tail
+            gap = ""
+            if self._bytes_out:
+                lines = f"{self._lines_out:,} lines, " if self._lines_out else ""
+                # A colour that was switched on before would go on for ever.
+                gap = f"\x1b[0m\n… {lines}{size(self._bytes_out)} left out …\n"
             self._held.clear()
             self._tail.clear()
             self._bytes_out = self._lines_out = 0
-            return taken
+            return head + gap.encode() + tail
         taken = bytes(self._held if last else self._held[:most])
         del self._held[: len(taken)]
         self.is_flooded = False
@@ -82,13 +83,6 @@ class Excerpt:
             self._bytes_out += out
             self._lines_out += self._tail.count(b"\n", 0, out)
             del self._tail[:out]
-
-    def _gap(self) -> bytes:
-        if not self._bytes_out:
-            return b""
-        lines = f"{self._lines_out:,} lines, " if self._lines_out else ""
-        # A colour that was switched on before would go on for ever.
-        return f"\x1b[0m\n… {lines}{size(self._bytes_out)} left out …\n".encode()
 
 
 def size(size_bytes: int) -> str:

@@ -31,16 +31,7 @@ DISCARDED_MAX = 48
 class ScriptTarget:
     """Runs a script; at most one run at a time.
 
-    Parameters
-    ----------
-    stop_signal
-        The signal that asks a run to end.
-    preloader
-        Starts runs that were forked ahead; without it each starts cold.
-    lossless
-        Leave out nothing of what a run prints, however much it is.
-    send
-        Called with the start of each run, what it prints and what it displays, in this order.
+    Without a ``preloader`` each run starts cold. `Outbox` says what ``lossless`` and ``send`` are for.
     """
 
     def __init__(

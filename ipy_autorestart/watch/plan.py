@@ -80,8 +80,6 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
     ----------
     folders
         Listed folders, parents before children.
-    single
-        Names to watch in their folders.
     few
         Up to so many folders are watched one by one. A recursive watch would hear each start of the target write to
         ``__pycache__``, which costs that start a millisecond if no processor is idle.

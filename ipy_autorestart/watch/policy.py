@@ -56,12 +56,8 @@ class Suspects:
     def judge(self, fresh: Iterable[str], hints: Set[str], now: float) -> tuple[bool, str]:
         """Return whether a new change was not announced, and the path of an older one that never was, or "".
 
-        Parameters
-        ----------
-        fresh
-            Paths that a scan has just found changed.
-        hints
-            Paths that events announced since the last call; an empty one announces everything.
+        A scan has just found the ``fresh`` paths changed; the ``hints`` came since the last call, and an empty one
+        announces everything.
         """
         everything = "" in hints
         unannounced = [] if everything else [path for path in fresh if path not in hints]
