@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import concurrent.futures
+import functools
 import gc
 import importlib
 import importlib.util
@@ -254,7 +255,7 @@ class Arrival:
 
         self._replace(IPKernelApp, "init_connection_file", self._init_connection_file)
         self._replace(IPKernelApp, "_try_bind_socket", self._bind)
-        self._replace(Heartbeat, "_try_bind_socket", self._bind_heartbeat)
+        self._replace(Heartbeat, "_try_bind_socket", self._bind)
         self._replace(IPKernelApp, "init_extensions", self._init_extensions)
         if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
             self._replace(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
@@ -271,23 +272,19 @@ class Arrival:
         if self._own.owns_connection_file:
             atexit.register(app.cleanup_connection_file)
 
-    def _bind(self, original: Callable[..., Any], app: Any, socket: Any, port: int) -> Any:
-        self._clients.watch(socket, port)
-        return self._adopt(socket, port, lambda: original(app, socket, port))
-
-    def _bind_heartbeat(self, original: Callable[..., object], heartbeat: Any) -> object:
-        return self._adopt(heartbeat.socket, heartbeat.port, lambda: original(heartbeat))
-
-    def _adopt(self, socket: Any, port: int, bind: Callable[[], Any]) -> Any:
+    def _bind(self, original: Callable[..., Any], owner: Any, *arguments: Any) -> Any:
         """Bind by the descriptor that has been listening all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
         import zmq
 
+        if arguments:
+            self._clients.watch(*arguments)
+        socket, port = arguments or (owner.socket, owner.port)  # the heartbeat has its own
         fd = self._listeners.pop(port, None)
         if fd is None:
-            return bind()
+            return original(owner, *arguments)
         socket.setsockopt(zmq.USE_FD, fd)
         try:
-            return bind()
+            return original(owner, *arguments)
         finally:
             socket.setsockopt(zmq.USE_FD, -1)
 
@@ -301,17 +298,11 @@ class Arrival:
         self._clients.wait()
         original(app)
         self._load(app.shell)
-        kernel = app.kernel
-        start = kernel.start
-
-        def start_once() -> None:
-            del kernel.start
-            self._start(kernel, start)
-
-        kernel.start = start_once
+        app.kernel.start = functools.partial(self._start, app.kernel, app.kernel.start)
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
         """Give methods back and start the kernel; requests that were handed over come before any new one."""
+        del kernel.start
         for owner, name, own in self._originals:
             if own is None:  # inherited
                 delattr(owner, name)

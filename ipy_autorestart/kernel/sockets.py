@@ -122,7 +122,22 @@ class Sockets:
         self.clients = {channel: len(self.connections(channel)) for channel in (*READ, "iopub")}
         self._app.debug_shell_socket.close(linger=0)
         self._accept_nobody()
-        self._close_connections()
+        # Each client closes its end when it has sent what it was sending; wait for that.
+        open_ones = connections = self.connections(*READ)
+        incoming: dict[Connection, Incoming] = {}
+        while connections:
+            self._receive()
+            quiet = [one for one in connections if _is_quiet(one, incoming)]
+            _each(quiet, lambda sock: sock.shutdown(socket.SHUT_WR))
+            connections = [one for one in connections if one not in quiet]
+        _each(self.connections("iopub"), lambda sock: sock.shutdown(socket.SHUT_WR))
+        farthest = max((one.round_trip for one in incoming.values()), default=0.0)
+        deadline = time.monotonic() + CLOSED_MAX + min(QUIET_ROUND_TRIPS * farthest, QUIET_MAX)
+        while open_ones and time.monotonic() < deadline:
+            self._receive()
+            open_ones = [one for one in open_ones if one.is_open]
+        _each(open_ones, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # the clients are stopped
+        self._receive()
 
     def _is_sent(self) -> bool:
         """Whether all that was written has left this process and was acknowledged.
@@ -161,24 +176,6 @@ class Sockets:
             nobody.setblocking(False)  # noqa: FBT003
             for fd in set(fds) - set(self.listeners.values()):
                 os.dup2(nobody.fileno(), fd, inheritable=False)
-
-    def _close_connections(self) -> None:
-        """Have each client close its end when it has sent what it was sending, and wait for that."""
-        open_ones = connections = self.connections(*READ)
-        incoming: dict[Connection, Incoming] = {}
-        while connections:
-            self._receive()
-            quiet = [one for one in connections if _is_quiet(one, incoming)]
-            _each(quiet, lambda sock: sock.shutdown(socket.SHUT_WR))
-            connections = [one for one in connections if one not in quiet]
-        _each(self.connections("iopub"), lambda sock: sock.shutdown(socket.SHUT_WR))
-        farthest = max((one.round_trip for one in incoming.values()), default=0.0)
-        deadline = time.monotonic() + CLOSED_MAX + min(QUIET_ROUND_TRIPS * farthest, QUIET_MAX)
-        while open_ones and time.monotonic() < deadline:
-            self._receive()
-            open_ones = [one for one in open_ones if one.is_open]
-        _each(open_ones, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # the clients are stopped
-        self._receive()
 
     def _receive(self) -> None:
         """Receive what has arrived; wait for a millisecond if nothing has."""
