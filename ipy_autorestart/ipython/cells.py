@@ -142,11 +142,27 @@ class Recorder:
         """
         self._again, self._error = cell, None
         self.go_on_from(cell.number)
-        history = self._shell.history_manager
+        history: Any = self._shell.history_manager
+        original: Any = getattr(history, "store_inputs", None)
+
+        def store(number: int, source: str, _: str | None = None) -> None:
+            with history.db_input_cache_lock:
+                waiting, history.db_input_cache = history.db_input_cache, []
+            size, history.db_cache_size = history.db_cache_size, sys.maxsize  # else a thread would write at once
+            try:
+                original(number, source, cell.code)
+            finally:
+                with history.db_input_cache_lock:
+                    history.db_input_cache = waiting
+                history.db_cache_size = size
+
+        if history is not None:
+            history.store_inputs = store
         try:
-            with _unwritten(history, cell) if history is not None else contextlib.nullcontext():
-                yield lambda: self._error
+            yield lambda: self._error
         finally:
+            if history is not None:
+                del history.store_inputs
             self._again = None
 
     def go_on_from(self, number: int) -> None:
@@ -156,29 +172,6 @@ class Recorder:
         if history is not None:
             for known in (history.input_hist_parsed, history.input_hist_raw):
                 known.extend([""] * (number - len(known)))
-
-
-@contextlib.contextmanager
-def _unwritten(history: Any, cell: Cell) -> Iterator[None]:  # a HistoryManager
-    """Have ``store_inputs`` keep the cell for this session, but not write it to the file, which has it already."""
-    original = history.store_inputs
-
-    def store(number: int, source: str, _: str | None = None) -> None:
-        with history.db_input_cache_lock:
-            waiting, history.db_input_cache = history.db_input_cache, []
-        size, history.db_cache_size = history.db_cache_size, sys.maxsize  # else a thread would write at once
-        try:
-            original(number, source, cell.code)
-        finally:
-            with history.db_input_cache_lock:
-                history.db_input_cache = waiting
-            history.db_cache_size = size
-
-    history.store_inputs = store
-    try:
-        yield
-    finally:
-        del history.store_inputs
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
