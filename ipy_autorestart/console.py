@@ -1,4 +1,4 @@
-"""A watch in a terminal: what is told goes to standard error, what the keyboard sends comes as signals."""
+"""A watch in a terminal: reports go to standard error, the keyboard sends signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ipy_autorestart.show.status import is_later, message, status_line
 
 
 class Answer(Enum):
-    """What is to be done."""
+    """The answers to an interrupt."""
 
     FORWARD = "the script gets it, as it would without us"
     END = "the watch ends, and stops the script in order"
@@ -25,7 +25,7 @@ class Answer(Enum):
 
 
 class Interrupts(NamedTuple):
-    """What was interrupted before.
+    """The interrupts before.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Interrupts(NamedTuple):
 
 
 def interrupt(before: Interrupts, *, run: int, running: bool) -> tuple[Interrupts, Answer]:
-    """Decide for one more, while a run by its number runs or has ended.
+    """Decide what one more interrupt means, while the run with this number runs or after its end.
 
     Examples
     --------
@@ -64,7 +64,7 @@ BRIEF = frozenset({State.STARTING, State.RESTARTING, State.ENDED})
 #: How a line looks: beside what the script prints, but for what needs a hand.
 DIM, RED, PLAIN = "\x1b[2m", "\x1b[31m", "\x1b[0m"
 
-#: A terminal's width where it tells none.
+#: A terminal's width where it has none to report.
 COLUMNS = 80
 
 
@@ -162,8 +162,8 @@ class Console:
         if signal.SIGTSTP in signums:
             yield from self._suspend()
 
-    def _end(self, number: signal.Signals, within: float | None = None) -> Iterator[Record]:
-        self.ended_by = self.ended_by or number
+    def _end(self, signum: signal.Signals, within: float | None = None) -> Iterator[Record]:
+        self.ended_by = self.ended_by or signum
         yield Close(within)
 
     def _interrupt(self) -> Iterator[Record]:

@@ -31,10 +31,10 @@ BELOW = {
 
 DOORS = {"__init__", "__main__", "magics", "completion", "extension", "cli", "console"}
 
-# What decisions are made of: nothing that has a clock, thread, signal or file. `types` names code objects, `warnings`
-# silences the compiler's, and `posixpath` only joins.
+# What decisions are made of: nothing that has a clock, thread, signal or file. `types` names code objects, and
+# `warnings` silences the compiler's.
 PURE = {"__future__", "collections", "dataclasses", "enum", "functools", "html", "math", "re", "typing"}
-NAMING = {"types", "warnings", "posixpath"}
+NAMING = {"types", "warnings"}
 
 
 def path_of(module):

@@ -1,4 +1,4 @@
-"""What changed, does it matter, what to do now: pure functions of values.
+"""The pure cycle of one target: what has changed, whether it matters, and what to do now.
 
 Nothing here touches a thread, clock, signal or file, and nothing here imports another room of the package.
 """

@@ -39,7 +39,7 @@ class Loop:
 
     @property
     def is_loop(self) -> bool:
-        """Whether it has had to wait."""
+        """Whether a start has had to wait."""
         return self.pause > PAUSE
 
 

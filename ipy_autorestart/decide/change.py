@@ -1,4 +1,4 @@
-"""What the watch room tells the step: hints, and what a look at the files found."""
+"""Facts from the watch room: hints, and the differences that a look at the files has found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 class Kind(enum.StrEnum):
-    """What happened to a path since the content that the target runs with."""
+    """The kinds of change, against the content that the target runs with."""
 
     ADDED = "added"
     MODIFIED = "modified"
@@ -23,9 +23,9 @@ class Change:
 
 
 class Progress(enum.Enum):
-    """How far the act that a hint announces has got."""
+    """The progress of the write that a hint announces."""
 
-    DONE = "done"  # closed after writing, moved, deleted: the content is whole
+    DONE = "done"  # closed after writing, moved, deleted: the content is complete
     WRITING = "writing"  # created or modified, not closed yet
     UNKNOWN = "unknown"  # a folder came or went, or events were lost: look at everything
 
@@ -39,7 +39,7 @@ class Hint:
 
 
 class Unfinished(enum.Enum):
-    """Why what a look found may be the middle of something."""
+    """The reasons to think that a change is not complete."""
 
     EMPTIED = "emptied"  # a file lost all its content: a write in progress
     VANISHED = "vanished"  # a tracked file has just gone: an editor's rename in progress
@@ -59,7 +59,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What differs now from the content that the target runs with.
+    """The differences from the content that the target runs with.
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ from enum import Enum
 
 
 class OnBusy(Enum):
-    """What happens to a restart while the kernel is busy."""
+    """The fate of a restart while the kernel is busy."""
 
     WAIT = "wait"
     INTERRUPT = "interrupt"

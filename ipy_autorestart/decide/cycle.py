@@ -39,7 +39,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The target was asked to end, so that it can start anew.
+    """The target was asked to end, and starts again after that.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Stopping:
         When the cause was noticed.
     waits_for
         What a target that stops by itself must finish first.
-    tell_at
-        When the stop is shown if it is not over by then. Most stops take a few milliseconds, which the next start needs
-        more than the status does.
+    shown_at
+        When the stop is shown if it is not over by then. Most stops take a few milliseconds, and the next start is more
+        urgent than the status.
     kill_at
         When SIGKILL is sent, or when what even SIGKILL didn't end is given up.
     killed
@@ -63,7 +63,7 @@ class Stopping:
     cause: Cause
     noticed: float
     waits_for: str = ""
-    tell_at: float | None = None
+    shown_at: float | None = None
     kill_at: float | None = None
     killed: bool = False
     left: bool = False
@@ -149,7 +149,7 @@ class Run(NamedTuple):
 
 
 class Looks(NamedTuple):
-    """When the files are looked at.
+    """The schedule of looks at the files.
 
     Attributes
     ----------
@@ -213,15 +213,15 @@ class Cycle(NamedTuple):
 
     @property
     def hidden(self) -> bool:
-        """Whether what goes on may yet be superseded, so that nothing of it is shown."""
+        """Whether nothing is shown for now, because it may yet be superseded."""
         phase = self.phase
-        if isinstance(phase, Stopping) and phase.tell_at is not None:
+        if isinstance(phase, Stopping) and phase.shown_at is not None:
             return True
         return self.run.fresh and not isinstance(phase, Closed)
 
     @property
     def state(self) -> State:
-        """Where the target stands, for people."""
+        """The state that is reported."""
         phase, stops_itself = self.phase, self.manner.stops_itself
         match phase:
             case Stopping():
@@ -258,14 +258,14 @@ class Cycle(NamedTuple):
 
     @property
     def waits_for(self) -> str:
-        """What a busy kernel must finish first."""
+        """The cell or request that a busy kernel finishes first, in words."""
         if isinstance(self.phase, Stopping):
             return self.phase.waits_for
         return self.pending.waits_for if self.pending else ""
 
     @property
     def refusal(self) -> str:
-        """Why the target could not be restarted when that was asked for last, or nothing."""
+        """The reason why the target could not be started or restarted, or nothing."""
         return self.phase.refusal if isinstance(self.phase, Running | Ended) else ""
 
     @property

@@ -1,4 +1,4 @@
-"""The words for each decision, and how often it is reported that a run goes on."""
+"""Words for each decision, and how often it is reported that a run goes on."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
     before, event, after, actions
         What `step` was given and has returned.
     folder
-        Paths below it are told as seen from it.
+        Paths below it are written as seen from it.
     """
     match event:
         case Found():
@@ -119,7 +119,7 @@ def _changes(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action
     elif found.unfinished:
         yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
     elif not before.looks.due and before.looks.at is None:
-        yield f"{what}: found by a scan, no event told of it; restarts when it has been quiet"
+        yield f"{what}: found by a scan, without an event; restarts when it has been quiet"
 
 
 def _changed(changes: Iterable[Change], folder: str) -> str:

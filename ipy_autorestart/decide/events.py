@@ -1,4 +1,4 @@
-"""What the engine tells the step (events, with `Hint` and `Found`) and what the step asks of the engine (actions)."""
+"""Events, which the engine gives to the step (besides `Hint` and `Found`), and the actions that it gets back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Begin:
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """The process that acts got a SIGHUP, ours or somebody else's."""
+    """The process that acts has received a SIGHUP, ours or another program's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Asked:
 class Paused:
     """A person holds restarts back, or (``on`` false) lets them go on.
 
-    ``withdrawn`` says that a target which stops by itself had been sent a SIGHUP and has forgotten it.
+    ``withdrawn`` says that a target which stops by itself had received a SIGHUP and has cancelled its restart.
     """
 
     on: bool = True
@@ -104,7 +104,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """What the last look saw is what the target now runs with; ``afresh`` looks once more first."""
+    """Make the files, as the last look saw them, the baseline; with ``afresh`` look once more first."""
 
     afresh: bool = False
 
@@ -118,7 +118,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Nothing is left to do: leave the loop."""
+    """Leave the loop: nothing is left to do."""
 
 
 Action = Look | Signal | Stop | Kill | Commit | Start | Finish

@@ -20,7 +20,7 @@ HEAVY = (
 #: threads than it saves watches.
 LIGHT = ("__pycache__", ".ipynb_checkpoints")
 
-#: What editors and tools leave beside a file while they save it.
+#: Files that editors and tools leave beside a file while they save it.
 DROPPINGS = (
     *("4913", "*~", ".*.sw?", "#*#", ".#*", ".~*", "*.tmp", "sed??????", ".goutputstream*"),
     *("*___jb_*___", "flycheck_*", ".nfs*", ".fuse_hidden*", "*.py[co]"),
@@ -31,7 +31,7 @@ _ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What counts below a root.
+    """The rules for what counts below a root.
 
     Paths are absolute, and ``root`` is a leading part of them. A pattern without a slash matches a name at
     any depth, one with a slash the path relative to the root; ``**`` spans folders, a slash at the end means
@@ -173,5 +173,5 @@ def _body(pattern: str) -> str:
     return "".join(parts) + re.escape(pattern[at:])
 
 
-#: What hardly anybody wonders about.
+#: Names that need no explanation.
 _HARDLY, _NEVER = _Globs((*DROPPINGS, "*.ipynb")), _Globs((*HEAVY, *LIGHT), below=True)

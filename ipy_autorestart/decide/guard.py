@@ -12,7 +12,7 @@ from ipy_autorestart.decide.change import Broken
 
 
 class Likeness(enum.Enum):
-    """What a file's new bytes are to its old ones."""
+    """The relation of a file's new bytes to its old ones."""
 
     SAME = "same"  # byte for byte
     SAME_CODE = "same code"  # comments or layout differ
@@ -38,7 +38,7 @@ def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -
 
     Same code means code objects that are equal but for line numbers: comments, layout, quotes and parentheses
     may differ, docstrings, annotations and constants may not. What the compiler drops (``4*4`` for ``16``,
-    unreachable statements) counts as same too, as no run can tell.
+    unreachable statements) counts as same too: no run can notice.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
 
 
 def _key(value: object) -> object:
-    """Turn a constant into something whose equality tells ``1`` from ``True`` and ``0.0`` from ``-0.0``."""
+    """Return a value for a constant by which ``1`` differs from ``True`` and ``0.0`` from ``-0.0``."""
     match value:
         case types.CodeType():
             return (

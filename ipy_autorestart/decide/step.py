@@ -1,7 +1,7 @@
 """The heart: ``step(cycle, event, now) -> (cycle, actions)``, pure.
 
-A cycle is the life of one target: it runs, ends or is stopped, and starts anew. Script and kernel go the same way
-round. A kernel stops and starts by itself (exec), so for it the engine's ``Stop`` and ``Start`` have nothing to do.
+A cycle is the life of one target: it runs, ends or is stopped, and starts again. Script and kernel go through
+the same phases. A kernel stops and starts by itself (exec), so the engine does nothing for its ``Stop`` and ``Start``.
 
 ::
 
@@ -45,7 +45,7 @@ from ipy_autorestart.decide.events import (
 from ipy_autorestart.decide.facts import Cause, Reason
 from ipy_autorestart.decide.timing import ends_at, include, joined
 
-#: Seconds until what seems unfinished is served all the same: as long as a large ``git checkout`` may hold its lock.
+#: Seconds until changes that seem unfinished are served all the same: a large ``git checkout`` may take so long.
 UNFINISHED_MAX = 15.0
 
 #: Seconds after which a stop is shown.
@@ -62,7 +62,7 @@ def wake_at(cycle: Cycle) -> float | None:
     looks, phase = cycle.looks, cycle.phase
     moments = [looks.at, looks.scan_at]
     if isinstance(phase, Stopping):
-        moments += (phase.tell_at, phase.kill_at)
+        moments += (phase.shown_at, phase.kill_at)
     elif isinstance(phase, Ended):
         moments.append(phase.respawn_at)
     elif isinstance(phase, Closed):
@@ -154,13 +154,13 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
         return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
     since = burst.since
-    if looks.at is None:  # the burst has been quiet, or has lasted for too long: what follows waits anew
+    if looks.at is None:  # the burst has been quiet, or has lasted for too long: later changes begin to wait
         cycle = cycle._replace(looks=looks._replace(burst=burst._replace(since=now, writing=frozenset())))
     return _serve(cycle, since, now)
 
 
 def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
-    """Restart for what was found, unless one is on its way that will serve it too."""
+    """Restart for the changes found, unless a restart that serves them too is on its way."""
     phase, found = cycle.phase, cycle.found
     if cycle.pending or not isinstance(phase, Running | Ended):
         return cycle, ()
@@ -177,7 +177,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
 
 
 def _reveal(cycle: Cycle) -> Cycle:
-    """Show the start that was last, if its burst is over without having superseded it."""
+    """Show the last start if its burst is over and did not supersede it."""
     if cycle.looks.at is not None or not cycle.run.fresh:
         return cycle
     return cycle._replace(run=cycle.run._replace(fresh=False))
@@ -213,7 +213,7 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
         return _start(cycle, Starting(cause, noticed))
     stopping = Stopping(cause, noticed, pending.waits_for, left=cycle.left)
     if not cycle.manner.stops_itself:
-        stopping = replace(stopping, tell_at=now + SHOWN_AFTER, kill_at=now + cycle.timing.stop_timeout)
+        stopping = replace(stopping, shown_at=now + SHOWN_AFTER, kill_at=now + cycle.timing.stop_timeout)
     return cycle._replace(phase=stopping), (Stop(),)
 
 
@@ -263,11 +263,11 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
 def _tick(cycle: Cycle, now: float) -> Stepped:
     phase, looks = cycle.phase, cycle.looks
     if isinstance(phase, Stopping):
-        if phase.tell_at is not None and now >= phase.tell_at:
-            phase = replace(phase, tell_at=None)
+        if phase.shown_at is not None and now >= phase.shown_at:
+            phase = replace(phase, shown_at=None)
             cycle = cycle._replace(phase=phase)
         if phase.kill_at is not None and now >= phase.kill_at:
-            if phase.killed:  # what even SIGKILL doesn't end waits for a broken device: go on without it
+            if phase.killed:  # not even SIGKILL ends what waits for a broken device: go on without it
                 return _exited(cycle, Exited(cycle.run.exit_status), now)
             return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
     if looks.at is not None and now >= looks.at:

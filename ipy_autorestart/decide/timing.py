@@ -1,4 +1,4 @@
-"""When to act, and which changes come together."""
+"""Timing of restarts: the moment to act, and the changes that belong together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ipy_autorestart.decide.change import Hint, Progress
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """When to act; all in seconds.
+    """Durations that decide when to act, in seconds.
 
     Attributes
     ----------
@@ -82,8 +82,8 @@ WRITING_MAX = 64
 class Burst(NamedTuple):
     """Changes that belong together, from the first hint until it has been quiet for long enough.
 
-    ``since`` is the first one that has not been served; of the paths only as many are kept as tell few from many;
-    ``acted`` says that the first has been looked at without waiting.
+    ``since`` is the moment of the first one that has not been served. No more paths are kept than are needed to know few
+    from many. ``acted`` says that the first has been looked at without waiting.
     """
 
     since: float
@@ -103,7 +103,7 @@ def joined(burst: Burst | None, timing: Timing, now: float) -> Burst:
 
 
 def include(burst: Burst, hint: Hint) -> Burst:
-    """Return the burst with what a hint tells."""
+    """Return the burst with one more hint."""
     wide = burst.wide or hint.progress is Progress.UNKNOWN or len(burst.writing) > WRITING_MAX
     paths = burst.paths if len(burst.paths) > FEW else burst.paths | {hint.path}
     writing = burst.writing - {hint.path}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -25,7 +24,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a target says of itself: the files that it read, None if it can't tell, and those that it wrote."""
+    """The files that a target has read, as far as it reports; None if it doesn't, and those that it has written."""
 
     read: frozenset[str] | None = None
     written: frozenset[str] = frozenset()
@@ -33,7 +32,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What the target used.
+    """The files that matter to the target.
 
     Attributes
     ----------
@@ -55,7 +54,7 @@ class Use:
         return not self.written.isdisjoint(_paths(difference))
 
     def counts(self, difference: Difference) -> bool:
-        """Whether the last run would have gone otherwise, as far as is known.
+        """Whether the difference may matter to the last run.
 
         What is new always counts: it may be the module that an import looked for in vain, or found elsewhere.
         """
@@ -64,7 +63,7 @@ class Use:
             return True
         paths = _paths(difference)
         if change.kind is Kind.DELETED:
-            paths += tuple(map(posixpath.dirname, paths))
+            paths += tuple(path.rpartition("/")[0] or "/" for path in paths)
         return not self.read.isdisjoint(paths)
 
 

@@ -71,7 +71,7 @@ def forget(paths: Iterable[str], *, prefix: str = "") -> None:
 #: Seconds that a run has from the stop signal to SIGKILL once nobody is left to look at it.
 ORPHANED = 0.3
 
-#: Seconds between two looks at the parent, where the system doesn't tell of its end.
+#: Seconds between two looks at the parent, where the system doesn't report its end.
 PARENT_LOOKED_AT = 1.0
 
 #: Seconds that a front has to take the last reports.
@@ -82,7 +82,7 @@ BACKLOG_BYTES_MAX = 1 << 20
 
 
 class Engine:
-    """One loop: what happens becomes events for the step, and its actions are carried out.
+    """The loop that turns what happens into events, takes steps, and carries their actions out.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ class Engine:
                 self._watch.commit()
             case Signal():
                 # To the process, never raise_signal: the main thread must wake from its wait.
-                with contextlib.suppress(ProcessLookupError):  # the kernel is gone, and the link's end will tell
+                with contextlib.suppress(ProcessLookupError):  # the kernel is gone, and the end of the link follows
                     os.kill(self._pid, signal.SIGHUP)
                     if not target:
                         self._link.send(Ask())

@@ -17,7 +17,7 @@ from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.protocol.messages import Decided, Files, Ran, Record, Reran, Status
 from ipy_autorestart.text import relative
 
-#: So many updates in so many seconds: a page draws each anew.
+#: So many updates in so many seconds: a page draws each of them.
 UPDATES, WITHIN = 30, 1.0
 
 #: So many decisions are kept until they are reported; of more at once the latest are.

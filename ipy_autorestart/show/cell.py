@@ -15,7 +15,7 @@ from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 
 
 class Controlled(Protocol):
-    """What the buttons control."""
+    """The target as the buttons control it."""
 
     def restart(self) -> None:
         """Restart it without a change."""
@@ -53,7 +53,7 @@ class Buttons:
 
     @property
     def view(self) -> Mapping[str, Any]:
-        """What shows it, as a MIME bundle."""
+        """The widget view as a MIME bundle."""
         bundle = self._box._repr_mimebundle_()  # IPython's protocol
         return {kind: data for kind, data in bundle.items() if kind.startswith("application/vnd.jupyter.widget-view")}
 
@@ -122,7 +122,7 @@ class CellScreen:
     keep
         Keep what earlier runs have shown.
     displays
-        How figures of scripts are to be shown: ``formats`` and ``options``; None: nothing that scripts display is.
+        Format of figures that scripts show: ``formats`` and ``options``; None to show none.
     status
         Shown last, as JSON.
     """

@@ -16,7 +16,7 @@ from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.messages import Files, Ran, Status
 from ipy_autorestart.text import duration
 
-#: Of the dot before the line; each can be told from black and from white (3:1), and no state is told by colour alone.
+#: Of the dot before the line. Each contrasts with black and white (3:1), and no state is shown by colour alone.
 COLOURS = {
     **dict.fromkeys((State.RUNNING, State.FINISHED), "#2e9d55"),
     **dict.fromkeys((State.STARTING, State.STOPPING, State.RESTARTING, State.WAITING, State.PAUSED), "#c27a00"),
@@ -66,14 +66,14 @@ def _ended(status: Status) -> str:
             return ""
         case 0:
             return f"finished{after}"
-        case number if number > 0:
-            return f"crashed with status {number}{after}"
-        case number:
+        case status_code if status_code > 0:
+            return f"crashed with status {status_code}{after}"
+        case negative:
             try:
-                name = signal.Signals(-number).name
+                name = signal.Signals(-negative).name
             except ValueError:
-                name = f"signal {-number}"
-            words = f" ({CRASHES[-number]})" if -number in CRASHES else ""
+                name = f"signal {-negative}"
+            words = f" ({CRASHES[-negative]})" if -negative in CRASHES else ""
             return f"killed by {name}{words}{after}"
 
 

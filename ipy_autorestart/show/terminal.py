@@ -84,7 +84,7 @@ class StderrScreen:
         self._status = status
 
     def show(self, status: Status) -> None:
-        """Write the status if it tells of a restart, or of something that is in its way."""
+        """Write the status if the program has restarted, or can't."""
         before, self._status = self._status, status
         restarted = status.state is State.RUNNING and status.runs != before.runs
         if restarted or message(status) not in ("", message(before)):
@@ -97,7 +97,7 @@ class StderrScreen:
         """Do nothing: the program's output is its own."""
 
     def to_state(self) -> Mapping[str, Any]:
-        """Return nothing: it is made anew."""
+        """Return nothing: the new image makes its own."""
         return {}
 
 
