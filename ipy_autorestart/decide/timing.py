@@ -82,8 +82,8 @@ WRITING_MAX = 64
 class Burst(NamedTuple):
     """Changes that belong together, from the first hint until it has been quiet for long enough.
 
-    ``since`` is the moment of the first one that has not been served. No more paths are kept than are needed to know few
-    from many. ``acted`` says that the first has been looked at without waiting.
+    ``since`` is the moment of the first one that has not been served. No more paths are kept than are needed to know
+    few from many. ``acted`` says that the first has been looked at without waiting.
     """
 
     since: float
