@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -76,28 +77,16 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
     """Have the kernel or the IPython that is about to start continue where the image before ended."""
     own = carried.own
     assert isinstance(own, KernelState | TerminalState)  # a program's is read by `program.kept`
-
-    def go_on(shell: InteractiveShell) -> None:
-        resume(shell, carried.supervisors, hangups, own.cells)
-
+    go_on = functools.partial(resume, states=carried.supervisors, hangups=hangups, cells=own.cells)
     match own:
         case KernelState():
-            Arrival(carried, own, load=load, resume=go_on).replace_methods()
+            Arrival(carried, own, resume=go_on).replace_methods()
         case TerminalState(typed=typed):
-            restarter.prepare(typed, hangups, load=load, resume=go_on)
-
-
-def load(shell: InteractiveShell) -> None:
-    """Load the extension before startup files run, which may use it."""
-    assert shell.extension_manager is not None
-    shell.extension_manager.load_extension("ipy_autorestart")
+            restarter.prepare(typed, hangups, resume=go_on)
 
 
 def resume(
-    shell: InteractiveShell,
-    states: Sequence[SupervisorState],
-    hangups: Hangups,
-    cells: Mapping[str, Any] | None,
+    shell: InteractiveShell, states: Sequence[SupervisorState], hangups: Hangups, cells: Mapping[str, Any] | None
 ) -> None:
     """Continue the watches of the image before, and run its cells again if that is wanted."""
     session = session_of(shell)

@@ -170,13 +170,7 @@ def is_restartable(shell: object) -> bool:
     return ipapp is not None and isinstance(getattr(shell, "parent", None), ipapp.TerminalIPythonApp)
 
 
-def prepare(
-    typed: str,
-    hangups: Hangups,
-    *,
-    load: Callable[[InteractiveShell], None],
-    resume: Callable[[InteractiveShell], None],
-) -> None:
+def prepare(typed: str, hangups: Hangups, *, resume: Callable[[InteractiveShell], None]) -> None:
     """Have the IPython that is about to start continue where the image before ended; see `kernel.arrive.Arrival`."""
     if hangups.noted and Terminal().is_gone:
         end_as_ever()
@@ -187,7 +181,7 @@ def prepare(
     def init_extensions(app: Any) -> None:
         gc.enable()
         extensions(app)  # type: ignore[no-untyped-call]
-        load(app.shell)
+        app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
 
     def start_once(app: Any) -> None:
         del TerminalIPythonApp.init_extensions

@@ -224,20 +224,12 @@ SUBSHELL_MAX = 1.0
 class Arrival:
     """Replaces some methods of ipykernel while a kernel starts.
 
-    It calls ``load`` to load the extension into the shell, and at the end ``resume``, which continues the watches.
+    At the end, it calls ``resume``, which continues the watches.
     """
 
-    def __init__(
-        self,
-        carried: Carried,
-        own: KernelState,
-        *,
-        load: Callable[[InteractiveShell], None],
-        resume: Callable[[InteractiveShell], None],
-    ) -> None:
+    def __init__(self, carried: Carried, own: KernelState, *, resume: Callable[[InteractiveShell], None]) -> None:
         self._carried = carried
         self._own = own
-        self._load = load
         self._resume = resume
         self._listeners = {one.port: one.fd for one in own.listeners}
         self._clients = Clients(own.listeners)
@@ -297,7 +289,7 @@ class Arrival:
         gc.enable()
         self._clients.wait()
         original(app)
-        self._load(app.shell)
+        app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
         app.kernel.start = functools.partial(self._start, app.kernel, app.kernel.start)
 
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
