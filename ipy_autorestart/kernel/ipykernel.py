@@ -87,17 +87,9 @@ class Channels:
     async def still(self, mark: bytes, marked: Callable[[int], Awaitable[object]]) -> None:
         """Stop reading, and wait until all that was read is dispatched and all control requests are answered.
 
-        Parameters
-        ----------
-        mark
-            `MARK` and a number that tells it from earlier attempts, whose marks may arrive late.
-        marked
-            Waits until the dispatch has got the mark so many times.
-
-        Raises
-        ------
-        NotStill
-            A request goes on; `read_on` undoes what was done.
+        The mark is `MARK` and a number that tells it from earlier attempts, whose marks may arrive late; ``marked``
+        waits until the dispatch has got it so many times. If a request goes on, `NotStill` is raised, and `read_on`
+        undoes what was done.
         """
         self._is_still = True
         try:

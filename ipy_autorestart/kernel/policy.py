@@ -35,18 +35,10 @@ class Incoming:
 def observed(
     incoming: Incoming | None, received: int, waiting: int, silent: float, round_trip: float, now: float
 ) -> Incoming:
-    """Return what is known after another look at a connection.
+    """Return what is known after another look at a connection; at the first, there is nothing ``incoming``.
 
-    Parameters
-    ----------
-    incoming
-        The result of the look before; None at the first.
-    received
-        Bytes that were ever received on the connection; 0 where the system doesn't count them.
-    waiting
-        Bytes that nobody has read yet.
-    silent
-        Seconds since the last byte arrived, 0 where the system doesn't know them; so is ``round_trip``.
+    So many bytes were ever received on it, so many are waiting to be read, and the last byte arrived so many seconds
+    ago. What the system doesn't count is 0.
     """
     if incoming is None:
         return Incoming(received, received, now, now - silent if silent > DELAY_MAX else now, round_trip)

@@ -174,7 +174,6 @@ class KernelRestarter(Restarter):
             self._loop.call_soon_threadsafe(self._check)
 
     def _check(self) -> None:
-        """Restart if that is pending and nothing is in the way."""
         if self._loop is None or self._is_restarting:
             return
         now = time.monotonic()
@@ -191,7 +190,6 @@ class KernelRestarter(Restarter):
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
 
     async def _exec_or_go_on(self, since: float) -> None:
-        """Replace the kernel, or report why not and continue."""
         try:
             handover = await self._prepare()
         except CantRestart as refusal:

@@ -25,14 +25,9 @@ ROUND = 0.001
 
 
 def is_idle(*, ready: int | None, rounds: int, waited: float) -> bool:
-    """Return whether a loop may be interrupted in this round.
+    """Return whether a loop may be interrupted, so many rounds and seconds after the wait began.
 
-    Parameters
-    ----------
-    ready
-        Number of callbacks behind this one in the loop's queue; None where the loop has none.
-    rounds, waited
-        Rounds and seconds since the wait began.
+    As many callbacks as are ``ready`` stand behind this one in the loop's queue; None stands for a loop without it.
     """
     if waited >= IDLE_MAX:
         return True

@@ -41,12 +41,8 @@ SOON = 0.02
 class ProgramRestarter(Restarter):
     """Restarts a plain program in place after a SIGHUP; its supervisor's session as well.
 
-    Parameters
-    ----------
-    asked
-        Whether it restarts only where it calls `restart_if_changed`.
-    hangup_ignored
-        Whether SIGHUP was ignored when the program was started; after an exec, the handler doesn't tell.
+    If ``asked``, it restarts only where it calls `restart_if_changed`. It is told whether SIGHUP was ignored when the
+    program was started, which the handler doesn't show after an exec.
     """
 
     def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
