@@ -31,7 +31,7 @@ def spent(script, *, reports):
     read, write = os.pipe()
     plain, cwd = dict(os.environ), os.getcwd()
     program = Program(python=sys.executable, argv=(script,), cwd=cwd, environment=plain, roots=(f"{cwd}/",))
-    env = environment(program, link=write) if reports else plain
+    env = environment(program, write) if reports else plain
     begun = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     subprocess.run([sys.executable, script], env=env, pass_fds=[write], check=True)
     elapsed = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - begun
