@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import struct
 from collections.abc import Iterable
 
@@ -13,6 +14,9 @@ CHANGES = 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
 
 HEAD = struct.Struct("iIII")
+
+#: The folder in which a module's package is installed; its entries change with every package.
+PACKAGES = re.compile(r".*/(?:site|dist)-packages", re.DOTALL)
 
 #: Endings of names that count: code, and files that say where code is. Packages may write logs and caches of their own.
 CODE = (b".py", b".so", b".pth", b".egg-link", b".dist-info", b".egg-info")
@@ -32,7 +36,7 @@ class Installed:
     def __init__(self, files: Iterable[str]) -> None:
         self._files = tuple(files)
         folders = {os.path.dirname(file) for file in self._files}
-        folders |= {_packages_of(folder) for folder in folders}
+        folders |= {found[0] for found in map(PACKAGES.match, folders) if found}
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
         watched = self._fd >= 0 and all(
@@ -70,15 +74,6 @@ class Installed:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def _packages_of(folder: str) -> str:
-    """Return the folder in which a module's package is installed; its entries change with every package."""
-    for name in ("/site-packages", "/dist-packages"):
-        before, found, _ = folder.rpartition(name)
-        if found:
-            return before + name
-    return folder
 
 
 def _means_other_code(events: bytes) -> bool:

@@ -143,7 +143,7 @@ class Tree:
         try:
             status = os.stat(path)
         except OSError as error:
-            return old if self._may_be_there(path, error) else None
+            return old if self._failed(path, error) else None
         identity = (status.st_dev, status.st_ino)
         if (
             old is not None
@@ -178,7 +178,7 @@ class Tree:
                     else:
                         hides |= is_heavy(entry.name)
         except OSError as error:
-            self._may_be_there(folder.path, error)
+            self._failed(folder.path, error)
             if old is None:
                 return replace(folder, readable=False)
             return replace(old, modified_ns=folder.modified_ns, settled=folder.settled, readable=False)
@@ -199,10 +199,11 @@ class Tree:
         try:
             return os.stat(path)
         except OSError as error:
-            self._may_be_there(path, error)
+            self._failed(path, error)
             return None
 
-    def _may_be_there(self, path: str, error: OSError) -> bool:
+    def _failed(self, path: str, error: OSError) -> bool:
+        """Note why a path can't be read, unless it is gone; return whether it was noted."""
         if error.errno in GONE:
             return False
         self.notes.append(f"can't read {path}: {error.strerror}")
