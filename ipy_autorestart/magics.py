@@ -92,12 +92,8 @@ class WatchMagics(Magics):
             cell = executed.get("metadata", {}).get("cellId") or executed.get("content", {}).get("code") or line
             assert self.shell is not None
             execution = executed.get("header", {}).get("msg_id") or str(self.shell.execution_count)
-            supervisor = Supervisor.of(request, screen=screen, label=json.dumps([cell, execution]))
-            for old in list(self._session.supervisors):
-                old_cell, old_execution = json.loads(old.label or "[null, null]")
-                executed_again = old_cell == cell and old_execution != execution
-                if executed_again or old.request.target == request.target:
-                    old.stop()
+            supervisor = Supervisor.of(request, screen=screen, label=label_of(cell, execution))
+            _stop([old for old in list(self._session.supervisors) if gives_way(old, supervisor)])
             if isinstance(screen, CellScreen):
                 screen.open()
                 screen.control(supervisor)
@@ -190,6 +186,21 @@ class WatchMagics(Magics):
 
 
 WatchMagics.watch_restart.__doc__ = EXAMPLES + parser("%watch_restart").format_help()
+
+
+def label_of(cell: str, execution: str) -> str:
+    """Return what a watch is known by: the cell that begins it, and which execution of the cell that was."""
+    return f"{execution}\n{cell}"
+
+
+def gives_way(old: Supervisor, new: Supervisor) -> bool:
+    """Whether a watch ends for a new one: it is of the same target, or of the same cell, which is executed again.
+
+    The new one's label is from `label_of`; the old one's may be any text, as users make watches of their own.
+    """
+    execution, _, cell = new.label.partition("\n")
+    old_execution, *old_cell = old.label.split("\n", 1)
+    return old.request.target == new.request.target or (old_cell == [cell] and old_execution != execution)
 
 
 def _split(magic: str, line: str) -> list[str]:
