@@ -18,24 +18,12 @@ PAUSE, PAUSE_MAX = 1.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Starts in a row that the same files asked for right after the start before.
-
-    Attributes
-    ----------
-    paths
-        The files.
-    served
-        When the last starts were.
-    until
-        No start for them before.
-    pause
-        Seconds of the next wait.
-    """
+    """Starts in a row that the same files asked for right after the start before."""
 
     paths: frozenset[str] = frozenset()
-    served: tuple[float, ...] = ()
-    until: float = float("-inf")
-    pause: float = PAUSE
+    served: tuple[float, ...] = ()  # when the last starts were
+    until: float = float("-inf")  # no start for them before
+    pause: float = PAUSE  # seconds of the next wait
 
     @property
     def is_loop(self) -> bool:

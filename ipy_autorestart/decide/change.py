@@ -59,39 +59,15 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The differences from the content that the target runs with.
+    """The differences from the content that the target runs with."""
 
-    Attributes
-    ----------
-    changes
-        What asks for a restart.
-    alike
-        Paths whose bytes differ while their code is the same.
-    broken
-        Files that can't be compiled; what runs keeps running.
-    unused
-        What changed while the target's last successful run had no use for it.
-    written
-        Paths that differ because the target wrote them itself.
-    unfinished
-        Reasons to look again before acting.
-    unannounced
-        Whether a change was found that no hint had announced.
-    polling
-        Whether some changes are found by scans alone.
-    notes
-        Sentences for the status: limits met, folders that can't be read.
-    rescan
-        Seconds after which a look without any hint is due.
-    """
-
-    changes: tuple[Change, ...] = ()
-    alike: tuple[str, ...] = ()
-    broken: tuple[Broken, ...] = ()
-    unused: tuple[Change, ...] = ()
-    written: tuple[str, ...] = ()
-    unfinished: frozenset[Unfinished] = frozenset()
-    unannounced: bool = False
-    polling: bool = False
-    notes: tuple[str, ...] = ()
-    rescan: float = 1.0
+    changes: tuple[Change, ...] = ()  # what asks for a restart
+    alike: tuple[str, ...] = ()  # paths whose bytes differ while their code is the same
+    broken: tuple[Broken, ...] = ()  # files that can't be compiled; what runs keeps running
+    unused: tuple[Change, ...] = ()  # what the target's last successful run had no use for
+    written: tuple[str, ...] = ()  # paths that differ because the target wrote them itself
+    unfinished: frozenset[Unfinished] = frozenset()  # reasons to look again before acting
+    unannounced: bool = False  # a change was found that no hint had announced
+    polling: bool = False  # some changes are found by scans alone
+    notes: tuple[str, ...] = ()  # sentences for the status: limits met, folders that can't be read
+    rescan: float = 1.0  # seconds after which a look without any hint is due

@@ -20,20 +20,10 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The target has ended by itself, or has not been started.
+    """The target has ended by itself, or has not been started; ``refusal`` says why it could not be."""
 
-    Attributes
-    ----------
-    left
-        Processes that it started have not ended.
-    respawn_at
-        When it is started again without a change.
-    refusal
-        Why it could not be started.
-    """
-
-    left: bool = False
-    respawn_at: float | None = None
+    left: bool = False  # processes that it started have not ended
+    respawn_at: float | None = None  # when it is started again without a change
     refusal: str = ""
 
 
@@ -41,51 +31,26 @@ class Ended:
 class Stopping:
     """The target was asked to end, and starts again after that.
 
-    Attributes
-    ----------
-    cause
-        Why.
-    noticed
-        When the cause was noticed.
-    waits_for
-        What a target that stops by itself must finish first.
-    shown_at
-        When the stop is shown if it is not over by then. Most stops take a few milliseconds, and the next start is more
-        urgent than the status.
-    kill_at
-        When SIGKILL is sent, or when what even SIGKILL didn't end is given up.
-    killed
-        SIGKILL has been sent.
-    left
-        The target has ended, and processes that it started have not.
+    Most stops take a few milliseconds, and the next start is more urgent than the status: a stop is shown if it is not
+    over at ``shown_at``.
     """
 
     cause: Cause
     noticed: float
-    waits_for: str = ""
+    waits_for: str = ""  # what a target that stops by itself must finish first
     shown_at: float | None = None
-    kill_at: float | None = None
-    killed: bool = False
-    left: bool = False
+    kill_at: float | None = None  # when SIGKILL is sent, or when what even SIGKILL didn't end is given up
+    killed: bool = False  # SIGKILL has been sent
+    left: bool = False  # the target has ended, and processes that it started have not
 
 
 @dataclass(frozen=True, slots=True)
 class Starting:
-    """The target is about to run.
-
-    Attributes
-    ----------
-    cause
-        Why.
-    noticed
-        When the cause was noticed; None for the first start.
-    again
-        A hangup came meanwhile: one more restart is pending.
-    """
+    """The target is about to run."""
 
     cause: Cause
-    noticed: float | None = None
-    again: bool = False
+    noticed: float | None = None  # None for the first start
+    again: bool = False  # a hangup came meanwhile: one more restart is pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,74 +66,39 @@ Phase = Running | Ended | Stopping | Starting | Closed
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A SIGHUP that is on its way to the process that acts.
+    """A SIGHUP that is on its way to the process that acts."""
 
-    Attributes
-    ----------
-    reason
-        Why it was sent, if it is not for a change.
-    noticed
-        When its cause was noticed, if that was before it was sent.
-    waits_for
-        What a busy kernel must finish before it can even take the signal.
-    """
-
-    reason: Reason = Reason.HANGUP
-    noticed: float | None = None
-    waits_for: str = ""
+    reason: Reason = Reason.HANGUP  # why it was sent, if it is not for a change
+    noticed: float | None = None  # when its cause was, if that was before it was sent
+    waits_for: str = ""  # what a busy kernel must finish before it can even take the signal
 
 
 class Run(NamedTuple):
     """The run that was started last, or the kernel's present life.
 
-    Attributes
-    ----------
-    number
-        Starts so far.
-    cause
-        Why it was started.
-    since
-        When it was started.
-    took
-        Seconds from noticing the cause to the start.
-    fresh
-        It may yet be superseded by the rest of its burst. Until then it is not shown; if it is, both count as one.
-    exit_status
-        None while it runs.
-    lasted
-        Seconds from its start to its end.
+    A ``fresh`` one may yet be superseded by the rest of its burst. Until then it is not shown; if it is superseded,
+    both count as one.
     """
 
-    number: int = 0
+    number: int = 0  # starts so far
     cause: Cause | None = None
     since: float | None = None
-    took: float | None = None
+    took: float | None = None  # seconds from noticing the cause to the start
     fresh: bool = False
-    exit_status: int | None = None
-    lasted: float | None = None
+    exit_status: int | None = None  # None while it runs
+    lasted: float | None = None  # seconds from its start to its end
 
 
 class Looks(NamedTuple):
     """The schedule of looks at the files.
 
-    Attributes
-    ----------
-    burst
-        The changes that belong together now.
-    at
-        When the burst is looked at.
-    scan_at
-        When the slow scan is due.
-    unseen
-        A hint came after the last look.
-    due
-        The look that was asked for last is to be acted on. A slow scan's is not, it only begins a burst.
+    The look that was asked for last is acted on if it is ``due``. A slow scan's is not, it only begins a burst.
     """
 
-    burst: Burst | None = None
-    at: float | None = None
-    scan_at: float | None = None
-    unseen: bool = False
+    burst: Burst | None = None  # the changes that belong together now
+    at: float | None = None  # when the burst is looked at
+    scan_at: float | None = None  # when the slow scan is due
+    unseen: bool = False  # a hint came after the last look
     due: bool = False
 
 
@@ -177,39 +107,18 @@ class Cycle(NamedTuple):
 
     A tuple, as are the parts that change with each hint: replacing fields takes a fraction of what it takes with a
     dataclass.
-
-    Attributes
-    ----------
-    timing, manner
-        How it is restarted.
-    phase
-        Where the target stands.
-    run
-        What runs, or ran last.
-    found
-        What differs from what runs, as far as it is known.
-    looks
-        When the files are looked at.
-    pending
-        The SIGHUP that is on its way, if one is.
-    paused
-        Changes wait until a person lets them go on.
-    loop
-        Whether the target seems to restart itself.
-    pause
-        Seconds of the last wait before something that had ended by itself was started again.
     """
 
     timing: Timing = Timing()
     manner: Manner = SCRIPT
     phase: Phase = Ended()
     run: Run = Run()
-    found: Found = Found()
+    found: Found = Found()  # what differs from what runs, as far as it is known
     looks: Looks = Looks()
     pending: Pending | None = None
-    paused: bool = False
-    loop: Loop = NO_LOOP
-    pause: float = 0.0
+    paused: bool = False  # changes wait until a person lets them go on
+    loop: Loop = NO_LOOP  # whether the target seems to restart itself
+    pause: float = 0.0  # seconds of the last wait before something that had ended by itself was started again
 
     @property
     def hidden(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from ipy_autorestart.decide.change import Change, Found, Kind, Unfinished
+from ipy_autorestart.decide.change import Found, Kind, Unfinished
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Action,
@@ -47,7 +47,11 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
         case Found():
             yield from _found(before, event, after, actions, folder)
         case Hangup() if not before.pending:
-            yield f"SIGHUP from elsewhere: {_hangup(before)}"
+            served = {
+                Starting: "one more restart follows the one that is under way",
+                Stopping: "the restart that is under way serves it",
+            }
+            yield f"SIGHUP from elsewhere: {served.get(type(before.phase), 'restart')}"
         case Asked():
             yield "asked by hand: restart"
         case Paused(on):
@@ -58,32 +62,16 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             run = after.run
             took = f", {duration(run.took)} after the change was noticed" if run.took is not None else ""
             yield f"started{took}" if run.number == before.run.number else f"start {run.number}{took}"
-        case Exited(status, left) if not isinstance(before.phase, Closed):
-            yield from _exited(before, status, after, left=left)
+        case Exited(status, left) if not before.left and not isinstance(before.phase, Closed):
+            lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
+            what = "the old image has left" if status is None else f"ended with status {status}{lasted}"
+            yield f"{what}; processes that it started go on" if left else what
         case Refused(why):
             yield f"can't restart: {why}"
         case Tick() if Kill() in actions:
             yield f"not ended {duration(before.timing.stop_timeout)} after the stop signal: SIGKILL"
         case Tick() if Signal() in actions:
             yield f"it ended by itself {duration(before.pause)} ago: restart (--restart-on-exit)"
-
-
-def _hangup(cycle: Cycle) -> str:
-    match cycle.phase:
-        case Starting():
-            return "one more restart follows the one that is under way"
-        case Stopping():
-            return "the restart that is under way serves it"
-        case _:
-            return "restart"
-
-
-def _exited(before: Cycle, status: int | None, after: Cycle, *, left: bool) -> Iterator[str]:
-    if before.left:
-        return
-    lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
-    what = "the old image has left" if status is None else f"ended with status {status}{lasted}"
-    yield f"{what}; processes that it started go on" if left else what
 
 
 def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
@@ -97,12 +85,11 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
     if found.broken and found.broken != before.found.broken:
         first = found.broken[0]
         yield f"{relative(first.path, folder)}:{first.line}: {first.message}: no restart until this is mended"
-    if found.changes and (before.looks.due or found.changes != before.found.changes):
-        yield from _changes(before, found, after, actions, folder)
-
-
-def _changes(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
-    what = _changed(found.changes, folder)
+    if not found.changes or not (before.looks.due or found.changes != before.found.changes):
+        return
+    words = {Kind.MODIFIED: "changed", Kind.ADDED: "added", Kind.DELETED: "deleted"}
+    alike = {kind: [change.path for change in found.changes if change.kind is kind] for kind in words}
+    what = ", ".join(f"{_listed(paths, folder)} {words[kind]}" for kind, paths in alike.items() if paths)
     if Signal() in actions:
         burst = before.looks.burst
         waited = 0.0 if burst is None else burst.last - burst.since
@@ -120,13 +107,6 @@ def _changes(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action
         yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
     elif not before.looks.due and before.looks.at is None:
         yield f"{what}: found by a scan, without an event; restarts when it has been quiet"
-
-
-def _changed(changes: Iterable[Change], folder: str) -> str:
-    """Say what happened to which files, a word for those to which the same did."""
-    words = {Kind.MODIFIED: "changed", Kind.ADDED: "added", Kind.DELETED: "deleted"}
-    found = {kind: [change.path for change in changes if change.kind is kind] for kind in words}
-    return ", ".join(f"{_listed(paths, folder)} {words[kind]}" for kind, paths in found.items() if paths)
 
 
 def _listed(paths: Sequence[str], folder: str) -> str:

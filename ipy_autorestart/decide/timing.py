@@ -44,14 +44,11 @@ class Timing:
 class Manner:
     """The way in which one kind of target is restarted.
 
-    Attributes
-    ----------
-    leading
-        It restarts for the first finished change of a quiet time at once, and once more for what follows: that is cheap
-        for a script. Otherwise it restarts when the burst is over.
-    stops_itself
-        It gets a SIGHUP, and ends and starts by itself when it can. It is never killed, and it runs before the watch
-        begins.
+    A ``leading`` one restarts for the first finished change of a quiet time at once, and once more for what follows:
+    that is cheap for a script. Otherwise it restarts when the burst is over.
+
+    One that ``stops_itself`` gets a SIGHUP, and ends and starts by itself when it can. It is never killed, and it runs
+    before the watch begins.
     """
 
     leading: bool

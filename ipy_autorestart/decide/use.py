@@ -34,20 +34,13 @@ class Used:
 class Use:
     """The files that matter to the target.
 
-    Attributes
-    ----------
-    read
-        Real paths that its last successful run read; None where everything counts. A folder in it was listed:
-        what is deleted from it counts.
-    written
-        Real paths that it wrote itself. Acting on them would have it run for ever.
-    always
-        Paths that count whatever was used.
+    A folder in ``read`` was listed: what is deleted from it counts. Acting on what is ``written`` would have the target
+    run for ever.
     """
 
-    read: frozenset[str] | None = None
-    written: frozenset[str] = frozenset()
-    always: frozenset[str] = frozenset()
+    read: frozenset[str] | None = None  # real paths that its last successful run read; None where everything counts
+    written: frozenset[str] = frozenset()  # real paths that it wrote itself
+    always: frozenset[str] = frozenset()  # paths that count whatever was used
 
     def wrote(self, difference: Difference) -> bool:
         """Whether the target made the difference itself."""
