@@ -90,12 +90,6 @@ class Engine:
         What is launched and ended here; None where the process that gets the SIGHUP restarts itself, as a kernel does.
     pid
         The process that gets the SIGHUP: this one, or the kernel.
-    watch
-        Finds what has changed.
-    link
-        To the front.
-    wakeups
-        Signals and hints that have come.
     timing, manner
         How the target is restarted.
     folder
@@ -205,10 +199,8 @@ class Engine:
             self._handle(Close())
         if (due := wake_at(self._cycle)) is not None and due <= now:
             self._handle(Tick())
-        if not self._cycle.hidden:
-            self._report(now)
-
-    def _report(self, now: float) -> None:
+        if self._cycle.hidden:
+            return
         if not isinstance(self._cycle.phase, Ended):
             self._reporter.report(self._cycle, now)
         if self._target and self._link.backlog < BACKLOG_BYTES_MAX:
@@ -264,7 +256,12 @@ class Engine:
                 self._forget(changed)
                 if self._announces:
                     self._reporter.announce(self._cycle)
-                return [self._launch(target, changed)] if target else []
+                if target:
+                    try:
+                        target.launch(changed)
+                    except OSError as error:
+                        return [Refused(f"can't be started: {error}", runs=False)]
+                    return [Started()]
             case Finish():
                 self._finished = True
             case Stop() | Kill():  # a kernel ends by itself
@@ -272,13 +269,6 @@ class Engine:
             case _:
                 assert_never(action)
         return []
-
-    def _launch(self, target: Target, changed: Sequence[str]) -> Event:
-        try:
-            target.launch(changed)
-        except OSError as error:
-            return Refused(f"can't be started: {error}", runs=False)
-        return Started()
 
     def _look(self) -> Found:
         self._learn_use()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ipy_autorestart.decide.change import Change, Hint
+from ipy_autorestart.decide.change import Hint
 from ipy_autorestart.decide.cycle import Cycle, Ended, Running
 from ipy_autorestart.decide.describe import explain, next_at, reported
 from ipy_autorestart.decide.events import Action, Event, Exited, Started
@@ -35,14 +35,7 @@ Step = tuple[float, Cycle, Event, Cycle, Sequence[Action]]
 class Reporter:
     """Sends the front what is new, unless it has been sent much just now; then what is newest, a little later.
 
-    Parameters
-    ----------
-    link
-        To the front.
-    target
-        What is reported of; None for the process ``pid``, which restarts itself.
-    folder
-        Paths below it are reported relative to it.
+    It reports of the target, or of the process ``pid`` if that restarts itself. Paths are as seen from the folder.
     """
 
     def __init__(self, link: FrontLink, target: Target | None, pid: int, folder: str) -> None:
@@ -144,11 +137,11 @@ class Reporter:
             waits_for=cycle.waits_for,
             error=cycle.refusal,
             broken=broken and replace(broken, path=relative(broken.path, self._folder)),
-            held=self._changed(found.changes) if cycle.paused else None,
+            held=self._files([change.path for change in found.changes]) if cycle.paused else None,
             looping=self._files(cycle.looping),
             alike=None if found.changes else self._files(found.alike),
             written=self._files(found.written),
-            unused=self._changed(found.unused),
+            unused=self._files([change.path for change in found.unused]),
             left=cycle.left and isinstance(phase, Ended),
             notes=found.notes,
             rerun=self._rerun,
@@ -169,9 +162,6 @@ class Reporter:
     def _files(self, paths: Sequence[str]) -> Files | None:
         first = tuple(relative(path, self._folder) for path in paths[:NAMED_MAX])
         return Files(first, len(paths) - len(first)) if first else None
-
-    def _changed(self, changes: Sequence[Change]) -> Files | None:
-        return self._files([change.path for change in changes])
 
 
 def _since(cycle: Cycle) -> float | None:
