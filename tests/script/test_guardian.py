@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -30,7 +32,7 @@ def supervisor(act):
         try:
             guardian = Guardian()
             act(guardian)
-            os.write(doing, b"%d\n" % guardian._pid)
+            os.write(doing, b"%d\n" % guardian.pid)
             signal.pause()
         finally:
             os._exit(1)
@@ -69,9 +71,9 @@ def test_a_group_that_has_ended_is_forgotten(sleeper):
 def test_an_orderly_end_kills_nothing(sleeper):
     def act(guardian):
         guardian.guard(sleeper.pid)
-        pid = guardian._pid
+        pid = guardian.pid
         guardian.close()
-        guardian._pid = pid  # to be told
+        guardian.pid = pid  # to be told
 
     with supervisor(act) as guardian:
         eventually(lambda: is_gone(guardian))
@@ -82,9 +84,9 @@ def test_an_orderly_end_kills_nothing(sleeper):
 def test_a_guardian_that_was_killed_is_replaced(sleeper):
     def act(guardian):
         guardian.guard(sleeper.pid)
-        os.kill(guardian._pid, signal.SIGKILL)
-        first = guardian._pid
-        eventually(lambda: guardian.keep_up() or guardian._pid != first)
+        os.kill(guardian.pid, signal.SIGKILL)
+        first = guardian.pid
+        eventually(lambda: guardian.keep_up() or guardian.pid != first)
 
     with supervisor(act):
         assert sleeper.poll() is None
@@ -94,25 +96,31 @@ def test_a_guardian_that_was_killed_is_replaced(sleeper):
 
 def test_a_guardian_that_was_reaped_by_others_is_replaced():
     guardian = Guardian()
-    os.kill(guardian._pid, signal.SIGKILL)
-    os.waitpid(guardian._pid, 0)
+    os.kill(guardian.pid, signal.SIGKILL)
+    os.waitpid(guardian.pid, 0)
 
     guardian.keep_up()
 
-    assert not is_gone(guardian._pid)
-    pid = guardian._pid
+    assert not is_gone(guardian.pid)
+    pid = guardian.pid
     guardian.close()
     os.waitpid(pid, 0)
 
 
+def ignored(pid):
+    """Return the signals that a process ignores, by proc(5)."""
+    [mask] = re.findall(r"SigIgn:\s+(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return {signum for signum in signal.valid_signals() if int(mask, 16) >> (signum - 1) & 1}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="what it holds is told by proc(5)")
-def test_a_guardian_holds_nothing_open_and_heeds_no_terminal():
+def test_a_guardian_keeps_no_terminal_and_obeys_none():
     guardian = Guardian()
-    process = psutil.Process(guardian._pid)
-    eventually(lambda: process.num_fds() == 4, what=lambda: os.listdir(f"/proc/{process.pid}/fd"))
-    assert os.getsid(process.pid) == process.pid
-    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
-        os.kill(process.pid, signum)
-    assert process.is_running()
+    pid = guardian.pid
+    eventually(lambda: ignored(pid) >= {signal.SIGINT, signal.SIGHUP, signal.SIGTERM})
+    files = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
+    assert (files[1], files[2]) == (os.devnull, os.devnull)
+    assert list(files.values()).count(files[0]) == 1, "not the other end of its pipe"
+    assert os.getsid(pid) == pid
     guardian.close()
-    os.waitpid(process.pid, 0)
+    os.waitpid(pid, 0)

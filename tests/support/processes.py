@@ -5,6 +5,8 @@ import os
 
 import psutil
 
+from ipy_autorestart.script.guardian import NAME
+
 #: A variable in the environment of all that a test starts; each test has a value of its own.
 MARK = "IPY_AUTORESTART_TEST"
 
@@ -30,8 +32,8 @@ def _has(pid, mark):
 
 
 def guardian_of(supervisor):
-    """Return the child that a supervisor has forked of itself, None if there is none."""
-    return next((child for child in supervisor.children() if _is_guardian(child, supervisor)), None)
+    """Return the child that ends what runs if the supervisor is killed, None if there is none."""
+    return next(filter(_is_guardian, supervisor.children()), None)
 
 
 def runners(supervisor):
@@ -39,12 +41,12 @@ def runners(supervisor):
     alive = []
     for child in supervisor.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE and not _is_guardian(child, supervisor):
+            if child.status() != psutil.STATUS_ZOMBIE and not _is_guardian(child):
                 alive.append((child.create_time(), child))
     return [child for _, child in sorted(alive, key=lambda pair: pair[0])]
 
 
-def _is_guardian(child, supervisor):
+def _is_guardian(process):
     with contextlib.suppress(psutil.NoSuchProcess):
-        return child.cmdline() == supervisor.cmdline()
+        return NAME in process.cmdline()
     return False
