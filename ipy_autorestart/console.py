@@ -113,11 +113,10 @@ class Console:
 
     def send(self, record: Record) -> None:
         """Show what the engine reports."""
-        if isinstance(record, Status):  # a terminal keeps no history
-            self._show(record)
-
-    def _show(self, status: Status) -> None:
-        before, self._status = self._status, status
+        if not isinstance(record, Status):  # a terminal keeps no history
+            return
+        status, before = record, self._status
+        self._status = status
         begins = status.state is State.RUNNING and not status.pid  # said now: what a run prints is not to be torn apart
         self._run, self._running = status.runs, begins or bool(status.pid)
         if not status.pid:
@@ -136,15 +135,12 @@ class Console:
         if self._quiet:
             return
         if self._coloured:
-            line = f"{self._new_line()}{colour}{line}{PLAIN}"
+            line = f"{colour}{line}{PLAIN}"
+            # To a new line unless the cursor is at the beginning of one, as shells do it.
+            with contextlib.suppress(OSError):
+                line = " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + f"\r{line}"
         with contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
             os.write(2, f"{line}\n".encode(errors="replace"))
-
-    def _new_line(self) -> str:
-        """Return what goes to a new line unless the cursor is at the beginning of one, as shells do it."""
-        with contextlib.suppress(OSError):
-            return " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + "\r"
-        return ""
 
     def handle(self, signums: set[int]) -> Iterator[Record]:
         """Yield what signals mean to the engine, but for those that mean the same to every front."""
@@ -160,7 +156,13 @@ class Console:
         if signal.SIGINT in signums:
             yield from self._interrupt()
         if signal.SIGTSTP in signums:
-            yield from self._suspend()
+            # It stops with what runs, and goes on with it: changes meanwhile wait. SIGSTOP, because the run's group is
+            # orphaned, as one in a session of its own is, and SIGTSTP doesn't stop such.
+            yield Forward(signal.SIGSTOP)
+            yield Paused()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            yield Forward(signal.SIGCONT)
+            yield Paused(on=False)
 
     def _end(self, signum: signal.Signals, within: float | None = None) -> Iterator[Record]:
         self.ended_by = self.ended_by or signum
@@ -178,15 +180,6 @@ class Console:
                 yield from self._end(signal.SIGINT)
             case Answer.KILL:
                 yield from self._end(signal.SIGINT, within=0.0)
-
-    def _suspend(self) -> Iterator[Record]:
-        """Stop with what runs, and go on with it: changes meanwhile wait."""
-        # Its group is orphaned, as one in a session of its own is, and such SIGTSTP doesn't stop.
-        yield Forward(signal.SIGSTOP)
-        yield Paused()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        yield Forward(signal.SIGCONT)
-        yield Paused(on=False)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

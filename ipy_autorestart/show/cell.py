@@ -6,30 +6,16 @@ import contextvars
 import importlib.util
 import uuid
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.protocol.messages import Clear, Display, State, Status
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.show.status import as_html, bundle, is_later, status_line
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 
-
-class Controlled(Protocol):
-    """The target as the buttons control it."""
-
-    def restart(self) -> None:
-        """Restart it without a change."""
-
-    def pause(self) -> None:
-        """Hold restarts back."""
-
-    def resume(self) -> None:
-        """Let them go on."""
-
-
-def are_possible() -> bool:
-    """Whether `ipywidgets` is installed."""
-    return importlib.util.find_spec("ipywidgets") is not None
+if TYPE_CHECKING:
+    from ipy_autorestart.client.supervisor import Supervisor
 
 
 class Buttons:
@@ -45,7 +31,7 @@ class Buttons:
         What they control; called in the main thread, as for all widgets.
     """
 
-    def __init__(self, kernel: Any, header: Mapping[str, Any], target: Controlled) -> None:  # noqa: ANN401
+    def __init__(self, kernel: Any, header: Mapping[str, Any], target: Supervisor) -> None:  # noqa: ANN401
         self._context = _context(kernel, header)
         self._target = target
         self._is_paused = False
@@ -151,9 +137,9 @@ class CellScreen:
         self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._buttons: Buttons | None = None
 
-    def control(self, target: Controlled) -> None:
+    def control(self, target: Supervisor) -> None:
         """Have buttons beside the status line, if there can be any; in the main thread."""
-        if not are_possible():
+        if importlib.util.find_spec("ipywidgets") is None:
             return
         self._buttons = Buttons(self._kernel, self._header, target)
         self._update_buttons()  # which ends them if the target has ended meanwhile
@@ -161,8 +147,10 @@ class CellScreen:
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
+        # The session has made a datetime of the date.
+        plain = {key: each.isoformat() if isinstance(each, datetime) else each for key, each in self._header.items()}
         status = to_json(self._status, [])
-        return {"header": _plain(self._header), "display_id": self._display_id, "keep": self._keep, "status": status}
+        return {"header": plain, "display_id": self._display_id, "keep": self._keep, "status": status}
 
     def open(self) -> None:
         """Show the status line for the first time."""
@@ -249,8 +237,3 @@ class CellScreen:
         session = self._kernel.session
         if session is not None:  # the kernel is closing
             session.send(self._kernel.iopub_socket, kind, content, parent={"header": self._header}, ident=kind.encode())
-
-
-def _plain(header: Mapping[str, Any]) -> dict[str, Any]:
-    # The session has made a datetime of the date.
-    return {key: value.isoformat() if hasattr(value, "isoformat") else value for key, value in header.items()}

@@ -50,9 +50,8 @@ def state(status: Status) -> str:
             return runs
         case State.FINISHED | State.CRASHED:
             pause = status.runs_again_in
-            return (
-                f"{_ended(status)}, {'waiting for a change' if pause is None else f'runs again in {duration(pause)}'}"
-            )
+            then = "waiting for a change" if pause is None else f"runs again in {duration(pause)}"
+            return f"{_ended(status)}, {then}"
         case State.IDLE:
             return "not running"
         case _:
@@ -111,7 +110,6 @@ def message(status: Status) -> str:
 
 
 def _matter(status: Status) -> str:
-    """Return what matters most."""
     if status.error:
         return status.error
     if status.broken:

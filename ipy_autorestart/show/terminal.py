@@ -88,7 +88,10 @@ class StderrScreen:
         before, self._status = self._status, status
         restarted = status.state is State.RUNNING and status.runs != before.runs
         if restarted or message(status) not in ("", message(before)):
-            _write(status_line(self._name, status) + "\n")
+            line = status_line(self._name, status) + "\n"
+            # Past the stream, whose lock the main thread may hold when a signal comes.
+            with contextlib.suppress(AttributeError, ValueError, OSError):
+                os.write(sys.__stderr__.fileno(), line.encode(errors="backslashreplace"))  # type: ignore[union-attr]
 
     def begin(self, run: int) -> None:
         """Do nothing: the program's output is its own."""
@@ -99,9 +102,3 @@ class StderrScreen:
     def to_state(self) -> Mapping[str, Any]:
         """Return nothing: the new image makes its own."""
         return {}
-
-
-def _write(line: str) -> None:
-    # Past the stream, whose lock the main thread may hold when a signal comes.
-    with contextlib.suppress(AttributeError, ValueError, OSError):
-        os.write(sys.__stderr__.fileno(), line.encode(errors="backslashreplace"))  # type: ignore[union-attr]

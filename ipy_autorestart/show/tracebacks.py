@@ -8,14 +8,12 @@ from __future__ import annotations
 import functools
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pygments.style import Style
     from pygments.token import _TokenType
-
-    Tokens = Iterable[tuple[_TokenType, str]]
 
 _BEGIN, _FILE = "Traceback (most recent call last):", '  File "'
 
@@ -79,8 +77,17 @@ class Tracebacks:
         """Take the rest of a line and return it, coloured if it is all of it."""
         line, known = self._known + text, self._known
         self._known = ""
-        painted = self._read(line)
-        return text if known or painted is None else self._paint(painted, line)
+        tokens = self._read(line)
+        style = None if known or tokens is None else self._style()
+        if style is None:
+            return text
+        if style is not self._painted_in:
+            from pygments.formatters.terminal256 import Terminal256Formatter
+
+            self._painted_in, self._formatter = style, Terminal256Formatter(style=style)
+        painted = io.StringIO()
+        self._formatter.format(tokens, painted)
+        return painted.getvalue()
 
     def _read(self, line: str) -> list[tuple[_TokenType, str]] | None:
         """Go on with a line; return its parts if it is one of a traceback."""
@@ -99,7 +106,8 @@ class Tracebacks:
         elif not self._inside:
             pass
         elif found := _CODE.fullmatch(line):
-            return [(Token, found[1]), *_code(found[2])]
+            code = _lexer().get_tokens_unprocessed(found[2])
+            return [(Token, found[1]), *((kind, part) for _, kind, part in code)]
         elif not _INSIDE.fullmatch(line):
             self._inside = False
             found = _EXCEPTION.fullmatch(line)
@@ -107,29 +115,12 @@ class Tracebacks:
                 return [(Token, found[1]), (Token.ExcName, found[2]), (Token, found[3] or "")]
         return None
 
-    def _paint(self, tokens: Tokens, line: str) -> str:
-        style = self._style()
-        if style is None:
-            return line
-        if style is not self._painted_in:
-            from pygments.formatters.terminal256 import Terminal256Formatter
-
-            self._painted_in, self._formatter = style, Terminal256Formatter(style=style)
-        painted = io.StringIO()
-        self._formatter.format(tokens, painted)
-        return painted.getvalue()
-
 
 @functools.cache
 def _lexer() -> Any:  # noqa: ANN401
     from pygments.lexers.python import PythonLexer
 
     return PythonLexer()
-
-
-def _code(line: str) -> Iterator[tuple[_TokenType, str]]:
-    for _, kind, part in _lexer().get_tokens_unprocessed(line):
-        yield kind, part
 
 
 def style_of(shell: Any) -> type[Style] | None:  # noqa: ANN401  # any IPython
