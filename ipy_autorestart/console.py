@@ -25,18 +25,10 @@ class Answer(Enum):
 
 
 class Interrupts(NamedTuple):
-    """The interrupts before.
+    """The interrupts before."""
 
-    Attributes
-    ----------
-    run
-        The number of the run that got the last one.
-    ending
-        The watch is about to end.
-    """
-
-    run: int = 0
-    ending: bool = False
+    run: int = 0  # the number of the run that got the last one
+    ending: bool = False  # the watch is about to end
 
 
 def interrupt(before: Interrupts, *, run: int, running: bool) -> tuple[Interrupts, Answer]:
@@ -71,19 +63,7 @@ COLUMNS = 80
 class Console:
     """The engine's front in the same process; stands where a `Link` leads to another's.
 
-    Parameters
-    ----------
-    request
-        What is watched.
-    terminal
-        Of this process.
-    quiet
-        Say nothing.
-
-    Attributes
-    ----------
-    ended_by
-        The signal that ended the watch, if one has.
+    If ``quiet``, it says nothing. ``ended_by`` is the signal that ended the watch, if one has.
     """
 
     backlog = 0

@@ -35,18 +35,7 @@ NO_LOOP = Loop()
 
 
 def admit(loop: Loop, paths: frozenset[str], *, noticed: float, started: float | None, now: float) -> tuple[Loop, bool]:
-    """Decide whether a start for some files may be now.
-
-    Parameters
-    ----------
-    loop
-        What was decided before.
-    paths
-        The files that ask for a start.
-    noticed
-        When they were noticed.
-    started
-        When the target started last.
+    """Decide whether a start for some files may be now: by when they were noticed, and when the target started last.
 
     Returns
     -------

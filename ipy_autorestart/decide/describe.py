@@ -34,15 +34,7 @@ _UNFINISHED = {
 
 
 def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
-    """Yield what a step decided and by which rule, nothing if it decided nothing.
-
-    Parameters
-    ----------
-    before, event, after, actions
-        What `step` was given and has returned.
-    folder
-        Paths below it are written as seen from it.
-    """
+    """Yield what a `step` decided and by which rule, nothing if it decided nothing; paths as seen from ``folder``."""
     match event:
         case Found():
             yield from _found(before, event, after, actions, folder)

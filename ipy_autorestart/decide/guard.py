@@ -6,31 +6,19 @@ import enum
 import functools
 import types
 import warnings
-from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Broken
 
 
 class Likeness(enum.Enum):
-    """The relation of a file's new bytes to its old ones."""
+    """The relation of a file's new bytes, if they can be compiled, to its old ones."""
 
     SAME = "same"  # byte for byte
     SAME_CODE = "same code"  # comments or layout differ
-    BROKEN = "broken"  # can't be compiled
     DIFFERENT = "different"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome of a comparison; ``broken`` says what is wrong where the new bytes can't be compiled."""
-
-    likeness: Likeness
-    broken: Broken | None = None
-
-
-SAME = Verdict(Likeness.SAME)
-SAME_CODE = Verdict(Likeness.SAME_CODE)
-DIFFERENT = Verdict(Likeness.DIFFERENT)
+Verdict = Likeness | Broken
 
 
 def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -> Verdict:
@@ -40,28 +28,22 @@ def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -
     may differ, docstrings, annotations and constants may not. What the compiler drops (``4*4`` for ``16``,
     unreachable statements) counts as same too: no run can notice.
 
-    Parameters
-    ----------
-    path
-        Only ``.py`` files are compiled; others are compared by their bytes.
-    old
-        None where the old bytes are not known, or there was no file.
-    strict
-        Whether any difference in bytes counts, as long as the new bytes compile.
+    Only ``.py`` files are compiled; others are compared by their bytes. ``old`` is None where it is not known, or there
+    was no file. If ``strict``, any difference in bytes counts, as long as the new bytes compile.
     """
     if old == new:
-        return SAME
+        return Likeness.SAME
     if not path.endswith(".py"):
-        return DIFFERENT
+        return Likeness.DIFFERENT
     code = _compiled(path, new)
     if isinstance(code, Broken):
-        return Verdict(Likeness.BROKEN, code)
+        return code
     if strict or old is None:
-        return DIFFERENT
+        return Likeness.DIFFERENT
     before = _compiled(path, old)
     if isinstance(before, Broken) or not same_code(before, code):
-        return DIFFERENT
-    return SAME_CODE
+        return Likeness.DIFFERENT
+    return Likeness.SAME_CODE
 
 
 def same_code(one: types.CodeType, other: types.CodeType) -> bool:

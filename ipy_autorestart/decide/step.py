@@ -71,18 +71,9 @@ def wake_at(cycle: Cycle) -> float | None:
 
 
 def step(cycle: Cycle, event: Event, now: float) -> Stepped:
-    """Decide what an event means.
+    """Decide what an event means: return the next cycle, and the actions to carry out in their order.
 
-    Parameters
-    ----------
-    cycle, event
-        What was decided so far, and one raw fact.
-    now
-        Seconds on any monotonic clock.
-
-    Returns
-    -------
-    The next cycle, and the actions to carry out in their order.
+    ``now`` is in seconds on any monotonic clock.
     """
     if isinstance(cycle.phase, Closed):
         return _closed(cycle, cycle.phase, event, now)

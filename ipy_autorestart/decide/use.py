@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
-from ipy_autorestart.decide.guard import DIFFERENT, Likeness, Verdict
+from ipy_autorestart.decide.guard import Likeness, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Difference:
     """
 
     change: Change
-    verdict: Verdict = DIFFERENT
+    verdict: Verdict = Likeness.DIFFERENT
     unfinished: Unfinished | None = None
     real: str = ""
 
@@ -74,9 +74,9 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
             written.append(change.path)
         elif not use.counts(difference):
             unused.append(change)
-        elif difference.verdict.broken is not None:
-            broken.append(difference.verdict.broken)
-        elif difference.verdict.likeness is Likeness.SAME_CODE:
+        elif isinstance(difference.verdict, Broken):
+            broken.append(difference.verdict)
+        elif difference.verdict is Likeness.SAME_CODE:
             alike.append(change.path)
         else:
             changes.append(change)

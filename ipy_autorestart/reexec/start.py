@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.guard import compare
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.state import Carried, ProgramState
@@ -244,8 +245,8 @@ class ProgramStart(ProcessStart):
                 if max(status.st_mtime_ns, status.st_ctime_ns) <= self.since_ns:
                     continue
                 with open(path, "rb") as file:
-                    broken = compare(path, None, file.read()).broken
-                if broken:
+                    broken = compare(path, None, file.read())
+                if isinstance(broken, Broken):
                     where = f"{relative(path, os.getcwd())}:{broken.line}"
                     raise CantRestart(f"syntax error at {where}: {broken.message}")
 

@@ -19,16 +19,9 @@ if TYPE_CHECKING:
 
 
 class Buttons:
-    """A line of HTML behind a button that restarts and one that pauses or resumes.
+    """A line of HTML behind a button that restarts its target and one that pauses or resumes it.
 
-    Parameters
-    ----------
-    kernel
-        The running ``ipykernel`` kernel.
-    header
-        Of the request that the line belongs to.
-    target
-        What they control; called in the main thread, as for all widgets.
+    The line belongs to the request that has this header. As for all widgets, clicks are handled in the main thread.
     """
 
     def __init__(self, kernel: Any, header: Mapping[str, Any], target: Supervisor) -> None:  # noqa: ANN401
@@ -45,7 +38,15 @@ class Buttons:
 
     def show(self, line: str, *, paused: bool) -> None:
         """Show a line of HTML; in any thread."""
-        self._run(lambda: self._update(line, paused=paused))
+
+        def update() -> None:
+            self._line.value = line
+            if paused != self._is_paused:
+                self._is_paused = paused
+                look = ("play", "Resume") if paused else ("pause", "Pause: changes wait")
+                self._hold.icon, self._hold.tooltip = look
+
+        self._run(update)
 
     def close(self) -> None:
         """Leave no widget behind."""
@@ -67,12 +68,6 @@ class Buttons:
         self._hold.on_click(lambda _: self._target.resume() if self._is_paused else self._target.pause())
         self._line = ipywidgets.HTML(layout={"margin": "0 0 0 4px"})
         self._box = ipywidgets.HBox([self._now, self._hold, self._line], layout={"align_items": "flex-start"})
-
-    def _update(self, line: str, *, paused: bool) -> None:
-        self._line.value = line
-        if paused != self._is_paused:
-            self._is_paused = paused
-            self._hold.icon, self._hold.tooltip = ("play", "Resume") if paused else ("pause", "Pause: changes wait")
 
 
 def _context(kernel: Any, header: Mapping[str, Any]) -> contextvars.Context:  # noqa: ANN401
@@ -97,12 +92,10 @@ class CellScreen:
 
     Parameters
     ----------
-    kernel
-        The running ``ipykernel`` kernel.
-    name
-        The target's.
+    kernel, name
+        The running ``ipykernel`` kernel, and the target's name.
     header
-        The header of the request that started the watch.
+        Of the request that started the watch.
     display_id
         Of the status line; a new one by default.
     keep

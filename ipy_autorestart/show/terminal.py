@@ -26,14 +26,7 @@ class Lines(Protocol):
 class TerminalScreen:
     """Shows a target of a terminal IPython: its output as it comes, its status where it changes, but for the time.
 
-    Parameters
-    ----------
-    lines
-        Of the terminal.
-    name
-        The target's.
-    shell
-        The IPython there, as whose a run's tracebacks are coloured.
+    A run's tracebacks are coloured as those of the shell.
     """
 
     takes_all = True  # a slow terminal slows a program, as ever
@@ -67,15 +60,7 @@ class TerminalScreen:
 
 
 class StderrScreen:
-    """Writes a line where the program has restarted, or why it has not.
-
-    Parameters
-    ----------
-    name
-        The program's.
-    status
-        Shown last, by the image before.
-    """
+    """Writes a line where the program has restarted, or why it has not; the image before has shown a status last."""
 
     takes_all = False
 

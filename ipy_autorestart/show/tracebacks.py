@@ -33,11 +33,7 @@ class Tracebacks:
     """A stream of text in which tracebacks are coloured line by line.
 
     Of a line that has not ended only that is kept back which may begin a place in a file, or belongs to a traceback.
-
-    Parameters
-    ----------
-    style
-        Called at a traceback: what colours it, None for nothing.
+    The style is asked for at each traceback; where it is None, nothing is coloured.
     """
 
     def __init__(self, style: Callable[[], type[Style] | None]) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.guard import DIFFERENT, Verdict, compare
+from ipy_autorestart.decide.guard import Likeness, Verdict, compare
 from ipy_autorestart.decide.use import Difference
 from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, signature
 from ipy_autorestart.watch.tree import GONE, Tree
@@ -37,7 +37,7 @@ class _Tracked:
     settled: bool = False
     base: Content | None = None
     seen: Content | None = None
-    verdict: Verdict = DIFFERENT
+    verdict: Verdict = Likeness.DIFFERENT
     since: float = 0.0  # the moment at which it was first seen empty or gone
 
     @property
@@ -168,7 +168,7 @@ class Snapshot:
             kind, verdict, unfinished = Kind.MODIFIED, tracked.verdict, None
             age = self._clock() - tracked.since
             if seen is None:
-                kind, verdict = Kind.DELETED, DIFFERENT
+                kind, verdict = Kind.DELETED, Likeness.DIFFERENT
                 unfinished = Unfinished.VANISHED if age < VANISHED_SECONDS else None
             elif base is None:
                 kind = Kind.ADDED
@@ -261,7 +261,7 @@ class Snapshot:
         if not new.size_bytes:
             tracked.since = self._clock()
         base = tracked.base.source if tracked.base is not None else None
-        tracked.verdict = DIFFERENT if source is None else compare(path, base, source, strict=self._strict)
+        tracked.verdict = Likeness.DIFFERENT if source is None else compare(path, base, source, strict=self._strict)
         self._differed(path, tracked)
 
     def _vanished(self, path: str) -> None:

@@ -1,10 +1,10 @@
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
-from ipy_autorestart.decide.guard import SAME_CODE, Likeness, Verdict
+from ipy_autorestart.decide.guard import Likeness
 from ipy_autorestart.decide.use import Difference, Use, sort_out
 
 MODIFIED = Change("/src/a.py", Kind.MODIFIED)
 ADDED = Change("/src/new.py", Kind.ADDED)
-BROKEN = Verdict(Likeness.BROKEN, Broken("/src/a.py", "invalid syntax", 1))
+BROKEN = Broken("/src/a.py", "invalid syntax", 1)
 
 
 def test_before_the_first_report_everything_counts():
@@ -50,8 +50,8 @@ def test_what_the_target_wrote_never_counts():
 
 
 def test_each_verdict_has_its_place():
-    assert sort_out([Difference(MODIFIED, SAME_CODE)], Use()) == Found(alike=("/src/a.py",))
-    assert sort_out([Difference(MODIFIED, BROKEN)], Use()) == Found(broken=(BROKEN.broken,))
+    assert sort_out([Difference(MODIFIED, Likeness.SAME_CODE)], Use()) == Found(alike=("/src/a.py",))
+    assert sort_out([Difference(MODIFIED, BROKEN)], Use()) == Found(broken=(BROKEN,))
 
 
 def test_broken_file_that_was_not_used_is_only_told():
