@@ -1,4 +1,4 @@
-"""The magics: parse, call the API, show."""
+"""The magics: they parse a line, call the API, and show what becomes of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WatchRestart: type[Configurable] = type(
     (Configurable,),
     {"__doc__": "Defaults of `%watch_restart`'s options.", **{option.name: _trait(option) for option in each()}},
 )
-"""What ``c.WatchRestart`` and ``%config WatchRestart`` set, made from the options."""
+"""Traits that ``c.WatchRestart`` and ``%config WatchRestart`` set, made from the options."""
 
 
 EXAMPLES = """Examples:
@@ -81,12 +81,12 @@ class WatchMagics(Magics):
         """See `parser`, of which the help is made."""
         try:
             check_platform()
-            words = _split("%watch_restart", line)
-            if acts := [word for word in words if word in BY_HAND]:
-                for supervisor in self._chosen("%watch_restart", [word for word in words if word != acts[0]]):
-                    BY_HAND[acts[0]](supervisor)
+            argv = _split("%watch_restart", line)
+            if act := next((one for one in argv if one in BY_HAND), None):
+                for supervisor in self._chosen("%watch_restart", [one for one in argv if one != act]):
+                    BY_HAND[act](supervisor)
                 return
-            request = parse(words, defaults=_options(self.defaults))
+            request = parse(argv, defaults=_options(self.defaults))
             screen = self._screen(request)
             executed = self._request
             cell = executed.get("metadata", {}).get("cellId") or executed.get("content", {}).get("code") or line
@@ -126,13 +126,13 @@ class WatchMagics(Magics):
         Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or
         ``kernel``; its arguments may be left out.
         """
-        words = _split("%unwatch", line)
-        _stop(self._chosen("%unwatch", words) if words else self._session.supervisors)
+        argv = _split("%unwatch", line)
+        _stop(self._chosen("%unwatch", argv) if argv else self._session.supervisors)
 
-    def _chosen(self, magic: str, words: Sequence[str]) -> list[Supervisor]:
+    def _chosen(self, magic: str, argv: Sequence[str]) -> list[Supervisor]:
         """Return what is watched and named so, all if nothing is named."""
-        wanted = " ".join(words)
-        quoted = shlex.join(words)  # as titles are
+        wanted = " ".join(argv)
+        quoted = shlex.join(argv)  # as titles are
         supervisors = list(self._session.supervisors)
         chosen = [
             one for one in supervisors if quoted == one.request.target.title or wanted in ("", one.request.target.name)
@@ -249,4 +249,4 @@ BY_HAND: Mapping[str, Callable[[Supervisor], None]] = {
     "--pause": Supervisor.pause,
     "--resume": Supervisor.resume,
 }
-"""What ``%watch_restart`` does with what is watched, instead of beginning a watch."""
+"""Acts of ``%watch_restart`` on watches that there are, instead of beginning one."""

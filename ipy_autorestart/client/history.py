@@ -1,4 +1,4 @@
-"""What a front remembers of a target: its latest runs, and what was decided."""
+"""History of a target, in its front: the latest runs, and what was decided."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ipy_autorestart.protocol.messages import Decided, Ran, Status
 
-#: Told why it restarts and why it doesn't: ``logging.getLogger("ipy_autorestart").setLevel(logging.INFO)``.
+#: Says why a target restarts and why it doesn't: ``logging.getLogger("ipy_autorestart").setLevel(logging.INFO)``.
 log = logging.getLogger("ipy_autorestart")
 
 #: So many of each are remembered.
@@ -54,7 +54,7 @@ class History:
         self.decisions: tuple[Decided, ...] = ()
 
     def take(self, record: Ran | Decided) -> None:
-        """Remember it; a run is told of when it starts and when it has ended."""
+        """Remember it; a run is reported when it starts and when it has ended."""
         if isinstance(record, Decided):
             self.decisions = (*self.decisions, record)[-DECISIONS_MAX:]
             log.info("%s: %s", self._name, record.why)

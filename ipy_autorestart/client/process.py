@@ -118,6 +118,6 @@ class Listener(threading.Thread):
         except EOFError:
             self._on_end()
         finally:
-            self._asleep = self._alarm = -1  # first, so that `stop` can't hit what opens these numbers next
+            self._asleep = self._alarm = -1  # first, lest `stop` writes to what gets these descriptors next
             os.close(asleep)
             os.close(alarm)

@@ -37,9 +37,9 @@ class Supervisor:
     options
         How.
     screen
-        Where the target shows itself; by default only `status` tells.
+        Where the target shows itself; by default there is only `status`.
     label
-        Whatever its front knows it by.
+        A name for the use of the front.
     cwd
         The folder that relative paths start from; the script's or the current one by default.
 

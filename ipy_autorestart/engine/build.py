@@ -68,7 +68,7 @@ def supervise(
     launch
         What is to be done, and for whom.
     link
-        Takes what is told, and says what is wanted.
+        Takes what is reported, and asks for more.
     parent
         Not to be outlived, if there is such a process.
     handled, handle
@@ -120,7 +120,7 @@ def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
     return own[0] if own else environment.get("PYTHONPYCACHEPREFIX", "")
 
 
-#: What ipykernel tells matplotlib to draw with, of use in a kernel only.
+#: The backend that ipykernel sets for matplotlib, of use in a kernel only.
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
@@ -128,9 +128,9 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None) -> Program:
     request = launch.request
     environment = {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
     return Program(
-        python=script.interpreter or script.python,  # the latter to be told that it isn't there
+        python=script.interpreter or script.python,  # the latter, so that the start fails and says why
         flags=() if script.python else launch.flags,
-        argv=script.words,
+        argv=script.argv,
         cwd=script.cwd,
         environment={**environment, **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
@@ -200,7 +200,7 @@ def _take_link() -> socket.socket:
 
 
 def adopt_orphans(*, really: bool) -> None:
-    """Become the parent of what runs leave behind, so that its end is told (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
+    """Become the parent of what runs leave behind, to notice their end (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(really), 0, 0, 0)
 

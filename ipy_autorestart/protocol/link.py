@@ -82,7 +82,7 @@ class Link:
         return self._socket.detach()
 
     def close(self) -> None:
-        """Close this end; not in the middle of a send, whose number might be another file's by then."""
+        """Close this end; not in the middle of a send, whose descriptor might be another file's by then."""
         with self._sending:
             self._socket.close()
 
@@ -114,10 +114,10 @@ def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], time
     for reader in readers:
         events[reader if isinstance(reader, int) else reader.fileno()] = select.POLLIN
     for writer in writers:
-        number = writer.fileno()
-        events[number] = events.get(number, 0) | select.POLLOUT
+        fd = writer.fileno()
+        events[fd] = events.get(fd, 0) | select.POLLOUT
     waiting = select.poll()
     events.pop(-1, None)
-    for number, mask in events.items():
-        waiting.register(number, mask)
-    return {number for number, _ in waiting.poll(None if timeout is None else math.ceil(timeout * 1000))}
+    for fd, mask in events.items():
+        waiting.register(fd, mask)
+    return {fd for fd, _ in waiting.poll(None if timeout is None else math.ceil(timeout * 1000))}

@@ -105,7 +105,7 @@ class Script:
     @property
     def title(self) -> str:
         """The same with its arguments, which tell two watches of one script apart."""
-        return shlex.join(self.words)
+        return shlex.join(self.argv)
 
     @property
     def home(self) -> str:
@@ -118,8 +118,8 @@ class Script:
         return os.path.join(self.cwd, self.path) if self.path else ""
 
     @property
-    def words(self) -> tuple[str, ...]:
-        """What follows the interpreter."""
+    def argv(self) -> tuple[str, ...]:
+        """The command line after the interpreter and its flags."""
         return (*(("-m", self.module) if self.module else (self.path,)), *self.args)
 
     @property

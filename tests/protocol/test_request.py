@@ -125,7 +125,7 @@ def test_a_script_is_seen_from_the_folder_that_it_runs_in():
 
 
 def test_a_script_that_looks_like_a_flag_is_none():
-    assert Script("-x.py", cwd="/p").words == ("./-x.py",)
+    assert Script("-x.py", cwd="/p").argv == ("./-x.py",)
 
 
 @pytest.mark.parametrize("args", [[80], ["a\0b"]])
