@@ -4,11 +4,15 @@ import os
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
+from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.options import each
 from ipy_autorestart.protocol.parse import parse
-from ipy_autorestart.protocol.request import Request
+from ipy_autorestart.protocol.plain import from_json
+from ipy_autorestart.protocol.request import Launch, Request
 
 
 def read(*words, **how):
@@ -193,3 +197,41 @@ def test_a_message_is_one_line_that_can_be_shown_whatever_was_typed(word):
         read("main.py", f"--{word}")
     assert str(caught.value).isprintable()
     assert repr(word)[1:-1] in str(caught.value)
+
+
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1)
+OPTIONS = st.builds(
+    Options,
+    pattern=st.lists(TEXT).map(tuple),
+    debounce=st.floats(0, 3600),
+    rerun=st.sampled_from(["none", "marked", "all"]),
+    warm=st.booleans(),
+)
+TARGETS = st.builds(Kernel, TEXT) | st.builds(
+    lambda path, args, env: Script(f"{path}.py", args=args, env=env, cwd="/p"),
+    TEXT,
+    st.lists(TEXT),
+    st.dictionaries(st.from_regex(r"[A-Z]+", fullmatch=True), TEXT),
+)
+
+
+@given(
+    st.builds(
+        Launch,
+        request=st.builds(Request, TARGETS, st.lists(TEXT).map(tuple), OPTIONS, cwd=TEXT),
+        flags=st.lists(TEXT).map(tuple),
+        lossless=st.booleans(),
+        displays=st.none() | st.just({"formats": ["png"], "options": {"dpi": 72}}),
+        since_ns=st.integers(0),
+    )
+)
+def test_a_launch_comes_back_as_it_was_from_one_line(launch):
+    line = encode(launch)
+    assert (line.count(b"\n"), line[-1:]) == (1, b"\n")
+    assert from_json(Launch, line) == launch
+
+
+def test_a_launch_with_an_option_that_cannot_be_is_refused():
+    line = encode(Launch(request=read("main.py", "--debounce=2"))).replace(b'"debounce": 2.0', b'"debounce": -1')
+    with pytest.raises(ValueError, match="--debounce: expected seconds"):
+        from_json(Launch, line)
