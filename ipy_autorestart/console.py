@@ -6,46 +6,13 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable, Iterator
-from enum import Enum
-from typing import NamedTuple
 
 from ipy_autorestart.decide.events import Close, Paused
+from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
 from ipy_autorestart.protocol.messages import Cause, Forward, Record, State, Status
 from ipy_autorestart.protocol.request import Request
-from ipy_autorestart.reexec.terminal import Terminal
+from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.show.status import is_later, message, status_line
-
-
-class Answer(Enum):
-    """The answers to an interrupt."""
-
-    FORWARD = "the script gets it, as it would without us"
-    END = "the watch ends, and stops the script in order"
-    KILL = "it ends at once"
-
-
-class Interrupts(NamedTuple):
-    """The interrupts before."""
-
-    run: int = 0  # the number of the run that got the last one
-    ending: bool = False  # the watch is about to end
-
-
-def interrupt(before: Interrupts, *, run: int, running: bool) -> tuple[Interrupts, Answer]:
-    """Decide what one more interrupt means, while the run with this number runs or after its end.
-
-    Examples
-    --------
-    >>> once, answer = interrupt(Interrupts(), run=3, running=True)
-    >>> answer.name, interrupt(once, run=3, running=True)[1].name, interrupt(once, run=4, running=True)[1].name
-    ('FORWARD', 'END', 'FORWARD')
-    """
-    if before.ending:
-        return before, Answer.KILL
-    if not running or before.run == run:
-        return before._replace(ending=True), Answer.END
-    return Interrupts(run), Answer.FORWARD
-
 
 #: What a terminal sends to the group in its foreground, and others mean for this process.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)

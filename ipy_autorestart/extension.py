@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.session import ATTRIBUTE
 from ipy_autorestart.client.supervisor import Supervisor
-from ipy_autorestart.ipython import restarter
+from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.output import Lines
 from ipy_autorestart.ipython.policy import from_plain
-from ipy_autorestart.ipython.restarter import TerminalRestarter, is_restartable
+from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Started
@@ -82,7 +82,7 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
         case KernelState():
             Arrival(carried, own, resume=go_on).replace_methods()
         case TerminalState(typed=typed):
-            restarter.prepare(typed, hangups, resume=go_on)
+            terminal.prepare(typed, hangups, resume=go_on)
 
 
 def resume(

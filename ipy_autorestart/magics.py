@@ -23,7 +23,7 @@ from ipy_autorestart.protocol.options import BadInput, Option, Options, each
 from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
-from ipy_autorestart.show.status import NOTHING, as_json, overview, reasons
+from ipy_autorestart.show.tables import NOTHING, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.text import one_line
 

@@ -13,7 +13,6 @@ TESTS = Path(__file__).parent
 #: Modules that no such test imports, and the reason; a line goes as soon as it has become untrue.
 EXCEPT = {
     "ipy_autorestart.cli": "the tests of the command line run it as a program",
-    "ipy_autorestart.decide.choices": "values alone",
     "ipy_autorestart.engine.target": "mypy compares its protocols with each target",
     "ipy_autorestart.magics": "the tests in magics/ run its magics in kernels",
     "ipy_autorestart.reexec.bootstrap": "its tests have new images run it",

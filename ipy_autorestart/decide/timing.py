@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import NamedTuple
 
 from ipy_autorestart.decide.change import Hint, Progress
+
+
+class OnBusy(Enum):
+    """The fate of a restart while the kernel is busy."""
+
+    WAIT = "wait"
+    INTERRUPT = "interrupt"
+
+
+class Rerun(Enum):
+    """Which cells are run again."""
+
+    NONE = "none"
+    MARKED = "marked"
+    ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

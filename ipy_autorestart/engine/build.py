@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
-from ipy_autorestart.engine.lifeline import Parent
 from ipy_autorestart.engine.target import FrontLink
-from ipy_autorestart.engine.wakeups import Wakeups
+from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import Link, receive_line
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds

@@ -35,10 +35,9 @@ from ipy_autorestart.decide.events import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.engine.lifeline import Parent
 from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Target
-from ipy_autorestart.engine.wakeups import Wakeups
+from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
 from ipy_autorestart.protocol.messages import Ask, Forward, Record, Reran, Said
 from ipy_autorestart.watch.watch import Watch

@@ -1,8 +1,9 @@
-"""Wake the one loop of a supervisor, for signals and hints."""
+"""Wake the one loop of a supervisor: by signals, by hints, and by the end of the parent, not to be outlived."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -70,3 +71,28 @@ class Wakeups:
         signal.set_wakeup_fd(-1)
         self._read.close()
         self._write.close()
+
+
+class Parent:
+    """The parent of this process, whose end is noticed even if a process that it forked holds the link open."""
+
+    def __init__(self) -> None:
+        self.pid = os.getppid()
+        self._pidfd = -1
+        with contextlib.suppress(AttributeError, OSError):  # not Linux, or older than 5.3, or the parent is gone
+            self._pidfd = os.pidfd_open(self.pid)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has ended."""
+        return os.getppid() != self.pid
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable at its end, -1 if only `is_gone` tells."""
+        return self._pidfd
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1

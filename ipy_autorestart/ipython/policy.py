@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ipy_autorestart.decide.choices import OnBusy as OnBusy
-from ipy_autorestart.decide.choices import Rerun as Rerun
+from ipy_autorestart.decide.timing import OnBusy as OnBusy
+from ipy_autorestart.decide.timing import Rerun as Rerun
 from ipy_autorestart.text import duration
 
 #: Seconds without a cell that end a batch; there are less than 5 ms between the cells of a Run All.

@@ -22,16 +22,9 @@ from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import (
-    CantRestart,
-    ProgramStart,
-    is_repeatable,
-    main_file,
-    signals,
-    split,
-)
+from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file, signals, split
 from ipy_autorestart.reexec.state import ProgramState
-from ipy_autorestart.reexec.terminal import Terminal, end_as_ever, give_hangups_back
+from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back
 from ipy_autorestart.show.terminal import StderrScreen
 
 #: Seconds until the next try where a restart was not possible yet.

@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ipy_autorestart.decide.choices import OnBusy, Rerun
-from ipy_autorestart.decide.timing import Timing
+from ipy_autorestart.decide.timing import OnBusy, Rerun, Timing
 from ipy_autorestart.text import one_line
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import Any
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
-from ipy_autorestart.reexec.terminal import give_hangups_back, hangup_handler
+from ipy_autorestart.reexec.tty import give_hangups_back, hangup_handler
 
 
 class Restarter(abc.ABC):

@@ -7,11 +7,11 @@ import sys
 
 import pytest
 
-from ipy_autorestart.reexec.terminal import Terminal, give_hangups_back, hangup_handler
+from ipy_autorestart.reexec.tty import Terminal, give_hangups_back, hangup_handler
 
 CHANGE = """
 import termios
-from ipy_autorestart.reexec.terminal import Terminal
+from ipy_autorestart.reexec.tty import Terminal
 terminal = Terminal()
 before = termios.tcgetattr(0)
 changed = termios.tcgetattr(0)
@@ -41,7 +41,7 @@ def test_its_modes_are_restored(terminal):
 def test_it_is_gone_when_its_other_end_is_closed():
     ours, theirs = os.openpty()
     code = (
-        "from ipy_autorestart.reexec.terminal import Terminal\nterminal = Terminal()\nprint(flush=True)\nimport time\n"
+        "from ipy_autorestart.reexec.tty import Terminal\nterminal = Terminal()\nprint(flush=True)\nimport time\n"
         "while not terminal.is_gone: time.sleep(0.01)\nprint('gone')"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=subprocess.PIPE, text=True)

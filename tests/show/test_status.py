@@ -7,6 +7,7 @@ from ipy_autorestart import Cause, Decided, Files, Ran, State, Statistics, Statu
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.show import status as show
+from ipy_autorestart.show import tables
 
 A, B = Change("src/a.py", Kind.MODIFIED), Change("/q/b.py", Kind.DELETED)
 SAVED = Cause(Reason.CHANGE, (A,))
@@ -35,32 +36,32 @@ STATISTICS = Statistics(NAME, (NAME,), STATUS, (Ran(1, 0.0, CAUSE, 0.004, 1.5, 1
 
 
 def test_what_comes_from_files_is_escaped():
-    for shown in (show.bundle(NAME, STATUS), show.overview([STATISTICS]), show.reasons([STATISTICS])):
+    for shown in (show.bundle(NAME, STATUS), tables.overview([STATISTICS]), tables.reasons([STATISTICS])):
         assert "<img" not in shown["text/html"]
         assert "&lt;img onerror=alert(1)&gt;.py" in shown["text/html"]
         assert NAME in shown["text/plain"]
 
 
 def test_tables_are_aligned_text_and_html():
-    bundle = show.overview([STATISTICS])
+    bundle = tables.overview([STATISTICS])
     first, second, _, third, fourth, _, note = bundle["text/plain"].splitlines()
     assert first.index("state") == second.index("syntax error")
     assert third.index("lasted") == fourth.index("1.5 s")
     assert (third.index("exit status"), third.rindex("start")) == (fourth.rindex("1  "), fourth.index("warm"))
     assert bundle["text/html"].count("<td") == 7 + 8
     assert note == f"{NAME}: {NAME}"
-    assert show.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
+    assert tables.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
 
 
 def test_reasons_have_their_time():
-    when, target, why = show.reasons([STATISTICS])["text/plain"].splitlines()[1].split()[0], NAME, NAME
+    when, target, why = tables.reasons([STATISTICS])["text/plain"].splitlines()[1].split()[0], NAME, NAME
     assert datetime.strptime(when, "%H:%M:%S.%f").microsecond == 0
-    assert show.reasons([STATISTICS])["text/plain"].count(NAME) == len((target, why))
-    assert "nothing" in show.reasons([])["text/plain"]
+    assert tables.reasons([STATISTICS])["text/plain"].count(NAME) == len((target, why))
+    assert "nothing" in tables.reasons([])["text/plain"]
 
 
 def test_programs_are_told_in_json():
-    bundle = show.as_json([STATISTICS])
+    bundle = tables.as_json([STATISTICS])
     assert json.loads(bundle["text/plain"]) == json.loads(json.dumps(bundle["application/json"]))
     (one,) = bundle["application/json"]
     assert (one["target"], one["status"]["state"], one["runs"][0]["lasted"]) == (NAME, "broken", 1.5)

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from ipy_autorestart.engine.lifeline import Parent
+from ipy_autorestart.engine.wakeups import Parent
 
 
 def test_a_parent_that_is_there_is_not_gone():

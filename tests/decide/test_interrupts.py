@@ -1,6 +1,6 @@
 """Ctrl-C: first the script's, then the watch's."""
 
-from ipy_autorestart.console import Answer, Interrupts, interrupt
+from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
 
 
 def answers(*events):

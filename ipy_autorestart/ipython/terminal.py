@@ -23,7 +23,7 @@ from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import TerminalState
-from ipy_autorestart.reexec.terminal import Terminal, end_as_ever
+from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

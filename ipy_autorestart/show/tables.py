@@ -1,0 +1,97 @@
+"""Tables of what is watched, in text and HTML, or all of it as JSON; pure."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from ipy_autorestart.client.history import Statistics
+from ipy_autorestart.protocol.messages import Ran, Status
+from ipy_autorestart.show.status import cause, state
+from ipy_autorestart.text import duration
+
+TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
+RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
+
+NOTHING = "nothing is watched; %watch_restart src/ main.py begins"
+
+
+def overview(every: Sequence[Statistics]) -> dict[str, str]:
+    """Return targets, their latest runs and what is imported ahead, as a MIME bundle."""
+    if not every:
+        return {"text/plain": NOTHING, "text/html": f"<i>{html.escape(NOTHING)}</i>"}
+    runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
+    notes = [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
+    tables = [(TARGETS, [_target(one) for one in every]), *([(RUNS, runs)] if runs else [])]
+    texts = [_text(head, rows) for head, rows in tables]
+    return {
+        "text/plain": "\n\n".join([*texts, *(["\n".join(notes)] if notes else [])]),
+        "text/html": "".join(_html(head, rows) for head, rows in tables)
+        + "".join(f"<div>{html.escape(note)}</div>" for note in notes),
+    }
+
+
+def reasons(every: Sequence[Statistics]) -> dict[str, str]:
+    """Return why each target restarted or didn't, the latest last, as a MIME bundle."""
+    rows = [(_clock(decided.at), one.target, decided.why) for one in every for decided in one.decisions]
+    if not rows:
+        return {"text/plain": "nothing was decided yet", "text/html": "<i>nothing was decided yet</i>"}
+    return {"text/plain": _text(("when", "target", "why"), rows), "text/html": _html(("when", "target", "why"), rows)}
+
+
+def as_json(every: Iterable[Statistics]) -> dict[str, Any]:
+    """Return all that is known, for programs, as a MIME bundle."""
+    plain = [one.to_plain() for one in every]
+    return {"application/json": plain, "text/plain": json.dumps(plain, indent=2)}
+
+
+def _target(one: Statistics) -> tuple[str, ...]:
+    status = one.status
+    return (
+        *(one.target, ", ".join(one.watched), state(status), str(status.runs), cause(status.cause)),
+        *(_warmth(status), _number(status.exit_status)),
+    )
+
+
+def _ran(target: str, ran: Ran) -> tuple[str, ...]:
+    return (
+        *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _seconds(ran.took), _seconds(ran.lasted)),
+        *(_number(ran.exit_status), _warmth(ran)),
+    )
+
+
+def _warmth(of: Status | Ran) -> str:
+    return {None: "", True: "warm", False: "cold"}[of.warm]
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else duration(value)
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _clock(at: float) -> str:
+    return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]  # as the user's clock has it
+
+
+def _text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    body = "".join(_row("td", row) for row in rows)
+    return f"<table><thead>{_row('th', head)}</thead><tbody>{body}</tbody></table>"
+
+
+def _row(tag: str, words: Iterable[str]) -> str:
+    cells = "".join(f'<{tag} style="text-align: left">{html.escape(word)}</{tag}>' for word in words)
+    return f"<tr>{cells}</tr>"
