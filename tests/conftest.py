@@ -7,6 +7,7 @@ import threading
 import uuid
 
 import pytest
+from hypothesis import settings
 from jupyter_core.utils import ensure_event_loop
 from play import kernel as real_kernel
 from processes import MARK, marked_processes
@@ -16,6 +17,9 @@ from waiting import eventually
 for number in (signal.SIGHUP, signal.SIGINT):  # nohup and background jobs ignore them, and what is started inherits it
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
+
+settings.register_profile("suite", deadline=None)  # no test asserts a time
+settings.load_profile("suite")
 
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
 

@@ -287,7 +287,7 @@ events = st.lists(
 
 
 @given(events, st.booleans(), st.integers(0, 9))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_last_content_always_runs_last(timeline, leading, start_time):
     world = World(SCRIPT if leading else KERNEL, start_time=start_time)
     for gap, what in timeline:
@@ -309,7 +309,7 @@ def test_the_last_content_always_runs_last(timeline, leading, start_time):
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=60), st.integers(0, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_burst_restarts_a_kernel_once(gaps, start_time):
     world = World(KERNEL, start_time=start_time)
     for gap in gaps:

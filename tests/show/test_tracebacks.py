@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pygments.styles.default import DefaultStyle
 from pygments.token import Token
@@ -88,7 +88,6 @@ def test_what_python_writes_is_recognised(code, names):
     assert re.findall(r"\x1b\[31m(.*?)\x1b\[39m", coloured) == names
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_the_text_is_the_same_however_it_comes(data):
     pieces = [
@@ -107,7 +106,6 @@ def test_the_text_is_the_same_however_it_comes(data):
     assert plain(colour(*chunks)) == plain(colour(text))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, len(PLAIN)), max_size=8))
 def test_the_colours_are_the_same_wherever_it_is_cut(places):
     chunks = [PLAIN[one:other] for one, other in zip([0, *sorted(places)], [*sorted(places), len(PLAIN)], strict=True)]

@@ -109,4 +109,4 @@ def difference(before, after):
 
 
 TestTimeline = pytest.mark.e2e(Timeline.TestCase)
-TestTimeline.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestTimeline.settings = settings(max_examples=60, stateful_step_count=30)
