@@ -62,9 +62,18 @@ def nothing_left(monkeypatch):
         what=lambda: f"threads to end: {set(threading.enumerate()) - threads}",
     )
     assert signal.getsignal(signal.SIGHUP) == handler
+    assert not unreaped()
     if files and left_open(files):
         gc.collect()  # now only, for it takes longer than most tests
         assert not left_open(files)
+
+
+def unreaped():
+    """Return a child that has ended and that nobody has waited for, None if there is none."""
+    try:
+        return os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # there are no children
+        return None
 
 
 def left_open(before):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 
 #: Each line is the process group that runs; at the end of the lines the supervisor is gone. A shell takes a megabyte
 #: and starts in a millisecond; a fork of the supervisor takes eight, as both soon have pages of their own.
@@ -70,8 +71,12 @@ class Guardian:
             self._send()
 
     def close(self) -> None:
-        """End it, with nothing to kill."""
-        if self.pid:
-            self.guard(0)
-            os.close(self._pipe)
-            self.pid = 0
+        """End it, with nothing to kill, and reap it."""
+        if not self.pid:
+            return
+        with contextlib.suppress(ChildProcessError):  # reaped with the orphans
+            if os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+                os.kill(self.pid, signal.SIGKILL)  # whatever it does: it may have been stopped
+                os.waitpid(self.pid, 0)
+        os.close(self._pipe)
+        self.pid = 0

@@ -102,9 +102,7 @@ def test_a_guardian_that_was_reaped_by_others_is_replaced():
     guardian.keep_up()
 
     assert not is_gone(guardian.pid)
-    pid = guardian.pid
     guardian.close()
-    os.waitpid(pid, 0)
 
 
 def ignored(pid):
@@ -123,4 +121,14 @@ def test_a_guardian_keeps_no_terminal_and_obeys_none():
     assert list(files.values()).count(files[0]) == 1, "not the other end of its pipe"
     assert os.getsid(pid) == pid
     guardian.close()
-    os.waitpid(pid, 0)
+
+
+def test_a_guardian_that_was_stopped_is_gone_and_reaped_when_it_is_closed():
+    guardian = Guardian()
+    pid = guardian.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    guardian.close()
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
