@@ -1,5 +1,6 @@
 """How often a running script is restarted, and with what content: the whole way from the disk to the run."""
 
+import itertools
 import os
 import time
 
@@ -185,6 +186,28 @@ def test_what_another_program_writes_for_the_script_does_not_loop_endlessly(watc
     assert watched.restarts <= 8
 
 
+def test_a_file_that_something_else_appends_to_all_the_time_is_told_so(watch):
+    watched = watch("config.toml")
+
+    for number in itertools.count(1):
+        with open("src/config.toml", "a") as file:
+            file.write("x")
+        content = f"config one{'x' * number}"
+        if eventually(lambda text=content: text in watched.last or watched.supervisor.status.looping) is not True:
+            break
+    assert watched.supervisor.status.looping == Files(("src/config.toml",))
+    assert watched.restarts <= 8
+
+
+def test_who_saves_after_each_end_is_never_held_up(watch):
+    watched = watch("idle")
+    for number in range(2, 14):
+        write("src/a.py", f"V = {number}\n")
+        eventually(lambda number=number: f"run {number}" in watched.last)
+        eventually(lambda: watched.supervisor.status.state == "finished")
+    assert not any(status.looping for status in watched.screen.statuses)
+
+
 def test_after_a_failure_everything_counts(watch):
     write("src/a.py", "import unused\nV = unused.W\n")
     screen = Screen()
@@ -197,7 +220,7 @@ def test_after_a_failure_everything_counts(watch):
 
 def test_a_stale_compiled_module_does_not_hide_new_code(watch):
     watched = watch("idle")
-    for number in range(2, 7):  # same size, and mostly the same second; more of them would be a loop
+    for number in range(2, 7):  # same size, and mostly the same second
         write("src/a.py", f"V = {number}\n")
         eventually(lambda number=number: f"run {number}" in watched.last)
 

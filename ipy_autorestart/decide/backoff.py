@@ -2,56 +2,67 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 
 #: Seconds after a start within which a change may be the start's own work; an editor's autosave waits longer.
 RIGHT_AFTER = 0.7
 
-#: Seconds in which so many starts for the same files seem to be a loop.
-WINDOW = 10.0
-
+#: So many starts in a row that the same file asked for seem to be a loop.
 STARTS = 5
 
-#: Seconds before the next start; each is twice the one before. None is dropped: it might be a person's after all.
-PAUSE, PAUSE_MAX = 1.0, 600.0
+#: Seconds before the next start for such files; each is twice the one before. None is dropped, and none waits for long:
+#: it may be a person's or a program's that saves whenever it sees the last one at work.
+PAUSE, PAUSE_MAX = 0.5, 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Starts in a row that the same files asked for right after the start before."""
+    """Starts in a row, each for changes that came right after the start before."""
 
-    paths: frozenset[str] = frozenset()
-    served: tuple[float, ...] = ()  # when the last starts were
-    until: float = float("-inf")  # no start for them before
+    asked: Mapping[str, int] = field(default_factory=dict)  # how many of them each file was among the causes of
+    until: float = float("-inf")  # no start for looping files alone before
     pause: float = PAUSE  # seconds of the next wait
 
     @property
-    def is_loop(self) -> bool:
-        """Whether a start has had to wait."""
-        return self.pause > PAUSE
+    def files(self) -> Set[str]:
+        """The looping files."""
+        return {path for path, count in self.asked.items() if count >= STARTS}
+
+    def waits(self, started: float | None) -> bool:
+        """Whether a start has been put off, and none was since, given when the last one was."""
+        return started is not None and started < self.until
 
 
 NO_LOOP = Loop()
 
 
-def admit(loop: Loop, paths: frozenset[str], *, noticed: float, started: float | None, now: float) -> tuple[Loop, bool]:
-    """Decide whether a start for some files may be now: by when they were noticed, and when the target started last.
+def admit(
+    loop: Loop, paths: Set[str], *, made: float, started: float | None, lived: bool, now: float
+) -> tuple[Loop, bool]:
+    """Decide whether a start for some files may be now.
+
+    Parameters
+    ----------
+    made
+        When their changes were.
+    started
+        When the target was started last.
+    lived
+        Whether it, or a process that it has started, lived when they changed: else a change is none of its own.
 
     Returns
     -------
     The next loop, and whether the start is admitted; if not, ask again at its ``until``.
     """
-    if paths == loop.paths and now < loop.until:
-        return loop, False
-    waited = paths == loop.paths and loop.served and loop.served[-1] < loop.until
-    if waited:
-        return replace(loop, served=(*loop.served, now)), True
-    if paths != loop.paths or started is None or noticed - started >= RIGHT_AFTER:
-        return Loop(paths, (now,)), True
-    recent = tuple(moment for moment in loop.served if now - moment < WINDOW)
-    if len(recent) < STARTS and not loop.is_loop:
-        return replace(loop, served=(*recent, now)), True
-    return replace(loop, until=now + loop.pause, pause=min(2 * loop.pause, PAUSE_MAX)), False
+    waits = loop.waits(started)
+    if not lived or started is None or not (waits or made - started < RIGHT_AFTER):
+        return Loop(dict.fromkeys(paths, 1)), True
+    if paths <= loop.files and not (waits and loop.until <= now):
+        if waits:
+            return loop, False
+        return replace(loop, until=now + loop.pause, pause=min(2 * loop.pause, PAUSE_MAX)), False
+    return replace(loop, asked={**loop.asked, **{path: loop.asked.get(path, 0) + 1 for path in paths}}), True
 
 
 #: Seconds before the first start, doubled each time up to the most, and how long a run lasts that was worth its start:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class Kind(enum.StrEnum):
@@ -71,3 +71,4 @@ class Found:
     polling: bool = False  # some changes are found by scans alone
     notes: tuple[str, ...] = ()  # sentences for the status: limits met, folders that can't be read
     rescan: float = 1.0  # seconds after which a look without any hint is due
+    age: float = field(default=0.0, compare=False)  # seconds since the latest of the changes was made

@@ -87,6 +87,7 @@ class Run(NamedTuple):
     fresh: bool = False
     exit_status: int | None = None  # None while it runs
     lasted: float | None = None  # seconds from its start to its end
+    gone_at: float | None = None  # when nothing of it lived any more, nor a process that it had started
 
 
 class Looks(NamedTuple):
@@ -180,5 +181,5 @@ class Cycle(NamedTuple):
     @property
     def looping(self) -> tuple[str, ...]:
         """Files for which no start is admitted for a while."""
-        held = self.loop.is_loop and self.looks.at is not None and self.looks.at == self.loop.until
-        return tuple(sorted(self.loop.paths)) if held else ()
+        waits = self.found.changes and self.loop.waits(self.run.since)
+        return tuple(sorted(self.loop.files)) if waits else ()

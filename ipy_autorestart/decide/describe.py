@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ipy_autorestart.decide.backoff import PAUSE_MAX
 from ipy_autorestart.decide.change import Found, Kind, Unfinished
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
@@ -94,7 +95,7 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
     elif after.pending or not isinstance(after.phase, Running | Ended):
         yield f"{what}: the restart that is under way serves it, or one more"
     elif after.looping:
-        yield f"{what}: right after every start, so it restarts more and more slowly"
+        yield f"{what}: right after every start, so it waits, for {duration(PAUSE_MAX)} at most"
     elif found.unfinished:
         yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
     elif not before.looks.due and before.looks.at is None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from ipy_autorestart.decide.backoff import admit, respawn_pause
+from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause
 from ipy_autorestart.decide.change import Found, Hint, Progress
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Looks, Pending, Run, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
@@ -158,9 +158,11 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     if not found.changes or found.broken or cycle.paused:
         return _reveal(cycle), ()
     paths = frozenset(change.path for change in found.changes)
-    loop, admitted = admit(cycle.loop, paths, noticed=since, started=cycle.run.since, now=now)
+    run, made = cycle.run, now - found.age
+    lived = run.gone_at is None or made <= run.gone_at
+    loop, admitted = admit(cycle.loop, paths, made=min(made, since), started=run.since, lived=lived, now=now)
     if not admitted:
-        looks, run = cycle.looks._replace(at=loop.until), cycle.run._replace(fresh=False)
+        looks, run = cycle.looks._replace(at=loop.until), run._replace(fresh=False)
         return cycle._replace(loop=loop, looks=looks, run=run), ()
     if phase.refusal:
         phase = replace(phase, refusal="")
@@ -181,7 +183,7 @@ def _paused(cycle: Cycle, event: Paused, now: float) -> Stepped:
     if event.on:
         return cycle, ()
     looks = cycle.looks._replace(burst=joined(cycle.looks.burst, cycle.timing, now), due=True)
-    return cycle._replace(looks=looks), (Look(),)
+    return cycle._replace(looks=looks, loop=NO_LOOP), (Look(),)  # a person asks for it
 
 
 def _waiting(cycle: Cycle, what: str) -> Cycle:
@@ -237,7 +239,8 @@ def _started(cycle: Cycle, now: float) -> Stepped:
 def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
     phase, run, first = cycle.phase, cycle.run, not cycle.left
     lasted = now - run.since if first and run.since is not None else run.lasted
-    cycle = cycle._replace(run=run._replace(exit_status=event.status, lasted=lasted))
+    gone_at = None if event.left else now
+    cycle = cycle._replace(run=run._replace(exit_status=event.status, lasted=lasted, gone_at=gone_at))
     if isinstance(phase, Stopping):
         if event.left:  # they may have the rest of the timeout
             return cycle._replace(phase=replace(phase, left=True)), ()

@@ -13,13 +13,14 @@ from ipy_autorestart.decide.guard import Likeness, Verdict
 class Difference:
     """One path that differs from what the target runs with.
 
-    ``real`` is the path without symlinks, where that is another.
+    ``real`` is the path without symlinks, where that is another; ``age`` is in seconds since the change was made.
     """
 
     change: Change
     verdict: Verdict = Likeness.DIFFERENT
     unfinished: Unfinished | None = None
     real: str = ""
+    age: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
     unused: list[Change] = []
     written: list[str] = []
     unfinished: set[Unfinished] = set()
+    ages: list[float] = []
     for difference in differences:
         change = difference.change
         if use.wrote(difference):
@@ -80,6 +82,7 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
             alike.append(change.path)
         else:
             changes.append(change)
+            ages.append(difference.age)
             if difference.unfinished is not None:
                 unfinished.add(difference.unfinished)
     return Found(
@@ -89,6 +92,7 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
         unused=tuple(unused),
         written=tuple(written),
         unfinished=frozenset(unfinished),
+        age=min(ages, default=0.0),
     )
 
 

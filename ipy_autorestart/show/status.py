@@ -6,6 +6,7 @@ import html
 import signal
 from dataclasses import replace
 
+from ipy_autorestart.decide.backoff import PAUSE_MAX
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.messages import Files, Status
@@ -113,7 +114,8 @@ def _matter(status: Status) -> str:
     if status.held:
         return f"{_names(status.held)} changed meanwhile"
     if status.looping:
-        return f"{_names(status.looping)} changes right after every start: restarted more and more slowly"
+        most = duration(PAUSE_MAX)
+        return f"{_names(status.looping)} changes right after every start: the next waits, for {most} at most"
     if status.alike:
         return f"only comments or layout changed in {_names(status.alike)}: not restarted"
     if status.written:

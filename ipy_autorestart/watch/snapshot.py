@@ -162,19 +162,22 @@ class Snapshot:
     def differences(self) -> list[Difference]:
         """Return what differs from the baseline, as the last scan saw it."""
         found = []
+        now_ns = self._wall_ns()
         for path in sorted(self._differs):
             tracked = self._tracked[path]
             base, seen = tracked.base, tracked.seen
             kind, verdict, unfinished = Kind.MODIFIED, tracked.verdict, None
-            age = self._clock() - tracked.since
+            shown_for = self._clock() - tracked.since
             if seen is None:
                 kind, verdict = Kind.DELETED, Likeness.DIFFERENT
-                unfinished = Unfinished.VANISHED if age < VANISHED_SECONDS else None
+                unfinished = Unfinished.VANISHED if shown_for < VANISHED_SECONDS else None
             elif base is None:
                 kind = Kind.ADDED
-            elif base.size_bytes and not seen.size_bytes and age < EMPTIED_SECONDS:
+            elif base.size_bytes and not seen.size_bytes and shown_for < EMPTIED_SECONDS:
                 unfinished = Unfinished.EMPTIED
-            found.append(Difference(Change(path, kind), verdict, unfinished))
+            # ctime, which no program can set; the clock of a file server may be ahead.
+            age = shown_for if tracked.signature is None else max(0, now_ns - tracked.signature[1]) / 1e9
+            found.append(Difference(Change(path, kind), verdict, unfinished, age=age))
         return found
 
     def _paths(self) -> dict[str, None]:

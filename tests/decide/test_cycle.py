@@ -2,9 +2,9 @@
 
 import pytest
 
-from ipy_autorestart.decide.backoff import Loop
+from ipy_autorestart.decide.backoff import STARTS, Loop
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind
-from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Looks, Pending, Run, Running, Starting, Stopping
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Pending, Run, Running, Starting, Stopping
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
 
@@ -53,9 +53,11 @@ def test_a_fresh_start_is_hidden_and_so_is_a_stop_that_has_just_begun():
 
 
 def test_files_loop_only_while_their_start_is_put_off():
-    loop = Loop(frozenset({"/p/b", "/p/a"}), until=9.0, pause=2.0)
-    assert Cycle(loop=loop, looks=Looks(at=9.0)).looping == ("/p/a", "/p/b")
-    assert Cycle(loop=loop, looks=Looks(at=8.0)).looping == ()
+    loop = Loop({"/p/b": STARTS, "/p/a": STARTS, "/p/c": STARTS - 1}, until=9.0)
+    found = Found((Change("/p/a", Kind.MODIFIED),))
+    assert Cycle(loop=loop, run=Run(since=8.0), found=found).looping == ("/p/a", "/p/b")
+    assert Cycle(loop=loop, run=Run(since=9.0), found=found).looping == ()
+    assert Cycle(loop=loop, run=Run(since=8.0)).looping == ()
 
 
 def test_what_is_left_and_what_is_waited_for_are_known_in_their_phases_only():

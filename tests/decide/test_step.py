@@ -442,3 +442,68 @@ def test_what_ended_by_itself_stays_ended_in_a_pause():
         cycle, actions = play(cycle, (now, Tick()))
         assert Signal() not in actions
     assert Signal() in play(cycle, (20, Paused(on=False)), (20, Found(rescan=999)), (21, Tick()))[1]
+
+
+def saved_again(cycle, now, *, age=0.0, found=(A,)):
+    """Find a change ``age`` seconds after it was made; return the cycle and whether that restarts at once."""
+    cycle, actions = play(cycle, (now, saved()), (now, Found(found, age=age)))
+    return cycle, Signal() in actions
+
+
+def restarted(cycle, now):
+    if isinstance(cycle.phase, Ended):
+        return play(cycle, (now, Hangup()), (now, Started()))[0]
+    return play(cycle, (now, Hangup()), (now, Exited(-15)), (now, Started()))[0]
+
+
+QUICK = Timing(quiet=0.05, quiet_many=0.15, scan=1000)
+
+
+def eight_saves(*, age=0.0, ends_after=None, gap=0.3):
+    """Save eight times, each a moment after the last start; return which were served at once, and the cycle."""
+    cycle, now, at_once = running(timing=QUICK), 1.0, []
+    cycle = restarted(cycle, now)
+    for _ in range(8):
+        if ends_after is not None:
+            cycle, _ = play(cycle, (now + ends_after, Exited(0)))
+        now += gap
+        made = now - age
+        cycle, served = saved_again(cycle, now, age=age)
+        at_once.append(served)
+        if not served:
+            assert cycle.looping == (A.path,)
+            now = cycle.loop.until
+            cycle, actions = play(cycle, (now, Tick()), (now, Found((A,), age=now - made)))
+            assert actions == [Look(), Signal()]
+        cycle = restarted(cycle, now)
+    return at_once, cycle, now
+
+
+def test_saves_after_the_end_are_served_at_once_however_many():
+    assert eight_saves(ends_after=0.1)[0] == [True] * 8
+
+
+def test_a_change_that_was_made_before_the_end_and_noticed_after_it_may_be_the_runs_own():
+    assert eight_saves(ends_after=0.1, age=0.25)[0] == [True] * 5 + [False] * 3
+
+
+def test_what_it_leaves_behind_may_make_changes_too():
+    cycle, now = restarted(running(timing=QUICK), 1.0), 1.0
+    for number in range(6):
+        cycle, _ = play(cycle, (now + 0.1, Exited(0, left=True)))
+        now += 0.3
+        cycle, served = saved_again(cycle, now)
+        assert served == (number < 5)
+        cycle = play(cycle, (now, Hangup()), (now, Exited(0)), (now, Started()))[0] if served else cycle
+    assert saved_again(play(cycle, (now + 0.1, Exited(0)))[0], now + 0.2)[1]
+
+
+def test_a_wish_and_another_file_are_served_at_once_while_a_loop_waits():
+    at_once, cycle, now = eight_saves()
+    assert at_once == [True] * 5 + [False] * 3
+    cycle, served = saved_again(cycle, now + 0.3)
+    assert not served
+    assert Signal() in play(cycle, (now + 0.4, Asked()))[1]
+    assert saved_again(cycle, now + 0.5, found=(A, B))[1]
+    held = play(cycle, (now + 0.5, Paused()), (now + 0.6, Paused(on=False)), (now + 0.6, Found((A,))))
+    assert Signal() in held[1]

@@ -63,3 +63,11 @@ def test_only_what_counts_is_unfinished():
 
     assert sort_out([difference], Use()).unfinished == {Unfinished.EMPTIED}
     assert sort_out([difference], Use(read=frozenset())).unfinished == set()
+
+
+def test_changes_are_as_old_as_the_latest_that_counts():
+    old, new = Difference(MODIFIED, age=9.0), Difference(ADDED, age=0.5)
+    told = Difference(Change("/src/c.py", Kind.MODIFIED), Likeness.SAME_CODE, age=0.1)
+    assert sort_out([old, new, told], Use()).age == 0.5
+    assert sort_out([old, told], Use()).age == 9.0
+    assert sort_out([told], Use()).age == 0.0

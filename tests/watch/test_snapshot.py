@@ -129,6 +129,24 @@ def test_file_that_was_empty_before_is_finished(stage, snapshot):
     assert [difference.unfinished for difference in snapshot.differences()] == [None]
 
 
+def test_difference_is_as_old_as_its_write_whatever_its_mtime(stage, clock):
+    path, now_ns = stage.path("x.py"), 0
+    snapshot = Snapshot([stage.path()], which=Filter(), clock=clock, wall_ns=lambda: now_ns)
+    snapshot.begin(seconds=1.0)
+    stage.write("x.py", "V = 2\n")
+    os.utime(path, (1, 1))
+    snapshot.scan()
+    now_ns = os.stat(path).st_ctime_ns + 3_000_000_000
+    assert [difference.age for difference in snapshot.differences()] == [3.0]
+    now_ns -= 5_000_000_000
+    assert [difference.age for difference in snapshot.differences()] == [0.0]
+
+    os.unlink(path)
+    snapshot.scan()
+    clock.now += 2
+    assert [difference.age for difference in snapshot.differences()] == [2.0]
+
+
 def test_file_that_vanished_is_unfinished_for_a_moment(stage, snapshot, clock):
     os.unlink(stage.path("x.py"))
     snapshot.scan()
