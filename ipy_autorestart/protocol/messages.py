@@ -10,7 +10,7 @@ from typing import Any, get_args
 from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Paused, Refused, Started, Waiting
 from ipy_autorestart.decide.facts import Cause, State
-from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
 
 __all__ = [
@@ -262,8 +262,9 @@ def encode(message: Record | Launch) -> bytes:
 
 def decode(line: bytes) -> Record:
     """Return the record that a line holds; raises ValueError for anything else."""
+    plain = json.loads(line)
     try:
-        kind = _RECORDS[json.loads(line)["class"]]
+        kind = _RECORDS[plain[CLASS]]
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a record: {line[:80]!r}") from error
-    return from_json(kind, line)
+    return from_plain(kind, plain)

@@ -51,10 +51,15 @@ def to_json(value: object, attachment: list[bytes]) -> str:
 
 def from_json(kind: type[T], text: str | bytes, attachment: bytes = b"") -> T:
     """Return the value of this kind that `to_json` wrote; raises ValueError for anything else."""
+    return from_plain(kind, json.loads(text), attachment)
+
+
+def from_plain(kind: type[T], plain: object, attachment: bytes = b"") -> T:
+    """Return the value of this kind for which JSON had these dicts and lists; raises ValueError for anything else."""
     try:
-        value: T = _typed(kind, json.loads(text), attachment)
+        value: T = _typed(kind, plain, attachment)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"not a {kind.__name__}: {text[:80]!r}") from error
+        raise ValueError(f"not a {kind.__name__}: {str(plain)[:80]}") from error
     return value
 
 
