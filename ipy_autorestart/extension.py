@@ -14,7 +14,7 @@ from ipy_autorestart.client.session import ATTRIBUTE
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.output import Lines
+from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.ipython.policy import from_plain
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
@@ -37,7 +37,7 @@ class ShellSession:
     def __init__(self, shell: InteractiveShell) -> None:
         self.supervisors: list[Supervisor] = []
         self.recorder = Recorder(shell)
-        self.lines = Lines(shell) if getattr(shell, "kernel", None) is None else None
+        self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
         self.restarter: KernelRestarter | TerminalRestarter | None = None
         if self.lines is None:
             self.restarter = KernelRestarter(shell, self.supervisors, self.recorder)

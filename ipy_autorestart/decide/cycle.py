@@ -73,7 +73,7 @@ class Pending:
     waits_for: str = ""  # what a busy kernel must finish before it can even take the signal
 
 
-class Run(NamedTuple):
+class LastRun(NamedTuple):
     """The run that was started last, or the kernel's present life.
 
     A ``fresh`` one may yet be superseded by the rest of its burst. Until then it is not shown; if it is superseded,
@@ -113,7 +113,7 @@ class Cycle(NamedTuple):
     timing: Timing = Timing()
     manner: Manner = SCRIPT
     phase: Phase = Ended()
-    run: Run = Run()
+    run: LastRun = LastRun()
     found: Found = Found()  # what differs from what runs, as far as it is known
     looks: Looks = Looks()
     pending: Pending | None = None

@@ -20,7 +20,7 @@ from typing import assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Looks, Pending, Run, Running, Starting, Stopping
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Looks, Pending, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Action,
     Asked,
@@ -227,7 +227,7 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     # A start that takes the place of one that was never shown is the same restart to whoever looks on.
     number = run.number if run.fresh else run.number + 1
     took = None if noticed is None else now - noticed
-    run = Run(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
+    run = LastRun(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
     cycle = cycle._replace(phase=Running(), run=run)
     if isinstance(phase, Starting) and phase.again:
         return cycle._replace(pending=cycle.pending or Pending()), (Signal(),)

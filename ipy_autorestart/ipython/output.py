@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-class Lines:
+class ShellLines:
     """Writes to the terminal of one shell, from any thread.
 
     A cell prints past this, so it isn't known whether its line has ended. While a cell runs, the last line of each

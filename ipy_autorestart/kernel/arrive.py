@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
-from ipy_autorestart.reexec.state import Carried, KernelState, Listener
+from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -127,7 +127,7 @@ SUBSCRIBED = 0.02
 class Clients:
     """The clients of the image before, until they have connected again to the sockets at which they wait."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(self, listeners: Sequence[ListeningSocket]) -> None:
         self._missing = {one.port: one.clients for one in listeners if one.clients is not None}
         self._subscribers = sum(one.clients or 0 for one in listeners if one.channel == "iopub")
         self._monitors: dict[Any, tuple[Any, int]] = {}

@@ -18,7 +18,7 @@ from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
-from ipy_autorestart.reexec.state import KernelState, Listener
+from ipy_autorestart.reexec.state import KernelState, ListeningSocket
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -90,12 +90,12 @@ class KernelHandover(Handover):
 
     def own(self) -> KernelState:
         """Return what the kernel's new image needs."""
-        listeners: tuple[Listener, ...] = ()
+        listeners: tuple[ListeningSocket, ...] = ()
         requests: dict[str, list[Frames]] = {}
         if sockets := self._sockets:
             requests = dict(sockets.requests)
             listeners = tuple(
-                Listener(channel, getattr(self._app, f"{channel}_port"), fd, sockets.clients.get(channel))
+                ListeningSocket(channel, getattr(self._app, f"{channel}_port"), fd, sockets.clients.get(channel))
                 for channel, fd in sockets.listeners.items()
             )
         if self._gate:

@@ -15,16 +15,10 @@ TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable
-    from typing import Protocol
 
     from ipy_autorestart.program.restarter import ProgramRestarter
+    from ipy_autorestart.protocol.link import HasFileno
     from ipy_autorestart.protocol.options import Options
-
-    class HasFileno(Protocol):
-        """What a socket is found by."""
-
-        def fileno(self) -> int:
-            """Return the file descriptor."""
 
 
 #: Environment variable that switches a watch on where no argument does.

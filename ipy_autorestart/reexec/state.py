@@ -41,7 +41,7 @@ class SupervisorState:
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class ListeningSocket:
     """A listening socket of the kernel."""
 
     channel: str
@@ -59,7 +59,7 @@ class KernelState:
     plain_debugger: bool  # whether that is ipykernel's own
     early_embed: bool  # whether IPython has imported ``IPython.terminal.embed``
     subshells: tuple[str, ...]  # their ids
-    listeners: tuple[Listener, ...]  # clients wait there meanwhile
+    listeners: tuple[ListeningSocket, ...]  # clients wait there meanwhile
     requests: Mapping[str, tuple[Frames, ...]]  # the unanswered ones of each channel
     cells: Mapping[str, Any] | None  # those to run again, as `ipython.policy.to_plain` returns them
 

@@ -4,7 +4,7 @@ import pytest
 
 from ipy_autorestart.decide.backoff import STARTS, Loop
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind
-from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Pending, Run, Running, Starting, Stopping
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Pending, Running, Starting, Stopping
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
 
@@ -22,11 +22,11 @@ BROKEN = Found(broken=(Broken("/p/a.py", "invalid syntax", 3),))
         (Cycle(phase=STOPPING), State.STOPPING),
         (Cycle(phase=STOPPING, manner=KERNEL), State.WAITING),
         (Cycle(phase=STARTING), State.STARTING),
-        (Cycle(phase=STARTING, run=Run(1)), State.RESTARTING),
+        (Cycle(phase=STARTING, run=LastRun(1)), State.RESTARTING),
         (Cycle(phase=STARTING, manner=KERNEL), State.RESTARTING),
         (Cycle(), State.IDLE),
-        (Cycle(run=Run(1, exit_status=0)), State.FINISHED),
-        (Cycle(run=Run(1, exit_status=-11)), State.CRASHED),
+        (Cycle(run=LastRun(1, exit_status=0)), State.FINISHED),
+        (Cycle(run=LastRun(1, exit_status=-11)), State.CRASHED),
         (Cycle(phase=Running(), paused=True), State.PAUSED),
         (Cycle(phase=Ended(), paused=True, found=BROKEN), State.PAUSED),
         (Cycle(phase=Running(), found=BROKEN), State.BROKEN),
@@ -39,25 +39,25 @@ def test_each_cycle_has_a_state(cycle, state):
 
 
 def test_the_cause_is_that_of_the_start_under_way_else_of_the_last_one():
-    run = Run(1, FIRST)
+    run = LastRun(1, FIRST)
     assert Cycle(phase=STOPPING, run=run).cause is ASKED
     assert Cycle(phase=STARTING, run=run).cause is ASKED
     assert Cycle(phase=Running(), run=run).cause is FIRST
 
 
 def test_a_fresh_start_is_hidden_and_so_is_a_stop_that_has_just_begun():
-    assert Cycle(phase=Ended(), run=Run(fresh=True)).hidden
+    assert Cycle(phase=Ended(), run=LastRun(fresh=True)).hidden
     assert Cycle(phase=Stopping(ASKED, 1.0, shown_at=2.0)).hidden
     assert not Cycle(phase=STOPPING).hidden
-    assert not Cycle(phase=Closed(), run=Run(fresh=True)).hidden
+    assert not Cycle(phase=Closed(), run=LastRun(fresh=True)).hidden
 
 
 def test_files_loop_only_while_their_start_is_put_off():
     loop = Loop({"/p/b": STARTS, "/p/a": STARTS, "/p/c": STARTS - 1}, until=9.0)
     found = Found((Change("/p/a", Kind.MODIFIED),))
-    assert Cycle(loop=loop, run=Run(since=8.0), found=found).looping == ("/p/a", "/p/b")
-    assert Cycle(loop=loop, run=Run(since=9.0), found=found).looping == ()
-    assert Cycle(loop=loop, run=Run(since=8.0)).looping == ()
+    assert Cycle(loop=loop, run=LastRun(since=8.0), found=found).looping == ("/p/a", "/p/b")
+    assert Cycle(loop=loop, run=LastRun(since=9.0), found=found).looping == ()
+    assert Cycle(loop=loop, run=LastRun(since=8.0)).looping == ()
 
 
 def test_what_is_left_and_what_is_waited_for_are_known_in_their_phases_only():

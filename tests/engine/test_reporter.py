@@ -4,7 +4,7 @@ import pytest
 from fakes import FakeLink, FakeTarget
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
-from ipy_autorestart.decide.cycle import Cycle, Ended, Run, Running, Starting
+from ipy_autorestart.decide.cycle import Cycle, Ended, LastRun, Running, Starting
 from ipy_autorestart.decide.events import Exited, Hangup, Started
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
@@ -40,7 +40,7 @@ def reported(link, reporter):
 
 
 def test_the_first_files_are_named_as_seen_from_the_folder_and_the_others_counted(reported):
-    status = reported(Cycle(phase=Running(), run=Run(1, CHANGED, 0.0), found=Found(unused=CHANGES)))
+    status = reported(Cycle(phase=Running(), run=LastRun(1, CHANGED, 0.0), found=Found(unused=CHANGES)))
     assert status.cause == Cause(Reason.CHANGE, tuple(Change(path, Kind.MODIFIED) for path in NAMED.paths), more=2)
     assert status.unused == NAMED
 
@@ -58,7 +58,7 @@ def test_the_first_files_are_named_as_seen_from_the_folder_and_the_others_counte
             {"broken": Broken("a.py", "invalid syntax", 3), "state": State.BROKEN},
         ),
         (Cycle(phase=Ended(refusal="no python")), {"error": "no python", "state": State.IDLE}),
-        (Cycle(phase=Ended(left=True), run=Run(1, exit_status=0)), {"left": True, "state": State.FINISHED}),
+        (Cycle(phase=Ended(left=True), run=LastRun(1, exit_status=0)), {"left": True, "state": State.FINISHED}),
         (Cycle(phase=Ended(respawn_at=9.0), pause=0.2), {"runs_again_in": 0.2}),
         (Cycle(found=Found(notes=("a limit",), polling=True)), {"notes": ("a limit",), "polling": True}),
     ],
@@ -69,14 +69,14 @@ def test_each_fact_of_a_cycle_is_reported(reported, cycle, facts):
 
 
 def test_nothing_is_sent_twice(link, reporter):
-    cycle = Cycle(phase=Running(), run=Run(1, since=0.0))
+    cycle = Cycle(phase=Running(), run=LastRun(1, since=0.0))
     for now in (0.0, 0.5, 1.0):
         reporter.report(cycle, now)
     assert len(link.sent) == 1
 
 
 def test_that_a_run_goes_on_is_reported_less_and_less_often(link, reporter):
-    cycle, now = Cycle(phase=Running(), run=Run(1, since=0.0)), 0.0
+    cycle, now = Cycle(phase=Running(), run=LastRun(1, since=0.0)), 0.0
     while now < 100:
         reporter.report(cycle, now)
         now = reporter.due_at(cycle, now)
@@ -87,9 +87,9 @@ def test_that_a_run_goes_on_is_reported_less_and_less_often(link, reporter):
 
 def test_of_many_updates_the_newest_is_sent_when_there_is_room_again(link, reporter):
     for number in range(2 * UPDATES):
-        reporter.report(Cycle(run=Run(number, exit_status=0)), number / 1000)
+        reporter.report(Cycle(run=LastRun(number, exit_status=0)), number / 1000)
     assert len(link.statuses) == UPDATES
-    last = Cycle(run=Run(2 * UPDATES - 1, exit_status=0))
+    last = Cycle(run=LastRun(2 * UPDATES - 1, exit_status=0))
     assert reporter.due_at(last, 0.1) == WITHIN
     reporter.report(last, WITHIN)
     assert link.statuses[-1].runs == 2 * UPDATES - 1
@@ -98,15 +98,15 @@ def test_of_many_updates_the_newest_is_sent_when_there_is_room_again(link, repor
 
 def test_at_the_end_all_is_sent(link, reporter):
     for number in range(2 * UPDATES):
-        reporter.report(Cycle(run=Run(number, exit_status=0)), 0.0)
+        reporter.report(Cycle(run=LastRun(number, exit_status=0)), 0.0)
     reporter.report(Cycle(), 0.0, last=True)
     assert link.statuses[-1].state is State.IDLE
 
 
 def test_a_run_is_reported_when_it_starts_and_when_it_has_ended(link, reporter):
     starting = Cycle(phase=Starting(CHANGED, 1.0))
-    running = Cycle(phase=Running(), run=Run(1, CHANGED, 2.0, took=1.0))
-    ended = Cycle(run=Run(1, CHANGED, 2.0, took=1.0, exit_status=3, lasted=4.0))
+    running = Cycle(phase=Running(), run=LastRun(1, CHANGED, 2.0, took=1.0))
+    ended = Cycle(run=LastRun(1, CHANGED, 2.0, took=1.0, exit_status=3, lasted=4.0))
     reporter.note(starting, Started(), running, ())
     reporter.report(running, 2.0)
     reporter.note(running, Exited(3), ended, ())
@@ -128,14 +128,14 @@ def test_decisions_are_reported_each_once_and_hints_are_none(link, reporter):
 
 
 def test_a_run_is_announced_by_the_number_that_it_will_have(link, reporter):
-    reporter.announce(Cycle(phase=Starting(CHANGED), run=Run(3)))
-    reporter.announce(Cycle(phase=Starting(CHANGED), run=Run(3, fresh=True)))
+    reporter.announce(Cycle(phase=Starting(CHANGED), run=LastRun(3)))
+    reporter.announce(Cycle(phase=Starting(CHANGED), run=LastRun(3, fresh=True)))
     assert [(status.state, status.runs) for status in link.statuses] == [(State.RUNNING, 4), (State.RUNNING, 3)]
 
 
 def test_a_kernel_is_reported_with_its_process_and_the_cells_it_runs_again(link):
     reporter = Reporter(link, None, 77, "/p")
-    cycle = Cycle(phase=Running(), manner=KERNEL, run=Run(1, since=0.0))
+    cycle = Cycle(phase=Running(), manner=KERNEL, run=LastRun(1, since=0.0))
     reporter.report(cycle, 9.0)
     assert link.statuses[-1] == Status(State.RUNNING, runs=1, pid=77)
     assert reporter.due_at(cycle, 9.0) is None

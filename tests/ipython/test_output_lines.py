@@ -8,7 +8,7 @@ import pytest
 from fakes import FakeShell
 
 from ipy_autorestart import State, Status
-from ipy_autorestart.ipython.output import Lines
+from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.show.terminal import TerminalScreen
 
 
@@ -43,7 +43,7 @@ def shell():
 
 @pytest.fixture
 def lines(shell):
-    return Lines(shell)
+    return ShellLines(shell)
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_cell_begins_behind_the_line_that_is_being_written(shell, lines, termi
 
 def test_what_is_kept_is_said_when_it_closes(shell, terminal):
     callbacks = {name: len(functions) for name, functions in shell.events.callbacks.items()}
-    lines = Lines(shell)
+    lines = ShellLines(shell)
 
     def unload():
         lines.say("main.py", "ended")

@@ -10,7 +10,7 @@ import zmq
 
 from ipy_autorestart.kernel import arrive
 from ipy_autorestart.kernel.arrive import DEBUGGER, EMBED, Clients, LateDebugger
-from ipy_autorestart.reexec.state import Listener
+from ipy_autorestart.reexec.state import ListeningSocket
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def bind(socket, clients, port=1):
 
 
 def test_it_waits_for_the_clients_that_were_there(socket):
-    clients = Clients([Listener("shell", 1, 3, 1)])
+    clients = Clients([ListeningSocket("shell", 1, 3, 1)])
     server, client = socket(zmq.ROUTER), socket(zmq.DEALER)
     client.connect(bind(server, clients))
     began = time.monotonic()
@@ -112,7 +112,7 @@ def test_it_waits_for_the_clients_that_were_there(socket):
 
 
 def test_where_there_were_none_it_does_not_wait(socket):
-    clients = Clients([Listener("shell", 1, 3, 0), Listener("hb", 2, 4, None)])
+    clients = Clients([ListeningSocket("shell", 1, 3, 0), ListeningSocket("hb", 2, 4, None)])
     bind(socket(zmq.ROUTER), clients)
     began = time.monotonic()
     clients.wait()
@@ -120,7 +120,7 @@ def test_where_there_were_none_it_does_not_wait(socket):
 
 
 def test_it_waits_for_subscriptions_and_passes_each_on_once(socket):
-    clients = Clients([Listener("iopub", 1, 3, 2)])
+    clients = Clients([ListeningSocket("iopub", 1, 3, 2)])
     bind(socket(zmq.XPUB), clients, port=0)  # nobody is counted who connects
     passed = []
     for frame in (b"\x01", b"\x01", b"\x00", b"\x00"):
@@ -132,7 +132,7 @@ def test_it_waits_for_subscriptions_and_passes_each_on_once(socket):
 
 
 def test_the_first_request_waits_for_a_client_that_is_missing(socket):
-    clients = Clients([Listener("iopub", 1, 3, 1)])
+    clients = Clients([ListeningSocket("iopub", 1, 3, 1)])
     bind(socket(zmq.XPUB), clients, port=0)  # nobody is counted who connects
     answered = []
 

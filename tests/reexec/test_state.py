@@ -14,7 +14,7 @@ from ipy_autorestart.protocol.request import Kernel, Request, Script
 from ipy_autorestart.reexec.state import (
     Carried,
     KernelState,
-    Listener,
+    ListeningSocket,
     ProcessState,
     ProgramState,
     SupervisorState,
@@ -76,7 +76,7 @@ KERNELS = st.builds(
     plain_debugger=st.booleans(),
     early_embed=st.booleans(),
     subshells=st.lists(TEXT).map(tuple),
-    listeners=st.lists(st.builds(Listener, TEXT, FDS, FDS, st.none() | FDS), max_size=3).map(tuple),
+    listeners=st.lists(st.builds(ListeningSocket, TEXT, FDS, FDS, st.none() | FDS), max_size=3).map(tuple),
     requests=st.dictionaries(TEXT, st.lists(FRAMES, max_size=3).map(tuple), max_size=3),
     cells=PLAIN,
 )
@@ -134,7 +134,7 @@ def test_it_names_each_descriptor_that_stays_open():
         plain_debugger=False,
         early_embed=False,
         subshells=(),
-        listeners=(Listener("shell", 8000, 4, 1), Listener("hb", 8001, 5, None)),
+        listeners=(ListeningSocket("shell", 8000, 4, 1), ListeningSocket("hb", 8001, 5, None)),
         requests={},
         cells=None,
     )
