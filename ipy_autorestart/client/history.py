@@ -1,4 +1,4 @@
-"""History of a target, in its front: the latest runs, and what was decided."""
+"""History of a target, in the session that watches it: the latest runs, and what was decided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The supervisor as its front sees it: a process that keeps one target running, and the thread that listens to it."""
+"""The supervisor as its session sees it: a process that keeps one target running, and a thread that listens to it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Supervisor:
     screen
         Where the target shows itself; by default there is only `status`.
     label
-        A name for the use of the front.
+        The session's name for it.
     cwd
         The folder that relative paths start from; the script's or the current one by default.
 
@@ -91,7 +91,7 @@ class Supervisor:
         self._listener: Listener | None = None
         self._process: Process | None = None
         self._asked_ns = 0
-        self._parting = False
+        self._stopping = False
         self._session = session or current_session()
         self._restarter: Restarter | None = None
         if isinstance(request.target, Kernel):
@@ -126,7 +126,7 @@ class Supervisor:
 
     def _launch(self) -> None:
         """Start the process; it may be that `start` has returned before, and then an error is only shown."""
-        if self._parting:  # stopped before the main thread got here
+        if self._stopping:  # stopped before the main thread got here
             return
         try:
             with contextlib.ExitStack() as undo:
@@ -178,7 +178,7 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
-        self._parting = True
+        self._stopping = True
         self.send(Close())
         if self._listener is threading.current_thread():
             return  # it can't wait for itself, and tidies up when the process has ended
@@ -269,7 +269,7 @@ class Supervisor:
         assert self._process is not None
         self._link.close()
         last_words = self._process.wait() or "nothing is watched any more"
-        self._give_up("" if self._parting else f"the supervisor has ended; {last_words}")
+        self._give_up("" if self._stopping else f"the supervisor has ended; {last_words}")
 
     def _give_up(self, message: str) -> None:
         """Show that the target isn't watched any more, and why."""

@@ -52,7 +52,7 @@ def test_ignored_folder_is_dropped(hints, passed_on):
     assert passed_on == []
 
 
-def test_files_passed_over_are_told_once_with_the_reason(hints):
+def test_files_passed_over_are_reported_once_with_the_reason(hints):
     hints.notice("/p/src/gen.py", Progress.DONE, folder=False)
     hints.notice("/p/src/gen.py", Progress.DONE, folder=False)
     hints.notice("/p/src/a.py~", Progress.DONE, folder=False)

@@ -1,4 +1,4 @@
-"""Every way to save a file, and everything that only looks like one, told by events and by scans alone."""
+"""Every way to save a file, and everything that only looks like one, found by hints and by scans alone."""
 
 import compileall
 import mmap
@@ -31,7 +31,7 @@ CASES = {}
 
 
 def case(expected, *, hinted=True, prepare=None, roots=(), needs=None):
-    """Register a save; not ``hinted`` means that no event tells of it, and a scan must."""
+    """Register a save; not ``hinted`` means that no event comes of it, and a scan must find it."""
 
     def register(act):
         marks = []
@@ -599,7 +599,7 @@ def test_save_is_found_by_a_look_alone(stage, name):
 
 @pytest.mark.parametrize("few", [0, Observer.few_spots], ids=["together", "one_by_one"])
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_save_is_told_by_events(stage, monkeypatch, name, few):
+def test_save_is_found_by_hints(stage, monkeypatch, name, few):
     monkeypatch.setattr(Observer, "few_spots", few)
     chosen = CASES[name]
     watch = begin(stage, chosen)

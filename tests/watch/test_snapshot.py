@@ -273,7 +273,7 @@ def test_partial_look_sees_the_other_names_of_a_file(stage):
 
 
 @pytest.mark.parametrize("name", ["pkg", "x.py"])
-def test_what_cannot_be_read_is_told_and_has_not_changed(stage, snapshot, name):
+def test_what_cannot_be_read_is_noted_and_has_not_changed(stage, snapshot, name):
     os.chmod(stage.path(name), 0)
     stage.write("y.py")
 

@@ -34,7 +34,7 @@ def test_nothing_to_watch_is_an_error(stage):
         stage.watch(stage.path("gone"), stage.path("gone.py"))
 
 
-def test_missing_root_is_told_and_watched_for(stage):
+def test_missing_root_is_noted_and_watched_for(stage):
     watch = stage.watch(stage.path("pkg"), stage.path("later"))
     assert watch.look().notes == (f"{stage.path('later')} is not there; it is watched for",)
 
@@ -208,7 +208,7 @@ def test_change_while_git_holds_its_lock_is_unfinished(stage):
 # What the target used.
 
 
-def test_change_to_an_unused_file_is_only_told(stage):
+def test_change_to_an_unused_file_is_found_as_such(stage):
     watch = stage.watch(poll=0.1)
     watch.used([stage.path("x.py")])
 
@@ -403,7 +403,7 @@ def test_change_without_an_event_is_unannounced(stage):
     stage.hinted(watch, {"x.py": "modified"})
 
 
-def test_change_that_an_event_told_is_announced(stage):
+def test_change_with_an_event_is_announced(stage):
     watch = stage.watch()
     stage.write("x.py")
     stage.hint(lambda hint: hint.progress is Progress.DONE)

@@ -59,7 +59,7 @@ def test_event_that_comes_a_little_later_clears_a_suspect():
     assert suspects.judge([], set(), 9.0) == (False, "")
 
 
-def test_event_that_does_not_come_is_told_once():
+def test_event_that_does_not_come_is_reported_once():
     suspects = Suspects()
 
     assert suspects.judge(["/a.py"], set(), 0.0) == (True, "")
