@@ -79,9 +79,9 @@ class ForkServer:
         self.failed: dict[str, str] = {}
         self.heard_at = time.monotonic()
         self._program = program
-        self._doing = ""
+        self._importing = ""
         self._parked: Parked | None = None
-        self._asked: Parked | None = None
+        self._asked: Parked | None = None  # one that is being forked
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
@@ -155,16 +155,16 @@ class ForkServer:
         self.heard_at = time.monotonic()
         match kind:
             case "importing":
-                self._doing = fields[0]
+                self._importing = fields[0]
             case "unfit":
                 self.unfit = (fields[0], fields[1])
             case "ready":
-                self._doing = ""
+                self._importing = ""
                 self._plan.seek(0)
                 found: dict[str, list[str]] = {}
-                for line in self._plan:
-                    kind, _, value = line.rstrip("\n").partition(" ")
-                    found.setdefault(kind, []).append(value)
+                for line in self._plan:  # which holds the result now
+                    word, _, value = line.rstrip("\n").partition(" ")
+                    found.setdefault(word, []).append(value)
                 self._plan.close()
                 self.files = tuple(found.get("file", ()))
                 self.names = frozenset(found.get("name", ()))
@@ -225,8 +225,8 @@ class ForkServer:
 
     def give_up(self, why: str) -> None:
         """End it because of the import that it is busy with, if any."""
-        if self._doing and not self.unfit:
-            self.unfit = (self._doing, why)
+        if self._importing and not self.unfit:
+            self.unfit = (self._importing, why)
         self.close()
 
 

@@ -51,16 +51,16 @@ class Preloader:
         self._names = tuple(names)
         self._folder = _folder(program)
         self._warmth = Warmth()
-        self._learnt: dict[str, None] = {}
-        self._own: set[str] = set()
+        self._learnt: dict[str, None] = {}  # files of modules that runs have imported, in their order
+        self._own: set[str] = set()  # names of watched modules that runs have read
         self._read_count = 0
         self._environment_change = ""
-        self._is_possible = False
+        self._is_possible = False  # whether a run has reported: without the shim there is nothing to park
         self._server: ForkServer | None = None
-        self._next: ForkServer | None = None
-        self._installed: Installed | None = None
+        self._next: ForkServer | None = None  # while it imports
+        self._installed: Installed | None = None  # what the one has imported
         self._next_installed: Installed | None = None
-        self._park_at = 0.0
+        self._park_at = 0.0  # nothing is due before
         self._memory_bytes = 0
 
     def start(self, changed: Iterable[str], *, lossless: bool, guard: Callable[[int], None]) -> Run | None:
@@ -108,20 +108,24 @@ class Preloader:
             return
         self._drop_ended(now)
         if self._next and self._next.is_ready:
-            for outdated in (self._server, self._installed):
-                if outdated:
-                    outdated.close()
-            self._server, self._next = self._next, None
-            python = self._program.python
-            self._installed = Installed((*self._server.files, python, os.path.realpath(python)))
-            if self._next_installed and self._next_installed.has_changed:
-                self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
-            self._memory_bytes = self._server.memory_bytes
+            self._put_in_place(self._next)
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
         if self._server and not self._is_stale():
             self._server.park()
+
+    def _put_in_place(self, server: ForkServer) -> None:
+        """Fork from this server, which has imported all, instead of the one before."""
+        for outdated in (self._server, self._installed):
+            if outdated:
+                outdated.close()
+        self._server, self._next = server, None
+        python = self._program.python
+        self._installed = Installed((*server.files, python, os.path.realpath(python)))
+        if self._next_installed and self._next_installed.has_changed:  # while it imported
+            self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
+        self._memory_bytes = server.memory_bytes
 
     def due_at(self, now: float, *, running: bool) -> float | None:
         """Return when `keep_up` has something to do."""

@@ -14,7 +14,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 import watchdog.observers
@@ -87,6 +87,7 @@ class Observer:
         alive = {emitter.watch for emitter in emitters if emitter.is_alive()}
         if self._native is not None and (self._deaths.seen or not self._native.is_alive()):
             self.stop()
+            # At once the first time, and then never sooner than so long after the time before.
             self._start_at, self._again_at = self._again_at, max(now, self._again_at) + _APART_SECONDS
         if self._native is None:
             if now < self._start_at:
@@ -94,14 +95,7 @@ class Observer:
             if plan == self._plan or not self._start(plan):
                 self._plan = plan  # what a limit forbids is tried again for another plan only
                 return False
-        wanted = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
-        lost = [
-            key
-            for key, (watch, handler) in self._scheduled.items()
-            if handler.gone
-            or watch not in alive
-            or wanted.get(key, handler.spot.identity) != handler.spot.identity  # another folder now
-        ]
+        lost = self._lost(plan, alive)
         for key in lost:
             self._unschedule(key)
         if plan != self._plan or lost:
@@ -114,6 +108,15 @@ class Observer:
             return False
         self._check_at = float("inf")
         return self._find_unwatched(plan)
+
+    def _lost(self, plan: Plan, alive: Container[ObservedWatch]) -> list[tuple[str, bool]]:
+        """Return the spots that send no events any more: the folder is gone, or another one, or the emitter ended."""
+        now = {(spot.real, spot.recursive): spot.identity for spot in plan.spots}
+        return [
+            key
+            for key, (watch, handler) in self._scheduled.items()
+            if handler.gone or watch not in alive or now.get(key, handler.spot.identity) != handler.spot.identity
+        ]
 
     def stop(self) -> None:
         """End all threads and close all descriptors; the next `follow` starts again."""

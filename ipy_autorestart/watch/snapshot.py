@@ -77,11 +77,11 @@ class Snapshot:
         self._clock = clock
         self._wall_ns = wall_ns
         self._tracked: dict[str, _Tracked] = {}
-        self._differs: set[str] = set()
-        self._shared: set[str] = set()
-        self._unread: list[str] = []
+        self._differs: set[str] = set()  # paths of those that differ from the baseline
+        self._shared: set[str] = set()  # of those with another hard link, by which they change without an event
+        self._unread: list[str] = []  # of those whose old content is yet to be read
         self._kept_bytes = 0
-        self._committed_ns = 0
+        self._committed_ns = 0  # when the baseline was taken
         self._notes: list[str] = []
 
     @property

@@ -83,14 +83,14 @@ class Watch:
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(always=frozenset((*self._roots, *self._named)))
         self._hints = Hints(self._roots, self._named, filter, on_hint)
-        self._late: set[str] = set()
-        self._silent: list[str] = []
+        self._late: set[str] = set()  # hints that came while the last look went on
+        self._silent: list[str] = []  # notes on the roots of which some changes send no events
         self._suspects = Suspects()
-        self._deaf: list[str] = []
-        self._cost = 0.0
-        self._locks: tuple[str, ...] = ()
-        self._scanned = float("-inf")
-        self._stirred = clock()
+        self._deaf: list[str] = []  # a note, once a change has sent none
+        self._cost = 0.0  # seconds that the last scan took
+        self._locks: tuple[str, ...] = ()  # of git
+        self._scanned = float("-inf")  # when the last scan ended
+        self._stirred = clock()  # when anything changed last
 
     def __enter__(self) -> Self:
         self.start()
@@ -138,12 +138,12 @@ class Watch:
         hints = self._hints.take()
         if not hints:
             self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
-        few = 0 < len(hints) <= FEW_FILES and hints <= self._snapshot.files
-        if few and self._clock() - self._scanned <= self.interval:
+        only_files = 0 < len(hints) <= FEW_FILES and hints <= self._snapshot.files  # not "": anything
+        if only_files and self._clock() - self._scanned <= self.interval:
             self._snapshot.scan_only(hints)
         else:
             self._scan()
-        # A hint that came during the look may announce a change that only the next look finds.
+        # A hint that comes during a look announces a change that this look finds, or only the next.
         before, self._late = self._late, self._hints.take()
         hints |= before | self._late
         if hints or self._snapshot.fresh:
