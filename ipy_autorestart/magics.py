@@ -89,9 +89,9 @@ class WatchMagics(Magics):
             request = parse(argv, defaults=_options(self.defaults))
             screen = self._screen(request)
             executed = self._request
-            cell = executed.get("metadata", {}).get("cellId") or executed.get("content", {}).get("code") or line
             assert self.shell is not None
             execution = executed.get("header", {}).get("msg_id") or str(self.shell.execution_count)
+            cell = executed.get("metadata", {}).get("cellId") or execution
             supervisor = Supervisor.of(request, screen=screen, label=label_of(cell, execution))
             _stop([old for old in list(self._session.supervisors) if gives_way(old, supervisor)])
             if isinstance(screen, CellScreen):
