@@ -8,10 +8,12 @@ import json
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import policy
+from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
 from ipy_autorestart.reexec.exec import logged
 
@@ -75,10 +77,12 @@ class Recorder:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self.ledger = Ledger()
+        self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
         self._began = time.monotonic()
         self._again: Cell | None = None
         self._error: BaseException | None = None
+        self._restart_interrupts = False
+        self._before = self._identities()
         shell.events.register("pre_run_cell", self._note_start)
         shell.events.register("post_run_cell", self._note_end)
 
@@ -90,6 +94,12 @@ class Recorder:
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
             self._began = time.monotonic()
+            self._restart_interrupts = False
+            self._before = self._identities()
+
+    def expect_interrupt(self) -> None:
+        """Know, in a signal handler too, that it is a restart that interrupts the running cell, not the person."""
+        self._restart_interrupts = True
 
     def _is_cell(self, info: Any) -> bool:
         """Return whether the user has run this, and not a cell's own code or a subshell."""
@@ -111,22 +121,44 @@ class Recorder:
         error = result.error_before_exec or result.error_in_exec
         if self._again is not None:
             self._error = error
-            self.ledger = policy.lasted(self.ledger, self._again.key, seconds)
+            self.ledger = policy.ran_again(self.ledger, self._again.key, seconds, failed=error is not None)
             return
+        ours = self._restart_interrupts and isinstance(error, KeyboardInterrupt)
         request = self._request
         metadata = request.get("metadata", {})
         self.ledger = policy.without(self.ledger, metadata.get("deletedCells") or ())
-        if isinstance(error, KeyboardInterrupt):
-            return
+        names = self._names(result)
         cell = Cell(
-            key=metadata.get("cellId") or result.info.raw_cell,
+            key=metadata.get("cellId") or "",
             number=result.execution_count or self._shell.execution_count,
             code=result.info.raw_cell,
             header=_plain(request.get("header", {})),
             metadata=_plain(metadata),
             seconds=seconds,
+            error=type(error).__name__ if error and not ours else "",
+            made=self._made(names),
         )
-        self.ledger = policy.ran(self.ledger, cell, failed=error is not None)
+        self.ledger = policy.ran(self.ledger, cell, used=names.used)
+
+    def _names(self, result: Any) -> Names:  # an ExecutionResult
+        """Return the names in the code of an execution, none if it didn't come to run."""
+        if result.error_before_exec:
+            return Names()
+        shell: Any = self._shell
+        python = getattr(result.info, "transformed_cell", None)  # since IPython 9
+        return names_of(python or shell.transform_cell(result.info.raw_cell), shows=result.result is not None)
+
+    def _identities(self) -> dict[str, int]:
+        """Return what global names are bound to, as numbers: objects would live on."""
+        return {str(name): id(value) for name, value in dict(self._shell.user_ns).items()}  # a copy: threads may bind
+
+    def _made(self, names: Names) -> frozenset[str]:
+        """Return the global names that the execution has bound, by magics or imports of ``*`` too, or changed."""
+        now = self._identities()
+        bound = {name for name, value in now.items() if self._before.get(name) != value}
+        changed = {name for name in names.changed if not isinstance(self._shell.user_ns.get(name), types.ModuleType)}
+        history = {name for name in bound if name.startswith("_i")}
+        return frozenset(bound - history | (names.bound | changed) & now.keys())
 
     def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
         """Return what the next image needs to run the cells again, None if it isn't to run any."""

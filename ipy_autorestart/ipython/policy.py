@@ -40,68 +40,179 @@ def restart_at(batch: Batch, now: float) -> float | None:
     return batch.ended + QUIET if admits(batch, now) else now
 
 
-#: Seconds that a cell must have taken to be named, and the greatest number of cells that are named.
-WORTH_NAMING = 1.0
-NAMED_MAX = 3
+#: What ends a cell that a person stops, perhaps because it has no end of its own.
+INTERRUPT = "KeyboardInterrupt"
 
 
 class Cell(NamedTuple):
-    """An execution of a cell that has ended."""
+    """A cell as a person has run it last."""
 
-    key: str  # the front end's id of the cell, or its code where there is none
+    key: str  # the front end's id of the cell; if it has none, each execution is a cell of its own
     number: int  # its execution count
     code: str  # as the user wrote it
     header: Mapping[str, Any]  # of its request, as plain data; empty in a terminal
     metadata: Mapping[str, Any]  # likewise
     seconds: float  # of the last execution
+    error: str = ""  # the type of the exception that ended it; "" if it came to its end, then or run again
+    made: frozenset[str] = frozenset()  # global names that it has bound, or whose objects it has changed
+    after: frozenset[str] = frozenset()  # the keys of the cells that had made what it used
+    place: int = 0  # its first execution that came to its end, counting all; the very first, if none did
+    settled: bool = False  # whether one did
+    old: bool = False  # whether its output is marked as old
 
 
 class Ledger(NamedTuple):
-    """The cells that have run, in the order of their last executions.
+    """The cells that have run, whether they failed or not, in the order of their last executions."""
 
-    One that failed runs again too, as the last one, so that the user who fixes the file sees it succeed. Once another
-    cell has run, it is forgotten, for it would stop the replay there.
-    """
-
-    cells: tuple[Cell, ...] = ()  # the last execution of each that succeeded
-    failed: Cell | None = None  # the very last execution, if it raised an exception
+    cells: tuple[Cell, ...] = ()
+    executions: int = 0
+    unknown: int = 0  # executions before the extension was loaded
 
     @property
     def last_number(self) -> int:
         """The highest execution count."""
-        return max((cell.number for cell in (*self.cells, *filter(None, [self.failed]))), default=0)
+        return max((cell.number for cell in self.cells), default=0)
 
 
-def ran(ledger: Ledger, cell: Cell, *, failed: bool) -> Ledger:
-    """Record an execution that has ended, by itself or by an exception."""
-    if failed:
-        return ledger._replace(failed=cell)
-    return Ledger((*(other for other in ledger.cells if other.key != cell.key), cell))
+def ran(ledger: Ledger, cell: Cell, *, used: Collection[str] = ()) -> Ledger:
+    """Record an execution that has ended; it used these global names, whoever made them."""
+    executions = ledger.executions + 1
+    cell = cell._replace(key=cell.key or f"execution {executions}", place=executions, settled=not cell.error)
+    before = next((other for other in ledger.cells if other.key == cell.key), None)
+    if before and (before.settled or cell.error):
+        cell = cell._replace(place=before.place, settled=before.settled)
+    if before and before.code == cell.code:  # what it binds to the same objects again isn't seen
+        cell = cell._replace(made=cell.made | before.made)
+    others = [other for other in ledger.cells if other is not before]
+    after, unmet = set(), set(used)
+    for other in reversed(others):
+        if unmet & other.made:
+            after.add(other.key)
+            unmet -= other.made
+    return ledger._replace(cells=(*others, cell._replace(after=frozenset(after))), executions=executions)
 
 
-def lasted(ledger: Ledger, key: str, seconds: float) -> Ledger:
-    """Record how long a cell took when it was run again."""
-    cells = tuple(cell._replace(seconds=seconds) if cell.key == key else cell for cell in ledger.cells)
-    return ledger._replace(cells=cells)
+def ran_again(ledger: Ledger, key: str, seconds: float, *, failed: bool) -> Ledger:
+    """Record how a cell was run again. An error that it had only then is none that it had before."""
+
+    def updated(cell: Cell) -> Cell:
+        if cell.key != key:
+            return cell
+        error = cell.error if failed else ""
+        return cell._replace(seconds=seconds, error=error, settled=cell.settled or not failed, old=False)
+
+    return ledger._replace(cells=tuple(map(updated, ledger.cells)))
+
+
+def marked_old(ledger: Ledger, cells: Iterable[Cell]) -> Ledger:
+    """Record that the outputs of cells are marked as old."""
+    keys = {cell.key for cell in cells}
+    return ledger._replace(cells=tuple(cell._replace(old=cell.old or cell.key in keys) for cell in ledger.cells))
 
 
 def without(ledger: Ledger, keys: Collection[str]) -> Ledger:
     """Forget cells that were deleted."""
-    failed = None if ledger.failed and ledger.failed.key in keys else ledger.failed
-    return Ledger(tuple(cell for cell in ledger.cells if cell.key not in keys), failed)
+    return ledger._replace(cells=tuple(cell for cell in ledger.cells if cell.key not in keys))
 
 
-def chosen(ledger: Ledger, rerun: Rerun) -> tuple[Cell, ...]:
-    """Return the cells to run again, in their order and without this project's magics."""
-    failed = ledger.failed
-    cells = [cell for cell in ledger.cells if failed is None or cell.key != failed.key]
+def in_order(cells: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Return cells by their places, but each behind the cells that had made what it used.
+
+    Cells that wait for each other, since one has run once more, keep the order of their places.
+    """
+    waiting = {cell.key: cell for cell in sorted(cells, key=lambda cell: cell.place)}
     found = []
-    for cell in (*cells, *filter(None, [failed])):
-        wanted = rerun is not Rerun.NONE and mark(cell.code, default=rerun is Rerun.ALL)
-        code = inert(cell.code)
-        if wanted and has_content(code):
-            found.append(cell._replace(code=code))
+    while waiting:
+        ready = next((cell for cell in waiting.values() if not cell.after & waiting.keys()), None)
+        found.append(waiting.pop((ready or _first_of_circle(waiting)).key))
     return tuple(found)
+
+
+def _first_of_circle(waiting: Mapping[str, Cell]) -> Cell:
+    """Return the first cell that waits only for cells that wait for it too, directly or not."""
+    before = {}
+    for key in waiting:
+        before[key] = found = set[str]()
+        new = {key}
+        while new := {each for one in new for each in waiting[one].after & waiting.keys()} - found:
+            found |= new
+    return next(cell for key, cell in waiting.items() if all(key in before[other] for other in before[key]))
+
+
+#: Why a cell is not run again; but for the last, it is the person's wish.
+KEPT_OUT = "rerun: false"
+NOT_MARKED = "not marked"
+INTERRUPTED = "interrupted"
+WISHES = (KEPT_OUT, NOT_MARKED)
+
+
+class Left(NamedTuple):
+    """A cell that is not run again."""
+
+    cell: Cell
+    why: str
+
+
+class Plan(NamedTuple):
+    """The cells to run again, in their order and without this project's magics, and those that are left out."""
+
+    cells: tuple[Cell, ...]
+    left: tuple[Left, ...] = ()
+
+
+def planned(ledger: Ledger, rerun: Rerun) -> Plan:
+    """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word."""
+    cells, left = [], []
+    for cell in in_order(ledger.cells):
+        code = inert(cell.code)
+        if rerun is Rerun.NONE or not has_content(code):
+            continue
+        if not mark(cell.code, default=rerun is Rerun.ALL):
+            left.append(Left(cell, KEPT_OUT if rerun is Rerun.ALL else NOT_MARKED))
+        elif cell.error == INTERRUPT:
+            left.append(Left(cell, INTERRUPTED))
+        else:
+            cells.append(cell._replace(code=code))
+    return Plan(tuple(cells), tuple(left))
+
+
+class Progress(NamedTuple):
+    """How far a plan has come."""
+
+    plan: Plan
+    errors: tuple[str, ...] = ()  # of each cell that has run again, the type of the exception that ended it, or ""
+    interrupted: bool = False  # between two cells
+
+    @property
+    def done(self) -> tuple[Cell, ...]:
+        """The cells that have run again."""
+        return self.plan.cells[: len(self.errors)]
+
+    @property
+    def behind(self) -> tuple[Cell, ...]:
+        """The cells that have not."""
+        return self.plan.cells[len(self.errors) :]
+
+    @property
+    def failed(self) -> Cell | None:
+        """The cell at which it stops: it has failed, and had not failed so when a person ran it."""
+        return self.done[-1] if self.errors and self.errors[-1] not in ("", self.done[-1].error) else None
+
+    @property
+    def next(self) -> Cell | None:
+        """The cell to run now, if any."""
+        return self.behind[0] if self.behind and not self.failed and not self.interrupted else None
+
+    @property
+    def stale(self) -> list[Cell]:
+        """The cells that have not run again though the person wants it, and whose output isn't marked as old yet."""
+        cells = [*(one.cell for one in self.plan.left if one.why not in WISHES), *self.behind]
+        return [cell for cell in cells if not cell.old]
+
+
+def went_on(progress: Progress, error: BaseException | None) -> Progress:
+    """Return the progress after the next cell."""
+    return progress._replace(errors=(*progress.errors, type(error).__name__ if error else ""))
 
 
 _MARK = re.compile(r"^\s*#\|\s*rerun\s*:\s*(true|false)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -135,36 +246,70 @@ def has_content(code: str) -> bool:
 
 def to_plain(ledger: Ledger) -> dict[str, Any]:
     """Return the ledger as plain data."""
-    failed = ledger.failed._asdict() if ledger.failed else None
-    return {"cells": [cell._asdict() for cell in ledger.cells], "failed": failed}
+    return {**ledger._asdict(), "cells": [cell._asdict() for cell in ledger.cells]}
 
 
 def from_plain(data: Mapping[str, Any]) -> Ledger:
-    """Undo `to_plain`."""
-    failed = Cell(**data["failed"]) if data["failed"] else None
-    return Ledger(tuple(Cell(**cell) for cell in data["cells"]), failed)
+    """Undo `to_plain`, even if lists have become of its sets."""
+    cells = [Cell(**{**cell, **{name: frozenset(cell[name]) for name in ("made", "after")}}) for cell in data["cells"]]
+    return Ledger(**{**data, "cells": tuple(cells)})
 
 
-def progress(place: int, count: int) -> str:
+def position(progress: Progress) -> str:
     """Return the message of a replay that goes on."""
-    return f"running again: cell {place} of {count}"
+    return f"running again: cell {len(progress.done) + 1} of {len(progress.plan.cells)}"
 
 
-def outcome(done: Sequence[Cell], ledger: Ledger, *, seconds: float) -> str:
-    """Return the message of a replay that is complete; it names slow cells, which the user may want to leave out."""
+#: Seconds that a cell must have taken to be named, how many of these are named, and how many cells elsewhere.
+WORTH_NAMING = 1.0
+SLOW_MAX = 3
+NUMBERS_MAX = 9
+
+
+def outcome(progress: Progress, ledger: Ledger, *, seconds: float) -> str:
+    """Return the message of a replay that is over: how it went, and what was not run again and why."""
+    failed = progress.failed
+    if failed:
+        error = INTERRUPTED if progress.errors[-1] == INTERRUPT else progress.errors[-1]
+        words = [f"{error} in {_numbers([failed])}"]
+    elif progress.interrupted:
+        words = [INTERRUPTED]
+    else:
+        words = [_time_taken(progress.done, ledger, seconds)]
+    if progress.behind:
+        words.append(f"not run again: {_numbers(progress.behind)}")
+    ended = zip(progress.errors, progress.done, strict=True)
+    as_before = _grouped((error, cell) for error, cell in ended if error and cell is not failed)
+    words += [f"{error} in {_numbers(cells)} as before" for error, cells in as_before.items()]
+    kinds = _grouped((why, cell) for cell, why in progress.plan.left)
+    left = [f"{_numbers(cells)} ({why})" for why, cells in kinds.items()]
+    if ledger.unknown:
+        left.append("what ran before %load_ext")
+    if left:
+        words.append(f"left out: {', '.join(left)}")
+    return "; ".join(words)
+
+
+def _time_taken(done: Sequence[Cell], ledger: Ledger, seconds: float) -> str:
+    """Return how many cells have run again, and how long; slow ones are named, as one may want to keep them out."""
     if not done:
         return "no cell to run again"
     message = f"{len(done)} cell{'' if len(done) == 1 else 's'} run again in {duration(seconds)}"
     keys = {cell.key for cell in done}
     slow = [cell for cell in ledger.cells if cell.key in keys and cell.seconds >= WORTH_NAMING]
     slow.sort(key=lambda cell: -cell.seconds)
-    times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:NAMED_MAX]]
+    times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:SLOW_MAX]]
     return f"{message}, of it {', '.join(times)}" if times and len(done) > 1 else message
 
 
-def stopped(at: Cell | None, error: BaseException, left: Iterable[Cell]) -> str:
-    """Return the message of a replay that has stopped: where, why, and which cells were not run."""
-    why = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-    numbers = [str(cell.number) for cell in left]
-    rest = f"; not run again: cell{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}" if numbers else ""
-    return f"{why}{f' in cell {at.number}' if at else ''}{rest}"
+def _grouped(pairs: Iterable[tuple[str, Cell]]) -> dict[str, list[Cell]]:
+    groups: dict[str, list[Cell]] = {}
+    for word, cell in pairs:
+        groups.setdefault(word, []).append(cell)
+    return groups
+
+
+def _numbers(cells: Sequence[Cell]) -> str:
+    numbers = [str(cell.number) for cell in cells[:NUMBERS_MAX]]
+    more = f" and {len(cells) - NUMBERS_MAX} more" if len(cells) > NUMBERS_MAX else ""
+    return f"cell{'s' if len(cells) > 1 else ''} {', '.join(numbers)}{more}"

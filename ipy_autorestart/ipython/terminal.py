@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
-from ipy_autorestart.ipython.policy import OnBusy, Rerun, chosen, outcome, stopped
+from ipy_autorestart.ipython.policy import OnBusy, Progress, Rerun, outcome, planned, went_on
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
@@ -87,6 +87,7 @@ class TerminalRestarter(Restarter):
         if app is not None and app.is_running and app.loop is not None:
             app.loop.call_soon_threadsafe(self._end_prompt, app)
         elif self.describe() and OnBusy(self._owners[-1].request.options.on_busy) is OnBusy.INTERRUPT:
+            self._recorder.expect_interrupt()
             os.kill(os.getpid(), signal.SIGINT)
 
     def _end_prompt(self, app: Any) -> None:
@@ -122,22 +123,19 @@ class TerminalRestarter(Restarter):
 
     def replay(self) -> None:
         """Run the cells of the image before again, as if they were typed at the first prompt."""
-        cells = chosen(self._recorder.ledger, self._rerun)
+        progress = Progress(planned(self._recorder.ledger, self._rerun))
         began = time.monotonic()
-        result = ""
-        for place, cell in enumerate(cells):
-            if self._pending is not None:
-                break
+        while self._pending is None and (cell := progress.next):
             sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
-            with self._recorder.again(cell) as error:
-                self._shell.run_cell(cell.code, store_history=True)
-            if (why := error()) is not None:
-                result = stopped(cell, why, cells[place + 1 :])
-                break
-        else:
-            result = outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
+            try:
+                with self._recorder.again(cell) as error:
+                    self._shell.run_cell(cell.code, store_history=True)
+                progress = went_on(progress, error())
+            except KeyboardInterrupt:  # not in the cell
+                progress = progress._replace(interrupted=True)
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
-        self._report(Reran(result))
+        result = outcome(progress, self._recorder.ledger, seconds=time.monotonic() - began)
+        self._report(Reran(result if self._pending is None else ""))
 
 
 class TerminalHandover(Handover):

@@ -5,18 +5,32 @@ It relies, in ``ipykernel`` 6.29 to 7, on ``Kernel._publish_execute_input`` and 
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.policy import Cell, Rerun, chosen, outcome, progress, stopped
+from ipy_autorestart.ipython.policy import Cell, Plan, Progress, Rerun, marked_old, outcome, planned, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.protocol.messages import Record, Reran
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+
+_OLD = "old: this cell has not run again since files have changed"
+
+OLD = {
+    "data": {
+        "text/plain": _OLD,
+        "text/html": f'<div style="border-left: 2px solid #d9822b; padding-left: 0.8em; opacity: 0.7">{_OLD}</div>',
+    },
+    "metadata": {},
+    "transient": {},
+}
+"""Content of the message that marks what a cell shows."""
 
 
 class Replay:
@@ -46,33 +60,49 @@ class Replay:
 
     async def run(self, rerun: Rerun) -> None:
         """Run them; in the end, or where it stops, the cells that wait may run."""
-        cells = chosen(self._recorder.ledger, rerun)
 
         def note_interrupt(*_: object) -> None:  # between two cells, where ipykernel ignores it
             self._interrupted = True
 
         previous = signal.signal(signal.SIGINT, note_interrupt)
         try:
-            result = await self._run(cells)
+            result = await self._run(planned(self._recorder.ledger, rerun))
         finally:
             signal.signal(signal.SIGINT, previous)
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
 
-    async def _run(self, cells: Sequence[Cell]) -> str:
-        """Run the cells and return how that went."""
+    async def _run(self, plan: Plan) -> str:
+        """Run the cells and return how that went, or nothing if another replay follows."""
         began = time.monotonic()
-        for place, cell in enumerate(cells):
-            if self._interrupted:
-                return stopped(None, KeyboardInterrupt(), cells[place:])
+        progress = Progress(plan)
+        while cell := progress.next:
             if not self._may_go_on():
                 return ""
-            self._report(Reran(progress(place + 1, len(cells)), goes_on=True))
-            error = await self._run_one(cell)
-            if error is not None:
-                return stopped(cell, error, cells[place + 1 :])
-        return outcome(cells, self._recorder.ledger, seconds=time.monotonic() - began)
+            if self._interrupted:
+                progress = progress._replace(interrupted=True)
+                break
+            self._report(Reran(position(progress), goes_on=True))
+            try:
+                error = await self._run_one(cell)
+            except asyncio.CancelledError:  # the watch has ended; this cell goes on
+                self._mark_old(went_on(progress, None).stale)
+                raise
+            progress = went_on(progress, error)
+        if self._may_go_on():
+            self._mark_old(progress.stale)
+        return outcome(progress, self._recorder.ledger, seconds=time.monotonic() - began)
+
+    def _mark_old(self, cells: Sequence[Cell]) -> None:
+        """Say below what cells show that it is old; when they run again, that is cleared with it."""
+        for cell in cells:
+            self._publish("display_data", OLD, {"header": cell.header})
+        self._recorder.ledger = marked_old(self._recorder.ledger, cells)
+
+    def _publish(self, kind: str, content: Mapping[str, Any], parent: Mapping[str, Any]) -> None:
+        kernel = self._kernel
+        kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kind.encode())
 
     async def _run_one(self, cell: Cell) -> BaseException | None:
         """Run a cell, which is cleared between its `busy` and its `execute_input`."""
@@ -91,9 +121,7 @@ class Replay:
         original = kernel._publish_execute_input  # noqa: SLF001
 
         def publish(_: str, parent: Any, count: int) -> None:
-            kernel.session.send(
-                kernel.iopub_socket, "clear_output", {"wait": False}, parent=parent, ident=b"clear_output"
-            )
+            self._publish("clear_output", {"wait": False}, parent)
             self._on_cleared(cell.header.get("msg_id", ""))
             original(cell.code, parent, count)
 

@@ -20,7 +20,7 @@ from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.protocol.messages import Hangup, Waiting
+from ipy_autorestart.protocol.messages import Hangup, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
@@ -117,6 +117,7 @@ class KernelRestarter(Restarter):
     def replay(self) -> None:
         """Run the cells of the image before again, ahead of any that the user runs."""
         if self._loop is None or self._gate is None:
+            self._report(Reran("no cell is run again: this ipykernel is not known"))
             return
         self._gate.keep_cells()
         replay = Replay(
@@ -154,6 +155,7 @@ class KernelRestarter(Restarter):
             self._loop.call_soon_threadsafe(self._wake)
         if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
             self._interrupted = True
+            self._recorder.expect_interrupt()
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:

@@ -1,6 +1,7 @@
 """The cells that a shell executes, by its events."""
 
 import datetime
+import os
 import threading
 import types
 
@@ -46,10 +47,13 @@ def recorder(shell):
     return Recorder(shell)
 
 
-def execute(shell, code="x", *, number=1, error=None, store_history=True, silent=False):
-    info = types.SimpleNamespace(raw_cell=code, store_history=store_history, silent=silent)
-    result = types.SimpleNamespace(info=info, error_before_exec=None, error_in_exec=error, execution_count=number)
+def execute(shell, code="x", *, number=1, error=None, store_history=True, silent=False, act=lambda: None):
+    info = types.SimpleNamespace(raw_cell=code, transformed_cell=code, store_history=store_history, silent=silent)
+    result = types.SimpleNamespace(
+        info=info, result=None, error_before_exec=None, error_in_exec=error, execution_count=number
+    )
     shell.events.trigger("pre_run_cell", info)
+    act()
     shell.events.trigger("post_run_cell", result)
 
 
@@ -81,9 +85,45 @@ def test_once_closed_nothing_is_counted(shell):
 def test_a_cell_that_has_run_is_recorded(shell, recorder):
     execute(shell, "x = 1", number=3)
     [cell] = recorder.ledger.cells
-    assert (cell.key, cell.number, cell.code) == ("x = 1", 3, "x = 1")
+    assert (cell.number, cell.code, cell.error) == (3, "x = 1", "")
     assert recorder.to_plain(Rerun.NONE) is None
     assert recorder.to_plain(Rerun.ALL)["cells"][0]["number"] == 3
+
+
+def test_without_the_front_ends_id_each_execution_is_a_cell(shell, recorder):
+    execute(shell, "i += 1", number=1)
+    execute(shell, "i += 1", number=2)
+    assert [cell.number for cell in recorder.ledger.cells] == [1, 2]
+
+
+def test_executions_before_it_was_loaded_are_known_to_be_missing(shell, recorder):
+    assert recorder.ledger.unknown == 0
+    shell.execution_count = 4  # the third loads it
+    assert Recorder(shell).ledger.unknown == 2
+
+
+def test_what_a_cell_has_made_is_found_by_its_code_and_by_what_came_of_it(shell, recorder):
+    def act():
+        shell.user_ns.update(star=1, _i=code, _7=2, table={}, os=os)
+
+    shell.user_ns["same"] = shell.user_ns["old"] = []
+    code = "from x import *\nsame = same\nnever = 1\ntable['a'] = 1\nos.chdir('x')"
+    execute(shell, code, act=act)
+    [cell] = recorder.ledger.cells
+    assert cell.made == {"star", "same", "_7", "table", "os"}
+    execute(shell, "os.chdir(star)\nold.append(1)")
+    assert recorder.ledger.cells[1].made == {"old"}  # a module is not the worse for being used
+    assert recorder.ledger.cells[1].after == {cell.key}
+
+
+def test_code_that_did_not_come_to_run_has_made_nothing(shell, recorder):
+    shell.user_ns["x"] = 1
+    info = types.SimpleNamespace(raw_cell="x = ", store_history=True, silent=False)
+    result = types.SimpleNamespace(info=info, error_before_exec=SyntaxError(), error_in_exec=None, execution_count=1)
+    shell.events.trigger("pre_run_cell", info)
+    shell.events.trigger("post_run_cell", result)
+    [cell] = recorder.ledger.cells
+    assert (cell.error, cell.made) == ("SyntaxError", frozenset())
 
 
 @pytest.mark.parametrize("how", [{"silent": True}, {"store_history": False}])
@@ -109,12 +149,11 @@ def test_in_a_kernel_a_cell_is_known_by_the_front_ends_id(shell, recorder):
     assert [one.key for one in recorder.ledger.cells] == ["b"]
 
 
-def test_a_cell_that_failed_is_recorded_apart_and_one_that_was_interrupted_is_not(shell, recorder):
+def test_a_cell_that_failed_is_recorded_with_its_error(shell, recorder):
     execute(shell, "good")
     execute(shell, "bad", number=2, error=ValueError())
     execute(shell, "long", number=3, error=KeyboardInterrupt())
-    assert [cell.code for cell in recorder.ledger.cells] == ["good"]
-    assert recorder.ledger.failed.code == "bad"
+    assert [cell.error for cell in recorder.ledger.cells] == ["", "ValueError", "KeyboardInterrupt"]
 
 
 def test_a_cell_that_runs_again_keeps_its_number_and_is_not_written_to_the_history_twice(shell, recorder):
@@ -137,3 +176,10 @@ def test_a_closed_recorder_records_nothing(shell, recorder):
     recorder.close()
     execute(shell)
     assert not recorder.ledger.cells
+
+
+def test_a_cell_that_a_restart_interrupts_has_not_failed(shell, recorder):
+    execute(shell, error=KeyboardInterrupt(), act=recorder.expect_interrupt)
+    execute(shell, error=ValueError(), act=recorder.expect_interrupt)
+    execute(shell, error=KeyboardInterrupt())
+    assert [cell.error for cell in recorder.ledger.cells] == ["", "ValueError", "KeyboardInterrupt"]

@@ -1,34 +1,44 @@
-"""Which cells are run again."""
+"""Which cells are run again, in which order, where that stops, and what is told of it."""
+
+import itertools
+import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipy_autorestart.ipython.policy import (
     Cell,
     Ledger,
+    Left,
+    Plan,
+    Progress,
     Rerun,
-    chosen,
     from_plain,
     has_content,
+    in_order,
     inert,
-    lasted,
     mark,
+    marked_old,
     outcome,
-    progress,
+    planned,
+    position,
     ran,
-    stopped,
+    ran_again,
     to_plain,
+    went_on,
     without,
 )
 
 
-def cell(key, number, code="x", seconds=0.1):
-    return Cell(key, number, code, {"msg_id": f"m{number}"}, {"cellId": key}, seconds)
+def cell(key, number, code="x", seconds=0.1, error="", made=()):
+    return Cell(key, number, code, {"msg_id": f"m{number}"}, {"cellId": key}, seconds, error, frozenset(made))
 
 
 def ledger(*cells):
     made = Ledger()
     for one in cells:
-        made = ran(made, one, failed=False)
+        made = ran(made, one)
     return made
 
 
@@ -36,29 +46,113 @@ def numbers(cells):
     return [one.number for one in cells]
 
 
-def test_each_cell_in_its_last_version_in_the_order_of_last_runs():
+def played(*steps):
+    """Return the ledger of executions ``"key: names it binds = names it uses"``; ``!`` behind the key: it fails."""
+    made = Ledger()
+    for number, step in enumerate(steps, 1):
+        key, _, rest = step.partition(": ")
+        bound, _, used = rest.partition("=")
+        error = "NameError" if key.endswith("!") else ""
+        one = cell(key.strip("!"), number, code=step.replace("!", ""), error=error, made=bound.split())
+        made = ran(made, one, used=used.split())
+    return made
+
+
+def order(*steps):
+    return "".join(one.key for one in in_order(played(*steps).cells))
+
+
+def test_each_cell_runs_in_its_last_version():
     made = ledger(cell("a", 1), cell("b", 2), cell("a", 3, "y"))
-    assert [(one.key, one.number, one.code) for one in chosen(made, Rerun.ALL)] == [("b", 2, "x"), ("a", 3, "y")]
+    assert [(one.key, one.number, one.code) for one in planned(made, Rerun.ALL).cells] == [("a", 3, "y"), ("b", 2, "x")]
 
 
-def test_what_failed_is_run_again_only_while_nothing_followed():
-    made = ran(ledger(cell("a", 1), cell("b", 2)), cell("a", 3, "wrong"), failed=True)
-    assert numbers(chosen(made, Rerun.ALL)) == [2, 3]
-    made = ran(made, cell("c", 4), failed=False)
-    assert numbers(chosen(made, Rerun.ALL)) == [1, 2, 4]  # `a` in the version that came to its end
+def test_without_an_id_of_its_own_each_execution_is_a_cell():
+    made = ledger(cell("", 1, "i += 1"), cell("", 2, "i += 1"), cell("", 3, "print(i)"))
+    assert numbers(planned(made, Rerun.ALL).cells) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("steps", "found"),
+    [
+        (["A: a", "B: = a", "A: a"], "AB"),
+        (["A: a", "B: = a", "C: y", "A: a = y"], "CAB"),  # a cell is put in above, and used
+        (["B!: = a", "A: a", "B: = a"], "AB"),
+        (["B!: ", "A: ", "B: "], "AB"),  # whatever it is that A does for B
+        (["A: x", "B: = x", "C: x", "B: = x"], "ACB"),  # it used the later one
+        (["A: x", "B: x = x", "C: x = x", "B: x = x"], "ABC"),
+        (["A: df", "B: = df", "C: df = df", "B: = df"], "ACB"),
+        (["A: ", "B: ", "A!: ", "A: "], "AB"),
+        (["A!: math", "B: = math", "A!: math"], "AB"),
+        (["A: x", "B: y = x", "A: x = y"], "AB"),  # each needs the other: no order is right
+        (["D: d", "A: x", "B: y = x", "A: x = y", "C: = y d"], "DABC"),
+        (["C: ", "A: x", "B: y = x", "A: x = y", "C: = y"], "ABC"),
+        (["A: x", "B: = x", "A: = "], "AB"),  # what it made is gone
+    ],
+)
+def test_what_a_cell_used_is_made_before_it(steps, found):
+    assert order(*steps) == found
+
+
+def test_names_that_are_bound_to_the_same_objects_again_are_still_the_cells():
+    made = ledger(cell("a", 1, "from os import *", made={"path"}), cell("a", 2, "from os import *"))
+    assert made.cells[0].made == {"path"}
+    assert ran(made, cell("b", 3), used={"path"}).cells[1].after == {"a"}
+
+
+KEYS, NAMES = st.sampled_from("ABCDE"), st.frozensets(st.sampled_from("xyz"), max_size=2)
+
+
+@given(st.lists(st.tuples(KEYS, st.booleans(), NAMES, NAMES), max_size=12))
+def test_every_cell_runs_once_and_behind_those_it_waits_for_unless_these_wait_for_it(steps):
+    made = Ledger()
+    for number, (key, failed, bound, used) in enumerate(steps, 1):
+        made = ran(made, cell(key, number, code=str(bound), error="E" * failed, made=bound), used=used)
+    found = [one.key for one in in_order(made.cells)]
+    by_place = [one.key for one in sorted(made.cells, key=lambda one: one.place)]
+    assert sorted(found) == sorted(by_place)
+    after = {one.key: one.after for one in made.cells}
+    if not too_early(by_place, after):
+        assert found == by_place
+    for one, other in too_early(found, after):
+        assert one in waits_for(other, after)
+
+
+def too_early(keys, after):
+    """Return the cells that come before one that they wait for, with that."""
+    return [(one, other) for one, other in itertools.combinations(keys, 2) if other in after[one]]
+
+
+def waits_for(key, after):
+    found, new = set(), {key}
+    while new := {other for each in new for other in after[each]} - found:
+        found |= new
+    return found
+
+
+def test_what_failed_runs_again_in_its_place():
+    made = ran(ledger(cell("a", 1), cell("b", 2, error="NameError"), cell("c", 3)), cell("a", 4, error="ValueError"))
+    assert numbers(planned(made, Rerun.ALL).cells) == [4, 2, 3]
     assert made.last_number == 4
 
 
 def test_what_was_deleted_is_forgotten():
-    made = ran(ledger(cell("a", 1), cell("b", 2)), cell("c", 3), failed=True)
-    assert without(made, {"a", "c"}) == ledger(cell("b", 2))
+    made = ledger(cell("a", 1), cell("b", 2), cell("c", 3, error="NameError"))
+    assert [one.key for one in without(made, {"a", "c"}).cells] == ["b"]
+
+
+def test_what_was_interrupted_is_left_out_for_it_may_have_no_end():
+    plan = planned(ledger(cell("a", 1), cell("b", 2, error="KeyboardInterrupt")), Rerun.ALL)
+    assert (numbers(plan.cells), plan.left[0][0].number, plan.left[0][1]) == ([1], 2, "interrupted")
 
 
 def test_marks():
     made = ledger(cell("a", 1, "#| rerun: true\nx"), cell("b", 2, "x\n#|rerun:False"), cell("c", 3))
-    assert numbers(chosen(made, Rerun.ALL)) == [1, 3]
-    assert numbers(chosen(made, Rerun.MARKED)) == [1]
-    assert numbers(chosen(made, Rerun.NONE)) == []
+    assert numbers(planned(made, Rerun.ALL).cells) == [1, 3]
+    assert [(one.number, why) for one, why in planned(made, Rerun.ALL).left] == [(2, "rerun: false")]
+    assert numbers(planned(made, Rerun.MARKED).cells) == [1]
+    assert {why for _, why in planned(made, Rerun.MARKED).left} == {"not marked"}
+    assert planned(made, Rerun.NONE) == Plan(())
     assert mark("# rerun: true\n'#| rerun: false'", default=False) is False
 
 
@@ -77,7 +171,8 @@ def test_marks():
 )
 def test_own_magics_are_not_run_again(code, left):
     made = ledger(cell("a", 1, code))
-    assert bool(chosen(made, Rerun.ALL)) == left
+    assert bool(planned(made, Rerun.ALL).cells) == left
+    assert planned(made, Rerun.ALL).left == ()
     assert has_content(inert(code)) == left
     assert "watch_restart" not in inert(code)
 
@@ -88,28 +183,89 @@ def test_lines_stay_where_they_are_and_blocks_stay_whole():
 
 
 def test_there_and_back_as_plain_data():
-    made = ran(ledger(cell("a", 1), cell("b", 2)), cell("c", 3), failed=True)
+    made = marked_old(played("A: a b", "B: = a", "C!: "), [cell("B", 0)])
     assert from_plain(to_plain(made)) == made
-    assert from_plain(to_plain(Ledger())) == Ledger()
+    assert from_plain(json.loads(json.dumps(to_plain(made), default=sorted))) == made
+    assert from_plain(to_plain(Ledger(unknown=3))) == Ledger(unknown=3)
 
 
-def test_how_long_it_took_again_is_known():
-    assert lasted(ledger(cell("a", 1), cell("b", 2)), "b", 5.0).cells[1].seconds == 5.0
+def test_how_a_cell_ran_again_is_known():
+    made = marked_old(ledger(cell("a", 1), cell("b", 2, error="NameError")), [cell("b", 2)])
+    assert made.cells[1].old
+    failed = ran_again(made, "b", 5.0, failed=True).cells[1]
+    assert (failed.seconds, failed.error, failed.settled, failed.old) == (5.0, "NameError", False, False)
+    mended = ran_again(made, "b", 5.0, failed=False).cells[1]
+    assert (mended.error, mended.settled) == ("", True)
+    assert ran_again(made, "a", 5.0, failed=True).cells[0].error == ""  # it is to stop there the next time, too
+
+
+# -- how it goes -------------------------------------------------------------------------------------------------------
+
+
+def run(plan, *errors, interrupted=False):
+    progress = Progress(plan)
+    for error in errors:
+        assert progress.next
+        progress = went_on(progress, error)
+    return progress._replace(interrupted=interrupted)
+
+
+FIRST, SECOND, THIRD = cell("a", 1), cell("b", 2, error="AttributeError"), cell("c", 3)
+PLAN = Plan((FIRST, SECOND, THIRD))
+
+
+def test_it_goes_on_over_an_error_that_a_cell_had_before():
+    progress = run(PLAN, None, AttributeError())
+    assert progress.next == THIRD
+    progress = went_on(progress, None)
+    assert (progress.next, progress.failed, progress.stale) == (None, None, [])
+
+
+@pytest.mark.parametrize("errors", [[ValueError()], [None, ValueError()], [None, AttributeError(), ValueError()]])
+def test_it_stops_where_a_cell_fails_that_did_not_or_not_so(errors):
+    progress = run(PLAN, *errors)
+    assert progress.failed == PLAN.cells[len(errors) - 1]
+    assert progress.next is None
+    assert progress.stale == list(PLAN.cells[len(errors) :])
+
+
+def test_it_stops_between_two_cells():
+    progress = run(PLAN, None, interrupted=True)
+    assert (progress.next, progress.failed, progress.stale) == (None, None, [SECOND, THIRD])
+
+
+def test_what_stays_old_against_the_persons_will_is_marked_once():
+    left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "not marked")
+    plan = Plan((FIRST, THIRD._replace(old=True)), left)
+    assert run(plan, ValueError()).stale == [left[0].cell]
+
+
+def told(progress, seconds=0.1, known=None):
+    return outcome(progress, known or ledger(*progress.plan.cells), seconds=seconds)
 
 
 def test_words():
     first, second = cell("a", 7, seconds=2.1), cell("b", 9)
-    assert progress(3, 12) == "running again: cell 3 of 12"
-    assert outcome([], Ledger(), seconds=0) == "no cell to run again"
-    assert outcome([second], ledger(second), seconds=0.1) == "1 cell run again in 100 ms"
-    assert (
-        outcome([first, second], ledger(first, second), seconds=2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
+    both = Plan((first, second))
+    assert position(run(both, None)) == "running again: cell 2 of 2"
+    assert told(Progress(Plan(()))) == "no cell to run again"
+    assert told(run(Plan((second,)), None)) == "1 cell run again in 100 ms"
+    assert told(run(both, None, None), 2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
+    slow = Plan(tuple(cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)))
+    times = "cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
+    assert told(run(slow, *[None] * 4), 14) == f"4 cells run again in 14.0 s, of it {times}"
+    assert told(run(both, NameError())) == "NameError in cell 7; not run again: cell 9"
+    assert told(run(slow, NameError())) == "NameError in cell 2; not run again: cells 5, 3, 4"
+    assert told(run(both, KeyboardInterrupt())) == "interrupted in cell 7; not run again: cell 9"
+    assert told(run(both, None, interrupted=True)) == "interrupted; not run again: cell 9"
+
+
+def test_words_for_what_failed_before_and_what_is_left_out():
+    left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "rerun: false")
+    message = told(run(Plan((SECOND,), left), AttributeError()), known=Ledger(unknown=1))
+    assert message == (
+        "1 cell run again in 100 ms; AttributeError in cell 2 as before; "
+        "left out: cell 4 (interrupted), cells 5, 6 (rerun: false), what ran before %load_ext"
     )
-    slow = [cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)]
-    assert (
-        outcome(slow, ledger(*slow), seconds=14)
-        == "4 cells run again in 14.0 s, of it cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
-    )
-    assert stopped(first, NameError(), [second]) == "NameError in cell 7; not run again: cell 9"
-    assert stopped(first, NameError(), [second, first]) == "NameError in cell 7; not run again: cells 9, 7"
-    assert stopped(None, KeyboardInterrupt(), []) == "interrupted"
+    many = Plan((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))
+    assert told(Progress(many)).endswith("left out: cells 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more (not marked)")

@@ -11,7 +11,7 @@ from fakes import FakeShell, FakeSupervisor
 
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.kernel.restarter import KernelRestarter
-from ipy_autorestart.protocol.messages import Hangup, Refused
+from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 
 
 class Played:
@@ -122,10 +122,10 @@ def test_a_cleared_cell_is_told_to_every_supervisor(play):
     play(act)
 
 
-def test_without_a_gate_no_cell_runs_again(play):
+def test_without_a_gate_no_cell_runs_again_and_that_is_told(play):
     async def act(played):
         played.restarter.replay()
         await played.turn()
-        assert played.owner.reported == []
+        assert played.owner.reported == [Reran("no cell is run again: this ipykernel is not known")]
 
     play(act, rerun="all")

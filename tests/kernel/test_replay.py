@@ -93,26 +93,60 @@ def test_cells_keep_their_numbers_and_the_history_has_them_once(notebook, kernel
     assert notebook.run(code).streams() == "(2,)\n"
 
 
+OLD = "old: this cell has not run again since files have changed"
+
+
 def test_an_error_stops_it_there_and_once_mended_all_run_again(notebook, kernel):
     first, second, third = notebook.run(IMPORT), notebook.run("print(1 / a.V)"), notebook.run("print('third', a.V)")
-    notebook.save(0, until="ZeroDivisionError in cell 4; not run again: cell 5")
-    assert first.streams() == "value 0\n"
-    assert second.error == "ZeroDivisionError: division by zero"
-    assert re.sub(r"\x1b\[[\d;]*m", "", second.text).count("1 / a.V") == 1
-    assert third.streams() == "third 1\n"
+    for zero in (0, 0.0):
+        notebook.save(zero, until="ZeroDivisionError in cell 4; not run again: cell 5")
+        kernel.wait(lambda: OLD in third.text)
+        assert first.text == f"value {zero}\n"
+        assert second.error.startswith("ZeroDivisionError")
+        assert re.sub(r"\x1b\[[\d;]*m", "", second.text).count("1 / a.V") == 1
+        assert third.text == f"third 1\n\n{OLD}"
     after = notebook.run("print('goes on', a.V)")
-    assert after.streams() == "goes on 0\n"
+    assert after.streams() == "goes on 0.0\n"
     notebook.save(2)
-    assert [cell.streams() for cell in (first, second, third)] == ["value 2\n", "0.5\n", "third 2\n"]
+    assert [cell.text for cell in (first, second, third)] == ["value 2\n", "0.5\n", "third 2\n"]
     assert after.streams() == "goes on 2\n"
 
 
-def test_what_failed_last_is_mended_by_the_save(notebook):
+def test_what_failed_runs_again_in_its_place(notebook, kernel):
     notebook.run(IMPORT)
-    failed = notebook.run("print('new', a.NEW)")
-    assert "AttributeError" in failed.error
-    notebook.save("V = 1\nNEW = 7\n")
-    assert failed.streams() == "new 7\n"
+    partly = notebook.run("import math\nmath.nothing")
+    mended = notebook.run("print('new', a.NEW)")
+    below = notebook.run("print(round(math.pi), a.V)")
+    notebook.run("y = a.V", cell_id="edited")
+    edited = notebook.run("y = a.V * 10\n1 / 0", cell_id="edited")
+    last = notebook.run("print(y)")
+    assert [bool(cell.error) for cell in (partly, mended, below, edited, last)] == [True, True, False, True, False]
+    notebook.save("V = 2\nNEW = 7\n", until="6 cells run again")
+    assert (mended.text, below.text, last.text) == ("new 7\n", "3 2\n", "20\n")
+    assert "AttributeError in cell 4 as before; ZeroDivisionError in cell 8 as before" in notebook.watching.text
+    assert (partly.error[:14], edited.error[:17]) == ("AttributeError", "ZeroDivisionError")
+    notebook.save(3, until="AttributeError in cell 5; not run again: cells 6, 8, 9; AttributeError in cell 4 as before")
+    assert (below.streams(), last.streams()) == ("3 2\n", "20\n")
+
+
+def test_what_a_cell_used_is_run_before_it(notebook, kernel):
+    first = notebook.run("import sys; sys.path.insert(0, 'src')\nimport a", cell_id="first")
+    cell = notebook.run("print('value', a.V, top)", cell_id="second")
+    assert "NameError" in cell.error
+    notebook.run("top = 'one'", cell_id="top")
+    cell = notebook.run("print('value', a.V, top)", cell_id="second")
+    first = notebook.run("import sys; sys.path.insert(0, 'src')\nimport a; print(top)", cell_id="first")
+    notebook.save(2, until="3 cells run again")
+    assert (first.text, cell.text) == ("one\n", "value 2 one\n")
+
+
+def test_without_ids_each_execution_runs_again(notebook, kernel):
+    kernel.run(f"{IMPORT}\nn = 0")
+    for _ in range(2):
+        kernel.run("n += 1")
+    kernel.run("n += 10")
+    notebook.save(2, until="4 cells run again")
+    assert kernel.run("n").text == "12"
 
 
 def test_interrupting_stops_it(notebook, kernel):
@@ -124,7 +158,15 @@ def test_interrupting_stops_it(notebook, kernel):
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: "interrupted in cell 4; not run again: cell 5" in notebook.watching.text)
     assert "KeyboardInterrupt" in slow.error
-    assert last.streams() == "last 1\n"
+    assert last.text == f"last 1\n\n{OLD}"
+
+
+def test_what_a_restart_has_interrupted_runs_again(kernel, project):
+    notebook = Notebook(kernel, project, "--rerun all --on-busy interrupt")
+    long = kernel.send(f"{IMPORT}\nimport time\nif a.V == 1: time.sleep(60)", cell_id="long")
+    kernel.wait(lambda: "value 1" in long.text)
+    notebook.save(2, until="1 cell run again")
+    assert long.text == "value 2\n"
 
 
 def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(notebook, kernel):
@@ -200,6 +242,8 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     notebook.run("print(2)")
     kernel.client.shell_channel.send = send
     notebook.save(2, until="2 cells run again")
+    assert "left out: cell 5 (rerun: false), cell 6 (interrupted)" in notebook.watching.text
+    assert long.text.endswith(OLD)
     names = "('deleted', 'kept_out', 'interrupted', 'a')"
     assert notebook.run(f"[name in globals() for name in {names}]").text == "[False, False, False, True]"
 

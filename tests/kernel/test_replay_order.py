@@ -61,21 +61,22 @@ class FakeRecorder:
         self.next = number
 
 
-def cell(number, code="x"):
-    return Cell(f"c{number}", number, code, {"msg_id": f"m{number}", "subshell_id": "s"}, {"cellId": f"c{number}"}, 0.1)
+def cell(number, code="x", error=""):
+    header = {"msg_id": f"m{number}", "subshell_id": "s"}
+    return Cell(f"c{number}", number, code, header, {"cellId": f"c{number}"}, 0.1, error, place=number)
 
 
 class Played:
     """A replay, and what has come of it."""
 
-    def __init__(self, *cells, answer=lambda message: None, may_go_on=lambda: True):
+    def __init__(self, *cells, answer=lambda played: None, may_go_on=lambda: True):
         self.published = []
         kernel_class = type("Kernel", (), {"_publish_execute_input": lambda _, *args: self.published.append(args)})
         kernel = kernel_class()
         kernel.session, kernel.iopub_socket = FakeSession(), None
         self.session = kernel.session
         self.recorder = FakeRecorder(*cells)
-        self.gate = FakeGate(kernel, answer)
+        self.gate = FakeGate(kernel, lambda _: answer(self))
         self.cleared, self.reported = [], []
         replay = Replay(
             types.SimpleNamespace(kernel=kernel),
@@ -86,6 +87,9 @@ class Played:
             report=self.reported.append,
         )
         self.run = lambda rerun=Rerun.ALL: asyncio.run(replay.run(rerun))
+
+    def of(self, kind):
+        return [sent for sent in self.session.sent if sent[0] == kind]
 
 
 def test_each_cell_runs_as_its_own_request_after_a_clear():
@@ -103,15 +107,47 @@ def test_each_cell_runs_as_its_own_request_after_a_clear():
     assert played.gate.let
 
 
-def test_an_error_ends_it_and_names_the_cells_that_were_not_run():
-    def fail(_):
-        played.recorder.error = ValueError()
+def failing(*errors):
+    """Return what gives the cells, one after the other, these errors."""
+    coming = iter(errors)
 
-    played = Played(cell(1), cell(2), cell(3), answer=fail)
+    def answer(played):
+        played.recorder.error = next(coming)
+
+    return answer
+
+
+def test_an_error_ends_it_and_the_cells_that_were_not_run_are_named_and_marked():
+    played = Played(cell(1), cell(2), cell(3), answer=failing(ValueError()))
     played.run()
     assert len(played.gate.ran) == 1
     assert played.reported[-1] == Reran("ValueError in cell 1; not run again: cells 2, 3")
+    assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m2", "m3"]
+    assert [one.old for one in played.recorder.ledger.cells] == [False, True, True]
     assert played.gate.let
+
+
+def test_what_is_marked_is_marked_once():
+    played = Played(cell(1), cell(2)._replace(old=True), cell(3), answer=failing(ValueError()))
+    played.run()
+    assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m3"]
+
+
+def test_an_error_that_a_cell_had_before_ends_nothing():
+    played = Played(cell(1, error="ValueError"), cell(2), answer=failing(ValueError(), None))
+    played.run()
+    assert len(played.gate.ran) == 2
+    assert "2 cells run again" in played.reported[-1].what
+    assert played.reported[-1].what.endswith("ValueError in cell 1 as before")
+    assert played.of("display_data") == []
+
+
+def test_what_was_interrupted_is_left_out_told_and_marked():
+    played = Played(cell(1, error="KeyboardInterrupt"), cell(2))
+    played.run()
+    assert played.cleared == ["m2"]
+    assert played.reported[-1].what.endswith("left out: cell 1 (interrupted)")
+    assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m1"]
 
 
 def test_an_interrupt_between_two_cells_ends_it():
@@ -119,6 +155,7 @@ def test_an_interrupt_between_two_cells_ends_it():
     played = Played(cell(1), cell(2), answer=lambda _: os.kill(os.getpid(), signal.SIGINT))
     played.run()
     assert played.reported[-1] == Reran("interrupted; not run again: cell 2")
+    assert len(played.of("display_data")) == 1
     assert signal.getsignal(signal.SIGINT) == before
 
 
@@ -134,3 +171,13 @@ def test_only_chosen_cells_run(rerun, ran):
     played = Played(cell(1), cell(2, "#| rerun: true\nx"))
     played.run(rerun)
     assert [number for number in (1, 2) if f"m{number}" in played.cleared] == ran
+
+
+def test_at_the_end_of_the_watch_the_cells_behind_the_running_one_are_marked():
+    def cancel(_):
+        raise asyncio.CancelledError
+
+    played = Played(cell(1), cell(2), answer=cancel)
+    with pytest.raises(asyncio.CancelledError):
+        played.run()
+    assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m2"]

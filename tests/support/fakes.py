@@ -48,6 +48,7 @@ class FakeShell:
         self.pt_app = None
         self.prompts = []
         self.next_input = None
+        self.user_ns = {}
 
     def run_cell(self, act):
         self.events.trigger("pre_execute")

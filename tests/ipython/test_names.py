@@ -1,0 +1,62 @@
+"""The names in the code of a cell."""
+
+import pytest
+
+from ipy_autorestart.ipython.names import Names, names_of
+
+
+def names(code, *, shows=False):
+    return [set(each) for each in names_of(code, shows=shows)]
+
+
+@pytest.mark.parametrize(
+    ("code", "used", "bound"),
+    [
+        ("x = y", {"y"}, {"x"}),
+        ("import math, os.path as p\nfrom a import b as c", set(), {"math", "p", "c"}),
+        ("x += 1", {"x"}, {"x"}),
+        ("for i in items: total = i", {"items", "i"}, {"i", "total"}),
+        ("def f(a):\n    b = a + g\n    return b", {"g"}, {"f"}),
+        ("def f():\n    global x\n    x = 1", set(), {"f", "x"}),
+        ("class C(Base):\n    y = z\n    def m(self): return w", {"Base", "z", "w"}, {"C"}),
+        ("[n * k for n in ns if (last := n)]", {"ns", "k"}, {"last"}),
+        ("f'{x!r:>{width}}'", {"x", "width"}, set()),
+        ("await x\nasync with y as z: pass", {"x", "y"}, {"z"}),
+        ("get_ipython().run_line_magic('timeit', 'f(x)')", {"get_ipython", "timeit", "f", "x"}, set()),
+        ("get_ipython().run_cell_magic('time', '', 'a = b\\n')", {"get_ipython", "time", "a", "b"}, set()),
+        ("this is no Python", set(), set()),
+        ("x = '\0'", set(), set()),
+    ],
+)
+def test_used_and_bound(code, used, bound):
+    assert names(code)[:2] == [used, bound]
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("df['c'] = 1", {"df"}),
+        ("df.loc[0, 'c'] = 1", {"df"}),
+        ("config.section.name = 1", {"config"}),
+        ("del cache['x']", {"cache"}),
+        ("found.append(1)\nfound", {"found"}),
+        ("if x: model.layers[0].fit(y)", {"model"}),
+        ("print(df)\nlen(df)", set()),
+        ("f().x = 1", set()),
+        ("def f(local):\n    local.x = 1", set()),
+        ("y = df.copy()", set()),
+    ],
+)
+def test_changed(code, changed):
+    assert names(code)[2] == changed
+
+
+def test_what_was_shown_was_looked_at():
+    assert names("df.head()", shows=True)[2] == set()
+    assert names("df.sort()", shows=False)[2] == {"df"}
+    assert names("df.sort()\nother.head()", shows=True)[2] == {"df"}
+
+
+def test_code_of_any_depth():
+    for code in ("(" * 1000 + ")" * 1000, "x = " + "-" * 100_000 + "1"):
+        assert names_of(code, shows=False) == Names()
