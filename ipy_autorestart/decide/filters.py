@@ -35,7 +35,8 @@ class Filter:
 
     Paths are absolute, and ``root`` is a leading part of them. A pattern without a slash matches a name at
     any depth, one with a slash the path relative to the root; ``**`` spans folders, a slash at the end means
-    folders only.
+    folders only. What is left out by its name, as hardly anybody means it, counts where a pattern spells that name:
+    ``*.tmp``, ``node_modules/ours/*.js``.
 
     Attributes
     ----------
@@ -51,9 +52,12 @@ class Filter:
     ignores: tuple[str, ...] = ()
     excluded: Callable[[str, bool], bool] | None = None
     _counting: _Globs = field(init=False, repr=False, compare=False)
+    _named: _Globs = field(init=False, repr=False, compare=False)
+    _spelt: _Globs = field(init=False, repr=False, compare=False)
+    _spelt_folders: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _not: _Globs = field(init=False, repr=False, compare=False)
+    _ignored: _Globs = field(init=False, repr=False, compare=False)
     _outside: _Globs = field(init=False, repr=False, compare=False)
-    _notebooks: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ignores = [name for name in self.ignores if name.strip("/")]
@@ -61,14 +65,28 @@ class Filter:
         files = [name for name in ignores if not name.endswith("/")]
         put = object.__setattr__
         put(self, "_counting", _Globs(("*.py", *self.patterns)))
-        put(self, "_not", _Globs((*DROPPINGS, *files)))
+        put(self, "_named", _Globs(self.patterns))
+        put(self, "_spelt", _Globs(pattern for pattern in self.patterns if _HARDLY.hit("", _name(pattern))))
+        put(self, "_spelt_folders", tuple(filter(None, map(_literal_folder, self.patterns))))
+        put(self, "_not", _Globs(files))
+        put(self, "_ignored", _Globs(ignores, below=True))
         put(self, "_outside", _Globs((*HEAVY, *LIGHT, *ignores), below=True))
-        put(self, "_notebooks", any(pattern.endswith(".ipynb") for pattern in self.patterns))
 
     def enters(self, root: str, folder: str) -> bool:
         """Whether a folder below ``root`` is entered, judged by its own name and those above it."""
         relative = _relative(root, folder)
-        return not relative or not self._outside.hit(relative, relative.split("/"))
+        if not relative or not self._outside.hit(relative, relative.split("/")):
+            return True
+        return self.spells(root, folder) and not self._ignored.hit(relative, relative.split("/"))
+
+    def spells(self, root: str, folder: str) -> bool:
+        """Whether a pattern spells a folder below ``root``: it leads there, or to a folder in it or around it."""
+        relative = _relative(root, folder)
+        for spelt in self._spelt_folders:
+            rest = relative[len(spelt) + 1 :] if is_below(relative, spelt) else ""
+            if is_below(spelt, relative) or (rest and not _NEVER.hit(rest, rest.split("/"))):
+                return True
+        return False
 
     def counts(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` counts, judged by its name and those of its folders."""
@@ -76,21 +94,26 @@ class Filter:
 
     def picks(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` counts, its folder being entered."""
-        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        relative, names = _relative(root, path), _name(path)
         return (
             self._counting.hit(relative, names)
             and not self._not.hit(relative, names)
-            and (self._notebooks or not path.endswith(".ipynb"))
+            and (not _HARDLY.hit(relative, names) or self._spelt.hit(relative, names))
         )
+
+    def names(self, root: str, path: str) -> bool:
+        """Whether a pattern names a file below ``root``, which then counts whatever the target used."""
+        return self._named.hit(_relative(root, path), _name(path))
 
     def may_be_used(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` may count because the target read it, whatever its kind."""
-        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
-        return not self._not.hit(relative, names) and self.enters(root, path[: path.rfind("/")])
+        relative, names = _relative(root, path), _name(path)
+        left_out = _DROPPINGS.hit(relative, names) or self._not.hit(relative, names)
+        return not left_out and self.enters(root, path[: path.rfind("/")])
 
     def why_not(self, root: str, path: str) -> str:
         """Say why a file below ``root`` that doesn't count doesn't; nothing where nobody would expect it to."""
-        relative, names = _relative(root, path), (path[path.rfind("/") + 1 :],)
+        relative, names = _relative(root, path), _name(path)
         if _HARDLY.hit(relative, names) or _NEVER.hit(relative, relative.split("/")):
             return ""
         if not self.may_be_used(root, path):
@@ -115,6 +138,10 @@ def is_environment(names: Collection[str]) -> bool:
 def is_below(path: str, folder: str) -> bool:
     """Whether ``path`` is ``folder`` or lies in it."""
     return path == folder or path.startswith(folder if folder.endswith("/") else folder + "/")
+
+
+def _name(path: str) -> tuple[str]:
+    return (path[path.rfind("/") + 1 :],)
 
 
 def _relative(root: str, path: str) -> str:
@@ -173,5 +200,13 @@ def _body(pattern: str) -> str:
     return "".join(parts) + re.escape(pattern[at:])
 
 
-#: Names that need no explanation.
-_HARDLY, _NEVER = _Globs((*DROPPINGS, "*.ipynb")), _Globs((*HEAVY, *LIGHT), below=True)
+def _literal_folder(pattern: str) -> str:
+    """Return the folder that a pattern leads to before its first wildcard."""
+    path = pattern.strip("/")
+    wild = _TOKEN.search(path)
+    return path[: wild.start() if wild else None].rpartition("/")[0]
+
+
+#: Files and folders that are left out by their names.
+_DROPPINGS, _HARDLY = _Globs(DROPPINGS), _Globs((*DROPPINGS, "*.ipynb"))
+_NEVER = _Globs((*HEAVY, *LIGHT), below=True)

@@ -13,13 +13,21 @@ from ipy_autorestart.decide.guard import Likeness, Verdict
 class Difference:
     """One path that differs from what the target runs with.
 
-    ``real`` is the path without symlinks, where that is another; ``age`` is in seconds since the change was made.
+    Attributes
+    ----------
+    real
+        The path without symlinks, where that is another.
+    named
+        The user has named the file, by its path or a pattern.
+    age
+        Seconds since the change was made.
     """
 
     change: Change
     verdict: Verdict = Likeness.DIFFERENT
     unfinished: Unfinished | None = None
     real: str = ""
+    named: bool = False
     age: float = 0.0
 
 
@@ -41,7 +49,6 @@ class Use:
 
     read: frozenset[str] | None = None  # real paths that its last successful run read; None where everything counts
     written: frozenset[str] = frozenset()  # real paths that it wrote itself
-    always: frozenset[str] = frozenset()  # paths that count whatever was used
 
     def wrote(self, difference: Difference) -> bool:
         """Whether the target made the difference itself."""
@@ -50,10 +57,11 @@ class Use:
     def counts(self, difference: Difference) -> bool:
         """Whether the difference may matter to the last run.
 
-        What is new always counts: it may be the module that an import looked for in vain, or found elsewhere.
+        What the user has named always counts, for no report is complete: code in C reads unheard. So does what is new:
+        it may be the module that an import looked for in vain, or found elsewhere.
         """
         change = difference.change
-        if self.read is None or change.path in self.always or change.kind is Kind.ADDED:
+        if self.read is None or difference.named or change.kind is Kind.ADDED:
             return True
         paths = _paths(difference)
         if change.kind is Kind.DELETED:

@@ -86,7 +86,6 @@ class ForkServer:
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
         lines = (
-            *(("root", root) for root in program.roots),
             *(("name", name) for name in plan.names),
             *(("unfit", name) for name in plan.unfit),
             *(("path", path) for path in plan.paths),

@@ -182,7 +182,7 @@ class Tree:
             if old is None:
                 return replace(folder, readable=False)
             return replace(old, modified_ns=folder.modified_ns, settled=folder.settled, readable=False)
-        if is_environment(names) and folder.path not in self.roots:
+        if is_environment(names) and not (folder.path in self.roots or self._filter.spells(root, folder.path)):
             return replace(folder, environment=True)
         return replace(
             folder,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter, is_below
-from ipy_autorestart.decide.use import Use, sort_out
+from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
 from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
 from ipy_autorestart.watch.policy import Suspects, interval
@@ -73,6 +73,7 @@ class Watch:
             raise ValueError(f"poll must be a positive number of seconds, got {poll}")
         self._roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
         self._named = tuple(dict.fromkeys(os.path.abspath(path) for path in named))
+        self._by_path = frozenset((*self._roots, *self._named))
         self._filter = filter
         self._poll = poll
         self._since_ns = since_ns
@@ -81,7 +82,7 @@ class Watch:
         self._observer: Observer | None = None
         self._plan = Plan()
         self._anchors: tuple[Anchor, ...] = ()
-        self._use = Use(always=frozenset((*self._roots, *self._named)))
+        self._use = Use()
         self._hints = Hints(self._roots, self._named, filter, on_hint)
         self._late: set[str] = set()  # hints that came while the last look went on
         self._silent: list[str] = []  # notes on the roots of which some changes send no events
@@ -149,8 +150,7 @@ class Watch:
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
-        differences = self._snapshot.differences()
-        found = sort_out((replace(one, real=self._real(one.change.path)) for one in differences), self._use)
+        found = sort_out(map(self._known, self._snapshot.differences()), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
@@ -232,6 +232,13 @@ class Watch:
             self._observer.stop()  # it may be alive and get no events; the next scan starts it again
             self._deaf = [f"{late} changed without an event: all files are checked at intervals"]
         return unannounced
+
+    def _known(self, difference: Difference) -> Difference:
+        """Add what the names of a path say."""
+        path = difference.change.path
+        roots = (root for root in self._roots if is_below(path, root))
+        named = path in self._by_path or any(self._filter.names(root, path) for root in roots)
+        return replace(difference, real=self._real(path), named=named)
 
     def _real(self, path: str) -> str:
         """Return the path without symlinks, from the last walk if that knows it."""

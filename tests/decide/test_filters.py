@@ -118,6 +118,39 @@ def test_notebooks_count_only_when_asked_for_by_name():
     assert Filter(patterns=("*.ipynb",)).counts(ROOT, f"{ROOT}/a.ipynb")
 
 
+def test_a_pattern_names_files_of_any_kind():
+    which = Filter(patterns=("*.dat", "conf/*.toml"))
+    named = ["a.dat", "deep/a.dat", "conf/a.toml"]
+
+    assert [path for path in (*named, "a.py", "a.toml", "dat") if which.names(ROOT, f"{ROOT}/{path}")] == named
+
+
+def test_droppings_count_where_a_pattern_spells_them():
+    which = Filter(patterns=("*.tmp", "cache/*.pyc", "*"), ignores=("b.tmp",))
+    counting = ["a.tmp", "deep/a.tmp", "cache/a.pyc", "a.dat"]
+    others = ["b.tmp", "a.pyc", "a.py~", ".a.py.swp", "sedAb12Cd"]
+
+    assert [path for path in counting + others if which.counts(ROOT, f"{ROOT}/{path}")] == counting
+
+
+def test_ignored_folders_are_entered_where_a_pattern_spells_them():
+    which = Filter(patterns=("node_modules/ours/*.js", ".cache/a.json", "build/x/*.dat"), ignores=("build",))
+    entered = ["node_modules", "node_modules/ours", "node_modules/ours/deep", ".cache", ".cache/deep"]
+    others = [
+        *("node_modules/other", "node_modules/ours/node_modules", "deep/node_modules", "deep/.cache", ".git"),
+        *("build", "build/x", "node_modules/oursx"),
+    ]
+
+    assert [path for path in entered + others if which.enters(ROOT, f"{ROOT}/{path}")] == entered
+    assert which.counts(ROOT, f"{ROOT}/node_modules/ours/a.js")
+    assert which.counts(ROOT, f"{ROOT}/.cache/a.json")
+    assert not which.counts(ROOT, f"{ROOT}/.cache/b.json")
+
+
+def test_a_pattern_that_begins_with_a_wildcard_enters_no_ignored_folder():
+    assert not Filter(patterns=("**/node_modules/*.js", "*/.git/config")).enters(ROOT, f"{ROOT}/a/.git")
+
+
 def test_what_the_target_read_may_be_of_any_kind():
     which = Filter(ignores=("*.log",))
 

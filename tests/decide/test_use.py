@@ -40,13 +40,13 @@ def test_file_deleted_from_a_folder_that_was_listed_counts():
 
 
 def test_named_file_counts_whatever_was_read():
-    assert sort_out([Difference(MODIFIED)], Use(read=frozenset(), always=frozenset({"/src/a.py"}))).changes
+    assert sort_out([Difference(MODIFIED, named=True)], Use(read=frozenset())) == Found(changes=(MODIFIED,))
 
 
 def test_what_the_target_wrote_never_counts():
-    use = Use(written=frozenset({"/src/a.py"}), always=frozenset({"/src/a.py"}))
+    use = Use(written=frozenset({"/src/a.py"}))
 
-    assert sort_out([Difference(MODIFIED, BROKEN)], use) == Found(written=("/src/a.py",))
+    assert sort_out([Difference(MODIFIED, BROKEN, named=True)], use) == Found(written=("/src/a.py",))
 
 
 def test_each_verdict_has_its_place():

@@ -18,11 +18,11 @@ def watch(project, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     started = []
 
-    def start(code, packages=(), **options):
+    def start(code, packages=(), paths=(), **options):
         for name, text in dict(packages).items():
             package(project, name, text)
         project.script(code)
-        started.append(Watched(project, Options(**options)))
+        started.append(Watched(project, Options(**options), paths))
         eventually(lambda: started[-1].screen.status and started[-1].screen.status.exit_status is not None)
         return started[-1]
 

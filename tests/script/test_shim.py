@@ -130,6 +130,37 @@ def test_what_is_read_imported_and_written_is_reported(folder):
         assert "sub/data.csv" in names(folder, report.written)
 
 
+@pytest.mark.parametrize("root", ["", "env/lib/site-packages/ours"])
+def test_only_the_part_below_a_root_tells_what_is_installed(folder, monkeypatch, root):
+    project = folder / "site-packages/project"
+    for name in ("a.py", "data.csv", "env/lib/site-packages/theirs.py", "env/lib/site-packages/ours/b.py"):
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text("import os\nos.environ['A'] = '1'\n" if name == "a.py" else "")
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", "env/lib/site-packages")
+    (project / "main.py").write_text("import theirs, ours.b, a\nopen('data.csv')\n")
+    mine = {"ours/b.py"} if root else {"main.py", "a.py", "data.csv"}
+    for _ in range(2):  # compiled, and read from the compiled form
+        run = start("main.py", roots=[f"{project / root}/"])
+        reports = run.reports
+        assert not finish(run).err
+        read = {os.path.relpath(path, project).removeprefix("env/lib/site-packages/") for path in reports.read_below}
+        assert mine <= read
+        assert read - mine <= {"ours"}
+    assert reports.changes_environment == "A"
+    assert any("theirs" in path for path in reports.imported)
+
+
+def test_what_the_interpreters_own_environment_holds_is_not_watched(folder):
+    (folder / "main.py").write_text("import json")
+    run = start("main.py", roots=["/"])
+    reports = run.reports
+    finish(run)
+    assert str(folder / "main.py") in reports.read_below
+    assert any("json" in path for path in reports.imported)
+    assert not any("json" in path for path in reports.read_below)
+
+
 def test_what_is_written_by_rename_is_written(folder):
     (folder / "state.json").write_text("x")
     code = "import os\nopen('state.json').read()\nopen('new', 'w').close()\nos.replace('new', 'state.json')\n"

@@ -42,6 +42,29 @@ def test_watched_code_is_never_imported_ahead(watch, project):
     assert watched.screen.status.warm is True
 
 
+def test_watched_code_among_installed_packages_counts_and_is_not_imported_ahead(watch, project):
+    ours = project.parent / "lib/site-packages/ours"
+    ours.mkdir(parents=True, exist_ok=True)
+    (ours / "__init__.py").write_text("V = 1\n")
+    watched = watch("import sys\nprint('ours' in sys.modules)\nimport json, ours\nprint(ours.V)\n", paths=[ours])
+    watched.until_ready()
+    assert watched.next() == "False\n1\n"
+    watched.until_ready()
+    (ours / "__init__.py").write_text("V = 2\n")
+    eventually(lambda: watched.screen.text == "False\n2\n")
+    assert watched.screen.status.warm is True
+
+
+def test_packages_in_an_environment_of_the_project_are_imported_ahead(watch, project, monkeypatch):
+    installed = project / ".venv/lib/site-packages"
+    project.save(".venv/lib/site-packages/theirs.py", "V = 1\n")
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    code = "import sys\nprint('theirs' in sys.modules)\nimport theirs\n"
+    watched = watch(code)
+    watched.next()  # from the compiled form
+    eventually(lambda: watched.is_ready() and watched.next() == "True\n", timeout=30)
+
+
 THREAD = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\nV = 3\n"
 SOCKET = "import socket\nheld = socket.socket()\nV = 3\n"
 DEVICE = "held = open('/dev/full')\nV = 3\n"

@@ -11,10 +11,10 @@ from ipy_autorestart import Script, Supervisor
 class Watched:
     """A supervised script, with the words to ask for its next run."""
 
-    def __init__(self, project, options):
+    def __init__(self, project, options, paths=()):
         self.project = project
         self.screen = Screen()
-        self.supervisor = Supervisor(Script("main.py"), screen=self.screen, options=options)
+        self.supervisor = Supervisor(Script("main.py"), paths, screen=self.screen, options=options)
         self.supervisor.start()
 
     @property

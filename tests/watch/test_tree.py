@@ -38,6 +38,15 @@ def test_ignored_folders_and_environments_are_not_entered(stage, tree, walked):
     assert tree.folders[stage.root.as_posix()].hides
 
 
+def test_environment_is_entered_where_a_pattern_spells_it(stage, walked):
+    for name in ("env/pyvenv.cfg", "env/lib/site-packages/ours/a.js", "env/lib/site-packages/other/b.js"):
+        stage.write(name)
+    tree = Tree([stage.path()], Filter(patterns=("env/lib/site-packages/ours/*.js",)))
+
+    assert walked(tree) >= {"src/env/lib/site-packages/ours/a.js"}
+    assert "src/env/lib/site-packages/other/b.js" not in walked(tree)
+
+
 def test_folder_that_did_not_change_is_not_listed_again(stage, tree, walked, monkeypatch):
     walked(tree)
     stage.write("pkg/new.py")

@@ -240,6 +240,35 @@ def test_named_script_counts_though_it_was_not_reported(stage):
     assert watch.look().changes == (changed(stage, "x.py"),)
 
 
+def test_what_a_pattern_names_counts_though_no_run_reported_it(stage):
+    stage.write("model.dat", "1")
+    watch = stage.watch(poll=0.1, which=Filter(patterns=("*.dat",)))
+    watch.used([stage.path("x.py")])
+
+    stage.write("model.dat", "2")
+
+    assert watch.look().changes == (changed(stage, "model.dat"),)
+
+
+@pytest.mark.parametrize("root", ["src", "src/env/lib/site-packages/ours"])
+def test_only_the_part_below_the_root_can_leave_a_file_out(stage, root):
+    """Above the root, anything may be named as what is left out."""
+    base = stage.root.parent / "node_modules/site-packages"
+    (base / root).mkdir(parents=True)
+    (base / "src/env").mkdir(exist_ok=True)
+    for name in ("pyvenv.cfg", ".gitignore"):
+        (base / "src/env" / name).write_text("*")
+    for name in ("a.py", "data.csv"):
+        (base / root / name).write_text("V = 1\n")
+    watch = stage.watch(base / root)
+    watch.used([str(base / root / name) for name in ("a.py", "data.csv")])
+
+    for name in ("a.py", "data.csv"):
+        (base / root / name).write_text("V = 2\n")
+
+    stage.hinted(watch, {f"../node_modules/site-packages/{root}/{name}": "modified" for name in ("a.py", "data.csv")})
+
+
 def test_used_data_file_counts_and_is_hinted(stage):
     stage.write("config.toml", "a = 1\n")
     watch = stage.watch()

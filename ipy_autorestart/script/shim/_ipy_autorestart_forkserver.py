@@ -26,7 +26,7 @@ for _name in {"_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"}
     del sys.modules[_name]
 
 if False:  # for type checkers only
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from typing import Any
 
     #: Sets up what a run needs, given its descriptors for reports and displays; returns what starts its reports.
@@ -38,13 +38,13 @@ _REHEARSAL = os.path.abspath(__file__)
 MADV_COLLAPSE = 25
 
 
-def serve(control: int, plan: int, attach: "Attach") -> None:
-    """Import ahead, then fork on request; returns in each child when that may go on."""
+def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") -> None:
+    """Import ahead what is not watched, then fork on request; returns in each child when that may go on."""
     socket = _socket.socket(fileno=control)
     with open(plan, "r+", encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
         _send(socket, "preparing")
-        made = PlanFile(text)
+        made = PlanFile(text, watched)
         cwd = made.cwd
         prepare(made, file, lambda *words: _send(socket, *words))
     del text, file, made
@@ -62,7 +62,7 @@ def serve(control: int, plan: int, attach: "Attach") -> None:
             between = os.getpid()
             if fork():
                 os._exit(0)  # the run becomes a child of the supervisor, which adopts orphans
-            _park(socket, between, fds, cwd, attach)
+            _park(socket, between, fds, cwd, attach, watched)
             return
         for fd in fds:
             os.close(fd)
@@ -99,7 +99,9 @@ def _send(socket: "_socket.socket", *words: str) -> None:
         os._exit(0)
 
 
-def _park(socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, attach: "Attach") -> None:
+def _park(
+    socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, attach: "Attach", watched: "Container[str]"
+) -> None:
     """Do in the child all that can be done ahead, then wait."""
     while os.getppid() == between:
         os.sched_yield()
@@ -122,7 +124,7 @@ def _park(socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, at
     forgets = [
         finder.invalidate_caches  # type: ignore[union-attr]  # it has one
         for path, finder in sys.path_importer_cache.items()
-        if hasattr(finder, "invalidate_caches") and not (path + "/").startswith(installed)
+        if hasattr(finder, "invalidate_caches") and (path + "/" in watched or not (path + "/").startswith(installed))
     ]
     _send(socket, "parked", str(os.getpid()))
     socket.close()

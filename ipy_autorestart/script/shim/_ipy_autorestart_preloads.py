@@ -8,7 +8,7 @@ import os
 import sys
 
 if False:  # for type checkers only
-    from collections.abc import Callable
+    from collections.abc import Callable, Container
     from typing import Any, TextIO
 
 #: Never imported ahead: they print, or patch what is there already.
@@ -29,11 +29,11 @@ class Unfit(Exception):  # noqa: N818  # said of the module
 
 
 class PlanFile:
-    """Modules to import ahead, as the supervisor has written them down, and folders and names to leave out."""
+    """Modules to import ahead, as the supervisor has written them down, and what to leave out."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, watched: "Container[str]") -> None:
         lines = [line.split(" ", 1) for line in text.split("\n") if line]
-        self.roots = tuple(value for kind, value in lines if kind == "root")
+        self.watched = watched
         self.named = [value for kind, value in lines if kind == "name"]
         self.unfit = {value for kind, value in lines if kind == "unfit"}
         self.learnt = [value for kind, value in lines if kind == "path"]
@@ -50,7 +50,7 @@ class PlanFile:
         fits: dict[tuple[str, str], bool] = {}
         for path in self.learnt:
             base = next((base for base in bases if path.startswith(base + "/")), None)
-            if base is None or (path.startswith(self.roots) and "/site-packages/" not in path):
+            if base is None or path in self.watched:
                 continue
             name = _module_name(path, base)
             top = name.partition(".")[0]
@@ -116,7 +116,7 @@ class Trial:
     """The effects of imports on the process, judged after each."""
 
     def __init__(self, plan: PlanFile) -> None:
-        self.roots = plan.roots
+        self._watched = plan.watched
         self.beside = plan.beside
         self.output = plan.output
         self.attempted: set[str] = set()
@@ -136,15 +136,12 @@ class Trial:
         if event == "import":
             self.attempted.add(args[0].partition(".")[0])
         elif event == "open":
-            if isinstance(args[0], str) and self._is_watched(os.path.abspath(args[0])):
+            if isinstance(args[0], str) and os.path.abspath(args[0]) in self._watched:
                 self._faults.append("it reads watched files")
         elif event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
             self._faults.append("it makes temporary files")
         elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
             self._faults.append("it starts a program")
-
-    def _is_watched(self, path: str) -> bool:
-        return path.startswith(self.roots) and "/site-packages/" not in path
 
     def end(self) -> None:
         """Do nothing from now on."""
@@ -154,7 +151,7 @@ class Trial:
         """Raise `Unfit` for an effect that does not survive a fork, or that belongs to the run."""
         for name in list(sys.modules)[self._modules :]:
             file = getattr(sys.modules.get(name), "__file__", None)
-            if isinstance(file, str) and (self._is_watched(file) or self._is_watched(os.path.realpath(file))):
+            if isinstance(file, str) and (file in self._watched or os.path.realpath(file) in self._watched):
                 raise Unfit("it imports watched code")
         self._modules = len(sys.modules)
         common = self.beside & self.attempted

@@ -52,14 +52,15 @@ def begin() -> None:
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where compiled modules are written, and read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
+    watched = Watched(tuple(roots))
     displays = LazyDisplays(settings) if settings else None
     if serve:
         if displays:  # prepared for the import of IPython, as nothing is displayed yet
             displays.before("IPython.core.display_functions")
         # Only forked children return from this.
-        serve(int(fd), int(plan), lambda *fds: attach(fds, displays, tuple(roots)))
+        serve(int(fd), int(plan), lambda *fds: attach(fds, displays, watched), watched)
     elif ours:
-        attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, tuple(roots))()
+        attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, watched)()
 
 
 def is_ours(fd: int, inode: int) -> bool:
@@ -70,7 +71,7 @@ def is_ours(fd: int, inode: int) -> bool:
         return False
 
 
-def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", roots: "tuple[str, ...]") -> "Callable[[], None]":
+def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", watched: "Watched") -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
     The descriptors are the one for reports and, with ``displays``, the one to display on.
@@ -81,7 +82,7 @@ def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", roots: "tupl
     reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
     if displays:
         displays.open(shown[0])
-    hear = Reports(reports, roots, displays).hear
+    hear = Reports(reports, watched, displays).hear
     armed: list[bool] = []
     events = EVENTS
 
@@ -91,7 +92,7 @@ def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", roots: "tupl
 
     def arm() -> None:
         armed.append(True)
-        write(reports, b"b\0!\0" if roots else b"b\0")
+        write(reports, b"b\0!\0" if watched.roots else b"b\0")
 
     sys.addaudithook(hook)
     return arm
@@ -145,16 +146,34 @@ class LazyDisplays:
         return self._loaded
 
 
+class Watched:
+    """Paths below some roots, but for what is installed there, in an environment of the project's own.
+
+    Only the part below a root is looked at: a project may lie in a folder of installed packages itself.
+    """
+
+    def __init__(self, roots: "tuple[str, ...]") -> None:
+        self.roots = roots
+        prefixes = (sys.prefix + "/", sys.base_prefix + "/")
+        self._inside = {root: tuple(one for one in prefixes if one.startswith(root) and one != root) for root in roots}
+
+    def __contains__(self, path: str) -> bool:
+        return path.startswith(self.roots) and any(
+            path.startswith(root) and not path.startswith(inside) and "/site-packages/" not in path[len(root) - 1 :]
+            for root, inside in self._inside.items()
+        )
+
+
 class Reports:
     """Reports of what the run uses, each sent once.
 
     Each is one write of less than PIPE_BUF bytes, so that reports of forked children don't mix.
     """
 
-    def __init__(self, fd: int, roots: "tuple[str, ...]", displays: "LazyDisplays | None") -> None:
+    def __init__(self, fd: int, watched: Watched, displays: "LazyDisplays | None") -> None:
         self._fd = fd
         self._pipe = fstat(fd)
-        self._roots = roots
+        self._watched = watched
         self._displays = displays
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
@@ -187,7 +206,7 @@ class Reports:
                 return None
             if flags & TO_WRITE or (mode is not None and mode[:1] in "wax"):
                 return "w", path
-            return "i" if by_name and path[-4:] == ".pyc" and not path.startswith(self._roots) else "r", path
+            return "i" if by_name and path[-4:] == ".pyc" and path not in self._watched else "r", path
         if event == "import":
             if self._displays and path in LazyDisplays.NAMES:
                 self._displays.before(path)  # or nothing would be in there
@@ -197,7 +216,7 @@ class Reports:
             # multiprocessing and the like start other interpreters, of which there is no event
             return ANYTHING if last[:6] == "popen_" and last != "popen_fork" else None
         if event in ENVIRONMENT:
-            return ("e", path) if is_by_script(getframe(3)) else None
+            return ("e", path) if self._is_by_script(getframe(3)) else None
         if event in PROGRAMS:
             return ANYTHING
         if event in REMOVES:
@@ -216,7 +235,7 @@ class Reports:
         elif kind != "*":
             name = fsdecode(path) if path is not None else "."
             name = abspath(name if name[:1] == "/" else join(getcwd(), name))
-            if not name.startswith(self._roots) or "/site-packages/" in name:
+            if name not in self._watched:
                 return
             if kind == "r" and name[-4:] == ".pyc":
                 try:  # noqa: SIM105  # contextlib is not to be imported
@@ -228,17 +247,24 @@ class Reports:
         if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened another file
             write(self._fd, data if len(data) < 4096 else b"*\0")
 
+    def _is_by_script(self, frame: "FrameType | None") -> bool:
+        """Return whether the script acts, not the import of an installed module, which a fork server does as well."""
+        while frame is not None:
+            file = frame.f_code.co_filename
+            if file[:18] == "<frozen importlib.":
+                return False
+            if frame.f_code.co_name == "<module>" and not self._is_installed(file):
+                return True
+            frame = frame.f_back
+        return True
 
-def is_by_script(frame: "FrameType | None") -> bool:
-    """Return whether the script acts, not the import of an installed module, which a fork server does as well."""
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if file[:18] == "<frozen importlib.":
+    def _is_installed(self, file: str) -> bool:
+        """Return whether a module is installed, by the folder of sys.path that it was found in."""
+        if file in self._watched:
             return False
-        if frame.f_code.co_name == "<module>" and not file.startswith(LIBRARY) and "/site-packages/" not in file:
-            return True
-        frame = frame.f_back
-    return True
+        entries = (entry for entry in sys.path if isinstance(entry, str) and file.startswith(entry + "/"))
+        entry = max(entries, key=len, default="")
+        return entry + "/" == LIBRARY or entry.endswith(("/site-packages", "/dist-packages"))
 
 
 begin()
