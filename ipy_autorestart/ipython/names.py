@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import symtable
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -24,7 +25,9 @@ def names_of(code: str, *, shows: bool) -> Names:
     only words are known.
     """
     try:
-        top, tree = symtable.symtable(code, "cell", "exec"), ast.parse(code)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the user has got them already
+            top, tree = symtable.symtable(code, "cell", "exec"), ast.parse(code)
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):  # all that the parser raises
         return Names()
     used, bound = set(), set()
@@ -37,21 +40,37 @@ def names_of(code: str, *, shows: bool) -> Names:
                     used.add(symbol.get_name())
                 if symbol.is_assigned() or symbol.is_imported():
                     bound.add(symbol.get_name())
-    changed = set()
+    changed = set[str]()
     looked_at = tree.body[-1] if shows else None
-    for node in ast.walk(tree):
-        match node:
-            case ast.Attribute(value=inner, ctx=ast.Store() | ast.Del()):
-                changed.add(_root(inner))
-            case ast.Subscript(value=inner, ctx=ast.Store() | ast.Del()):
-                changed.add(_root(inner))
-            case ast.Expr(value=ast.Call(func=ast.Attribute(value=inner))) if node is not looked_at:
-                changed.add(_root(inner))
-            case ast.AugAssign(target=ast.Name(id=name)):
+    for statement in _statements(tree.body):
+        match statement:
+            case ast.Assign(targets=targets) | ast.Delete(targets=targets):
+                changed |= _changed(targets)
+            case ast.AugAssign(target=ast.Name(id=name)):  # which the symbol table has as bound alone
                 used.add(name)
-            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython")))):
-                used.update(_words(node))
+            case ast.AugAssign(target=target) | ast.AnnAssign(target=target) | ast.For(target=target):
+                changed |= _changed([target])
+            case ast.Expr(value=ast.Call(func=ast.Attribute(value=inner))) if statement is not looked_at:
+                changed.add(_root(inner))
+        match statement:
+            case ast.Expr(value=call) | ast.Assign(value=call):
+                used |= _words(call)
     return Names(frozenset(used), frozenset(bound), frozenset(changed & (used | bound)))
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """Return statements with those inside of them; the nodes of expressions are many."""
+    for statement in body:
+        yield statement
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):
+            yield from _statements(getattr(statement, part, ()))
+
+
+def _changed(targets: Iterable[ast.expr]) -> set[str]:
+    """Return the names of objects whose parts are assigned or deleted."""
+    nodes = (node for target in targets for node in ast.walk(target))
+    parts = (node for node in nodes if isinstance(node, ast.Attribute | ast.Subscript))
+    return {_root(node) for node in parts if not isinstance(node.ctx, ast.Load)}
 
 
 def _root(node: ast.expr) -> str:
@@ -61,7 +80,10 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _words(call: ast.Call) -> Iterator[str]:
-    for argument in call.args:
-        if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-            yield from re.findall(r"[^\W\d]\w*", argument.value)
+def _words(call: ast.expr) -> set[str]:
+    """Return the words that a magic is given, none if this calls no magic."""
+    match call:
+        case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="get_ipython"))), args=args):
+            given = [one.value for one in args if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+            return set(re.findall(r"[^\W\d]\w*", " ".join(given)))
+    return set()

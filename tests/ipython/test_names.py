@@ -26,6 +26,7 @@ def names(code, *, shows=False):
         ("get_ipython().run_cell_magic('time', '', 'a = b\\n')", {"get_ipython", "time", "a", "b"}, set()),
         ("this is no Python", set(), set()),
         ("x = '\0'", set(), set()),
+        ("x = '\\d'", set(), {"x"}),  # of which the compiler warns
     ],
 )
 def test_used_and_bound(code, used, bound):
@@ -39,6 +40,9 @@ def test_used_and_bound(code, used, bound):
         ("df.loc[0, 'c'] = 1", {"df"}),
         ("config.section.name = 1", {"config"}),
         ("del cache['x']", {"cache"}),
+        ("df['a'], (df2.b, *c) = 1, (2, 3)", {"df", "df2"}),
+        ("for table.row in rows: pass", {"table"}),
+        ("try:\n    x.y += 1\nexcept E:\n    z.append(1)\nfinally:\n    w[0] = 1", {"x", "z", "w"}),
         ("found.append(1)\nfound", {"found"}),
         ("if x: model.layers[0].fit(y)", {"model"}),
         ("print(df)\nlen(df)", set()),
