@@ -153,14 +153,14 @@ class Left(NamedTuple):
     why: str
 
 
-class Plan(NamedTuple):
+class Choice(NamedTuple):
     """The cells to run again, in their order and without this project's magics, and those that are left out."""
 
     cells: tuple[Cell, ...]
     left: tuple[Left, ...] = ()
 
 
-def planned(ledger: Ledger, rerun: Rerun) -> Plan:
+def chosen(ledger: Ledger, rerun: Rerun) -> Choice:
     """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word."""
     cells, left = [], []
     for cell in in_order(ledger.cells):
@@ -173,25 +173,25 @@ def planned(ledger: Ledger, rerun: Rerun) -> Plan:
             left.append(Left(cell, INTERRUPTED))
         else:
             cells.append(cell._replace(code=code))
-    return Plan(tuple(cells), tuple(left))
+    return Choice(tuple(cells), tuple(left))
 
 
-class Progress(NamedTuple):
-    """How far a plan has come."""
+class Course(NamedTuple):
+    """How far the cells of a choice have run again."""
 
-    plan: Plan
+    choice: Choice
     errors: tuple[str, ...] = ()  # of each cell that has run again, the type of the exception that ended it, or ""
     interrupted: bool = False  # between two cells
 
     @property
     def done(self) -> tuple[Cell, ...]:
         """The cells that have run again."""
-        return self.plan.cells[: len(self.errors)]
+        return self.choice.cells[: len(self.errors)]
 
     @property
     def behind(self) -> tuple[Cell, ...]:
         """The cells that have not."""
-        return self.plan.cells[len(self.errors) :]
+        return self.choice.cells[len(self.errors) :]
 
     @property
     def failed(self) -> Cell | None:
@@ -206,13 +206,13 @@ class Progress(NamedTuple):
     @property
     def stale(self) -> list[Cell]:
         """The cells that have not run again though the person wants it, and whose output isn't marked as old yet."""
-        cells = [*(one.cell for one in self.plan.left if one.why not in WISHES), *self.behind]
+        cells = [*(one.cell for one in self.choice.left if one.why not in WISHES), *self.behind]
         return [cell for cell in cells if not cell.old]
 
 
-def went_on(progress: Progress, error: BaseException | None) -> Progress:
-    """Return the progress after the next cell."""
-    return progress._replace(errors=(*progress.errors, type(error).__name__ if error else ""))
+def went_on(course: Course, error: BaseException | None) -> Course:
+    """Return the course after another cell."""
+    return course._replace(errors=(*course.errors, type(error).__name__ if error else ""))
 
 
 _MARK = re.compile(r"^\s*#\|\s*rerun\s*:\s*(true|false)\s*$", re.MULTILINE | re.IGNORECASE)
@@ -255,9 +255,9 @@ def from_plain(data: Mapping[str, Any]) -> Ledger:
     return Ledger(**{**data, "cells": tuple(cells)})
 
 
-def position(progress: Progress) -> str:
+def position(course: Course) -> str:
     """Return the message of a replay that goes on."""
-    return f"running again: cell {len(progress.done) + 1} of {len(progress.plan.cells)}"
+    return f"running again: cell {len(course.done) + 1} of {len(course.choice.cells)}"
 
 
 #: Seconds that a cell must have taken to be named, how many of these are named, and how many cells elsewhere.
@@ -266,22 +266,22 @@ SLOW_MAX = 3
 NUMBERS_MAX = 9
 
 
-def outcome(progress: Progress, ledger: Ledger, *, seconds: float) -> str:
+def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
     """Return the message of a replay that is over: how it went, and what was not run again and why."""
-    failed = progress.failed
+    failed = course.failed
     if failed:
-        error = INTERRUPTED if progress.errors[-1] == INTERRUPT else progress.errors[-1]
+        error = INTERRUPTED if course.errors[-1] == INTERRUPT else course.errors[-1]
         words = [f"{error} in {_numbers([failed])}"]
-    elif progress.interrupted:
+    elif course.interrupted:
         words = [INTERRUPTED]
     else:
-        words = [_time_taken(progress.done, ledger, seconds)]
-    if progress.behind:
-        words.append(f"not run again: {_numbers(progress.behind)}")
-    ended = zip(progress.errors, progress.done, strict=True)
+        words = [_time_taken(course.done, ledger, seconds)]
+    if course.behind:
+        words.append(f"not run again: {_numbers(course.behind)}")
+    ended = zip(course.errors, course.done, strict=True)
     as_before = _grouped((error, cell) for error, cell in ended if error and cell is not failed)
     words += [f"{error} in {_numbers(cells)} as before" for error, cells in as_before.items()]
-    kinds = _grouped((why, cell) for cell, why in progress.plan.left)
+    kinds = _grouped((why, cell) for cell, why in course.choice.left)
     left = [f"{_numbers(cells)} ({why})" for why, cells in kinds.items()]
     if ledger.unknown:
         left.append("what ran before %load_ext")

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
-from ipy_autorestart.ipython.policy import OnBusy, Progress, Rerun, outcome, planned, went_on
+from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, chosen, outcome, went_on
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
@@ -123,18 +123,18 @@ class TerminalRestarter(Restarter):
 
     def replay(self) -> None:
         """Run the cells of the image before again, as if they were typed at the first prompt."""
-        progress = Progress(planned(self._recorder.ledger, self._rerun))
+        course = Course(chosen(self._recorder.ledger, self._rerun))
         began = time.monotonic()
-        while self._pending is None and (cell := progress.next):
+        while self._pending is None and (cell := course.next):
             sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
             try:
                 with self._recorder.again(cell) as error:
                     self._shell.run_cell(cell.code, store_history=True)
-                progress = went_on(progress, error())
+                course = went_on(course, error())
             except KeyboardInterrupt:  # not in the cell
-                progress = progress._replace(interrupted=True)
+                course = course._replace(interrupted=True)
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
-        result = outcome(progress, self._recorder.ledger, seconds=time.monotonic() - began)
+        result = outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
         self._report(Reran(result if self._pending is None else ""))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.policy import Cell, Plan, Progress, Rerun, marked_old, outcome, planned, position, went_on
+from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, chosen, marked_old, outcome, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.protocol.messages import Record, Reran
 
@@ -66,33 +66,33 @@ class Replay:
 
         previous = signal.signal(signal.SIGINT, note_interrupt)
         try:
-            result = await self._run(planned(self._recorder.ledger, rerun))
+            result = await self._run(chosen(self._recorder.ledger, rerun))
         finally:
             signal.signal(signal.SIGINT, previous)
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
 
-    async def _run(self, plan: Plan) -> str:
+    async def _run(self, choice: Choice) -> str:
         """Run the cells and return how that went, or nothing if another replay follows."""
         began = time.monotonic()
-        progress = Progress(plan)
-        while cell := progress.next:
+        course = Course(choice)
+        while cell := course.next:
             if not self._may_go_on():
                 return ""
             if self._interrupted:
-                progress = progress._replace(interrupted=True)
+                course = course._replace(interrupted=True)
                 break
-            self._report(Reran(position(progress), goes_on=True))
+            self._report(Reran(position(course), goes_on=True))
             try:
                 error = await self._run_one(cell)
             except asyncio.CancelledError:  # the watch has ended; this cell goes on
-                self._mark_old(went_on(progress, None).stale)
+                self._mark_old(went_on(course, None).stale)
                 raise
-            progress = went_on(progress, error)
+            course = went_on(course, error)
         if self._may_go_on():
-            self._mark_old(progress.stale)
-        return outcome(progress, self._recorder.ledger, seconds=time.monotonic() - began)
+            self._mark_old(course.stale)
+        return outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
 
     def _mark_old(self, cells: Sequence[Cell]) -> None:
         """Say below what cells show that it is old; when they run again, that is cleared with it."""

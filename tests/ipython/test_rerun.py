@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from ipy_autorestart.ipython.policy import (
     Cell,
+    Choice,
+    Course,
     Ledger,
     Left,
-    Plan,
-    Progress,
     Rerun,
+    chosen,
     from_plain,
     has_content,
     in_order,
@@ -21,7 +22,6 @@ from ipy_autorestart.ipython.policy import (
     mark,
     marked_old,
     outcome,
-    planned,
     position,
     ran,
     ran_again,
@@ -64,12 +64,12 @@ def order(*steps):
 
 def test_each_cell_runs_in_its_last_version():
     made = ledger(cell("a", 1), cell("b", 2), cell("a", 3, "y"))
-    assert [(one.key, one.number, one.code) for one in planned(made, Rerun.ALL).cells] == [("a", 3, "y"), ("b", 2, "x")]
+    assert [(one.key, one.number, one.code) for one in chosen(made, Rerun.ALL).cells] == [("a", 3, "y"), ("b", 2, "x")]
 
 
 def test_without_an_id_of_its_own_each_execution_is_a_cell():
     made = ledger(cell("", 1, "i += 1"), cell("", 2, "i += 1"), cell("", 3, "print(i)"))
-    assert numbers(planned(made, Rerun.ALL).cells) == [1, 2, 3]
+    assert numbers(chosen(made, Rerun.ALL).cells) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def waits_for(key, after):
 
 def test_what_failed_runs_again_in_its_place():
     made = ran(ledger(cell("a", 1), cell("b", 2, error="NameError"), cell("c", 3)), cell("a", 4, error="ValueError"))
-    assert numbers(planned(made, Rerun.ALL).cells) == [4, 2, 3]
+    assert numbers(chosen(made, Rerun.ALL).cells) == [4, 2, 3]
     assert made.last_number == 4
 
 
@@ -142,17 +142,17 @@ def test_what_was_deleted_is_forgotten():
 
 
 def test_what_was_interrupted_is_left_out_for_it_may_have_no_end():
-    plan = planned(ledger(cell("a", 1), cell("b", 2, error="KeyboardInterrupt")), Rerun.ALL)
-    assert (numbers(plan.cells), plan.left[0][0].number, plan.left[0][1]) == ([1], 2, "interrupted")
+    choice = chosen(ledger(cell("a", 1), cell("b", 2, error="KeyboardInterrupt")), Rerun.ALL)
+    assert (numbers(choice.cells), choice.left[0][0].number, choice.left[0][1]) == ([1], 2, "interrupted")
 
 
 def test_marks():
     made = ledger(cell("a", 1, "#| rerun: true\nx"), cell("b", 2, "x\n#|rerun:False"), cell("c", 3))
-    assert numbers(planned(made, Rerun.ALL).cells) == [1, 3]
-    assert [(one.number, why) for one, why in planned(made, Rerun.ALL).left] == [(2, "rerun: false")]
-    assert numbers(planned(made, Rerun.MARKED).cells) == [1]
-    assert {why for _, why in planned(made, Rerun.MARKED).left} == {"not marked"}
-    assert planned(made, Rerun.NONE) == Plan(())
+    assert numbers(chosen(made, Rerun.ALL).cells) == [1, 3]
+    assert [(one.number, why) for one, why in chosen(made, Rerun.ALL).left] == [(2, "rerun: false")]
+    assert numbers(chosen(made, Rerun.MARKED).cells) == [1]
+    assert {why for _, why in chosen(made, Rerun.MARKED).left} == {"not marked"}
+    assert chosen(made, Rerun.NONE) == Choice(())
     assert mark("# rerun: true\n'#| rerun: false'", default=False) is False
 
 
@@ -171,8 +171,8 @@ def test_marks():
 )
 def test_own_magics_are_not_run_again(code, left):
     made = ledger(cell("a", 1, code))
-    assert bool(planned(made, Rerun.ALL).cells) == left
-    assert planned(made, Rerun.ALL).left == ()
+    assert bool(chosen(made, Rerun.ALL).cells) == left
+    assert chosen(made, Rerun.ALL).left == ()
     assert has_content(inert(code)) == left
     assert "watch_restart" not in inert(code)
 
@@ -202,56 +202,56 @@ def test_how_a_cell_ran_again_is_known():
 # -- how it goes -------------------------------------------------------------------------------------------------------
 
 
-def run(plan, *errors, interrupted=False):
-    progress = Progress(plan)
+def run(choice, *errors, interrupted=False):
+    course = Course(choice)
     for error in errors:
-        assert progress.next
-        progress = went_on(progress, error)
-    return progress._replace(interrupted=interrupted)
+        assert course.next
+        course = went_on(course, error)
+    return course._replace(interrupted=interrupted)
 
 
 FIRST, SECOND, THIRD = cell("a", 1), cell("b", 2, error="AttributeError"), cell("c", 3)
-PLAN = Plan((FIRST, SECOND, THIRD))
+CHOICE = Choice((FIRST, SECOND, THIRD))
 
 
 def test_it_goes_on_over_an_error_that_a_cell_had_before():
-    progress = run(PLAN, None, AttributeError())
-    assert progress.next == THIRD
-    progress = went_on(progress, None)
-    assert (progress.next, progress.failed, progress.stale) == (None, None, [])
+    course = run(CHOICE, None, AttributeError())
+    assert course.next == THIRD
+    course = went_on(course, None)
+    assert (course.next, course.failed, course.stale) == (None, None, [])
 
 
 @pytest.mark.parametrize("errors", [[ValueError()], [None, ValueError()], [None, AttributeError(), ValueError()]])
 def test_it_stops_where_a_cell_fails_that_did_not_or_not_so(errors):
-    progress = run(PLAN, *errors)
-    assert progress.failed == PLAN.cells[len(errors) - 1]
-    assert progress.next is None
-    assert progress.stale == list(PLAN.cells[len(errors) :])
+    course = run(CHOICE, *errors)
+    assert course.failed == CHOICE.cells[len(errors) - 1]
+    assert course.next is None
+    assert course.stale == list(CHOICE.cells[len(errors) :])
 
 
 def test_it_stops_between_two_cells():
-    progress = run(PLAN, None, interrupted=True)
-    assert (progress.next, progress.failed, progress.stale) == (None, None, [SECOND, THIRD])
+    course = run(CHOICE, None, interrupted=True)
+    assert (course.next, course.failed, course.stale) == (None, None, [SECOND, THIRD])
 
 
 def test_what_stays_old_against_the_persons_will_is_marked_once():
     left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "not marked")
-    plan = Plan((FIRST, THIRD._replace(old=True)), left)
-    assert run(plan, ValueError()).stale == [left[0].cell]
+    choice = Choice((FIRST, THIRD._replace(old=True)), left)
+    assert run(choice, ValueError()).stale == [left[0].cell]
 
 
-def told(progress, seconds=0.1, known=None):
-    return outcome(progress, known or ledger(*progress.plan.cells), seconds=seconds)
+def told(course, seconds=0.1, known=None):
+    return outcome(course, known or ledger(*course.choice.cells), seconds=seconds)
 
 
 def test_words():
     first, second = cell("a", 7, seconds=2.1), cell("b", 9)
-    both = Plan((first, second))
+    both = Choice((first, second))
     assert position(run(both, None)) == "running again: cell 2 of 2"
-    assert told(Progress(Plan(()))) == "no cell to run again"
-    assert told(run(Plan((second,)), None)) == "1 cell run again in 100 ms"
+    assert told(Course(Choice(()))) == "no cell to run again"
+    assert told(run(Choice((second,)), None)) == "1 cell run again in 100 ms"
     assert told(run(both, None, None), 2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
-    slow = Plan(tuple(cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)))
+    slow = Choice(tuple(cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)))
     times = "cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
     assert told(run(slow, *[None] * 4), 14) == f"4 cells run again in 14.0 s, of it {times}"
     assert told(run(both, NameError())) == "NameError in cell 7; not run again: cell 9"
@@ -262,10 +262,10 @@ def test_words():
 
 def test_words_for_what_failed_before_and_what_is_left_out():
     left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "rerun: false")
-    message = told(run(Plan((SECOND,), left), AttributeError()), known=Ledger(unknown=1))
+    message = told(run(Choice((SECOND,), left), AttributeError()), known=Ledger(unknown=1))
     assert message == (
         "1 cell run again in 100 ms; AttributeError in cell 2 as before; "
         "left out: cell 4 (interrupted), cells 5, 6 (rerun: false), what ran before %load_ext"
     )
-    many = Plan((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))
-    assert told(Progress(many)).endswith("left out: cells 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more (not marked)")
+    many = Choice((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))
+    assert told(Course(many)).endswith("left out: cells 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more (not marked)")
