@@ -44,6 +44,7 @@ class Unfinished(enum.Enum):
     EMPTIED = "emptied"  # a file lost all its content: a write in progress
     VANISHED = "vanished"  # a tracked file has just gone: an editor's rename in progress
     GIT = "git"  # .git/index.lock exists
+    BUILDING = "building"  # compiled code is gone or not written to its end: a build in progress
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ _UNFINISHED = {
     Unfinished.EMPTIED: "a file is empty, which a write in progress leaves it",
     Unfinished.VANISHED: "a file is gone, which a rename in progress leaves behind",
     Unfinished.GIT: "git holds its lock",
+    Unfinished.BUILDING: "compiled code is gone or not whole, as during a build",
 }
 
 
@@ -72,7 +73,8 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
         yield f"{_listed(found.alike, folder)}: only comments or layout differ: no restart (but with --strict)"
     if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
-        yield f"{_listed(paths, folder)}: not used by the last run: no restart (but with --all)"
+        what = "not loaded" if before.manner.stops_itself else "not used by the last run"
+        yield f"{_listed(paths, folder)}: {what}: no restart (but with --all)"
     if found.written and found.written != before.found.written:
         yield f"{_listed(found.written, folder)}: written by the run itself: no restart"
     if found.broken and found.broken != before.found.broken:

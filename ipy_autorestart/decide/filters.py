@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from ipy_autorestart.decide.compiled import COMPILED
+
 #: Folders that are never entered. They may hold more folders than the project, and each would cost a watch.
 HEAVY = (
     *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", ".tox", ".nox", ".mypy_cache", ".ruff_cache"),
@@ -41,7 +43,7 @@ class Filter:
     Attributes
     ----------
     patterns
-        Files that count besides ``*.py``.
+        Files that count besides Python sources and compiled code.
     ignores
         Files that don't count and folders that aren't entered.
     excluded
@@ -64,7 +66,7 @@ class Filter:
         # A pattern for folders must not hit a file of the same name.
         files = [name for name in ignores if not name.endswith("/")]
         put = object.__setattr__
-        put(self, "_counting", _Globs(("*.py", *self.patterns)))
+        put(self, "_counting", _Globs(("*.py", *COMPILED, *self.patterns)))
         put(self, "_named", _Globs(self.patterns))
         put(self, "_spelt", _Globs(pattern for pattern in self.patterns if _HARDLY.hit("", _name(pattern))))
         put(self, "_spelt_folders", tuple(filter(None, map(_literal_folder, self.patterns))))

@@ -19,6 +19,8 @@ class Difference:
         The path without symlinks, where that is another.
     named
         The user has named the file, by its path or a pattern.
+    loaded
+        The target has loaded what the file held before, as the system tells it of compiled code; None where it doesn't.
     age
         Seconds since the change was made.
     """
@@ -28,6 +30,7 @@ class Difference:
     unfinished: Unfinished | None = None
     real: str = ""
     named: bool = False
+    loaded: bool | None = None
     age: float = 0.0
 
 
@@ -57,11 +60,16 @@ class Use:
     def counts(self, difference: Difference) -> bool:
         """Whether the difference may matter to the last run.
 
-        What the user has named always counts, for no report is complete: code in C reads unheard. So does what is new:
-        it may be the module that an import looked for in vain, or found elsewhere.
+        What the user has named always counts, for no report is complete: code in C reads unheard. What is new counts,
+        for it may be the module that an import looked for in vain, or found elsewhere. A kernel reports nothing, but
+        which compiled code it has loaded is known all the same.
         """
         change = difference.change
-        if self.read is None or difference.named or change.kind is Kind.ADDED:
+        if difference.named or difference.loaded:
+            return True
+        if self.read is None:
+            return difference.loaded is None
+        if change.kind is Kind.ADDED:
             return True
         paths = _paths(difference)
         if change.kind is Kind.DELETED:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
+from ipy_autorestart.engine.loaded import loaded_by
 from ipy_autorestart.engine.target import FrontLink
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import Link, receive_line
@@ -26,7 +27,7 @@ from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.watch.gitignore import gitignore
-from ipy_autorestart.watch.watch import Watch
+from ipy_autorestart.watch.watch import Loaded, Watch
 
 #: Descriptors of standard input, output and error.
 Stdio = tuple[int, int, int]
@@ -94,10 +95,11 @@ def supervise(
                 lossless=launch.lossless,
                 send=link.send,
             )
-        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns))
+        pid = parent.pid if parent and not target else os.getpid()
+        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, pid)))
         engine = Engine(
             target=target,
-            pid=parent.pid if parent and not target else os.getpid(),
+            pid=pid,
             watch=watch,
             link=link,
             wakeups=wakeups,
@@ -156,7 +158,18 @@ def _prefixes(roots: Iterable[str]) -> list[str]:
 PREFIXES_MAX = 1 << 14
 
 
-def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
+def _loaded(options: Options, target: ScriptTarget | None, pid: int) -> Callable[[], Loaded | None]:
+    """Return what tells which compiled code the script, or the process that restarts itself, has loaded."""
+
+    def ask() -> Loaded | None:
+        if options.all or (target and target.used().read is None):
+            return None  # everything counts: a script, for one, that has started other programs
+        return loaded_by(target.pid if target else pid)
+
+    return ask
+
+
+def _watch(request: Request, wakeups: Wakeups, since_ns: int, loaded: Callable[[], Loaded | None]) -> Watch:
     options = request.options
     excluded = gitignore(request.roots) if options.gitignore else None
     return Watch(
@@ -167,6 +180,7 @@ def _watch(request: Request, wakeups: Wakeups, since_ns: int) -> Watch:
         strict=options.strict,
         poll=_poll(options) or None,
         since_ns=since_ns,
+        loaded=loaded,
     )
 
 

@@ -20,6 +20,7 @@ PACKAGES = re.compile(r".*/(?:site|dist)-packages", re.DOTALL)
 
 #: Endings of names that count: code, and files that say where code is. Packages may write logs and caches of their own.
 CODE = (b".py", b".so", b".pth", b".egg-link", b".dist-info", b".egg-info")
+VERSIONED = b".so."
 
 #: inotify(7): the name is that of a folder. Python itself makes folders of the second name.
 FOLDER, CACHE = 0x40000000, b"__pycache__"
@@ -86,6 +87,6 @@ def _means_other_code(events: bytes) -> bool:
             if name != CACHE:
                 return True
         # An event without a name is the folder's own, or tells of lost events.
-        elif not name or name.endswith(CODE) or name.startswith(b"python"):
+        elif not name or name.endswith(CODE) or VERSIONED in name or name.startswith(b"python"):
             return True
     return False

@@ -121,7 +121,8 @@ def _matter(status: Status) -> str:
     if status.written:
         return f"{_names(status.written)} is written by the run itself: not restarted"
     if status.unused:
-        return f"{_names(status.unused)} changed, but this run did not use it: not restarted"
+        why = "is not loaded" if status.warm is None else "this run did not use it"  # a kernel tells nothing else
+        return f"{_names(status.unused)} changed, but {why}: not restarted"
     if status.left:
         return "processes that it started go on until the next restart"
     return ""

@@ -8,6 +8,8 @@ import stat
 from dataclasses import dataclass
 from typing import Self
 
+from ipy_autorestart.decide.compiled import HEAD_BYTES
+
 Signature = tuple[int, int, int, int, int]
 
 #: A larger file is known by its signature alone: reading it would cost more than a restart.
@@ -54,6 +56,15 @@ def is_settled(status: os.stat_result, now_ns: int) -> bool:
     """Whether a further write would surely show in the timestamps ("racily clean" in git's words)."""
     coarse = status.st_mtime_ns % _SECOND_NS == 0 and status.st_ctime_ns % _SECOND_NS == 0
     return abs(now_ns - status.st_ctime_ns) > (_COARSE_TICK_NS if coarse else _TICK_NS)
+
+
+def read_head(path: str) -> bytes:
+    """Return a file's first `HEAD_BYTES`; none if it can't be read."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(HEAD_BYTES)
+    except OSError:
+        return b""
 
 
 def read(path: str) -> tuple[os.stat_result, bytes | None]:

@@ -14,19 +14,22 @@ from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
+from ipy_autorestart.decide.compiled import HEAD_BYTES, is_compiled, is_whole
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.guard import Likeness, Verdict, compare
 from ipy_autorestart.decide.use import Difference
-from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, signature
+from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, read_head, signature
 from ipy_autorestart.watch.tree import GONE, Tree
 
 #: Old bytes are kept for the guard: so many per file, and in all.
 KEPT_BYTES = 256 << 10
 KEPT_BYTES_IN_ALL = 32 << 20
 
-#: A file that lost all its content counts as being written so long, and one that vanished as being renamed.
+#: A file that lost all its content counts as being written so long, one that vanished as being renamed, and compiled
+#: code that is gone or not whole as being built.
 EMPTIED_SECONDS = 1.0
 VANISHED_SECONDS = 0.06
+BUILDING_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -38,7 +41,9 @@ class _Tracked:
     base: Content | None = None
     seen: Content | None = None
     verdict: Verdict = Likeness.DIFFERENT
-    since: float = 0.0  # the moment at which it was first seen empty or gone
+    since: float = 0.0  # the moment at which it was first seen empty or gone, or was not whole
+    whole: bool = True  # if it is compiled code: nothing seems to be missing at its end
+    inode: int = 0  # of the file in the baseline
 
     @property
     def differs(self) -> bool:
@@ -131,13 +136,19 @@ class Snapshot:
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""
         self._committed_ns = self._wall_ns()
-        self.settle(self._differs)
+        self._settle(self._differs.copy())
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Make the baseline of these files what the last scan saw of them."""
-        for path in self._differs.intersection(paths):
+        """Make the baseline of these files what the last scan saw of them, unless they seem to be unfinished.
+
+        One that is gone for a moment would be new when it comes back.
+        """
+        self._settle(path for path in self._differs.intersection(paths) if not self._unfinished(path))
+
+    def _settle(self, paths: Iterable[str]) -> None:
+        for path in paths:
             tracked = self._tracked[path]
-            tracked.base = tracked.seen
+            tracked.base, tracked.inode = tracked.seen, _inode(tracked)
             if tracked.base is None:
                 del self._tracked[path]
             self._differs.discard(path)
@@ -166,19 +177,32 @@ class Snapshot:
         for path in sorted(self._differs):
             tracked = self._tracked[path]
             base, seen = tracked.base, tracked.seen
-            kind, verdict, unfinished = Kind.MODIFIED, tracked.verdict, None
-            shown_for = self._clock() - tracked.since
+            kind, verdict = Kind.MODIFIED, tracked.verdict
             if seen is None:
                 kind, verdict = Kind.DELETED, Likeness.DIFFERENT
-                unfinished = Unfinished.VANISHED if shown_for < VANISHED_SECONDS else None
             elif base is None:
                 kind = Kind.ADDED
-            elif base.size_bytes and not seen.size_bytes and shown_for < EMPTIED_SECONDS:
-                unfinished = Unfinished.EMPTIED
             # ctime, which no program can set; the clock of a file server may be ahead.
-            age = shown_for if tracked.signature is None else max(0, now_ns - tracked.signature[1]) / 1e9
-            found.append(Difference(Change(path, kind), verdict, unfinished, age=age))
+            written_ns = tracked.signature[1] if tracked.signature else None
+            age = self._clock() - tracked.since if written_ns is None else max(0, now_ns - written_ns) / 1e9
+            found.append(Difference(Change(path, kind), verdict, self._unfinished(path), age=age))
         return found
+
+    def _unfinished(self, path: str) -> Unfinished | None:
+        """Return why a path that differs may be about to change again."""
+        tracked = self._tracked[path]
+        base, seen, shown_for = tracked.base, tracked.seen, self._clock() - tracked.since
+        if is_compiled(path) and not (seen and tracked.whole):
+            return Unfinished.BUILDING if shown_for < BUILDING_SECONDS else None
+        if seen is None:
+            return Unfinished.VANISHED if shown_for < VANISHED_SECONDS else None
+        emptied = base is not None and base.size_bytes and not seen.size_bytes
+        return Unfinished.EMPTIED if emptied and shown_for < EMPTIED_SECONDS else None
+
+    def inodes(self, path: str) -> tuple[int, int]:
+        """Return the inodes of a tracked file in the baseline and at the last scan, 0 where there was none."""
+        tracked = self._tracked[path]
+        return tracked.inode, _inode(tracked)
 
     def _paths(self) -> dict[str, None]:
         return dict.fromkeys((*self.tree.walk(), *self._named, *self._extra))
@@ -191,7 +215,8 @@ class Snapshot:
         if status.st_nlink > 1:
             self._shared.add(path)
         content = Content.unread(status)
-        tracked = _Tracked(signature(status), is_settled(status, self._wall_ns()), content, content)
+        settled = is_settled(status, self._wall_ns())
+        tracked = _Tracked(signature(status), settled, content, content, inode=status.st_ino)
         self._tracked[path] = tracked
         if status.st_ctime_ns > since_ns:
             tracked.signature = None  # so that the next scan finds a difference
@@ -254,14 +279,19 @@ class Snapshot:
         tracked.settled = is_settled(status, self._wall_ns())
         if status.st_nlink > 1:
             self._shared.add(path)
+        if is_compiled(path):
+            head = read_head(path) if source is None else source[:HEAD_BYTES]
+            tracked.whole = is_whole(head, status.st_size)
         old = tracked.seen
         new = self._content(path, status, source)
         if old is not None and old.digest == new.digest:
             self._release(new, None)
+            if old is tracked.base:
+                tracked.inode = status.st_ino
             return
         tracked.seen = new
         self._release(old, tracked.base)
-        if not new.size_bytes:
+        if not new.size_bytes or not tracked.whole:
             tracked.since = self._clock()
         base = tracked.base.source if tracked.base is not None else None
         tracked.verdict = Likeness.DIFFERENT if source is None else compare(path, base, source, strict=self._strict)
@@ -285,7 +315,7 @@ class Snapshot:
             del self._tracked[path]
         elif tracked.seen is not None:
             self._release(tracked.seen, tracked.base)
-            tracked.seen = tracked.base
+            tracked.seen, tracked.inode = tracked.base, _inode(tracked)
 
     def _content(self, path: str, status: os.stat_result, source: bytes | None) -> Content:
         size = len(source) if source is not None else 0
@@ -297,3 +327,7 @@ class Snapshot:
     def _release(self, old: Content | None, base: Content | None) -> None:
         if old is not None and old is not base and old.source is not None:
             self._kept_bytes -= old.size_bytes
+
+
+def _inode(tracked: _Tracked) -> int:
+    return tracked.signature[3] if tracked.signature else 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
+from ipy_autorestart.decide.compiled import is_compiled, is_outdated
 from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
@@ -31,6 +32,9 @@ FEW_FILES = 4
 
 #: So many of the files that didn't count are remembered until somebody asks for them.
 PASSED_OVER_MAX = 20
+
+#: Inodes by path.
+Loaded = Mapping[str, Set[int]]
 
 
 class Watch:
@@ -55,6 +59,9 @@ class Watch:
         Seconds between scans, without any events.
     since_ns
         A file written after this moment, in nanoseconds since 1970, differs from the baseline; 0 for no such moment.
+    loaded
+        Returns the inodes of the compiled code that the target has loaded, by its paths without symlinks; None where
+        nothing is known. It is only asked when compiled code differs.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Watch:
         strict: bool = False,
         poll: float | None = None,
         since_ns: int = 0,
+        loaded: Callable[[], Loaded | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if poll is not None and poll <= 0:
@@ -77,6 +85,7 @@ class Watch:
         self._filter = filter
         self._poll = poll
         self._since_ns = since_ns
+        self._loaded = loaded
         self._clock = clock
         self._snapshot = Snapshot(self._roots, which=filter, named=self._named, strict=strict, clock=clock)
         self._observer: Observer | None = None
@@ -150,7 +159,9 @@ class Watch:
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
-        found = sort_out(map(self._known, self._snapshot.differences()), self._use)
+        differences = self._snapshot.differences()
+        loaded = self._loaded() if any(is_compiled(one.change.path) for one in differences) else None
+        found = sort_out((self._known(one, loaded) for one in differences), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
@@ -233,12 +244,16 @@ class Watch:
             self._deaf = [f"{late} changed without an event: all files are checked at intervals"]
         return unannounced
 
-    def _known(self, difference: Difference) -> Difference:
-        """Add what the names of a path say."""
+    def _known(self, difference: Difference, loaded: Loaded | None) -> Difference:
+        """Add what is known of a path besides its content."""
         path = difference.change.path
+        real, outdated = self._real(path), None
         roots = (root for root in self._roots if is_below(path, root))
         named = path in self._by_path or any(self._filter.names(root, path) for root in roots)
-        return replace(difference, real=self._real(path), named=named)
+        if loaded is not None and is_compiled(path):
+            base, now = self._snapshot.inodes(path)
+            outdated = is_outdated(loaded.get(real, ()), base=base, now=now)
+        return replace(difference, real=real, named=named, loaded=outdated)
 
     def _real(self, path: str) -> str:
         """Return the path without symlinks, from the last walk if that knows it."""

@@ -66,6 +66,15 @@ def test_ignored_folders_are_not_entered(name):
     assert which.enters(ROOT, f"{ROOT}/pkg/x{name}x")
 
 
+def test_compiled_code_counts():
+    which = Filter(ignores=("build/",))
+
+    assert which.counts(ROOT, f"{ROOT}/pkg/a.cpython-311-x86_64-linux-gnu.so")
+    assert which.counts(ROOT, f"{ROOT}/lib/liba.so.1")
+    assert not which.counts(ROOT, f"{ROOT}/build/a.so")
+    assert not which.counts(ROOT, f"{ROOT}/.venv/a.so")
+
+
 def test_a_root_is_entered_whatever_its_name():
     which = Filter(ignores=("proj",))
 

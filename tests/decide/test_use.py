@@ -43,6 +43,24 @@ def test_named_file_counts_whatever_was_read():
     assert sort_out([Difference(MODIFIED, named=True)], Use(read=frozenset())) == Found(changes=(MODIFIED,))
 
 
+def test_compiled_code_that_was_loaded_counts_though_no_report_tells():
+    assert sort_out([Difference(MODIFIED, loaded=True)], Use(read=frozenset())).changes == (MODIFIED,)
+    assert sort_out([Difference(MODIFIED, loaded=True)], Use()).changes == (MODIFIED,)
+
+
+def test_compiled_code_that_a_kernel_has_not_loaded_is_only_told_even_if_it_is_new():
+    differences = [Difference(MODIFIED, loaded=False), Difference(ADDED, loaded=False)]
+
+    assert sort_out(differences, Use()) == Found(unused=(MODIFIED, ADDED))
+
+
+def test_compiled_code_that_a_script_may_have_looked_for_counts_as_a_source_does():
+    use = Use(read=frozenset({"/src/a.py"}))
+    differences = [Difference(MODIFIED, loaded=False), Difference(ADDED, loaded=False)]
+
+    assert sort_out(differences, use).changes == (MODIFIED, ADDED)
+
+
 def test_what_the_target_wrote_never_counts():
     use = Use(written=frozenset({"/src/a.py"}))
 

@@ -48,6 +48,10 @@ def test_a_change_and_what_it_leads_to_are_named():
             "src/a.py:3: invalid syntax: no restart until this is mended",
         ),
         (
+            Found((A,), unfinished=frozenset({Unfinished.BUILDING})),
+            "src/a.py changed: looked at again, as compiled code is gone or not whole, as during a build",
+        ),
+        (
             Found((A,), unfinished=frozenset({Unfinished.GIT})),
             "src/a.py changed: looked at again, as git holds its lock",
         ),

@@ -5,13 +5,14 @@ import signal
 
 import psutil
 import pytest
+from compiling import library, replaced, unlinked_and_copied
 from waiting import eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
 
-def restarts(cell, number):
-    return lambda: f"running · src/a.py changed" in cell.text and f"· {number} restart" in cell.text  # noqa: F541
+def restarts(cell, number, path="src/a.py"):
+    return lambda: f"running · {path} changed" in cell.text and f"· {number} restart" in cell.text
 
 
 @pytest.fixture
@@ -79,6 +80,17 @@ def test_c_level_output_lands_where_it_did(kernel, project, watching):
         kernel.wait(restarts(watching, number))
     cell = kernel.run("import os\nfor i in range(40): os.write(1, b'z' * 2000)")
     kernel.wait(lambda: cell.streams().count("z") == 80_000, timeout=10)
+
+
+def test_compiled_code_counts_if_the_kernel_has_loaded_it(kernel, project, watching):
+    (project / "src/ext.so").write_bytes(library("0"))
+    kernel.wait(lambda: "src/ext.so changed, but is not loaded: not restarted" in watching.text)
+    assert kernel.run("import sys; sys.path.insert(0, 'src'); import ext; print(ext.V)").streams() == "0\n"
+    for number, write in enumerate((unlinked_and_copied, replaced), 1):
+        write(project / "src/ext.so", str(number))
+        kernel.wait(restarts(watching, number, "src/ext.so"))
+        cell = kernel.run("import sys; sys.path.insert(0, 'src'); import ext; print(ext.V)")
+        assert cell.streams() == f"{number}\n"
 
 
 def test_an_outside_hangup_restarts(kernel, project, watching):

@@ -1,6 +1,7 @@
 """What counts because a run has used it, and what counts though nothing tells that it was used."""
 
 import pytest
+from compiling import WAYS, library, replaced
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
@@ -20,6 +21,54 @@ def test_a_file_that_only_c_reads_counts_where_a_pattern_names_it(watch, project
     watched = watch(IN_C, pattern=("*.dat",))
     assert watched.screen.text == "1\n"
     project.save("src/model.dat", "2")
+    eventually(lambda: watched.screen.text == "2\n")
+
+
+IMPORTED = "import sys\nsys.path.insert(0, 'src')\nimport ext\nprint(ext.V)\n"
+LOADED = (
+    "import ctypes\nlib = ctypes.CDLL('./src/ext.so')\nlib.get.restype = ctypes.c_char_p\nprint(lib.get().decode())\n"
+)
+
+
+@pytest.mark.parametrize("code", [IMPORTED, LOADED], ids=["imported", "loaded"])
+def test_compiled_code_counts_however_it_is_written_and_only_when_it_is_whole(watch, project, code):
+    (project / "src/ext.so").write_bytes(library("0"))
+    watched = watch(code)
+    assert watched.screen.text == "0\n"
+    watched.until_ready()
+    for number, write in enumerate(WAYS, 1):
+        write(project / "src/ext.so", str(number))
+        eventually(lambda number=number: watched.screen.text == f"{number}\n")
+        assert watched.screen.status.warm is True
+        eventually(lambda: len(watched.processes) >= 3)
+    assert watched.screen.printed == "0\n1\n2\n3\n"
+    assert watched.screen.status.runs == 4
+    (project / "src/ext.so").write_bytes(library("3"))
+    (project / "src/other.so").write_bytes(library("4"))  # a new one may have been looked for
+    eventually(lambda: watched.screen.status.runs == 5)
+    assert watched.screen.status.cause.changes[0].path == "src/other.so"
+
+
+def test_a_library_that_another_one_loads_counts_while_the_script_runs(watch, project):
+    (project / "src/ext.so").write_bytes(library("1"))
+    unheard = (
+        "import ctypes, time\nc = ctypes.CDLL(None)\nc.dlopen.restype = ctypes.c_void_p\n"
+        "assert c.dlopen(b'./src/ext.so', 2)\nprint('loaded', flush=True)\n"
+    )
+    watched = watch(unheard)
+    project.script(unheard + "while True: time.sleep(0.05)\n")
+    eventually(lambda: watched.screen.status.exit_status is None and watched.screen.text == "loaded\n")
+    replaced(project / "src/ext.so", "2")
+    eventually(lambda: "src/ext.so" in str(watched.screen.status.cause))
+
+
+def test_a_package_that_loads_a_watched_library_is_not_imported_ahead(watch, project):
+    (project / "src/ext.so").write_bytes(library("1"))
+    watched = watch("import odd\nprint(odd.V)\n", {"odd": LOADED.replace("print(", "V = (")})
+    eventually(
+        lambda: watched.is_ready() and "not odd: it loads watched code" in watched.screen.status.preloads, timeout=30
+    )
+    replaced(project / "src/ext.so", "2")
     eventually(lambda: watched.screen.text == "2\n")
 
 

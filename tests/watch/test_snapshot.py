@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from compiling import library
 
 from ipy_autorestart.decide.change import Broken, Change, Kind, Unfinished
 from ipy_autorestart.decide.filters import Filter
@@ -298,3 +299,85 @@ def test_folder_that_becomes_readable_is_read(stage):
         stage.path("pkg/__init__.py"),
         stage.path("pkg/m.py"),
     ]
+
+
+# Compiled code.
+
+
+def unfinished(snapshot):
+    snapshot.scan()
+    return [difference.unfinished for difference in snapshot.differences()]
+
+
+@pytest.fixture
+def built(stage, snapshot):
+    """Where a library is, which the baseline has."""
+    path = stage.root / "ext.so"
+    path.write_bytes(library("1"))
+    snapshot.scan()
+    snapshot.commit()
+    return path
+
+
+def test_library_is_unfinished_while_it_is_gone_or_not_whole(snapshot, built, clock):
+    built.unlink()
+    assert unfinished(snapshot) == [Unfinished.BUILDING]
+    clock.now += 10
+    data = library("2")
+    for size in (0, 10, 4096, len(data) - 1):
+        built.write_bytes(data[:size])
+        assert unfinished(snapshot) == [Unfinished.BUILDING]
+        clock.now += 10
+
+    built.write_bytes(data)
+
+    assert found(snapshot) == [Change(str(built), Kind.MODIFIED)]
+    assert unfinished(snapshot) == [None]
+
+
+def test_huge_library_is_unfinished_while_it_is_not_whole(snapshot, built, monkeypatch):
+    monkeypatch.setattr("ipy_autorestart.watch.contents.HUGE_BYTES", 100)
+    built.write_bytes(library("2")[:-1])
+    assert unfinished(snapshot) == [Unfinished.BUILDING]
+
+    built.write_bytes(library("2"))
+
+    assert unfinished(snapshot) == [None]
+
+
+def test_library_that_stays_away_is_gone_in_the_end(snapshot, built, clock):
+    built.unlink()
+    assert unfinished(snapshot) == [Unfinished.BUILDING]
+
+    clock.now += module.BUILDING_SECONDS
+
+    assert unfinished(snapshot) == [None]
+
+
+def test_what_is_gone_for_a_moment_is_not_new_when_it_comes_back(stage, snapshot, clock):
+    os.rename(stage.path("x.py"), stage.path("x.py~"))
+    snapshot.scan()
+    snapshot.settle([stage.path("x.py")])
+    stage.write("x.py")
+    assert found(snapshot) == [Change(stage.path("x.py"), Kind.MODIFIED)]
+
+    os.unlink(stage.path("x.py"))
+    snapshot.scan()
+    clock.now += 1.0
+    snapshot.settle([stage.path("x.py")])
+    assert snapshot.differences() == []
+
+
+def test_inode_of_the_baseline_is_that_of_the_content_that_was_taken(snapshot, built):
+    first = built.stat().st_ino
+    assert snapshot.inodes(str(built)) == (first, first)
+    other = built.with_suffix(".new")
+    for value in ("1", "2"):  # with the same content the file is as good as the one before
+        other.write_bytes(library(value))
+        other.replace(built)
+        snapshot.scan()
+        base, now = snapshot.inodes(str(built))
+        assert now == built.stat().st_ino
+        assert (base == now) == (value == "1")
+    snapshot.settle([str(built)])
+    assert snapshot.inodes(str(built)) == (now, now)

@@ -3,6 +3,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from compiling import library, overwritten, replaced
 
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter
@@ -365,6 +366,75 @@ def test_what_the_target_wrote_is_told_apart(stage):
     stage.write("x.py")
 
     assert looked(watch) == Found(written=(stage.path("gen.py"), stage.path("x.py")), unannounced=True)
+
+
+# Compiled code.
+
+
+class Process:
+    """What a target has loaded: files, each as it was when it was loaded."""
+
+    def __init__(self):
+        self.inodes = {}
+        self.asked = 0
+
+    def load(self, path):
+        self.inodes.setdefault(path, set()).add(os.stat(path).st_ino)
+
+    def __call__(self):
+        self.asked += 1
+        return self.inodes
+
+
+def test_library_that_a_kernel_has_loaded_counts_and_no_other(stage):
+    for name in ("ext.so", "other.so"):
+        (stage.root / name).write_bytes(library("1"))
+    process = Process()
+    process.load(stage.path("ext.so"))
+    watch = stage.watch(poll=0.1, loaded=process)
+    for name in ("ext.so", "other.so", "new.so"):
+        replaced(stage.root / name, "2")
+
+    found = watch.look()
+
+    assert found.changes == (changed(stage, "ext.so"),)
+    assert found.unused == (changed(stage, "new.so", Kind.ADDED), changed(stage, "other.so"))
+
+
+def test_library_that_was_loaded_after_its_change_is_up_to_date(stage):
+    (stage.root / "ext.so").write_bytes(library("1"))
+    process = Process()
+    watch = stage.watch(poll=0.1, loaded=process)
+    for name in ("ext.so", "new.so"):
+        replaced(stage.root / name, "2")
+        process.load(stage.path(name))
+    assert watch.look().changes == ()
+    watch.settle([stage.path("ext.so"), stage.path("new.so")])
+
+    replaced(stage.root / "ext.so", "3")
+    overwritten(stage.root / "new.so", "3")
+
+    assert watch.look().changes == (changed(stage, "ext.so"), changed(stage, "new.so"))
+
+
+def test_target_is_asked_what_it_has_loaded_only_if_compiled_code_differs(stage):
+    process = Process()
+    watch = stage.watch(poll=0.1, loaded=process)
+    stage.write("x.py")
+    assert watch.look().changes
+    assert not process.asked
+
+
+def test_library_that_was_loaded_through_a_symlink_counts(stage):
+    (stage.out / "libext.so.1").write_bytes(library("1"))
+    os.symlink(stage.out / "libext.so.1", stage.path("libext.so"))
+    process = Process()
+    process.load(str(stage.out / "libext.so.1"))
+    watch = stage.watch(poll=0.1, loaded=process)
+
+    replaced(stage.out / "libext.so.1", "2")
+
+    assert watch.look().changes == (changed(stage, "libext.so"),)
 
 
 # Scans.

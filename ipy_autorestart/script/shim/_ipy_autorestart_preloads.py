@@ -106,10 +106,16 @@ def _open_files() -> "dict[str, str]":
     return found
 
 
-def _shared_mappings() -> int:
-    """Return the number of shared memory mappings, as locks of multiprocessing have them."""
+def _mappings() -> "tuple[int, set[str]]":
+    """Return the number of shared memory mappings, as locks of multiprocessing have them, and the libraries."""
+    shared, libraries = 0, set()
     with open("/proc/self/maps") as file:
-        return sum(" rw-s " in line for line in file)
+        for line in file:
+            shared += " rw-s " in line
+            if " r-xp " in line:
+                _, slash, path = line.rstrip("\n").partition("/")
+                libraries.add(slash + path)
+    return shared, libraries
 
 
 class Trial:
@@ -125,7 +131,7 @@ class Trial:
         self._modules = len(sys.modules)
         self._threads = len(os.listdir("/proc/self/task"))
         self._files = _open_files()
-        self._shared = _shared_mappings()
+        self._shared, self._libraries = _mappings()
         self._path = list(sys.path)
         sys.addaudithook(self._hear)
 
@@ -163,8 +169,11 @@ class Trial:
         for fd, target in _open_files().items():
             if self._files.get(fd) != target and target not in HARMLESS_FILES:
                 raise Unfit("it opens " + target)
-        if _shared_mappings() > self._shared:
+        shared, libraries = _mappings()
+        if shared > self._shared:
             raise Unfit("it shares memory with other processes")
+        if any(library in self._watched for library in libraries - self._libraries):
+            raise Unfit("it loads watched code")
         if _signal.getitimer(_signal.ITIMER_REAL) != (0.0, 0.0):
             raise Unfit("it sets a timer")
         if sys.path != self._path:

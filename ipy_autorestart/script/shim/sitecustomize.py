@@ -23,7 +23,7 @@ LIBRARY = os.path.dirname(os.__file__) + "/"
 PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
 REMOVES = frozenset({"os.rename", "os.remove", "os.truncate"})
 ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
-EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | {"open", "import", "os.listdir", "os.scandir", "os.chdir"}
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir"}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 
@@ -210,11 +210,13 @@ class Reports:
         if event == "import":
             if self._displays and path in LazyDisplays.NAMES:
                 self._displays.before(path)  # or nothing would be in there
-            if args[1] is not None:  # a library
-                return "i", args[1]
+            if args[1] is not None:  # compiled
+                return "r" if args[1] in self._watched else "i", args[1]
             last = path.rpartition(".")[2]
             # multiprocessing and the like start other interpreters, of which there is no event
             return ANYTHING if last[:6] == "popen_" and last != "popen_fork" else None
+        if event == "ctypes.dlopen":
+            return ("r", path) if path and "/" in fsdecode(path) else None  # others are looked for in the system
         if event in ENVIRONMENT:
             return ("e", path) if self._is_by_script(getframe(3)) else None
         if event in PROGRAMS:
