@@ -13,7 +13,7 @@ STARTS = 5
 
 #: Seconds before the next start for such files; each is twice the one before. None is dropped, and none waits for long:
 #: it may be a person's or a program's that saves whenever it sees the last one at work.
-PAUSE, PAUSE_MAX = 0.5, 4.0
+PAUSE, PAUSE_MAX = 0.5, 2.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ class Status:
     held
         Files that have changed while restarts are held back.
     looping
-        Files that change right after every start, so that the next start for them waits, a few seconds at most.
+        Files that change right after every start, so that the next start for them waits, two seconds at most.
     alike
         Files of which only comments or layout have changed.
     written

@@ -140,7 +140,7 @@ def test_each_state_has_a_colour():
         (Status(held=Files(("a.py", "b.py"))), "a.py and 1 more changed meanwhile"),
         (
             Status(looping=Files(("gen.py",))),
-            "gen.py changes right after every start: the next waits, for 4.0 s at most",
+            "gen.py changes right after every start: the next waits, for 2.0 s at most",
         ),
         (Status(alike=Files(("a.py",))), "only comments or layout changed in a.py: not restarted"),
         (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
