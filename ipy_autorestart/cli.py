@@ -54,10 +54,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")
         return 0
     try:
-        request = parse([*(one for one in argv[:end] if one not in own), *argv[end:]], defaults=Options())
-        if isinstance(request.target, Kernel):
+        given = [*(one for one in argv[:end] if one not in own), *argv[end:]]
+        request = parse(given, defaults=Options(), kernel=False)
+        if not request.paths and isinstance(request.target, Kernel):
             raise BadInput(NO_SCRIPT)
         request.check()
+        if isinstance(request.target, Kernel):
+            raise BadInput(f"{request.paths[-1]}: it is no script, nor a folder with __main__.py; {NO_SCRIPT}")
     except BadInput as error:
         sys.stderr.write(f"{NAME}: {error}\n")
         return 2

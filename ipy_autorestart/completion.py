@@ -102,7 +102,7 @@ def _values(flag: str, typed: str, listing: Listing) -> list[str]:
 def _paths(
     typed: str,
     listing: Listing,
-    wanted: Callable[[Entry], bool] = lambda one: one.is_folder or one.name.endswith(".py"),
+    wanted: Callable[[Entry], bool] = lambda one: one.is_folder or one.name.endswith((".py", ".pyz")),
 ) -> list[str]:
     folder, _, name = typed.rpartition("/")
     folder += "/" if "/" in typed else ""

@@ -398,6 +398,38 @@ def test_an_installed_package_that_runs_as_a_module_is_left_to_the_run(piped, pr
     assert "value 3" in "".join(itertools.takewhile(lambda line: "· warm ·" not in line, shown))
 
 
+def test_it_runs_what_python_runs_and_again_with_new_code_warm(piped, project):
+    project.save("tool", "#!/usr/bin/env python3\nprint('tool 1')\n")
+    project.save("app/__main__.py", "import sys, b\nprint('app', b.V, *sys.argv[1:])\n")
+    project.save("app/b.py", "V = 1\n")
+    project.save("packed/__main__.py", "print('packed 1')\n")
+    pack = [sys.executable, "-m", "zipapp", "packed", "-p", "/usr/bin/env python3"]
+    subprocess.run([*pack, "-o", "packed.pyz"], check=True)
+
+    def save_tool():
+        project.save("tool", "#!/usr/bin/env python3\nprint('tool 2')\n")
+
+    def save_app():
+        project.save("app/b.py", "V = 2\n")
+
+    def save_packed():
+        project.save("packed/__main__.py", "print('packed 2')\n")
+        subprocess.run([*pack, "-o", "packed.pyz"], check=True)
+
+    cases = {
+        "./tool": (save_tool, "tool", ""),
+        "app/": (save_app, "app", " x"),
+        "packed.pyz": (save_packed, "packed", ""),
+    }
+    started = {name: piped(name, "--quiet", "--", "x") for name in cases}
+    for name, (save, said, more) in cases.items():
+        process = started[name]
+        assert process.stdout.readline() == f"{said} 1{more}\n"
+        eventually(lambda p=process, n=name: any(is_parked(one, n) for one in forked(p.pid)))
+        save()
+        assert process.stdout.readline() == f"{said} 2{more}\n"
+
+
 HELPER = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
 
 
@@ -435,7 +467,9 @@ def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):
     ("words", "message"),
     [
         ((), "expected a script to run, such as: src/ main.py or src/ -m app"),
+        (("src/",), "src/: it is no script, nor a folder with __main__.py; expected a script to run, such as"),
         (("src/",), "a kernel is restarted by %watch_restart"),
+        (("src/", "tool"), "tool: there is no such file or folder in"),
         (("src/", "nope.py"), "nope.py: there is no such script in"),
         (("main.py", "--dobounce", "1"), "did you mean --debounce?"),
         (("main.py", "--poll"), "--poll: expected a value, got none; write --poll=SECONDS"),
@@ -454,7 +488,7 @@ def test_help_and_version_need_no_script(project):
     shown = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, timeout=30)
     assert shown.returncode == 0
     for word in (
-        "ipy-autorestart [PATH ...] [SCRIPT.py | -m MODULE]",
+        "ipy-autorestart [PATH ...] [SCRIPT | -m MODULE]",
         "--debounce",
         "--quiet",
         "Ctrl-C",

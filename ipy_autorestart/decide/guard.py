@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import functools
+import re
 import types
 import warnings
 
@@ -18,6 +19,9 @@ class Likeness(enum.Enum):
     DIFFERENT = "different"
 
 
+#: The first line of a program that names its interpreter, or what calls it.
+SHEBANG = re.compile(rb"#![^\n]*(?:python|pypy|uv run)")
+
 Verdict = Likeness | Broken
 
 
@@ -28,12 +32,12 @@ def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -
     may differ, docstrings, annotations and constants may not. What the compiler drops (``4*4`` for ``16``,
     unreachable statements) counts as same too: no run can notice.
 
-    Only ``.py`` files are compiled; others are compared by their bytes. ``old`` is None where it is not known, or there
-    was no file. If ``strict``, any difference in bytes counts, as long as the new bytes compile.
+    Only Python sources are compiled; others are compared by their bytes. ``old`` is None where it is not known, or
+    there was no file. If ``strict``, any difference in bytes counts, as long as the new bytes compile.
     """
     if old == new:
         return Likeness.SAME
-    if not path.endswith(".py"):
+    if not is_source(path, new):
         return Likeness.DIFFERENT
     code = _compiled(path, new)
     if isinstance(code, Broken):
@@ -44,6 +48,11 @@ def compare(path: str, old: bytes | None, new: bytes, *, strict: bool = False) -
     if isinstance(before, Broken) or not same_code(before, code):
         return Likeness.DIFFERENT
     return Likeness.SAME_CODE
+
+
+def is_source(path: str, content: bytes) -> bool:
+    """Whether a file is a Python source: by its name, or by its first line, unless an archive follows that."""
+    return path.endswith(".py") or (SHEBANG.match(content) is not None and b"\0" not in content)
 
 
 def same_code(one: types.CodeType, other: types.CodeType) -> bool:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import os
 from collections.abc import Container, Sequence
 from typing import Any, NoReturn
 
+from ipy_autorestart.decide.guard import SHEBANG
 from ipy_autorestart.protocol.options import BadInput, Options, each
-from ipy_autorestart.protocol.request import Kernel, Request, Script, absolute
+from ipy_autorestart.protocol.request import Kernel, Request, Script, absolute, main_of
 from ipy_autorestart.text import relative
 
 
@@ -33,6 +35,9 @@ MANY = frozenset(("paths", *(one.name for one in OPTIONS if one.many)))
 
 ITS_ARGUMENTS = "arguments of the script go after --"
 
+#: So much of a file is read to find out what it is.
+LINE_BYTES = 256
+
 
 def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argparse.ArgumentParser:
     """Return a parser of argument lines, whose ``format_help`` is the help of the magic and of the command line.
@@ -41,7 +46,7 @@ def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argpar
     """
     made = _Parser(
         prog=prog,
-        usage="%(prog)s [PATH ...] [SCRIPT.py | -m MODULE] [options] [-- ARGS]",
+        usage="%(prog)s [PATH ...] [SCRIPT | -m MODULE]| -m MODULE] [options] [-- ARGS]",
         add_help=False,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
@@ -63,11 +68,12 @@ def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argpar
     return made
 
 
-def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
+def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool = True) -> Request:
     """Make a request of an argument line.
 
-    The last argument that is a Python file is the script and the others are watched; after ``-m MODULE`` and after
-    ``--`` come the arguments of what runs. Without script and module the kernel is meant.
+    The last argument that ``python`` runs is the script and the others are watched; after ``-m MODULE`` and after
+    ``--`` come the arguments of what runs. Without script and module the kernel is meant. Where that can't be
+    restarted, ``kernel`` is false, and more is taken for a script.
 
     Raises
     ------
@@ -81,7 +87,8 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
     given = _read(argv[:place])
     what: dict[str, Any]
     if place == end:
-        given["paths"], script = _take_script(given["paths"], folder)
+        only = not kernel or args or any(one.name in given for one in each(Script))
+        given["paths"], script = _take_script(given["paths"], folder, any_kind=bool(only))
         what = {"path": script, "args": args} if script else {}
     else:
         behind = [*filter(None, [argv[place][2:]]), *argv[place + 1 : end]]
@@ -96,7 +103,7 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "") -> Request:
     how = {one.name: given.pop(one.name) for one in each(Script) if one.name in given}
     if not what and (how or args):
         lonely = [*(f"--{name}" for name in how), *args][0]
-        raise BadInput(f"{lonely}: it needs a script, a file that ends in .py, or -m MODULE")
+        raise BadInput(f"{lonely}: it needs a script to run, such as main.py, or -m MODULE")
     target = _script({**what, **how}, folder) if what else Kernel()
     for one in each():
         if one.name in given and one.only not in ("", target.kind):
@@ -119,13 +126,32 @@ def _read(argv: Sequence[str]) -> dict[str, Any]:
     return {name: tuple(map(text, value)) if name in MANY else text(value) for name, value in vars(found).items()}
 
 
-def _take_script(paths: tuple[str, ...], folder: str) -> tuple[tuple[str, ...], str]:
-    """Take the script out of the paths: the last that is a Python file; empty if there is none."""
-    for place in reversed(range(len(paths))):
-        path = os.path.expanduser(paths[place])
-        if path.endswith(".py") and not os.path.isdir(os.path.join(folder, path)):
-            return (*paths[:place], *paths[place + 1 :]), path
+def _take_script(paths: tuple[str, ...], folder: str, *, any_kind: bool) -> tuple[tuple[str, ...], str]:
+    """Take the script out of the paths; empty if there is none.
+
+    It is the last that is Python by its name, else the last that says so itself. Of ``any_kind``, which means that a
+    script is wanted for sure, it may be a package, and else the last file, as ``python`` tries to run any.
+    """
+
+    def says_so(path: str) -> bool:
+        if main_of(path):
+            return any_kind or not os.path.exists(os.path.join(path, "__init__.py"))  # a package may be to be watched
+        if not os.path.isfile(path):
+            return False
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            return SHEBANG.match(file.readline(LINE_BYTES)) is not None
+        return False
+
+    whole = [os.path.join(folder, os.path.expanduser(path)) for path in paths]
+    for is_script in (_is_named_so, says_so, *([os.path.isfile] if any_kind else [])):
+        for place in reversed(range(len(paths))):
+            if is_script(whole[place]):
+                return (*paths[:place], *paths[place + 1 :]), os.path.expanduser(paths[place])
     return paths, ""
+
+
+def _is_named_so(path: str) -> bool:
+    return path.endswith((".py", ".pyc", ".pyz")) and not os.path.isdir(path)
 
 
 def _script(said: dict[str, Any], folder: str) -> Script:

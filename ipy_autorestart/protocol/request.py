@@ -33,6 +33,16 @@ def absolute(path: str | os.PathLike[str]) -> str:
         raise BadInput("the current folder is gone; change to one that is there") from None
 
 
+#: What ``python FOLDER`` runs, in this order.
+MAIN = ("__main__.py", "__main__.pyc")
+
+
+def main_of(folder: str) -> str:
+    """Return the file in a folder that ``python`` runs if it is given the folder; empty if there is none."""
+    found = (os.path.join(folder, name) for name in MAIN)
+    return next(filter(os.path.isfile, found), "")
+
+
 @dataclass(frozen=True, slots=True, init=False)
 class Script:
     """A Python script or module that runs in a process of its own.
@@ -40,7 +50,7 @@ class Script:
     Parameters
     ----------
     path
-        The script, relative to ``cwd``.
+        The script, relative to ``cwd``: whatever ``python`` runs, also a folder with ``__main__.py``, or an archive.
     module
         Instead of a path: a module, run as ``python -m`` does.
     args
@@ -110,12 +120,15 @@ class Script:
     @property
     def home(self) -> str:
         """The folder that is watched when none is named: where the run finds its first imports, ``sys.path[0]``."""
-        return os.path.dirname(os.path.join(self.cwd, self.path)) if self.path else self.cwd
+        return os.path.dirname(self.file) if self.path else self.cwd
 
     @property
     def file(self) -> str:
-        """The script's absolute path; empty for a module."""
-        return os.path.join(self.cwd, self.path) if self.path else ""
+        """The absolute path of the script, or of ``__main__.py`` in a folder that is one; empty for a module."""
+        if not self.path:
+            return ""
+        path = os.path.join(self.cwd, self.path)
+        return main_of(path) or path
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -182,6 +195,8 @@ class Request:
         if not os.path.isdir(script.cwd):
             raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
         if script.path:
+            if os.path.isdir(script.file):
+                raise BadInput(f"{script.path}: this folder has no __main__.py to run; name a script, or -m MODULE")
             if not os.path.isfile(script.file):
                 guess = _guess(script.path, script.file)
                 raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")

@@ -49,7 +49,7 @@ class Preloader:
         self._program = program
         self._start_server = make
         self._names = tuple(names)
-        self._folder = _folder(program)
+        self._folder = folder_of(program)
         self._warmth = Warmth()
         self._learnt: dict[str, None] = {}  # files of modules that runs have imported, in their order
         self._own: set[str] = set()  # names of watched modules that runs have read
@@ -209,13 +209,14 @@ class Preloader:
         self._installed = self._next_installed = None
 
 
-def _folder(program: Program) -> str:
-    """Return the folder that becomes ``sys.path[0]``."""
+def folder_of(program: Program) -> str:
+    """Return the folder, or the archive, that becomes ``sys.path[0]``."""
     first, *_ = program.argv
     if first == "-m":
         return program.cwd
     path = os.path.join(program.cwd, first)
-    return path if os.path.isdir(path) else os.path.dirname(os.path.realpath(path))
+    is_first = os.path.isdir(path) or (not path.endswith(".py") and _packed(path) is not None)
+    return path if is_first else os.path.dirname(os.path.realpath(path))
 
 
 def _source_of(path: str) -> str:
@@ -225,12 +226,14 @@ def _source_of(path: str) -> str:
 
 
 def importable(folder: str, names: Container[str] | None = None) -> set[str]:
-    """Return the top-level names, or which of some, that a folder offers before any other.
+    """Return the top-level names, or which of some, that a folder or an archive offers before any other.
 
     A folder without `__init__` offers nothing: namespace packages come last.
     """
     try:
         entries = os.listdir(folder)
+    except NotADirectoryError:
+        entries = _packed(folder) or []
     except OSError:
         return set()
     found = set()
@@ -241,6 +244,18 @@ def importable(folder: str, names: Container[str] | None = None) -> set[str]:
         if suffix.endswith(("py", "pyc", "so")) or (not suffix and os.path.exists(f"{folder}/{entry}/__init__.py")):
             found.add(stem)
     return found
+
+
+def _packed(path: str) -> list[str] | None:
+    """Return what an archive holds at its top, packages as modules; None if it is none."""
+    import zipfile  # not for every script: it takes milliseconds
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name.replace("/__init__.", ".") for name in archive.namelist()]
+    except (OSError, zipfile.BadZipFile):
+        return None
+    return [name for name in names if "/" not in name]
 
 
 def _stem(path: str) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.compiled import HEAD_BYTES, is_compiled, is_whole
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.guard import Likeness, Verdict, compare
+from ipy_autorestart.decide.guard import Likeness, Verdict, compare, is_source
 from ipy_autorestart.decide.use import Difference
 from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, read_head, signature
 from ipy_autorestart.watch.tree import GONE, Tree
@@ -319,7 +319,7 @@ class Snapshot:
 
     def _content(self, path: str, status: os.stat_result, source: bytes | None) -> Content:
         size = len(source) if source is not None else 0
-        keep = path.endswith(".py") and size <= KEPT_BYTES and self._kept_bytes + size <= KEPT_BYTES_IN_ALL
+        keep = size <= KEPT_BYTES and self._kept_bytes + size <= KEPT_BYTES_IN_ALL and is_source(path, source or b"")
         if keep:
             self._kept_bytes += size
         return Content.of(status, source, keep=keep)

@@ -151,3 +151,11 @@ def test_other_values_always_make_a_difference(one, other):
     same = repr(one) == repr(other)
 
     assert (compare("a.py", source(one), source(other)) is Likeness.SAME) == same
+
+
+def test_a_file_is_python_by_its_first_line_too():
+    tool = b"#!/usr/bin/env python3\nV = 1\n"
+    assert compare("tool", tool, tool + b"# why\n") is Likeness.SAME_CODE
+    assert isinstance(compare("tool", tool, tool + b"V = (\n"), Broken)
+    assert compare("tool", tool, b"#!/bin/sh\nV=1\n") is Likeness.DIFFERENT
+    assert compare("tool", tool, tool + b"PK\0(") is Likeness.DIFFERENT  # an archive may begin so

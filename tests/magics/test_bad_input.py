@@ -27,7 +27,7 @@ MISTAKES = {
     "%watch_restart src/ main.py --stop-signal SIGNOPE": "--stop-signal: expected a signal such as SIGTERM or SIGINT",
     "%watch_restart src/ main.py --all=1": "--all: expected no value, got '1'; write --all alone",
     "%watch_restart src/ -m": "-m: expected the name of a module, got none; write -m MODULE",
-    "%watch_restart src/ -- x": "x: it needs a script, a file that ends in .py",
+    "%watch_restart src/ -- x": "x: it needs a script to run, such as main.py",
     "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it by a backslash",
     "%unwatch nothing.py": "nothing.py: no such target; name one of those watched: main.py",
     "%watch_status now": "expected nothing, --why or --json, got 'now'",

@@ -145,7 +145,7 @@ def test_environment_folder_and_interpreter_can_be_given(kernel, project):
         ("main.py --env A", "--env: expected a variable and its value such as DEBUG=1, got 'A'"),
         ("main.py --cwd nowhere", "--cwd: there is no folder"),
         ("main.py --python nowhere", "--python: expected an interpreter such as python3 or .venv/bin/python"),
-        ("src/ --env A=1", "--env: it needs a script, a file that ends in .py, or -m MODULE"),
+        ("src/ --env A=1", "--env: it needs a script to run, such as main.py, or -m MODULE"),
     ],
 )
 def test_mistakes_name_the_fix(kernel, line, message):

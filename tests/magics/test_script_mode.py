@@ -1,7 +1,9 @@
 """`%watch_restart src/ main.py` in a real kernel."""
 
+import io
 import os
 import signal
+import zipfile
 
 import psutil
 import pytest
@@ -72,6 +74,30 @@ def test_a_module_runs_with_m(kernel, project):
     assert "-m app" in cell.text
     project.save("app/__main__.py", "print('again')\n")
     kernel.wait(shows(cell, "again"))
+
+
+def test_whatever_python_runs_is_run(kernel, project):
+    project.save("tool", "#!/usr/bin/env python3\nprint('tool 1')\n")
+    project.save("app/__main__.py", "import b\nprint('app', b.V)\n")
+    project.save("app/b.py", "V = 1\n")
+    (project / "packed.pyz").write_bytes(archive("print('packed 1')"))
+    cells = [kernel.run(f"%watch_restart src/ {name}") for name in ("./tool", "app", "packed.pyz")]
+    for cell, said in zip(cells, ("tool", "app", "packed"), strict=True):
+        kernel.wait(shows(cell, f"{said} 1"))
+    project.save("tool", "#!/usr/bin/env python3\nprint('tool 2'\n")
+    kernel.wait(shows(cells[0], "syntax error at tool:2"))
+    project.save("tool", "#!/usr/bin/env python3\nprint('tool 2')\n")
+    project.save("app/__main__.py", "print('app 2')\n")
+    (project / "packed.pyz").write_bytes(archive("print('packed 2')"))
+    for cell, said in zip(cells, ("tool", "app", "packed"), strict=True):
+        kernel.wait(shows(cell, f"{said} 2"))
+
+
+def archive(code):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("__main__.py", code)
+    return packed.getvalue()
 
 
 def test_paths_may_have_spaces_and_a_tilde(kernel, project):

@@ -72,6 +72,56 @@ def test_a_folder_that_ends_in_py_is_no_script(tmp_path):
     assert parse(["odd.py"], defaults=Options(), cwd=str(tmp_path)).target == Kernel()
 
 
+def programs(folder):
+    """Make what ``python`` runs though its name doesn't say so, and what it doesn't."""
+    for name in ("app", "pkg", "data"):
+        (folder / name).mkdir()
+    for name in ("app/__main__.py", "pkg/__init__.py", "pkg/__main__.py", "notes.txt", "plain"):
+        (folder / name).write_text("x = 1\n")
+    (folder / "tool").write_text("#!/usr/bin/env python3\nx = 1\n")
+    (folder / "uv").write_text("#!/usr/bin/env -S uv run --script\n")
+    (folder / "shell").write_text("#!/bin/sh\n# python\n")
+    (folder / "a.pyz").write_bytes(b"PK")
+
+
+@pytest.mark.parametrize(
+    ("line", "script", "alone"),
+    [
+        ("data tool", "tool", "tool"),
+        ("data ./tool notes.txt", "./tool", "./tool"),
+        ("uv data", "uv", "uv"),
+        ("data a.pyz", "a.pyz", "a.pyz"),
+        ("data app", "app", "app"),
+        ("data app/", "app/", "app/"),
+        ("main.py tool app a.pyc", "a.pyc", "a.pyc"),
+        ("app main.py", "main.py", "main.py"),
+        ("data pkg", "", "pkg"),  # a package may be to be watched, where a kernel can be restarted
+        ("pkg -- x", "pkg", "pkg"),
+        ("data --env A=1 plain", "plain", "plain"),
+        ("data plain", "", "plain"),
+        ("data shell", "", "shell"),
+        ("data notes.txt", "", "notes.txt"),
+        ("data", "", ""),
+    ],
+)
+def test_whatever_python_runs_is_the_script(tmp_path, line, script, alone):
+    programs(tmp_path)
+    for kernel, expected in ((True, script), (False, alone)):
+        request = parse(line.split(), defaults=Options(), cwd=str(tmp_path), kernel=kernel)
+        assert (request.target.path if isinstance(request.target, Script) else "") == expected
+
+
+def test_the_main_module_of_a_folder_is_the_script_and_the_folder_its_home(tmp_path):
+    programs(tmp_path)
+    script = Script("app", cwd=tmp_path)
+    request = Request(script, ("data",), cwd=str(tmp_path))
+    request.check()
+    assert (script.file, script.home) == (f"{tmp_path}/app/__main__.py", f"{tmp_path}/app")
+    assert request.files == (script.file,)
+    with pytest.raises(BadInput, match=r"data: this folder has no __main__.py to run; name a script, or -m MODULE"):
+        Request(Script("data", cwd=tmp_path), cwd=str(tmp_path)).check()
+
+
 def test_home_is_expanded(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     request = read("~/src", "~/main.py")

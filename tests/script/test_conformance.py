@@ -4,12 +4,14 @@ import argparse
 import decimal
 import functools
 import importlib.util
+import io
 import json
 import os
 import re
 import subprocess
 import sys
 import xml.dom.minidom
+import zipfile
 from dataclasses import dataclass, field
 
 import pytest
@@ -49,6 +51,17 @@ print(open('/proc/self/cmdline').read().split('\\0')[1:], open('/proc/self/comm'
 print(os.getpid() == os.getpgid(0) or 'its own group', os.umask(0o22))
 """
 
+
+def archive(shebang="", **modules):
+    """Return an archive with these modules, as `zipapp` makes it."""
+    packed = io.BytesIO(shebang.encode())
+    packed.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(packed, "a") as file:
+        for name, code in modules.items():
+            file.writestr(f"{name}.py", code)
+    return packed.getvalue()
+
+
 FAILS = "def f():\n    x = {'a': 1}\n    return g(x['a'])\n\ndef g(x):\n    return x / 0\n\nf()\n"
 
 SPAWNED = """
@@ -68,6 +81,8 @@ if __name__ == '__main__':
     child.join()
     print(child.exitcode)
 """
+
+HIDES = "import b, json\nprint(b.__file__, json.MINE)\n" + SEES
 
 CASES = {
     "what it sees": Case(SEES),
@@ -218,6 +233,27 @@ CASES = {
     "isolated": Case("import sys\nprint(sys.flags, sys.path)", flags=("-I",), shows="isolated=1"),
     "without site": Case("import sys\nprint(sys.flags.no_site)", flags=("-S",), shows="1"),
     "safe path": Case("import sys\nprint(sys.path)", flags=("-P",)),
+    "a file without a suffix": Case("", ("./tool", "x"), files={"tool": "#!/usr/bin/env python3\n" + SEES}),
+    "a folder with a module that hides another": Case(
+        "",
+        ("app", "x"),
+        files={"app/__main__.py": HIDES, "app/b.py": "", "app/json.py": "MINE = 1"},
+        shows="app/b.py 1",
+    ),
+    "a folder that fails": Case("", ("app/",), files={"app/__main__.py": FAILS}, status=1, shows="ZeroDivisionError"),
+    "an archive with a module that hides another": Case(
+        "",
+        ("app.pyz", "x"),
+        files={"app.pyz": archive(__main__=HIDES, b="", json="MINE = 1")},
+        shows="app.pyz/b.py 1",
+    ),
+    "an archive that calls itself a tool": Case(
+        "",
+        ("./tool",),
+        files={"tool": archive("#!/usr/bin/env python3\n", __main__=FAILS)},
+        status=1,
+        shows="ZeroDivisionError",
+    ),
     "a script that isn't there": Case("", ("nowhere.py",), status=2, shows="can't open file"),
 }
 

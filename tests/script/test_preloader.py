@@ -2,6 +2,7 @@
 
 import os
 import time
+import zipfile
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from starting import program
 
 from ipy_autorestart.script.pipes import ReportPipe
 from ipy_autorestart.script.policy import FAILURES_MAX
-from ipy_autorestart.script.preloader import PARK_AFTER, Preloader, importable
+from ipy_autorestart.script.preloader import PARK_AFTER, Preloader, folder_of, importable
 
 
 class FakeForkServer:
@@ -192,3 +193,16 @@ def test_a_folder_offers_modules_and_packages_but_no_folders_of_data(tmp_path):
     assert importable(str(tmp_path)) == {"mod", "fast", "package"}
     assert importable(str(tmp_path), {"mod", "json"}) == {"mod"}
     assert importable(str(tmp_path / "missing")) == set()
+
+
+def test_names_that_an_archive_has_go_first_too(tmp_path):
+    path = tmp_path / "app.pyz"
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("__main__.py", "json.py", "package/__init__.py", "package/deep.py", "namespace/mod.py", "a.txt"):
+            file.writestr(name, "")
+    assert folder_of(program(str(path))) == str(path)
+    assert importable(str(path)) == {"__main__", "json", "package"}
+    assert importable(str(path), {"json", "deep"}) == {"json"}
+    path.write_bytes(b"PK, and no more")
+    assert importable(str(path)) == set()
+    assert folder_of(program(str(path))) == str(tmp_path)

@@ -11,7 +11,7 @@ from waiting import eventually
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.build import adopt_orphans
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
-from ipy_autorestart.script.preloader import importable
+from ipy_autorestart.script.preloader import folder_of, importable
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import reap_orphans, start_cold
 
@@ -59,7 +59,7 @@ def finish(run):
 
 def start_warm(what, paths, unfit=()):
     """Start a run that was forked ahead, with the modules at these paths imported."""
-    server = ForkServer(what, Preloads(paths=tuple(paths), unfit=unfit, beside=tuple(importable(os.getcwd()))))
+    server = ForkServer(what, Preloads(paths=tuple(paths), unfit=unfit, beside=tuple(importable(folder_of(what)))))
     try:
         eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
         if server.unfit:
