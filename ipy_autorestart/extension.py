@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.client.screen import Screen
-from ipy_autorestart.client.session import ATTRIBUTE
+from ipy_autorestart.client.session import ATTRIBUTE, NO_KERNEL
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
@@ -18,6 +18,7 @@ from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.ipython.policy import from_plain
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
+from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from ipy_autorestart.reexec.bootstrap import Hangups
 
 
+PART_OF = (
+    "this kernel is a part of another program ({}), which a restart by exec would cut off; name a script, such as "
+    "src/ main.py, or restart that program by its own means"
+)
+
+
 class ShellSession:
     """The supervisors of one shell, and the restarter of its process if that can be restarted."""
 
@@ -38,17 +45,30 @@ class ShellSession:
         self.supervisors: list[Supervisor] = []
         self.recorder = Recorder(shell)
         self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
-        self.restarter: KernelRestarter | TerminalRestarter | None = None
+        self._restarter: KernelRestarter | TerminalRestarter | None = None
         if self.lines is None:
-            self.restarter = KernelRestarter(shell, self.supervisors, self.recorder)
+            self._restarter = KernelRestarter(shell, self.supervisors, self.recorder)
         elif is_restartable(shell):
-            self.restarter = TerminalRestarter(shell, self.supervisors, self.recorder)
+            self._restarter = TerminalRestarter(shell, self.supervisors, self.recorder)
         self._shell = shell
+
+    @property
+    def restarter(self) -> KernelRestarter | TerminalRestarter | None:
+        """The restarter of this process, if it can be restarted."""
+        return None if self.why_not else self._restarter
+
+    @property
+    def why_not(self) -> str:
+        """The reason and the remedy, if it can't be; it may turn out only after the extension was loaded."""
+        if self._restarter is None:
+            return NO_KERNEL
+        host = host_of(self._shell.kernel) if self.lines is None else ""  # type: ignore[attr-defined]  # ipykernel's
+        return PART_OF.format(host) if host else ""
 
     def close(self) -> None:
         """Take all of it out of the shell."""
-        if self.restarter:
-            self.restarter.close()
+        if self._restarter:
+            self._restarter.close()
         self.recorder.close()
         if self.lines:
             self.lines.close()

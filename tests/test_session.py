@@ -3,10 +3,12 @@
 import contextlib
 import signal
 import socket
+import sys
 import types
 
 import pytest
 from fakes import FakeShell
+from ipykernel.kernelapp import IPKernelApp
 
 from ipy_autorestart import extension
 from ipy_autorestart.extension import session_of
@@ -42,10 +44,19 @@ def test_closed_it_leaves_nothing_in_the_shell(shell):
     assert not hasattr(shell, "_ipy_autorestart")
 
 
-def test_a_kernel_can_be_restarted_and_an_embedded_shell_can_not(shell):
+def test_a_kernel_of_its_own_can_be_restarted_and_what_is_embedded_can_not(shell, monkeypatch):
     assert session_of(shell).restarter is None
+    assert "an IPython of its own" in session_of(shell).why_not
     session_of(shell).close()
-    shell.kernel = types.SimpleNamespace(get_parent=lambda channel: {})
+    monkeypatch.setattr(sys, "orig_argv", ["python", "main.py"])
+    shell.kernel = types.SimpleNamespace(
+        get_parent=lambda channel: {}, parent=IPKernelApp(), user_module=None, user_ns=None
+    )
+    session_of(shell)  # as a startup file does, before a program says where its cells run
+    shell.kernel.user_ns = {}
+    assert session_of(shell).restarter is None
+    assert "part of another program (main.py)" in session_of(shell).why_not
+    shell.kernel.user_ns = None
     assert isinstance(session_of(shell).restarter, KernelRestarter)
     assert session_of(shell).lines is None
 

@@ -27,6 +27,10 @@ class Session(Protocol):
     def restarter(self) -> Restarter | None:
         """The restarter of this process, if it can be restarted."""
 
+    @property
+    def why_not(self) -> str:
+        """The reason and the remedy, if it can't be."""
+
 
 def current_session() -> Session | None:
     """Return the session of the shell that runs in this process, if the extension has been loaded there."""

@@ -96,7 +96,7 @@ class Supervisor:
         self._restarter: Restarter | None = None
         if isinstance(request.target, Kernel):
             if self._session is None or self._session.restarter is None:
-                raise BadInput(NO_KERNEL)
+                raise BadInput(self._session.why_not if self._session else NO_KERNEL)
             self._restarter = self._session.restarter
 
     @property

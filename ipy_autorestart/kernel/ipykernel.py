@@ -10,8 +10,12 @@ import asyncio
 import contextlib
 import functools
 import json
+import os
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
+
+from ipy_autorestart.reexec.start import split
 
 T = TypeVar("T")
 
@@ -284,6 +288,24 @@ def channels_of(kernel: Any) -> Channels | None:
         if all(getattr(kernel, name, None) is not None for name in kind.NEEDED):
             return kind(kernel)
     return None
+
+
+def host_of(kernel: Any) -> str:
+    """Return the program that a kernel is a part of, such as an engine; nothing where it is a program of its own.
+
+    An exec would cut that program off from its parent, its pipes and its own state. A kernel of its own is the app that
+    the process was started for: that has read the command line, and its cells run in a namespace of the shell's own.
+    """
+    kernelapp, app = sys.modules.get("ipykernel.kernelapp"), kernel.parent
+    if kernelapp is None or not isinstance(app, kernelapp.IPKernelApp):
+        return type(app).__name__  # ipyparallel's IPEngine, an InProcessKernelManager
+    line = split(sys.orig_argv[1:])
+    root = app  # of `ipython kernel`
+    while root.parent is not None:
+        root = root.parent
+    is_told = not {*root.argv}.isdisjoint(line.args) if line.args else not root.argv
+    is_own = kernel.user_module is None and kernel.user_ns is None
+    return "" if is_told and is_own else os.path.basename(line.what) or "Python"
 
 
 def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class ProgramRestarter(Restarter):
         return self
 
     @property
+    def why_not(self) -> str:
+        """Return nothing: it can be restarted."""
+        return ""
+
+    @property
     def is_active(self) -> bool:
         """Whether SIGHUP restarts this process; it doesn't in a forked child."""
         return self.is_armed and os.getpid() == self._pid
