@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import end_history
@@ -19,6 +19,7 @@ from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, ListeningSocket
+from ipy_autorestart.reexec.trackers import managers, trackers
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -64,7 +65,7 @@ class KernelHandover(Handover):
         with logged("the comms"):
             contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
-            _end_children()
+            _end_children(besides=trackers() | managers())
         # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
         cleanup = _Registered(self._app.cleanup_connection_file)
         for function in (cleanup, self._app.close, self._kernel.iopub_thread.stop):
@@ -73,7 +74,9 @@ class KernelHandover(Handover):
         super().end_life()
 
     def close(self) -> None:
-        """Close the connections so that nothing on them is lost."""
+        """End what the exit functions have left, and close the connections so that nothing on them is lost."""
+        with logged("the kernel's children"):
+            _end_children(besides=trackers())
         super().close()
         for stream in (sys.stdout, sys.stderr):
             with logged("the last output"):
@@ -81,6 +84,9 @@ class KernelHandover(Handover):
         published = threading.Event()  # then libzmq has got all, in order
         self._kernel.iopub_thread.schedule(published.set)
         published.wait(PUBLISHED_MAX)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError):  # nobody shows any more what children say, such as trackers
+                stream._should_watch = False  # type: ignore[union-attr]  # noqa: SLF001  # iostream.OutStream's
         if self._gate is None or self._sockets is None:
             self._app.close()  # which waits until all that was sent has left
             return
@@ -136,19 +142,19 @@ def _close_comms(kernel: Any) -> None:
             comm.close()
 
 
-def _end_children() -> None:
+def _end_children(*, besides: Collection[int] = ()) -> None:
     """End the children in the kernel's process group, as ipykernel does at shutdown (``kernelbase._at_shutdown``).
 
     A forked child would hold the kernel's ports, and the new image could not bind them.
     """
-    if not _has_children_in(group := os.getpgrp()):
+    if not _has_children_in(group := os.getpgrp(), besides=besides):
         return
     import psutil  # type: ignore[import-untyped]  # ipykernel needs it too
 
     children = []
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(child.pid) == group:
+            if os.getpgid(child.pid) == group and child.pid not in besides:
                 child.terminate()
                 children.append(child)
     _, alive = psutil.wait_procs(children, timeout=CHILDREN_END)
@@ -157,8 +163,8 @@ def _end_children() -> None:
     psutil.wait_procs(alive, timeout=CHILDREN_END)
 
 
-def _has_children_in(group: int) -> bool:
-    """Return whether any descendant of this process is in the group; True where that can't be told quickly."""
+def _has_children_in(group: int, *, besides: Collection[int] = ()) -> bool:
+    """Return whether other descendants of this process are in the group; True where that can't be told quickly."""
     pending = [os.getpid()]
     try:
         while pending:
@@ -166,7 +172,7 @@ def _has_children_in(group: int) -> bool:
             for task in os.listdir(f"/proc/{parent}/task"):
                 with open(f"/proc/{parent}/task/{task}/children") as file:
                     children = list(map(int, file.read().split()))
-                if any(os.getpgid(child) == group for child in children):
+                if any(os.getpgid(child) == group for child in children if child not in besides):
                     return True
                 pending += children
     except OSError:  # not Linux, or one has just ended

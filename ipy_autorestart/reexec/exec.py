@@ -31,6 +31,7 @@ from ipy_autorestart.reexec.state import (
     SupervisorState,
     TerminalState,
 )
+from ipy_autorestart.reexec.trackers import end_trackers
 
 log = logging.getLogger(__name__)
 
@@ -140,6 +141,7 @@ class Handover(abc.ABC):
         guard.start()
         try:
             self.close()
+            end_trackers()
         except Exception as error:  # the border: the new image logs it again, where it can be read
             log.exception("can't close all properly")
             self._trouble = f"{type(error).__name__}: {error}"

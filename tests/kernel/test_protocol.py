@@ -276,6 +276,32 @@ def test_detached_children_live_on_and_others_end(kernel, project, watching):
     psutil.Process(far).kill()
 
 
+def test_what_cleans_up_after_the_kernel_is_let_do_so(project, start_kernel):
+    errors = (project / "errors").open("w+")
+    with start_kernel(stderr=errors) as player:
+        player.run("%load_ext ipy_autorestart")
+        watching = player.run("%watch_restart src/")
+        player.wait(lambda: "running" in watching.text)
+        cell = player.run(
+            "from multiprocessing import Manager, resource_tracker\nimport atexit, os\n"
+            "from multiprocessing.shared_memory import SharedMemory\n"
+            "left, removed = (SharedMemory(create=True, size=100) for _ in range(2))\natexit.register(removed.unlink)\n"
+            "manager = Manager()\n"
+            "print(left.name, removed.name, os.path.dirname(manager.address), resource_tracker._resource_tracker._pid)"
+        )
+        left, removed, folder, tracker = cell.streams().split()
+        assert os.path.exists(f"/dev/shm/{left}")
+        assert os.path.exists(folder)
+        restart(player, watching)
+        player.run("1")
+        assert not [path for path in (f"/dev/shm/{left}", f"/dev/shm/{removed}", folder) if os.path.exists(path)]
+        assert not psutil.pid_exists(int(tracker))
+        assert "resource_tracker" not in cell.streams()
+        errors.seek(0)
+        assert "resource_tracker" not in errors.read()
+    errors.close()
+
+
 def test_a_forked_child_that_has_detached_itself_holds_no_ports(kernel, project, watching):
     kernel.run("import os, time\npid = os.fork()\nif not pid:\n    os.setsid()\n    time.sleep(30)\n    os._exit(0)")
     pid = int(kernel.run("print(pid)").streams())
