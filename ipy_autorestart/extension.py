@@ -102,7 +102,7 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
         case KernelState():
             Arrival(carried, own, resume=go_on).replace_methods()
         case TerminalState(typed=typed):
-            terminal.prepare(typed, hangups, resume=go_on)
+            terminal.prepare(typed, carried.process, hangups, resume=go_on)
 
 
 def resume(

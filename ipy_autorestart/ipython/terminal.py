@@ -21,8 +21,8 @@ from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, chosen, outcom
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import ProcessStart
-from ipy_autorestart.reexec.state import TerminalState
+from ipy_autorestart.reexec.start import FIRST, ProcessStart
+from ipy_autorestart.reexec.state import ProcessState, TerminalState
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def is_restartable(shell: object) -> bool:
     return ipapp is not None and isinstance(getattr(shell, "parent", None), ipapp.TerminalIPythonApp)
 
 
-def prepare(typed: str, hangups: Hangups, *, resume: Callable[[InteractiveShell], None]) -> None:
+def prepare(typed: str, process: ProcessState, hangups: Hangups, *, resume: Callable[[InteractiveShell], None]) -> None:
     """Have the IPython that is about to start continue where the image before ended; see `kernel.arrive.Arrival`."""
     if hangups.noted and Terminal().is_gone:
         end_as_ever()
@@ -178,6 +178,7 @@ def prepare(typed: str, hangups: Hangups, *, resume: Callable[[InteractiveShell]
 
     def init_extensions(app: Any) -> None:
         gc.enable()
+        setattr(app.shell, FIRST, process)
         extensions(app)  # type: ignore[no-untyped-call]
         app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
 

@@ -1,7 +1,8 @@
 """The kernel's new image: take over the ports, wait for the clients, deliver the requests that were handed over.
 
 It relies, in ``ipykernel`` 6.29 to 7, on ``IPKernelApp._try_bind_socket``, ``init_connection_file``,
-``init_extensions``, ``Heartbeat._try_bind_socket``, ``Kernel.start``, and for subshells on ``SubshellManager``.
+``write_connection_file``, ``init_extensions``, ``Heartbeat._try_bind_socket``, ``Kernel.start``, and for subshells on
+``SubshellManager``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart.kernel.connection import connect_as, restore_file
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
+from ipy_autorestart.reexec.exec import logged
+from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
 
 if TYPE_CHECKING:
@@ -246,6 +250,7 @@ class Arrival:
         from ipykernel.kernelapp import IPKernelApp
 
         self._replace(IPKernelApp, "init_connection_file", self._init_connection_file)
+        self._replace(IPKernelApp, "write_connection_file", self._write_connection_file)
         self._replace(IPKernelApp, "_try_bind_socket", self._bind)
         self._replace(Heartbeat, "_try_bind_socket", self._bind)
         self._replace(IPKernelApp, "init_extensions", self._init_extensions)
@@ -257,12 +262,15 @@ class Arrival:
         self._originals.append((owner, name, vars(owner).get(name)))
         setattr(owner, name, lambda *args: new(original, *args))
 
-    def _init_connection_file(self, original: Callable[..., None], app: Any) -> None:
-        """Use the file's full path: the kernel's may start from a folder that is no longer the current one."""
+    def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
-        original(app)
+        connect_as(app, self._own.connection)
         if self._own.owns_connection_file:
             atexit.register(app.cleanup_connection_file)
+
+    def _write_connection_file(self, _: Callable[..., None], app: Any) -> None:
+        with logged("the connection file"):  # the clients of the image before can do without
+            restore_file(app.connection_file, self._own.connection)
 
     def _bind(self, original: Callable[..., Any], owner: Any, *arguments: Any) -> Any:
         """Bind by the descriptor that has been listening all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
@@ -288,6 +296,7 @@ class Arrival:
         gc.freeze()  # what exists by now stays: no collection needs to look at it, not even the one at the kernel's end
         gc.enable()
         self._clients.wait()
+        setattr(app.shell, FIRST, self._carried.process)
         original(app)
         app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
         app.kernel.start = functools.partial(self._start, app.kernel, app.kernel.start)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import end_history
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
+from ipy_autorestart.kernel.connection import connection_of
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.reexec.exec import Handover, logged
@@ -40,11 +41,18 @@ class KernelHandover(Handover):
     """
 
     def __init__(
-        self, shell: InteractiveShell, start: ProcessStart, gate: Gate | None, *, cells: Mapping[str, Any] | None
+        self,
+        shell: InteractiveShell,
+        start: ProcessStart,
+        gate: Gate | None,
+        *,
+        connection: Mapping[str, Any],
+        cells: Mapping[str, Any] | None,
     ) -> None:
         super().__init__(start)
         self._shell = shell
         self._gate = gate
+        self._connection = connection
         self._cells = cells
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
         self._app = self._kernel.parent
@@ -107,7 +115,8 @@ class KernelHandover(Handover):
         if self._gate:
             requests["shell"] = [*self._gate.held, *requests.get("shell", ())]
         return KernelState(
-            connection_file=self._app.abs_connection_file,
+            connection_file=os.path.join(self._start.first.folder, self._app.abs_connection_file),
+            connection={**self._connection, **connection_of(self._app)},
             owns_connection_file=self._owns_connection_file,
             plain_debugger=self._plain_debugger,
             early_embed=self._early_embed,

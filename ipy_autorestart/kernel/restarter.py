@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, restart_at
+from ipy_autorestart.kernel.connection import read_file
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
@@ -46,6 +47,7 @@ class KernelRestarter(Restarter):
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
         self._start = ProcessStart.of(shell)
+        self._connection = read_file(getattr(self._kernel.parent, "abs_connection_file", ""))
         self._options = Options()  # of the last owner; they stay while that one is disarmed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: Gate | None = None
@@ -220,7 +222,8 @@ class KernelRestarter(Restarter):
         try:
             if self._gate is not gate:
                 raise CantRestart("the watch has ended meanwhile")
-            return KernelHandover(self._shell, self._start, gate, cells=self._recorder.to_plain(self._rerun))
+            cells = self._recorder.to_plain(self._rerun)
+            return KernelHandover(self._shell, self._start, gate, connection=self._connection, cells=cells)
         except BaseException:
             if gate is not None:
                 gate.reopen()

@@ -22,8 +22,9 @@ from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file, signals, split
+from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file, split
 from ipy_autorestart.reexec.state import ProgramState
+from ipy_autorestart.reexec.surroundings import ignore_only
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back
 from ipy_autorestart.show.terminal import StderrScreen
 
@@ -118,7 +119,7 @@ class ProgramRestarter(Restarter):
     def _uninstall(self) -> None:
         atexit.unregister(self.close)
         super()._uninstall()
-        if signal.SIGHUP in self._start.blocked:
+        if signal.SIGHUP in self._start.first.blocked:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
     # -- when ----------------------------------------------------------------------------------------------------------
@@ -203,18 +204,12 @@ class ProgramHandover(Handover):
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
         if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
-            for signum in signals() - {signal.SIGHUP}:
-                is_ignored = signal.getsignal(signum) is signal.SIG_IGN
-                if is_ignored != (signum in self._start.ignored):
-                    signal.signal(signum, signal.SIG_DFL if is_ignored else signal.SIG_IGN)
-        # SIGHUP stays blocked until the new image handles it.
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._start.blocked | {signal.SIGHUP})
+            ignore_only(self._start.first.ignored, besides={signal.SIGHUP})
 
     def own(self) -> ProgramState:
         """Return what the next image can't find out by itself."""
         return ProgramState(
             pid=os.getpid(),
-            folder=self._start.folder,
             inherited=self._start.inherited,
             kept=tuple(self._kept),
             since_ns=self._since_ns,

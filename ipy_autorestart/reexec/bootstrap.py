@@ -13,10 +13,6 @@ import os
 import runpy
 import signal
 import sys
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from ipy_autorestart.reexec.state import ProcessState
 
 
 class Hangups:
@@ -45,12 +41,15 @@ def main() -> None:
     sys.path.append(packages)
     from ipy_autorestart.reexec import STATE
     from ipy_autorestart.reexec.state import Carried
+    from ipy_autorestart.reexec.surroundings import ignore_only
 
     carried = Carried.read(int(os.environ.pop(STATE)))
     carried.keep_from_children()
     if carried.process.hangup_ignored:
         hangups.previous = signal.SIG_IGN
-    _restore_signals(carried.process)
+    # Not SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
+    ignore_only(carried.process.ignored, besides={signal.SIGHUP, signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_SETMASK, carried.process.blocked)
     with contextlib.suppress(ChildProcessError):  # children of the image before that have ended would stay as zombies
         while os.waitpid(-1, os.WNOHANG) != (0, 0):
             pass
@@ -71,17 +70,6 @@ def main() -> None:
             exec(compile(argv[0], "<string>", "exec"), {"__name__": "__main__"})
         case _:
             runpy.run_path(argv[0], run_name="__main__")
-
-
-def _restore_signals(process: ProcessState) -> None:
-    """Restore what an exec keeps: which signals are ignored and which are blocked.
-
-    Except SIGINT, which an idle kernel ignores: an interrupt must not hit the start.
-    """
-    for signum in signal.valid_signals() - {signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, *process.ignored}:
-        if signal.getsignal(signum) is signal.SIG_IGN:
-            signal.signal(signum, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, process.blocked)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import abc
 import array
 import atexit
 import contextlib
+import dataclasses
 import fcntl
 import logging
 import os
@@ -26,11 +27,11 @@ from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import (
     Carried,
     KernelState,
-    ProcessState,
     ProgramState,
     SupervisorState,
     TerminalState,
 )
+from ipy_autorestart.reexec.surroundings import put_back, put_limits_back
 from ipy_autorestart.reexec.trackers import end_trackers
 
 log = logging.getLogger(__name__)
@@ -125,8 +126,9 @@ class Handover(abc.ABC):
         self._hangup_ignored = hangup_ignored
         # A SIGHUP stays pending until the new image has its handler: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-        self._late.start()
         try:
+            put_limits_back(self._start.first.surroundings)  # below one on memory no thread could be started
+            self._late.start()
             self.end_life()
         finally:
             self._close_and_exec()
@@ -151,15 +153,12 @@ class Handover(abc.ABC):
     def _exec_or_die(self) -> NoReturn:
         start = self._start
         try:
-            process = ProcessState(
-                argv=start.argv,
-                hangup_ignored=self._hangup_ignored,
-                ignored=start.ignored,
-                blocked=start.blocked,
-            )
+            first = start.first
+            put_back(first.surroundings)
+            process = dataclasses.replace(first, hangup_ignored=self._hangup_ignored)
             carried = Carried(process, self._supervisors, self.own(), self._trouble)
             carried.write(self._carrier)
-            environment = {**start.environment, STATE.encode(): str(self._carrier).encode()}
+            environment = {**first.environment, STATE: str(self._carrier)}
             kept = {*carried.fds, *start.inherited_fds(), self._carrier}
             for fd in map(int, os.listdir("/dev/fd")):
                 if fd > 2:
@@ -167,13 +166,26 @@ class Handover(abc.ABC):
                         os.set_inheritable(fd, fd in kept)
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
-            os.chdir(start.folder if os.path.isdir(start.folder) else os.path.expanduser("~"))
+            _forget_pending()
+            # SIGHUP stays blocked until the new image handles it.
+            signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | {signal.SIGHUP})
+            os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
             # An attached debugger replaces os.exec* by functions of its own.
             posix.execve(start.executable, start.command(), environment)
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
             os.write(start.outputs[1], traceback.format_exc().encode())
         finally:
             os._exit(os.EX_SOFTWARE)
+
+
+#: Signals that are for the process, whatever image it runs.
+FOR_ALL_IMAGES = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
+
+
+def _forget_pending() -> None:
+    """Discard signals that are pending as this image has blocked them: the next one may not expect them."""
+    while hasattr(signal, "sigtimedwait") and (pending := signal.sigpending() - FOR_ALL_IMAGES):
+        signal.sigtimedwait(pending, 0)
 
 
 def _waiting_bytes(stream: object) -> int:

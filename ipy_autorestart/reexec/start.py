@@ -8,14 +8,15 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.guard import compare
 from ipy_autorestart.reexec import STATE
-from ipy_autorestart.reexec.state import Carried, ProgramState
+from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState
+from ipy_autorestart.reexec.surroundings import ignored_signals, read_all
 from ipy_autorestart.text import relative
 
 if TYPE_CHECKING:
@@ -120,27 +121,17 @@ class ProcessStart:
     """The start of a process."""
 
     executable: str
-    argv: tuple[str, ...]  # ``sys.orig_argv`` of the first image
-    folder: str
-    environment: Mapping[bytes, bytes]
     outputs: tuple[int, int]  # descriptors of the files that 1 and 2 were at the start
-    ignored: frozenset[int]  # signals
-    blocked: frozenset[int]
+    first: ProcessState
 
     @classmethod
     def of(cls, shell: InteractiveShell) -> ProcessStart:
         """Record the start of a shell, as early as the extension is loaded."""
         kernel = getattr(shell, "kernel", None)  # which knows its streams even if they are being captured
         stdout, stderr = getattr(kernel, "_stdout", sys.stdout), getattr(kernel, "_stderr", sys.stderr)
-        return cls(
-            executable=sys.executable,
-            argv=tuple(sys.orig_argv),
-            folder=getattr(shell, "starting_dir", os.getcwd()),
-            environment=first_environment(),
-            outputs=(_original_fd(stdout, 1), _original_fd(stderr, 2)),
-            ignored=_ignored(),
-            blocked=_blocked(),
-        )
+        outputs = _original_fd(stdout, 1), _original_fd(stderr, 2)
+        first = getattr(shell, FIRST, None) or first_image(getattr(shell, "starting_dir", os.getcwd()), outputs)
+        return cls(sys.executable, outputs, first)
 
     def check(self) -> None:
         """Raise `CantRestart` if a new image could not start."""
@@ -150,12 +141,14 @@ class ProcessStart:
             )
         if not os.access(BOOTSTRAP, os.R_OK):
             raise CantRestart(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
-        if not split(self.argv[1:]).what:
-            raise CantRestart(f"it is not known how this process was started, {list(self.argv)}; restart it by hand")
+        if not split(self.first.argv[1:]).what:
+            raise CantRestart(
+                f"it is not known how this process was started, {list(self.first.argv)}; restart it by hand"
+            )
 
     def command(self) -> list[str]:
         """Return the command line of the new image: the flags, the bootstrap, and what the bootstrap is to run."""
-        line = split(self.argv[1:])
+        line = split(self.first.argv[1:])
         how = [line.how] if line.how else []
         return [self.executable, *line.flags, BOOTSTRAP, *how, line.what, *line.args]
 
@@ -164,29 +157,43 @@ class ProcessStart:
         return []
 
 
-def signals() -> set[int]:
-    """Return the signals whose handling can be changed, except those that Python ignores by itself."""
-    return set(map(int, signal.valid_signals())) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}
+#: Attribute of a shell in a new image: the `ProcessState` of the first.
+FIRST = "_ipy_autorestart_first"
 
 
-def _ignored() -> frozenset[int]:
-    return frozenset(signum for signum in signals() if signal.getsignal(signum) is signal.SIG_IGN)
+def first_image(folder: str, outputs: Sequence[int]) -> ProcessState:
+    """Return the facts of this image, which is the first; nothing is watched yet."""
+    return ProcessState(
+        argv=tuple(sys.orig_argv),
+        folder=folder,
+        environment=first_environment(),
+        surroundings=read_all(outputs),
+        hangup_ignored=False,
+        ignored=ignored_signals(),
+        blocked=frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, []))),
+    )
 
 
-def _blocked() -> frozenset[int]:
-    return frozenset(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, [])))
+def first_environment() -> dict[str, str]:
+    """Return the environment that the process was started with, as far as it can be told; at worst, it is today's.
 
-
-def first_environment() -> dict[bytes, bytes]:
-    """Return the environment that the process was started with, where the system tells it."""
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            pairs = [pair.partition(b"=") for pair in file.read().split(b"\0")]
-        environment = {name: value for name, sign, value in pairs if sign}
-    except OSError:  # not Linux
-        environment = dict(os.environb)
-    environment.pop(STATE.encode(), None)
+    A title that the process gives itself (setproctitle) is written over its arguments in memory, and then over the
+    environment, which lies behind them. So the system's word counts only while the arguments are what Python has read.
+    """
+    environment = dict(os.environ)
+    with contextlib.suppress(OSError):  # not Linux
+        arguments, block = (_read(f"/proc/self/{name}") for name in ("cmdline", "environ"))
+        if arguments == [os.fsencode(word) for word in sys.orig_argv]:
+            pairs = (os.fsdecode(pair).partition("=") for pair in block)
+            environment = {name: value for name, sign, value in pairs if sign}
+    environment.pop(STATE, None)
     return environment
+
+
+def _read(path: str) -> list[bytes]:
+    """Return the parts of a file, each of which ends with NUL."""
+    with open(path, "rb") as file:
+        return file.read().split(b"\0")[:-1]
 
 
 def _original_fd(stream: object, fd: int) -> int:
@@ -207,21 +214,16 @@ class ProgramStart(ProcessStart):
     def of_program(cls, folder: str, carried: Carried | None) -> ProgramStart:
         """Record the start of a program, from its folder so far; a later image knows more from the one before."""
         file = main_file()
+        outputs = (1, 2)
         if carried is None:
-            folder, inherited, since_ns = _first_folder(folder, file), _inheritable(), _began_ns()
-            ignored, blocked = _ignored(), _blocked()
+            first, inherited, since_ns = first_image(_first_folder(folder, file), outputs), _inheritable(), _began_ns()
         else:
             assert isinstance(carried.own, ProgramState)
-            folder, inherited, since_ns = carried.own.folder, carried.own.inherited, carried.own.since_ns
-            ignored, blocked = carried.process.ignored, carried.process.blocked
+            first, inherited, since_ns = carried.process, carried.own.inherited, carried.own.since_ns
         return cls(
             executable=sys.executable,
-            argv=tuple(sys.orig_argv),
-            folder=folder,
-            environment=first_environment(),
-            outputs=(1, 2),
-            ignored=ignored,
-            blocked=blocked,
+            outputs=outputs,
+            first=first,
             file=file,
             inherited=inherited,
             since_ns=since_ns,
@@ -231,8 +233,8 @@ class ProgramStart(ProcessStart):
         """Raise `CantRestart` if a new image could not start."""
         if not os.access(self.executable, os.X_OK):
             raise CantRestart(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
-        if not os.path.isdir(self.folder):
-            raise CantRestart(f"the folder {self.folder!r}, in which it was started, is gone; make it again")
+        if not os.path.isdir(self.first.folder):
+            raise CantRestart(f"the folder {self.first.folder!r}, in which it was started, is gone; make it again")
         if self.file and not os.access(self.file, os.R_OK):
             raise CantRestart(f"{self.file!r} is gone or can't be read; put it back")
         # The supervisor has checked the syntax before its signal; this is for files saved since, and a user's signals.
@@ -252,9 +254,9 @@ class ProgramStart(ProcessStart):
 
     def command(self) -> list[str]:
         """Return the command line of the first image; the interpreter's path if its name leads elsewhere now."""
-        name, *rest = self.argv
-        path = os.fsdecode(self.environment.get(b"PATH", b""))
-        found = os.path.join(self.folder, name) if os.sep in name else shutil.which(name, path=path) or ""
+        name, *rest = self.first.argv
+        path = self.first.environment.get("PATH", "")
+        found = os.path.join(self.first.folder, name) if os.sep in name else shutil.which(name, path=path) or ""
         same = os.path.normpath(found) == os.path.normpath(self.executable)
         return [name if same else self.executable, *rest]
 

@@ -17,9 +17,12 @@ Frames = tuple[bytes, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessState:
-    """The facts of the first image that every new image needs."""
+    """The facts of the first image that every new image needs: they are never read again from where they may change."""
 
     argv: tuple[str, ...]  # ``sys.orig_argv``
+    folder: str
+    environment: Mapping[str, str]
+    surroundings: Mapping[str, Any]  # by `surroundings.read_all`
     hangup_ignored: bool  # while nothing is watched
     ignored: frozenset[int]  # signals, when the process was started
     blocked: frozenset[int]
@@ -55,6 +58,7 @@ class KernelState:
     """The part of the state that only kernels have."""
 
     connection_file: str  # its absolute path
+    connection: Mapping[str, Any]  # what is in that file, or should be
     owns_connection_file: bool  # whether the kernel removes it at its end
     plain_debugger: bool  # whether that is ipykernel's own
     early_embed: bool  # whether IPython has imported ``IPython.terminal.embed``
@@ -77,7 +81,6 @@ class ProgramState:
     """The part of the state that only plain programs have."""
 
     pid: int  # tells the program from a child with the same environment
-    folder: str  # at the first start
     inherited: tuple[tuple[int, int, int], ...]  # descriptors from its parent, each with device and inode
     kept: tuple[int, ...]  # descriptors of sockets that stay open
     since_ns: int  # when the new image began, since 1970

@@ -21,7 +21,9 @@ class Played:
         self.shell = FakeShell()
         self.interrupted = []
         self.shell.kernel = types.SimpleNamespace(
-            get_parent=lambda channel: {}, _send_interrupt_children=lambda: self.interrupted.append(True)
+            get_parent=lambda channel: {},
+            parent=None,
+            _send_interrupt_children=lambda: self.interrupted.append(True),
         )
         self.owner, self.script = FakeSupervisor(**options), FakeSupervisor()
         self.restarter = KernelRestarter(self.shell, [self.owner, self.script], Recorder(self.shell))

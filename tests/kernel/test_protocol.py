@@ -1,5 +1,6 @@
 """Each step of a kernel's restart, in real kernels."""
 
+import json
 import os
 import signal
 import subprocess
@@ -379,6 +380,46 @@ def test_inheritable_descriptors_do_not_pile_up(kernel, project, watching):
     assert null_files() == before
 
 
+#: What a cell may change of the process, and what is shown of it.
+CHANGED = """
+import os, resource
+soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+with open("/proc/self/statm") as file: used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, hard))
+os.umask(0o077)
+os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
+"""
+SHOWN = """
+import os, resource
+from ipy_autorestart.reexec.surroundings import read_all
+print(sorted(read_all((1, 2)).items()))
+"""
+
+
+def test_limits_and_the_like_that_a_cell_sets_end_with_the_kernels_life(kernel, project, watching):
+    before = kernel.run(SHOWN).streams()
+    kernel.run(CHANGED)
+    for number in (1, 2):
+        restart(kernel, watching, number)
+        assert kernel.run(SHOWN).streams() == before
+
+
+@pytest.mark.parametrize("harm", [os.unlink, lambda path: Path(path).write_text("no JSON")])
+def test_clients_find_a_kernel_whose_connection_file_is_gone_or_broken(kernel, project, watching, harm):
+    file = Path(kernel.manager.connection_file)
+    before = json.loads(file.read_text())
+    for number in (1, 2):
+        harm(file)
+        restart(kernel, watching, number)
+        assert kernel.run("print('same client')").streams() == "same client\n"
+        assert json.loads(file.read_text()) == before
+    other = BlockingKernelClient(connection_file=str(file))
+    other.load_connection_file()
+    other.start_channels()
+    until_ready(other)
+    other.stop_channels()
+
+
 @pytest.mark.timeout(60 + 2 * RESTARTS)
 def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watching):
     def processes():
@@ -546,12 +587,11 @@ def test_an_image_that_fails_while_it_starts_ends_with_the_reason_on_its_real_st
         player.run("%load_ext ipy_autorestart")
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
-        with open(player.manager.connection_file, "w") as file:
-            file.write("no JSON")
+        project.save("ipykernel_launcher.py", "import sys; sys.exit('not today')")  # found first, as by python -m
         hang_up(player)
         eventually(lambda: not player.manager.is_alive(), timeout=20)
         errors.seek(0)
-        assert "Failed to load connection file" in errors.read()
+        assert "not today" in errors.read()
         assert player.manager.provisioner.process.returncode == 1
     errors.close()
 

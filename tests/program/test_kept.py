@@ -23,7 +23,7 @@ def supervisor(link):
 
 
 def program(*kept, pid=None):
-    return ProgramState(pid=pid or os.getpid(), folder="/", inherited=(), kept=kept, since_ns=0)
+    return ProgramState(pid=pid or os.getpid(), inherited=(), kept=kept, since_ns=0)
 
 
 @pytest.fixture
@@ -33,7 +33,13 @@ def leave(monkeypatch):
     def left(own, *supervisors, hangup_ignored=False):
         fd = os.memfd_create("state")
         process = ProcessState(
-            argv=(), hangup_ignored=hangup_ignored, ignored=frozenset(), blocked=frozenset({signal.SIGHUP})
+            argv=(),
+            folder="/",
+            environment={},
+            surroundings={},
+            hangup_ignored=hangup_ignored,
+            ignored=frozenset(),
+            blocked=frozenset({signal.SIGHUP}),
         )
         Carried(process, supervisors, own).write(fd)
         monkeypatch.setenv("IPY_AUTORESTART_STATE", str(fd))

@@ -384,3 +384,41 @@ def test_only_what_is_worth_a_line_is_told(start):
     program.save(2)
     program.wait("value 2")
     assert re.findall("⟳", program.told) == []
+
+
+def test_shared_memory_of_one_image_does_not_meet_the_next(start):
+    name = f"psm_test_{os.getpid()}"
+    code = (
+        "from multiprocessing.shared_memory import SharedMemory\n"
+        f'segment = SharedMemory("{name}", create=True, size=100)\n' + VALUE
+    )
+    program = start(code)
+    for number in (1, 2, 3):
+        program.wait(f"value {number}")
+        program.save(number + 1)
+    program.wait("value 4")
+    assert "Traceback" not in program.told
+    program.process.terminate()
+    program.process.wait()
+    eventually(lambda: not os.path.exists(f"/dev/shm/{name}"))
+
+
+def test_its_surroundings_are_those_of_its_start(start):
+    code = (
+        WATCH + "import resource\n"
+        'say("asked")\n'
+        'say("image", a.V, os.umask(0o077), os.nice(0), resource.getrlimit(resource.RLIMIT_AS), sys.stdin.read(1))\n'
+        "os.set_blocking(0, False)\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, resource.getrlimit(resource.RLIMIT_AS)[1]))\n" + STAY
+    )
+    reader, writer = os.pipe()
+    program = start(code, stdin=reader)
+    program.wait("asked")
+    os.write(writer, b"x")
+    first = program.wait("image 1 (.*)").group(1)
+    program.save(2)
+    program.wait("asked", times=2)
+    os.write(writer, b"x")
+    assert program.wait("image 2 (.*)").group(1) == first
+    os.close(reader)
+    os.close(writer)

@@ -39,7 +39,8 @@ def started(folder, *argv, code=SHOW, **process):
     (folder / "elsewhere/entry.py").write_text(ENTRY)
     (folder / "shown.py").write_text(code)
     fd = os.memfd_create("state")
-    given = {"argv": ("python", "given"), "hangup_ignored": False, "ignored": frozenset(), "blocked": frozenset()}
+    given = {"argv": ("python", "given"), "folder": "/", "environment": {}, "surroundings": {}}
+    given |= {"hangup_ignored": False, "ignored": frozenset(), "blocked": frozenset()}
     own = TerminalState(typed="half", cells=None)
     Carried(ProcessState(**{**given, **process}), (), own, entry="entry:arrive").write(fd)
     ended = subprocess.run(
@@ -79,7 +80,11 @@ def test_what_runs_is_what_the_first_image_ran(tmp_path, argv, shown, path):
 
 def test_signals_are_as_they_were_at_the_start(tmp_path):
     seen = started(
-        tmp_path, "shown.py", hangup_ignored=True, ignored=frozenset(), blocked=frozenset({int(signal.SIGUSR2)})
+        tmp_path,
+        "shown.py",
+        hangup_ignored=True,
+        ignored=frozenset({int(signal.SIGUSR2)}),
+        blocked=frozenset({int(signal.SIGUSR2)}),
     )
-    assert seen["ignored"] == [signal.SIGHUP]
+    assert seen["ignored"] == [signal.SIGHUP, signal.SIGUSR2]
     assert seen["blocked"] == [signal.SIGUSR2]

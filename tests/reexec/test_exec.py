@@ -12,7 +12,7 @@ pytestmark = pytest.mark.e2e
 CODE = """
 import atexit, dataclasses, json, os, signal, sys, threading
 from ipy_autorestart.reexec.exec import Handover
-from ipy_autorestart.reexec.start import CantRestart, ProcessStart
+from ipy_autorestart.reexec.start import CantRestart, ProcessStart, first_image
 from ipy_autorestart.reexec.state import Carried, TerminalState
 
 NEXT = '''
@@ -40,7 +40,7 @@ class Mine(Handover):
     def own(self):
         return TerminalState(typed=f"closed: {self.closed}", cells=None)
 
-start = Start(sys.executable, tuple(sys.orig_argv), os.getcwd(), dict(os.environb), (1, 2), frozenset(), frozenset())
+start = Start(sys.executable, (1, 2), first_image(os.getcwd(), (1, 2)))
 """
 
 
@@ -130,3 +130,46 @@ def test_given_up_it_leaves_nothing_open(tmp_path):
         "before = os.listdir('/dev/fd'); Mine(start).give_up(); print(os.listdir('/dev/fd') == before)", tmp_path
     )
     assert ended.stdout == "True\n"
+
+
+#: Changes what an exec keeps, as a program or a cell may; what only root can undo, only as root.
+CHANGES = """
+import ctypes, resource
+from ipy_autorestart.reexec.surroundings import read_all
+print(json.dumps(read_all((1, 2))), flush=True)
+libc = ctypes.CDLL(None)
+os.umask(0o077)
+os.set_blocking(0, False)
+os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
+os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+for option, value in ((1, signal.SIGUSR1), (29, 70_000), (36, 1), (41, 1)):
+    assert libc.prctl(option, value, 0, 0, 0) == 0
+libc.personality(0x0040000)
+for name, value in (("coredump_filter", "0x1"), ("oom_score_adj", "500")):
+    with open("/proc/self/" + name, "w") as file: file.write(value)
+if os.geteuid() == 0:
+    os.nice(3)
+    os.setegid(12345)
+    os.seteuid(12345)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+os.kill(os.getpid(), signal.SIGUSR1)
+soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+with open("/proc/self/statm") as file: used = int(file.read().split()[0]) * resource.getpagesize()
+
+class Start(Start):
+    def command(self): return [sys.executable, "-c", SHOW]
+
+SHOW = "import json, signal; from ipy_autorestart.reexec.surroundings import read_all;"
+SHOW += "print(json.dumps([read_all((1, 2)), list(map(int, signal.sigpending()))]))"
+start = Start(*[getattr(start, name) for name in ("executable", "outputs", "first")])
+handover = Mine(start)
+resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, hard))  # no room for a thread
+handover.exec([], hangup_ignored=False)
+"""
+
+
+def test_what_an_exec_keeps_is_as_it_was_at_the_start(tmp_path):
+    ended = ran(CHANGES, tmp_path, input="")
+    assert ended.stderr == ""
+    before, *_, after = map(json.loads, filter(lambda line: line[0] in "[{", ended.stdout.splitlines()))
+    assert after == [before, []]

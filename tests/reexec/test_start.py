@@ -1,24 +1,28 @@
 """The command line of the next image."""
 
+import json
 import os
+import subprocess
 import sys
+import types
 
 import pytest
 
-from ipy_autorestart.reexec.start import CantRestart, ProcessStart, ProgramStart
+from ipy_autorestart.reexec.start import FIRST, CantRestart, ProcessStart, ProgramStart, first_environment
+from ipy_autorestart.reexec.state import ProcessState
 
 
 def started(*argv, of=ProcessStart, executable=sys.executable, folder="/", path="", **more):
-    return of(
-        executable=executable,
+    first = ProcessState(
         argv=argv,
         folder=folder,
-        environment={b"PATH": path.encode()},
-        outputs=(1, 2),
+        environment={"PATH": path},
+        surroundings={},
+        hangup_ignored=False,
         ignored=frozenset(),
         blocked=frozenset(),
-        **more,
     )
+    return of(executable=executable, outputs=(1, 2), first=first, **more)
 
 
 def program(*argv, inherited=(), **more):
@@ -79,6 +83,41 @@ def test_descriptors_are_inherited_while_they_lead_to_the_same_file(tmp_path):
 
 def test_the_first_image_finds_what_it_was_started_with():
     start = ProgramStart.of_program("/somewhere", None)
-    assert start.argv == tuple(sys.orig_argv)
+    assert start.first.argv == tuple(sys.orig_argv)
     assert start.since_ns > 0
-    assert b"IPY_AUTORESTART_STATE" not in start.environment
+    assert "IPY_AUTORESTART_STATE" not in start.first.environment
+
+
+def test_a_later_image_reads_nothing_again():
+    first = started("python", "-m", "IPython").first
+    shell = types.SimpleNamespace(**{FIRST: first})
+    assert ProcessStart.of(shell).first is first
+
+
+def test_the_first_environment_is_not_what_the_program_has_made_of_it(monkeypatch):
+    monkeypatch.setenv("LATE", "1")
+    assert "LATE" not in first_environment()
+    assert first_environment()["PATH"]
+
+
+#: Does to this process what setproctitle does: the title is where the arguments and the environment were.
+ENTITLE = """
+import ctypes, json, os
+from ipy_autorestart.reexec.start import first_environment
+with open("/proc/self/stat") as file:
+    fields = file.read().rpartition(")")[2].split()
+start, end = int(fields[48 - 3]), int(fields[51 - 3])
+title = b"a=title that is longer than the arguments were " * 9
+ctypes.memset(start, 0, end - start)
+ctypes.memmove(start, title, min(len(title), end - start - 1))
+print(json.dumps(first_environment()))
+"""
+
+
+@pytest.mark.e2e
+def test_a_title_over_the_environment_is_not_taken_for_it():
+    environment = {**os.environ, "LAST": "one"}
+    shown = subprocess.run(
+        [sys.executable, "-c", ENTITLE, "a"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert json.loads(shown.stdout) == environment

@@ -39,6 +39,9 @@ REQUESTS = st.builds(
 PROCESSES = st.builds(
     ProcessState,
     argv=st.lists(TEXT).map(tuple),
+    folder=TEXT,
+    environment=st.dictionaries(NAMES, NAMES, max_size=3),
+    surroundings=PLAIN.map(lambda plain: plain or {}),
     hangup_ignored=st.booleans(),
     ignored=st.frozensets(st.integers(1, 64)),
     blocked=st.frozensets(st.integers(1, 64)),
@@ -72,6 +75,7 @@ SUPERVISORS = st.builds(
 KERNELS = st.builds(
     KernelState,
     connection_file=TEXT,
+    connection=PLAIN.map(lambda plain: plain or {}),
     owns_connection_file=st.booleans(),
     plain_debugger=st.booleans(),
     early_embed=st.booleans(),
@@ -83,7 +87,6 @@ KERNELS = st.builds(
 PROGRAMS = st.builds(
     ProgramState,
     pid=FDS,
-    folder=TEXT,
     inherited=st.lists(st.tuples(FDS, FDS, FDS)).map(tuple),
     kept=st.lists(FDS).map(tuple),
     since_ns=st.integers(0, 1 << 62),
@@ -130,6 +133,7 @@ def test_it_names_each_descriptor_that_stays_open():
     )
     kernel = KernelState(
         connection_file="",
+        connection={},
         owns_connection_file=False,
         plain_debugger=False,
         early_embed=False,
@@ -138,7 +142,7 @@ def test_it_names_each_descriptor_that_stays_open():
         requests={},
         cells=None,
     )
-    program = ProgramState(pid=1, folder="/", inherited=((9, 0, 0),), kept=(6, 7), since_ns=0)
+    program = ProgramState(pid=1, inherited=((9, 0, 0),), kept=(6, 7), since_ns=0)
     assert Carried(PROCESS, (supervisor,), kernel).fds == (3, 4, 5)
     assert Carried(PROCESS, (supervisor,), program).fds == (3, 6, 7)
     assert Carried(PROCESS, (), TerminalState(typed="", cells=None)).fds == ()
@@ -147,11 +151,19 @@ def test_it_names_each_descriptor_that_stays_open():
 def test_its_descriptors_can_be_kept_from_children():
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)  # noqa: FBT003  # the name says it
-    program = ProgramState(pid=1, folder="/", inherited=(), kept=(reader,), since_ns=0)
+    program = ProgramState(pid=1, inherited=(), kept=(reader,), since_ns=0)
     Carried(PROCESS, (), program).keep_from_children()
     assert not os.get_inheritable(reader)
     os.close(reader)
     os.close(writer)
 
 
-PROCESS = ProcessState(argv=(), hangup_ignored=False, ignored=frozenset(), blocked=frozenset())
+PROCESS = ProcessState(
+    argv=(),
+    folder="/",
+    environment={},
+    surroundings={},
+    hangup_ignored=False,
+    ignored=frozenset(),
+    blocked=frozenset(),
+)
