@@ -2,7 +2,6 @@
 
 import argparse
 import decimal
-import functools
 import importlib.util
 import io
 import json
@@ -15,7 +14,7 @@ import zipfile
 from dataclasses import dataclass, field
 
 import pytest
-from starting import Finished, adopted, finish, program, start_warm
+from starting import Finished, adopted, finish, forking, program
 
 from ipy_autorestart.script.run import start_cold
 
@@ -258,18 +257,8 @@ CASES = {
 }
 
 
-@pytest.fixture(params=["cold", "warm"])
-def start(request):
-    """How a run is started."""
-    if request.param == "cold":
-        yield start_cold
-        return
-    with adopted():
-        yield functools.partial(start_warm, paths=LEARNT)
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_a_run_is_what_python_makes_of_the_script(name, start, tmp_path, monkeypatch):
+def test_a_run_is_what_python_makes_of_the_script(name, tmp_path, monkeypatch):
     case = CASES[name]
     monkeypatch.chdir(tmp_path)
     for variable in ("PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTHONPATH"):
@@ -288,7 +277,12 @@ def test_a_run_is_what_python_makes_of_the_script(name, start, tmp_path, monkeyp
     expected = Finished(plain.returncode, *(text.decode(errors="replace") for text in (plain.stdout, plain.stderr)))
     assert expected.status == case.status, expected
     assert case.shows in expected.out + expected.err, expected
-    run = finish(start(what))
+    assert_alike(finish(start_cold(what)), expected)
+    with adopted(), forking(what, LEARNT) as start_warm:
+        assert_alike(finish(start_warm()), expected)
+
+
+def assert_alike(run, expected):
     assert masked(run.out) == masked(expected.out)
     assert masked(run.err) == masked(expected.err)
     assert run.status == expected.status

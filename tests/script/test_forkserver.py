@@ -23,10 +23,12 @@ def fork(tmp_path, monkeypatch):
     library.mkdir(parents=True)
     servers = []
 
-    def start(module, script, name="lib"):
+    def start(module, script, name="lib", **preloads):
         (library / "lib.py").write_text(module)
         (tmp_path / "main.py").write_text(script)
-        server = ForkServer(program("main.py", env={"PYTHONPATH": str(library)}), Preloads(names=(name,)))
+        variables = {"PYTHONPATH": os.pathsep.join([str(library), str(tmp_path / "src")])}
+        what = program("main.py", env=variables, roots=[f"{tmp_path}/src/"])
+        server = ForkServer(what, Preloads(names=(name,), **preloads))
         servers.append(server)
         eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=20)
         return server
@@ -75,10 +77,40 @@ def test_the_script_may_change_the_builtins_that_display_uses(fork):
     assert fork(DISPLAY, script + "import lib\nlib.display(1)\n") == ("mine\n", [])
 
 
-def test_it_says_which_module_it_must_not_import(fork):
-    server = fork.start("print('hello')\n", "")
+@pytest.mark.parametrize(
+    ("module", "why"),
+    [
+        (
+            "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n",
+            "it starts threads",
+        ),
+        ("import socket\nheld = socket.socket()\n", "it opens socket:"),
+        ("held = open('/dev/full')\n", "it opens /dev/full"),
+        ("held = open(__file__)\n", "it opens "),
+        ("print('hello')\n", "it prints"),
+        ("import warnings\nwarnings.warn('old lib', FutureWarning)\n", "it prints"),
+        ("import mine\n", "it imports watched code"),
+        ("int(open('src/three').read())\n", "it reads watched files"),
+        ("import tempfile\nheld = tempfile.TemporaryDirectory()\n", "it makes temporary files"),
+        ("import mmap\nheld = mmap.mmap(-1, 4096)\n", "it shares memory"),
+        ("import multiprocessing\nheld = multiprocessing.Lock()\n", "it "),
+        ("import subprocess\nheld = subprocess.Popen(['sleep', '60'])\n", "it starts a program"),
+        ("import signal\nsignal.setitimer(signal.ITIMER_REAL, 999)\n", "it sets a timer"),
+        ("import sys\nsys.path.append('/nowhere')\n", "it changes sys.path"),
+        ("import os\nos.kill(os.getpid(), 11)\n", "its import ended the process"),
+        ("import beside\n", "it imports beside, which the script has too"),
+    ],
+)
+def test_it_says_which_module_it_must_not_import_and_why(fork, tmp_path, module, why):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/mine.py").touch()
+    (tmp_path / "src/three").write_text("3")
+    (tmp_path / "lib/site-packages/beside.py").touch()
+    server = fork.start(module, "", beside=("beside",))
     assert not server.is_alive
-    assert server.unfit == ("lib", "it prints")
+    name, told = server.unfit
+    assert name == "lib"
+    assert told.startswith(why)
 
 
 def test_it_goes_on_without_a_module_that_is_not_there(fork):

@@ -7,7 +7,7 @@ import importlib.util
 import os
 
 import pytest
-from starting import adopted, finish, program, start_warm
+from starting import adopted, finish, forking, program
 
 from ipy_autorestart.script.run import start_cold
 
@@ -133,10 +133,10 @@ def test_a_library_computes_the_same_in_a_run_that_was_forked(folder, library):
         pytest.skip(f"{library} is not installed")
     plain, paths = learnt(folder, USES[library])
     assert (plain.status, plain.out != "") == (0, True), plain.err
-    unfit = ()
-    for _ in range(2):
-        run = finish(start_warm(program("main.py", roots=[f"{folder}/"]), paths=paths, unfit=unfit))
-        assert (run.out, run.status) == (plain.out, plain.status), run.err
+    with forking(program("main.py", roots=[f"{folder}/"]), paths) as start:
+        for _ in range(2):
+            run = finish(start())
+            assert (run.out, run.status) == (plain.out, plain.status), run.err
 
 
 @pytest.mark.parametrize("library", RANDOM)
@@ -144,7 +144,7 @@ def test_each_run_draws_its_own_numbers(folder, library):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     _, paths = learnt(folder, RANDOM[library])
-    what = program("main.py", roots=[f"{folder}/"])
-    drawn = {finish(start_warm(what, paths=paths)).out for _ in range(3)}
+    with forking(program("main.py", roots=[f"{folder}/"]), paths) as start:
+        drawn = {finish(start()).out for _ in range(3)}
     assert len(drawn) == 3
     assert os.path.exists("main.py")

@@ -10,7 +10,7 @@ from starting import program
 
 from ipy_autorestart.script.pipes import ReportPipe
 from ipy_autorestart.script.policy import FAILURES_MAX
-from ipy_autorestart.script.preloader import PARK_AFTER, Preloader, folder_of, importable
+from ipy_autorestart.script.preloader import ANSWER_MAX, PARK_AFTER, Preloader, folder_of, importable
 
 
 class FakeForkServer:
@@ -178,6 +178,19 @@ def test_one_that_hangs_in_an_import_is_given_up(kept):
     server.heard_at = kept.now - 200
     kept.keeps_up()
     assert not server.is_alive
+
+
+def test_one_that_does_not_fork_is_given_up_and_another_is_made(kept):
+    server = kept.learns("/lib/a.py")
+    server.is_done("a")
+    kept.keeps_up()
+    server.is_awaited = True
+    server.heard_at = kept.now + 1.5 - ANSWER_MAX
+    kept.keeps_up()
+    assert server.is_alive
+    kept.keeps_up()
+    assert not server.is_alive
+    assert kept.servers[-1] is not server
 
 
 def test_what_follows_a_change_of_the_environment_is_said_not_to_be_imported(kept):

@@ -57,20 +57,28 @@ def finish(run):
     return Finished(ended[-1].status, out, err, run.reports.used)
 
 
-def start_warm(what, paths, unfit=()):
-    """Start a run that was forked ahead, with the modules at these paths imported."""
+def fork_server(what, paths, unfit=()):
+    """Return a fork server that has imported the modules at these paths, but for those that are unfit."""
     server = ForkServer(what, Preloads(paths=tuple(paths), unfit=unfit, beside=tuple(importable(folder_of(what)))))
-    try:
-        eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
-        if server.unfit:
-            server.close()
-            return start_warm(what, paths, (*unfit, server.unfit[0].partition(".")[0]))
+    eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=60, what="the fork server")
+    return fork_server(what, paths, (*unfit, server.unfit[0].partition(".")[0])) if server.unfit else server
+
+
+@contextlib.contextmanager
+def forking(what, paths):
+    """Import the modules at these paths ahead; yields how a run is started that was forked then."""
+    server = fork_server(what, paths)
+
+    def start():
         if not server.is_ready:  # these flags keep the shim out, and then no fork server is made
             assert {"-E", "-I", "-S"} & set(what.flags)
             return start_cold(what)
         server.park()
         eventually(lambda: server.read() or server._parked, what="the parked run")
         return server.go(lossless=False, within=0, guard=lambda pid: None)
+
+    try:
+        yield start
     finally:
         server.close()
 
