@@ -11,6 +11,8 @@ FILES = {
     "src/pkg/__init__.py": "",
     "src/pkg/m.py": "V = 1\n",
     "src/unused.py": "V = 1\n",
+    "src/spare.py": "V = 1\n",
+    "src/other_spare.py": "V = 1\n",
     "src/config.toml": "one",
     "src/other.toml": "one",
 }
@@ -93,20 +95,24 @@ def the_root_deleted_and_made_again():
     write("src/a.py")
 
 
-#: After these new code has to run, once.
-ONCE = {
+#: After these new code has to run, once. A scan sees nothing of them but the end.
+AT_ONCE = {
     "plain write": lambda: write("src/a.py"),
     "atomic replace": lambda: atomically("src/a.py"),
     "atomic replace, from outside": lambda: atomically("src/a.py", temporary="tmp"),
     "atomic replace, ignored name": lambda: atomically("src/a.py", temporary="src/a.py~"),
-    "truncate, pause, write": lambda: truncate_and_write("src/a.py"),
-    "two writes": lambda: (write("src/a.py", "V = 9\n"), pass_time(0.01), write("src/a.py")),
-    "unlink and write": lambda: (os.unlink("src/a.py"), write("src/a.py")),
     "PyCharm": like_jetbrains,
     "Jupyter": like_jupyter,
     "sed -i": lambda: subprocess.run(["sed", "-i", "s/1/2/", "src/a.py"], check=True),
     "older mtime": with_an_older_mtime,
     "same size and mtime": with_the_same_size_and_mtime,
+}
+
+#: After these too; a scan may come in between.
+IN_STEPS = {
+    "truncate, pause, write": lambda: truncate_and_write("src/a.py"),
+    "two writes": lambda: (write("src/a.py", "V = 9\n"), pass_time(0.01), write("src/a.py")),
+    "unlink and write": lambda: (os.unlink("src/a.py"), write("src/a.py")),
     "format on save": format_on_save,
     "new nested package": a_new_package,
     "package moved": a_package_moved_away_and_another_in,
@@ -114,15 +120,16 @@ ONCE = {
     "ten files within 0.2 s": lambda: ten_files(0.02),
 }
 
-#: These change no code in use.
+ONCE = {**AT_ONCE, **IN_STEPS}
+
+#: These change no code in use, one after the other.
 NEVER = {
     "nothing": lambda: None,
-    "comment": lambda: write("src/a.py", "# why\nV = 1\n"),
-    "layout": lambda: write("src/a.py", "V  =  (1)\n"),
+    "reading": lambda: [open(f"src/{name}").close() for name in ("a.py", "unused.py", "pkg/m.py")],
     "identical bytes": lambda: write("src/a.py", "V = 1\n"),
     "touch and chmod": lambda: (os.utime("src/a.py"), os.chmod("src/a.py", 0o600)),
-    "reading": lambda: [open(f"src/{name}").close() for name in ("a.py", "unused.py", "pkg/m.py")],
-    "changed and put back": lambda: (write("src/a.py", "V = 5\n"), write("src/a.py", "V = 1\n")),
+    "comment": lambda: write("src/a.py", "# why\nV = 1\n"),
+    "layout": lambda: write("src/a.py", "V  =  (1)\n"),
     "editors' droppings": lambda: [write(f"src/{name}", "x") for name in ("4913", "a.py~", ".a.py.swp", "#a.py#")],
     "caches": lambda: (os.makedirs("src/.venv/lib"), write("src/.venv/lib/q.py"), os.mkdir("src/node_modules")),
     "a notebook's autosave": lambda: write("src/work.ipynb", "{}"),
