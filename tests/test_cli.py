@@ -47,7 +47,9 @@ class Session:
     """A terminal in which the program runs, and all that has been shown there."""
 
     def __init__(self, *words):
-        self.child = pexpect.spawn(PROGRAM[0], [*PROGRAM[1:], *words], timeout=20, dimensions=(24, 100))
+        self.child = pexpect.spawn(
+            PROGRAM[0], [*PROGRAM[1:], *words], timeout=20, dimensions=(24, 100), env=dict(os.environ)
+        )
         self.pid = self.child.pid
         self.shown = b""
 

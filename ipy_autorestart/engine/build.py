@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -23,6 +22,7 @@ from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request, Script
+from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
@@ -93,6 +93,7 @@ def supervise(
                 stop_signal=signal.Signals[options.stop_signal],
                 preloader=Preloader(program, preload) if forks else None,
                 lossless=launch.lossless,
+                leave_daemons=options.leave_daemons,
                 send=link.send,
             )
         pid = parent.pid if parent and not target else os.getpid()
@@ -210,16 +211,6 @@ def _take_link() -> socket.socket:
     os.dup2(nothing, 0)
     os.close(nothing)
     return sock
-
-
-def adopt_orphans(*, really: bool) -> None:
-    """Become the parent of what runs leave behind, to notice their end (prctl(2), ``PR_SET_CHILD_SUBREAPER``)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, int(really), 0, 0, 0)
-
-
-#: From ``linux/prctl.h``.
-PR_SET_CHILD_SUBREAPER = 36
 
 
 def _forget_inherited_signals() -> None:

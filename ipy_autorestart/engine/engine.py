@@ -179,9 +179,9 @@ class Engine:
 
     def _turn(self, now: float) -> None:
         """Handle all that has happened, and report it."""
+        signums, hints = self._wakeups.take()  # first, so that the end of a child behind this look wakes again
         if self._target and (exited := self._target.poll(now)):
             self._handle(exited)
-        signums, hints = self._wakeups.take()
         if self._link_is_ready and not self._orphaned:
             try:
                 for record in self._link.receive():

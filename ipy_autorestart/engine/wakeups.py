@@ -50,19 +50,20 @@ class Wakeups:
 
     def take(self) -> tuple[set[int], list[Hint]]:
         """Return the signals and hints that wait."""
-        signums = self.signals()
+        signums = self.signals() | self._received  # SIGCHLD
+        self._received -= signums
         with self._lock:
             hints, self._hints = self._hints, []
         return signums, hints
 
     def signals(self) -> set[int]:
-        """Return the signals that wait.
+        """Return the signals that wait, but for SIGCHLD, which is for the turn that looks at the children next.
 
         The socket is emptied, of what woke for hints too: ask `waits` before the next wait.
         """
         with contextlib.suppress(BlockingIOError):
             self._read.recv(1 << 16)
-        received = set(self._received)
+        received = self._received - {signal.SIGCHLD}
         self._received -= received
         return received
 

@@ -158,6 +158,12 @@ class Options:
     stop_timeout: float = option(
         _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
     )
+    leave_daemons: bool = option(
+        default=False,
+        check=flag,
+        only="script",
+        help="leave alone what has made a session of its own: a browser, a daemon",
+    )
     restart_on_exit: bool = option(
         _TIMING.restart_on_exit,
         check=flag,

@@ -169,9 +169,15 @@ class ForkServer:
                 self.names = frozenset(found.get("name", ()))
                 self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
                 self.is_ready = True
-            case "parked" if self._asked:
+            case "forked" if self._asked:
                 self._asked.pid = int(fields[0])
+            case "parked" if self._asked:
                 self._parked, self._asked = self._asked, None
+
+    def pids(self) -> tuple[int, ...]:
+        """Return its processes: itself, and the run that is forked ahead, of which it tells before that is adopted."""
+        self.read()
+        return (self.pid, *(one.pid for one in (self._parked, self._asked) if one))
 
     def park(self) -> None:
         """Have a run forked ahead if there is none."""
@@ -194,8 +200,9 @@ class ForkServer:
         ``guard`` is called with its process group before it begins.
         """
         self.park()
-        if self._asked and self.is_alive:
-            ready([self], [], within)
+        deadline = time.monotonic() + within
+        while self._asked and self.is_alive and (left := deadline - time.monotonic()) >= 0:
+            ready([self], [], left)
             self.read()
         parked, self._parked = self._parked, None
         if parked is None:

@@ -5,14 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterable
 
-#: Each line is the process group that runs; at the end of the lines the supervisor is gone. A shell takes a megabyte
-#: and starts in a millisecond; a fork of the supervisor takes eight, as both soon have pages of their own.
+#: Each line is what runs, as kill(1) takes it: a process group with its minus, and processes besides. At the end of the
+#: lines the supervisor is gone, and their descendants, in whatever session, are found before their parents are killed,
+#: unless these are to be left. A shell takes a megabyte and starts in a millisecond; a fork of the supervisor takes
+#: eight, as both soon have pages of their own.
 PROGRAM = """
 trap '' INT HUP TERM
-guarded=0
-while read -r group; do guarded=$group; done
-[ "$guarded" -eq 0 ] || kill -s KILL -- "-$guarded"
+guarded=
+while read -r line; do guarded=$line; done
+found=
+[ "$1" = leave ] || found=$guarded
+while [ -n "$found" ]; do
+    children=
+    for one in $found; do children="$children $(cat /proc/"${one#-}"/task/*/children 2>/dev/null)"; done
+    found=$(echo $children)
+    guarded="$guarded $found"
+done
+[ -z "$guarded" ] || kill -s KILL -- $guarded
 """
 
 #: How a list of processes shows it.
@@ -20,10 +31,14 @@ NAME = "ipy-autorestart-guardian"
 
 
 class Guardian:
-    """A child that knows which process group runs, and kills it when its pipe from this process ends."""
+    """A child that knows what runs, and kills it when its pipe from this process ends.
 
-    def __init__(self) -> None:
-        self._guarded = 0
+    If ``leave_daemons``, it kills what it is told of and nothing more.
+    """
+
+    def __init__(self, *, leave_daemons: bool = False) -> None:
+        self._words = ["sh", "-c", PROGRAM, NAME, "leave" if leave_daemons else "find"]
+        self._guarded = b"\n"
         self._start()
 
     def _start(self) -> None:
@@ -34,7 +49,7 @@ class Guardian:
         try:
             self.pid = os.posix_spawn(
                 "/bin/sh",
-                ["sh", "-c", PROGRAM, NAME],
+                self._words,
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((read, nothing, nothing))],
                 setsid=True,
@@ -47,15 +62,17 @@ class Guardian:
             os.close(read)
             os.close(nothing)
 
-    def guard(self, pid: int) -> None:
-        """Guard a process group, and no other; 0 for none."""
-        if pid != self._guarded:
-            self._guarded = pid
+    def guard(self, group: int, others: Iterable[int] = ()) -> None:
+        """Guard a process group, 0 for none, and other processes, with all their descendants; and nothing else."""
+        guarded = [-group] if group else []
+        line = " ".join(map(str, [*guarded, *sorted(others)])).encode() + b"\n"
+        if line != self._guarded:
+            self._guarded = line
             self._send()
 
     def _send(self) -> None:
         with contextlib.suppress(OSError):  # it was killed, which `keep_up` notices
-            os.write(self._pipe, b"%d\n" % self._guarded)
+            os.write(self._pipe, self._guarded)
 
     def keep_up(self) -> None:
         """Replace it if it was killed."""
@@ -69,6 +86,16 @@ class Guardian:
         with contextlib.suppress(OSError):  # no process is to be had; the next call tries again
             self._start()
             self._send()
+
+    def act(self) -> None:
+        """Have it kill what it guards, now, and end."""
+        self.keep_up()
+        if self.pid:
+            os.close(self._pipe)
+            os.kill(self.pid, signal.SIGCONT)  # it may have been stopped
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self.pid, 0)
+            self.pid = 0
 
     def close(self) -> None:
         """End it, with nothing to kill, and reap it."""

@@ -184,6 +184,10 @@ class Preloader:
         """Return the fork servers to wait for."""
         return [server for server in (self._server, self._next) if server and server.is_alive]
 
+    def pids(self) -> list[int]:
+        """Return the processes of the fork servers."""
+        return [pid for server in self.readers() for pid in server.pids()]
+
     def describe(self) -> str:
         """Return which modules are imported ahead, which are not, and why."""
         parts = []

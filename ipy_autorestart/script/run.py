@@ -9,6 +9,7 @@ import subprocess
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.script.displays import DisplayPipe
+from ipy_autorestart.script.orphans import Orphans, ask_to_end
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.streams import Stream
@@ -46,46 +47,54 @@ class Run:
         self.reports = ReportPipe(ends.reports)
         self._status: int | None = None
         self._reported: Exited | None = None
+        self._group_is_gone = False
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
 
-    def signal(self, signum: signal.Signals) -> None:
-        """Send a signal to the group, and to the other processes of its session as soon as they are known."""
+    def signal(self, signum: signal.Signals, orphans: Orphans) -> None:
+        """Ask its group to end, even if that was stopped, and its other processes as soon as they are known."""
         self._signum = signum
-        if not self._is_gone:
-            self.forward(signum)
-            for pid in self._others():
-                os.kill(pid, signum)
+        self.forward(signum)
+        self.forward(signal.SIGCONT)
+        self._signalled = frozenset()
+        self._ask(orphans.of(self.pid))
+
+    def _ask(self, others: frozenset[int]) -> None:
+        if self._signum is not None:
+            for pid in others - self._signalled:  # those whose parent has ended only now
+                ask_to_end(pid, self._signum)
+            self._signalled = others
 
     def forward(self, signum: int) -> None:
         """Send the group a signal as a terminal does; the run may go on."""
-        if not self._is_gone:
+        if not self._group_is_gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, signum)
 
-    @property
-    def _is_gone(self) -> bool:
-        return self._reported is not None and not self._reported.left
-
-    def poll(self) -> Exited | None:
-        """Reap processes of the group that have ended; return news about its end, if there is any."""
-        if self._is_gone:
+    def poll(self, orphans: Orphans) -> Exited | None:
+        """Reap processes of the run that have ended; return news about its end, if there is any."""
+        if self._reported is not None and not self._reported.left:
             return None
-        children = self._reap()
+        children = not self._group_is_gone and self._reap()
         if self._status is None:
             return None
-        others = self._others()
-        if self._signum is not None:
-            for pid in others - self._signalled:  # those whose parent has ended only now
-                os.kill(pid, self._signum)
-            self._signalled = others
-        self.must_be_polled = not children and not others and self._has_strangers()
-        ended = Exited(self._status, left=children or bool(others) or self.must_be_polled)
+        orphans.reap(besides=self.pid)
+        others = orphans.of(self.pid)
+        self._ask(others)
+        strangers = not (children or self._group_is_gone) and self._has_strangers()
+        self._group_is_gone = not children and not strangers
+        self.must_be_polled = strangers and not others
+        ended = Exited(self._status, left=children or strangers or bool(others))
         if ended == self._reported:
             return None
         self._reported = ended
         return ended
+
+    @property
+    def guarded(self) -> int:
+        """The process group that must not outlive this process, 0 if there is none any more."""
+        return 0 if self._group_is_gone else self.pid
 
     @property
     def has_ended(self) -> bool:
@@ -105,26 +114,6 @@ class Run:
                 return True
             if pid == self.pid:
                 self._status = os.waitstatus_to_exitcode(status)
-
-    def _others(self) -> frozenset[int]:
-        """Return orphans of the run in groups of their own, as a shell and `timeout` make them.
-
-        They are children of this process and in the run's session. A process with its own session has detached itself.
-        """
-        found = set()
-        children = b""
-        with contextlib.suppress(OSError):  # where the system lists them: proc_pid_task_children(5)
-            # A file object would cost more than all the rest, in the middle of a stop.
-            fd = os.open(f"/proc/self/task/{os.getpid()}/children", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                children = b"".join(iter(lambda: os.read(fd, 1 << 16), b""))
-            finally:
-                os.close(fd)
-        for pid in map(int, children.split()):
-            with contextlib.suppress(ProcessLookupError):
-                if pid != self.pid and os.getsid(pid) == self.pid and os.getpgid(pid) != self.pid:
-                    found.add(pid)
-        return frozenset(found)
 
     def _has_strangers(self) -> bool:
         """Return whether living processes of the group have parents outside of it, or are not adopted here."""
@@ -159,21 +148,6 @@ class Run:
         for pipe in pipes:
             pipe.close()
         return kept
-
-
-def reap_orphans(*, besides: int) -> None:
-    """Reap orphans that runs have left behind outside of their groups; processes of the group ``besides`` are left."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13, where orphans don't come here
-        return
-    while True:
-        try:
-            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return
-        # A process of the run's group is left to `Run.poll`, which the same signal wakes.
-        if ended is None or os.getpgid(ended.si_pid) == besides != 0:
-            return
-        os.waitpid(ended.si_pid, 0)
 
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")

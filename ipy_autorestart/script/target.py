@@ -12,17 +12,21 @@ from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.guardian import Guardian
+from ipy_autorestart.script.orphans import Orphans
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import LOOKED_AT, Run, reap_orphans, start_cold
+from ipy_autorestart.script.run import LOOKED_AT, Run, start_cold
 
 #: Seconds in which a run that was forked ahead must say that it goes on.
 AWAKE_MAX = 2.0
 
 #: Seconds between two readings of a run's reports: each wakes this process, which would slow a start.
 REPORTS_APART = 0.02
+
+#: Seconds between two words to the guardian about what a run has left behind meanwhile.
+GUARDED_APART = 1.0
 
 #: Pipes that are still read after their runs have ended.
 DISCARDED_MAX = 48
@@ -31,7 +35,8 @@ DISCARDED_MAX = 48
 class ScriptTarget:
     """Runs a script; at most one run at a time.
 
-    Without a ``preloader`` each run starts cold. `Outbox` says what ``lossless`` and ``send`` are for.
+    Without a ``preloader`` each run starts cold. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what
+    ``leave_daemons`` does.
     """
 
     def __init__(
@@ -41,6 +46,7 @@ class ScriptTarget:
         stop_signal: signal.Signals,
         preloader: Preloader | None = None,
         lossless: bool = False,
+        leave_daemons: bool = False,
         send: Callable[[Shown], None],
     ) -> None:
         self._program = program
@@ -48,7 +54,9 @@ class ScriptTarget:
         self._lossless = lossless
         self._outbox = Outbox(lossless=lossless, send=send)
         self._preloader = preloader
-        self._guardian = Guardian()
+        self._guardian = Guardian(leave_daemons=leave_daemons)
+        self._guarded_at = 0.0
+        self._orphans = Orphans(self._pids, leave_daemons=leave_daemons)
         self.is_warm: bool | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
@@ -65,6 +73,7 @@ class ScriptTarget:
         """Start a run; output of the last one that waits to be sent is dropped if that one was never announced."""
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
+            self._orphans.leave()
         os.stat(self._program.cwd)
         self._run = None
         if self._preloader:
@@ -72,11 +81,19 @@ class ScriptTarget:
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
+        self._guarded_at = time.monotonic() + GUARDED_APART
         self._outbox.follow(self._run)
         if self._run is None:
             self._start_cold()
         self._stopping = False
         self._outbox.begin()
+
+    def _guard(self, run: Run) -> None:
+        self._guardian.guard(run.guarded, self._orphans.of(run.pid, whole=True))
+
+    def _pids(self) -> frozenset[int]:
+        """Return the processes that serve this one."""
+        return frozenset((self._guardian.pid, *(self._preloader.pids() if self._preloader else ())))
 
     def _leave(self, run: Run) -> None:
         """Close a run's pipes, but go on reading those that a process which has detached itself writes to."""
@@ -95,18 +112,21 @@ class ScriptTarget:
         """Ask the run and the processes it has started to end."""
         self._stopping = True
         if self._run:
-            self._run.signal(self._stop_signal)
+            self._run.signal(self._stop_signal, self._orphans)
 
     def kill(self) -> None:
         """Kill the run and the processes it has started."""
         if self._run:
-            self._run.signal(signal.SIGKILL)
+            self._run.signal(signal.SIGKILL, self._orphans)
 
     def poll(self, now: float) -> Exited | None:
         """Return news about the end of the run, if there is any."""
-        ended = self._run.poll() if self._run else None
+        ended = self._run.poll(self._orphans) if self._run else None
         self._guardian.keep_up()
-        reap_orphans(besides=self.pid)
+        self._orphans.reap(besides=self.pid)
+        if self._run and (now >= self._guarded_at or (ended and ended.left)):
+            self._guarded_at = now + GUARDED_APART
+            self._guard(self._run)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
         if self._preloader:
@@ -137,7 +157,7 @@ class ScriptTarget:
         if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
             return False
         if ended is None and now >= self._awake_by:
-            self._run.signal(signal.SIGKILL)
+            self._run.signal(signal.SIGKILL, self._orphans)
         if ended is not None and not ended.left:
             self._leave(self._run)
             self._start_cold()
@@ -173,6 +193,8 @@ class ScriptTarget:
         moments = [now + LOOKED_AT] if self._run and self._run.must_be_polled else []
         if self._run and self.is_warm and not self._run.reports.begun:
             moments.append(max(self._awake_by, now + LOOKED_AT))
+        if self._run:
+            moments.append(self._guarded_at)
         if self._run and now < self._reports_at:
             moments.append(self._reports_at)
         if self._preloader and (due := self._preloader.due_at(now, running=self._is_running)) is not None:
@@ -185,7 +207,10 @@ class ScriptTarget:
 
     def close(self) -> None:
         """Kill the run, and close what is ready for the next one."""
-        self.kill()
+        if self._run:  # an error ends this process, which can't wait to adopt what the run leaves behind
+            self._guard(self._run)
+            self._guardian.act()
+            self.kill()
         for pipe in self._discarded:
             pipe.close()
         if self._preloader:

@@ -45,6 +45,19 @@ def test_a_signal_taken_at_once_wakes_no_more(wakeups):
     assert select.select([wakeups], [], [], 0)[0] == []
 
 
+def test_the_end_of_a_child_still_waits_for_the_next_turn():
+    wakeups = Wakeups(signal.SIGHUP, signal.SIGCHLD)
+    os.kill(os.getpid(), signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGCHLD)
+    assert wakeups.signals() == {signal.SIGHUP}
+    assert wakeups.waits
+    assert wakeups.take() == ({signal.SIGCHLD}, [])
+    assert not wakeups.waits
+    wakeups.close()
+    for signum in (signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(signum, signal.SIG_DFL)
+
+
 def test_a_hint_that_came_meanwhile_still_waits(wakeups):
     wakeups.hint(Hint("/p/a.py", Progress.DONE))
     wakeups.signals()

@@ -24,13 +24,13 @@ def sleeper():
 
 
 @contextlib.contextmanager
-def supervisor(act):
+def supervisor(act, **how):
     """Fork a process that has a guardian, and acts; it is killed at the end."""
     done, doing = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            guardian = Guardian()
+            guardian = Guardian(**how)
             act(guardian)
             os.write(doing, b"%d\n" % guardian.pid)
             signal.pause()
@@ -54,6 +54,64 @@ def test_the_group_that_runs_is_killed_with_the_supervisor(sleeper):
         assert sleeper.poll() is None
 
     assert sleeper.wait(10) == -signal.SIGKILL
+
+
+PARENT = """
+import subprocess
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+@pytest.fixture
+def family():
+    """A process that leads a group, and its child, which has a session of its own."""
+    command = [sys.executable, "-c", PARENT]
+    with subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        yield parent, child
+        parent.kill()
+        for one in (child, *child.children()):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(sys.platform != "linux", reason="descendants are listed by proc(5)")
+def test_descendants_are_killed_with_it_whatever_their_session(family):
+    parent, child = family
+    with supervisor(lambda guardian: guardian.guard(parent.pid)):
+        pass
+    assert parent.wait(10) == -signal.SIGKILL
+    eventually(lambda: is_gone(child.pid))
+
+
+@pytest.mark.e2e
+def test_descendants_with_sessions_of_their_own_may_be_left_alone(family):
+    parent, child = family
+    with supervisor(lambda guardian: guardian.guard(parent.pid), leave_daemons=True):
+        pass
+    assert parent.wait(10) == -signal.SIGKILL
+    assert not is_gone(child.pid)
+
+
+def test_processes_besides_are_killed_without_any_group(sleeper):
+    with supervisor(lambda guardian: guardian.guard(0, [sleeper.pid])):
+        assert sleeper.poll() is None
+
+    assert sleeper.wait(10) == -signal.SIGKILL
+
+
+def test_it_can_be_had_to_act_at_once(sleeper):
+    guardian = Guardian()
+    guardian.guard(sleeper.pid)
+    os.kill(guardian.pid, signal.SIGSTOP)
+
+    guardian.act()
+
+    assert sleeper.wait(10) == -signal.SIGKILL
+    guardian.close()
 
 
 def test_a_group_that_has_ended_is_forgotten(sleeper):

@@ -9,7 +9,7 @@ import threading
 import psutil
 import pytest
 from screens import Screen
-from waiting import eventually
+from waiting import eventually, pass_time
 
 from ipy_autorestart import Options, Script, Supervisor, status_line
 
@@ -161,13 +161,75 @@ def test_what_a_finished_script_leaves_behind_lives_until_the_next_run(project, 
     assert not second.is_running()
 
 
-def test_what_detaches_itself_lives_on(project, screen):
+def test_what_detaches_itself_lives_on_if_it_may(project, screen):
     code = "import subprocess\nprint('pid', subprocess.Popen(['sleep', '60'], start_new_session=True).pid)\n"
-    with supervised(project, screen, code):
+    with supervised(project, screen, code, leave_daemons=True) as supervisor:
         eventually(lambda: screen.text.endswith("\n"))
         detached = psutil.Process(int(screen.text.split()[1]))
+        eventually(lambda: supervisor.status.state == "finished")
+        assert not supervisor.status.left
     assert detached.is_running()
     detached.kill()
+
+
+#: Starts two servers in sessions of their own, one by itself and one by way of a process that ends at once.
+DETACHED = """
+import subprocess, sys, time
+serve = "import http.server as h; h.HTTPServer(('127.0.0.1', {}), h.SimpleHTTPRequestHandler).serve_forever()"
+start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
+direct = subprocess.Popen([sys.executable, "-c", serve.format(45873)], start_new_session=True)
+subprocess.run([sys.executable, "-c", start, serve.format(45874)], start_new_session=True)
+print("serving", flush=True)
+"""
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
+
+
+def servers():
+    """Return the processes that listen at the ports of these servers."""
+    found = psutil.net_connections("tcp")
+    return {one.pid for one in found if one.status == psutil.CONN_LISTEN and one.laddr.port in (45873, 45874)}
+
+
+@on_linux
+@pytest.mark.parametrize(("warm", "then"), [(True, ""), (False, "time.sleep(60)\n")], ids=["finished", "running"])
+def test_children_with_sessions_of_their_own_end_with_the_run_and_free_their_ports(project, screen, warm, then):
+    with supervised(project, screen, DETACHED + then, warm=warm) as supervisor:
+        before = set()
+        for run in (1, 2, 3):
+            eventually(lambda run=run: screen.run == run and len(servers()) == 2, what=lambda: screen.texts)
+            assert not before & (before := servers())
+            if warm:
+                eventually(lambda: supervisor.status.left and "imported ahead" in supervisor.status.preloads)
+            touch(project)
+        eventually(lambda: screen.run == 4 and len(servers()) == 2)
+        assert supervisor.status.warm is warm
+    assert not servers()
+    assert all("Error" not in text for text in screen.texts.values())
+
+
+@on_linux
+@pytest.mark.parametrize("then", ["", "time.sleep(60)\n"], ids=["finished", "running"])
+def test_children_with_sessions_of_their_own_die_with_a_killed_supervisor(project, screen, then):
+    with supervised(project, screen, DETACHED + then):
+        eventually(lambda: len(servers()) == 2 and "serving" in screen.text)
+        pass_time(1.5)  # the guardian is told once a second
+        (process,) = psutil.Process().children()
+        process.kill()
+        eventually(lambda: not servers(), timeout=2)
+
+
+def test_a_run_that_was_stopped_ends_at_once(project, screen):
+    with supervised(project, screen, "import time\nprint('up', flush=True)\ntime.sleep(60)\n") as supervisor:
+        for run in (1, 2):
+            eventually(lambda run=run: screen.run == run and "up" in screen.text)
+            os.killpg(supervisor.status.pid, signal.SIGSTOP)
+            touch(project)
+        eventually(lambda: screen.run == 3 and "up" in screen.text)
+        assert supervisor.status.took < 3
+        os.killpg(supervisor.status.pid, signal.SIGSTOP)
+        last = supervisor.status.pid
+    assert not group(last)
 
 
 def test_a_grandchild_that_holds_the_pipe_does_not_hide_the_end(project, screen):
@@ -294,7 +356,7 @@ def test_a_zombie_whose_parent_has_left_is_nothing_to_wait_for(project, screen):
         "import os, time\nif os.fork() == 0:\n    if os.fork() == 0:\n        os._exit(0)\n"
         "    os.setsid()\n    print('daemon', os.getpid(), flush=True)\n    time.sleep(60)\ntime.sleep(60)\n"
     )
-    with supervised(project, screen, code) as supervisor:
+    with supervised(project, screen, code, leave_daemons=True) as supervisor:
         eventually(lambda: screen.text.endswith("\n"))
         daemon = psutil.Process(int(screen.text.split()[1]))
         touch(project)

@@ -9,11 +9,11 @@ import psutil
 from waiting import eventually
 
 from ipy_autorestart.decide.use import Used
-from ipy_autorestart.engine.build import adopt_orphans
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
+from ipy_autorestart.script.orphans import Orphans, adopt_orphans
 from ipy_autorestart.script.preloader import folder_of, importable
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.run import reap_orphans, start_cold
+from ipy_autorestart.script.run import start_cold
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ def program(*words, flags=(), roots=(), env=(), python=sys.executable, displays=
 
 def finish(run):
     """Wait for the end of a run and of all that it has started."""
-    ended = []
+    ended, orphans = [], Orphans()
 
     def has_ended():
-        if news := run.poll():
+        if news := run.poll(orphans):
             ended.append(news)
         run.drain()
         return ended and not ended[-1].left
@@ -89,4 +89,4 @@ def adopted():
     adopt_orphans(really=True)
     yield
     adopt_orphans(really=False)
-    eventually(lambda: reap_orphans(besides=0) or not psutil.Process().children())
+    eventually(lambda: Orphans().reap(besides=0) or not psutil.Process().children())

@@ -60,8 +60,9 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         pid = fork()
         if pid == 0:
             between = os.getpid()
-            if fork():
-                os._exit(0)  # the run becomes a child of the supervisor, which adopts orphans
+            if child := fork():
+                _send(socket, "forked", str(child))  # for the supervisor adopts orphans, and ends those of a run
+                os._exit(0)
             _park(socket, between, fds, cwd, attach, watched)
             return
         for fd in fds:
