@@ -145,7 +145,7 @@ class Reporter:
             left=cycle.left and isinstance(phase, Ended),
             notes=found.notes,
             rerun=self._rerun,
-            rerun_for=0 if self._rerun_since is None else math.floor(now - self._rerun_since),
+            rerun_for=0 if self._rerun_since is None else max(0, math.floor(now - self._rerun_since)),
             paused=cycle.paused,
             polling=found.polling,
             pid=target.pid if target else self._pid,

@@ -141,7 +141,7 @@ def test_a_kernel_is_reported_with_its_process_and_the_cells_it_runs_again(link)
     assert reporter.due_at(cycle, 9.0) is None
     reporter.note_rerun(Reran("cell 1 of 2", goes_on=True))
     reporter.report(cycle, 10.0)
-    assert link.statuses[-1].rerun == "cell 1 of 2"
+    assert (link.statuses[-1].rerun, link.statuses[-1].rerun_for) == ("cell 1 of 2", 0)
     assert reporter.due_at(cycle, 10.0) is not None
     reporter.note(cycle, Exited(), cycle, ())
     reporter.report(cycle, 11.0)
