@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import contextlib
 import json
@@ -81,6 +82,7 @@ class Recorder:
         self._began = time.monotonic()
         self._again: Cell | None = None
         self._error: BaseException | None = None
+        self._task: asyncio.Task[Any] | None = None
         self._restart_interrupts = False
         self._before = self._identities()
         shell.events.register("pre_run_cell", self._note_start)
@@ -94,6 +96,7 @@ class Recorder:
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
             self._began = time.monotonic()
+            self._task = _current_task()
             self._restart_interrupts = False
             self._before = self._identities()
 
@@ -115,10 +118,12 @@ class Recorder:
         return kernel.get_parent("shell") if kernel is not None else {}
 
     def _note_end(self, result: Any) -> None:  # an ExecutionResult
-        if not self._is_cell(result.info):
+        if result is None or not self._is_cell(result.info):  # ipykernel has none if the cell was interrupted at once
             return
         seconds = time.monotonic() - self._began
         error = result.error_before_exec or result.error_in_exec
+        if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
+            error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling
         if self._again is not None:
             self._error = error
             self.ledger = policy.ran_again(self.ledger, self._again.key, seconds, failed=error is not None)
@@ -204,6 +209,13 @@ class Recorder:
         if history is not None:
             for known in (history.input_hist_parsed, history.input_hist_raw):
                 known.extend([""] * (number - len(known)))
+
+
+def _current_task() -> asyncio.Task[Any] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # there is no loop, as in a terminal
+        return None
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The cells that a shell executes, by its events."""
 
+import asyncio
+import contextlib
 import datetime
 import os
 import threading
@@ -183,3 +185,20 @@ def test_a_cell_that_a_restart_interrupts_has_not_failed(shell, recorder):
     execute(shell, error=ValueError(), act=recorder.expect_interrupt)
     execute(shell, error=KeyboardInterrupt())
     assert [cell.error for cell in recorder.ledger.cells] == ["", "ValueError", "KeyboardInterrupt"]
+
+
+@pytest.mark.parametrize(("interrupts", "error"), [(True, "KeyboardInterrupt"), (False, "CancelledError")])
+def test_a_cell_that_awaits_is_interrupted_by_cancelling_it(shell, recorder, interrupts, error):
+    async def cell():
+        def act():
+            if interrupts:
+                asyncio.current_task().cancel()
+
+        execute(shell, error=asyncio.CancelledError(), act=act)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)
+
+    asyncio.run(cell())
+    assert [one.error for one in recorder.ledger.cells] == [error]
+    shell.events.trigger("post_run_cell", None)
+    assert len(recorder.ledger.cells) == 1
