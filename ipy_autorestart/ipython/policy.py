@@ -278,10 +278,12 @@ def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
         words = [_time_taken(course.done, ledger, seconds)]
     if course.behind:
         words.append(f"not run again: {_numbers(course.behind)}")
-    ended = zip(course.errors, course.done, strict=True)
-    as_before = _grouped((error, cell) for error, cell in ended if error and cell is not failed)
-    words += [f"{error} in {_numbers(cells)} as before" for error, cells in as_before.items()]
-    kinds = _grouped((why, cell) for cell, why in course.choice.left)
+    as_before = [cell for cell, error in zip(course.done, course.errors, strict=True) if error and cell is not failed]
+    if as_before:
+        words.append(f"failed as before: {_numbers(as_before)}")
+    kinds: dict[str, list[Cell]] = {}
+    for cell, why in course.choice.left:
+        kinds.setdefault(why, []).append(cell)
     left = [f"{_numbers(cells)} ({why})" for why, cells in kinds.items()]
     if ledger.unknown:
         left.append("what ran before %load_ext")
@@ -300,13 +302,6 @@ def _time_taken(done: Sequence[Cell], ledger: Ledger, seconds: float) -> str:
     slow.sort(key=lambda cell: -cell.seconds)
     times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:SLOW_MAX]]
     return f"{message}, of it {', '.join(times)}" if times and len(done) > 1 else message
-
-
-def _grouped(pairs: Iterable[tuple[str, Cell]]) -> dict[str, list[Cell]]:
-    groups: dict[str, list[Cell]] = {}
-    for word, cell in pairs:
-        groups.setdefault(word, []).append(cell)
-    return groups
 
 
 def _numbers(cells: Sequence[Cell]) -> str:

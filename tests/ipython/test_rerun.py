@@ -264,7 +264,7 @@ def test_words_for_what_failed_before_and_what_is_left_out():
     left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "rerun: false")
     message = told(run(Choice((SECOND,), left), AttributeError()), known=Ledger(unknown=1))
     assert message == (
-        "1 cell run again in 100 ms; AttributeError in cell 2 as before; "
+        "1 cell run again in 100 ms; failed as before: cell 2; "
         "left out: cell 4 (interrupted), cells 5, 6 (rerun: false), what ran before %load_ext"
     )
     many = Choice((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))

@@ -123,9 +123,9 @@ def test_what_failed_runs_again_in_its_place(notebook, kernel):
     assert [bool(cell.error) for cell in (partly, mended, below, edited, last)] == [True, True, False, True, False]
     notebook.save("V = 2\nNEW = 7\n", until="6 cells run again")
     assert (mended.text, below.text, last.text) == ("new 7\n", "3 2\n", "20\n")
-    assert "AttributeError in cell 4 as before; ZeroDivisionError in cell 8 as before" in notebook.watching.text
+    assert "failed as before: cells 4, 8" in notebook.watching.text
     assert (partly.error[:14], edited.error[:17]) == ("AttributeError", "ZeroDivisionError")
-    notebook.save(3, until="AttributeError in cell 5; not run again: cells 6, 8, 9; AttributeError in cell 4 as before")
+    notebook.save(3, until="AttributeError in cell 5; not run again: cells 6, 8, 9; failed as before: cell 4")
     assert (below.streams(), last.streams()) == ("3 2\n", "20\n")
 
 
@@ -232,6 +232,10 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     kernel.wait(lambda: "long" in long.streams())
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: long.reply and long.idle)
+    awaiting = kernel.send("import asyncio; print('waits'); await asyncio.sleep(60)", cell_id="awaiting")
+    kernel.wait(lambda: "waits" in awaiting.streams())
+    kernel.manager.interrupt_kernel()
+    kernel.wait(lambda: awaiting.reply and awaiting.idle)
     send = kernel.client.shell_channel.send
 
     def send_with_deleted(message):
@@ -242,7 +246,7 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     notebook.run("print(2)")
     kernel.client.shell_channel.send = send
     notebook.save(2, until="2 cells run again")
-    assert "left out: cell 5 (rerun: false), cell 6 (interrupted)" in notebook.watching.text
+    assert "left out: cell 5 (rerun: false), cells 6, 7 (interrupted)" in notebook.watching.text
     assert long.text.endswith(OLD)
     names = "('deleted', 'kept_out', 'interrupted', 'a')"
     assert notebook.run(f"[name in globals() for name in {names}]").text == "[False, False, False, True]"

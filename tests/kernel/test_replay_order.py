@@ -138,7 +138,7 @@ def test_an_error_that_a_cell_had_before_ends_nothing():
     played.run()
     assert len(played.gate.ran) == 2
     assert "2 cells run again" in played.reported[-1].what
-    assert played.reported[-1].what.endswith("ValueError in cell 1 as before")
+    assert played.reported[-1].what.endswith("failed as before: cell 1")
     assert played.of("display_data") == []
 
 
