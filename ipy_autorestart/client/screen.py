@@ -61,6 +61,14 @@ class RichScreen(Screen, Protocol):
         """Show the status once more if it stands in the cell of this request, which has been cleared."""
 
 
+@runtime_checkable
+class LeavingScreen(Protocol):
+    """A screen of which a part ends with this image of the process, such as buttons."""
+
+    def before_exec(self, status: Status) -> None:
+        """Show a status without that part, until a new image has a screen at the same place."""
+
+
 def show(screen: Screen, record: Record, *, rich: RichScreen | None = None) -> None:
     """Have the screen show what a supervisor reports; it may be a rich one, which takes a while to find out."""
     match record:

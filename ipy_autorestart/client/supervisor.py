@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
 from ipy_autorestart.client.process import Listener, Process
-from ipy_autorestart.client.screen import RichScreen, Screen, show, state_of
+from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, show, state_of
 from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
@@ -218,6 +218,8 @@ class Supervisor:
         self._listener.stop()
         if self._session and self not in self._session.supervisors:  # its process ended just now
             return None
+        if isinstance(self.screen, LeavingScreen):
+            self.screen.before_exec(self.status.restarting() if self._restarter else self.status)
         return SupervisorState(
             received=self._link.received,
             link=self._link.detach(),

@@ -151,6 +151,11 @@ class Status:
             preloads=self.preloads,
         )
 
+    def restarting(self) -> Status:
+        """Return what is left of it while the target, a kernel, replaces itself."""
+        cause = self.cause if self.state is State.WAITING else None  # else that of the restart before
+        return Status(State.RESTARTING, cause, runs=self.runs, notes=self.notes, polling=self.polling, pid=self.pid)
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:

@@ -145,6 +145,12 @@ class CellScreen:
         status = to_json(self._status, [])
         return {"header": plain, "display_id": self._display_id, "keep": self._keep, "status": status}
 
+    def before_exec(self, status: Status) -> None:
+        """Show the status without buttons: they end with this image, and would take the line with them."""
+        self._flush_tracebacks()
+        self._status, self._buttons = status, None
+        self._publish("update_display_data", self._status_content())
+
     def open(self) -> None:
         """Show the status line for the first time."""
         self._publish("display_data", self._status_content())

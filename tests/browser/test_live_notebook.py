@@ -14,6 +14,15 @@ WIDGET = "import ipywidgets\nipywidgets.IntSlider(value=a.V, max=9)"
 PID = "print('pid', os.getpid())"
 
 
+#: Collects what the first cell shows, as often as a screen is drawn.
+SAMPLE = """() => {
+    const output = document.querySelector(".jp-Notebook .jp-CodeCell .jp-Cell-outputArea");
+    window.seen = new Set();
+    const look = () => { window.seen.add(output.innerText.trim()); requestAnimationFrame(look); };
+    look();
+}"""
+
+
 @pytest.fixture(params=["lab/tree", "notebooks"])
 def site(request):
     return request.param
@@ -62,6 +71,7 @@ def test_one_save_and_every_cell_is_new_where_it_stands(site, open_page, folder,
     before, shown = page.text(5), picture(page, 3)
     prompts = page.prompts()
     pid = server.pid(f"{folder.name}/live.ipynb")
+    page.page.evaluate(SAMPLE)
     for value in (2, 3):
         save(folder, value)
         page.wait(0, "5 cells run again")
@@ -77,6 +87,9 @@ def test_one_save_and_every_cell_is_new_where_it_stands(site, open_page, folder,
         assert page.dialogs == []
     assert f"pid {pid}" in before
     assert server.pid(f"{folder.name}/live.ipynb") == pid
+    seen = page.page.evaluate("[...window.seen]")
+    assert [text for text in seen if "kernel" not in text] == []  # the line stays, though its buttons come and go
+    assert any("restarting" in text for text in seen)
 
 
 def test_an_error_is_shown_in_its_cell_and_mended(site, open_page, folder):

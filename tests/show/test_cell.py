@@ -1,5 +1,7 @@
 """A target's cell: one status line, and below it what the run shows."""
 
+from types import MappingProxyType
+
 import pytest
 from fakes import FakeKernel
 
@@ -92,3 +94,25 @@ def test_a_kernel_that_closes_is_shown_nothing(kernel, screen):
     kernel.session = None
     screen.open()
     assert kernel.published == []
+
+
+class FakeButtons:
+    """A line behind buttons."""
+
+    view = MappingProxyType({"application/vnd.jupyter.widget-view+json": {"model_id": "box"}})
+
+    def show(self, line, *, paused):
+        pass
+
+
+def test_a_line_that_leaves_stands_without_the_buttons_that_end(kernel, screen):
+    screen._buttons = FakeButtons()
+    screen.open()
+    screen.before_exec(Status(State.RESTARTING, runs=1))
+    (_, _, before), (_, kind, after) = kernel.published
+    assert (kind, after["transient"]) == ("update_display_data", {"display_id": "line"})
+    assert before["data"].keys() - after["data"].keys() == FakeButtons.view.keys()
+    assert after["data"]["text/plain"] == "⟳ main.py · restarting · 1 restart"
+    kernel.published.clear()
+    CellScreen(kernel, "main.py", **screen.to_state()).show(Status(State.RUNNING, runs=2))
+    assert kernel.published[0][2]["data"]["text/plain"] == "⟳ main.py · running · 2 restarts"
