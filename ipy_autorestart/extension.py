@@ -15,13 +15,14 @@ from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.output import ShellLines
-from ipy_autorestart.ipython.policy import from_plain
+from ipy_autorestart.ipython.policy import Pace, from_plain
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
@@ -99,17 +100,23 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
     assert isinstance(own, KernelState | TerminalState)  # a program's is read by `program.kept`
     go_on = functools.partial(resume, states=carried.supervisors, hangups=hangups, cells=own.cells)
     match own:
-        case KernelState():
-            Arrival(carried, own, resume=go_on).replace_methods()
+        case KernelState(gaps=gaps):
+            Arrival(carried, own, resume=functools.partial(go_on, gaps=gaps)).replace_methods()
         case TerminalState(typed=typed):
             terminal.prepare(typed, carried.process, hangups, resume=go_on)
 
 
 def resume(
-    shell: InteractiveShell, states: Sequence[SupervisorState], hangups: Hangups, cells: Mapping[str, Any] | None
+    shell: InteractiveShell,
+    states: Sequence[SupervisorState],
+    hangups: Hangups,
+    cells: Mapping[str, Any] | None,
+    gaps: tuple[float, ...] = (),
 ) -> None:
     """Continue the watches of the image before, and run its cells again if that is wanted."""
-    session = session_of(shell)
+    session, interrupts = session_of(shell), current()
+    if isinstance(session.restarter, KernelRestarter):
+        session.restarter.pace = Pace(gaps=gaps)
     begun = {one.request.target for one in session.supervisors}  # by a startup file: these are watched already
     attached = []
     for state in states:
@@ -131,6 +138,8 @@ def resume(
     if cells and session.restarter:
         session.recorder.ledger = from_plain(cells)
         session.restarter.replay()
+    if interrupts:
+        interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:
         os.kill(os.getpid(), signal.SIGHUP)
 

@@ -79,6 +79,8 @@ class WatchMagics(Magics):
     @line_magic
     def watch_restart(self, line: str) -> None:
         """See `parser`, of which the help is made."""
+        if self._session.recorder.is_running_again:  # what this line has begun goes on
+            return
         try:
             check_platform()
             argv = _split("%watch_restart", line)
@@ -126,6 +128,8 @@ class WatchMagics(Magics):
         Usage: ``%unwatch [TARGET]``; a target is named as in ``%watch_status``: a script, ``-m MODULE`` or
         ``kernel``; its arguments may be left out.
         """
+        if self._session.recorder.is_running_again:  # what this line has ended isn't there any more
+            return
         argv = _split("%unwatch", line)
         _stop(self._chosen("%unwatch", argv) if argv else self._session.supervisors)
 

@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import policy
 from ipy_autorestart.ipython.names import Names, names_of
-from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
+from ipy_autorestart.ipython.policy import Cell, Ledger, Pace, Rerun
 from ipy_autorestart.reexec.exec import logged
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
+
+
+#: The name by which `%load_ext` knows this project.
+EXTENSION = "ipy_autorestart"
 
 
 class Cells:
@@ -31,7 +35,7 @@ class Cells:
         self._shell = shell
         self._on_end = on_end
         self._executing: collections.Counter[int] = collections.Counter()
-        self.ended = float("-inf")
+        self.pace = Pace()
         frame: FrameType | None = sys._getframe()  # noqa: SLF001  # public but for its name
         while frame and frame.f_code.co_name != "run_cell_async":
             frame = frame.f_back
@@ -39,6 +43,8 @@ class Cells:
             self._executing[threading.get_ident()] = 1
         shell.events.register("pre_execute", self._note_start)
         shell.events.register("post_execute", self._note_end)
+        shell.events.register("pre_run_cell", self._note_pace)
+        shell.events.register("post_run_cell", self._note_pace)
 
     @property
     def running(self) -> int:
@@ -57,13 +63,18 @@ class Cells:
         self._executing[thread] -= 1
         if self._executing[thread] <= 0:  # below: an empty cell ends without having begun
             del self._executing[thread]
-        self.ended = time.monotonic()
         self._on_end()
+
+    def _note_pace(self, what: Any) -> None:  # an ExecutionInfo or ExecutionResult, neither of a silent request
+        now = time.monotonic()
+        self.pace = self.pace._replace(ended=now) if hasattr(what, "info") else policy.begun(self.pace, now)
 
     def close(self) -> None:
         """Unregister from the shell's events."""
         self._shell.events.unregister("pre_execute", self._note_start)
         self._shell.events.unregister("post_execute", self._note_end)
+        self._shell.events.unregister("pre_run_cell", self._note_pace)
+        self._shell.events.unregister("post_run_cell", self._note_pace)
 
 
 def end_history(shell: InteractiveShell) -> None:
@@ -132,7 +143,8 @@ class Recorder:
         request = self._request
         metadata = request.get("metadata", {})
         self.ledger = policy.without(self.ledger, metadata.get("deletedCells") or ())
-        names = self._names(result)
+        python = self._python(result)
+        names = names_of(python, shows=result.result is not None) if python else Names()
         cell = Cell(
             key=metadata.get("cellId") or "",
             number=result.execution_count or self._shell.execution_count,
@@ -142,16 +154,17 @@ class Recorder:
             seconds=seconds,
             error=type(error).__name__ if error and not ours else "",
             made=self._made(names),
+            own=policy.is_own(python),
         )
         self.ledger = policy.ran(self.ledger, cell, used=names.used)
 
-    def _names(self, result: Any) -> Names:  # an ExecutionResult
-        """Return the names in the code of an execution, none if it didn't come to run."""
+    def _python(self, result: Any) -> str:  # an ExecutionResult
+        """Return what IPython has made of an execution's code, nothing if it didn't come to run."""
         if result.error_before_exec:
-            return Names()
+            return ""
         shell: Any = self._shell
         python = getattr(result.info, "transformed_cell", None)  # since IPython 9
-        return names_of(python or shell.transform_cell(result.info.raw_cell), shows=result.result is not None)
+        return str(python or shell.transform_cell(result.info.raw_cell))
 
     def _identities(self) -> dict[str, int]:
         """Return what global names are bound to, as numbers: objects would live on."""
@@ -170,6 +183,11 @@ class Recorder:
         return policy.to_plain(self.ledger) if wanted is not Rerun.NONE else None
 
     # -- running again -------------------------------------------------------------------------------------------------
+
+    @property
+    def is_running_again(self) -> bool:
+        """Whether the code that runs is a cell run again: what this project's magics began in it goes on by itself."""
+        return self._again is not None
 
     @contextlib.contextmanager
     def again(self, cell: Cell) -> Iterator[Callable[[], BaseException | None]]:
@@ -193,13 +211,13 @@ class Recorder:
                     history.db_input_cache = waiting
                 history.db_cache_size = size
 
-        if history is not None:
-            history.store_inputs = store
         try:
-            yield lambda: self._error
+            with contextlib.ExitStack() as stack:
+                if history is not None:
+                    stack.enter_context(replaced(history, store_inputs=store))
+                stack.enter_context(_extension_stays(self._shell))
+                yield lambda: self._error
         finally:
-            if history is not None:
-                del history.store_inputs
             self._again = None
 
     def go_on_from(self, number: int) -> None:
@@ -216,6 +234,33 @@ def _current_task() -> asyncio.Task[Any] | None:
         return asyncio.current_task()
     except RuntimeError:  # there is no loop, as in a terminal
         return None
+
+
+@contextlib.contextmanager
+def replaced(owner: Any, **methods: Callable[..., Any]) -> Iterator[None]:
+    """Put functions in place of methods of an object for a while."""
+    before = {name: vars(owner)[name] for name in methods if name in vars(owner)}
+    for name, method in methods.items():
+        setattr(owner, name, method)
+    try:
+        yield
+    finally:
+        for name in methods:
+            if name in before:
+                setattr(owner, name, before[name])
+            else:
+                delattr(owner, name)
+
+
+def _extension_stays(shell: InteractiveShell) -> contextlib.AbstractContextManager[None]:
+    """Keep the shell from loading or unloading this extension, whose watches go on."""
+
+    def but_not_ours(act: Callable[[str], Any]) -> Callable[[str], Any]:
+        return lambda name: None if name == EXTENSION else act(name)
+
+    manager = shell.extension_manager
+    names = ("load_extension", "reload_extension", "unload_extension")
+    return replaced(manager, **{name: but_not_ours(getattr(manager, name)) for name in names})
 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,33 @@ from ipy_autorestart.decide.timing import OnBusy as OnBusy
 from ipy_autorestart.decide.timing import Rerun as Rerun
 from ipy_autorestart.text import duration
 
-#: Seconds without a cell that end a batch; there are less than 5 ms between the cells of a Run All.
+#: Seconds without a cell that end a batch whose cells were sent at once, less than 5 ms apart.
 QUIET = 0.05
+
+#: Seconds between two cells of which a front end sends the second after the reply to the first; people take longer.
+GAP_MAX = 0.2
+
+#: Where cells follow each other so, a batch ends after so many times the longest of the latest gaps, but not later.
+GAPS, GAPS_KEPT = 4, 10
+QUIET_MAX = 0.4
+
+
+class Pace(NamedTuple):
+    """The pace at which cells follow each other; silent requests, which front ends send for themselves, are none."""
+
+    ended: float = float("-inf")  # when the last cell ended
+    gaps: tuple[float, ...] = ()  # seconds between the latest cells that followed each other closely
+
+    @property
+    def quiet(self) -> float:
+        """Seconds without a cell that end a batch."""
+        return min(max(QUIET, GAPS * max(self.gaps, default=0.0)), QUIET_MAX)
+
+
+def begun(pace: Pace, now: float) -> Pace:
+    """Learn from a cell that begins."""
+    gap = now - pace.ended
+    return pace._replace(gaps=(*pace.gaps, gap)[-GAPS_KEPT:]) if 0 <= gap <= GAP_MAX else pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,23 +46,28 @@ class Batch:
 
     pending: float | None  # when the restart was asked for; None if none was
     running: int  # the number of requests in progress
-    ended: float  # when the last cell ended
+    pace: Pace
     on_busy: OnBusy = OnBusy.WAIT
     timeout: float  # seconds for which cells behind the running one may begin
 
 
-def admits(batch: Batch, now: float) -> bool:
-    """Return whether another request may begin; if not, it is handed over and runs after the restart."""
+def admits(batch: Batch, now: float, *, is_cell: bool = True) -> bool:
+    """Return whether another request may begin; if not, it is handed over and runs after the restart.
+
+    What is no cell doesn't prolong a batch, or requests that a front end sends all the time would hold a restart off.
+    """
     if batch.pending is None:
         return True
-    return batch.on_busy is OnBusy.WAIT and now < batch.pending + batch.timeout
+    if batch.on_busy is not OnBusy.WAIT or now >= batch.pending + batch.timeout:
+        return False
+    return is_cell or batch.running > 0 or now < batch.pace.ended + batch.pace.quiet
 
 
 def restart_at(batch: Batch, now: float) -> float | None:
     """Return when the kernel is to restart; None while a request is in progress, or if no restart is pending."""
     if batch.pending is None or batch.running:
         return None
-    return batch.ended + QUIET if admits(batch, now) else now
+    return batch.pace.ended + batch.pace.quiet if admits(batch, now) else now
 
 
 #: What ends a cell that a person stops, perhaps because it has no end of its own.
@@ -59,6 +89,7 @@ class Cell(NamedTuple):
     place: int = 0  # its first execution that came to its end, counting all; the very first, if none did
     settled: bool = False  # whether one did
     old: bool = False  # whether its output is marked as old
+    own: bool = False  # whether it calls this project's magics and does nothing else
 
 
 class Ledger(NamedTuple):
@@ -154,7 +185,7 @@ class Left(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """The cells to run again, in their order and without this project's magics, and those that are left out."""
+    """The cells to run again, in their order, and those that are left out."""
 
     cells: tuple[Cell, ...]
     left: tuple[Left, ...] = ()
@@ -164,15 +195,14 @@ def chosen(ledger: Ledger, rerun: Rerun) -> Choice:
     """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word."""
     cells, left = [], []
     for cell in in_order(ledger.cells):
-        code = inert(cell.code)
-        if rerun is Rerun.NONE or not has_content(code):
+        if rerun is Rerun.NONE or cell.own or not has_content(cell.code):
             continue
         if not mark(cell.code, default=rerun is Rerun.ALL):
             left.append(Left(cell, KEPT_OUT if rerun is Rerun.ALL else NOT_MARKED))
         elif cell.error == INTERRUPT:
             left.append(Left(cell, INTERRUPTED))
         else:
-            cells.append(cell._replace(code=code))
+            cells.append(cell)
     return Choice(tuple(cells), tuple(left))
 
 
@@ -224,24 +254,24 @@ def mark(code: str, *, default: bool) -> bool:
     return found[1].lower() == "true" if found else default
 
 
+_TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 _OWN = re.compile(
-    r"^([ \t]*)(?:%?(?:re)?load_ext[ \t]+ipy_autorestart|%(?:watch_restart|unwatch|watch_status))(?:[ \t?].*)?$",
-    re.MULTILINE,
+    r"get_ipython\(\)\.run_line_magic\((?:"
+    rf"'(?:watch_restart|unwatch|watch_status)', {_TEXT}|'(?:re|un)?load_ext', 'ipy_autorestart')\)"
 )
 
 
-def inert(code: str) -> str:
-    """Return a cell's code without this project's magics: what they have started goes on by itself.
-
-    ``pass`` takes their place, for a block may need a statement, and tracebacks the same line numbers.
-    """
-    return _OWN.sub(r"\1pass", code)
+def is_own(code: str) -> bool:
+    """Return whether a cell, as IPython has transformed it, calls this project's magics and does nothing else."""
+    lines = [line.strip() for line in code.splitlines()]
+    found = [line for line in lines if line and not line.startswith("#")]
+    return bool(found) and all(map(_OWN.fullmatch, found))
 
 
 def has_content(code: str) -> bool:
     """Return whether there is anything to run."""
     lines = (line.strip() for line in code.splitlines())
-    return any(line and line != "pass" and not line.startswith("#") for line in lines)
+    return any(line and not line.startswith("#") for line in lines)
 
 
 def to_plain(ledger: Ledger) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
 from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, chosen, outcome, went_on
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
+from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import FIRST, ProcessStart
 from ipy_autorestart.reexec.state import ProcessState, TerminalState
@@ -125,14 +126,18 @@ class TerminalRestarter(Restarter):
         """Run the cells of the image before again, as if they were typed at the first prompt."""
         course = Course(chosen(self._recorder.ledger, self._rerun))
         began = time.monotonic()
-        while self._pending is None and (cell := course.next):
-            sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
-            try:
-                with self._recorder.again(cell) as error:
+        interrupts = Interrupts()  # with those that came during the restart
+        try:
+            while self._pending is None and (cell := course.next):
+                if interrupts.noted:
+                    course = course._replace(interrupted=True)
+                    break
+                sys.stdout.write(f"In [{cell.number}]: " + cell.code.replace("\n", "\n   ...: ") + "\n")
+                with self._recorder.again(cell) as error, interrupts.let_through():
                     self._shell.run_cell(cell.code, store_history=True)
                 course = went_on(course, error())
-            except KeyboardInterrupt:  # not in the cell
-                course = course._replace(interrupted=True)
+        finally:
+            interrupts.end()
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         result = outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
         self._report(Reran(result if self._pending is None else ""))

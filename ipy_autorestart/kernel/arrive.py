@@ -1,8 +1,8 @@
 """The kernel's new image: take over the ports, wait for the clients, deliver the requests that were handed over.
 
 It relies, in ``ipykernel`` 6.29 to 7, on ``IPKernelApp._try_bind_socket``, ``init_connection_file``,
-``write_connection_file``, ``init_extensions``, ``Heartbeat._try_bind_socket``, ``Kernel.start``, and for subshells on
-``SubshellManager``.
+``write_connection_file``, ``init_extensions``, ``init_signal``, ``Heartbeat._try_bind_socket``, ``Kernel.start``,
+and for subshells on ``SubshellManager``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -27,6 +28,7 @@ from ipy_autorestart.kernel.connection import connect_as, restore_file
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
 from ipy_autorestart.reexec.exec import logged
+from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
 
@@ -254,6 +256,7 @@ class Arrival:
         self._replace(IPKernelApp, "_try_bind_socket", self._bind)
         self._replace(Heartbeat, "_try_bind_socket", self._bind)
         self._replace(IPKernelApp, "init_extensions", self._init_extensions)
+        self._replace(IPKernelApp, "init_signal", self._init_signal)
         if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
             self._replace(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
 
@@ -271,6 +274,14 @@ class Arrival:
     def _write_connection_file(self, _: Callable[..., None], app: Any) -> None:
         with logged("the connection file"):  # the clients of the image before can do without
             restore_file(app.connection_file, self._own.connection)
+
+    def _init_signal(self, original: Callable[..., None], app: Any) -> None:
+        """Have SIGINT ignored, as it is between requests, only after the cells have run again, which it stops."""
+        interrupts = current()
+        if interrupts is None:
+            original(app)
+        else:
+            interrupts.previous = signal.SIG_IGN
 
     def _bind(self, original: Callable[..., Any], owner: Any, *arguments: Any) -> Any:
         """Bind by the descriptor that has been listening all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ipy_autorestart.kernel.ipykernel import MARK, Channels, header_of
+from ipy_autorestart.ipython.policy import Pace, begun
+from ipy_autorestart.kernel.ipykernel import MARK, Channels, header_of, runs_cell
 
 #: The identity that our own requests come from; no client has it, so their replies go nowhere.
 OWN = b"ipy_autorestart"
@@ -17,11 +18,18 @@ OWN = b"ipy_autorestart"
 class Gate:
     """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
-    In the thread that answers a request, ``admits`` returns whether it may begin, and ``on_end`` is called after it.
+    In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin, and ``on_end`` is called
+    after it. The ``pace`` of the cells is learnt from there on.
     """
 
     def __init__(
-        self, kernel: Any, channels: Channels, *, admits: Callable[[], bool], on_end: Callable[[], None]
+        self,
+        kernel: Any,
+        channels: Channels,
+        *,
+        admits: Callable[..., bool],
+        on_end: Callable[[], None],
+        pace: Pace = Pace(),  # noqa: B008  # a value
     ) -> None:
         self._kernel = kernel
         self._channels = channels
@@ -37,7 +45,7 @@ class Gate:
         self._marks: asyncio.Semaphore | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.held: list[list[bytes]] = []
-        self.ended = float("-inf")
+        self.pace = pace
         own = object()
         self._answering: dict[object, str] = {own: "this cell"}  # an atomic change each: subshells have their threads
         self._original = kernel.dispatch_shell
@@ -63,36 +71,43 @@ class Gate:
         token = object()
         header = header_of(self._kernel, message)
         kind = header.get("msg_type", "")
-        is_cell = kind == "execute_request"
-        self._answering[token] = f"cell {self._kernel.execution_count}" if is_cell else f"a {kind}"
+        cell = kind == "execute_request" and runs_cell(self._kernel, message)
+        if cell:
+            what = f"cell {self._kernel.execution_count}"
+        else:
+            what = "a silent request" if kind == "execute_request" else f"a {kind}"
+        self._answering[token] = what
         frames = [frame.bytes for frame in message]
         is_awaited = frames in self._passing
-        passes = not self._closed if is_awaited else self._lets_pass(header, concurrent=bool(options.get("concurrent")))
+        concurrent = bool(options.get("concurrent"))
+        passes = not self._closed if is_awaited else self._lets_pass(header, is_cell=cell, concurrent=concurrent)
+        if cell and passes and not is_awaited:  # the cells that run again have a pace of their own
+            self.pace = begun(self.pace, time.monotonic())
         if not passes:
             (self._stopped if is_awaited else self.held).append(frames)
         try:
             if passes:
                 await self._original(message, *args, **options)
         finally:
-            self._note_end(token, is_cell=is_cell and passes)
+            self._note_end(token, is_cell=cell and passes)
             if is_awaited:
                 self._passing.remove(frames)
                 if not self._passing and self._passed and not self._passed.done():
                     self._passed.set_result(None)
 
-    def _lets_pass(self, header: dict[str, Any], *, concurrent: bool) -> bool:
+    def _lets_pass(self, header: dict[str, Any], *, is_cell: bool, concurrent: bool) -> bool:
         if self._cells_wait and header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
             return False
         # The debugger sends requests to its own kernel; the control thread, which must become still, waits for replies.
         if header.get("session") == self._kernel.session.session:
             return True
         # A comm message in the middle of a cell may be the one that the cell waits for.
-        return not self._closed and (concurrent or self._admits())
+        return not self._closed and (concurrent or self._admits(is_cell=is_cell))
 
     def _note_end(self, token: object, *, is_cell: bool = True) -> None:
         self._answering.pop(token, None)
         if is_cell:
-            self.ended = time.monotonic()
+            self.pace = self.pace._replace(ended=time.monotonic())
         self._on_end()
 
     def keep_cells(self) -> None:

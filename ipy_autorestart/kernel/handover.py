@@ -123,6 +123,7 @@ class KernelHandover(Handover):
             subshells=tuple(self._subshells),
             listeners=listeners,
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
+            gaps=self._gate.pace.gaps if self._gate else (),
             cells=self._cells,
         )
 

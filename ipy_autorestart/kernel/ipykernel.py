@@ -15,6 +15,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.start import split
 
 T = TypeVar("T")
@@ -308,12 +309,30 @@ def host_of(kernel: Any) -> str:
     return "" if is_told and is_own else os.path.basename(line.what) or "Python"
 
 
+def give_interrupts_back(kernel: Any, interrupts: Interrupts) -> None:
+    """Give SIGINT back: now, or after the request in progress, for whose time ipykernel has put the handler by."""
+    interrupts.end()
+    if getattr(kernel, "saved_sigint_handler", None) == interrupts.note:
+        kernel.saved_sigint_handler = interrupts.previous
+
+
 def header_of(kernel: Any, frames: Sequence[Any]) -> dict[str, Any]:
     """Return the header of a request, empty if it has none."""
+    return _part(kernel, frames, 1)
+
+
+def runs_cell(kernel: Any, frames: Sequence[Any]) -> bool:
+    """Return whether an ``execute_request`` runs a cell; silent ones are a front end's own."""
+    content = _part(kernel, frames, 4)
+    return not content.get("silent") and content.get("store_history") is not False
+
+
+def _part(kernel: Any, frames: Sequence[Any], place: int) -> dict[str, Any]:
+    """Return one of the dictionaries of a message, as they follow its signature."""
     try:
         _, rest = kernel.session.feed_identities(list(frames), copy=isinstance(frames[0], bytes))
-        header = rest[1] if isinstance(rest[1], bytes) else rest[1].bytes
-        found = json.loads(header)
+        data = rest[place] if isinstance(rest[place], bytes) else rest[place].bytes
+        found = json.loads(data)
     except (ValueError, IndexError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -1,20 +1,24 @@
 """The kernel's new image runs the cells again, each as its original request, so that the output appears in the cell.
 
-It relies, in ``ipykernel`` 6.29 to 7, on ``Kernel._publish_execute_input`` and ``Session.serialize``.
+It relies, in ``ipykernel`` 6.29 to 7, on ``Kernel._publish_execute_input``, ``Kernel.shell_handlers`` and
+``Session.serialize``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import signal
+import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from ipy_autorestart.ipython.cells import Recorder
+from IPython.core.error import StdinNotImplementedError
+
+from ipy_autorestart.ipython.cells import Recorder, replaced
 from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, chosen, marked_old, outcome, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.protocol.messages import Record, Reran
+from ipy_autorestart.reexec.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -33,11 +37,19 @@ OLD = {
 """Content of the message that marks what a cell shows."""
 
 
+class InputNeeded(StdinNotImplementedError):  # noqa: N818  # read in the status: "InputNeeded in cell 4"
+    """A cell that runs again asks for input, and no client waits for its reply that could answer."""
+
+    def _render_traceback_(self) -> list[str]:  # as IPython calls it
+        return [f"{type(self).__name__}: {self}"]
+
+
 class Replay:
     """Runs cells one after the other; cells that the user runs meanwhile wait.
 
     ``may_go_on`` returns whether another cell may begin: not while a restart is pending, for it starts all over.
-    ``on_cleared`` is called with the id of a request whose cell has been cleared.
+    ``on_cleared`` is called with the id of a request whose cell has been cleared. ``interrupts`` notes those that come
+    outside of the cells' code, since the restart was asked for.
     """
 
     def __init__(
@@ -49,26 +61,24 @@ class Replay:
         may_go_on: Callable[[], bool],
         on_cleared: Callable[[str], object],
         report: Callable[[Record], None],
+        interrupts: Interrupts,
     ) -> None:
+        self._shell = shell
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]
         self._gate = gate
         self._recorder = recorder
         self._may_go_on = may_go_on
         self._on_cleared = on_cleared
         self._report = report
-        self._interrupted = False
+        self._interrupts = interrupts
 
     async def run(self, rerun: Rerun) -> None:
         """Run them; in the end, or where it stops, the cells that wait may run."""
-
-        def note_interrupt(*_: object) -> None:  # between two cells, where ipykernel ignores it
-            self._interrupted = True
-
-        previous = signal.signal(signal.SIGINT, note_interrupt)
         try:
             result = await self._run(chosen(self._recorder.ledger, rerun))
         finally:
-            signal.signal(signal.SIGINT, previous)
+            if self._may_go_on():  # else it may be one that is to stop the next replay
+                self._interrupts.forget()
             self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
@@ -80,7 +90,7 @@ class Replay:
         while cell := course.next:
             if not self._may_go_on():
                 return ""
-            if self._interrupted:
+            if self._interrupts.noted:
                 course = course._replace(interrupted=True)
                 break
             self._report(Reran(position(course), goes_on=True))
@@ -125,10 +135,38 @@ class Replay:
             self._on_cleared(cell.header.get("msg_id", ""))
             original(cell.code, parent, count)
 
-        with self._recorder.again(cell) as error:
-            kernel._publish_execute_input = publish  # noqa: SLF001
-            try:
-                await self._gate.run([frames])
-            finally:
-                del kernel._publish_execute_input  # noqa: SLF001
+        with (
+            self._recorder.again(cell) as error,
+            self._interrupts_noted(),
+            replaced(kernel, _publish_execute_input=publish, raw_input=_refuse, getpass=_refuse),
+            replaced(self._shell, debugger=_stay_out),
+        ):
+            await self._gate.run([frames])
         return error()
+
+    @contextlib.contextmanager
+    def _interrupts_noted(self) -> Iterator[None]:
+        """Note what interrupts a request just before the cell's code or after it: ipykernel drops it there."""
+        handlers = self._kernel.shell_handlers
+        execute = handlers["execute_request"]
+
+        async def execute_or_note(*request: Any) -> None:
+            try:
+                await execute(*request)
+            except KeyboardInterrupt:
+                self._interrupts.note()
+
+        handlers["execute_request"] = execute_or_note
+        try:
+            yield
+        finally:
+            handlers["execute_request"] = execute
+
+
+def _refuse(*_: Any, **__: Any) -> NoReturn:
+    """Stand in for ``input()``."""
+    raise InputNeeded("nobody is asked while cells run again: run this one by hand, or keep it out by #| rerun: false")
+
+
+def _stay_out(*_: Any, **__: Any) -> None:
+    """Stand in for the debugger that ``%pdb on`` opens after an error: it would ask, and hide the error by its own."""

@@ -12,18 +12,20 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.policy import Batch, OnBusy, Rerun, admits, restart_at
+from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, Rerun, admits, restart_at
 from ipy_autorestart.kernel.connection import read_file
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelHandover
-from ipy_autorestart.kernel.ipykernel import NotStill, channels_of
+from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.protocol.messages import Hangup, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle
+from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 log = logging.getLogger(__name__)
+
+#: Seconds before a SIGHUP, besides the quiet that ends a burst, in which an interrupt is meant for what follows.
+EARLY = 0.25
 
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
@@ -52,6 +57,8 @@ class KernelRestarter(Restarter):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._gate: Gate | None = None
         self._cells: Cells | None = None
+        self._interrupts: Interrupts | None = None
+        self.pace = Pace()  # of the cells when the gate was there last
         self._interrupted = False
         self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
@@ -92,7 +99,7 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         channels = channels_of(self._kernel)
         if channels:
-            self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end)
+            self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end, pace=self.pace)
         else:
             log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
             self._cells = Cells(self._shell, on_end=self._note_end)
@@ -106,10 +113,13 @@ class KernelRestarter(Restarter):
         if self._loop:
             self._loop.remove_signal_handler(signal.SIGHUP)
         if self._gate:
+            self.pace = self._gate.pace
             self._gate.remove()
         if self._cells:
             self._cells.close()
-        self._loop = self._gate = self._cells = None
+        if self._interrupts:
+            give_interrupts_back(self._kernel, self._interrupts)
+        self._loop = self._gate = self._cells = self._interrupts = None
         super()._uninstall()
 
     @property
@@ -122,6 +132,7 @@ class KernelRestarter(Restarter):
             self._report(Reran("no cell is run again: this ipykernel is not known"))
             return
         self._gate.keep_cells()
+        interrupts = self._interrupts = Interrupts()  # with those that came during the restart
         replay = Replay(
             self._shell,
             self._gate,
@@ -129,6 +140,7 @@ class KernelRestarter(Restarter):
             may_go_on=lambda: self._pending is None and self._restart is None,
             on_cleared=self._show_again,
             report=self._report,
+            interrupts=interrupts,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
 
@@ -143,7 +155,7 @@ class KernelRestarter(Restarter):
         return Batch(
             pending=self._pending,
             running=answering.running if answering else 0,
-            ended=answering.ended if answering else 0.0,
+            pace=answering.pace if answering else self.pace,
             on_busy=OnBusy(self._options.on_busy),
             timeout=self._options.busy_timeout,
         )
@@ -153,6 +165,8 @@ class KernelRestarter(Restarter):
             return
         if self._pending is None:
             self._pending = time.monotonic()
+            if self._interrupts:
+                self._interrupts.forget(before=self._pending - self._options.debounce - EARLY)
         if self._loop is not None:  # again, for a loop that the user has run may have taken the wake-up descriptor
             self._loop.call_soon_threadsafe(self._wake)
         if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
@@ -166,16 +180,25 @@ class KernelRestarter(Restarter):
         self._report(Hangup())
         self._check()
 
-    def _admits(self) -> bool:
-        """Whether a request may begin; in any thread."""
+    def _admits(self, *, is_cell: bool) -> bool:
+        """Whether a request, which counts as one in progress by now, may begin; in any thread."""
         if self._pending is None or not self._owners:
             return True
         self._report(Waiting(self.describe()))
-        return admits(self._batch(), time.monotonic())
+        batch = self._batch()
+        return admits(replace(batch, running=batch.running - 1), time.monotonic(), is_cell=is_cell)
 
     def _note_end(self) -> None:
+        self._note_interrupts()
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
+
+    def _note_interrupts(self) -> None:
+        """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
+        if self._interrupts or self._gate is None or self._gate.running or self._rerun is Rerun.NONE:
+            return
+        if threading.current_thread() is threading.main_thread():
+            self._interrupts = Interrupts()
 
     def _check(self) -> None:
         if self._loop is None or self._is_restarting:

@@ -176,6 +176,7 @@ class ProgramHandover(Handover):
     """Replaces a plain program by a new image of itself; the sockets in ``kept`` stay open."""
 
     _start: ProgramStart
+    notes_interrupts = False  # its handler is the program's, and the new image has no bootstrap
 
     def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any]) -> None:
         super().__init__(start)

@@ -1,4 +1,4 @@
-"""The first file of a new image: it notes SIGHUPs until the real handler is set, and runs what the first image ran.
+"""The first file of a new image: it notes SIGHUPs and SIGINTs for whoever goes on, and runs what the first image ran.
 
 It is run by its path, as ``python [flags] bootstrap.py (-m MODULE | -c CODE | SCRIPT) ARGS``, and imports only the
 standard library until SIGHUP has its handler.
@@ -40,8 +40,12 @@ def main() -> None:
     packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.append(packages)
     from ipy_autorestart.reexec import STATE
+    from ipy_autorestart.reexec.interrupts import Interrupts
     from ipy_autorestart.reexec.state import Carried
     from ipy_autorestart.reexec.surroundings import ignore_only
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        Interrupts()  # from the blocked ones on; whoever goes on finds it by `interrupts.current`
 
     carried = Carried.read(int(os.environ.pop(STATE)))
     carried.keep_from_children()

@@ -23,6 +23,7 @@ from typing import NoReturn, Protocol
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec import STATE
+from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import (
     Carried,
@@ -69,12 +70,17 @@ class Handover(abc.ABC):
     Until then, `CantRestart` tells that the process can't be replaced.
     """
 
+    #: Whether SIGINT is only noted from `exec` on: the new image learns of it, as its bootstrap notes it too.
+    notes_interrupts = True
+
     def __init__(self, start: ProcessStart) -> None:
         start.check()
         self._start = start
         self._supervisors: tuple[SupervisorState, ...] = ()
         self._hangup_ignored = False
         self._trouble = ""
+        self._interrupts: Interrupts | None = None
+        self._waiting = {signal.SIGHUP}  # signals that the new image gets
         self._once = threading.Lock()
         self._late = threading.Timer(END_MAX, self._close_and_exec)
         self._late.daemon = True
@@ -124,8 +130,11 @@ class Handover(abc.ABC):
                 states.append(supervisor.detach())
         self._supervisors = tuple(filter(None, states))
         self._hangup_ignored = hangup_ignored
-        # A SIGHUP stays pending until the new image has its handler: the default action would end the process.
-        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        if self.notes_interrupts and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            self._interrupts = Interrupts()  # for one that another thread takes, where it isn't blocked
+            self._waiting.add(signal.SIGINT)
+        # They stay pending until the new image has its handlers: the default action would end the process.
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._waiting)
         try:
             put_limits_back(self._start.first.surroundings)  # below one on memory no thread could be started
             self._late.start()
@@ -167,9 +176,11 @@ class Handover(abc.ABC):
             for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
                 signal.setitimer(timer, 0)
             _forget_pending()
-            # SIGHUP stays blocked until the new image handles it.
-            signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | {signal.SIGHUP})
+            # These stay blocked until the new image handles them.
+            signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
             os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
+            if self._interrupts and self._interrupts.noted:
+                signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # which waits, too
             # An attached debugger replaces os.exec* by functions of its own.
             posix.execve(start.executable, start.command(), environment)
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on

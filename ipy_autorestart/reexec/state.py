@@ -65,6 +65,7 @@ class KernelState:
     subshells: tuple[str, ...]  # their ids
     listeners: tuple[ListeningSocket, ...]  # clients wait there meanwhile
     requests: Mapping[str, tuple[Frames, ...]]  # the unanswered ones of each channel
+    gaps: tuple[float, ...]  # as in `ipython.policy.Pace`
     cells: Mapping[str, Any] | None  # those to run again, as `ipython.policy.to_plain` returns them
 
 

@@ -65,7 +65,7 @@ def test_a_cell_counts_from_its_beginning_to_its_end(shell):
     shell.run_cell(lambda: ended.append((cells.running, cells.describe())))
     assert ended == [(1, "cell 1"), 0]
     assert (cells.running, cells.describe()) == (0, "")
-    assert cells.ended > 0
+    assert cells.pace.ended == float("-inf")  # it was silent
     cells.close()
 
 
@@ -202,3 +202,31 @@ def test_a_cell_that_awaits_is_interrupted_by_cancelling_it(shell, recorder, int
     assert [one.error for one in recorder.ledger.cells] == [error]
     shell.events.trigger("post_run_cell", None)
     assert len(recorder.ledger.cells) == 1
+
+
+def test_a_cell_of_this_projects_magics_alone_is_told_apart(shell, recorder):
+    execute(shell, "get_ipython().run_line_magic('watch_restart', 'src/')")
+    execute(shell, "watch = 1", number=2)
+    assert [cell.own for cell in recorder.ledger.cells] == [True, False]
+
+
+def test_the_extension_stays_while_cells_run_again(shell, recorder):
+    manager = shell.extension_manager
+    with recorder.again(Cell("a", 3, "x", {}, {}, 0.5)):
+        assert recorder.is_running_again
+        manager.load_extension("ipy_autorestart")
+        manager.unload_extension("ipy_autorestart")
+        manager.reload_extension("autoreload")
+    assert not recorder.is_running_again
+    manager.reload_extension("ipy_autorestart")
+    assert manager.asked == ["autoreload", "ipy_autorestart"]
+
+
+def test_cells_have_a_pace(shell):
+    cells = Cells(shell, on_end=lambda: None)
+    execute(shell)
+    execute(shell, number=2)
+    assert len(cells.pace.gaps) == 1
+    cells.close()
+    execute(shell)
+    assert len(cells.pace.gaps) == 1

@@ -6,6 +6,8 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 from ipy_autorestart.ipython.policy import (
     Cell,
@@ -16,9 +18,8 @@ from ipy_autorestart.ipython.policy import (
     Rerun,
     chosen,
     from_plain,
-    has_content,
     in_order,
-    inert,
+    is_own,
     mark,
     marked_old,
     outcome,
@@ -60,6 +61,14 @@ def played(*steps):
 
 def order(*steps):
     return "".join(one.key for one in in_order(played(*steps).cells))
+
+
+@pytest.fixture(scope="module")
+def shell():
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    for name in ("watch_restart", "unwatch", "watch_status"):
+        shell.register_magic_function(lambda line: None, magic_name=name)
+    return shell
 
 
 def test_each_cell_runs_in_its_last_version():
@@ -157,29 +166,31 @@ def test_marks():
 
 
 @pytest.mark.parametrize(
-    ("code", "left"),
+    ("code", "own"),
     [
-        ("%load_ext ipy_autorestart\n%watch_restart src/ --rerun all", False),
-        ("load_ext ipy_autorestart  # here", False),
-        ("%unwatch\n# done", False),
-        ("%watch_status", False),
-        ("%load_ext autoreload", True),
-        ("%load_ext ipy_autorestart_other", True),
-        ("unwatch = 3", True),
-        ("import app\n%watch_restart src/", True),
+        ("%load_ext ipy_autorestart\n%watch_restart src/ --rerun all", True),
+        ("watch_restart src/ --rerun all", True),
+        ("load_ext ipy_autorestart", True),
+        ("get_ipython().run_line_magic('unwatch', '')", True),
+        ("%unwatch\n# done", True),
+        ("%watch_restart 'a b/' \"it's\".py", True),
+        ("%watch_status", True),
+        ("%load_ext autoreload", False),
+        ("%load_ext ipy_autorestart_other", False),
+        ("unwatch = 3", False),
+        ("get_ipython().run_line_magic('unwatch', ''); print('')", False),
+        ("import app\n%watch_restart src/", False),
+        ("if x:\n    %watch_restart src/ main.py", False),
     ],
 )
-def test_own_magics_are_not_run_again(code, left):
-    made = ledger(cell("a", 1, code))
-    assert bool(chosen(made, Rerun.ALL).cells) == left
-    assert chosen(made, Rerun.ALL).left == ()
-    assert has_content(inert(code)) == left
-    assert "watch_restart" not in inert(code)
+def test_a_cell_that_only_watches_is_told_from_one_that_does_more(shell, code, own):
+    assert is_own(shell.transform_cell(code)) == own
 
 
-def test_lines_stay_where_they_are_and_blocks_stay_whole():
-    code = "if x:\n    %watch_restart src/ main.py\nprint(x)"
-    assert inert(code) == "if x:\n    pass\nprint(x)"
+def test_a_cell_that_only_watches_and_one_without_code_are_not_run_again():
+    made = ledger(cell("a", 1)._replace(own=True), cell("b", 2, "# a note"), cell("c", 3))
+    assert chosen(made, Rerun.ALL) == Choice((made.cells[2],))
+    assert made.last_number == 3
 
 
 def test_there_and_back_as_plain_data():

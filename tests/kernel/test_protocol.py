@@ -1,5 +1,6 @@
 """Each step of a kernel's restart, in real kernels."""
 
+import functools
 import json
 import os
 import signal
@@ -112,6 +113,30 @@ def test_cells_behind_are_waited_for_no_longer_than_said(kernel, project):
     assert shown == sorted(shown, reverse=True)
     assert {"True\n", "False\n"} == set(shown)
     kernel.wait(restarted(watching))
+
+
+@pytest.mark.timing
+def test_a_run_all_that_sends_the_next_cell_after_the_reply_is_not_torn(kernel, project, watching):
+    run = functools.partial(kernel.client.execute, reply=True, timeout=60)
+    for code in ("x = 1", "y = 2"):  # which teach the pace
+        run(code)
+        pass_time(0.06)
+    for number in (2, 3):
+        project.save("src/a.py", f"V = {number}\n")
+        for code in ("import time; time.sleep(0.2)", "1", "2", "3", "z = x + y"):
+            assert run(code)["content"]["status"] == "ok"
+            pass_time(0.06)
+        kernel.wait(restarted(watching, number - 1))
+        run("x = 1; y = 2")
+
+
+def test_silent_requests_hold_no_restart_off(kernel, project, watching):
+    cell = kernel.send("import time; print('begun'); time.sleep(0.3)")
+    kernel.wait(lambda: "begun" in cell.text)
+    project.save("src/a.py", "V = 2\n")
+    asked = []
+    kernel.wait(lambda: restarted(watching)() or asked.append(kernel.client.execute("1", silent=True)), timeout=10)
+    assert len(asked) > 5
 
 
 # -- quiesce -----------------------------------------------------------------------------------------------------------

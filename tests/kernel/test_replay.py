@@ -1,13 +1,17 @@
 """`--rerun`: after a restart the cells run again, and show what is new where they stand."""
 
+import os
 import re
+import signal
 import sys
 import time
+from pathlib import Path
 
 import documents
 import psutil
 import pytest
 from shell import Shell
+from waiting import pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -169,6 +173,44 @@ def test_what_a_restart_has_interrupted_runs_again(kernel, project):
     assert long.text == "value 2\n"
 
 
+STOP = """
+import atexit, os, signal
+def stop(when):
+    if os.path.exists(when):
+        os.remove(when)
+        os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.timing
+def test_the_stop_button_at_any_moment_of_a_restart_stops_the_rerun(project, start_kernel):
+    startup = Path(os.environ["IPYTHONDIR"], "profile_default/startup")
+    startup.mkdir(parents=True)
+    (startup / "stop.py").write_text(f"{STOP}\nstop('in the new image')\n")
+    with start_kernel() as kernel:
+        kernel.run("%load_ext ipy_autorestart")
+        notebook = Notebook(kernel, project)
+        notebook.run(IMPORT)
+        notebook.run("atexit.register(stop, 'in the old image')")
+        slow = notebook.run("import time\nif a.V > 1 and a.V < 9: time.sleep(5)")
+        for value, moment in enumerate(("in the old image", "in the new image"), 2):
+            (project / moment).touch()
+            notebook.save(value, until="interrupted; not run again: cells 3, 4, 5")
+        os.kill(kernel.pid, signal.SIGINT)  # between the save and its SIGHUP
+        notebook.save(4, until="interrupted; not run again: cells 3, 4, 5")
+        for place, delay in enumerate((0.0, 0.05, 0.1, 0.2, 0.4)):
+            project.save(f"src/b{place}.py", "W = 1\n")
+            pass_time(delay)
+            kernel.manager.interrupt_kernel()
+            notebook.restarts += 1
+            kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*interrupted", notebook.watching.text))
+        assert "3 cells run again" not in str(notebook.messages)
+        notebook.save(9, until="3 cells run again")
+        assert slow.outputs == []
+        ignored = "get_ipython().kernel.saved_sigint_handler is __import__('signal').SIG_IGN"
+        assert notebook.run(f"%unwatch\n{ignored}").text == "True"
+
+
 def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(notebook, kernel):
     first = notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1); print('to its end')")
@@ -262,6 +304,20 @@ def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(ker
     assert kernel.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
 
 
+def test_this_projects_magics_do_nothing_while_cells_run_again(kernel, project):
+    watching = kernel.run("watch_restart src/ --rerun all", cell_id="watch")  # by automagic
+    kernel.wait(lambda: "running" in watching.text)
+    lines = ("unwatch", "watch_restart src/", "unload_ext ipy_autorestart", "reload_ext ipy_autorestart")
+    calls = [f"get_ipython().run_line_magic(*{line.partition(' ')[::2]})" for line in lines]
+    cell = kernel.run(f"{IMPORT}\nif a.V > 1:\n    " + "\n    ".join(calls), cell_id="calls")
+    for value in (2, 3):
+        project.save("src/a.py", f"V = {value}\n")
+        kernel.wait(lambda value=value: re.search(rf"· {value - 1} restart.*· 1 cell run again", watching.text))
+        assert cell.text == f"value {value}\n"
+    children = psutil.Process(kernel.pid).children()
+    assert len([child for child in children if "--link" in child.cmdline()]) == 1
+
+
 def test_displays_and_widgets_of_its_own_work(notebook, kernel):
     notebook.run(IMPORT)
     shown = notebook.run("from IPython.display import display; handle = display('before', display_id=True)")
@@ -271,11 +327,22 @@ def test_displays_and_widgets_of_its_own_work(notebook, kernel):
     assert [output["data"]["text/plain"] for output in shown.outputs] == ["'updated 2'"]
 
 
-def test_input_is_refused_where_nobody_is_asked(notebook):
+def test_whatever_would_ask_says_so_in_one_line(notebook):
     notebook.run(IMPORT)
-    asking = notebook.run("if a.V == 2: input()")
-    notebook.save(2, until="StdinNotImplementedError in cell 4")
-    assert "StdinNotImplementedError" in asking.error
+    asking = notebook.run("if a.V in (2, 4): input() if a.V == 2 else breakpoint()")
+    for value in (2, 4):
+        notebook.save(value, until="InputNeeded in cell 4")
+        notebook.kernel.wait(lambda: asking.error.startswith("InputNeeded: nobody is asked while cells run again"))
+        assert asking.outputs[-1]["traceback"] == [asking.error]
+
+
+def test_a_debugger_that_opens_after_errors_leaves_them_as_they_are(notebook):
+    notebook.run(IMPORT)
+    notebook.run("%pdb on")
+    failing = notebook.run("1 / (a.V - 2)")
+    notebook.save(2, until="ZeroDivisionError in cell 5")
+    assert failing.error == "ZeroDivisionError: division by zero"
+    assert [output["kind"] for output in failing.outputs] == ["error"]
 
 
 def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, kernel):

@@ -12,6 +12,7 @@ from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.protocol.messages import Reran
+from ipy_autorestart.reexec.interrupts import Interrupts
 
 
 class FakeSession:
@@ -30,8 +31,8 @@ class FakeSession:
 class FakeGate:
     """Answers requests at once, as the test says."""
 
-    def __init__(self, kernel, answer):
-        self.kernel, self.answer = kernel, answer
+    def __init__(self, kernel):
+        self.kernel = kernel
         self.ran = []
         self.let = False
 
@@ -40,7 +41,7 @@ class FakeGate:
             assert ident == OWN
             self.kernel._publish_execute_input("", message["header"], 1)
             self.ran.append(message)
-            self.answer(message)
+            await self.kernel.shell_handlers["execute_request"](message)
 
     async def let_cells(self, *, while_):
         self.let = True
@@ -66,6 +67,13 @@ def cell(number, code="x", error=""):
     return Cell(f"c{number}", number, code, header, {"cellId": f"c{number}"}, 0.1, error, place=number)
 
 
+@pytest.fixture(autouse=True)
+def no_interrupts():
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
 class Played:
     """A replay, and what has come of it."""
 
@@ -73,23 +81,30 @@ class Played:
         self.published = []
         kernel_class = type("Kernel", (), {"_publish_execute_input": lambda _, *args: self.published.append(args)})
         kernel = kernel_class()
+        kernel.shell_handlers = {"execute_request": self.execute}
         kernel.session, kernel.iopub_socket = FakeSession(), None
         self.session = kernel.session
         self.recorder = FakeRecorder(*cells)
-        self.gate = FakeGate(kernel, lambda _: answer(self))
+        self.gate = FakeGate(kernel)
+        self.answer = answer
         self.cleared, self.reported = [], []
+        self.interrupts = Interrupts()
         replay = Replay(
-            types.SimpleNamespace(kernel=kernel),
+            types.SimpleNamespace(kernel=kernel),  # the shell
             self.gate,
             self.recorder,
             may_go_on=may_go_on,
             on_cleared=self.cleared.append,
             report=self.reported.append,
+            interrupts=self.interrupts,
         )
         self.run = lambda rerun=Rerun.ALL: asyncio.run(replay.run(rerun))
 
     def of(self, kind):
         return [sent for sent in self.session.sent if sent[0] == kind]
+
+    async def execute(self, message):
+        self.answer(self)
 
 
 def test_each_cell_runs_as_its_own_request_after_a_clear():
@@ -150,13 +165,34 @@ def test_what_was_interrupted_is_left_out_told_and_marked():
     assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m1"]
 
 
-def test_an_interrupt_between_two_cells_ends_it():
-    before = signal.getsignal(signal.SIGINT)
-    played = Played(cell(1), cell(2), answer=lambda _: os.kill(os.getpid(), signal.SIGINT))
+def interrupt(_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def interrupt_the_request(_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("answer", [interrupt, interrupt_the_request])
+def test_an_interrupt_outside_of_a_cells_code_ends_it(answer):
+    played = Played(cell(1), cell(2), answer=answer)
     played.run()
     assert played.reported[-1] == Reran("interrupted; not run again: cell 2")
     assert len(played.of("display_data")) == 1
-    assert signal.getsignal(signal.SIGINT) == before
+    assert not played.interrupts.noted
+
+
+def test_an_interrupt_during_the_restart_ends_it_before_the_first_cell():
+    played = Played(cell(1), cell(2))
+    interrupt(None)
+    played.run()
+    assert played.reported == [Reran("interrupted; not run again: cells 1, 2")]
+
+
+def test_an_interrupt_of_the_restart_that_follows_is_kept_for_it():
+    played = Played(cell(1), answer=interrupt, may_go_on=lambda: not played.gate.ran)
+    played.run()
+    assert played.interrupts.noted
 
 
 def test_another_restart_ends_it_without_a_word():

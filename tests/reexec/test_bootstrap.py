@@ -16,8 +16,11 @@ pytestmark = pytest.mark.e2e
 #: Where the state is given over, in place of the extension.
 ENTRY = """
 import os, signal
+from ipy_autorestart.reexec.interrupts import current
 def arrive(carried, hangups):
     os.kill(os.getpid(), signal.SIGHUP)
+    seen["interrupted"] = current().noted
+    current().end()
     seen.update(typed=carried.own.typed, noted=hangups.noted, state="IPY_AUTORESTART_STATE" in os.environ)
     hangups.end()
 seen = {}
@@ -31,6 +34,11 @@ ignored = [int(n) for n in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2) if si
 seen.update(blocked=blocked, ignored=ignored, orig_argv=sys.orig_argv, argv=sys.argv, path=sys.path[0], name=__name__)
 print(json.dumps(seen))
 """
+
+
+def signals_of_the_image_before():
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def started(folder, *argv, code=SHOW, **process):
@@ -47,7 +55,7 @@ def started(folder, *argv, code=SHOW, **process):
         [sys.executable, BOOTSTRAP, *argv],
         env={**os.environ, "PYTHONPATH": str(folder / "elsewhere"), "IPY_AUTORESTART_STATE": str(fd)},
         pass_fds=[fd],
-        preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP, signal.SIGUSR1]),
+        preexec_fn=signals_of_the_image_before,
         capture_output=True,
         text=True,
         cwd=folder,
@@ -57,8 +65,9 @@ def started(folder, *argv, code=SHOW, **process):
     return json.loads(ended.stdout)
 
 
-def test_the_entry_gets_the_state_and_hangups_that_came_meanwhile(tmp_path):
+def test_the_entry_gets_the_state_and_the_signals_that_came_meanwhile(tmp_path):
     seen = started(tmp_path, "shown.py", "-v")
+    assert seen["interrupted"]
     assert (seen["typed"], seen["noted"], seen["state"]) == ("half", True, False)
 
 

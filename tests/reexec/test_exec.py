@@ -22,7 +22,8 @@ fd = int(os.environ["IPY_AUTORESTART_STATE"])
 carried = Carried.read(fd)
 blocked = sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 print(json.dumps([carried.own.typed, carried.trouble, os.getcwd(), "LATE" in os.environ, list(map(int, blocked)),
-                  signal.getitimer(signal.ITIMER_REAL)[0], sorted(map(int, os.listdir("/dev/fd")))[:-1], os.getpid()]))
+                  signal.getitimer(signal.ITIMER_REAL)[0], sorted(map(int, os.listdir("/dev/fd")))[:-1], os.getpid(),
+                  list(map(int, signal.sigpending()))]))
 '''
 
 class Start(ProcessStart):
@@ -66,11 +67,28 @@ Mine(start).exec([], hangup_ignored=False)
     )
     pid, *acts, shown = ended.stdout.splitlines()
     assert acts == ["end of life", "exit function"]
-    typed, trouble, folder, late, blocked, timer, fds, same = json.loads(shown)
+    typed, trouble, folder, late, blocked, timer, fds, same, pending = json.loads(shown)
     assert (typed, trouble, folder, late, timer, same) == ("closed: True", "", str(tmp_path), False, 0.0, int(pid))
-    assert blocked == [1]  # SIGHUP, until there is a handler
+    assert blocked == [1, 2]  # SIGHUP and SIGINT, until there are handlers
+    assert pending == []
     assert fds == [0, 1, 2]
     assert ended.stderr == ""
+
+
+OTHER = "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"  # where SIGINT isn't blocked
+
+
+@pytest.mark.parametrize("thread", ["", OTHER])
+def test_an_interrupt_on_the_way_waits_for_the_next_image(tmp_path, thread):
+    code = "atexit.register(os.kill, os.getpid(), signal.SIGINT)\nMine(start).exec([], hangup_ignored=False)\n"
+    ended = ran(thread + code, tmp_path)
+    assert json.loads(ended.stdout.splitlines()[-1])[-1] == [2]
+    assert ended.stderr == ""
+
+
+def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
+    ended = ran("signal.signal(signal.SIGINT, signal.SIG_IGN)\nMine(start).exec([], hangup_ignored=False)\n", tmp_path)
+    assert json.loads(ended.stdout.splitlines()[-1])[4] == [1]
 
 
 def test_what_fails_on_the_way_is_carried_and_does_not_stop_it(tmp_path):

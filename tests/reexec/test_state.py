@@ -140,6 +140,7 @@ def test_it_names_each_descriptor_that_stays_open():
         subshells=(),
         listeners=(ListeningSocket("shell", 8000, 4, 1), ListeningSocket("hb", 8001, 5, None)),
         requests={},
+        gaps=(),
         cells=None,
     )
     program = ProgramState(pid=1, inherited=((9, 0, 0),), kept=(6, 7), since_ns=0)

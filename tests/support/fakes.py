@@ -37,6 +37,18 @@ class FakeSupervisor:
         self.is_alive = False
 
 
+class FakeExtensions:
+    """The extension manager of a shell; it keeps what it is asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def load_extension(self, name):
+        self.asked.append(name)
+
+    unload_extension = reload_extension = load_extension
+
+
 class FakeShell:
     """An IPython in a terminal, as far as its events, its prompt and its cells go."""
 
@@ -49,6 +61,10 @@ class FakeShell:
         self.prompts = []
         self.next_input = None
         self.user_ns = {}
+        self.extension_manager = FakeExtensions()
+
+    def transform_cell(self, code):
+        return code
 
     def run_cell(self, act):
         self.events.trigger("pre_execute")
