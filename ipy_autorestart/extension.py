@@ -44,7 +44,7 @@ class ShellSession:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.supervisors: list[Supervisor] = []
-        self.recorder = Recorder(shell)
+        self.recorder = Recorder(shell, lambda: [one.request for one in self.supervisors])
         self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
         self._restarter: KernelRestarter | TerminalRestarter | None = None
         if self.lines is None:

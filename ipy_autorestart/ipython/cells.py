@@ -6,17 +6,22 @@ import asyncio
 import collections
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import policy
+from ipy_autorestart.ipython.document import saved_document
 from ipy_autorestart.ipython.names import Names, names_of
-from ipy_autorestart.ipython.policy import Cell, Ledger, Pace, Rerun
+from ipy_autorestart.ipython.policy import Cell, Choice, Ledger, Pace, Rerun
+from ipy_autorestart.ipython.writes import COARSE_NS, Audit, Watched
+from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.exec import logged
+from ipy_autorestart.text import relative
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -85,10 +90,13 @@ def end_history(shell: InteractiveShell) -> None:
 
 
 class Recorder:
-    """Keeps the ledger of one shell."""
+    """Keeps the ledger of one shell, given what is watched there."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, requests: Callable[[], Iterable[Request]] = tuple) -> None:
         self._shell = shell
+        self._requests = requests
+        self._audit = Audit()
+        self._began_ns = 0
         self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
         self._began = time.monotonic()
         self._again: Cell | None = None
@@ -106,9 +114,10 @@ class Recorder:
 
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
-            self._began = time.monotonic()
+            self._began, self._began_ns = time.monotonic(), time.time_ns()
             self._task = _current_task()
             self._restart_interrupts = False
+            self._audit.begin()
             self._before = self._identities()
 
     def expect_interrupt(self) -> None:
@@ -129,15 +138,23 @@ class Recorder:
         return kernel.get_parent("shell") if kernel is not None else {}
 
     def _note_end(self, result: Any) -> None:  # an ExecutionResult
-        if result is None or not self._is_cell(result.info):  # ipykernel has none if the cell was interrupted at once
+        if result is None:  # ipykernel has none if the cell was interrupted at once
+            self._error = KeyboardInterrupt()
+            return
+        if not self._is_cell(result.info):
             return
         seconds = time.monotonic() - self._began
+        wrote, started_programs = self._audit.end()
+        programs = (self._began_ns - COARSE_NS, time.time_ns()) if started_programs else None
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling
         if self._again is not None:
             self._error = error
-            self.ledger = policy.ran_again(self.ledger, self._again.key, seconds, failed=error is not None)
+            self.ledger = policy.ran_again(
+                self.ledger, self._again.key, seconds, failed=error is not None, wrote=wrote, programs=programs
+            )
+            self._attribute()
             return
         ours = self._restart_interrupts and isinstance(error, KeyboardInterrupt)
         request = self._request
@@ -155,8 +172,27 @@ class Recorder:
             error=type(error).__name__ if error and not ours else "",
             made=self._made(names),
             own=policy.is_own(python),
+            began_ns=self._began_ns,
+            wrote=wrote,
+            programs=programs,
         )
         self.ledger = policy.ran(self.ledger, cell, used=names.used)
+        self._attribute()
+
+    def _attribute(self) -> None:
+        """Find out which watched files the programs of cells have changed; if nothing is watched yet, later."""
+        spans = [cell.programs for cell in self.ledger.cells if cell.programs]
+        if spans and (requests := list(self._requests())):
+            changed = Watched(requests).changed_since(min(began for began, _ in spans))
+            self.ledger = policy.attributed(self.ledger, changed)
+
+    def choose(self, rerun: Rerun) -> Choice:
+        """Return what is to be run again, but for cells that the page doesn't have any more."""
+        if document := saved_document():
+            self.ledger = policy.without_unsaved(self.ledger, document.ids, document.saved_ns)
+        watched = Watched(self._requests())
+        writers = {cell.key: path for cell in self.ledger.cells for path in cell.wrote if watched.counts(path)}
+        return policy.chosen(self.ledger, rerun, {key: relative(path, os.getcwd()) for key, path in writers.items()})
 
     def _python(self, result: Any) -> str:  # an ExecutionResult
         """Return what IPython has made of an execution's code, nothing if it didn't come to run."""

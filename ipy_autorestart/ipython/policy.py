@@ -90,6 +90,11 @@ class Cell(NamedTuple):
     settled: bool = False  # whether one did
     old: bool = False  # whether its output is marked as old
     own: bool = False  # whether it calls this project's magics and does nothing else
+    began_ns: int = 0  # when, since 1970
+    wrote: tuple[str, ...] = ()  # absolute paths of files that it has changed
+    programs: tuple[int, int] | None = (
+        None  # from when to when it ran, if it started some whose changes aren't known yet
+    )
 
 
 class Ledger(NamedTuple):
@@ -123,14 +128,42 @@ def ran(ledger: Ledger, cell: Cell, *, used: Collection[str] = ()) -> Ledger:
     return ledger._replace(cells=(*others, cell._replace(after=frozenset(after))), executions=executions)
 
 
-def ran_again(ledger: Ledger, key: str, seconds: float, *, failed: bool) -> Ledger:
+def ran_again(
+    ledger: Ledger,
+    key: str,
+    seconds: float,
+    *,
+    failed: bool,
+    wrote: Iterable[str] = (),
+    programs: tuple[int, int] | None = None,
+) -> Ledger:
     """Record how a cell was run again. An error that it had only then is none that it had before."""
 
     def updated(cell: Cell) -> Cell:
         if cell.key != key:
             return cell
         error = cell.error if failed else ""
-        return cell._replace(seconds=seconds, error=error, settled=cell.settled or not failed, old=False)
+        return cell._replace(
+            seconds=seconds,
+            error=error,
+            settled=cell.settled or not failed,
+            old=False,
+            wrote=tuple(dict.fromkeys((*cell.wrote, *wrote))),
+            programs=programs or cell.programs,
+        )
+
+    return ledger._replace(cells=tuple(map(updated, ledger.cells)))
+
+
+def attributed(ledger: Ledger, changed: Mapping[str, int]) -> Ledger:
+    """Record which cells have changed files by programs, given these files and the times of their last changes."""
+
+    def updated(cell: Cell) -> Cell:
+        if cell.programs is None:
+            return cell
+        began, ended = cell.programs
+        found = [path for path, at in changed.items() if began <= at <= ended and path not in cell.wrote]
+        return cell._replace(wrote=(*cell.wrote, *found), programs=None)
 
     return ledger._replace(cells=tuple(map(updated, ledger.cells)))
 
@@ -144,6 +177,21 @@ def marked_old(ledger: Ledger, cells: Iterable[Cell]) -> Ledger:
 def without(ledger: Ledger, keys: Collection[str]) -> Ledger:
     """Forget cells that were deleted."""
     return ledger._replace(cells=tuple(cell for cell in ledger.cells if cell.key not in keys))
+
+
+#: Nanoseconds that a front end may take to save what it has just sent a cell of.
+SAVING_NS = 2_000_000_000
+
+
+def without_unsaved(ledger: Ledger, ids: Collection[str], saved_ns: int) -> Ledger:
+    """Forget cells that a notebook, saved after they ran, doesn't have any more; these ids it has.
+
+    One that has none of the cells is another notebook.
+    """
+    if not any(cell.key in ids for cell in ledger.cells):
+        return ledger
+    ran_before = [cell for cell in ledger.cells if cell.metadata.get("cellId") and cell.began_ns < saved_ns - SAVING_NS]
+    return without(ledger, {cell.key for cell in ran_before} - set(ids))
 
 
 def in_order(cells: Iterable[Cell]) -> tuple[Cell, ...]:
@@ -170,10 +218,11 @@ def _first_of_circle(waiting: Mapping[str, Cell]) -> Cell:
     return next(cell for key, cell in waiting.items() if all(key in before[other] for other in before[key]))
 
 
-#: Why a cell is not run again; but for the last, it is the person's wish.
+#: Why a cell is not run again; the first two are wishes of the person.
 KEPT_OUT = "rerun: false"
 NOT_MARKED = "not marked"
 INTERRUPTED = "interrupted"
+WRITES = "writes"
 WISHES = (KEPT_OUT, NOT_MARKED)
 
 
@@ -191,8 +240,12 @@ class Choice(NamedTuple):
     left: tuple[Left, ...] = ()
 
 
-def chosen(ledger: Ledger, rerun: Rerun) -> Choice:
-    """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word."""
+def chosen(ledger: Ledger, rerun: Rerun, writers: Mapping[str, str] | None = None) -> Choice:
+    """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word.
+
+    ``writers`` has the keys of cells that write watched files, and what they write: run again, they would overwrite the
+    very change that is the cause.
+    """
     cells, left = [], []
     for cell in in_order(ledger.cells):
         if rerun is Rerun.NONE or cell.own or not has_content(cell.code):
@@ -201,6 +254,8 @@ def chosen(ledger: Ledger, rerun: Rerun) -> Choice:
             left.append(Left(cell, KEPT_OUT if rerun is Rerun.ALL else NOT_MARKED))
         elif cell.error == INTERRUPT:
             left.append(Left(cell, INTERRUPTED))
+        elif writers and cell.key in writers:
+            left.append(Left(cell, f"{WRITES} {writers[cell.key]}"))
         else:
             cells.append(cell)
     return Choice(tuple(cells), tuple(left))
@@ -281,7 +336,11 @@ def to_plain(ledger: Ledger) -> dict[str, Any]:
 
 def from_plain(data: Mapping[str, Any]) -> Ledger:
     """Undo `to_plain`, even if lists have become of its sets."""
-    cells = [Cell(**{**cell, **{name: frozenset(cell[name]) for name in ("made", "after")}}) for cell in data["cells"]]
+    kinds = {"made": frozenset, "after": frozenset, "wrote": tuple}
+    cells = []
+    for cell in data["cells"]:
+        span = cell["programs"] and tuple(cell["programs"])
+        cells.append(Cell(**{**cell, **{name: kind(cell[name]) for name, kind in kinds.items()}, "programs": span}))
     return Ledger(**{**data, "cells": tuple(cells)})
 
 

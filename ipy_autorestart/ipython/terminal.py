@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
-from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, chosen, outcome, went_on
+from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, outcome, went_on
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -124,7 +124,7 @@ class TerminalRestarter(Restarter):
 
     def replay(self) -> None:
         """Run the cells of the image before again, as if they were typed at the first prompt."""
-        course = Course(chosen(self._recorder.ledger, self._rerun))
+        course = Course(self._recorder.choose(self._rerun))
         began = time.monotonic()
         interrupts = Interrupts()  # with those that came during the restart
         try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import StdinNotImplementedError
 
 from ipy_autorestart.ipython.cells import Recorder, replaced
-from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, chosen, marked_old, outcome, position, went_on
+from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.protocol.messages import Record, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -75,7 +75,7 @@ class Replay:
     async def run(self, rerun: Rerun) -> None:
         """Run them; in the end, or where it stops, the cells that wait may run."""
         try:
-            result = await self._run(chosen(self._recorder.ledger, rerun))
+            result = await self._run(self._recorder.choose(rerun))
         finally:
             if self._may_go_on():  # else it may be one that is to stop the next replay
                 self._interrupts.forget()

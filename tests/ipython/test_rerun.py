@@ -16,6 +16,7 @@ from ipy_autorestart.ipython.policy import (
     Ledger,
     Left,
     Rerun,
+    attributed,
     chosen,
     from_plain,
     in_order,
@@ -29,6 +30,7 @@ from ipy_autorestart.ipython.policy import (
     to_plain,
     went_on,
     without,
+    without_unsaved,
 )
 
 
@@ -280,3 +282,31 @@ def test_words_for_what_failed_before_and_what_is_left_out():
     )
     many = Choice((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))
     assert told(Course(many)).endswith("left out: cells 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more (not marked)")
+
+
+def test_a_cell_that_writes_what_is_watched_is_left_out_and_told():
+    made = ledger(cell("a", 1), cell("b", 2), cell("c", 3)._replace(error="KeyboardInterrupt"))
+    choice = chosen(made, Rerun.ALL, {"b": "src/tool.py", "c": "src/other.py"})
+    assert numbers(choice.cells) == [1]
+    assert [(one.cell.number, one.why) for one in choice.left] == [(2, "writes src/tool.py"), (3, "interrupted")]
+    assert "left out: cell 2 (writes src/tool.py)" in outcome(Course(choice, ("",)), made, seconds=0.1)
+
+
+def test_what_changed_while_a_cells_programs_ran_is_put_down_to_it():
+    made = ledger(cell("a", 1)._replace(programs=(10, 20), wrote=("/x",)), cell("b", 2)._replace(wrote=("/y",)))
+    made = attributed(made, {"/early": 9, "/first": 10, "/x": 15, "/last": 20, "/late": 21})
+    assert [one.wrote for one in made.cells] == [("/x", "/first", "/last"), ("/y",)]
+    assert made.cells[0].programs is None
+
+
+def test_a_cell_that_wrote_when_it_ran_again_is_known_from_then_on():
+    made = ran_again(ledger(cell("a", 1)), "a", 1.0, failed=False, wrote=("/x",), programs=(1, 2)).cells[0]
+    assert (made.wrote, made.programs) == (("/x",), (1, 2))
+
+
+def test_what_a_notebook_saved_later_does_not_have_was_deleted():
+    made = ledger(*(cell(key, number)._replace(began_ns=number * 10**10) for number, key in enumerate("abc", 1)))
+    assert [one.key for one in without_unsaved(made, {"b"}, 31 * 10**9).cells] == ["b", "c"]  # `c` ran afterwards
+    assert without_unsaved(made, {"x"}, 10**12) == made  # another notebook
+    unnamed = ledger(cell("", 1)._replace(metadata={}), cell("a", 2))
+    assert without_unsaved(unnamed, {"a"}, 10**12) == unnamed

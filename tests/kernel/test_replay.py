@@ -318,6 +318,44 @@ def test_this_projects_magics_do_nothing_while_cells_run_again(kernel, project):
     assert len([child for child in children if "--link" in child.cmdline()]) == 1
 
 
+def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(notebook, kernel, project):
+    notebook.run("from pathlib import Path", cell_id="import")
+    cells = {  # each restarts the kernel, once
+        "tool": "%%writefile src/tool.py\nT = 1",
+        "shell": "!echo 'S = 1' > src/shell.py",
+        "code": "Path('src/new.py').write_text('N = 1\\n')\nimport os; os.replace('src/new.py', 'src/code.py')",
+        "data": "Path('src/data.csv').write_text('1')",
+    }
+    for cell_id, code in cells.items():
+        notebook.run(code, cell_id=cell_id)
+        notebook.restarts += cell_id != "data"
+        kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
+    (project / "src/data.csv").unlink()
+    for name in ("tool", "shell", "code"):
+        notebook.restarts += 1
+        project.save(f"src/{name}.py", "EDITED = 1\n")
+        kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
+    told = "cell 4 (writes src/tool.py), cell 5 (writes src/shell.py), cell 6 (writes src/code.py)"
+    assert "2 cells run again" in notebook.watching.text
+    assert told in notebook.watching.text
+    assert all((project / f"src/{name}.py").read_text() == "EDITED = 1\n" for name in ("tool", "shell", "code"))
+    assert (project / "src/data.csv").read_text() == "1"
+
+
+def test_a_cell_that_the_saved_notebook_has_no_longer_is_not_run_again(project, start_kernel, monkeypatch):
+    path = project / "live.ipynb"
+    monkeypatch.setenv("JPY_SESSION_NAME", str(path))
+    with start_kernel() as kernel:
+        kernel.run("%load_ext ipy_autorestart")
+        notebook = Notebook(kernel, project)
+        notebook.run(IMPORT, cell_id="stays")
+        notebook.run("if a.V > 1: gone", cell_id="deleted")
+        path.write_text('{"cells": [{"id": "stays"}]}')
+        later = time.time() + 10
+        os.utime(path, (later, later))
+        notebook.save(2, until="1 cell run again")
+
+
 def test_displays_and_widgets_of_its_own_work(notebook, kernel):
     notebook.run(IMPORT)
     shown = notebook.run("from IPython.display import display; handle = display('before', display_id=True)")

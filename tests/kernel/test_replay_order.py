@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun
+from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun, chosen
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.protocol.messages import Reran
@@ -52,6 +52,9 @@ class FakeRecorder:
         self.ledger = Ledger(cells)
         self.error = None
         self.next = None
+
+    def choose(self, rerun):
+        return chosen(self.ledger, rerun)
 
     @contextlib.contextmanager
     def again(self, cell):

@@ -1,0 +1,127 @@
+"""Cells that write watched files, known by what they do when they run: run again, they would overwrite an edit."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ipy_autorestart.decide.filters import Filter, is_below
+from ipy_autorestart.protocol.request import Request
+
+#: Events of programs that are started; what these write, no event tells.
+PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.spawn", "os.forkpty", "pty.spawn"})
+
+#: Events of what changes files, with the places of the paths and of their folders' descriptors in the arguments.
+CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {
+    "open": ((0, None),),
+    "os.rename": ((0, 2), (1, 3)),  # os.replace too
+    "os.remove": ((0, 1),),
+    "os.truncate": ((0, None),),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+}
+
+EVENTS = PROGRAMS | CHANGES.keys()
+TO_WRITE = os.O_WRONLY | os.O_RDWR
+
+#: So many paths are kept for each cell.
+PATHS_MAX = 500
+
+#: Nanoseconds by which the time of a change may lie before that of the act: file systems look at a clock that ticks.
+COARSE_NS = 10_000_000
+
+#: Seconds that may be spent on finding what a program has changed.
+SEARCH_MAX = 0.3
+
+
+class Audit:
+    """The files that this process changes while a cell runs, by its audit events (PEP 578)."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, None] | None = None
+        self._started_programs = False
+        events, reference = EVENTS, weakref.ref(self)
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            if event in events and (audit := reference()) is not None:  # quick for the many others
+                audit._hear(event, args)  # noqa: SLF001  # its own
+
+        sys.addaudithook(hook)  # for good: Python has no way back; when this object is gone, it does nothing
+
+    def begin(self) -> None:
+        """Begin to collect."""
+        self._paths, self._started_programs = {}, False
+
+    def end(self) -> tuple[tuple[str, ...], bool]:
+        """Return the absolute paths since then, and whether programs were started, which may have changed others."""
+        paths, self._paths = self._paths, None
+        return tuple(paths or ()), self._started_programs
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        paths = self._paths
+        if paths is None or len(paths) >= PATHS_MAX:
+            return
+        try:
+            if event in PROGRAMS:
+                self._started_programs = True
+            elif event != "open" or args[2] & TO_WRITE:
+                for place, folder in CHANGES[event]:
+                    if path := _absolute(args[place], -1 if folder is None else args[folder]):
+                        paths[path] = None
+        except Exception:  # noqa: BLE001  # the border: the user's own call must go on
+            pass
+
+
+def _absolute(path: Any, folder_fd: int) -> str:
+    """Return an absolute path; nothing for a descriptor, or what Python keeps for itself."""
+    if isinstance(path, int):
+        return ""
+    name = os.fsdecode(path)
+    if not os.path.isabs(name):
+        name = os.path.join(os.getcwd() if folder_fd < 0 else os.readlink(f"/proc/self/fd/{folder_fd}"), name)
+    return "" if "/__pycache__/" in name else os.path.normpath(name)
+
+
+class Watched:
+    """The files that watches count by their names."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self._files: set[str] = set()
+        self._roots: list[tuple[str, Filter]] = []
+        for request in requests:
+            chosen = Filter(request.options.pattern, request.options.ignore)
+            self._files.update(request.files)
+            self._roots += [(top, chosen) for root in request.roots for top in {root: 0, os.path.realpath(root): 0}]
+
+    def counts(self, path: str) -> bool:
+        """Whether a file, by an absolute path, is one of them."""
+        return any(
+            name in self._files or any(is_below(name, top) and one.counts(top, name) for top, one in self._roots)
+            for name in (path, os.path.realpath(path))
+        )
+
+    def changed_since(self, moment_ns: int) -> dict[str, int]:
+        """Return those that have changed since then, as far as they can be found in time, each with its time."""
+        deadline = time.monotonic() + SEARCH_MAX
+        found = {}
+        for path in self._all():
+            try:
+                changed_ns = os.stat(path).st_ctime_ns
+            except OSError:  # gone meanwhile
+                continue
+            if changed_ns >= moment_ns:
+                found[path] = changed_ns
+            if time.monotonic() > deadline:
+                break
+        return found
+
+    def _all(self) -> Iterator[str]:
+        yield from self._files
+        for top, one in self._roots:
+            for folder, names, files in os.walk(top):
+                names[:] = [name for name in names if one.enters(top, os.path.join(folder, name))]
+                yield from (path for name in files if one.picks(top, path := os.path.join(folder, name)))
