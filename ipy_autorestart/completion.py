@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.parse import OPTIONS
 
 #: Switches of the magics alone, which are no options of a watch.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
-import signal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
+from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.interrupts import current

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from jupyter_core.utils import ensure_event_loop
 from play import kernel as real_kernel
-from processes import MARK, marked_processes
+from processes import MARK, marked_processes, our_threads
 from project import Project
 from waiting import eventually
 
@@ -43,7 +43,7 @@ def nothing_left(monkeypatch):
     """Fail the test that leaves a thread, process, file descriptor or signal handler behind."""
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
-    threads, handler = set(threading.enumerate()), signal.getsignal(signal.SIGHUP)
+    threads, ours, handler = set(threading.enumerate()), our_threads(), signal.getsignal(signal.SIGHUP)
     files = open_files() if os.path.isdir("/proc/self/fd") else {}
     folder = os.getcwd()
     yield
@@ -61,6 +61,7 @@ def nothing_left(monkeypatch):
         timeout=5,
         what=lambda: f"threads to end: {set(threading.enumerate()) - threads}",
     )
+    eventually(lambda: our_threads() == ours, timeout=5)
     assert signal.getsignal(signal.SIGHUP) == handler
     assert not unreaped()
     if files and left_open(files):

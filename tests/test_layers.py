@@ -17,15 +17,16 @@ ROOT = Path(ipy_autorestart.__file__).parent
 BELOW = {
     "text": set(),
     "decide": {"text"},
-    "protocol": {"text", "decide"},
+    "pristine": set(),
+    "protocol": {"text", "decide", "pristine"},
     "watch": {"decide"},
-    "reexec": {"text", "decide", "protocol"},
+    "reexec": {"text", "decide", "pristine", "protocol"},
     "script": {"decide", "protocol"},
-    "client": {"text", "protocol", "reexec"},
-    "ipython": {"text", "decide", "protocol", "reexec"},
-    "kernel": {"protocol", "reexec", "ipython"},
-    "show": {"text", "decide", "protocol", "client"},
-    "program": {"protocol", "reexec", "client", "show"},
+    "client": {"text", "pristine", "protocol", "reexec"},
+    "ipython": {"text", "decide", "pristine", "protocol", "reexec"},
+    "kernel": {"pristine", "protocol", "reexec", "ipython"},
+    "show": {"text", "decide", "pristine", "protocol", "client"},
+    "program": {"pristine", "protocol", "reexec", "client", "show"},
     "engine": {"text", "decide", "protocol", "watch", "script"},
 }
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import signal
 import sys
 import tempfile
-import threading
 from collections.abc import Callable
 from typing import IO, Self
 
+from ipy_autorestart.pristine import Thread, os, signal
 from ipy_autorestart.protocol.link import Link, ready
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import LINK
@@ -73,39 +71,33 @@ class Process:
         return next((line for line in reversed(lines) if line), "")
 
 
-class Listener(threading.Thread):
+class Listener:
     """Hears what a supervisor says, from the start until it is gone or `stop` is called.
 
     Parameters
     ----------
     link
         Read by nobody else meanwhile.
-    name
-        Of the thread.
     on_record
         Called in the thread with each record.
     on_end
         Called in the thread when the other side is gone, at last.
     """
 
-    def __init__(
-        self, link: Link, *, name: str, on_record: Callable[[Record], None], on_end: Callable[[], None]
-    ) -> None:
-        super().__init__(name=name, daemon=True)
+    def __init__(self, link: Link, *, on_record: Callable[[Record], None], on_end: Callable[[], None]) -> None:
         self._link = link
         self._on_record = on_record
         self._on_end = on_end
         self._asleep, self._alarm = os.pipe()
-        self.start()
+        self.thread = Thread(self._listen)
 
     def stop(self) -> None:
         """Stop listening; the link stays open, and `on_end` is not called if it wasn't already."""
         with contextlib.suppress(OSError):  # the other side was gone first
             os.write(self._alarm, b"x")
-        self.join(STOP_MAX)  # a screen of somebody's own may hang
+        self.thread.join(STOP_MAX)  # a screen of somebody's own may hang
 
-    def run(self) -> None:
-        """Listen."""
+    def _listen(self) -> None:
         asleep, alarm = self._asleep, self._alarm
         try:
             while asleep not in ready([self._link, asleep], [self._link] if self._link.backlog else [], None):

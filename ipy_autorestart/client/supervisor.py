@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -15,6 +11,7 @@ from ipy_autorestart.client.history import History, Statistics
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, show, state_of
 from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
+from ipy_autorestart.pristine import os, socket, wall_ns
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
@@ -102,7 +99,7 @@ class Supervisor:
     @property
     def is_alive(self) -> bool:
         """Whether the supervisor's process is there and heard."""
-        return self._listener is not None and self._listener.is_alive()
+        return self._listener is not None and self._listener.thread.is_alive
 
     def start(self, *, since_ns: int = 0) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up.
@@ -112,7 +109,7 @@ class Supervisor:
         since_ns
             When a target that runs already began to read its files, in nanoseconds since 1970; by default it is now.
         """
-        self._asked_ns = since_ns or time.time_ns()
+        self._asked_ns = since_ns or wall_ns()
         if self._session:
             self._session.supervisors.append(self)
         try:
@@ -130,7 +127,7 @@ class Supervisor:
             return
         try:
             with contextlib.ExitStack() as undo:
-                ours, theirs = map(undo.enter_context, socket.socketpair())
+                ours, theirs = map(undo.enter_context, map(contextlib.closing, socket.socketpair()))
                 self._process = Process.start(link=theirs.fileno())
                 undo.pop_all()
         except OSError as error:
@@ -180,13 +177,13 @@ class Supervisor:
         """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
         self._stopping = True
         self.send(Close())
-        if self._listener is threading.current_thread():
+        if self._listener and self._listener.thread.is_current:
             return  # it can't wait for itself, and tidies up when the process has ended
         if self._listener and self._process:
-            self._listener.join(self.request.options.stop_timeout + 1)
-            if self._listener.is_alive():
+            self._listener.thread.join(self.request.options.stop_timeout + 1)
+            if self._listener.thread.is_alive:
                 self._process.kill()
-                self._listener.join()
+                self._listener.thread.join()
         self._depart()  # once more: here it may be the main thread, which has no loop to wait for
 
     def __enter__(self) -> Self:
@@ -249,8 +246,7 @@ class Supervisor:
 
     def _listen(self, link: Link) -> None:
         self._link = link
-        name = f"ipy_autorestart {self.request.target.name}"
-        self._listener = Listener(link, name=name, on_record=self._take, on_end=self._end)
+        self._listener = Listener(link, on_record=self._take, on_end=self._end)
 
     def _take(self, record: Record) -> None:
         if isinstance(record, Status):

@@ -6,10 +6,7 @@ import asyncio
 import collections
 import contextlib
 import json
-import os
 import sys
-import threading
-import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,7 @@ from ipy_autorestart.ipython.document import saved_document
 from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Cell, Choice, Ledger, Pace, Rerun
 from ipy_autorestart.ipython.writes import COARSE_NS, Audit, Watched
+from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.text import relative
@@ -45,7 +43,7 @@ class Cells:
         while frame and frame.f_code.co_name != "run_cell_async":
             frame = frame.f_back
         if frame:  # in a cell, whose start is over, and whose end will be counted
-            self._executing[threading.get_ident()] = 1
+            self._executing[get_ident()] = 1
         shell.events.register("pre_execute", self._note_start)
         shell.events.register("post_execute", self._note_end)
         shell.events.register("pre_run_cell", self._note_pace)
@@ -61,10 +59,10 @@ class Cells:
         return f"cell {self._shell.execution_count}" if self._executing else ""
 
     def _note_start(self) -> None:
-        self._executing[threading.get_ident()] += 1  # a cell may run another
+        self._executing[get_ident()] += 1  # a cell may run another
 
     def _note_end(self) -> None:
-        thread = threading.get_ident()
+        thread = get_ident()
         self._executing[thread] -= 1
         if self._executing[thread] <= 0:  # below: an empty cell ends without having begun
             del self._executing[thread]
@@ -114,7 +112,7 @@ class Recorder:
 
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
-            self._began, self._began_ns = time.monotonic(), time.time_ns()
+            self._began, self._began_ns = time.monotonic(), wall_ns()
             self._task = _current_task()
             self._restart_interrupts = False
             self._audit.begin()
@@ -126,7 +124,7 @@ class Recorder:
 
     def _is_cell(self, info: Any) -> bool:
         """Return whether the user has run this, and not a cell's own code or a subshell."""
-        if threading.current_thread() is not threading.main_thread() or not info.store_history or info.silent:
+        if not is_main_thread() or not info.store_history or info.silent:
             return False
         request = self._request
         return not request or request.get("content", {}).get("code") == info.raw_cell
@@ -145,7 +143,7 @@ class Recorder:
             return
         seconds = time.monotonic() - self._began
         wrote, started_programs = self._audit.end()
-        programs = (self._began_ns - COARSE_NS, time.time_ns()) if started_programs else None
+        programs = (self._began_ns - COARSE_NS, wall_ns()) if started_programs else None
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling

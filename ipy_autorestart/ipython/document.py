@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
+
+from ipy_autorestart.pristine import os
 
 #: The environment variable in which a Jupyter server says which notebook a kernel belongs to.
 PATH = "JPY_SESSION_NAME"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import threading
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells
+from ipy_autorestart.pristine import RLock
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -23,7 +23,7 @@ class ShellLines:
         self._shell: Any = shell
         self._kept: dict[str, str] = {}
         self._is_open = False
-        self._lock = threading.RLock()  # a cell may run another
+        self._lock = RLock()  # a cell may run another
         self._cells = Cells(shell, on_end=self._write_kept_if_idle)
         shell.events.register("pre_execute", self._wait_for_line)
 

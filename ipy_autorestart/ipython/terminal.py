@@ -8,16 +8,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
 from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, outcome, went_on
+from ipy_autorestart.pristine import is_main_thread, os, signal, time
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -53,7 +50,7 @@ class TerminalRestarter(Restarter):
 
     def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
         """Make SIGHUP restart this process, as `Restarter.arm` does; raises RuntimeError outside of the main thread."""
-        if threading.current_thread() is not threading.main_thread():
+        if not is_main_thread():
             raise RuntimeError("in a terminal, only the main thread can begin to watch; do it at the prompt")
         super().arm(owner, then, previous=previous)
 

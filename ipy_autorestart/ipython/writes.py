@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ipy_autorestart.decide.filters import Filter, is_below
+from ipy_autorestart.pristine import os, time
 from ipy_autorestart.protocol.request import Request
 
 #: Events of programs that are started; what these write, no event tells.

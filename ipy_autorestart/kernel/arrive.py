@@ -15,11 +15,7 @@ import gc
 import importlib
 import importlib.util
 import logging
-import os
-import signal
 import sys
-import threading
-import time
 import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.kernel.connection import connect_as, restore_file
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
+from ipy_autorestart.pristine import Event, os, signal, time
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
@@ -329,7 +326,7 @@ class Arrival:
         if self._own.subshells:
             _make_subshells(kernel, self._own.subshells)
         channels = channels_of(kernel)
-        started = threading.Event()
+        started = Event()
         if channels and requests.get("control"):  # its thread begins to read in the middle of `start`
             kernel.control_thread.io_loop.add_callback(started.wait, START_MAX)
             for frames in requests["control"]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Mapping
 from typing import Any
+
+from ipy_autorestart.pristine import os
 
 
 def connection_of(app: Any) -> dict[str, Any]:  # an IPKernelApp

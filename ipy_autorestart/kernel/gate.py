@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.kernel.ipykernel import MARK, Channels, header_of, runs_cell
+from ipy_autorestart.pristine import time
 
 #: The identity that our own requests come from; no client has it, so their replies go nowhere.
 OWN = b"ipy_autorestart"

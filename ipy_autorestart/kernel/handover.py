@@ -6,9 +6,7 @@ import atexit
 import contextlib
 import contextvars
 import logging
-import os
 import sys
-import threading
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,7 @@ from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.connection import connection_of
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
+from ipy_autorestart.pristine import Event, os
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, ListeningSocket
@@ -89,7 +88,7 @@ class KernelHandover(Handover):
         for stream in (sys.stdout, sys.stderr):
             with logged("the last output"):
                 stream.flush()
-        published = threading.Event()  # then libzmq has got all, in order
+        published = Event()  # then libzmq has got all, in order
         self._kernel.iopub_thread.schedule(published.set)
         published.wait(PUBLISHED_MAX)
         for stream in (sys.stdout, sys.stderr):

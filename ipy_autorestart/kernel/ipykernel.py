@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 import functools
 import json
-import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ipy_autorestart.pristine import os
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.start import split
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +16,7 @@ from IPython.core.error import StdinNotImplementedError
 from ipy_autorestart.ipython.cells import Recorder, replaced
 from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
+from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.messages import Record, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import signal
-import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +19,7 @@ from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
+from ipy_autorestart.pristine import Timer, is_main_thread, signal, time
 from ipy_autorestart.protocol.messages import Hangup, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle
@@ -82,7 +80,7 @@ class KernelRestarter(Restarter):
         return self._restart is not None and not self._restart.done()
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
-        if threading.current_thread() is threading.main_thread():
+        if is_main_thread():
             act()
         else:  # a kernel subshell's
             self._kernel.io_loop.add_callback(act)
@@ -197,7 +195,7 @@ class KernelRestarter(Restarter):
         """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
         if self._interrupts or self._gate is None or self._gate.running or self._rerun is Rerun.NONE:
             return
-        if threading.current_thread() is threading.main_thread():
+        if is_main_thread():
             self._interrupts = Interrupts()
 
     def _check(self) -> None:
@@ -208,13 +206,17 @@ class KernelRestarter(Restarter):
         if self._pending is None or due is None:
             return
         if due > now:
-            self._loop.call_later(due - now, self._check)
+            self._check_in(due - now)
             return
         if self._gate:
             self._gate.shut()
         since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
+
+    def _check_in(self, seconds: float) -> None:
+        """Check later, by our own clock: the loop's stands still where a program plays with the time."""
+        Timer(seconds, self._note_end).start()
 
     async def _exec_or_go_on(self, since: float) -> None:
         try:
@@ -229,7 +231,7 @@ class KernelRestarter(Restarter):
                 return
             self._restart, self._pending = None, since
             self._report(Waiting(str(why)))
-            self._loop.call_later(AGAIN, self._check)
+            self._check_in(AGAIN)
         except Exception as error:  # the border: the kernel goes on
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")

@@ -13,18 +13,16 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
-import os
-import socket
 import stat
 import struct
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ipy_autorestart.kernel.policy import QUIET_MAX, QUIET_ROUND_TRIPS, Incoming, is_quiet, observed
+from ipy_autorestart.pristine import os, socket, time
 
 #: Channels of a kernel, as ``IPKernelApp`` names their ports.
 CHANNELS = ("shell", "control", "stdin", "iopub", "hb")
@@ -170,7 +168,7 @@ class Sockets:
         They listen too, for libzmq aborts at the error that ``accept`` gives for any other socket.
         """
         fds = [one.fd for one, listens in self._scan() if listens]
-        with socket.socket() as nobody:
+        with contextlib.closing(socket.socket()) as nobody:
             nobody.bind(("127.0.0.1", 0))
             nobody.listen()
             nobody.setblocking(False)  # noqa: FBT003

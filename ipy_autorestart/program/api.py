@@ -6,9 +6,8 @@ They import nothing that takes time unless the program is watched, since product
 from __future__ import annotations
 
 import functools
-import os
-import threading
 
+from ipy_autorestart.pristine import is_main_thread, os
 from ipy_autorestart.program.kept import Kept
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
@@ -160,7 +159,7 @@ def restart_if_changed() -> None:
     >>> for job in ["first", "second"]:
     ...     restart_if_changed()
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         from ipy_autorestart.protocol.options import BadInput
 
         raise BadInput("restart_if_changed: only the main thread can restart the program; call it there")

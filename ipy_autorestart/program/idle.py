@@ -7,9 +7,10 @@ before. Loops without that queue, such as uvloop's, get some rounds instead.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from ipy_autorestart.pristine import time
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -61,3 +62,15 @@ class IdleWait:
             self.loop.call_later(ROUND, self._look)
         else:
             self.loop.call_soon(self._look)
+
+
+def apart(act: Callable[[], None]) -> None:
+    """Call a function that may block, in a signal handler.
+
+    The signal may have interrupted the hub of gevent, which must not block; a greenlet that is started there may.
+    """
+    greenlet = sys.modules.get("greenlet")
+    if greenlet is None:
+        act()
+    else:
+        greenlet.greenlet(act).switch()

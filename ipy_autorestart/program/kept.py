@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import stat
+
+from ipy_autorestart.pristine import os, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

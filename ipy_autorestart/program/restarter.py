@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
-import signal
 import stat
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
 from ipy_autorestart.client.supervisor import Supervisor
-from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, running_loop
+from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
+from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, apart, running_loop
 from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Started, State, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
@@ -104,7 +102,7 @@ class ProgramRestarter(Restarter):
         """End the watch and give SIGHUP back; does nothing in a forked child."""
         if not self.is_active:
             return
-        if threading.current_thread() is not threading.main_thread():
+        if not is_main_thread():
             raise BadInput("only the main thread can give SIGHUP back; close the watch there")
         with self.held():
             for supervisor in list(self.supervisors):
@@ -140,7 +138,7 @@ class ProgramRestarter(Restarter):
             return
         loop = running_loop()
         if loop is None:
-            self.restart_if_pending()
+            apart(self.restart_if_pending)
         elif self._wait is None or self._wait.loop is not loop:
             self._wait = IdleWait(loop, self.restart_if_pending)
             self._look_again(IDLE_MAX)  # for a loop that ends meanwhile
@@ -150,9 +148,7 @@ class ProgramRestarter(Restarter):
             if self._pending is not None:
                 os.kill(self._pid, signal.SIGHUP)
 
-        timer = threading.Timer(seconds, look)
-        timer.daemon = True
-        timer.start()
+        Timer(seconds, look).start()
 
     def restart_if_pending(self) -> None:
         """Restart if a SIGHUP has come, or report why not and continue."""
@@ -181,7 +177,7 @@ class ProgramHandover(Handover):
     def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any]) -> None:
         super().__init__(start)
         self._terminal = terminal
-        self._since_ns = time.time_ns()
+        self._since_ns = wall_ns()
         self._kept: list[int] = []
         try:
             for sock in kept:  # the program's own may be closed by its exit functions
@@ -204,7 +200,7 @@ class ProgramHandover(Handover):
         with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass
-        if threading.current_thread() is threading.main_thread():  # it may hang in an exit function
+        if is_main_thread():  # it may hang in an exit function
             ignore_only(self._start.first.ignored, besides={signal.SIGHUP})
 
     def own(self) -> ProgramState:
@@ -286,7 +282,7 @@ def begin(
 
 def _check_process() -> None:
     """Raise `BadInput` where this process can't restart itself."""
-    if threading.current_thread() is not threading.main_thread():
+    if not is_main_thread():
         raise BadInput("restart_on_change: only the main thread can handle SIGHUP; call it there, before others start")
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-import select
-import socket
-import threading
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from ipy_autorestart.pristine import Lock, select, socket
 from ipy_autorestart.protocol.messages import Record, decode, encode
 from ipy_autorestart.protocol.request import Launch
 
@@ -28,7 +26,7 @@ class Link:
         self._socket = sock
         self.received = received  # the beginning of a record whose rest has not come yet
         self._unsent = bytearray()
-        self._sending = threading.Lock()
+        self._sending = Lock()
 
     def fileno(self) -> int:
         """Return the file descriptor, for selectors."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ipy_autorestart.decide.timing import OnBusy, Rerun, Timing
+from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.text import one_line
 
 if TYPE_CHECKING:

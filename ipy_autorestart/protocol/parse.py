@@ -6,11 +6,11 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
-import os
 from collections.abc import Container, Sequence
 from typing import Any, NoReturn
 
 from ipy_autorestart.decide.guard import SHEBANG
+from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.options import BadInput, Options, each
 from ipy_autorestart.protocol.request import Kernel, Request, Script, absolute, main_of
 from ipy_autorestart.text import relative

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import os
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ipy_autorestart.decide import timing
+from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.options import (
     BadInput,
     Options,

@@ -9,17 +9,13 @@ import contextlib
 import dataclasses
 import fcntl
 import logging
-import os
-import posix
-import signal
 import sys
 import termios
-import threading
-import time
 import traceback
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, Protocol
 
+from ipy_autorestart.pristine import Event, Lock, Timer, get_ident, os, signal, time
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec import STATE
@@ -81,9 +77,8 @@ class Handover(abc.ABC):
         self._trouble = ""
         self._interrupts: Interrupts | None = None
         self._waiting = {signal.SIGHUP}  # signals that the new image gets
-        self._once = threading.Lock()
-        self._late = threading.Timer(END_MAX, self._close_and_exec)
-        self._late.daemon = True
+        self._once = Lock()
+        self._late = Timer(END_MAX, self._close_and_exec)
         try:
             if hasattr(os, "memfd_create"):
                 self._carrier = os.memfd_create("ipy_autorestart")
@@ -145,10 +140,9 @@ class Handover(abc.ABC):
     def _close_and_exec(self) -> NoReturn:
         """Continue in the main thread, or in the timer's if an exit function hangs in the main thread."""
         if not self._once.acquire(blocking=False):
-            threading.Event().wait()  # the other thread ends this one
+            Event().wait()  # the other thread ends this one
         self._late.cancel()
-        guard = threading.Timer(CLOSE_MAX, self._exec_or_die)
-        guard.daemon = True
+        guard = Timer(CLOSE_MAX, self._exec_or_die)
         guard.start()
         try:
             self.close()
@@ -180,13 +174,13 @@ class Handover(abc.ABC):
             signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
             os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
             if self._interrupts and self._interrupts.noted:
-                signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # which waits, too
-            # An attached debugger replaces os.exec* by functions of its own.
-            posix.execve(start.executable, start.command(), environment)
+                signal.pthread_kill(get_ident(), signal.SIGINT)  # which waits, too
+            # Not by the function that an attached debugger has put in its place.
+            os.execve(start.executable, start.command(), environment)
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
             os.write(start.outputs[1], traceback.format_exc().encode())
         finally:
-            os._exit(os.EX_SOFTWARE)
+            os._exit(os.EX_SOFTWARE)  # noqa: SLF001  # its name
 
 
 #: Signals that are for the process, whatever image it runs.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import time
 from collections.abc import Iterator
 from typing import Any
+
+from ipy_autorestart.pristine import signal, time
 
 
 class Interrupts:

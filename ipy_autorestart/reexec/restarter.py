@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import abc
-import signal
-import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
+from ipy_autorestart.pristine import is_main_thread, signal
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
@@ -74,7 +73,7 @@ class Restarter(abc.ABC):
 
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         """Call a function if this is the main thread, which alone can set handlers; else `_settle` follows later."""
-        if threading.current_thread() is threading.main_thread():
+        if is_main_thread():
             act()
 
     def _settle(self, previous: Any = None) -> None:  # what signal.signal takes

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.guard import compare
+from ipy_autorestart.pristine import os, signal, time, wall_ns
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState
 from ipy_autorestart.reexec.surroundings import ignored_signals, read_all
@@ -309,7 +307,7 @@ def _identity(fd: int) -> tuple[int, int] | None:
 
 def _began_ns() -> int:
     """Return when the process began, to the next hundredth of a second: the system knows no better."""
-    now = time.time_ns()
+    now = wall_ns()
     with contextlib.suppress(OSError, AttributeError):  # not Linux: what was saved before now is missed
         with open("/proc/self/stat", "rb") as file:
             ticks = int(file.read().rpartition(b")")[2].split()[19])

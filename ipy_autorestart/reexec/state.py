@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.messages import Decided, Ran, Status
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.protocol.request import Request

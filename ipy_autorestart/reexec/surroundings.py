@@ -9,13 +9,13 @@ security context are not the program's own affair.
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
-import signal
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from ipy_autorestart.pristine import os, signal
 
 
 @dataclass(frozen=True, slots=True)

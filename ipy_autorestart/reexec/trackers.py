@@ -7,10 +7,10 @@ place that complains of what it doesn't know. The server of a manager ends in an
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 from typing import Any
+
+from ipy_autorestart.pristine import os, time
 
 #: Seconds in which a tracker must have cleaned up. A child that has detached itself may hold its pipe for ever.
 CLEANED_MAX = 0.5

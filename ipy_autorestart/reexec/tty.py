@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import select
-import signal
 import termios
 from typing import Any
+
+from ipy_autorestart.pristine import os, select, signal
 
 
 class Terminal:

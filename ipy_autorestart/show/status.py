@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import signal
 from dataclasses import replace
 
 from ipy_autorestart.decide.backoff import PAUSE_MAX
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.pristine import signal
 from ipy_autorestart.protocol.messages import Files, Status
 from ipy_autorestart.text import duration
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.messages import State, Status
 from ipy_autorestart.show.status import is_later, message, status_line
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of

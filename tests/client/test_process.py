@@ -28,15 +28,13 @@ def listen(ends):
 
     def begin(on_record=None):
         heard, ended = [], []
-        listener = Listener(
-            ends[0], name="test", on_record=on_record or heard.append, on_end=lambda: ended.append(True)
-        )
+        listener = Listener(ends[0], on_record=on_record or heard.append, on_end=lambda: ended.append(True))
         listeners.append(listener)
         return listener, heard, ended
 
     yield begin
     for listener in listeners:
-        if listener.is_alive():
+        if listener.thread.is_alive:
             listener.stop()
 
 
@@ -44,16 +42,16 @@ def test_records_are_heard_until_the_other_side_is_gone(ends, listen):
     listener, heard, ended = listen()
     ends[1].send(Began(1))
     eventually(lambda: heard == [Began(1)])
-    assert (listener.is_alive(), ended) == (True, [])
+    assert (listener.thread.is_alive, ended) == (True, [])
     ends[1].close()
-    listener.join(10)
-    assert (listener.is_alive(), ended) == (False, [True])
+    listener.thread.join(10)
+    assert (listener.thread.is_alive, ended) == (False, [True])
 
 
 def test_stopping_leaves_the_link_open_and_says_nothing_of_an_end(ends, listen):
     listener, heard, ended = listen()
     listener.stop()
-    assert (listener.is_alive(), ended) == (False, [])
+    assert (listener.thread.is_alive, ended) == (False, [])
     ends[1].send(Began(1))
     assert list(ends[0].receive()) == [Began(1)]
     assert heard == []

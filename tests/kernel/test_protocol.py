@@ -585,8 +585,7 @@ def test_an_image_that_cannot_start_ends_with_the_reason_on_its_real_stderr(proj
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
         player.run(
-            "import ipy_autorestart.reexec.exec as d\ndef fail(*_): raise OSError('no exec')\n"
-            "d.posix = type('', (), {'execve': fail})"
+            "import ipy_autorestart.reexec.exec as d\ndef fail(*_): raise OSError('no exec')\nd.os.execve = fail"
         )
         hang_up(player)
         eventually(lambda: not player.manager.is_alive(), timeout=20)
@@ -598,7 +597,8 @@ def test_an_image_that_cannot_start_ends_with_the_reason_on_its_real_stderr(proj
 
 def test_a_failure_before_exec_leaves_the_kernel_as_it_was(kernel, project, watching):
     kernel.run(
-        "x = 1\nimport os\ndef fail(*_): raise OSError('no memory')\nreal, os.memfd_create = os.memfd_create, fail"
+        "x = 1\nfrom ipy_autorestart.pristine import os\ndef fail(*_): raise OSError('no memory')\n"
+        "real, os.memfd_create = os.memfd_create, fail"
     )
     hang_up(kernel)
     kernel.wait(lambda: "no room for what is carried over (no memory)" in watching.text)

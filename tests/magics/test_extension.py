@@ -20,7 +20,7 @@ def files():
 def traces():
     ip = get_ipython()
     return (
-        sorted(t.name for t in threading.enumerate() if 'ipy_autorestart' in t.name),
+        sorted(open(f'/proc/self/task/{one}/comm').read() for one in os.listdir('/proc/self/task')),
         files(),
         signal.getsignal(signal.SIGHUP),
         {name: len(functions) for name, functions in ip.events.callbacks.items()},

@@ -134,6 +134,7 @@ def test_without_room_for_the_state_nothing_has_happened(tmp_path):
     ended = ran(
         """
 def fail(*_): raise OSError("no memory")
+from ipy_autorestart.pristine import os
 os.memfd_create = fail
 try: Mine(start)
 except CantRestart as refusal: print(refusal)

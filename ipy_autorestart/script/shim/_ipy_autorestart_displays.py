@@ -7,6 +7,7 @@ first of these libraries is imported; a fork server loads it before it imports a
 import _frozen_importlib
 import _frozen_importlib_external
 import os
+import posix
 import sys
 
 if False:  # for type checkers only
@@ -27,6 +28,11 @@ INLINE = ("inline", "module://matplotlib_inline.backend_inline")
 BYTES_MAX = 16 << 20
 #: Seconds that the supervisor has to read what was printed before.
 DRAIN_MAX = 5.0
+
+# Not the modules that the script shares: it may have replaced what waits, as gevent does, or the clock.
+_spec: "Any" = _frozen_importlib.BuiltinImporter.find_spec("time") or __import__("time").__spec__
+clock: "Any" = _frozen_importlib.module_from_spec(_spec)
+_spec.loader.exec_module(clock)
 
 #: Left out: these need a kernel that has the model.
 NEEDS_A_KERNEL = ("application/vnd.jupyter.widget-view+json",)
@@ -63,10 +69,10 @@ class Displays:
     def open(self, fd: int) -> None:
         """Display through a pipe from now on."""
         self._fd = fd
-        self._pipe = os.fstat(fd)
+        self._pipe = posix.fstat(fd)
         for one in (1, 2):
             try:
-                self._printed.append((one, os.fstat(one)))
+                self._printed.append((one, posix.fstat(one)))
             except OSError:  # closed
                 continue
         if self._shell in sys.meta_path:  # nothing imported ahead has asked for it
@@ -78,7 +84,7 @@ class Displays:
     def is_open(self) -> bool:
         """Whether the pipe is there: the script may have closed it, and opened something of its own."""
         try:
-            return os.path.samestat(os.fstat(self._fd), self._pipe)
+            return os.path.samestat(posix.fstat(self._fd), self._pipe)
         except OSError:
             return False
 
@@ -107,14 +113,14 @@ class Displays:
             data = json.dumps({**message, "data": {"text/plain": note}, "metadata": {}}).encode()
         self._let_be_read()
         self._serial += 1
-        head = b"D" + os.getpid().to_bytes(4, "little") + self._serial.to_bytes(4, "little")
+        head = b"D" + posix.getpid().to_bytes(4, "little") + self._serial.to_bytes(4, "little")
         # Each write is atomic, so that threads, forked children and signal handlers don't mix; no lock can be held.
-        room = os.fpathconf(self._fd, "PC_PIPE_BUF") - 12
+        room = posix.fpathconf(self._fd, "PC_PIPE_BUF") - 12
         for start in range(0, len(data), room):
             part = data[start : start + room]
             last = start + room >= len(data)
             try:
-                os.write(self._fd, head + len(part).to_bytes(2, "little") + bytes([last]) + part)
+                posix.write(self._fd, head + len(part).to_bytes(2, "little") + bytes([last]) + part)
             except OSError:  # nobody reads any more
                 return
 
@@ -122,7 +128,6 @@ class Displays:
         """Wait until what was printed is read: the supervisor can't tell the order in which two pipes were filled."""
         import fcntl
         import termios
-        import time
 
         for stream in (sys.__stdout__, sys.__stderr__, sys.stdout, sys.stderr):
             try:
@@ -130,13 +135,13 @@ class Displays:
                     stream.flush()
             except (OSError, ValueError):  # closed; the script will see for itself
                 continue
-        until = time.monotonic() + DRAIN_MAX
+        until = clock.monotonic() + DRAIN_MAX
         for fd, pipe in self._printed:
             try:
-                while os.path.samestat(os.fstat(fd), pipe) and time.monotonic() < until:
+                while os.path.samestat(posix.fstat(fd), pipe) and clock.monotonic() < until:
                     if not any(fcntl.ioctl(fd, termios.FIONREAD, bytes(4))):
                         break
-                    time.sleep(0.0002)
+                    clock.sleep(0.0002)
             except OSError:  # closed
                 continue
 
