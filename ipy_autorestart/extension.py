@@ -123,7 +123,8 @@ def resume(
             attached.append(Supervisor.attach(state, screen=_screen(shell, state)))
         except Exception:  # the border: the others go on
             log.exception("can't continue with %s", state.request.target.name)
-            os.close(state.link)  # which ends it
+            for fd in state.fds:  # which ends it
+                os.close(fd)
     for supervisor in attached:
         if supervisor.request.target in begun:
             supervisor.stop()

@@ -316,6 +316,20 @@ def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
         shell.close(force=True)
 
 
+def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(project):
+    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
+    out = project.with_name(project.name + ".out")
+    shell.sendline(f"{' '.join(PROGRAM)} src/ main.py >{out} 2>&1 & echo the pid is $!; disown")
+    shell.expect(r"the pid is (\d+)")
+    process = psutil.Process(int(shell.match.group(1)))
+    eventually(lambda: out.exists() and "value 1" in out.read_text())
+    shell.close(force=True)
+    for value in (2, 3):
+        save(project, value)
+        eventually(lambda value=value: f"value {value}" in out.read_text())
+    process.terminate()
+
+
 # -- without a terminal ------------------------------------------------------------------------------------------------
 
 
@@ -371,6 +385,18 @@ def test_hangups_restart(piped, project):
     for _ in range(3):
         assert process.stdout.readline() == "value 1\n"
         process.send_signal(signal.SIGHUP)
+
+
+def test_under_nohup_a_hangup_means_nothing_and_saves_are_served(project):
+    project.script(MAIN + "import signal\nprint(signal.getsignal(signal.SIGHUP), flush=True)\ntime.sleep(100)\n")
+    process = subprocess.Popen(["nohup", *PROGRAM, "src/", "main.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with process:
+        for value in (1, 2, 3):
+            assert process.stdout.readline() == f"value {value}\n".encode()
+            assert process.stdout.readline() == f"{signal.SIG_IGN!s}\n".encode()  # as without us
+            process.send_signal(signal.SIGHUP)
+            save(project, value + 1)
+        process.terminate()
 
 
 def test_a_module_runs_as_with_m(piped, project):

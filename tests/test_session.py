@@ -1,6 +1,7 @@
 """What the extension keeps of one shell, and how a new image goes on with it."""
 
 import contextlib
+import os
 import signal
 import socket
 import sys
@@ -77,6 +78,7 @@ def test_a_supervisor_that_cannot_go_on_is_ended_by_its_link(shell):
     ours, theirs = socket.socketpair()
     state = SupervisorState(
         link=ours.detach(),
+        hangups=os.open(os.devnull, os.O_RDONLY),
         received=b"",
         pid=1,
         request=Request(Kernel(), ("/",), Options(), "/"),  # which this shell can't restart

@@ -24,16 +24,31 @@ PROGRAM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 class Process:
-    """A child of this process, known by its number alone once the kernel's exec has come between."""
+    """A child of this process, known by its numbers alone once the kernel's exec has come between.
 
-    def __init__(self, pid: int, errors: IO[bytes] | None = None) -> None:
+    Attributes
+    ----------
+    pid
+        Its own.
+    hangups
+        The descriptor of a pipe, into which it writes a byte before each SIGHUP that it sends; -1 once it has ended.
+    """
+
+    def __init__(self, pid: int, *, hangups: int, errors: IO[bytes] | None = None) -> None:
         self.pid = pid
+        self.hangups = hangups
         self._errors = errors
 
     @classmethod
     def start(cls, *, link: int) -> Self:
-        """Start a supervisor with its end of the link as its standard input; raises OSError."""
+        """Start a supervisor with its end of the link as its standard input; raises OSError.
+
+        Its standard output is the pipe of `hangups`.
+        """
         errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
+        hangups, told = os.pipe()
+        for end in (hangups, told):
+            os.set_blocking(end, False)
         try:
             # Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that
             # the interrupt button, which signals the kernel's group, doesn't reach it.
@@ -42,17 +57,25 @@ class Process:
                 [sys.executable, "-P", PROGRAM, LINK],
                 os.environ,
                 file_actions=[
-                    (os.POSIX_SPAWN_DUP2, link, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, errors.fileno(), 2),
+                    (os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((link, told, errors.fileno()))
                 ],
                 setsid=True,
                 setsigmask=[],
             )
         except OSError:
             errors.close()
+            os.close(hangups)
             raise
-        return cls(pid, errors)
+        finally:
+            os.close(told)
+        return cls(pid, hangups=hangups, errors=errors)
+
+    def has_hung_up(self) -> bool:
+        """Return whether it has sent a SIGHUP since this was asked last; also in a signal handler."""
+        try:
+            return bool(os.read(self.hangups, 1 << 10))
+        except OSError:  # it has not, or it has ended
+            return False
 
     def kill(self) -> None:
         """End it at once."""
@@ -63,6 +86,8 @@ class Process:
         """Wait for its end, and return the last line that it wrote to standard error, if it is known."""
         with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first
             os.waitpid(self.pid, 0)
+        hangups, self.hangups = self.hangups, -1  # first, lest a handler reads what gets this descriptor next
+        os.close(hangups)
         if self._errors is None:
             return ""
         with self._errors:

@@ -203,6 +203,10 @@ class Supervisor:
         assert self._restarter
         self._restarter.arm(self, previous=previous)
 
+    def has_hung_up(self) -> bool:
+        """Return whether it has sent this process a SIGHUP since this was asked last; also in a signal handler."""
+        return self._process is not None and self._process.has_hung_up()
+
     # -- over the kernel's exec ----------------------------------------------------------------------------------------
 
     def detach(self) -> SupervisorState | None:
@@ -221,6 +225,7 @@ class Supervisor:
             received=self._link.received,
             link=self._link.detach(),
             pid=self._process.pid,
+            hangups=self._process.hangups,
             request=self.request,
             label=self.label,
             screen=state_of(self.screen),
@@ -234,7 +239,7 @@ class Supervisor:
         """Go on where `detach` left off."""
         self = cls.__new__(cls)
         self._prepare(state.request, screen=screen, label=state.label, session=session)
-        self._process = Process(state.pid)
+        self._process = Process(state.pid, hangups=state.hangups)
         self._history.runs, self._history.decisions = state.runs, state.decisions
         self.status = state.status
         if self._session:

@@ -39,7 +39,8 @@ POLL = "IPY_AUTORESTART_POLL"
 def serve() -> int:
     """Run as the supervisor of a front in another process, which says the rest; return the exit status."""
     _forget_inherited_signals()
-    with contextlib.closing(_take_link()) as sock, contextlib.closing(Parent()) as parent:
+    link, hangups = _take_pipes()
+    with contextlib.closing(socket.socket(fileno=link)) as sock, contextlib.closing(Parent()) as parent:
         try:
             launch = from_json(Launch, receive_line(sock))
             os.chdir(launch.request.cwd)
@@ -48,7 +49,7 @@ def serve() -> int:
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        supervise(launch, Link(sock), parent=parent)
+        supervise(launch, Link(sock), parent=parent, hangups=hangups)
     return 0
 
 
@@ -57,6 +58,7 @@ def supervise(
     link: FrontLink,
     *,
     parent: Parent | None = None,
+    hangups: int = -1,
     handled: Sequence[signal.Signals] = (),
     handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
     stdio: Stdio | None = None,
@@ -71,6 +73,8 @@ def supervise(
         Takes what is reported, and asks for more.
     parent
         Not to be outlived, if there is such a process.
+    hangups
+        Tells it which SIGHUP comes from here, as in `Engine`.
     handled, handle
         More signals, and what returns what they mean.
     stdio
@@ -108,6 +112,7 @@ def supervise(
             manner=request.target.manner,
             folder=request.cwd,
             parent=parent,
+            hangups=hangups,
             cache=cache,
             handle=handle,
             announces=stdio is not None,
@@ -200,17 +205,21 @@ def _poll(options: Options) -> float:
         return 0.0
 
 
-def _take_link() -> socket.socket:
-    """Take the link off standard input and leave nothing there, nor what else a kernel may have let through."""
+def _take_pipes() -> tuple[int, int]:
+    """Take the link off standard input, and what tells of a SIGHUP off standard output; leave nothing there.
+
+    Nothing is left of what else a kernel may have let through, either.
+    """
     for fd in map(int, os.listdir("/dev/fd")):
         if fd > 2:
             with contextlib.suppress(OSError):  # the listing's own
                 os.close(fd)
-    sock = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    link, hangups = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for place in (0, 1):
+        os.dup2(nothing, place)
     os.close(nothing)
-    return sock
+    return link, hangups
 
 
 def _forget_inherited_signals() -> None:

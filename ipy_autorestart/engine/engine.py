@@ -89,6 +89,8 @@ class Engine:
         What is launched and ended here; None where the process that gets the SIGHUP restarts itself, as a kernel does.
     pid
         The process that gets the SIGHUP: this one, or the kernel.
+    hangups
+        A descriptor that tells another process that a SIGHUP comes from here: a byte is written to it before.
     timing, manner
         How the target is restarted.
     folder
@@ -115,6 +117,7 @@ class Engine:
         manner: Manner,
         folder: str,
         parent: Parent | None = None,
+        hangups: int = -1,
         cache: str = "",
         handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
         announces: bool = False,
@@ -126,6 +129,7 @@ class Engine:
         self._wakeups = wakeups
         self._cycle = Cycle(timing, manner)
         self._parent = parent
+        self._hangups = hangups
         self._cache = cache
         self._handle_signals = handle
         self._announces = announces
@@ -192,7 +196,7 @@ class Engine:
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
         for record in self._handle_signals(signums) if signums else ():
             self._receive(record)
-        if signal.SIGHUP in signums:
+        if self._wakeups.has_hung_up() or signal.SIGHUP in signums:
             self._handle(Hangup())
         if signal.SIGTERM in signums:
             self._handle(Close())
@@ -241,11 +245,10 @@ class Engine:
                     self._forget(change.path for change in (*found.changes, *found.unused))
                 self._watch.commit()
             case Signal():
-                # To the process, never raise_signal: the main thread must wake from its wait.
-                with contextlib.suppress(ProcessLookupError):  # the kernel is gone, and the end of the link follows
-                    os.kill(self._pid, signal.SIGHUP)
-                    if not target:
-                        self._link.send(Ask())
+                if target:
+                    self._wakeups.hang_up()
+                else:
+                    self._hang_up()
             case Stop() if target:
                 target.terminate()
             case Kill() if target:
@@ -268,6 +271,14 @@ class Engine:
             case _:
                 assert_never(action)
         return []
+
+    def _hang_up(self) -> None:
+        """Send SIGHUP to the process that restarts itself."""
+        with contextlib.suppress(OSError):  # full, which tells it as well, or gone
+            os.write(self._hangups, b"!")
+        with contextlib.suppress(ProcessLookupError):  # the kernel is gone, and the end of the link follows
+            os.kill(self._pid, signal.SIGHUP)
+            self._link.send(Ask())
 
     def _look(self) -> Found:
         self._learn_use()

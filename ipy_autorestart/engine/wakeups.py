@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+from types import FrameType
 
 from ipy_autorestart.decide.change import Hint
 
@@ -25,10 +26,34 @@ class Wakeups:
         self._hints: list[Hint] = []
         self._lock = threading.Lock()
         self._received: set[int] = set()
+        self._expects = self._hung_up = False
         # For a signal that comes between a look at those received and the wait.
         signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
-        for signum in signals:  # received between two bytecodes of the main thread, where it is safe
-            signal.signal(signum, lambda signum, _: self._received.add(signum))
+        # An inherited SIG_IGN, as of nohup, stays, for the runs as well.
+        self._takes_hangups = signal.SIGHUP in signals and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        for signum in signals:
+            if signum != signal.SIGHUP or self._takes_hangups:
+                signal.signal(signum, self._note)
+
+    def _note(self, signum: int, _: FrameType | None) -> None:  # between two bytecodes of the main thread: it is safe
+        if signum == signal.SIGHUP and self._expects:
+            self._expects, self._hung_up = False, True
+        else:
+            self._received.add(signum)
+
+    def hang_up(self) -> None:
+        """Send this process SIGHUP; `has_hung_up` tells of it, and `signals` only of those from elsewhere."""
+        if not self._takes_hangups:
+            self._hung_up = True
+            return
+        self._expects = True
+        # To the process, never raise_signal: the main thread must wake from its wait.
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    def has_hung_up(self) -> bool:
+        """Return whether the SIGHUP of `hang_up` has come since this was asked last."""
+        hung_up, self._hung_up = self._hung_up, False
+        return hung_up
 
     def hint(self, hint: Hint) -> None:
         """Add a hint, from any thread."""
@@ -46,7 +71,7 @@ class Wakeups:
     @property
     def waits(self) -> bool:
         """Whether a signal or hint waits to be taken."""
-        return bool(self._hints or self._received)
+        return bool(self._hints or self._received or self._hung_up)
 
     def take(self) -> tuple[set[int], list[Hint]]:
         """Return the signals and hints that wait."""

@@ -24,6 +24,8 @@ from ipy_autorestart.reexec.state import ProcessState, TerminalState
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from IPython.core.interactiveshell import InteractiveShell
 
     from ipy_autorestart.reexec.bootstrap import Hangups
@@ -43,7 +45,6 @@ class TerminalRestarter(Restarter):
         self._shell: Any = shell
         self._recorder = recorder
         self._start = ProcessStart.of(shell)
-        self._terminal = Terminal()
         self._prompt: Callable[[], str]  # the shell's own, while this is armed
         self._cells: Cells | None = None
         self._typed = ""
@@ -72,10 +73,7 @@ class TerminalRestarter(Restarter):
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _note(self, *_: object) -> None:
-        if self._terminal.is_gone:
-            end_as_ever()
-            return
+    def _hang_up(self, _: FrameType | None) -> None:
         if not self._owners:  # disarmed in another thread
             self._settle()
             os.kill(os.getpid(), signal.SIGHUP)  # for the handler before
@@ -108,7 +106,7 @@ class TerminalRestarter(Restarter):
 
     def _prepare(self) -> TerminalHandover:
         state = TerminalState(typed=self._typed, cells=self._recorder.to_plain(self._rerun))
-        return TerminalHandover(self._shell, self._start, self._terminal, state)
+        return TerminalHandover(self._shell, self._start, self._terminal, state, survives=self._own)
 
     def _refuse(self, why: str) -> None:
         super()._refuse(why)
@@ -143,11 +141,14 @@ class TerminalRestarter(Restarter):
 class TerminalHandover(Handover):
     """Replaces a terminal IPython by a new image of itself."""
 
-    def __init__(self, shell: InteractiveShell, start: ProcessStart, terminal: Terminal, state: TerminalState) -> None:
+    def __init__(
+        self, shell: InteractiveShell, start: ProcessStart, terminal: Terminal, state: TerminalState, *, survives: bool
+    ) -> None:
         super().__init__(start)
         self._shell = shell
         self._terminal = terminal
         self._state = state
+        self._survives = survives
 
     def end_life(self) -> None:
         """End the session of the history, too."""
@@ -157,7 +158,7 @@ class TerminalHandover(Handover):
     def close(self) -> None:
         """Restore the terminal, too."""
         super().close()
-        self._terminal.give_back()
+        self._terminal.give_back(survives=self._survives)
 
     def own(self) -> TerminalState:
         """Return the typed text and the cells to run again."""

@@ -29,6 +29,7 @@ from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 
 if TYPE_CHECKING:
     import asyncio
+    from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -158,7 +159,7 @@ class KernelRestarter(Restarter):
             timeout=self._options.busy_timeout,
         )
 
-    def _note(self, *_: object) -> None:
+    def _hang_up(self, _: FrameType | None) -> None:
         if not self._owners:
             return
         if self._pending is None:

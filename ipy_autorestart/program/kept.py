@@ -47,7 +47,7 @@ class Kept:
 
     def drop(self) -> None:
         """Close what nobody has claimed; a supervisor ends with its link."""
-        for fd in (*self._sockets, *(state.link for state in self._supervisors)):
+        for fd in (*self._sockets, *(fd for state in self._supervisors for fd in state.fds)):
             with contextlib.suppress(OSError):  # closed already, by a program that closes whatever is open
                 os.close(fd)
         for state in self._supervisors:

@@ -23,7 +23,7 @@ from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file, split
 from ipy_autorestart.reexec.state import ProgramState
 from ipy_autorestart.reexec.surroundings import ignore_only
-from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back
+from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.show.terminal import StderrScreen
 
 #: Seconds until the next try where a restart was not possible yet.
@@ -43,8 +43,6 @@ class ProgramRestarter(Restarter):
         self._start = start
         self._asked = asked
         self._hangup_ignored = hangup_ignored
-        self._pid = os.getpid()
-        self._terminal = Terminal()
         self._kept: list[Any] = []
         self._held = 0
         self._is_restarting = False
@@ -122,13 +120,8 @@ class ProgramRestarter(Restarter):
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _note(self, _signum: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._pid:  # a forked child has inherited the handler only
-            give_hangups_back(self._previous)
-            os.kill(os.getpid(), signal.SIGHUP)
-        elif self._terminal.is_gone:
-            end_as_ever()
-        elif self.is_armed and not self._is_restarting and not _is_ending(frame):
+    def _hang_up(self, frame: FrameType | None) -> None:
+        if self.is_armed and not self._is_restarting and not _is_ending(frame):
             self._pending = time.monotonic()
             self._restart_if_possible()
 
@@ -146,7 +139,7 @@ class ProgramRestarter(Restarter):
     def _look_again(self, seconds: float) -> None:
         def look() -> None:
             if self._pending is not None:
-                os.kill(self._pid, signal.SIGHUP)
+                self._hang_up_again()
 
         Timer(seconds, look).start()
 
@@ -160,7 +153,7 @@ class ProgramRestarter(Restarter):
         if is_early or not _flush_outputs():
             self._look_again(SOON)
             return
-        self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept))
+        self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept, survives=self._own))
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True
@@ -174,9 +167,10 @@ class ProgramHandover(Handover):
     _start: ProgramStart
     notes_interrupts = False  # its handler is the program's, and the new image has no bootstrap
 
-    def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any]) -> None:
+    def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any], *, survives: bool) -> None:
         super().__init__(start)
         self._terminal = terminal
+        self._survives = survives
         self._since_ns = wall_ns()
         self._kept: list[int] = []
         try:
@@ -196,7 +190,7 @@ class ProgramHandover(Handover):
     def close(self) -> None:
         """Restore the terminal and the signals, too."""
         super().close()
-        self._terminal.give_back()
+        self._terminal.give_back(survives=self._survives)
         with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):
                 pass

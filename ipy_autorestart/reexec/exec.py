@@ -54,6 +54,9 @@ class SupervisorHandle(Protocol):
     def show_again(self, request_id: str, /) -> None:
         """Show its status again if that is shown in the cell of this request, which was cleared."""
 
+    def has_hung_up(self) -> bool:
+        """Return whether it has sent this process a SIGHUP since this was asked last; also in a signal handler."""
+
     def detach(self) -> SupervisorState | None:
         """Return what another image of this process needs to continue; None if the supervisor has ended."""
 

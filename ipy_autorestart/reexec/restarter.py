@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import abc
+import logging
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, assert_never
 
-from ipy_autorestart.pristine import is_main_thread, signal
+from ipy_autorestart.decide.hangup import Meaning, hangup_means
+from ipy_autorestart.pristine import is_main_thread, os, signal
 from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
-from ipy_autorestart.reexec.tty import give_hangups_back, hangup_handler
+from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back, hangup_handler
+
+log = logging.getLogger(__name__)
 
 
 class Restarter(abc.ABC):
@@ -25,6 +29,10 @@ class Restarter(abc.ABC):
         self._supervisors = supervisors
         self._owners: list[SupervisorHandle] = []
         self._previous: Any = None
+        self._pid = os.getpid()
+        self._terminal = Terminal()
+        self._is_again = False  # whether the next SIGHUP is the last one once more
+        self._own = False  # whether that was our own
         self.is_armed = False  # whether SIGHUP restarts this process
         self._pending: float | None = None  # since when, in seconds of the monotonic clock
 
@@ -92,9 +100,44 @@ class Restarter(abc.ABC):
     def _uninstall(self) -> None:
         give_hangups_back(self._previous)
 
+    def _note(self, _: int, frame: FrameType | None) -> None:
+        """Handle SIGHUP: an error is told, and never raised where the program is interrupted."""
+        try:
+            self._judge(frame)
+        except Exception as error:  # the border
+            log.exception("SIGHUP could not be handled")
+            self._report(Refused(f"{type(error).__name__}: {error}"))
+
+    def _judge(self, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a forked child has inherited the handler only
+            give_hangups_back(self._previous)
+            os.kill(os.getpid(), signal.SIGHUP)
+            return
+        again, self._is_again = self._is_again, False
+        if not again:
+            self._own = True in [owner.has_hung_up() for owner in self._owners]  # all are asked
+        own = self._own or again
+        meaning = hangup_means(
+            own=own, ignored=self._previous is signal.SIG_IGN, gone=not own and self._terminal.is_gone
+        )
+        match meaning:
+            case Meaning.RESTART:
+                self._hang_up(frame)
+            case Meaning.END:
+                end_as_ever()
+            case Meaning.NOTHING:
+                pass
+            case _:
+                assert_never(meaning)
+
     @abc.abstractmethod
-    def _note(self, signum: int, frame: FrameType | None) -> None:
-        """Note a SIGHUP."""
+    def _hang_up(self, frame: FrameType | None) -> None:
+        """Note that a restart is wanted; in the handler of SIGHUP."""
+
+    def _hang_up_again(self) -> None:
+        """Let the last SIGHUP come once more; in any thread."""
+        self._is_again = True
+        os.kill(self._pid, signal.SIGHUP)
 
     def _hand_over(self, prepare: Callable[[], Handover]) -> None:
         """Replace this process, or report why not and continue."""

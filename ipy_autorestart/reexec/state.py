@@ -33,6 +33,7 @@ class SupervisorState:
     """A supervisor that continues while its session is replaced, with what it has reported."""
 
     link: int  # the descriptor of the session's end
+    hangups: int  # the descriptor that tells of its SIGHUPs, see `client.process`
     received: bytes  # the beginning of a record whose rest has not arrived yet
     pid: int
     request: Request
@@ -41,6 +42,11 @@ class SupervisorState:
     status: Status
     runs: tuple[Ran, ...]
     decisions: tuple[Decided, ...]
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        """The descriptors in it; it ends with the first."""
+        return self.link, self.hangups
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +113,7 @@ class Carried:
                 own = ()
             case ProgramState(kept=kept):
                 own = kept
-        return (*(supervisor.link for supervisor in self.supervisors), *own)
+        return (*(fd for supervisor in self.supervisors for fd in supervisor.fds), *own)
 
     def write(self, fd: int) -> None:
         """Write it to a file, which stays open, and rewind that."""

@@ -17,15 +17,21 @@ class Terminal:
         self._leader = os.getsid(0)
         self._ttys = [fd for fd in range(3) if os.isatty(fd)]
         self._modes = {fd: termios.tcgetattr(fd) for fd in self._ttys}
+        self._controls = any(map(_is_controlling, self._ttys))
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was closed. The signal doesn't tell: shells pass it on by kill(2), as a user sends it."""
+        """Whether it was closed, which a SIGHUP tells the processes that it controls.
+
+        The signal itself doesn't say so: shells pass it on by kill(2), as a user sends it.
+        """
+        if not self._controls:
+            return False
         waiting = select.poll()
         for fd in self._ttys:
             waiting.register(fd, 0)
         gone = any(events & (select.POLLHUP | select.POLLERR | select.POLLNVAL) for _, events in waiting.poll(0))
-        return gone or (bool(self._ttys) and os.getppid() != self._parent and not self._has_session)
+        return gone or (os.getppid() != self._parent and not self._has_session)
 
     @property
     def _has_session(self) -> bool:
@@ -56,11 +62,23 @@ class Terminal:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(fd, termios.TCSANOW, modes)
 
-    def give_back(self) -> None:
-        """Restore its modes; end this process if the terminal was closed just after a shell has sent the signal."""
+    def give_back(self, *, survives: bool) -> None:
+        """Restore its modes; unless this process is to survive that, end it if the terminal was closed meanwhile.
+
+        A shell that exits may send SIGHUP before it closes the terminal.
+        """
         self.restore()
-        if self.is_gone:
+        if self.is_gone and not survives:
             end_as_ever()
+
+
+def _is_controlling(fd: int) -> bool:
+    """Return whether a terminal is the one that controls this process's session."""
+    try:
+        os.tcgetpgrp(fd)
+    except OSError:
+        return False
+    return True
 
 
 def end_as_ever(signum: signal.Signals | None = None) -> None:

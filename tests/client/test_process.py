@@ -114,7 +114,9 @@ def test_of_a_process_of_another_image_there_is_only_the_pid():
         os.environ,
         file_actions=[(os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)],
     )
-    process = Process(pid)
+    hangups, told = os.pipe()
+    os.close(told)
+    process = Process(pid, hangups=hangups)
     assert process.wait() == ""
     with pytest.raises(ChildProcessError):
         os.waitpid(pid, 0)

@@ -80,3 +80,24 @@ def test_hints_of_many_threads_all_arrive(wakeups):
         count += len(wakeups.take()[1])
     for thread in threads:
         thread.join()
+
+
+def test_its_own_hangup_is_told_from_those_of_others(wakeups):
+    os.kill(os.getpid(), signal.SIGHUP)
+    wakeups.hang_up()
+    assert wakeups.waits
+    assert (wakeups.has_hung_up(), wakeups.signals()) == (True, {signal.SIGHUP})
+    assert (wakeups.has_hung_up(), wakeups.signals(), wakeups.waits) == (False, set(), False)
+    wakeups.hang_up()
+    assert (wakeups.signals(), wakeups.waits, wakeups.has_hung_up()) == (set(), True, True)
+
+
+def test_where_hangups_are_ignored_they_stay_so_and_its_own_is_told_all_the_same():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    wakeups = Wakeups(signal.SIGHUP)
+    os.kill(os.getpid(), signal.SIGHUP)
+    wakeups.hang_up()
+    assert (wakeups.has_hung_up(), wakeups.signals(), wakeups.waits) == (True, set(), False)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    wakeups.close()
+    signal.signal(signal.SIGHUP, before)

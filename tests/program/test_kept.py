@@ -18,7 +18,16 @@ REQUEST = Request(Kernel("main.py"), ("src",), Options(), "/")
 
 def supervisor(link):
     return SupervisorState(
-        link=link, received=b"", pid=1, request=REQUEST, label="", screen=None, status=Status(), runs=(), decisions=()
+        link=link,
+        hangups=os.open(os.devnull, os.O_RDONLY),
+        received=b"",
+        pid=1,
+        request=REQUEST,
+        label="",
+        screen=None,
+        status=Status(),
+        runs=(),
+        decisions=(),
     )
 
 
@@ -91,13 +100,15 @@ def test_a_supervisor_is_taken_by_the_same_request_only(leave, pair):
     fd, other_end = pair
     kept = leave(program(), supervisor(fd))
     assert kept.take_supervisor(Request(Kernel("other.py"), ("src",), Options(), "/")) is None
-    assert kept.take_supervisor(REQUEST).link == fd
+    taken = kept.take_supervisor(REQUEST)
+    assert taken.link == fd
     assert kept.take_supervisor(REQUEST) is None
     kept.drop()
     other_end.settimeout(0)
     with pytest.raises(BlockingIOError):
         other_end.recv(1)
-    os.close(fd)
+    for one in taken.fds:
+        os.close(one)
 
 
 def test_a_supervisor_that_nobody_takes_ends_with_its_link(leave, pair):

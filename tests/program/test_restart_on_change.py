@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -285,7 +286,7 @@ def test_resources_stay_flat(start):
 def test_a_closed_terminal_ends_it(project):
     project.script(
         'import time\nfrom ipy_autorestart import restart_on_change\nrestart_on_change("src", enabled=True)\n'
-        'print("ready")\ntime.sleep(60)\n'
+        'print("ready")\nwhile True: time.sleep(0.02)\n'  # a signal just before a long sleep waits for its end
     )
     terminal = pexpect.spawn(sys.executable, ["main.py"], cwd=str(project), timeout=10)
     terminal.expect("ready")
@@ -311,6 +312,33 @@ def test_a_job_in_the_background_outlives_the_shell_in_between(project):
     finally:
         os.kill(int(terminal.match.group(0).split()[2]), signal.SIGKILL)
         terminal.close(force=True)
+
+
+def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(project):
+    project.script(
+        'import os, sys, time\nsys.path.append("src")\nimport a\nfrom ipy_autorestart import restart_on_change\n'
+        'restart_on_change("src", enabled=True)\nprint(f"value {a.V}", os.getpid(), flush=True)\ntime.sleep(60)\n'
+    )
+    out = project.with_name(project.name + ".out")
+    shell = pexpect.spawn("bash", ["--norc", "-i"], cwd=str(project), timeout=10)
+    shell.sendline(f"{sys.executable} main.py >{out} & echo begun; disown")
+    shell.expect("begun")
+    pid = eventually(lambda: out.exists() and out.read_text()).split()[2]
+    shell.close(force=True)
+    for value in (2, 3):
+        project.save("src/a.py", f"V = {value}\n")
+        eventually(lambda value=value: f"value {value} {pid}\n" in out.read_text())
+    os.kill(int(pid), signal.SIGKILL)
+
+
+def test_under_nohup_a_hangup_means_nothing_and_saves_are_served(start):
+    code = WATCH + 'say("value", a.V)\nos.kill(os.getpid(), signal.SIGHUP)\ntime.sleep(0.05)\nsay("goes on")\n' + STAY
+    program = start(code, [sys.executable, "main.py"], name="nohup", executable=shutil.which("nohup"))
+    for value in (1, 2, 3):
+        program.wait(f"value {value}\ngoes on")
+        program.save(value + 1)
+    program.wait("value 4\ngoes on")
+    assert program.text.count("value") == 4
 
 
 def test_signals_and_descriptors_are_as_at_the_start(start, project):

@@ -32,7 +32,7 @@ class FakeRestarter(Restarter):
     def describe(self):
         return "the test"
 
-    def _note(self, *_):
+    def _hang_up(self, _):
         self.noted += 1
         self._pending = 1.0
 
@@ -140,3 +140,41 @@ def test_a_refusal_is_reported_and_all_goes_on(restarter, supervisor):
     assert restarter.handover.handed_over == []
     hang_up()
     assert restarter.noted == 1
+
+
+def test_hangups_that_were_ignored_still_are_but_for_our_own(before, restarter, supervisor):
+    restarter.arm(supervisor, previous=signal.SIG_IGN)
+    hang_up()
+    assert restarter.noted == 0
+    supervisor.hung_up = True
+    hang_up()
+    assert restarter.noted == 1
+    hang_up()
+    assert restarter.noted == 1
+
+
+def test_one_that_comes_again_is_the_same(before, restarter, supervisor):
+    restarter.arm(supervisor, previous=signal.SIG_IGN)
+    restarter._hang_up_again()
+    assert restarter.noted == 1
+    hang_up()
+    assert restarter.noted == 1
+
+
+def test_an_error_is_reported_and_never_raised_where_the_program_is_interrupted(restarter, supervisor, caplog):
+    restarter.arm(supervisor)
+    supervisor.has_hung_up = None  # a mistake of ours
+    hang_up()
+    assert supervisor.reported == [Refused("TypeError: 'NoneType' object is not callable")]
+    assert "SIGHUP could not be handled" in caplog.text
+
+
+def test_a_forked_child_goes_as_ever(before, restarter, supervisor):
+    restarter.arm(supervisor, previous=signal.SIG_DFL)
+    supervisor.hung_up = True
+    child = os.fork()
+    if not child:
+        hang_up()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGHUP
+    assert restarter.noted == 0

@@ -122,6 +122,7 @@ def test_a_file_of_somebody_elses_is_none(text):
 def test_it_names_each_descriptor_that_stays_open():
     supervisor = SupervisorState(
         link=3,
+        hangups=8,
         received=b"",
         pid=1,
         request=Request(Kernel(), (), Options(), "/"),
@@ -144,8 +145,8 @@ def test_it_names_each_descriptor_that_stays_open():
         cells=None,
     )
     program = ProgramState(pid=1, inherited=((9, 0, 0),), kept=(6, 7), since_ns=0)
-    assert Carried(PROCESS, (supervisor,), kernel).fds == (3, 4, 5)
-    assert Carried(PROCESS, (supervisor,), program).fds == (3, 6, 7)
+    assert Carried(PROCESS, (supervisor,), kernel).fds == (3, 8, 4, 5)
+    assert Carried(PROCESS, (supervisor,), program).fds == (3, 8, 6, 7)
     assert Carried(PROCESS, (), TerminalState(typed="", cells=None)).fds == ()
 
 

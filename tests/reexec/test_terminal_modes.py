@@ -37,18 +37,29 @@ def test_its_modes_are_restored(terminal):
     assert shown == "True True False True\n"
 
 
+LOSE = """
+import fcntl, os, signal, sys, termios, time
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+if "its own" in sys.argv: fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from ipy_autorestart.reexec.tty import Terminal
+terminal = Terminal()
+print(terminal.is_gone, flush=True)
+while os.isatty(0): time.sleep(0.01)
+print(terminal.is_gone)
+"""
+
+
 @pytest.mark.e2e
-def test_it_is_gone_when_its_other_end_is_closed():
+@pytest.mark.parametrize("whose", ["its own", "another's"])
+def test_it_is_gone_when_its_other_end_is_closed_if_it_is_the_one_that_controls_the_process(whose):
     ours, theirs = os.openpty()
-    code = (
-        "from ipy_autorestart.reexec.tty import Terminal\nterminal = Terminal()\nprint(flush=True)\nimport time\n"
-        "while not terminal.is_gone: time.sleep(0.01)\nprint('gone')"
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOSE, whose], stdin=theirs, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdin=theirs, stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "\n"
+    assert process.stdout.readline() == "False\n"
     os.close(theirs)
     os.close(ours)
-    assert process.communicate(timeout=10)[0] == "gone\n"
+    assert process.communicate(timeout=10)[0] == f"{whose == 'its own'}\n"
 
 
 def test_a_process_without_one_has_nothing_to_lose():

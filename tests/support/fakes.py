@@ -23,12 +23,17 @@ class FakeSupervisor:
         self.is_alive = True
         self.reported = []
         self.shown = []
+        self.hung_up = False
 
     def send(self, record):
         self.reported.append(record)
 
     def show_again(self, request_id):
         self.shown.append(request_id)
+
+    def has_hung_up(self):
+        hung_up, self.hung_up = self.hung_up, False
+        return hung_up
 
     def detach(self):
         return None
