@@ -260,6 +260,8 @@ class Supervisor:
             self._history.take(record)
             return
         elif isinstance(record, Ask):
+            if self._restarter:
+                self._restarter.wake()
             if self._restarter and (busy := self._restarter.describe()):
                 self.send(Waiting(busy))
             return

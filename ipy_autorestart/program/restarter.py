@@ -13,6 +13,7 @@ from typing import Any
 
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
+from ipy_autorestart.program.alarm import Alarm
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, apart, running_loop
 from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Started, State, Status
@@ -47,6 +48,7 @@ class ProgramRestarter(Restarter):
         self._held = 0
         self._is_restarting = False
         self._wait: IdleWait | None = None
+        self._alarm = Alarm()
 
     @property
     def restarter(self) -> ProgramRestarter:
@@ -96,6 +98,11 @@ class ProgramRestarter(Restarter):
             return "restart_if_changed()"
         return "the event loop to be idle" if self._wait else "the main thread"
 
+    def wake(self) -> None:
+        """Wake a loop of Qt's or Tk's."""
+        if not self._asked:
+            self._alarm.ring()
+
     def close(self) -> None:
         """End the watch and give SIGHUP back; does nothing in a forked child."""
         if not self.is_active:
@@ -140,6 +147,7 @@ class ProgramRestarter(Restarter):
         def look() -> None:
             if self._pending is not None:
                 self._hang_up_again()
+                self.wake()
 
         Timer(seconds, look).start()
 

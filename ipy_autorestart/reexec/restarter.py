@@ -72,6 +72,9 @@ class Restarter(abc.ABC):
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
 
+    def wake(self) -> None:  # noqa: B027  # most need no help
+        """Have the handler of a SIGHUP called that was sent just now, where that takes help; in another thread."""
+
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one."""
         was_pending, self._pending = self._pending is not None, None
