@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.script.displays import DisplayPipe
@@ -13,6 +14,9 @@ from ipy_autorestart.script.orphans import Orphans, ask_to_end
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.streams import Stream
+
+#: Rounds in which a group is killed one by one: meanwhile a process may fork.
+KILL_ROUNDS = 10
 
 #: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05
@@ -55,8 +59,12 @@ class Run:
     def signal(self, signum: signal.Signals, orphans: Orphans) -> None:
         """Ask its group to end, even if that was stopped, and its other processes as soon as they are known."""
         self._signum = signum
-        self.forward(signum)
-        self.forward(signal.SIGCONT)
+        trackers = self._trackers() if signum == signal.SIGKILL else frozenset()
+        if trackers:
+            self._kill_all_but(trackers)
+        else:
+            self.forward(signum)
+            self.forward(signal.SIGCONT)
         self._signalled = frozenset()
         self._ask(orphans.of(self.pid))
 
@@ -121,14 +129,28 @@ class Run:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
             return False
-        if not os.path.isdir("/proc/self"):
-            return True
+        return not os.path.isdir("/proc/self") or any(self._members())
+
+    def _members(self) -> Iterator[int]:
+        """Yield the living processes of the group, where the system tells them: proc_pid_stat(5)."""
         for name in os.listdir("/proc"):
-            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat") as file:  # proc_pid_stat(5)
+            with contextlib.suppress(OSError, ValueError), open(f"/proc/{name}/stat") as file:
                 state, _, group = file.read().rpartition(")")[2].split()[:3]
                 if state != "Z" and int(group) == self.pid:
-                    return True
-        return False
+                    yield int(name)
+
+    def _trackers(self) -> frozenset[int]:
+        """Return the resource trackers in the group: when all others are dead, they clean up and end."""
+        return frozenset(filter(_is_tracker, self._members())) if os.path.isdir("/proc/self") else frozenset()
+
+    def _kill_all_but(self, spared: frozenset[int]) -> None:
+        for _ in range(KILL_ROUNDS):
+            members = set(self._members()) - spared
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            if not members:
+                return
 
     @property
     def outputs(self) -> tuple[Pipe, ...]:
@@ -148,6 +170,15 @@ class Run:
         for pipe in pipes:
             pipe.close()
         return kept
+
+
+def _is_tracker(pid: int) -> bool:
+    """Return whether a process is a resource tracker of multiprocessing or loky, whose command line says so."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return b"resource_tracker import main" in file.read()
+    except OSError:  # it has just ended
+        return False
 
 
 SHIM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "shim")

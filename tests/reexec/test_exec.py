@@ -153,7 +153,7 @@ def test_given_up_it_leaves_nothing_open(tmp_path):
 
 #: Changes what an exec keeps, as a program or a cell may; what only root can undo, only as root.
 CHANGES = """
-import ctypes, resource
+import ctypes, psutil, resource
 from ipy_autorestart.reexec.surroundings import read_all
 print(json.dumps(read_all((1, 2))), flush=True)
 libc = ctypes.CDLL(None)
@@ -164,6 +164,7 @@ os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 for option, value in ((1, signal.SIGUSR1), (29, 70_000), (36, 1), (41, 1)):
     assert libc.prctl(option, value, 0, 0, 0) == 0
 libc.personality(0x0040000)
+psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
 for name, value in (("coredump_filter", "0x1"), ("oom_score_adj", "500")):
     with open("/proc/self/" + name, "w") as file: file.write(value)
 if os.geteuid() == 0:

@@ -404,3 +404,21 @@ def test_a_run_that_was_never_shown_dies_with_a_killed_supervisor(project, scree
         process.kill()
         (second,) = (int(name[4:]) for name in os.listdir() if name.startswith("pid-") and name != first)
         eventually(lambda: not group(second), timeout=2)
+
+
+def test_shared_memory_of_a_run_that_has_to_be_killed_is_removed(project, screen):
+    code = (
+        "import multiprocessing, signal, time\nfrom multiprocessing.shared_memory import SharedMemory\n"
+        "segment = SharedMemory(create=True, size=100)\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "multiprocessing.Process(target=time.sleep, args=(60,)).start()\n"
+        "print(segment.name, flush=True)\ntime.sleep(60)\n"
+    )
+    with supervised(project, screen, code, stop_timeout=0.2) as supervisor:
+        eventually(lambda: "psm_" in screen.text)
+        old, name = supervisor.status.pid, screen.text.split()[-1]
+        touch(project)
+        eventually(lambda: screen.run == 2 and "psm_" in screen.text)
+        assert not group(old)
+        assert not os.path.exists(f"/dev/shm/{name}")
+        last = screen.text.split()[-1]
+    assert not os.path.exists(f"/dev/shm/{last}")
