@@ -91,7 +91,8 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
         if use.wrote(difference):
             written.append(change.path)
         elif not use.counts(difference):
-            unused.append(change)
+            if difference.unfinished is None:  # else it may yet turn out to be no change, or another one
+                unused.append(change)
         elif isinstance(difference.verdict, Broken):
             broken.append(difference.verdict)
         elif difference.verdict is Likeness.SAME_CODE:

@@ -136,17 +136,11 @@ class Snapshot:
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""
         self._committed_ns = self._wall_ns()
-        self._settle(self._differs.copy())
+        self.settle(self._differs)
 
     def settle(self, paths: Iterable[str]) -> None:
-        """Make the baseline of these files what the last scan saw of them, unless they seem to be unfinished.
-
-        One that is gone for a moment would be new when it comes back.
-        """
-        self._settle(path for path in self._differs.intersection(paths) if not self._unfinished(path))
-
-    def _settle(self, paths: Iterable[str]) -> None:
-        for path in paths:
+        """Make the baseline of these files what the last scan saw of them."""
+        for path in self._differs.intersection(paths):
             tracked = self._tracked[path]
             tracked.base, tracked.inode = tracked.seen, _inode(tracked)
             if tracked.base is None:

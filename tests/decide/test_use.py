@@ -76,11 +76,11 @@ def test_broken_file_that_was_not_used_is_only_told():
     assert sort_out([Difference(MODIFIED, BROKEN)], Use(read=frozenset())) == Found(unused=(MODIFIED,))
 
 
-def test_only_what_counts_is_unfinished():
+def test_only_what_counts_is_unfinished_and_what_does_not_is_told_when_it_is_finished():
     difference = Difference(MODIFIED, unfinished=Unfinished.EMPTIED)
 
     assert sort_out([difference], Use()).unfinished == {Unfinished.EMPTIED}
-    assert sort_out([difference], Use(read=frozenset())).unfinished == set()
+    assert sort_out([difference], Use(read=frozenset())) == Found()
 
 
 def test_changes_are_as_old_as_the_latest_that_counts():

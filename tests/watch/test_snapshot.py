@@ -354,20 +354,6 @@ def test_library_that_stays_away_is_gone_in_the_end(snapshot, built, clock):
     assert unfinished(snapshot) == [None]
 
 
-def test_what_is_gone_for_a_moment_is_not_new_when_it_comes_back(stage, snapshot, clock):
-    os.rename(stage.path("x.py"), stage.path("x.py~"))
-    snapshot.scan()
-    snapshot.settle([stage.path("x.py")])
-    stage.write("x.py")
-    assert found(snapshot) == [Change(stage.path("x.py"), Kind.MODIFIED)]
-
-    os.unlink(stage.path("x.py"))
-    snapshot.scan()
-    clock.now += 1.0
-    snapshot.settle([stage.path("x.py")])
-    assert snapshot.differences() == []
-
-
 def test_inode_of_the_baseline_is_that_of_the_content_that_was_taken(snapshot, built):
     first = built.stat().st_ino
     assert snapshot.inodes(str(built)) == (first, first)

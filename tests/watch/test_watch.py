@@ -221,6 +221,23 @@ def test_change_to_an_unused_file_is_found_as_such(stage):
     assert found.changes == (changed(stage, "new.py", Kind.ADDED),)
 
 
+def test_unused_file_that_is_gone_for_a_moment_is_not_new_when_it_comes_back(stage):
+    clock = Clock()
+    watch = stage.watch(poll=0.1, clock=clock)
+    watch.used([])
+    os.rename(stage.path("x.py"), stage.path("x.py~"))
+    found = watch.look()
+    assert (found.changes, found.unused) == ((), ())
+
+    stage.write("x.py")
+
+    assert watch.look().unused == (changed(stage, "x.py"),)
+    os.unlink(stage.path("pkg/m.py"))
+    watch.look()
+    clock.now += 1.0
+    assert changed(stage, "pkg/m.py", Kind.DELETED) in watch.look().unused
+
+
 def test_after_a_failed_run_everything_counts(stage):
     watch = stage.watch(poll=0.1)
     watch.used([stage.path("x.py")])
