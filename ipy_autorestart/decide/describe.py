@@ -73,7 +73,7 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
         yield f"{_listed(found.alike, folder)}: only comments or layout differ: no restart (but with --strict)"
     if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
-        what = "not loaded" if before.manner.stops_itself else "not used by the last run"
+        what = "not loaded before" if before.manner.stops_itself else "not used by the last run"
         yield f"{_listed(paths, folder)}: {what}: no restart (but with --all)"
     if found.written and found.written != before.found.written:
         yield f"{_listed(found.written, folder)}: written by the run itself: no restart"

@@ -121,7 +121,8 @@ def _matter(status: Status) -> str:
     if status.written:
         return f"{_names(status.written)} is written by the run itself: not restarted"
     if status.unused:
-        why = "is not loaded" if status.warm is None else "this run did not use it"  # a kernel tells nothing else
+        # Of a kernel is known which compiled code it has loaded, and nothing else.
+        why = "was not loaded before" if status.warm is None else "this run did not use it"
         return f"{_names(status.unused)} changed, but {why}: not restarted"
     if status.left:
         return "processes that it started go on until the next restart"

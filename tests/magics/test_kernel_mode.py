@@ -84,7 +84,7 @@ def test_c_level_output_lands_where_it_did(kernel, project, watching):
 
 def test_compiled_code_counts_if_the_kernel_has_loaded_it(kernel, project, watching):
     (project / "src/ext.so").write_bytes(library("0"))
-    kernel.wait(lambda: "src/ext.so changed, but is not loaded: not restarted" in watching.text)
+    kernel.wait(lambda: "src/ext.so changed, but was not loaded before: not restarted" in watching.text)
     assert kernel.run("import sys; sys.path.insert(0, 'src'); import ext; print(ext.V)").streams() == "0\n"
     for number, write in enumerate((unlinked_and_copied, replaced), 1):
         write(project / "src/ext.so", str(number))

@@ -144,7 +144,7 @@ def test_each_state_has_a_colour():
         ),
         (Status(alike=Files(("a.py",))), "only comments or layout changed in a.py: not restarted"),
         (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
-        (Status(unused=Files(("a.so",))), "a.so changed, but is not loaded: not restarted"),
+        (Status(unused=Files(("a.so",))), "a.so changed, but was not loaded before: not restarted"),
         (Status(unused=Files(("a.csv",)), warm=True), "a.csv changed, but this run did not use it: not restarted"),
         (
             Status(unused=Files(("a", "b", "c"), 7), warm=True),
