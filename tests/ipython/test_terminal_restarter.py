@@ -9,8 +9,9 @@ import pytest
 from fakes import FakeShell, FakeSupervisor
 
 from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.policy import Cell, Ledger
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
-from ipy_autorestart.protocol.messages import Hangup, Refused
+from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 
 
 @pytest.fixture
@@ -19,9 +20,14 @@ def shell():
 
 
 @pytest.fixture
-def restarter(shell, monkeypatch):
+def recorder(shell):
+    return Recorder(shell)
+
+
+@pytest.fixture
+def restarter(shell, recorder, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/nope")  # nothing must come to an exec here
-    restarter = TerminalRestarter(shell, [], Recorder(shell))
+    restarter = TerminalRestarter(shell, [], recorder)
     yield restarter
     restarter.close()
 
@@ -57,6 +63,19 @@ def test_interrupting_ends_the_running_cell(shell, restarter):
         shell.run_cell(hang_up)
     shell.events.trigger("post_execute")
     assert restarter.withdraw()
+
+
+def test_an_interrupt_beside_a_cell_stops_a_rerun(shell, recorder, restarter):
+    def run_cell(code, *, store_history):
+        raise KeyboardInterrupt
+
+    shell.run_cell = run_cell
+    recorder.ledger = Ledger((Cell("a", 1, "x", {}, {}, 0.1), Cell("b", 2, "y", {}, {}, 0.1)))
+    supervisor = FakeSupervisor(rerun="all")
+    restarter.arm(supervisor)
+    restarter.replay()
+    assert supervisor.reported == [Reran("interrupted; not run again: cells 1, 2")]
+    assert shell.execution_count == 3
 
 
 def test_disarmed_it_gives_the_prompt_back(shell, restarter):

@@ -437,10 +437,16 @@ def test_a_terminal_runs_them_before_its_first_prompt(project):
         shell.run("%load_ext ipy_autorestart", r"In \[2\]:$")
         shell.run("%watch_restart src/ --rerun all", r"kernel · running\s+In \[3\]:$")
         shell.run(IMPORT, r"value 1\s+In \[4\]:$")
-        shell.run("a.V * 10", r"10\s+In \[5\]:$")
+        shell.run("a.V *= 10", r"In \[5\]:$")
+        shell.run("a.NEW", r"AttributeError[\s\S]*In \[6\]:$")
+        shell.run("a.V *= 10", r"In \[7\]:$")
+        shell.run("a.V", r"100\s+In \[8\]:$")
         shell.clear()
         project.save("src/a.py", "V = 2\n")
-        shell.wait(r"In \[3\]: import sys[\s\S]*value 2[\s\S]*In \[4\]: a.V \* 10[\s\S]*20[\s\S]*In \[5\]:$")
-        shell.run("In[4], Out[4]", r"\('a.V \* 10', 20\)")
+        first, twice, failed = r"In \[3\]: import sys[\s\S]*value 2", r"In \[4\]: a.V \*= 10", r"In \[5\]: a.NEW"
+        last = r"In \[7\]: a.V[\s\S]*200"
+        told = r"5 cells run again in \S+ \S+; failed as before: cell 5[\s\S]*In \[8\]:$"
+        shell.wait(r"[\s\S]*".join([first, twice, failed, twice.replace("4", "6"), last, told]))
+        shell.run("In[6], Out[7]", r"\('a.V \*= 10', 200\)")
     finally:
         shell.close()
