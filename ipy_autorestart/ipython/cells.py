@@ -186,11 +186,13 @@ class Recorder:
 
     def choose(self, rerun: Rerun) -> Choice:
         """Return what is to be run again, but for cells that the page doesn't have any more."""
-        if document := saved_document():
+        document = saved_document()
+        if document:
             self.ledger = policy.without_unsaved(self.ledger, document.ids, document.saved_ns)
         watched = Watched(self._requests())
         writers = {cell.key: path for cell in self.ledger.cells for path in cell.wrote if watched.counts(path)}
-        return policy.chosen(self.ledger, rerun, {key: relative(path, os.getcwd()) for key, path in writers.items()})
+        named = {key: relative(path, os.getcwd()) for key, path in writers.items()}
+        return policy.chosen(self.ledger, rerun, named, document.ids if document else ())
 
     def _python(self, result: Any) -> str:  # an ExecutionResult
         """Return what IPython has made of an execution's code, nothing if it didn't come to run."""

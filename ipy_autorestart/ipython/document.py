@@ -1,4 +1,4 @@
-"""The saved notebook: it may tell earlier than the front end which cells a page has no longer."""
+"""The saved notebook: it tells how the cells stand on a page, and earlier than the front end which are gone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIZE_MAX = 20_000_000
 class Document:
     """The cells of a notebook, by their ids, and when it was saved."""
 
-    ids: frozenset[str]
+    ids: tuple[str, ...]  # as they stand on the page
     saved_ns: int
 
 
@@ -30,6 +30,6 @@ def saved_document() -> Document | None:
             if status.st_size > SIZE_MAX:
                 return None
             cells = json.load(file)["cells"]
-        return Document(frozenset(str(cell["id"]) for cell in cells), status.st_mtime_ns)
+        return Document(tuple(str(cell["id"]) for cell in cells), status.st_mtime_ns)
     except (KeyError, OSError, TypeError, ValueError):
         return None

@@ -194,12 +194,17 @@ def without_unsaved(ledger: Ledger, ids: Collection[str], saved_ns: int) -> Ledg
     return without(ledger, {cell.key for cell in ran_before} - set(ids))
 
 
-def in_order(cells: Iterable[Cell]) -> tuple[Cell, ...]:
-    """Return cells by their places, but each behind the cells that had made what it used.
+def in_order(cells: Iterable[Cell], page: Sequence[str] = ()) -> tuple[Cell, ...]:
+    """Return cells in an order in which they can run, as they stand on the page if that is possible.
 
-    Cells that wait for each other, since one has run once more, keep the order of their places.
+    Each runs behind the cells that had made what it used; if they wait for each other, since one has run once more,
+    they keep their order. One that is not known to be on the page stands behind the one that has its place before it.
     """
-    waiting = {cell.key: cell for cell in sorted(cells, key=lambda cell: cell.place)}
+    rank, ranks, standing = -1, {key: rank for rank, key in enumerate(page)}, []
+    for cell in sorted(cells, key=lambda cell: cell.place):
+        rank = ranks.get(cell.key, rank)
+        standing.append((rank, cell))
+    waiting = {cell.key: cell for _, cell in sorted(standing, key=lambda one: one[0])}
     found = []
     while waiting:
         ready = next((cell for cell in waiting.values() if not cell.after & waiting.keys()), None)
@@ -240,14 +245,14 @@ class Choice(NamedTuple):
     left: tuple[Left, ...] = ()
 
 
-def chosen(ledger: Ledger, rerun: Rerun, writers: Mapping[str, str] | None = None) -> Choice:
+def chosen(ledger: Ledger, rerun: Rerun, writers: Mapping[str, str] | None = None, page: Sequence[str] = ()) -> Choice:
     """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word.
 
     ``writers`` has the keys of cells that write watched files, and what they write: run again, they would overwrite the
-    very change that is the cause.
+    very change that is the cause. ``page`` has the ids of its cells, as they stand there.
     """
     cells, left = [], []
-    for cell in in_order(ledger.cells):
+    for cell in in_order(ledger.cells, page):
         if rerun is Rerun.NONE or cell.own or not has_content(cell.code):
             continue
         if not mark(cell.code, default=rerun is Rerun.ALL):

@@ -21,7 +21,7 @@ def save(tmp_path, monkeypatch):
 
 def test_a_notebook_is_known_by_the_ids_of_its_cells(save):
     at = save(json.dumps({"cells": [{"id": "a", "cell_type": "code"}, {"id": "b", "cell_type": "markdown"}]}))
-    assert saved_document() == Document(frozenset({"a", "b"}), at)
+    assert saved_document() == Document(("a", "b"), at)
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,22 @@ def test_what_a_cell_used_is_made_before_it(steps, found):
     assert order(*steps) == found
 
 
+@pytest.mark.parametrize(
+    ("steps", "page", "found"),
+    [
+        (["B: ", "C: ", "A: ", "B: "], "ABC", "ABC"),  # a setting is put in above
+        (["B: x", "A: = x"], "AB", "BA"),
+        (["A: x", "B: x = x", "C: x = x", "B: x = x"], "ABC", "ABC"),
+        (["B: x = x", "A: x = x", "B: x = x"], "AB", "AB"),
+        (["A: ", "C: ", "B: ", "D: "], "ABC", "ABDC"),  # D isn't saved yet: it stands behind B
+        (["D: ", "B: ", "A: "], "ABC", "DAB"),
+        (["B: ", "A: "], "XY", "BA"),
+    ],
+)
+def test_cells_run_as_they_stand_on_the_page_if_that_can_be(steps, page, found):
+    assert "".join(one.key for one in in_order(played(*steps).cells, page)) == found
+
+
 def test_names_that_are_bound_to_the_same_objects_again_are_still_the_cells():
     made = ledger(cell("a", 1, "from os import *", made={"path"}), cell("a", 2, "from os import *"))
     assert made.cells[0].made == {"path"}

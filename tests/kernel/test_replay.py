@@ -1,5 +1,6 @@
 """`--rerun`: after a restart the cells run again, and show what is new where they stand."""
 
+import json
 import os
 import re
 import signal
@@ -342,7 +343,7 @@ def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(notebo
     assert (project / "src/data.csv").read_text() == "1"
 
 
-def test_a_cell_that_the_saved_notebook_has_no_longer_is_not_run_again(project, start_kernel, monkeypatch):
+def test_cells_run_as_they_stand_in_the_saved_notebook_and_none_that_is_gone(project, start_kernel, monkeypatch):
     path = project / "live.ipynb"
     monkeypatch.setenv("JPY_SESSION_NAME", str(path))
     with start_kernel() as kernel:
@@ -350,10 +351,14 @@ def test_a_cell_that_the_saved_notebook_has_no_longer_is_not_run_again(project, 
         notebook = Notebook(kernel, project)
         notebook.run(IMPORT, cell_id="stays")
         notebook.run("if a.V > 1: gone", cell_id="deleted")
-        path.write_text('{"cells": [{"id": "stays"}]}')
+        notebook.run("import os; print(os.environ.get('MODE'))", cell_id="shows")
+        notebook.run("import os; os.environ['MODE'] = 'new'", cell_id="sets")  # put in above
+        shows = notebook.run("import os; print(os.environ.get('MODE'))", cell_id="shows")
+        path.write_text(json.dumps({"cells": [{"id": name} for name in ("stays", "sets", "shows")]}))
         later = time.time() + 10
         os.utime(path, (later, later))
-        notebook.save(2, until="1 cell run again")
+        notebook.save(2, until="3 cells run again")
+        assert shows.text == "new\n"
 
 
 def test_displays_and_widgets_of_its_own_work(notebook, kernel):
