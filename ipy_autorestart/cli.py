@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
+
+log = logging.getLogger(__name__)
 
 NAME = "ipy-autorestart"
 
@@ -70,8 +73,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     # In the background a script must not take what is typed for the shell.
     stdin = 0 if terminal.is_ours else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    with contextlib.closing(console):
-        supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2))
+    try:
+        with contextlib.closing(console):
+            supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2))
+    except OSError as error:  # of a limit, mostly: what a target does is no error here
+        log.debug("ended", exc_info=True)
+        sys.stderr.write(f"{NAME}: can't go on: {error}; check the limits of processes and open files\n")
+        return 1
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)
     return 0

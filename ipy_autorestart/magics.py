@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import traitlets
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope, no_var_expand
+from IPython.utils.text import DollarFormatter
 from traitlets.config import Configurable
 
 from ipy_autorestart.client.screen import Screen
@@ -76,14 +77,16 @@ class WatchMagics(Magics):
         assert self.shell is not None
         return session_of(self.shell)
 
+    @no_var_expand
+    @needs_local_scope
     @line_magic
-    def watch_restart(self, line: str) -> None:
+    def watch_restart(self, line: str, local_ns: Mapping[str, Any] | None = None) -> None:
         """See `parser`, of which the help is made."""
         if self._session.recorder.is_running_again:  # what this line has begun goes on
             return
         try:
             check_platform()
-            argv = _split("%watch_restart", line)
+            argv = _split("%watch_restart", self._expanded(line, local_ns or {}))
             if act := next((one for one in argv if one in BY_HAND), None):
                 for supervisor in self._chosen("%watch_restart", [one for one in argv if one != act]):
                     BY_HAND[act](supervisor)
@@ -102,6 +105,17 @@ class WatchMagics(Magics):
             supervisor.start()
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None
+
+    def _expanded(self, line: str, local_ns: Mapping[str, Any]) -> str:
+        """Expand variables in a line as IPython does, but don't look for them in vain.
+
+        Its regular expression looks from each place of a line to the end: a hundred thousand characters take minutes.
+        """
+        assert self.shell is not None
+        if "$" in line or "{" in line:
+            with contextlib.suppress(Exception):  # as there: what can't be expanded stays
+                return str(DollarFormatter().vformat(line, (), {**self.shell.user_ns, **local_ns}))
+        return line
 
     @property
     def _request(self) -> Mapping[str, Any]:

@@ -458,6 +458,26 @@ def test_it_runs_what_python_runs_and_again_with_new_code_warm(piped, project):
         assert process.stdout.readline() == f"{said} 2{more}\n"
 
 
+def test_thousands_of_files_may_be_named_as_a_shell_does_it(piped, project):
+    names = [f"src/module_with_a_long_name_{number}.py" for number in range(3000)]
+    for name in names:
+        project.save(name, "V = 1\n")
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport module_with_a_long_name_2999 as m\nprint(m.V)\n")
+    process = piped(*names, "main.py", "--quiet")
+    assert process.stdout.readline() == "1\n"
+    wait_until_warm(process.pid)
+    project.save(names[-1], "V = 2\n")
+    assert process.stdout.readline() == "2\n"
+
+
+def test_a_limit_that_it_meets_at_its_start_is_one_line(project):
+    command = 'ulimit -n 5; exec "$@"'
+    done = subprocess.run(["sh", "-c", command, "sh", *PROGRAM, "main.py"], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith("ipy-autorestart: can't go on: [Errno 24] Too many open files")
+    assert done.stderr.count("\n") == 1
+
+
 HELPER = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
 
 

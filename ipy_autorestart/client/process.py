@@ -45,11 +45,13 @@ class Process:
 
         Its standard output is the pipe of `hangups`.
         """
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
-        hangups, told = os.pipe()
-        for end in (hangups, told):
-            os.set_blocking(end, False)
-        try:
+        with contextlib.ExitStack() as undo, contextlib.ExitStack() as done:
+            errors = undo.enter_context(tempfile.TemporaryFile())  # it lives as long as the process
+            hangups, told = os.pipe()
+            undo.callback(os.close, hangups)
+            done.callback(os.close, told)
+            for end in (hangups, told):
+                os.set_blocking(end, False)
             # Not through Popen: after the kernel's exec there is only the number. In a session of its own, so that
             # the interrupt button, which signals the kernel's group, doesn't reach it.
             pid = os.posix_spawn(
@@ -62,12 +64,7 @@ class Process:
                 setsid=True,
                 setsigmask=[],
             )
-        except OSError:
-            errors.close()
-            os.close(hangups)
-            raise
-        finally:
-            os.close(told)
+            undo.pop_all()
         return cls(pid, hangups=hangups, errors=errors)
 
     def has_hung_up(self) -> bool:
@@ -81,6 +78,11 @@ class Process:
         """End it at once."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
+
+    def end(self) -> None:
+        """Kill it, and reap it."""
+        self.kill()
+        self.wait()
 
     def wait(self) -> str:
         """Wait for its end, and return the last line that it wrote to standard error, if it is known."""
@@ -114,7 +116,11 @@ class Listener:
         self._on_record = on_record
         self._on_end = on_end
         self._asleep, self._alarm = os.pipe()
-        self.thread = Thread(self._listen)
+        try:
+            self.thread = Thread(self._listen)
+        except RuntimeError:  # no more threads can be had
+            self._close()
+            raise
 
     def stop(self) -> None:
         """Stop listening; the link stays open, and `on_end` is not called if it wasn't already."""
@@ -123,7 +129,7 @@ class Listener:
         self.thread.join(STOP_MAX)  # a screen of somebody's own may hang
 
     def _listen(self) -> None:
-        asleep, alarm = self._asleep, self._alarm
+        asleep = self._asleep
         try:
             while asleep not in ready([self._link, asleep], [self._link] if self._link.backlog else [], None):
                 self._link.flush()
@@ -135,6 +141,10 @@ class Listener:
         except EOFError:
             self._on_end()
         finally:
-            self._asleep = self._alarm = -1  # first, lest `stop` writes to what gets these descriptors next
-            os.close(asleep)
-            os.close(alarm)
+            self._close()
+
+    def _close(self) -> None:
+        asleep, alarm = self._asleep, self._alarm
+        self._asleep = self._alarm = -1  # first, lest `stop` writes to what gets these descriptors next
+        os.close(asleep)
+        os.close(alarm)

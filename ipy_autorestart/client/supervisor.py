@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Any, Self
@@ -125,28 +126,30 @@ class Supervisor:
         """Start the process; it may be that `start` has returned before, and then an error is only shown."""
         if self._stopping:  # stopped before the main thread got here
             return
+        launch = Launch(
+            request=self.request,
+            flags=inherited(split(sys.orig_argv[1:]).flags),
+            lossless=self.screen is not None and self.screen.takes_all,
+            displays=self._rich.displays if self._rich else None,
+            since_ns=self._asked_ns if self._restarter else 0,
+        )
         try:
             with contextlib.ExitStack() as undo:
                 ours, theirs = map(undo.enter_context, map(contextlib.closing, socket.socketpair()))
                 self._process = Process.start(link=theirs.fileno())
+                undo.callback(self._process.end)
+                link = Link(ours)
+                link.send(launch)
+                self._listen(link)
                 undo.pop_all()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter of a thread that can't be started
             fix = f"check that {sys.executable} runs, and the limits of processes and open files"
+            if isinstance(error, OSError) and error.errno == errno.E2BIG:  # the command line says next to nothing
+                fix = "make the variables in os.environ fewer or shorter"
             failure = BadInput(f"the supervisor can't be started: {error}; {fix}")
             self._give_up(str(failure))
             raise failure from error
         theirs.close()
-        link = Link(ours)
-        link.send(
-            Launch(
-                request=self.request,
-                flags=inherited(split(sys.orig_argv[1:]).flags),
-                lossless=self.screen is not None and self.screen.takes_all,
-                displays=self._rich.displays if self._rich else None,
-                since_ns=self._asked_ns if self._restarter else 0,
-            )
-        )
-        self._listen(link)
 
     def restart(self) -> None:
         """Restart the target without a change."""

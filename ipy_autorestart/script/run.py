@@ -223,7 +223,7 @@ def environment(program: Program, fd: int, *, plan: int | None = None, displays:
     plain = program.environment
     old = plain.get("PYTHONPATH")
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
-    marked = "" if old is None else f"={old}"  # tells an empty one from none
+    marked = "" if old is None else "="  # tells an empty one from none; what it holds is not said twice, to save room
     fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), str(displays)]
     value = "".join(SEPARATOR + field for field in (*fields, program.displays, *program.roots))
     return {**plain, "PYTHONPATH": path, VARIABLE: value}

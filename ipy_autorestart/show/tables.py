@@ -16,6 +16,9 @@ from ipy_autorestart.text import duration
 TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
 RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
 
+#: So many of the watched paths are named; a shell's glob may name thousands.
+NAMED = 8
+
 NOTHING = "nothing is watched; %watch_restart src/ main.py begins"
 
 
@@ -51,9 +54,14 @@ def as_json(every: Iterable[Statistics]) -> dict[str, Any]:
 def _target(one: Statistics) -> tuple[str, ...]:
     status = one.status
     return (
-        *(one.target, ", ".join(one.watched), state(status), str(status.runs), cause(status.cause)),
+        *(one.target, _listed(one.watched), state(status), str(status.runs), cause(status.cause)),
         *(_warmth(status), _number(status.exit_status)),
     )
+
+
+def _listed(watched: Sequence[str]) -> str:
+    more = [f"{len(watched) - NAMED} more"] if len(watched) > NAMED else []
+    return ", ".join([*watched[:NAMED], *more])
 
 
 def _ran(target: str, ran: Ran) -> tuple[str, ...]:

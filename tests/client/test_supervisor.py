@@ -199,6 +199,43 @@ def test_a_supervisor_that_cannot_be_started_says_so_and_leaves_nothing_open(pro
     assert not supervisor.is_alive
 
 
+LIMITS = """
+import gc, os, resource
+from ipy_autorestart import BadInput, Script, Supervisor
+gc.disable()  # it would tidy up
+before, (soft, hard) = os.listdir("/dev/fd"), resource.getrlimit(resource.RLIMIT_NOFILE)
+for room in range(1, 30):
+    supervisor = Supervisor(Script("main.py"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3 + room, hard))
+    try:
+        supervisor.start()
+        break
+    except BadInput as error:
+        assert supervisor.status.error == str(error), supervisor.status
+        assert "the supervisor can't be started" in str(error), error
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert os.listdir("/dev/fd") == before
+    assert not supervisor.is_alive
+    supervisor.stop()
+supervisor.stop()
+os.environ["LONG"] = 200_000 * "x"
+try:
+    Supervisor(Script("main.py")).start()
+except BadInput as error:
+    print(room, error)
+"""
+
+
+def test_whatever_limit_a_start_meets_is_said_and_leaves_nothing_open(project):
+    done = subprocess.run([sys.executable, "-c", LIMITS], capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    room, message = done.stdout.split(" ", 1)
+    assert int(room) > 4  # the link, what it writes to standard error, and the alarm of the thread
+    assert "Argument list too long" in message
+    assert message.endswith("; make the variables in os.environ fewer or shorter\n")
+
+
 def test_a_supervisor_that_ends_before_it_watches_says_why(project, screen):
     supervisor = Supervisor(Script("main.py"), screen=screen)
     gone = project.rename(project.with_name("gone"))

@@ -45,6 +45,21 @@ def test_a_save_just_before_the_magic_is_no_change(kernel, project):
     assert "changed" not in cell.text
 
 
+def test_thousands_of_files_may_be_named(kernel, project):
+    sources, others = ([f"src/n{number}.{kind}" for number in range(3000)] for kind in ("py", "txt"))
+    for name in sources + others:
+        project.save(name, "V = 1\n")
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport n2999 as m\nprint('value', m.V)\n")
+    script = kernel.run(f"%watch_restart {' '.join(sources)} main.py")
+    kernel.wait(lambda: "value 1" in script.text)
+    cell = kernel.run(f"%watch_restart {' '.join(others)}")
+    kernel.wait(lambda: "running" in cell.text)
+    project.save(others[-1], "2\n")
+    kernel.wait(restarts(cell, 1, others[-1]))
+    project.save(sources[-1], "V = 2\n")
+    kernel.wait(lambda: "value 2" in script.text)
+
+
 def test_it_restarts_again_and_again(kernel, project, watching):
     for number in range(1, 4):
         project.save("src/a.py", f"V = {number + 1}\n")

@@ -66,6 +66,15 @@ def test_arguments_reach_the_script(kernel, project):
     kernel.wait(shows(cell, "['main.py', '--fast', 'two words', 'ünï;']"))
 
 
+def test_variables_in_the_line_are_expanded(kernel, project):
+    cell = kernel.run("folder = 'src'\n%watch_restart {folder}/ {'main' + '.py'}")
+    kernel.wait(shows(cell, "value 1"))
+    project.script("import sys\nprint(sys.argv)\n")
+    call = "get_ipython().run_line_magic('watch_restart', 'src/ $name -- $name')"
+    cell = kernel.run(f"def watch(name):\n    {call}\nwatch('main.py')")
+    kernel.wait(shows(cell, "['main.py', 'main.py']"))
+
+
 def test_a_module_runs_with_m(kernel, project):
     project.save("app/__init__.py", "")
     project.save("app/__main__.py", "import sys\nprint(__spec__.name, sys.argv[1:])\n")

@@ -171,3 +171,11 @@ def test_that_it_runs_for_longer_is_no_other_status():
     assert show.is_later(status, Status(State.RUNNING, SAVED, pid=7))
     assert not show.is_later(status, Status(State.RUNNING, SAVED, pid=8))
     assert not show.is_later(Status(State.FINISHED, running_for=3), Status(State.FINISHED))
+
+
+def test_of_thousands_of_watched_files_the_first_few_are_named():
+    watched = tuple(f"src/{number}.py" for number in range(3000))
+    text = tables.overview([Statistics("main.py", watched, Status(), (), ())])["text/plain"]
+    assert "src/0.py, src/1.py" in text
+    assert "src/7.py, 2992 more" in text
+    assert "src/8.py" not in text

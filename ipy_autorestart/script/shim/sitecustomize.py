@@ -38,8 +38,10 @@ def begin() -> None:
     """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
     fd, inode, pythonpath, plan, display_fd, settings, *roots = value[1:].split(value[0])
+    here = SHIM[:-1]
     if pythonpath:
-        os.environ["PYTHONPATH"] = pythonpath[1:]
+        folders = os.environ["PYTHONPATH"].split(os.pathsep)
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder for folder in folders if folder != here])
     else:
         del os.environ["PYTHONPATH"]
     serve: Any = None
@@ -47,7 +49,6 @@ def begin() -> None:
     if ours and plan:
         serve = __import__("_ipy_autorestart_forkserver").serve
         del sys.modules["_ipy_autorestart_forkserver"]
-    here = SHIM[:-1]
     sys.path[:] = [path for path in sys.path if path != here]
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where compiled modules are written, and read from the next time
