@@ -6,7 +6,7 @@ BENCH := .venv-bench
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
-PYTEST_ALL = $(1)/python -m pytest -n 2 -m "not timing" && $(1)/python -m pytest -m timing
+PYTEST_ALL = $(1)/python -m pytest -n 2 --dist loadgroup -m "not timing" && $(1)/python -m pytest -m timing
 
 .PHONY: demo lab pictures states test test-quick test-oldest test-each soak bench lint types coverage dist help clean
 

@@ -200,7 +200,10 @@ def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[
     finally:
         client.stop_channels()
         if manager.has_kernel:  # it may have been shut down already
-            manager.shutdown_kernel()
+            # As shutdown_kernel does, which looks for its end ten times a second only.
+            manager.interrupt_kernel()
+            manager.request_shutdown()
+            manager.finish_shutdown(pollinterval=0.005)
         manager.cleanup_resources()
         # jupyter_client leaves its context to the garbage collector.
         manager.context.destroy()

@@ -1,18 +1,24 @@
 """Real kernels, real files, and the rule that nothing is left behind."""
 
+import compileall
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import uuid
 
 import pytest
 from hypothesis import settings
 from jupyter_core.utils import ensure_event_loop
+from play import Player
 from play import kernel as real_kernel
 from processes import MARK, marked_processes, our_threads
 from project import Project
 from waiting import eventually
+
+import ipy_autorestart
 
 for number in (signal.SIGHUP, signal.SIGINT):  # nohup and background jobs ignore them, and what is started inherits it
     if signal.getsignal(number) is signal.SIG_IGN:
@@ -22,6 +28,21 @@ settings.register_profile("suite", deadline=None)  # no test asserts a time
 settings.load_profile("suite")
 
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
+
+
+def pytest_configure(config):
+    """Make sure that kernels import this very package, and compile it.
+
+    With PYTHONDONTWRITEBYTECODE each of a thousand processes would do the latter.
+    """
+    if hasattr(config, "workerinput"):
+        return
+    package = os.path.dirname(ipy_autorestart.__file__)
+    code = "import ipy_autorestart, os; print(os.path.dirname(ipy_autorestart.__file__))"
+    installed = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True).stdout.strip()
+    if installed != package:
+        pytest.exit(f"kernels would not import {package}; run: python -m pip install --editable .", returncode=2)
+    compileall.compile_dir(package, quiet=1)
 
 
 def open_files():
@@ -94,21 +115,51 @@ def project(tmp_path, monkeypatch):
     return project
 
 
+def environment():
+    """Return the variables of a kernel: ipykernel leaves descriptors 1 and 2 alone where it sees pytest."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
 @pytest.fixture
 def start_kernel(project):
     """Start a real kernel in the project's folder, as a context manager."""
 
     def start(**options):
-        # ipykernel leaves descriptors 1 and 2 alone where it sees pytest.
-        environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-        return real_kernel(cwd=str(project), env=environment, **options)
+        return real_kernel(cwd=str(project), env=environment(), **options)
 
     return start
 
 
 @pytest.fixture
-def kernel(start_kernel):
-    """A real kernel in the project's folder, with the extension loaded."""
+def kernel(request):
+    """A real kernel in the project's folder, with the extension loaded.
+
+    A module that uses `kernel_of_module` has one for all its tests but those with the mark ``own_kernel``.
+    """
+    shared = "kernel_of_module" in request.fixturenames and not request.node.get_closest_marker("own_kernel")
+    return request.getfixturevalue("kernel_as_new" if shared else "own_kernel")
+
+
+@pytest.fixture
+def own_kernel(start_kernel):
     with start_kernel() as player:
         assert player.run("%load_ext ipy_autorestart").error == ""
         yield player
+
+
+@pytest.fixture(scope="module")
+def kernel_of_module(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernel")
+    with real_kernel(cwd=str(folder), env={**environment(), "IPYTHONDIR": str(folder)}) as player:
+        yield player
+
+
+@pytest.fixture
+def kernel_as_new(kernel_of_module, project):
+    """The module's, with nothing in it of the test before, as far as that has only started supervisors."""
+    player = Player(kernel_of_module.manager, kernel_of_module.client)
+    begin = f"import os; os.chdir({str(project)!r}); os.environ[{MARK!r}] = {os.environ[MARK]!r}"
+    for line in ("%reset -f", begin, "%reset -f", "%load_ext ipy_autorestart"):
+        assert player.run(line).error == ""
+    yield player
+    assert player.run("%unload_ext ipy_autorestart").error == ""

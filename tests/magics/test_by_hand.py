@@ -5,7 +5,7 @@ import json
 import pytest
 from waiting import eventually
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("by hand")]
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watchin
     kernel.wait(lambda: "paused" not in watching.text)
 
 
+@pytest.mark.own_kernel
 def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, project):
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
@@ -89,6 +90,7 @@ def test_the_status_says_why(kernel, project, watching):
     eventually(lambda: "src/a.py: only comments or layout differ: no restart (but with --strict)" in why())
 
 
+@pytest.mark.own_kernel
 def test_the_history_outlives_a_restart_of_the_kernel(kernel, project):
     script = kernel.run("%watch_restart src/ main.py")
     cell = kernel.run("%watch_restart src/")
@@ -102,6 +104,7 @@ def test_the_history_outlives_a_restart_of_the_kernel(kernel, project):
     assert any(decided["why"].startswith("src/a.py changed: restart") for decided in of_kernel["decisions"])
 
 
+@pytest.mark.own_kernel
 def test_a_log_tells_each_decision(kernel, project):
     kernel.run("import logging; log = logging.getLogger('ipy_autorestart'); log.setLevel('INFO')")
     kernel.run("log.addHandler(logging.FileHandler('log.txt'))")
@@ -169,6 +172,7 @@ def test_no_widget_is_left_after_the_end(kernel, project, watching):
     assert kernel.run("import ipywidgets; print(ipywidgets.Widget.widgets)").streams() == "{}\n"
 
 
+@pytest.mark.own_kernel
 def test_buttons_work_after_a_restart_of_the_kernel(kernel, project):
     script = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "1 run" in script.text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("displays")]
 
 
 def watch(kernel, project, code, options="", until="waiting for a change"):
@@ -47,6 +47,7 @@ def test_figures_are_shown_by_show_and_at_the_end(kernel, project):
     assert (project / "a.png").exists()
 
 
+@pytest.mark.own_kernel
 def test_formats_are_those_of_the_notebook(kernel, project):
     kernel.run("%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']")
     cell = watch(kernel, project, FIGURE + "from IPython.display import display\ndisplay(plt.gcf())\n")

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from busy import busy
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("output")]
 
 
 def shows(cell, text):
@@ -13,6 +14,11 @@ def shows(cell, text):
 
 def plain(text):
     return re.sub(r"\x1b\[[\d;]*m", "", text)
+
+
+def unwatched(project, name):
+    """Return the path of a file that no watch sees."""
+    return project.parent / f"{project.name}-{name}"
 
 
 def watch(kernel, project, code, options=""):
@@ -80,21 +86,22 @@ def test_broken_bytes_are_replaced_and_whole_ones_are_not(kernel, project):
 
 
 FLOODS = {
-    "lines": ("i = 0\nwhile time.monotonic() < end:\n    print('line', i)\n    i += 1\nprint('LAST', i)\n", "lines, "),
-    "bytes": ("while time.monotonic() < end: os.write(1, b'x' * 65536)\nprint('LAST')\n", " left out …"),
-    "both": (
-        "while time.monotonic() < end:\n    print('line')\n    print('line', file=sys.stderr)\nprint('LAST')\n",
-        "lines",
-    ),
+    "lines": ("    for _ in range(100): print('line', i)\n    i += 1\n", "lines, "),
+    "bytes": ("    os.write(1, b'x' * 65536)\n", " left out …"),
+    "both": ("    for _ in range(100): print('line'); print('line', file=sys.stderr)\n", "lines"),
 }
 
 
 @pytest.mark.parametrize("what", FLOODS)
 def test_in_a_flood_the_kernel_answers_and_the_last_lines_are_shown(kernel, project, what):
     code, told = FLOODS[what]
-    cell = watch(kernel, project, f"import os, sys, time\nprint('FIRST')\nend = time.monotonic() + 3\n{code}")
+    enough = unwatched(project, "enough")
+    begin = f"import os, sys\nprint('FIRST')\ni = 0\nwhile not os.path.exists({str(enough)!r}):\n"
+    cell = watch(kernel, project, f"{begin}{code}print('LAST')\n")
     for number in range(20):
         assert kernel.run(f"print({number})", timeout=2).streams() == f"{number}\n"
+    kernel.wait(shows(cell, told))
+    enough.touch()
     kernel.wait(shows(cell, "LAST"))
     kernel.wait(shows(cell, "finished"))
     assert "FIRST" in cell.streams()
@@ -121,11 +128,17 @@ def test_a_flood_is_restarted_at_once(kernel, project):
 
 
 def test_a_busy_kernel_gets_it_all_later(kernel, project):
-    cell = watch(
-        kernel, project, "import time\nprint('begin')\nfor i in range(100):\n    print(i)\n    time.sleep(0.01)\n"
+    go, gone = unwatched(project, "go"), unwatched(project, "gone")
+    code = (
+        f"import os, time\nprint('begin')\nwhile not os.path.exists({str(go)!r}): time.sleep(0.01)\n"
+        f"for i in range(100):\n    print(i)\n    time.sleep(0.01)\nopen({str(gone)!r}, 'w').close()\n"
     )
-    kernel.wait(shows(cell, "begin"))
-    kernel.run("sum(range(10**8))")
+    cell = watch(kernel, project, code)
+    kernel.wait(lambda: cell.streams() == "begin\n")
+    with busy(kernel, project):
+        go.touch()
+        kernel.wait(gone.exists)
+        assert cell.streams() == "begin\n"
     kernel.wait(shows(cell, "finished"))
     assert cell.streams() == "begin\n" + "".join(f"{i}\n" for i in range(100))
 
@@ -152,6 +165,7 @@ def test_mistakes_name_the_fix(kernel, line, message):
     assert message in kernel.run(f"%watch_restart {line}").text
 
 
+@pytest.mark.own_kernel
 def test_a_traceback_is_coloured_as_the_kernels_own_and_otherwise_unchanged(kernel, project):
     project.save("boom.py", "def f():\n    return 1 / 0\n")
     cell = watch(kernel, project, "import sys, boom\nprint('first', file=sys.stderr)\nboom.f()\n")

@@ -7,8 +7,9 @@ import zipfile
 
 import psutil
 import pytest
+from busy import busy
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("script mode")]
 
 
 def shows(cell, text):
@@ -109,6 +110,7 @@ def archive(code):
     return packed.getvalue()
 
 
+@pytest.mark.own_kernel
 def test_paths_may_have_spaces_and_a_tilde(kernel, project):
     project.save("my code/b.py", "")
     kernel.run(f"import os; os.environ['HOME'] = {str(project)!r}")
@@ -204,11 +206,10 @@ def test_a_hangup_of_the_supervisor_means_a_restart(kernel, project):
 def test_a_busy_kernel_does_not_delay_a_restart(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "finished"))
-    busy = kernel.send("sum(range(10**8)) and sum(range(10**8))")
-    project.script("open('ran', 'w').close()\n")
-    kernel.wait(lambda: os.path.exists("ran"))
-    assert busy.reply is None
-    kernel.wait(lambda: busy.reply)
+    with busy(kernel, project) as call:
+        project.script("open('ran', 'w').close()\n")
+        kernel.wait(lambda: os.path.exists("ran"))
+        assert call.reply is None
 
 
 def test_the_interrupt_button_does_not_hit_the_script(kernel, project):
@@ -222,6 +223,7 @@ def test_the_interrupt_button_does_not_hit_the_script(kernel, project):
     assert "running" in cell.text
 
 
+@pytest.mark.own_kernel
 def test_nothing_outlives_a_killed_kernel(kernel, project):
     project.script(
         "import signal, subprocess, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -249,6 +251,7 @@ def test_the_status_tells_what_is_warm_and_what_is_imported_ahead(kernel, projec
     assert "cold" in kernel.run("%watch_status").text
 
 
+@pytest.mark.own_kernel
 def test_warm_starts_can_be_switched_off_for_all(kernel, project):
     kernel.run("%config WatchRestart.warm = False")
     cell = kernel.run("%watch_restart main.py")
