@@ -102,7 +102,8 @@ def restart_on_change(
         nothing is started, imported or changed.
     when
         "anywhere": as soon as possible, between two bytecodes of the main thread; if an asyncio loop runs there, when
-        that is idle, or after a second. "asked": only in `restart_if_changed`.
+        that is idle, or after a second; if a loop of Qt, Tk or GTK does, after an event, and a change is one. "asked":
+        only in `restart_if_changed`.
     quiet
         Write no line to standard error that says that the program has restarted, or why it has not.
     options

@@ -46,6 +46,18 @@ def restart(kernel, cell, number=1):
 # -- decide ------------------------------------------------------------------------------------------------------------
 
 
+def test_what_a_cell_replaces_holds_no_restart_back(kernel, project, watching):
+    """As a fake clock does, or gevent."""
+    kernel.run(
+        "import select, threading, time, _thread\nnow = time.monotonic()\ndef fail(*_): raise RuntimeError('fails')\n"
+        "time.monotonic = time.time = time.sleep = lambda *_: now\n"
+        "select.poll = threading._start_new_thread = _thread.start_new_thread = fail"
+    )
+    project.save("src/a.py", "V = 2\n")
+    kernel.wait(restarted(watching))
+    assert kernel.run("import time; print(time.sleep)").streams() == "<built-in function sleep>\n"
+
+
 def test_the_status_says_which_cell_is_waited_for(kernel, project, watching):
     cell = kernel.send("import time\nprint('begun')\nfor i in range(200): time.sleep(0.01)\nprint('whole')")
     kernel.wait(lambda: "begun" in cell.text)  # one that has not would be run after the restart
