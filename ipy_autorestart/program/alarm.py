@@ -18,26 +18,27 @@ class Alarm:
     """Wakes the loop in the main thread, if there is one, so that the handlers of signals are called."""
 
     def __init__(self) -> None:
-        self._qt: Any = None  # kept until it has been called
+        self._bell: Any = None  # of Qt; one, for it must not be deleted while it is called
 
     def ring(self) -> None:
         """Wake it, from another thread; do nothing where there is no loop."""
         for name in QT:
             core: Any = sys.modules.get(f"{name}.QtCore")
             if core is not None and (app := core.QCoreApplication.instance()) is not None:
-                self._ring_qt(core, app)
+                self._bell = self._bell or _bell(core, app)
+                self._bell.rung.emit()
         root: Any = getattr(sys.modules.get("tkinter"), "_default_root", None)
         if root is not None:
             Thread(lambda: _ring_tk(root))  # which may wait for a long callback
 
-    def _ring_qt(self, core: Any, app: Any) -> None:
-        """Have the application's thread call a method of Python's."""
-        signal = getattr(core, "Signal", None) or core.pyqtSignal
-        bell = type("Bell", (core.QObject,), {"rung": signal(), "hear": lambda _: None})()
-        bell.moveToThread(app.thread())
-        bell.rung.connect(bell.hear)
-        self._qt = bell
-        bell.rung.emit()
+
+def _bell(core: Any, app: Any) -> Any:
+    """Return an object of Qt's whose signal has the application's thread call a method of Python's."""
+    signal = getattr(core, "Signal", None) or core.pyqtSignal
+    bell = type("Bell", (core.QObject,), {"rung": signal(), "hear": lambda _: None})()
+    bell.moveToThread(app.thread())
+    bell.rung.connect(bell.hear)
+    return bell
 
 
 def _ring_tk(root: Any) -> None:
