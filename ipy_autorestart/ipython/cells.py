@@ -17,7 +17,7 @@ from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Cell, Choice, Ledger, Pace, Rerun
 from ipy_autorestart.ipython.writes import COARSE_NS, Audit, Watched
 from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
-from ipy_autorestart.protocol.request import Request
+from ipy_autorestart.protocol.request import Kernel, Request
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.text import relative
 
@@ -93,7 +93,7 @@ class Recorder:
     def __init__(self, shell: InteractiveShell, requests: Callable[[], Iterable[Request]] = tuple) -> None:
         self._shell = shell
         self._requests = requests
-        self._audit = Audit()
+        self._audit: Audit | None = None
         self._began_ns = 0
         self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
         self._began = time.monotonic()
@@ -115,7 +115,10 @@ class Recorder:
             self._began, self._began_ns = time.monotonic(), wall_ns()
             self._task = _current_task()
             self._restart_interrupts = False
-            self._audit.begin()
+            if self._audit is None and self._reruns:
+                self._audit = Audit()
+            if self._audit:
+                self._audit.begin()
             self._before = self._identities()
 
     def expect_interrupt(self) -> None:
@@ -142,15 +145,15 @@ class Recorder:
         if not self._is_cell(result.info):
             return
         seconds = time.monotonic() - self._began
-        wrote, started_programs = self._audit.end()
-        programs = (self._began_ns - COARSE_NS, wall_ns()) if started_programs else None
+        wrote, is_all = self._audit.end() if self._audit else ((), False)
+        span = None if is_all else (self._began_ns - COARSE_NS, wall_ns())
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling
         if self._again is not None:
             self._error = error
             self.ledger = policy.ran_again(
-                self.ledger, self._again.key, seconds, failed=error is not None, wrote=wrote, programs=programs
+                self.ledger, self._again.key, seconds, failed=error is not None, wrote=wrote, span=span
             )
             self._attribute()
             return
@@ -172,16 +175,21 @@ class Recorder:
             own=policy.is_own(python),
             began_ns=self._began_ns,
             wrote=wrote,
-            programs=programs,
+            span=span,
         )
         self.ledger = policy.ran(self.ledger, cell, used=names.used)
         self._attribute()
 
+    @property
+    def _reruns(self) -> bool:
+        """Whether cells are to run again."""
+        return any(isinstance(one.target, Kernel) and one.options.rerun != "none" for one in self._requests())
+
     def _attribute(self) -> None:
-        """Find out which watched files the programs of cells have changed; if nothing is watched yet, later."""
-        spans = [cell.programs for cell in self.ledger.cells if cell.programs]
-        if spans and (requests := list(self._requests())):
-            changed = Watched(requests).changed_since(min(began for began, _ in spans))
+        """Find out which watched files cells have changed that nobody heard of."""
+        spans = [cell.span for cell in self.ledger.cells if cell.span]
+        if spans and self._reruns:
+            changed = Watched(self._requests()).changed_since(min(began for began, _ in spans))
             self.ledger = policy.attributed(self.ledger, changed)
 
     def choose(self, rerun: Rerun) -> Choice:

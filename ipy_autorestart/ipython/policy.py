@@ -92,9 +92,7 @@ class Cell(NamedTuple):
     own: bool = False  # whether it calls this project's magics and does nothing else
     began_ns: int = 0  # when, since 1970
     wrote: tuple[str, ...] = ()  # absolute paths of files that it has changed
-    programs: tuple[int, int] | None = (
-        None  # from when to when it ran, if it started some whose changes aren't known yet
-    )
+    span: tuple[int, int] | None = None  # from when to when it ran, if it may have changed more
 
 
 class Ledger(NamedTuple):
@@ -135,7 +133,7 @@ def ran_again(
     *,
     failed: bool,
     wrote: Iterable[str] = (),
-    programs: tuple[int, int] | None = None,
+    span: tuple[int, int] | None = None,
 ) -> Ledger:
     """Record how a cell was run again. An error that it had only then is none that it had before."""
 
@@ -149,21 +147,21 @@ def ran_again(
             settled=cell.settled or not failed,
             old=False,
             wrote=tuple(dict.fromkeys((*cell.wrote, *wrote))),
-            programs=programs or cell.programs,
+            span=span or cell.span,
         )
 
     return ledger._replace(cells=tuple(map(updated, ledger.cells)))
 
 
 def attributed(ledger: Ledger, changed: Mapping[str, int]) -> Ledger:
-    """Record which cells have changed files by programs, given these files and the times of their last changes."""
+    """Record which cells have changed files unheard, given these files and the times of their last changes."""
 
     def updated(cell: Cell) -> Cell:
-        if cell.programs is None:
+        if cell.span is None:
             return cell
-        began, ended = cell.programs
+        began, ended = cell.span
         found = [path for path, at in changed.items() if began <= at <= ended and path not in cell.wrote]
-        return cell._replace(wrote=(*cell.wrote, *found), programs=None)
+        return cell._replace(wrote=(*cell.wrote, *found), span=None)
 
     return ledger._replace(cells=tuple(map(updated, ledger.cells)))
 
@@ -344,8 +342,8 @@ def from_plain(data: Mapping[str, Any]) -> Ledger:
     kinds = {"made": frozenset, "after": frozenset, "wrote": tuple}
     cells = []
     for cell in data["cells"]:
-        span = cell["programs"] and tuple(cell["programs"])
-        cells.append(Cell(**{**cell, **{name: kind(cell[name]) for name, kind in kinds.items()}, "programs": span}))
+        span = cell["span"] and tuple(cell["span"])
+        cells.append(Cell(**{**cell, **{name: kind(cell[name]) for name, kind in kinds.items()}, "span": span}))
     return Ledger(**{**data, "cells": tuple(cells)})
 
 

@@ -56,9 +56,9 @@ class Audit:
         self._paths, self._started_programs = {}, False
 
     def end(self) -> tuple[tuple[str, ...], bool]:
-        """Return the absolute paths since then, and whether programs were started, which may have changed others."""
+        """Return the absolute paths since then, and whether these are all: programs may have changed others."""
         paths, self._paths = self._paths, None
-        return tuple(paths or ()), self._started_programs
+        return tuple(paths or ()), paths is not None and not self._started_programs
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         paths = self._paths

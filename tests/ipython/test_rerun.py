@@ -308,16 +308,16 @@ def test_a_cell_that_writes_what_is_watched_is_left_out_and_told():
     assert "left out: cell 2 (writes src/tool.py)" in outcome(Course(choice, ("",)), made, seconds=0.1)
 
 
-def test_what_changed_while_a_cells_programs_ran_is_put_down_to_it():
-    made = ledger(cell("a", 1)._replace(programs=(10, 20), wrote=("/x",)), cell("b", 2)._replace(wrote=("/y",)))
+def test_what_changed_unheard_while_a_cell_ran_is_put_down_to_it():
+    made = ledger(cell("a", 1)._replace(span=(10, 20), wrote=("/x",)), cell("b", 2)._replace(wrote=("/y",)))
     made = attributed(made, {"/early": 9, "/first": 10, "/x": 15, "/last": 20, "/late": 21})
     assert [one.wrote for one in made.cells] == [("/x", "/first", "/last"), ("/y",)]
-    assert made.cells[0].programs is None
+    assert made.cells[0].span is None
 
 
 def test_a_cell_that_wrote_when_it_ran_again_is_known_from_then_on():
-    made = ran_again(ledger(cell("a", 1)), "a", 1.0, failed=False, wrote=("/x",), programs=(1, 2)).cells[0]
-    assert (made.wrote, made.programs) == (("/x",), (1, 2))
+    made = ran_again(ledger(cell("a", 1)), "a", 1.0, failed=False, wrote=("/x",), span=(1, 2)).cells[0]
+    assert (made.wrote, made.span) == (("/x",), (1, 2))
 
 
 def test_what_a_notebook_saved_later_does_not_have_was_deleted():

@@ -24,8 +24,8 @@ def written(act):
     audit = Audit()
     audit.begin()
     act()
-    paths, programs = audit.end()
-    assert not programs
+    paths, is_all = audit.end()
+    assert is_all
     return {os.path.relpath(path) for path in paths}
 
 
@@ -52,10 +52,11 @@ def test_programs_are_noticed_and_nothing_before_or_after(folder):
     subprocess.run(["true"], check=True)
     audit.begin()
     subprocess.run(["true"], check=True)
-    assert audit.end()[1]
-    open("late", "w").close()
-    audit.begin()
     assert audit.end() == ((), False)
+    open("late", "w").close()
+    assert audit.end() == ((), False)  # it had not begun
+    audit.begin()
+    assert audit.end() == ((), True)
 
 
 def test_once_it_is_gone_nothing_is_heard(folder):

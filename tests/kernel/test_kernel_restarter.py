@@ -12,6 +12,7 @@ from fakes import FakeShell, FakeSupervisor
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
+from ipy_autorestart.reexec.interrupts import Interrupts
 
 
 class Played:
@@ -101,6 +102,21 @@ def test_interrupting_stops_the_running_cell_once(play):
         assert played.owner.reported[-1] == Refused(WHY)
 
     play(act, on_busy="interrupt")
+
+
+def test_the_interrupt_of_a_restart_itself_stops_no_rerun(play):
+    async def act(played):
+        interrupts = played.restarter._interrupts = Interrupts()
+        played.shell.events.trigger("pre_execute")
+        await played.hang_up()
+        interrupts.note()  # it came when the cell had just ended
+        played.shell.events.trigger("post_execute")
+        await played.until(len(played.owner.reported) + 1)
+        assert not interrupts.noted
+
+    handler = signal.getsignal(signal.SIGINT)
+    play(act, on_busy="interrupt", rerun="all")
+    assert signal.getsignal(signal.SIGINT) == handler
 
 
 def test_a_pending_restart_can_be_withdrawn(play):

@@ -319,7 +319,9 @@ def test_this_projects_magics_do_nothing_while_cells_run_again(kernel, project):
     assert len([child for child in children if "--link" in child.cmdline()]) == 1
 
 
-def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(notebook, kernel, project):
+def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(kernel, project):
+    kernel.run("%%writefile src/early.py\nE = 1", cell_id="early")
+    notebook = Notebook(kernel, project)
     notebook.run("from pathlib import Path", cell_id="import")
     cells = {  # each restarts the kernel, once
         "tool": "%%writefile src/tool.py\nT = 1",
@@ -332,14 +334,18 @@ def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(notebo
         notebook.restarts += cell_id != "data"
         kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
     (project / "src/data.csv").unlink()
-    for name in ("tool", "shell", "code"):
+    for name in ("early", "tool", "shell", "code"):
         notebook.restarts += 1
         project.save(f"src/{name}.py", "EDITED = 1\n")
         kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
-    told = "cell 4 (writes src/tool.py), cell 5 (writes src/shell.py), cell 6 (writes src/code.py)"
+    told = ", ".join(
+        f"cell {n} (writes src/{name}.py)" for n, name in ((2, "early"), (5, "tool"), (6, "shell"), (7, "code"))
+    )
     assert "2 cells run again" in notebook.watching.text
     assert told in notebook.watching.text
-    assert all((project / f"src/{name}.py").read_text() == "EDITED = 1\n" for name in ("tool", "shell", "code"))
+    assert all(
+        (project / f"src/{name}.py").read_text() == "EDITED = 1\n" for name in ("early", "tool", "shell", "code")
+    )
     assert (project / "src/data.csv").read_text() == "1"
 
 
@@ -435,6 +441,9 @@ def test_the_console_shows_them_as_they_come(kernel, project):
 
 
 def test_a_terminal_runs_them_before_its_first_prompt(project):
+    startup = Path(os.environ["IPYTHONDIR"], "profile_default/startup")
+    startup.mkdir(parents=True)
+    (startup / "stop.py").write_text(f"{STOP}\nstop('in the new image')\n")
     shell = Shell()
     try:
         shell.shell.sendline(f"{sys.executable} -m IPython --no-banner --no-confirm-exit --colors=NoColor")
@@ -453,5 +462,9 @@ def test_a_terminal_runs_them_before_its_first_prompt(project):
         told = r"5 cells run again in \S+ \S+; failed as before: cell 5[\s\S]*In \[8\]:$"
         shell.wait(r"[\s\S]*".join([first, twice, failed, twice.replace("4", "6"), last, told]))
         shell.run("In[6], Out[7]", r"\('a.V \*= 10', 200\)")
+        (project / "in the new image").touch()  # Ctrl-C while it starts
+        shell.clear()
+        project.save("src/a.py", "V = 3\n")
+        shell.wait(r"interrupted; not run again: cells 3, 4, 5, 6, 7, 8[\s\S]*In \[9\]:$")
     finally:
         shell.close()

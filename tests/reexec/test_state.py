@@ -74,6 +74,7 @@ SUPERVISORS = st.builds(
 )
 KERNELS = st.builds(
     KernelState,
+    gaps=st.lists(st.floats(0, 1), max_size=3).map(tuple),
     connection_file=TEXT,
     connection=PLAIN.map(lambda plain: plain or {}),
     owns_connection_file=st.booleans(),
