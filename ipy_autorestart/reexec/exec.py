@@ -149,7 +149,8 @@ class Handover(abc.ABC):
         guard.start()
         try:
             self.close()
-            end_trackers()
+            with logged("the trackers"):
+                end_trackers()
         except Exception as error:  # the border: the new image logs it again, where it can be read
             log.exception("can't close all properly")
             self._trouble = f"{type(error).__name__}: {error}"
