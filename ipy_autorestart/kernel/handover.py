@@ -19,7 +19,7 @@ from ipy_autorestart.pristine import Event, os
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, ListeningSocket
-from ipy_autorestart.reexec.trackers import managers, trackers
+from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -72,7 +72,7 @@ class KernelHandover(Handover):
         with logged("the comms"):
             contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
-            _end_children(besides=trackers() | managers())
+            _end_children(besides=trackers() | left_to_multiprocessing())
         # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
         cleanup = _Registered(self._app.cleanup_connection_file)
         for function in (cleanup, self._app.close, self._kernel.iopub_thread.stop):

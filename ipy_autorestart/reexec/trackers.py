@@ -1,8 +1,8 @@
-"""Processes that clean up after this one: the resource trackers of multiprocessing and loky, and managers' servers.
+"""Processes that clean up after this one: the resource trackers of multiprocessing and loky, and others.
 
 A tracker reads from a pipe what the process and its children have made, such as shared memory, and removes what is left
 of it at the end of the pipe. It ignores SIGTERM; killed, it leaves all of that behind, and another is started in its
-place that complains of what it doesn't know. The server of a manager ends in an exit function, and removes its folder.
+place that complains of what it doesn't know.
 """
 
 from __future__ import annotations
@@ -29,14 +29,18 @@ def trackers() -> set[int]:
     return {tracker._pid for tracker in _trackers()}  # noqa: SLF001
 
 
-def managers() -> set[int]:
-    """Return the processes that multiprocessing ends in its exit function, and that clean up then."""
-    module: Any = sys.modules.get("multiprocessing.managers")
-    if module is None:
-        return set()
-    finalizers = list(module.util._finalizer_registry.values())  # noqa: SLF001
-    own = module.BaseManager._finalize_manager  # noqa: SLF001
-    return {one._args[0].pid for one in finalizers if one._callback == own}  # noqa: SLF001
+def left_to_multiprocessing() -> set[int]:
+    """Return the children that multiprocessing ends in its exit function: servers of managers, workers of pools.
+
+    Such a server cleans up then, and a pool whose workers were killed waits for a lock that one of them has held.
+    """
+    module: Any = sys.modules.get("multiprocessing")
+    found = {child.pid for child in module.active_children() if child.daemon} if module else set()
+    managers: Any = sys.modules.get("multiprocessing.managers")
+    for finalizer in list(managers.util._finalizer_registry.values()) if managers else ():  # noqa: SLF001
+        if finalizer._callback == managers.BaseManager._finalize_manager:  # noqa: SLF001
+            found.add(finalizer._args[0].pid)  # noqa: SLF001
+    return found
 
 
 def end_trackers() -> None:

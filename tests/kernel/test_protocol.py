@@ -321,10 +321,10 @@ def test_what_cleans_up_after_the_kernel_is_let_do_so(project, start_kernel):
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
         cell = player.run(
-            "from multiprocessing import Manager, resource_tracker\nimport atexit, os\n"
+            "from multiprocessing import Manager, Pool, resource_tracker\nimport atexit, os\n"
             "from multiprocessing.shared_memory import SharedMemory\n"
             "left, removed = (SharedMemory(create=True, size=100) for _ in range(2))\natexit.register(removed.unlink)\n"
-            "manager = Manager()\n"
+            "manager, pool = Manager(), Pool(2)\nassert pool.map(abs, [-1]) == [1]\n"
             "print(left.name, removed.name, os.path.dirname(manager.address), resource_tracker._resource_tracker._pid)"
         )
         left, removed, folder, tracker = cell.streams().split()

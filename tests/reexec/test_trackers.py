@@ -9,18 +9,22 @@ pytestmark = pytest.mark.e2e
 
 TRACKED = """
 import os, signal
-from multiprocessing import Manager, resource_tracker
+from multiprocessing import Manager, Pool, resource_tracker
 from multiprocessing.shared_memory import SharedMemory
-from ipy_autorestart.reexec.trackers import end_trackers, managers, trackers
-assert trackers() == managers() == set()
+from ipy_autorestart.reexec.trackers import end_trackers, left_to_multiprocessing, trackers
+assert trackers() == left_to_multiprocessing() == set()
 segment = SharedMemory(create=True, size=100)
 [tracker] = trackers()
 segment.unlink()
 left = SharedMemory(create=True, size=100)
 manager = Manager()
-assert managers() == {manager._process.pid}
+pool = Pool(1)
+worker = pool.apply(os.getpid)
+assert left_to_multiprocessing() == {manager._process.pid, worker}
+pool.terminate()
+pool.join()
 manager.shutdown()
-assert managers() == set()
+assert left_to_multiprocessing() == set()
 os.kill(tracker, signal.SIGTERM)
 end_trackers()
 assert not os.path.exists("/dev/shm/" + left.name)
