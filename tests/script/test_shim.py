@@ -97,7 +97,7 @@ def test_lines_come_one_by_one_through_the_pipe(folder):
     stdout = run.streams[0]
     eventually(lambda: stdout.read())
     assert stdout.take(0, 99)[0] == "one line\n"
-    run.signal(9)
+    run.forward(9)
     finish(run)
 
 
