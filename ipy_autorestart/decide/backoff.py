@@ -1,4 +1,4 @@
-"""Starts that must wait: of a target that restarts itself, and of one that ends again and again."""
+"""Starts that wait: of a target that restarts itself, that ends again and again, or that is being made ready."""
 
 from __future__ import annotations
 
@@ -63,6 +63,19 @@ def admit(
             return loop, False
         return replace(loop, until=now + loop.pause, pause=min(2 * loop.pause, PAUSE_MAX)), False
     return replace(loop, asked={**loop.asked, **{path: loop.asked.get(path, 0) + 1 for path in paths}}), True
+
+
+#: Seconds that a wait for what is imported ahead must save.
+WORTH = 0.1
+
+
+def worth_waiting(ready_at: float, *, cold: float, now: float) -> float | None:
+    """Return until when to wait for what is imported ahead, given how long a start without it takes; None: not at all.
+
+    It may come later than expected: half of what a wait can save is risked, and nothing if it is long overdue.
+    """
+    left = max(ready_at - now, 0.0)
+    return None if left > cold - WORTH or now > ready_at + cold else now + (left + cold) / 2
 
 
 #: Seconds before the first start, doubled each time up to the most, and how long a run lasts that was worth its start:

@@ -7,6 +7,7 @@ from typing import NamedTuple, assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
 from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import SCRIPT, Burst, Manner, Timing
 
@@ -120,6 +121,8 @@ class Cycle(NamedTuple):
     paused: bool = False  # changes wait until a person lets them go on
     loop: Loop = NO_LOOP  # whether the target seems to restart itself
     pause: float = 0.0  # seconds of the last wait before something that had ended by itself was started again
+    preloading: Preloading | None = None
+    held_until: float | None = None  # a start waits for what is imported ahead, until then at most
 
     @property
     def hidden(self) -> bool:
@@ -168,7 +171,9 @@ class Cycle(NamedTuple):
 
     @property
     def waits_for(self) -> str:
-        """The cell or request that a busy kernel finishes first, in words."""
+        """The cell or request that a busy kernel finishes first, or what a script's start waits for, in words."""
+        if self.held_until is not None:
+            return "what it imports"
         if isinstance(self.phase, Stopping):
             return self.phase.waits_for
         return self.pending.waits_for if self.pending else ""

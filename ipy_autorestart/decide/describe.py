@@ -98,6 +98,8 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
         yield f"{what}: the restart that is under way serves it, or one more"
     elif after.looping:
         yield f"{what}: right after every start, so it waits, for {duration(PAUSE_MAX)} at most"
+    elif after.held_until is not None:
+        yield f"{what}: waits until what it imports is imported ahead, which is sooner than a start without that"
     elif found.unfinished:
         yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
     elif not before.looks.due and before.looks.at is None:

@@ -68,6 +68,22 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Preloading:
+    """What the target imports is being imported ahead, and is expected to be there at ``ready_at``.
+
+    A start before that takes ``cold`` seconds, and no more than an instant after it.
+    """
+
+    ready_at: float
+    cold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """Nothing is imported ahead any more that a start could wait for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The moment that `wake_at` named has come."""
 
@@ -79,7 +95,22 @@ class Close:
     within: float | None = None
 
 
-Event = Begin | Hint | Found | Hangup | Asked | Paused | Waiting | Started | Exited | Refused | Tick | Close
+Event = (
+    Begin
+    | Hint
+    | Found
+    | Hangup
+    | Asked
+    | Paused
+    | Waiting
+    | Started
+    | Exited
+    | Refused
+    | Preloading
+    | Preloaded
+    | Tick
+    | Close
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause
+from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause, worth_waiting
 from ipy_autorestart.decide.change import Found, Hint, Progress
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Looks, Pending, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
@@ -34,6 +34,8 @@ from ipy_autorestart.decide.events import (
     Kill,
     Look,
     Paused,
+    Preloaded,
+    Preloading,
     Refused,
     Signal,
     Start,
@@ -101,6 +103,10 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             # Committed, so that the refusal is not repeated until something changes again.
             phase = Running(why) if runs else Ended(refusal=why)
             return cycle._replace(phase=phase, pending=None, found=replace(cycle.found, changes=())), (Commit(),)
+        case Preloading():
+            return cycle._replace(preloading=event), ()
+        case Preloaded():
+            return _preloaded(cycle, now)
         case Tick():
             return _tick(cycle, now)
         case Close(within):
@@ -131,7 +137,7 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     if cycle.found.unused and not found.unused:  # said once, and shown until the next start
         found = replace(found, unused=cycle.found.unused)
     looks = cycle.looks._replace(unseen=False, due=False, scan_at=now + found.rescan)
-    cycle = cycle._replace(found=found, looks=looks)
+    cycle = cycle._replace(found=found, looks=looks, held_until=cycle.held_until if found.changes else None)
     if not (found.changes or found.unfinished):
         return _reveal(cycle) if due else cycle, ()
     burst = looks.burst
@@ -164,6 +170,12 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     if not admitted:
         looks, run = cycle.looks._replace(at=loop.until), run._replace(fresh=False)
         return cycle._replace(loop=loop, looks=looks, run=run), ()
+    held_until, preloading = cycle.held_until, cycle.preloading
+    if preloading and held_until is None:
+        held_until = worth_waiting(preloading.ready_at, cold=preloading.cold, now=now)
+    if held_until is not None and now < held_until:
+        looks, run = cycle.looks._replace(at=held_until), run._replace(fresh=False)
+        return cycle._replace(looks=looks, run=run, held_until=held_until), ()
     if phase.refusal:
         phase = replace(phase, refusal="")
     return cycle._replace(loop=loop, phase=phase, pending=Pending(noticed=since)), (Signal(),)
@@ -174,6 +186,14 @@ def _reveal(cycle: Cycle) -> Cycle:
     if cycle.looks.at is not None or not cycle.run.fresh:
         return cycle
     return cycle._replace(run=cycle.run._replace(fresh=False))
+
+
+def _preloaded(cycle: Cycle, now: float) -> Stepped:
+    burst, waits = cycle.looks.burst, cycle.held_until is not None and cycle.looks.at == cycle.held_until
+    cycle = cycle._replace(preloading=None, held_until=None)
+    if not waits or burst is None:  # a burst that goes on is served at its end
+        return cycle, ()
+    return _serve(cycle._replace(looks=cycle.looks._replace(at=None)), burst.since, now)
 
 
 def _paused(cycle: Cycle, event: Paused, now: float) -> Stepped:
@@ -217,6 +237,7 @@ def _start(cycle: Cycle, starting: Starting) -> Stepped:
         found=Found(polling=found.polling, notes=found.notes),
         looks=looks._replace(unseen=False),
         pause=cycle.pause if starting.cause.reason is Reason.ENDED else 0.0,
+        held_until=None,
     )
     return cycle, (Commit(afresh=looks.unseen), Start(starting.cause))
 

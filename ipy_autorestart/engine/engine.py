@@ -25,6 +25,7 @@ from ipy_autorestart.decide.events import (
     Hangup,
     Kill,
     Look,
+    Preloaded,
     Refused,
     Signal,
     Start,
@@ -186,6 +187,8 @@ class Engine:
         signums, hints = self._wakeups.take()  # first, so that the end of a child behind this look wakes again
         if self._target and (exited := self._target.poll(now)):
             self._handle(exited)
+        if self._target and (preloading := self._target.preloading()) != self._cycle.preloading:
+            self._handle(preloading or Preloaded())
         if self._link_is_ready and not self._orphaned:
             try:
                 for record in self._link.receive():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ipy_autorestart.decide.events import Exited
+from ipy_autorestart.decide.events import Exited, Preloading
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.link import HasFileno
 from ipy_autorestart.protocol.messages import Record
@@ -68,6 +68,9 @@ class Target(Protocol):
 
     def send_output(self, now: float) -> None:
         """Send the front what runs have printed and displayed, as much as is due."""
+
+    def preloading(self) -> Preloading | None:
+        """Return when the next run will begin sooner than it would now, if anything is imported ahead for it."""
 
     def preloads(self) -> str:
         """Say what is imported ahead of the next run, and what is not and why."""

@@ -76,7 +76,8 @@ class Status:
     runs_again_in
         Seconds from the end of the last run to the start that follows without a change; None if none does.
     waits_for
-        What a kernel finishes before it restarts: "cell 7".
+        What a kernel finishes before it restarts: "cell 7". For a script, "what it imports": that is being imported
+        ahead, which is sooner than a start without it.
     error
         Why it could not be started or restarted, or why nothing is watched any more.
     broken

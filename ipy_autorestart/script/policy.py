@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ipy_autorestart.decide.events import Preloading
+
 #: Seconds without a new import, or change of what is installed, after which making a fork server is worthwhile.
 QUIET = 0.5
 
@@ -32,6 +34,12 @@ class Warmth:
         Modules that can't be imported ahead, each with the reason.
     stale
         What is installed has changed since the last fork server was made.
+    took
+        Seconds from when the last fork server was made until it was ready; None if none ever was.
+    cold_at
+        Time of the last cold start, as long as its imports go on.
+    cold, cold_before
+        Seconds that those have taken so far, and those of the cold start before.
     """
 
     learnt: int = 0
@@ -42,6 +50,10 @@ class Warmth:
     failures: int = 0
     unfit: tuple[tuple[str, str], ...] = ()
     stale: bool = False
+    took: float | None = None
+    cold_at: float | None = None
+    cold: float = 0.0
+    cold_before: float = 0.0
 
     @property
     def is_given_up(self) -> bool:
@@ -62,6 +74,28 @@ def make_at(warmth: Warmth, *, alive: bool, running: bool) -> float | None:
     if running and alive and not warmth.stale:
         return max(quiet, warmth.made_at + warmth.pause)
     return quiet if running or warmth.stale else warmth.learnt_at
+
+
+#: A fork server takes so many times as long as the imports of a cold start, before one has been made.
+TAKES = 1.5
+
+
+def started_cold(warmth: Warmth, now: float) -> Warmth:
+    """Note a cold start."""
+    return replace(warmth, cold_at=now, cold=0.0, cold_before=warmth.cold)
+
+
+def imported(warmth: Warmth, now: float) -> Warmth:
+    """Note that a run has imported something; what comes after a pause is no part of its start."""
+    if warmth.cold_at is None or now - warmth.cold_at - warmth.cold > QUIET:
+        return replace(warmth, cold_at=None)
+    return replace(warmth, cold=now - warmth.cold_at)
+
+
+def expected(warmth: Warmth) -> Preloading:
+    """Return when the fork server that is being made will be ready, and how long a cold start takes."""
+    cold = max(warmth.cold, warmth.cold_before)
+    return Preloading(warmth.made_at + (TAKES * cold if warmth.took is None else warmth.took), cold)
 
 
 #: Bytes per second, and at once after a quiet time. jupyter_server drops what a kernel sends beyond a million bytes per

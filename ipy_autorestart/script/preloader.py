@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 
+from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
 from ipy_autorestart.script.pipes import ReportPipe
-from ipy_autorestart.script.policy import APART_MAX, Warmth, make_at
+from ipy_autorestart.script.policy import APART_MAX, Warmth, expected, imported, make_at, started_cold
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -84,6 +85,15 @@ class Preloader:
             self._warmth = replace(self._warmth, failures=0)
         return run
 
+    def note_cold(self) -> None:
+        """Note that a run starts without a fork server."""
+        self._warmth = started_cold(self._warmth, time.monotonic())
+
+    def preloading(self) -> Preloading | None:
+        """Return when the fork server that is being made will be ready, if a run would start cold until then."""
+        serves = self._server is not None and self._server.is_alive and not self._warmth.stale
+        return None if self._next is None or serves else expected(self._warmth)
+
     def _is_stale(self) -> bool:
         if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
@@ -96,6 +106,8 @@ class Preloader:
         if len(reports.read_below) != self._read_count:
             self._read_count = len(reports.read_below)
             self._own.update(_stem(path) for path in reports.read_below if path.endswith(".py"))
+        if reports.imported:
+            self._warmth = imported(self._warmth, time.monotonic())
         before = len(self._learnt)
         self._learnt.update(dict.fromkeys(reports.imported))
         reports.imported.clear()
@@ -109,6 +121,7 @@ class Preloader:
         self._drop_ended(now)
         if self._next and self._next.is_ready:
             self._put_in_place(self._next)
+            self._warmth = replace(self._warmth, took=now - self._warmth.made_at)
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
@@ -148,6 +161,9 @@ class Preloader:
             unfit=tuple(name for name, _ in self._warmth.unfit),
             beside=tuple(sorted(self._own | importable(self._folder))),
         )
+        if self._warmth.stale and self._server:  # no run may be forked from it any more
+            self._server.close()
+            self._server = None
         pause = self._warmth.pause if self._warmth.stale else 2 * self._warmth.pause
         self._warmth = replace(
             self._warmth, made=len(self._learnt), made_at=now, pause=min(pause, APART_MAX), stale=False

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 
-from ipy_autorestart.decide.events import Exited
+from ipy_autorestart.decide.events import Exited, Preloading
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.forkserver import ForkServer
@@ -104,6 +104,8 @@ class ScriptTarget:
 
     def _start_cold(self) -> None:
         self.is_warm = False
+        if self._preloader:
+            self._preloader.note_cold()
         self._run = start_cold(self._program, lossless=self._lossless)
         self._guardian.guard(self._run.pid)
         self._outbox.follow(self._run)
@@ -200,6 +202,10 @@ class ScriptTarget:
         if self._preloader and (due := self._preloader.due_at(now, running=self._is_running)) is not None:
             moments.append(due)
         return min(moments, default=None)
+
+    def preloading(self) -> Preloading | None:
+        """Return when a fork server is expected to be ready, if one is being made that the next run could wait for."""
+        return self._preloader.preloading() if self._preloader else None
 
     def preloads(self) -> str:
         """Return which modules are imported ahead, and which are not."""

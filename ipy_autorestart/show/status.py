@@ -113,6 +113,8 @@ def _matter(status: Status) -> str:
         return f"{status.broken.message}; {'what runs goes on' if runs else 'it runs again when this is mended'}"
     if status.held:
         return f"{_names(status.held)} changed meanwhile"
+    if status.waits_for and status.state is not State.WAITING:
+        return f"restarts as soon as {status.waits_for} is imported ahead"
     if status.looping:
         most = duration(PAUSE_MAX)
         return f"{_names(status.looping)} changes right after every start: the next waits, for {most} at most"

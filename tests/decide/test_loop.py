@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from ipy_autorestart.decide.backoff import NO_LOOP, PAUSE, PAUSE_MAX, RIGHT_AFTER, STARTS, Loop, admit
+from ipy_autorestart.decide.backoff import NO_LOOP, PAUSE, PAUSE_MAX, RIGHT_AFTER, STARTS, Loop, admit, worth_waiting
 
 GEN = frozenset({"/src/gen.py"})
 OTHER = frozenset({"/src/other.py"})
@@ -91,3 +91,21 @@ def test_one_start_that_no_such_change_follows_is_forgiveness(looping):
     started = looping.until
     loop, admitted = admit(served, GEN, made=started + 1, started=started, lived=True, now=started + 1)
     assert (admitted, loop) == (True, Loop(dict.fromkeys(GEN, 1)))
+
+
+@pytest.mark.parametrize(
+    ("ready_at", "now", "until"),
+    [
+        (10.0, 9.5, 9.5 + (0.5 + 1.0) / 2),  # sooner than a cold start
+        (10.0, 9.0, None),  # as late as one
+        (10.0, 9.09, None),  # hardly sooner
+        (10.0, 10.5, 10.5 + 0.5),  # overdue: half of what it may save is risked
+        (10.0, 11.5, None),  # long overdue
+    ],
+)
+def test_what_is_imported_ahead_is_waited_for_if_that_is_sooner(ready_at, now, until):
+    assert worth_waiting(ready_at, cold=1.0, now=now) == until
+
+
+def test_a_start_that_takes_next_to_nothing_waits_for_nothing():
+    assert worth_waiting(10.0, cold=0.05, now=10.0) is None

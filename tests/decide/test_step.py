@@ -16,6 +16,8 @@ from ipy_autorestart.decide.events import (
     Kill,
     Look,
     Paused,
+    Preloaded,
+    Preloading,
     Refused,
     Signal,
     Start,
@@ -507,3 +509,47 @@ def test_a_wish_and_another_file_are_served_at_once_while_a_loop_waits():
     assert saved_again(cycle, now + 0.5, found=(A, B))[1]
     held = play(cycle, (now + 0.5, Paused()), (now + 0.6, Paused(on=False)), (now + 0.6, Found((A,))))
     assert Signal() in held[1]
+
+
+AHEAD = Preloading(ready_at=10.0, cold=1.0)
+
+
+def making(now):
+    """A script that has ended while what it imports is imported ahead, and has been saved then."""
+    cycle, actions = play(ended(QUICK), (8.0, AHEAD), (now, saved()), (now, Found((A,))))
+    return cycle, Signal() in actions
+
+
+def test_a_save_waits_for_what_is_imported_ahead_if_that_is_sooner_and_for_nothing_else():
+    assert making(8.5)[1]
+    cycle, served = making(9.6)
+    assert not served
+    assert cycle.waits_for
+    for event in (Preloaded(), Asked(), Hangup()):
+        assert {Signal(), Start(Cause(Reason.CHANGE, (A,)))}.intersection(play(cycle, (9.9, event))[1])
+    assert Finish() in play(cycle, (9.9, Close()))[1]
+
+
+def test_what_is_not_imported_in_time_is_waited_for_no_longer():
+    cycle, _ = making(9.6)
+    late = wake_at(cycle)
+    assert 10.0 < late < 10.6
+    cycle, actions = play(cycle, (late, Tick()), (late, Found((A,))))
+    assert actions == [Look(), Signal()]
+    cycle = restarted(cycle, late)
+    assert cycle.held_until is None
+
+
+def test_what_changes_meanwhile_is_served_with_it():
+    cycle, _ = making(9.6)
+    cycle, actions = play(cycle, (9.7, saved("/p/b.py")), (9.75, Tick()), (9.75, Found((A, B))))
+    assert actions == [Look()]
+    cycle, actions = play(cycle, (9.9, Preloaded()), (9.9, Hangup()))
+    assert actions == [Signal(), Commit(), Start(Cause(Reason.CHANGE, (A, B)))]
+
+
+def test_what_is_put_back_meanwhile_is_no_change():
+    cycle, _ = making(9.6)
+    cycle, actions = play(cycle, (9.7, saved()), (9.75, Tick()), (9.75, Found()), (9.9, Preloaded()))
+    assert actions == [Look()]
+    assert cycle.waits_for == ""

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import time
 
 import pytest
 from fakes import FakeLink, FakeTarget, FakeWatch
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
+from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.decide.facts import State
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 from ipy_autorestart.decide.use import Used
@@ -205,3 +207,20 @@ def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
     (rerun, *_) = [status for status in link.statuses if status.rerun]
     assert (rerun.state, rerun.runs, rerun.pid, rerun.rerun) == (State.RUNNING, 1, os.getpid(), "cell 1 of 2")
     assert link.statuses[-1].state is State.ENDED
+
+
+def test_a_save_waits_for_what_is_imported_ahead(run, link, watch, wakeups):
+    target = FakeTarget()
+
+    def save():
+        target.ahead = Preloading(ready_at=time.monotonic() + 1, cold=100.0)
+        watch.found = Found((A,))
+        wakeups.hint(SAVED)
+
+    def be_ready():
+        target.calls.append(("ready",))
+        target.ahead = None
+
+    calls = [call[0] for call in run(save, nothing, nothing, be_ready, nothing, nothing, target=target)]
+    assert [call for call in calls if call != "send_output"][:4] == ["launch", "ready", "terminate", "launch"]
+    assert "what it imports" in [status.waits_for for status in link.statuses]

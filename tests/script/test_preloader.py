@@ -219,3 +219,37 @@ def test_names_that_an_archive_has_go_first_too(tmp_path):
     path.write_bytes(b"PK, and no more")
     assert importable(str(path)) == set()
     assert folder_of(program(str(path))) == str(tmp_path)
+
+
+def test_only_a_fork_server_that_nothing_serves_before_is_waited_for(kept):
+    kept.preloader.note_cold()
+    assert kept.preloader.preloading() is None
+    first = kept.learns("/lib/a.py")
+    assert kept.preloader.preloading().ready_at > kept.now
+    first.is_done("a")
+    kept.keeps_up()
+    assert kept.preloader.preloading() is None
+    kept.learns("/lib/b.py")
+    assert kept.preloader.preloading() is None
+    first.close()
+    kept.keeps_up()
+    assert kept.preloader.preloading().ready_at == pytest.approx(kept.now)
+
+
+def test_nothing_is_forked_from_what_is_outdated_while_another_is_made(kept, tmp_path):
+    library = tmp_path / "lib/a.py"
+    library.parent.mkdir()
+    library.write_text("V = 1")
+    server = kept.learns(str(library))
+    server.files = (str(library),)
+    server.is_done("a")
+    kept.keeps_up()
+    library.write_text("V = 2")
+    assert kept.starts() is None
+    kept.keeps_up()
+    assert len(kept.servers) == 2
+    assert not server.is_alive
+    assert kept.starts() is None
+    kept.servers[1].is_done("a")
+    kept.keeps_up()
+    assert kept.starts().pid == 42

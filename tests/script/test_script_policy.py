@@ -2,20 +2,25 @@
 
 import pytest
 
+from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.policy import (
     APART,
     BURST,
     DISPLAY,
     QUIET,
     RATE,
+    TAKES,
     WORTHWHILE,
     Allowance,
     Warmth,
     cost,
     enough_at,
+    expected,
+    imported,
     make_at,
     refilled,
     spent,
+    started_cold,
 )
 
 
@@ -65,3 +70,17 @@ def test_text_waits_until_as_much_of_it_is_allowed_as_is_worth_a_message(left, s
 def test_a_display_costs_more_than_its_text_but_less_than_its_bytes():
     assert cost(0) == DISPLAY
     assert cost(1 << 20) < 1 << 20
+
+
+def test_how_long_a_cold_start_takes_is_the_time_of_its_imports():
+    warmth = started_cold(Warmth(), 100)
+    for moment in (100.2, 100.6, 101.0, 130.0, 130.1):  # the last are imported when it has long been at work
+        warmth = imported(warmth, moment)
+    assert warmth.cold == 1.0
+    assert imported(Warmth(), 100.0) == Warmth()
+    assert started_cold(warmth, 200).cold_before == 1.0
+
+
+def test_a_fork_server_is_expected_when_the_last_was_else_by_the_cold_start():
+    assert expected(Warmth(made_at=100, cold=2.0)) == Preloading(100 + TAKES * 2.0, 2.0)
+    assert expected(Warmth(made_at=100, took=2.5, cold=0.1, cold_before=2.0)) == Preloading(102.5, 2.0)

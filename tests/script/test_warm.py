@@ -11,7 +11,7 @@ import time
 
 import psutil
 import pytest
-from waiting import eventually
+from waiting import eventually, pass_time
 from watching import package
 
 pytestmark = [
@@ -211,6 +211,15 @@ def test_a_parked_run_that_does_not_wake_loses_no_change(watch, how):
     watched.processes[2].send_signal(how)
     assert watched.next("print('served')\n") == "served\n"
     assert watched.screen.status.runs == 2
+
+
+def test_a_save_shortly_before_a_fork_server_is_ready_waits_for_it(watch):
+    watched = watch("import slow\nprint('first')\n", {"slow": "import time\ntime.sleep(1.5)\n"})
+    eventually(lambda: "being made" in watched.screen.status.preloads, timeout=20)
+    pass_time(1.2)
+    assert watched.next("import slow\nprint('second')\n") == "second\n"
+    assert watched.screen.status.warm is True
+    assert watched.screen.status.took < 1.0
 
 
 def test_cold_is_cold(watch):

@@ -142,6 +142,7 @@ def test_each_state_has_a_colour():
             Status(looping=Files(("gen.py",))),
             "gen.py changes right after every start: the next waits, for 2.0 s at most",
         ),
+        (Status(State.FINISHED, waits_for="what it imports"), "restarts as soon as what it imports is imported ahead"),
         (Status(alike=Files(("a.py",))), "only comments or layout changed in a.py: not restarted"),
         (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
         (Status(unused=Files(("a.so",))), "a.so changed, but was not loaded before: not restarted"),

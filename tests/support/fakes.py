@@ -95,6 +95,7 @@ class FakeTarget:
         self.ended = None
         self.error = None
         self.use = Used()
+        self.ahead = None
 
     def launch(self, changed):
         self.calls.append(("launch", *changed))
@@ -139,6 +140,9 @@ class FakeTarget:
     def send_output(self, now):
         if self.pid and ("send_output", self.pid) not in self.calls:
             self.calls.append(("send_output", self.pid))
+
+    def preloading(self):
+        return self.ahead
 
     def preloads(self):
         return ""
