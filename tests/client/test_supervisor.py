@@ -149,12 +149,12 @@ import os, signal, subprocess, sys, time
 from ipy_autorestart import Script, Supervisor
 supervisor = Supervisor(Script("main.py"))
 supervisor.start()
+child = 0
 while not supervisor.status.pid:
     time.sleep(0.01)
-if "fork" in sys.argv and os.fork() == 0:
-    time.sleep(4)  # holds the front's end of the link open
-    os._exit(0)
-print(supervisor.status.pid, flush=True)
+if "fork" in sys.argv and (child := os.fork()) == 0:
+    time.sleep(60)  # holds the front's end of the link open
+print(supervisor.status.pid, child, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -163,10 +163,14 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_nothing_outlives_a_killed_front(project, how):
     project.script("import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)\n")
     front = subprocess.Popen([sys.executable, "-c", FRONT, how], stdout=subprocess.PIPE, text=True)
-    pid = int(front.stdout.readline())
+    pid, child = map(int, front.stdout.readline().split())
     front.wait()
     front.stdout.close()
-    eventually(lambda: not psutil.pid_exists(pid), timeout=2)
+    try:
+        eventually(lambda: not psutil.pid_exists(pid), timeout=2)
+    finally:
+        if child:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen):
