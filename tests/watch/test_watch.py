@@ -268,6 +268,18 @@ def test_what_a_pattern_names_counts_though_no_run_reported_it(stage):
     assert watch.look().changes == (changed(stage, "model.dat"),)
 
 
+def test_what_a_pattern_spells_is_hinted_in_a_folder_that_is_left_out(stage):
+    for name in ("node_modules/ours/a.js", "node_modules/theirs/a.js", "a.tmp"):
+        stage.write(name, "1")
+    watch = stage.watch(which=Filter(patterns=("node_modules/ours/*.js", "*.tmp", ".env")))
+    watch.used([])
+
+    for name in ("node_modules/theirs/a.js", "node_modules/ours/a.js", "a.tmp", ".env"):
+        stage.write(name, "2")
+
+    stage.hinted(watch, {"node_modules/ours/a.js": "modified", "a.tmp": "modified", ".env": "added"})
+
+
 @pytest.mark.parametrize("root", ["src", "src/env/lib/site-packages/ours"])
 def test_only_the_part_below_the_root_can_leave_a_file_out(stage, root):
     """Above the root, anything may be named as what is left out."""
