@@ -17,6 +17,7 @@ from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
 from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
+from ipy_autorestart.script.foreground import Foreground
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BadInput as error:
         sys.stderr.write(f"{NAME}: {error}\n")
         return 2
-    terminal = Terminal()
+    terminal, foreground = Terminal(), Foreground.open()
     console = Console(request, terminal=terminal, quiet=bool(own & QUIET))
     launch = Launch(request=request, lossless=True, flags=inherited(split(sys.orig_argv[1:]).flags))
     handled = [signum for signum in SIGNALS if signal.getsignal(signum) is not signal.SIG_IGN]
     # In the background a script must not take what is typed for the shell.
     stdin = 0 if terminal.is_ours else os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        with contextlib.closing(console):
-            supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2))
+        with contextlib.closing(console), contextlib.closing(foreground) if foreground else contextlib.nullcontext():
+            supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2), terminal=foreground)
     except OSError as error:  # of a limit, mostly: what a target does is no error here
         log.debug("ended", exc_info=True)
         sys.stderr.write(f"{NAME}: can't go on: {error}; check the limits of processes and open files\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import stat
 from collections.abc import Iterable, Iterator
 
 from ipy_autorestart.decide.events import Close, Paused
@@ -12,10 +13,11 @@ from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
 from ipy_autorestart.protocol.messages import Cause, Forward, Record, State, Status
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.tty import Terminal
+from ipy_autorestart.script.foreground import unstopped
 from ipy_autorestart.show.status import is_later, message, status_line
 
-#: What a terminal sends to the group in its foreground, and others mean for this process.
-SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGWINCH)
+#: What a terminal or a shell sends to the group in the foreground, and others mean for this process.
+SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
 
 #: Not worth a line: something else follows, or nobody is to know.
 BRIEF = frozenset({State.STARTING, State.RESTARTING, State.ENDED})
@@ -44,16 +46,20 @@ class Console:
         self._begun: tuple[Cause | None, int] = (None, 0)
         self._run, self._running = 0, False
         self._interrupts = Interrupts()
+        self._pipe = next(filter(_is_pipe, (1, 2)), -1)
         self.ended_by: signal.Signals | None = None
         self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
     def fileno(self) -> int:
-        """Return -1: what is wanted comes as signals."""
-        return -1
+        """Return the pipe that the output goes to, whose reader may go away; -1 for none: the rest comes as signals."""
+        return self._pipe
 
     def receive(self) -> Iterable[Record]:
-        """Return nothing."""
-        return ()
+        """Return nothing; raises EOFError if nobody reads the pipe any more."""
+        if self._pipe < 0:
+            return ()
+        self.ended_by = self.ended_by or signal.SIGPIPE
+        raise EOFError
 
     def flush(self) -> None:
         """Do nothing: all is written at once."""
@@ -68,6 +74,8 @@ class Console:
         self._run, self._running = status.runs, begins or bool(status.pid)
         if not status.pid:
             self._terminal.restore()
+        if begins and status.runs > 1:  # what was typed was for the run before
+            self._terminal.forget_input()
         line, start = status_line(self._name, status), (status.cause, status.runs)
         if begins:
             self._begun = start
@@ -79,14 +87,14 @@ class Console:
         self._say(line, RED if status.state in (State.CRASHED, State.BROKEN) else DIM)
 
     def _say(self, line: str, colour: str = DIM) -> None:
-        if self._quiet:
+        if self._quiet or self.ended_by == signal.SIGPIPE:
             return
         if self._coloured:
             line = f"{colour}{line}{PLAIN}"
             # To a new line unless the cursor is at the beginning of one, as shells do it.
             with contextlib.suppress(OSError):
                 line = " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + f"\r{line}"
-        with contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
+        with unstopped(), contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
             os.write(2, f"{line}\n".encode(errors="replace"))
 
     def handle(self, signums: set[int]) -> Iterator[Record]:
@@ -108,6 +116,8 @@ class Console:
             yield Forward(signal.SIGSTOP)
             yield Paused()
             os.kill(os.getpid(), signal.SIGSTOP)
+            os.kill(os.getpid(), signal.SIGCONT)  # the first process of a container doesn't stop, nor is continued
+        if signal.SIGCONT in signums:
             yield Forward(signal.SIGCONT)
             yield Paused(on=False)
 
@@ -131,3 +141,10 @@ class Console:
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._terminal.restore()
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False

@@ -19,6 +19,8 @@ from processes import guardian_of, runners
 from project import Project
 from waiting import eventually
 
+from ipy_autorestart.script.foreground import PLAIN_SCREEN
+
 pytestmark = pytest.mark.e2e
 
 PROGRAM = [sys.executable, "-m", "ipy_autorestart"]
@@ -46,10 +48,9 @@ def project(tmp_path, monkeypatch):
 class Session:
     """A terminal in which the program runs, and all that has been shown there."""
 
-    def __init__(self, *words):
-        self.child = pexpect.spawn(
-            PROGRAM[0], [*PROGRAM[1:], *words], timeout=20, dimensions=(24, 100), env=dict(os.environ)
-        )
+    def __init__(self, *words, program=PROGRAM):
+        first, *rest = [*program, *words]
+        self.child = pexpect.spawn(first, rest, timeout=20, dimensions=(24, 100), env=dict(os.environ))
         self.pid = self.child.pid
         self.shown = b""
 
@@ -328,6 +329,205 @@ def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(pr
         save(project, value)
         eventually(lambda value=value: f"value {value}" in out.read_text())
     process.terminate()
+
+
+# -- the script's own terminal -----------------------------------------------------------------------------------------
+
+JOB = """
+import os
+with open("/dev/tty", "w") as tty:
+    print("own", os.tcgetpgrp(tty.fileno()) == os.getpgrp(), flush=True)
+"""
+
+
+def test_the_terminal_is_the_scripts_own_cold_and_warm(start, project):
+    project.script(JOB + "name = open('/dev/tty').readline()\nprint('hello', name)\n" + MAIN)
+    session = start("src/", "main.py")
+    for value in (1, 2):
+        session.wait("own True", count=value)
+        session.type(f"Ada{value}\n")
+        session.wait(f"hello Ada{value}", f"value {value}")
+        session.wait("finished after", count=value)
+        wait_until_warm(session.pid)
+        save(project, value + 1)
+    session.wait("own True", count=3)
+    session.wait("· warm ·")
+
+
+def test_a_shell_in_the_script_has_job_control(start, project):
+    project.script("import subprocess\nsubprocess.run(['bash', '--norc', '-i'])\nprint('left', flush=True)\n")
+    session = start("main.py")
+    session.wait(r"bash-\S+[#$] ")
+    session.type("sleep 100\n")
+    session.wait("sleep 100\r\n")
+    eventually(lambda: [one for one in psutil.Process(session.pid).children(recursive=True) if one.name() == "sleep"])
+    session.type("\x1a")
+    session.wait("Stopped")
+    session.type("kill -9 %1\n")
+    session.wait("kill -9 %1\r\n")
+    session.type("\n")
+    session.wait("Killed")
+    session.type("exit\n")
+    session.wait("left", "finished after")
+    assert "no job control" not in session.text
+
+
+def test_what_was_half_typed_is_not_the_next_runs(start, project):
+    project.script(MAIN + "print('read', repr(input('name? ')), flush=True)\n")
+    session = start("src/", "main.py")
+    session.wait(r"name\? ")
+    session.type("half")
+    session.wait("half")
+    save(project, 2)
+    session.wait(r"name\? ", count=2)
+    session.type("whole\n")
+    session.wait("read 'whole'")
+
+
+def test_a_file_as_input_is_each_runs_from_where_it_was(project):
+    project.save("input.txt", "for the shell\nfor the run\n")
+    project.script(MAIN + "print('read', sys.stdin.read(), end='', flush=True)\n")
+    command = f"read line; exec {' '.join(PROGRAM)} src/ main.py -q"
+    with (
+        open("input.txt") as file,
+        subprocess.Popen(["sh", "-c", command], stdin=file, stdout=subprocess.PIPE, text=True) as process,
+    ):
+        for value in (1, 2, 3):
+            assert process.stdout.readline() + process.stdout.readline() == f"value {value}\nread for the run\n"
+            save(project, value + 1)
+        process.terminate()
+
+
+FULL_SCREEN = """
+import os, termios, time, tty
+print("echo", bool(termios.tcgetattr(0)[3] & termios.ECHO), flush=True)
+tty.setraw(0)
+os.write(1, b"\\x1b[?1049h\\x1b[?25l\\x1b[?1000h\\x1b[?2004h\\x1b=full")
+"""
+
+
+def test_a_full_screen_program_that_is_killed_leaves_a_plain_screen(start, project):
+    project.script(MAIN + FULL_SCREEN + "time.sleep(100)\n")
+    session = start("src/", "main.py")
+    session.wait("full")
+    save(project, 2)
+    session.wait("value 2", "echo (True|False)")
+    between = session.shown.partition(b"full")[2].partition(b"value 2")[0]
+    assert PLAIN_SCREEN in between
+    assert "echo False" not in session.text
+
+
+def test_one_that_ends_by_itself_is_left_its_screen(start, project):
+    project.script("print('done')\n")
+    session = start("main.py")
+    session.wait("finished after")
+    session.type("\x03")
+    session.end()
+    assert PLAIN_SCREEN not in session.shown
+
+
+@pytest.mark.parametrize("stream", ["", "2>&1"])
+def test_a_watch_whose_output_nobody_reads_ends_in_silence(project, stream):
+    project.script(MAIN + "time.sleep(100)\n")
+    command = f"{{ {' '.join(PROGRAM)} main.py {'-q' * bool(stream)}; echo $? >status; }} {stream} | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "value 1\n"
+    eventually(lambda: os.path.exists("status") and Path("status").read_text() == f"{128 + signal.SIGPIPE}\n")
+    assert done.stderr == ("" if stream else "⟳ main.py · running · first run · 1 run\n")
+
+
+@pytest.fixture
+def shell(project):
+    """An interactive shell in a terminal."""
+    session = Session(program=["bash", "--norc", "-i"])
+    session.type("PS1='> '; PROMPT_COMMAND=\n")
+    session.wait("> ")
+    yield session
+    session.child.close(force=True)
+
+
+def watch_of(session):
+    """Return the process of the watch that a shell has started."""
+    return eventually(
+        lambda: next(
+            (
+                one
+                for one in psutil.Process(session.pid).children(recursive=True)
+                if "ipy_autorestart" in cmdline(one) and one.ppid() == session.pid
+            ),
+            None,
+        )
+    )
+
+
+def test_a_shell_can_stop_it_and_continue_it_in_the_background_and_foreground(shell, project):
+    project.script(MAIN + "print('read', input('name? '), flush=True)\ntime.sleep(100)\n")
+    shell.type(f"{' '.join(PROGRAM)} src/ main.py\n")
+    shell.wait(r"name\? ")
+    shell.type("\x1a")
+    shell.wait("Stopped")
+    shell.type("echo still $((40 + 2))\n")
+    shell.wait("still 42")
+    shell.type("fg\n")
+    shell.wait("ipy_autorestart src/ main.py", count=2)
+    shell.type("Ada\n")
+    shell.wait("read Ada")
+    shell.type("\x1a")
+    shell.wait("Stopped", count=2)
+    shell.type("bg\n")
+    shell.wait("main.py &")
+    save(project, 2)
+    shell.wait("value 2")
+    # It reads, which a job in the background may not; the shell says so before its next prompt.
+    eventually(lambda: psutil.Process(watch_of(shell).pid).status() == psutil.STATUS_STOPPED)
+    shell.type("\n")
+    shell.wait("Stopped", count=3)
+    shell.type("fg\n")
+    shell.wait("ipy_autorestart src/ main.py", count=4)
+    shell.type("Bob\n")
+    shell.wait("read Bob")
+    shell.type("\x03")
+    shell.wait("Ctrl-C again ends", "killed by SIGINT")
+    shell.type("\x03")
+    shell.type("echo back $((41 + 2))\n")
+    shell.wait("back 43")
+
+
+def test_ctrl_backslash_ends_both(start, project):
+    session = start("src/", "main.py")
+    session.wait("value 1", "running")
+    session.type("\x1c")
+    assert session.end() == -signal.SIGQUIT
+
+
+def test_in_a_pipeline_the_terminal_is_the_others_too(shell, project):
+    project.script(MAIN + "print('read', input('name? '), flush=True)\n")
+    shell.type(f"{' '.join(PROGRAM)} src/ main.py | (read first </dev/tty; echo other $first; cat)\n")
+    shell.wait("running")
+    shell.type("mine\n")
+    shell.wait("other mine")
+    shell.type("Ada\n")
+    shell.wait("read Ada")
+    shell.type("\x03")
+    shell.wait("> ", count=3)
+
+
+@pytest.mark.parametrize("moment", ["runs", "stopped"])
+def test_the_terminal_comes_back_when_it_is_killed(start, project, moment):
+    """Also to a shell that doesn't look after it, as one that runs a file of commands."""
+    ready = "while [ ! -e ready ]; do sleep 0.01; done;"
+    project.script(MAIN + FULL_SCREEN + "time.sleep(100)\n")
+    session = start(program=["sh", "-c", f"{' '.join(PROGRAM)} src/ main.py; {ready} read line; echo got $line"])
+    session.wait("full")
+    watch = watch_of(session)
+    if moment == "stopped":
+        os.kill(watch.pid, signal.SIGSTOP)
+    watch.kill()
+    eventually(lambda: session.text and PLAIN_SCREEN in session.shown.partition(b"full")[2])
+    project.save("ready", "")
+    session.type("it\n")
+    session.wait("got it")
+    assert "it\r\ngot it" in session.text, "it was shown as it was typed"
 
 
 # -- without a terminal ------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A watch in a terminal: lines on standard error, and what signals mean."""
 
+import os
 import signal
 
 import pytest
@@ -9,7 +10,7 @@ from ipy_autorestart import Script, Status
 from ipy_autorestart.console import Console
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
-from ipy_autorestart.protocol.messages import Close, Decided, Forward
+from ipy_autorestart.protocol.messages import Close, Decided, Forward, Paused
 from ipy_autorestart.protocol.request import Request
 
 FIRST, CHANGED = Cause(Reason.FIRST), Cause(Reason.CHANGE, (Change("a.py", Kind.MODIFIED),))
@@ -82,6 +83,39 @@ def test_the_terminal_is_restored_before_each_run_and_after_the_last(console, te
     assert terminal.restored == 1
     console.close()
     assert terminal.restored == 2
+
+
+def test_what_was_typed_for_one_run_is_forgotten_before_the_next(console, terminal):
+    console.send(begins(1))
+    assert terminal.forgot == 0, "it may have been typed for this program"
+    console.send(running(1))
+    console.send(begins(2, CHANGED))
+    assert terminal.forgot == 1
+
+
+def test_the_watch_stops_with_the_run_and_goes_on_with_it(console, monkeypatch):
+    records = console.handle({signal.SIGTSTP})
+    assert [next(records), next(records)] == [Forward(signal.SIGSTOP), Paused()], "before this process stops"
+    assert list(console.handle({signal.SIGCONT})) == [Forward(signal.SIGCONT), Paused(on=False)]
+
+
+def test_the_watch_ends_in_silence_when_nobody_reads_its_pipe(project, terminal, capfd):
+    reading, writing = os.pipe()
+    stdout = os.dup(1)
+    os.dup2(writing, 1)
+    os.close(writing)
+    try:
+        console = Console(Request(Script("main.py"), cwd=str(project)), terminal=terminal, quiet=False)
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
+    os.close(reading)
+    assert console.fileno() == 1
+    with pytest.raises(EOFError):
+        console.receive()
+    assert console.ended_by == signal.SIGPIPE
+    console.send(begins(1))
+    assert capfd.readouterr().err == ""
 
 
 def test_ctrl_c_is_the_runs_first_then_the_watchs_and_ends_it_at_once_the_third_time(console, capfd):

@@ -22,6 +22,7 @@ from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request, Script
+from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
@@ -62,6 +63,7 @@ def supervise(
     handled: Sequence[signal.Signals] = (),
     handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
     stdio: Stdio | None = None,
+    terminal: Foreground | None = None,
 ) -> None:
     """Restart a target as its files change, until that is no longer wanted.
 
@@ -79,6 +81,8 @@ def supervise(
         More signals, and what returns what they mean.
     stdio
         Where the script reads and prints, if that is not for the front to show.
+    terminal
+        Which this process and the script have in turn.
     """
     request, options = launch.request, launch.request.options
     adopt_orphans(really=True)
@@ -88,7 +92,7 @@ def supervise(
         )  # before anything is started or watched, so that nothing is missed
         target, cache = None, _cache(launch.flags, os.environ)
         if isinstance(request.target, Script):
-            program = _program(request.target, launch, stdio)
+            program = _program(request.target, launch, stdio, in_session=terminal is not None)
             cache = _cache(program.flags, program.environment)
             preload = [name for names in options.preload for name in names.split(",")]
             forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
@@ -98,6 +102,7 @@ def supervise(
                 preloader=Preloader(program, preload) if forks else None,
                 lossless=launch.lossless,
                 leave_daemons=options.leave_daemons,
+                terminal=terminal,
                 send=link.send,
             )
         pid = parent.pid if parent and not target else os.getpid()
@@ -131,7 +136,7 @@ def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def _program(script: Script, launch: Launch, stdio: Stdio | None) -> Program:
+def _program(script: Script, launch: Launch, stdio: Stdio | None, *, in_session: bool) -> Program:
     request = launch.request
     environment = {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
     return Program(
@@ -143,6 +148,7 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None) -> Program:
         roots=() if request.options.all else tuple(_prefixes(request.roots)),
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
+        in_session=in_session,
     )
 
 

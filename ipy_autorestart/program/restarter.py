@@ -198,6 +198,7 @@ class ProgramHandover(Handover):
     def close(self) -> None:
         """Restore the terminal and the signals, too."""
         super().close()
+        self._terminal.forget_input()  # it was typed for this image
         self._terminal.give_back(survives=self._survives)
         with contextlib.suppress(ChildProcessError):  # the new image doesn't know those that have ended
             while os.waitpid(-1, os.WNOHANG) != (0, 0):

@@ -62,6 +62,13 @@ class Terminal:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(fd, termios.TCSANOW, modes)
 
+    def forget_input(self) -> None:
+        """Forget what was typed and nobody has read, a half line too; but not in the background."""
+        if self.is_ours:
+            for fd in self._ttys:
+                with contextlib.suppress(termios.error):
+                    termios.tcflush(fd, termios.TCIFLUSH)
+
     def give_back(self, *, survives: bool) -> None:
         """Restore its modes; unless this process is to survive that, end it if the terminal was closed meanwhile.
 

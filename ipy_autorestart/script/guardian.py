@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 #: Each line is what runs, as kill(1) takes it: a process group with its minus, and processes besides. At the end of the
 #: lines the supervisor is gone, and their descendants, in whatever session, are found before their parents are killed,
@@ -23,7 +24,10 @@ while [ -n "$found" ]; do
     found=$(echo $children)
     guarded="$guarded $found"
 done
-[ -z "$guarded" ] || kill -s KILL -- $guarded
+[ -n "$guarded" ] || exit
+kill -s KILL -- $guarded
+shift
+[ $# -eq 0 ] || exec "$@" $guarded
 """
 
 #: How a list of processes shows it.
@@ -33,11 +37,13 @@ NAME = "ipy-autorestart-guardian"
 class Guardian:
     """A child that knows what runs, and kills it when its pipe from this process ends.
 
-    If ``leave_daemons``, it kills what it is told of and nothing more.
+    If ``leave_daemons``, it kills what it is told of and nothing more. It runs a command ``after``, with what it has
+    killed as further arguments; one that is for the terminal, in whose session it is then.
     """
 
-    def __init__(self, *, leave_daemons: bool = False) -> None:
-        self._words = ["sh", "-c", PROGRAM, NAME, "leave" if leave_daemons else "find"]
+    def __init__(self, *, leave_daemons: bool = False, after: Sequence[str] = ()) -> None:
+        self._words = ["sh", "-c", PROGRAM, NAME, "leave" if leave_daemons else "find", *after]
+        self._apart: dict[str, Any] = {"setpgroup": 0} if after else {"setsid": True}
         self._guarded = b"\n"
         self._start()
 
@@ -52,7 +58,7 @@ class Guardian:
                 self._words,
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((read, nothing, nothing))],
-                setsid=True,
+                **self._apart,
                 setsigmask=[],
             )
         except OSError:

@@ -36,7 +36,7 @@ class Orphans:
     def __init__(self, ours: Callable[[], Collection[int]] = tuple, *, leave_daemons: bool = False) -> None:
         self._ours = ours
         self._leave_daemons = leave_daemons
-        self._group = os.getpgrp()
+        self._group, self._session = os.getpgrp(), os.getsid(0)
         self.leave()  # what this process was before an exec may have had children: ``server & exec …``
 
     def leave(self) -> None:
@@ -56,7 +56,7 @@ class Orphans:
             its = os.getpgid(pid)
             if its == group:
                 return whole
-            return its != self._group and not (self._leave_daemons and os.getsid(pid) != group)
+            return its != self._group and not (self._leave_daemons and os.getsid(pid) not in (group, self._session))
         except ProcessLookupError:
             return False
 

@@ -28,6 +28,8 @@ class Program:
         JSON that says how to show figures; empty if a run displays nothing but its output.
     stdio
         Descriptors of this process that become its standard streams; None for an empty input and pipes to read from.
+    in_session
+        It runs in the session of this process, so that the terminal is its own too, not in a session of its own.
     """
 
     python: str
@@ -38,3 +40,4 @@ class Program:
     roots: tuple[str, ...] = ()
     displays: str = ""
     stdio: tuple[int, int, int] | None = None
+    in_session: bool = False

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.script.displays import DisplayPipe
+from ipy_autorestart.script.ear import KEYS, Ear
 from ipy_autorestart.script.orphans import Orphans, ask_to_end
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
@@ -33,6 +34,10 @@ class Run:
     ----------
     must_be_polled
         No signal will tell of its end.
+    stopped_by
+        The signal that has stopped the script, if it was stopped since this was last set to 0.
+    heard
+        The signal that the terminal has sent the group, if it has since this was last set to 0.
     """
 
     def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
@@ -52,6 +57,8 @@ class Run:
         self._status: int | None = None
         self._reported: Exited | None = None
         self._group_is_gone = False
+        self.stopped_by = self.heard = 0
+        self._ear: Ear | None = None
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
@@ -59,6 +66,8 @@ class Run:
     def signal(self, signum: signal.Signals, orphans: Orphans) -> None:
         """Ask its group to end, even if that was stopped, and its other processes as soon as they are known."""
         self._signum = signum
+        if signum in KEYS:  # it is not the keyboard's
+            self._hush()
         trackers = self._trackers() if signum == signal.SIGKILL else frozenset()
         if trackers:
             self._kill_all_but(trackers)
@@ -79,6 +88,22 @@ class Run:
         if not self._group_is_gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, signum)
+
+    def listen(self) -> None:
+        """Hear from now on what the terminal tells the group."""
+        if self._ear is None and self._status is None and self._signum != signal.SIGKILL:
+            with contextlib.suppress(OSError):  # the group has just ended, or no process is to be had
+                self._ear = Ear(self.pid)
+
+    def hush(self) -> None:
+        """Hear nothing any more, soon."""
+        if self._ear:
+            self._ear.leave()
+
+    def _hush(self) -> None:
+        if self._ear:
+            self.heard = self._ear.close() or self.heard
+            self._ear = None
 
     def poll(self, orphans: Orphans) -> Exited | None:
         """Reap processes of the run that have ended; return news about its end, if there is any."""
@@ -113,15 +138,22 @@ class Run:
         """Reap children of the group that have ended; return whether others go on."""
         while True:
             try:
-                pid, status = os.waitpid(-self.pid, os.WNOHANG)
+                pid, status = os.waitpid(-self.pid, os.WNOHANG | os.WUNTRACED)
             except ChildProcessError:
                 if self._status is None:
                     self._status = -signal.SIGKILL  # somebody else has reaped it: how it ended is unknown
                 return False
             if pid == 0:
                 return True
-            if pid == self.pid:
+            if os.WIFSTOPPED(status):
+                if pid == self.pid:
+                    self.stopped_by = os.WSTOPSIG(status)
+            elif pid == self.pid:
                 self._status = os.waitstatus_to_exitcode(status)
+                self._hush()
+            elif self._ear and pid == self._ear.pid:
+                self.heard = self._ear.ended(status) or self.heard
+                self._ear = None
 
     def _has_strangers(self) -> bool:
         """Return whether living processes of the group have parents outside of it, or are not adopted here."""
@@ -165,6 +197,7 @@ class Run:
     def close(self) -> list[Pipe]:
         """Close the pipes; return those to read as long as a process that has detached itself writes to them."""
         self.must_be_polled = False
+        self._hush()
         pipes = (*self.outputs, self.reports)
         kept = [Pipe(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
         for pipe in pipes:
@@ -199,7 +232,7 @@ def start_cold(program: Program, *, lossless: bool = False) -> Run:
 
 
 def spawn(program: Program, stdio: tuple[int, int, int], others: tuple[int, ...], variables: dict[str, str]) -> int:
-    """Start an interpreter in a session of its own, which inherits these descriptors; return the process."""
+    """Start an interpreter in a session or group of its own, which inherits these descriptors; return the process."""
     process = subprocess.Popen(
         [program.python, *program.flags, *program.argv],
         cwd=program.cwd,
@@ -208,7 +241,8 @@ def spawn(program: Program, stdio: tuple[int, int, int], others: tuple[int, ...]
         stderr=stdio[2],
         env=variables,
         pass_fds=others,
-        start_new_session=True,
+        start_new_session=not program.in_session,
+        process_group=0 if program.in_session else None,
     )
     process.returncode = 0  # it is reaped elsewhere: this object must not wait for it
     return process.pid

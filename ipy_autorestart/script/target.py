@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import time
 from collections.abc import Callable, Iterable
 
 from ipy_autorestart.decide.events import Exited, Preloading
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
+from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.guardian import Guardian
 from ipy_autorestart.script.orphans import Orphans
@@ -35,8 +37,8 @@ DISCARDED_MAX = 48
 class ScriptTarget:
     """Runs a script; at most one run at a time.
 
-    Without a ``preloader`` each run starts cold. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what
-    ``leave_daemons`` does.
+    Without a ``preloader`` each run starts cold. With a ``terminal``, which the program has to be in, each is a job in
+    its foreground. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what ``leave_daemons`` does.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class ScriptTarget:
         preloader: Preloader | None = None,
         lossless: bool = False,
         leave_daemons: bool = False,
+        terminal: Foreground | None = None,
         send: Callable[[Shown], None],
     ) -> None:
         self._program = program
@@ -54,7 +57,9 @@ class ScriptTarget:
         self._lossless = lossless
         self._outbox = Outbox(lossless=lossless, send=send)
         self._preloader = preloader
-        self._guardian = Guardian(leave_daemons=leave_daemons)
+        self._terminal = terminal
+        self._told = 0
+        self._guardian = Guardian(leave_daemons=leave_daemons, after=terminal.way_back if terminal else ())
         self._guarded_at = 0.0
         self._orphans = Orphans(self._pids, leave_daemons=leave_daemons)
         self.is_warm: bool | None = None
@@ -63,6 +68,7 @@ class ScriptTarget:
         self._used = Used()
         self._stopping = False
         self._discarded: list[Pipe] = []
+        self._input_at = _place(program.stdio[0]) if program.stdio else None
 
     @property
     def pid(self) -> int:
@@ -75,9 +81,11 @@ class ScriptTarget:
             self._leave(self._run)
             self._orphans.leave()
         os.stat(self._program.cwd)
+        if self._program.stdio and self._input_at is not None:  # ``< input.txt`` is for each run
+            os.lseek(self._program.stdio[0], self._input_at, os.SEEK_SET)
         self._run = None
         if self._preloader:
-            self._run = self._preloader.start(changed, lossless=self._lossless, guard=self._guardian.guard)
+            self._run = self._preloader.start(changed, lossless=self._lossless, guard=self._lead_in)
         self.is_warm = self._run is not None
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
@@ -85,8 +93,16 @@ class ScriptTarget:
         self._outbox.follow(self._run)
         if self._run is None:
             self._start_cold()
+        if self._run and self._terminal and self._terminal.given:
+            self._run.listen()
         self._stopping = False
         self._outbox.begin()
+
+    def _lead_in(self, group: int) -> None:
+        """Do what a run's process group needs before it begins."""
+        self._guardian.guard(group)
+        if self._terminal:
+            self._terminal.give(group)
 
     def _guard(self, run: Run) -> None:
         self._guardian.guard(run.guarded, self._orphans.of(run.pid, whole=True))
@@ -107,12 +123,15 @@ class ScriptTarget:
         if self._preloader:
             self._preloader.note_cold()
         self._run = start_cold(self._program, lossless=self._lossless)
-        self._guardian.guard(self._run.pid)
+        self._lead_in(self._run.pid)
         self._outbox.follow(self._run)
 
     def terminate(self) -> None:
         """Ask the run and the processes it has started to end."""
         self._stopping = True
+        if self._run and self._terminal:  # from now on the keys are for the watch
+            self._run.hush()
+            self._terminal.take()
         if self._run:
             self._run.signal(self._stop_signal, self._orphans)
 
@@ -126,6 +145,8 @@ class ScriptTarget:
         ended = self._run.poll(self._orphans) if self._run else None
         self._guardian.keep_up()
         self._orphans.reap(besides=self.pid)
+        if self._run and self._terminal:
+            self._share(self._terminal, self._run, ended)
         if self._run and (now >= self._guarded_at or (ended and ended.left)):
             self._guarded_at = now + GUARDED_APART
             self._guard(self._run)
@@ -165,10 +186,36 @@ class ScriptTarget:
             self._start_cold()
         return ended is not None
 
+    def _share(self, terminal: Foreground, run: Run, ended: Exited | None) -> None:
+        """Do as a shell does with the terminal and its job."""
+        heard, stopped_by = run.heard, run.stopped_by
+        run.heard = run.stopped_by = 0
+        self._told = heard
+        if ended:
+            terminal.take(killed=(ended.status or 0) < 0)
+        if heard:
+            # All whom a shell has put in the foreground, this process too, get what they would have got without the
+            # run. What is typed next is for them as well, until the run asks for the terminal again.
+            terminal.take()
+            os.kill(0, heard)
+        if stopped_by in (signal.SIGTTIN, signal.SIGTTOU) and terminal.give(run.pid):
+            run.forward(signal.SIGCONT)
+        elif stopped_by in (signal.SIGTTIN, signal.SIGTTOU) or (stopped_by == signal.SIGTSTP and terminal.given):
+            os.kill(0, stopped_by)  # the whole job stops
+        elif stopped_by:
+            terminal.take()
+        if terminal.given:
+            run.listen()
+
     def send_signal(self, signum: int) -> None:
-        """Send the run's group a signal of the terminal."""
-        if self._run:
-            self._run.forward(signum)
+        """Send the run's group a signal of the terminal, unless the terminal has done so."""
+        if not self._run or signum == self._told:
+            return
+        if self._terminal and signum == signal.SIGCONT:
+            self._terminal.resume(self._run.pid)
+        self._run.forward(signum)
+        if self._terminal and signum == signal.SIGSTOP:
+            self._terminal.suspend()
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one did."""
@@ -221,6 +268,8 @@ class ScriptTarget:
             pipe.close()
         if self._preloader:
             self._preloader.close()
+        if self._terminal:
+            self._terminal.take()
         self._guardian.close()
 
     def output_at(self) -> float | None:
@@ -230,3 +279,8 @@ class ScriptTarget:
     def send_output(self, now: float) -> None:
         """Send that a run has begun, and what it has printed and displayed, in batches."""
         self._outbox.send_due(now)
+
+
+def _place(fd: int) -> int | None:
+    """Return where a regular file is read from, None if it can't be read again."""
+    return os.lseek(fd, 0, os.SEEK_CUR) if stat.S_ISREG(os.fstat(fd).st_mode) else None

@@ -298,6 +298,22 @@ def test_a_closed_terminal_ends_it(project):
     eventually(lambda: not any(process.is_running() for process in processes))
 
 
+def test_what_was_half_typed_is_not_the_new_images(project):
+    project.script(
+        'import sys\nsys.path.append("src")\nimport a\nfrom ipy_autorestart import restart_on_change\n'
+        'restart_on_change("src", enabled=True)\nprint("value", a.V)\nprint("read", repr(input("name? ")))\n'
+    )
+    terminal = pexpect.spawn(sys.executable, ["main.py"], cwd=str(project), timeout=10)
+    terminal.expect(r"value 1\r\nname\? ")
+    terminal.send("half")
+    terminal.expect("half")
+    project.save("src/a.py", "V = 2\n")
+    terminal.expect(r"value 2\r\nname\? ")
+    terminal.send("whole\n")
+    terminal.expect("read 'whole'")
+    terminal.close(force=True)
+
+
 def test_a_job_in_the_background_outlives_the_shell_in_between(project):
     project.script(
         'import os, time\nfrom ipy_autorestart import restart_on_change\nimport sys\nsys.path.append("src")\nimport a\n'

@@ -50,6 +50,17 @@ print(terminal.is_gone)
 
 
 @pytest.mark.e2e
+def test_what_was_typed_can_be_forgotten(terminal):
+    os.write(terminal[0], b"a line\nand a half")
+    code = (
+        "import os\nfrom ipy_autorestart.reexec.tty import Terminal\nTerminal().forget_input()\n"
+        "os.set_blocking(0, False)\ntry: os.read(0, 100)\nexcept BlockingIOError: print('nothing')\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], stdin=terminal[1], capture_output=True, text=True).stdout
+    assert shown == "nothing\n"
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize("whose", ["its own", "another's"])
 def test_it_is_gone_when_its_other_end_is_closed_if_it_is_the_one_that_controls_the_process(whose):
     ours, theirs = os.openpty()

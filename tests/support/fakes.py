@@ -223,14 +223,17 @@ class FakeWatch:
 
 
 class FakeTerminal:
-    """A terminal that keeps how often its modes were restored."""
+    """A terminal that keeps how often its modes were restored, and what was typed forgotten."""
 
     def __init__(self):
         self.is_gone = False
-        self.restored = 0
+        self.restored = self.forgot = 0
 
     def restore(self):
         self.restored += 1
+
+    def forget_input(self):
+        self.forgot += 1
 
 
 class FakeKernel:

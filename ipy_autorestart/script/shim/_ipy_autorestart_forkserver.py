@@ -32,7 +32,7 @@ if False:  # for type checkers only
     #: Sets up what a run needs, given its descriptors for reports and displays; returns what starts its reports.
     Attach = Callable[..., Callable[[], None]]
 
-_REHEARSAL = os.path.abspath(__file__)
+_SERVER, _REHEARSAL = os.getpid(), os.path.abspath(__file__)
 
 #: From ``linux/mman.h``, since Linux 6.1.
 MADV_COLLAPSE = 25
@@ -107,7 +107,10 @@ def _park(
     while os.getppid() == between:
         os.sched_yield()
     go, *streams = fds[:4]
-    os.setsid()
+    if os.getsid(0) == _SERVER:
+        os.setsid()
+    else:  # the fork server is in the supervisor's session, which is the terminal's
+        os.setpgid(0, 0)
     for fd, place in zip(streams, range(3)):  # noqa: B905  # as many
         os.dup2(fd, place)
         os.close(fd)  # it is greater than 2: these are taken
