@@ -232,6 +232,8 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
 
 def _start(cycle: Cycle, starting: Starting) -> Stepped:
     found, looks = cycle.found, cycle.looks
+    if looks.at in (cycle.loop.until, cycle.held_until):  # what was put off is served now, and nothing is to follow
+        looks = looks._replace(at=None)
     cycle = cycle._replace(
         phase=starting,
         found=Found(polling=found.polling, notes=found.notes),

@@ -505,7 +505,9 @@ def test_a_wish_and_another_file_are_served_at_once_while_a_loop_waits():
     assert at_once == [True] * 5 + [False] * 3
     cycle, served = saved_again(cycle, now + 0.3)
     assert not served
-    assert Signal() in play(cycle, (now + 0.4, Asked()))[1]
+    asked, actions = play(cycle, (now + 0.4, Asked()))
+    assert actions == [Signal()]
+    assert not restarted(asked, now + 0.4).hidden
     assert saved_again(cycle, now + 0.5, found=(A, B))[1]
     held = play(cycle, (now + 0.5, Paused()), (now + 0.6, Paused(on=False)), (now + 0.6, Found((A,))))
     assert Signal() in held[1]
