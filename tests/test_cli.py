@@ -591,12 +591,14 @@ def test_under_nohup_a_hangup_means_nothing_and_saves_are_served(project):
     project.script(MAIN + "import signal\nprint(signal.getsignal(signal.SIGHUP), flush=True)\ntime.sleep(100)\n")
     process = subprocess.Popen(["nohup", *PROGRAM, "src/", "main.py"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with process:
-        for value in (1, 2, 3):
-            assert process.stdout.readline() == f"value {value}\n".encode()
-            assert process.stdout.readline() == f"{signal.SIG_IGN!s}\n".encode()  # as without us
-            process.send_signal(signal.SIGHUP)
-            save(project, value + 1)
-        process.terminate()
+        try:
+            for value in (1, 2, 3):
+                assert process.stdout.readline() == f"value {value}\n".encode()
+                assert process.stdout.readline() == f"{signal.SIG_IGN!s}\n".encode()  # as without us
+                process.send_signal(signal.SIGHUP)
+                save(project, value + 1)
+        finally:
+            process.terminate()
 
 
 def test_a_module_runs_as_with_m(piped, project):
