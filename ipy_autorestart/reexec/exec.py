@@ -135,7 +135,7 @@ class Handover(abc.ABC):
         signal.pthread_sigmask(signal.SIG_BLOCK, self._waiting)
         try:
             put_limits_back(self._start.first.surroundings)  # below one on memory no thread could be started
-            self._late.start()
+            _start(self._late)
             self.end_life()
         finally:
             self._close_and_exec()
@@ -145,8 +145,7 @@ class Handover(abc.ABC):
         if not self._once.acquire(blocking=False):
             Event().wait()  # the other thread ends this one
         self._late.cancel()
-        guard = Timer(CLOSE_MAX, self._exec_or_die)
-        guard.start()
+        _start(Timer(CLOSE_MAX, self._exec_or_die))
         try:
             self.close()
             with logged("the trackers"):
@@ -185,6 +184,12 @@ class Handover(abc.ABC):
             os.write(start.outputs[1], traceback.format_exc().encode())
         finally:
             os._exit(os.EX_SOFTWARE)  # noqa: SLF001  # its name
+
+
+def _start(timer: Timer) -> None:
+    """Start a timer, or do without where a hard limit on memory leaves no room for a thread."""
+    with contextlib.suppress(RuntimeError, MemoryError):
+        timer.start()
 
 
 #: Signals that are for the process, whatever image it runs.

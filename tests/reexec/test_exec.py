@@ -193,3 +193,17 @@ def test_what_an_exec_keeps_is_as_it_was_at_the_start(tmp_path):
     assert ended.stderr == ""
     before, *_, after = map(json.loads, filter(lambda line: line[0] in "[{", ended.stdout.splitlines()))
     assert after == [before, []]
+
+
+def test_a_hard_limit_that_leaves_no_room_for_a_thread_does_not_keep_it_from_the_exec(tmp_path):
+    ended = ran(
+        """
+import resource
+with open("/proc/self/statm") as file: used = int(file.read().split()[0]) * resource.getpagesize()
+handover = Mine(start)
+resource.setrlimit(resource.RLIMIT_AS, (used + 1_000_000, used + 1_000_000))
+handover.exec([], hangup_ignored=False)
+""",
+        tmp_path,
+    )
+    assert json.loads(ended.stdout.splitlines()[-1])[0] == "closed: True"
