@@ -121,20 +121,20 @@ class Sockets:
         self._app.debug_shell_socket.close(linger=0)
         self._accept_nobody()
         # Each client closes its end when it has sent what it was sending; wait for that.
-        open_ones = connections = self.connections(*READ)
+        connections = self.connections(*READ)
+        sending = connections
         incoming: dict[Connection, Incoming] = {}
-        while connections:
+        while sending:
             self._receive()
-            quiet = [one for one in connections if _is_quiet(one, incoming)]
+            quiet = [one for one in sending if _is_quiet(one, incoming)]
             _each(quiet, lambda sock: sock.shutdown(socket.SHUT_WR))
-            connections = [one for one in connections if one not in quiet]
+            sending = [one for one in sending if one not in quiet]
         _each(self.connections("iopub"), lambda sock: sock.shutdown(socket.SHUT_WR))
         farthest = max((one.round_trip for one in incoming.values()), default=0.0)
         deadline = time.monotonic() + CLOSED_MAX + min(QUIET_ROUND_TRIPS * farthest, QUIET_MAX)
-        while open_ones and time.monotonic() < deadline:
+        while any(one.is_open for one in connections) and time.monotonic() < deadline:
             self._receive()
-            open_ones = [one for one in open_ones if one.is_open]
-        _each(open_ones, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # the clients are stopped
+        _each(connections, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # of clients that are stopped
         self._receive()
 
     def _is_sent(self) -> bool:
