@@ -36,6 +36,7 @@ def run(*words, **options):
 
 
 @pytest.mark.e2e
+@pytest.mark.xdist_group("release")
 def test_what_is_built_is_whole_and_fit_to_be_published(dist):
     sdist, wheel = dist
     assert run(sys.executable, "-m", "twine", "check", "--strict", *dist).count("PASSED") == 2
@@ -53,12 +54,14 @@ def test_what_is_built_is_whole_and_fit_to_be_published(dist):
 
 
 @pytest.mark.e2e
+@pytest.mark.xdist_group("release")
 def test_it_works_where_nothing_else_is_installed(dist, tmp_path):
-    run(sys.executable, "-m", "venv", tmp_path / "empty")
+    run(sys.executable, "-m", "venv", "--without-pip", tmp_path / "empty")
     python, program = tmp_path / "empty/bin/python", tmp_path / "empty/bin/ipy-autorestart"
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", dist[1], env=environment)
-    run(python, "-m", "pip", "check", "--disable-pip-version-check", env=environment)
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check"]
+    run(*pip, "install", "--quiet", dist[1], env=environment)
+    run(*pip, "check", env=environment)
     shown = run(
         python, "-c", "import ipy_autorestart as it; print(it.__version__, it.__file__)", env=environment, cwd=tmp_path
     )
