@@ -38,6 +38,7 @@ def test_compiled_code_counts_however_it_is_written_and_only_when_it_is_whole(wa
     watched.until_ready()
     for number, write in enumerate(WAYS, 1):
         write(project / "src/ext.so", str(number))
+        eventually(lambda runs=number + 1: watched.screen.status.runs == runs and watched.screen.run == runs)
         eventually(lambda number=number: watched.screen.text == f"{number}\n")
         assert watched.screen.status.warm is True
         eventually(lambda: len(watched.processes) >= 3)
