@@ -6,7 +6,7 @@ import os
 import psutil
 
 from ipy_autorestart import pristine
-from ipy_autorestart.script.guardian import NAME
+from ipy_autorestart.script import ear, guardian
 
 #: A variable in the environment of all that a test starts; each test has a value of its own.
 MARK = "IPY_AUTORESTART_TEST"
@@ -34,22 +34,22 @@ def _has(pid, mark):
 
 def guardian_of(supervisor):
     """Return the child that ends what runs if the supervisor is killed, None if there is none."""
-    return next(filter(_is_guardian, supervisor.children()), None)
+    return next((child for child in supervisor.children() if _is(child, guardian.NAME)), None)
 
 
 def runners(supervisor):
-    """Return the living processes below a supervisor but its guardian, the oldest first: fork servers and runs."""
+    """Return the living processes below a supervisor but its guardian and ear, the oldest first: fork servers, runs."""
     alive = []
     for child in supervisor.children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            if child.status() != psutil.STATUS_ZOMBIE and not _is_guardian(child):
+            if child.status() != psutil.STATUS_ZOMBIE and not _is(child, guardian.NAME, ear.NAME):
                 alive.append((child.create_time(), child))
     return [child for _, child in sorted(alive, key=lambda pair: pair[0])]
 
 
-def _is_guardian(process):
+def _is(process, *names):
     with contextlib.suppress(psutil.NoSuchProcess):
-        return NAME in process.cmdline()
+        return not set(names).isdisjoint(process.cmdline())
     return False
 
 
