@@ -15,6 +15,7 @@ class Shell:
         environment = {**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PS1": "shell> "}
         rows, columns = 60, 150
         self.shell = pexpect.spawn("bash --norc --noprofile -i", env=environment, dimensions=(rows, columns))
+        self.shell.delaybeforesend = None  # each line is sent to a prompt
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self.wait("shell> $")
