@@ -219,6 +219,16 @@ def test_ctrl_c_is_the_scripts_and_a_second_one_ends_the_watch(start, project):
     assert session.end() == 0
 
 
+@pytest.mark.parametrize("sleep", ["time.sleep(100)", "signal.signal(2, signal.SIG_DFL); time.sleep(100)"])
+def test_a_ctrl_c_that_comes_before_the_run_is_listened_to_is_the_watchs_too(start, project, sleep):
+    """The run sends it to its own group as a terminal does, before its first line can have been seen."""
+    project.script(f"import os, signal, time\nos.killpg(0, 2)\n{sleep}\n")
+    session = start("main.py")
+    session.wait("Ctrl-C again ends the watch", "killed by SIGINT")
+    session.type("\x03")
+    assert session.end() == 0
+
+
 def test_a_script_that_lives_through_ctrl_c_gets_one(start, project):
     project.script(
         "import time\nprint('ready', flush=True)\n"

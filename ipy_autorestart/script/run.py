@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 from ipy_autorestart.decide.events import Exited
@@ -18,6 +20,9 @@ from ipy_autorestart.script.streams import Stream
 
 #: Rounds in which a group is killed one by one: meanwhile a process may fork.
 KILL_ROUNDS = 10
+
+#: Seconds in which a run may end of a key that came before its ear.
+EAR_IS_NEW = 0.3
 
 #: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05
@@ -59,6 +64,8 @@ class Run:
         self._group_is_gone = False
         self.stopped_by = self.heard = 0
         self._ear: Ear | None = None
+        self._listens_since = math.inf
+        self._sent: set[int] = set()
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
@@ -85,6 +92,7 @@ class Run:
 
     def forward(self, signum: int) -> None:
         """Send the group a signal as a terminal does; the run may go on."""
+        self._sent.add(signum)
         if not self._group_is_gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):  # the latter of a group of zombies on macOS
                 os.killpg(self.pid, signum)
@@ -94,6 +102,10 @@ class Run:
         if self._ear is None and self._status is None and self._signum != signal.SIGKILL:
             with contextlib.suppress(OSError):  # the group has just ended, or no process is to be had
                 self._ear = Ear(self.pid)
+                self._listens_since = min(self._listens_since, time.monotonic())
+
+    def _is_new_to_the_ear(self) -> bool:
+        return time.monotonic() < self._listens_since + EAR_IS_NEW
 
     def hush(self) -> None:
         """Hear nothing any more, soon."""
@@ -151,6 +163,9 @@ class Run:
             elif pid == self.pid:
                 self._status = os.waitstatus_to_exitcode(status)
                 self._hush()
+                # A key may have been quicker than the ear; shells too conclude from such an end that there was one.
+                if -self._status in KEYS and -self._status not in self._sent and self._is_new_to_the_ear():
+                    self.heard = self.heard or -self._status
             elif self._ear and pid == self._ear.pid:
                 self.heard = self._ear.ended(status) or self.heard
                 self._ear = None

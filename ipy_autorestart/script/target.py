@@ -188,7 +188,7 @@ class ScriptTarget:
 
     def _share(self, terminal: Foreground, run: Run, ended: Exited | None) -> None:
         """Do as a shell does with the terminal and its job."""
-        heard, stopped_by = run.heard, run.stopped_by
+        heard, stopped_by = run.heard if terminal.given else 0, run.stopped_by
         run.heard = run.stopped_by = 0
         self._told = heard
         if ended:
