@@ -219,7 +219,11 @@ class KernelRestarter(Restarter):
 
     def _check_in(self, seconds: float) -> None:
         """Check later, by our own clock: the loop's stands still where a program plays with the time."""
-        Timer(seconds, self._note_end).start()
+        try:
+            Timer(seconds, self._note_end).start()
+        except RuntimeError:  # no thread can be started: a cell has limited the memory
+            if self._loop is not None:
+                self._loop.call_later(seconds, self._check)
 
     async def _exec_or_go_on(self, since: float) -> None:
         try:

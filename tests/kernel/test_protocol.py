@@ -439,7 +439,7 @@ CHANGED = """
 import os, resource
 soft, hard = resource.getrlimit(resource.RLIMIT_AS)
 with open("/proc/self/statm") as file: used = int(file.read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 64_000_000, hard))
+resource.setrlimit(resource.RLIMIT_AS, (used + 4_000_000, hard))
 os.umask(0o077)
 os.sched_setaffinity(0, [max(os.sched_getaffinity(0))])
 """
