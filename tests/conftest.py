@@ -9,6 +9,7 @@ import sys
 import threading
 import uuid
 
+import psutil
 import pytest
 from hypothesis import settings
 from jupyter_core.utils import ensure_event_loop
@@ -98,9 +99,17 @@ def unreaped():
         return None
 
 
+#: Ports of kernels that outlive a test: their client connects when it likes, its heartbeat anew after a late answer.
+SHARED_PORTS = set()
+
+
 def left_open(before):
     """What is open and was not before: under a number that was free, or had another file."""
     left = {number: target for number, target in open_files().items() if before.get(number) != target}
+    if SHARED_PORTS:
+        connections = psutil.Process().net_connections("tcp")
+        shared = {str(one.fd) for one in connections if one.raddr and one.raddr.port in SHARED_PORTS}
+        left = {number: target for number, target in left.items() if number not in shared}
     return {number: target for number, target in left.items() if "memfd" not in target and "/proc/" not in target}
 
 
@@ -151,7 +160,10 @@ def own_kernel(start_kernel):
 def kernel_of_module(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernel")
     with real_kernel(cwd=str(folder), env={**environment(), "IPYTHONDIR": str(folder)}) as player:
+        ports = {port for name, port in player.manager.get_connection_info().items() if name.endswith("_port")}
+        SHARED_PORTS.update(ports)
         yield player
+        SHARED_PORTS.difference_update(ports)
 
 
 @pytest.fixture

@@ -313,6 +313,17 @@ def test_the_terminals_hang_up_ends_it(start, project, warmth):
     eventually(lambda: not any(run.is_running() for run in runs) and not session.child.isalive())
 
 
+def test_the_terminals_hang_up_ends_it_where_nobody_passes_it_on(project):
+    """The system tells only the leader of the session, here a shell without job control, and the foreground."""
+    project.script(MAIN + "time.sleep(100)\n")
+    shell = pexpect.spawn("sh", ["-c", f"{' '.join(PROGRAM)} src/ main.py; true"], timeout=20, encoding="utf-8")
+    shell.expect("value 1")
+    processes = psutil.Process(shell.pid).children(recursive=True)
+    assert processes
+    shell.close(force=True)
+    eventually(lambda: not any(process.is_running() for process in processes))
+
+
 def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
     project.script("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n")
     shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
@@ -501,6 +512,22 @@ def test_a_shell_can_stop_it_and_continue_it_in_the_background_and_foreground(sh
     shell.type("\x03")
     shell.type("echo back $((41 + 2))\n")
     shell.wait("back 43")
+
+
+def test_it_can_be_stopped_and_continued_within_a_script_of_the_shell(shell, project):
+    """The shell takes the terminal as soon as its own child has stopped, and that isn't the watch."""
+    project.script(MAIN + "print('read', input('name? '), flush=True)\ntime.sleep(100)\n")
+    shell.type(f"sh -c '{' '.join(PROGRAM)} src/ main.py; true'\n")
+    for count in (1, 2, 3):
+        shell.wait(r"name\? ", "running")
+        shell.type("\x1a")
+        shell.wait("Stopped", count=count)
+        shell.type(f"echo still $((40 + {count}))\n")
+        shell.wait(f"still 4{count}")
+        shell.type("fg\n")
+        shell.wait("sh -c", count=count + 1)
+    shell.type("Ada\n")
+    shell.wait("read Ada")
 
 
 def test_ctrl_backslash_ends_both(start, project):

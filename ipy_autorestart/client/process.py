@@ -75,9 +75,10 @@ class Process:
             return False
 
     def kill(self) -> None:
-        """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End it at once, unless it has been reaped: its number may be another's."""
+        if self.hangups >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Kill it, and reap it."""

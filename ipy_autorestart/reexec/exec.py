@@ -192,13 +192,10 @@ def _start(timer: Timer) -> None:
         timer.start()
 
 
-#: Signals that are for the process, whatever image it runs.
-FOR_ALL_IMAGES = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
-
-
 def _forget_pending() -> None:
     """Discard signals that are pending as this image has blocked them: the next one may not expect them."""
-    while hasattr(signal, "sigtimedwait") and (pending := signal.sigpending() - FOR_ALL_IMAGES):
+    for_all_images = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
+    while hasattr(signal, "sigtimedwait") and (pending := signal.sigpending() - for_all_images):
         signal.sigtimedwait(pending, 0)
 
 

@@ -48,8 +48,11 @@ class Foreground:
 
     @classmethod
     def open(cls) -> Foreground | None:
-        """Return the terminal, None if there is none, or if it is for other programs of a pipeline too (``| less``)."""
-        if any(_is_pipe(fd) for fd in range(3)):
+        """Return the terminal, None if there is none, or if it is for other programs of a pipeline too (``| less``).
+
+        Nor has a process it whose group is out of sight, as in a container that shares the session.
+        """
+        if any(_is_pipe(fd) for fd in range(3)) or not os.getpgrp():
             return None
         try:
             return cls(os.open("/dev/tty", os.O_RDWR))
@@ -62,7 +65,7 @@ class Foreground:
         It isn't while a shell has put this process in the background.
         """
         with _surely():
-            if os.tcgetpgrp(self._fd) in (self._ours, group):
+            if os.tcgetpgrp(self._fd) in (self._ours, self.given, group):
                 os.tcsetpgrp(self._fd, group)
                 self.given = group
                 if self._held:
@@ -93,6 +96,15 @@ class Foreground:
         """Give it to the run again, if this process is in the foreground now, whoever put it there."""
         self.given = 0
         self.give(group)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was closed."""
+        try:
+            os.tcgetpgrp(self._fd)
+        except OSError:
+            return True
+        return False
 
     @property
     def way_back(self) -> list[str]:

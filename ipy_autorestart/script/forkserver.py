@@ -95,7 +95,6 @@ class ForkServer:
         )
         self._plan.writelines(f"{kind} {value}\n" for kind, value in lines if "\n" not in value)
         self.pid = self._spawn(program, theirs)
-        self._pidfd = os.pidfd_open(self.pid)  # the number may belong to another process when it is killed
 
     def _spawn(self, program: Program, theirs: socket.socket) -> int:
         printed, stdio = _stand_in(program.stdio)
@@ -220,9 +219,9 @@ class ForkServer:
         """End it, and the run that is parked."""
         if not self.is_alive:
             return
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-        os.close(self._pidfd)
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # if reaped, the number is another's
+            os.kill(self.pid, signal.SIGKILL)
         self._socket.close()
         self._plan.close()
         for parked in filter(None, (self._parked, self._asked)):

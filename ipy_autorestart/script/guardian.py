@@ -77,8 +77,9 @@ class Guardian:
             self._send()
 
     def _send(self) -> None:
-        with contextlib.suppress(OSError):  # it was killed, which `keep_up` notices
-            os.write(self._pipe, self._guarded)
+        if self.pid:  # else the descriptor is another's
+            with contextlib.suppress(OSError):  # it was killed, which `keep_up` notices
+                os.write(self._pipe, self._guarded)
 
     def keep_up(self) -> None:
         """Replace it if it was killed."""

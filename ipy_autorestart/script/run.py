@@ -43,6 +43,8 @@ class Run:
         The signal that has stopped the script, if it was stopped since this was last set to 0.
     heard
         The signal that the terminal has sent the group, if it has since this was last set to 0.
+    died_of
+        The signal of which it has died, probably by a key that was not heard.
     """
 
     def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
@@ -62,7 +64,7 @@ class Run:
         self._status: int | None = None
         self._reported: Exited | None = None
         self._group_is_gone = False
-        self.stopped_by = self.heard = 0
+        self.stopped_by = self.heard = self.died_of = 0
         self._ear: Ear | None = None
         self._listens_since = math.inf
         self._sent: set[int] = set()
@@ -165,7 +167,7 @@ class Run:
                 self._hush()
                 # A key may have been quicker than the ear; shells too conclude from such an end that there was one.
                 if -self._status in KEYS and -self._status not in self._sent and self._is_new_to_the_ear():
-                    self.heard = self.heard or -self._status
+                    self.died_of = -self._status
             elif self._ear and pid == self._ear.pid:
                 self.heard = self._ear.ended(status) or self.heard
                 self._ear = None

@@ -188,11 +188,15 @@ class ScriptTarget:
 
     def _share(self, terminal: Foreground, run: Run, ended: Exited | None) -> None:
         """Do as a shell does with the terminal and its job."""
-        heard, stopped_by = run.heard if terminal.given else 0, run.stopped_by
-        run.heard = run.stopped_by = 0
-        self._told = heard
+        given, heard, guessed, stopped_by = terminal.given, run.heard, run.died_of, run.stopped_by
+        run.heard = run.died_of = run.stopped_by = 0
+        self._told = heard or (guessed if given else 0)
         if ended:
             terminal.take(killed=(ended.status or 0) < 0)
+            if given and terminal.is_gone:  # which the foreground alone is told
+                os.kill(os.getpid(), signal.SIGHUP)
+        if given and guessed and not heard:
+            os.kill(os.getpid(), guessed)
         if heard:
             # All whom a shell has put in the foreground, this process too, get what they would have got without the
             # run. What is typed next is for them as well, until the run asks for the terminal again.
@@ -201,7 +205,8 @@ class ScriptTarget:
         if stopped_by in (signal.SIGTTIN, signal.SIGTTOU) and terminal.give(run.pid):
             run.forward(signal.SIGCONT)
         elif stopped_by in (signal.SIGTTIN, signal.SIGTTOU) or (stopped_by == signal.SIGTSTP and terminal.given):
-            os.kill(0, stopped_by)  # the whole job stops
+            terminal.suspend()  # first: when the job has stopped, it is the shell's
+            os.kill(0, stopped_by)
         elif stopped_by:
             terminal.take()
         if terminal.given:
@@ -211,7 +216,7 @@ class ScriptTarget:
         """Send the run's group a signal of the terminal, unless the terminal has done so."""
         if not self._run or signum == self._told:
             return
-        if self._terminal and signum == signal.SIGCONT:
+        if self._terminal and signum == signal.SIGCONT and not self._run.has_ended:
             self._terminal.resume(self._run.pid)
         self._run.forward(signum)
         if self._terminal and signum == signal.SIGSTOP:

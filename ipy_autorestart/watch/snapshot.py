@@ -159,6 +159,7 @@ class Snapshot:
         for path in self._extra - extra:
             self._tracked.pop(path, None)
             self._differs.discard(path)
+            self._shared.discard(path)
         self._extra = extra
         for path in extra - self._tracked.keys():
             if self._add(path, self._committed_ns):

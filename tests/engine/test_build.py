@@ -63,7 +63,7 @@ NOWHERE = Launch(request=Request(Script("a.py", cwd="/"), cwd="/nowhere"))
     [
         (b"", 0, ""),
         (b"{}", 0, ""),
-        (b"{}\n", 2, "not a Launch: b'{}\\n'\n"),
+        (b"{}\n", 2, "not a Launch: {}\n"),
         (
             encode(Launch(request=Request(Script("a.py", cwd="/"), cwd="/nowhere"))),
             2,
