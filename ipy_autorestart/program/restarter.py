@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
@@ -26,6 +26,9 @@ from ipy_autorestart.reexec.state import ProgramState
 from ipy_autorestart.reexec.surroundings import ignore_only
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.show.terminal import StderrScreen
+
+if TYPE_CHECKING:
+    import asyncio
 
 #: Seconds until the next try where a restart was not possible yet.
 SOON = 0.02
@@ -48,6 +51,7 @@ class ProgramRestarter(Restarter):
         self._held = 0
         self._is_restarting = False
         self._wait: IdleWait | None = None
+        self._looks = False  # whether one of a loop is due
         self._alarm = Alarm()
 
     @property
@@ -139,17 +143,26 @@ class ProgramRestarter(Restarter):
         loop = running_loop()
         if loop is None:
             apart(self.restart_if_pending)
-        elif self._wait is None or self._wait.loop is not loop:
+            return
+        if self._wait is None or self._wait.loop is not loop:
             self._wait = IdleWait(loop, self.restart_if_pending)
-            self._look_again(IDLE_MAX)  # for a loop that ends meanwhile
+        if not self._looks:
+            self._looks = True
+            self._look_again(IDLE_MAX, loop)  # for a loop that ends meanwhile
 
-    def _look_again(self, seconds: float) -> None:
+    def _look_again(self, seconds: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
         def look() -> None:
+            self._looks = False
             if self._pending is not None:
                 self._hang_up_again()
                 self.wake()
 
-        Timer(seconds, look).start()
+        try:
+            Timer(seconds, look).start()
+        except RuntimeError:  # no thread can be started: a limit was lowered
+            if loop is None:
+                raise
+            loop.call_later(seconds, look)
 
     def restart_if_pending(self) -> None:
         """Restart if a SIGHUP has come, or report why not and continue."""
@@ -161,7 +174,11 @@ class ProgramRestarter(Restarter):
         if is_early or not _flush_outputs():
             self._look_again(SOON)
             return
-        self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept, survives=self._own))
+        self._is_restarting = True  # for a SIGHUP that comes meanwhile: it would wait for this very thread
+        try:
+            self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept, survives=self._own))
+        finally:  # it was refused
+            self._is_restarting = False
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True

@@ -28,7 +28,7 @@ from ipy_autorestart.reexec.state import (
     SupervisorState,
     TerminalState,
 )
-from ipy_autorestart.reexec.surroundings import put_back, put_limits_back
+from ipy_autorestart.reexec.surroundings import put_back, put_limits_back, raise_limits
 from ipy_autorestart.reexec.trackers import end_trackers
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Handover(abc.ABC):
         # They stay pending until the new image has its handlers: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._waiting)
         try:
-            put_limits_back(self._start.first.surroundings)  # below one on memory no thread could be started
+            raise_limits(self._start.first.surroundings)
             _start(self._late)
             self.end_life()
         finally:
@@ -175,11 +175,14 @@ class Handover(abc.ABC):
             _forget_pending()
             # These stay blocked until the new image handles them.
             signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
-            os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
+            with contextlib.suppress(OSError):  # privileges were given up; `check` knows that this is the folder
+                os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
             if self._interrupts and self._interrupts.noted:
                 signal.pthread_kill(get_ident(), signal.SIGINT)  # which waits, too
+            command = start.command()
+            put_limits_back(first.surroundings)
             # Not by the function that an attached debugger has put in its place.
-            os.execve(start.executable, start.command(), environment)
+            os.execve(start.executable, command, environment)
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
             os.write(start.outputs[1], traceback.format_exc().encode())
         finally:

@@ -233,6 +233,8 @@ class ProgramStart(ProcessStart):
             raise CantRestart(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
         if not os.path.isdir(self.first.folder):
             raise CantRestart(f"the folder {self.first.folder!r}, in which it was started, is gone; make it again")
+        if not os.access(self.first.folder, os.X_OK) and not os.path.samefile(self.first.folder, os.curdir):
+            raise CantRestart(f"the folder {self.first.folder!r}, in which it was started, can't be entered any more")
         if self.file and not os.access(self.file, os.R_OK):
             raise CantRestart(f"{self.file!r} is gone or can't be read; put it back")
         # The supervisor has checked the syntax before its signal; this is for files saved since, and a user's signals.

@@ -27,12 +27,12 @@ class Attribute:
 
 
 #: What is raised by what this system doesn't have, or forbids.
-IMPOSSIBLE = (OSError, ValueError, AttributeError)
+IMPOSSIBLE = (OSError, ValueError, AttributeError, ImportError, MemoryError)
 
 
 def read_all(outputs: Sequence[int]) -> dict[str, Any]:
     """Return the attributes of this process and its standard streams, of which two are the ``outputs``."""
-    found: dict[str, Any] = {"blocking": [_is_blocking(fd) for fd in (0, *outputs)]}
+    found: dict[str, Any] = {"blocking": [_is_blocking(fd) for fd in (0, *outputs)], "limits": _limits()}
     for name, attribute in ATTRIBUTES.items():
         with contextlib.suppress(*IMPOSSIBLE):
             found[name] = attribute.read()
@@ -40,19 +40,28 @@ def read_all(outputs: Sequence[int]) -> dict[str, Any]:
 
 
 def put_back(before: Mapping[str, Any]) -> None:
-    """Restore what has changed since `read_all`, as far as it can be done; for a thread that is about to exec."""
+    """Restore what has changed since `read_all`, as far as it can be done, but for limits; before an exec."""
     for name, attribute in ATTRIBUTES.items():
         with contextlib.suppress(*IMPOSSIBLE):
             if name in before and attribute.read() != before[name]:
                 attribute.write(before[name])
     for fd, blocking in enumerate(before.get("blocking", ())):  # the open file's: an asyncio pipe leaves it changed
-        if blocking not in (None, _is_blocking(fd)):
-            os.set_blocking(fd, blocking)
+        with contextlib.suppress(OSError):  # closed
+            if blocking not in (None, _is_blocking(fd)):
+                os.set_blocking(fd, blocking)
 
 
 def put_limits_back(before: Mapping[str, Any]) -> None:
-    """Restore the limits alone: below one on memory, the way to the exec would be too long."""
-    put_back({name: value for name, value in before.items() if name == "limits"})
+    """Restore the limits, last of all: a lower one on files or memory than this image needs is for the next."""
+    with contextlib.suppress(*IMPOSSIBLE):
+        _set_limits(before["limits"])
+
+
+def raise_limits(before: Mapping[str, Any]) -> None:
+    """Undo what was lowered, first of all: below a limit on memory, the way to the exec would be too long."""
+    with contextlib.suppress(*IMPOSSIBLE):
+        now = _limits()
+        _set_limits({name: [_higher(soft, now[name][0]), now[name][1]] for name, (soft, _) in before["limits"].items()})
 
 
 def ignored_signals() -> frozenset[int]:
@@ -110,8 +119,17 @@ def _set_limits(limits: Mapping[str, Sequence[int]]) -> None:
 
 
 def lower(one: int, other: int) -> int:
-    """Return the lower of two limits; ``RLIM_INFINITY`` is a number that is the highest of all."""
-    return min(one, other, key=lambda limit: float("inf") if limit == resource.RLIM_INFINITY else limit)
+    """Return the lower of two limits."""
+    return min(one, other, key=_as_number)
+
+
+def _higher(one: int, other: int) -> int:
+    return max(one, other, key=_as_number)
+
+
+def _as_number(limit: int) -> float:
+    """Return what can be compared: ``RLIM_INFINITY`` is the highest, and negative."""
+    return float("inf") if limit == resource.RLIM_INFINITY else limit
 
 
 def _file(name: str, form: str = "{}") -> Attribute:
@@ -170,7 +188,6 @@ ATTRIBUTES: dict[str, Attribute] = {
     "effective group": Attribute(os.getegid, os.setegid),
     "groups": Attribute(os.getgroups, os.setgroups),
     "umask": Attribute(_umask, os.umask),
-    "limits": Attribute(_limits, _set_limits),
     "nice": Attribute(
         lambda: os.getpriority(os.PRIO_PROCESS, 0), lambda value: os.setpriority(os.PRIO_PROCESS, 0, value)
     ),

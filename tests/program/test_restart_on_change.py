@@ -447,6 +447,22 @@ def test_shared_memory_of_one_image_does_not_meet_the_next(start):
     eventually(lambda: not os.path.exists(f"/dev/shm/{name}"))
 
 
+def test_it_may_use_more_than_its_first_limits_allow_and_close_its_streams(start):
+    code = (
+        WATCH + "import resource\n"
+        "say('image', a.V, resource.getrlimit(resource.RLIMIT_NOFILE)[0])\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 200))\n"
+        "os.close(0)\n"
+        "files = [os.open(os.devnull, os.O_RDONLY) for _ in range(150)]\n" + STAY
+    )
+    few = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 200)); "
+    program = start(code, ("-c", few + "os.execv(sys.executable, [sys.executable, 'main.py'])"))
+    for value in (1, 2):
+        program.wait(f"image {value} 100")
+        program.save(value + 1)
+    program.wait("image 3 100")
+
+
 def test_its_surroundings_are_those_of_its_start(start):
     code = (
         WATCH + "import resource\n"

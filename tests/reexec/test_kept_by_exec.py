@@ -16,6 +16,7 @@ from ipy_autorestart.reexec.surroundings import (
     lower,
     put_back,
     put_limits_back,
+    raise_limits,
     read_all,
 )
 
@@ -26,7 +27,7 @@ def test_all_of_it_is_plain():
     found = read_all((1, 2))
     assert json.loads(json.dumps(found)) == found
     assert found["umask"] == os.umask(found["umask"])
-    assert found.keys() - {"blocking"} <= ATTRIBUTES.keys()
+    assert found.keys() - {"blocking", "limits"} <= ATTRIBUTES.keys()
 
 
 def test_what_has_changed_is_put_back_and_nothing_else_is_touched(monkeypatch):
@@ -51,7 +52,7 @@ def test_what_can_not_be_read_or_written_is_left(monkeypatch):
         "last": Attribute(lambda: 2, written.append),
     }
     monkeypatch.setattr(surroundings, "ATTRIBUTES", attributes)
-    assert read_all((1, 2)).keys() == {"blocking", "fixed", "last"}
+    assert read_all((1, 2)).keys() == {"blocking", "limits", "fixed", "last"}
     put_back({"unreadable": 1, "fixed": 1, "last": 1})
     assert written == [1]
 
@@ -64,6 +65,17 @@ def test_limits_can_be_put_back_alone():
     put_limits_back(before)
     assert os.umask(mask) == 0o027
     assert resource.getrlimit(resource.RLIMIT_CORE) == (soft, hard)
+
+
+@pytest.mark.parametrize("now", [100, 200])
+def test_limits_are_raised_first_and_not_lowered(now):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (now, hard))
+    try:
+        raise_limits({"limits": {"RLIMIT_NOFILE": [150, hard]}})
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (max(now, 150), hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize(("one", "other", "least"), [(3, 5, 3), (NONE, 5, 5), (5, NONE, 5), (NONE, NONE, NONE)])
@@ -99,6 +111,18 @@ def test_a_stream_that_was_made_non_blocking_blocks_again():
         os.dup2(keep, 0)
         for fd in (reader, writer, keep):
             os.close(fd)
+
+
+def test_a_stream_that_was_closed_stays_so():
+    keep = os.dup(0)
+    os.close(0)
+    try:
+        put_back({"blocking": [True]})
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(0)
+    finally:
+        os.dup2(keep, 0)
+        os.close(keep)
 
 
 def test_the_same_signals_are_ignored_again():
