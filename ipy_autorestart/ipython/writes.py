@@ -11,8 +11,10 @@ from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.pristine import os, time
 from ipy_autorestart.protocol.request import Request
 
-#: Events of programs that are started; what these write, no event tells.
-PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.spawn", "os.forkpty", "pty.spawn"})
+#: Events of programs and children that are started; what these write, no event tells.
+PROGRAMS = frozenset(
+    {"subprocess.Popen", "os.system", "os.spawn", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn"}
+)
 
 #: Events of what changes files, with the places of the paths and of their folders' descriptors in the arguments.
 CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {
@@ -42,7 +44,7 @@ class Audit:
 
     def __init__(self) -> None:
         self._paths: dict[str, None] | None = None
-        self._started_programs = False
+        self._is_all = True
         events, reference = EVENTS, weakref.ref(self)
 
         def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -53,26 +55,43 @@ class Audit:
 
     def begin(self) -> None:
         """Begin to collect."""
-        self._paths, self._started_programs = {}, False
+        self._paths, self._is_all = {}, True
 
     def end(self) -> tuple[tuple[str, ...], bool]:
-        """Return the absolute paths since then, and whether these are all: programs may have changed others."""
+        """Return the absolute paths since then, and whether these are all.
+
+        They are not if there were too many, or if programs or forked children may have changed others.
+        """
         paths, self._paths = self._paths, None
-        return tuple(paths or ()), paths is not None and not self._started_programs
+        return tuple(paths or ()), paths is not None and self._is_all
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         paths = self._paths
-        if paths is None or len(paths) >= PATHS_MAX:
+        if paths is None or (len(paths) >= PATHS_MAX and not self._is_all):
             return
         try:
             if event in PROGRAMS:
-                self._started_programs = True
+                self._is_all = False
             elif event != "open" or args[2] & TO_WRITE:
-                for place, folder in CHANGES[event]:
-                    if path := _absolute(args[place], -1 if folder is None else args[folder]):
-                        paths[path] = None
+                for path in _changed(event, args):
+                    if len(paths) >= PATHS_MAX and path not in paths:
+                        self._is_all = False
+                        break
+                    paths[path] = None
         except Exception:  # noqa: BLE001  # the border: the user's own call must go on
             pass
+
+
+def _changed(event: str, args: tuple[Any, ...]) -> Iterator[str]:
+    """Return the absolute paths of an event; those of the files of a folder too, whose own times its rename leaves."""
+    paths = [_absolute(args[place], -1 if folder is None else args[folder]) for place, folder in CHANGES[event]]
+    yield from filter(None, paths)
+    if event == "os.rename" and os.path.isdir(paths[0]):
+        before, after = paths
+        for folder, _, files in os.walk(before):
+            for name in files:
+                path = os.path.join(folder, name)
+                yield from (path, after + path.removeprefix(before))
 
 
 def _absolute(path: Any, folder_fd: int) -> str:

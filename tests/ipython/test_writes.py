@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ipy_autorestart.ipython.writes import Audit, Watched
+from ipy_autorestart.ipython.writes import PATHS_MAX, Audit, Watched
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
 
@@ -57,6 +57,39 @@ def test_programs_are_noticed_and_nothing_before_or_after(folder):
     assert audit.end() == ((), False)  # it had not begun
     audit.begin()
     assert audit.end() == ((), True)
+
+
+def is_all_known(act):
+    audit = Audit()
+    audit.begin()
+    act()
+    return audit.end()[1]
+
+
+def test_what_a_forked_child_writes_is_not_known(folder):
+    def fork():
+        if not (pid := os.fork()):
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    assert not is_all_known(fork)
+    assert not is_all_known(lambda: os.waitpid(os.posix_spawn("/bin/true", ["true"], os.environ), 0))
+
+
+def test_more_paths_than_are_kept_are_not_all(folder):
+    def write(count):
+        for number in range(count):
+            open(f"{number}.txt", "w").close()
+
+    assert is_all_known(lambda: (write(PATHS_MAX), write(1)))
+    assert not is_all_known(lambda: write(PATHS_MAX + 1))
+
+
+def test_a_folder_is_renamed_with_its_files(folder):
+    (folder / "src/deep").mkdir()
+    (folder / "src/deep/b.py").write_text("")
+    files = {"src/a.py", "src/deep/b.py", "new/a.py", "new/deep/b.py"}
+    assert written(lambda: os.rename("src", "new")) == {"src", "new", *files}
 
 
 def test_once_it_is_gone_nothing_is_heard(folder):
