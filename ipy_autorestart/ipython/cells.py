@@ -206,9 +206,15 @@ class Recorder:
         """Return what IPython has made of an execution's code, nothing if it didn't come to run."""
         if result.error_before_exec:
             return ""
-        shell: Any = self._shell
+        code, number = result.info.raw_cell, result.execution_count
         python = getattr(result.info, "transformed_cell", None)  # since IPython 9
-        return str(python or shell.transform_cell(result.info.raw_cell))
+        if python is None and (history := self._shell.history_manager) is not None:
+            with contextlib.suppress(IndexError, TypeError):  # the history was emptied; there is no number
+                if history.input_hist_raw[number] == code.rstrip("\n"):
+                    python = history.input_hist_parsed[number]
+        if python is None:  # at last, since the user's own transformers run once more
+            python = self._shell.transform_cell(code)  # type: ignore[no-untyped-call]  # of IPython
+        return str(python)
 
     def _identities(self) -> dict[str, int]:
         """Return what global names are bound to, as numbers: objects would live on."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import symtable
 import warnings
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Names(NamedTuple):
@@ -25,9 +26,8 @@ def names_of(code: str, *, shows: bool) -> Names:
     only words are known.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the user has got them already
-            top, tree = symtable.symtable(code, "cell", "exec"), ast.parse(code)
+        with _unheard():
+            top, tree = symtable.symtable(code, _AGAIN, "exec"), ast.parse(code, _AGAIN)
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):  # all that the parser raises
         return Names()
     used, bound = set(), set()
@@ -56,6 +56,27 @@ def names_of(code: str, *, shows: bool) -> Names:
             case ast.Expr(value=call) | ast.Assign(value=call):
                 used |= _words(call)
     return Names(frozenset(used), frozenset(bound), frozenset(changed & (used | bound)))
+
+
+#: What the parser calls the code, so that a filter of warnings tells it from all else.
+_AGAIN = "<a cell that ipy_autorestart parses again>"
+_FILTER = ("ignore", None, Warning, re.compile(re.escape(_AGAIN)), 0)
+
+
+@contextlib.contextmanager
+def _unheard() -> Iterator[None]:
+    """Silence the parser's warnings, which the user has got already, in no other thread and for no other code.
+
+    The functions of `warnings` would count as a change of its filters, and each warning that is shown once would come
+    again.
+    """
+    filters: Any = warnings.filters  # declared read-only
+    filters.insert(0, _FILTER)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # another thread has reset them
+            filters.remove(_FILTER)
 
 
 def _statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:

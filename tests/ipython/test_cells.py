@@ -104,6 +104,24 @@ def test_executions_before_it_was_loaded_are_known_to_be_missing(shell, recorder
     assert Recorder(shell).ledger.unknown == 2
 
 
+def test_input_transformers_run_once(shell, recorder):
+    shell.history_manager = FakeHistory()
+    shell.history_manager.store_inputs(1, "y = 1", "twice y = 1")
+    shell.transform_cell = None
+    info = types.SimpleNamespace(raw_cell="twice y = 1\n", store_history=True, silent=False)  # before IPython 9
+    result = types.SimpleNamespace(
+        info=info, result=None, error_before_exec=None, error_in_exec=None, execution_count=1
+    )
+    shell.events.trigger("pre_run_cell", info)
+    shell.user_ns["y"] = 1
+    shell.events.trigger("post_run_cell", result)
+    assert recorder.ledger.cells[0].made == {"y"}
+    shell.history_manager.input_hist_parsed.clear()  # as %reset does
+    shell.transform_cell = lambda code: code.removeprefix("twice ")
+    shell.events.trigger("post_run_cell", result)
+    assert recorder.ledger.cells[1].made == {"y"}
+
+
 def test_what_a_cell_has_made_is_found_by_its_code_and_by_what_came_of_it(shell, recorder):
     def act():
         shell.user_ns.update(star=1, _i=code, _7=2, table={}, os=os)

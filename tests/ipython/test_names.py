@@ -1,5 +1,8 @@
 """The names in the code of a cell."""
 
+import threading
+import warnings
+
 import pytest
 
 from ipy_autorestart.ipython.names import Names, names_of
@@ -64,3 +67,32 @@ def test_what_was_shown_was_looked_at():
 def test_code_of_any_depth():
     for code in ("(" * 1000 + ")" * 1000, "x = " + "-" * 100_000 + "1"):
         assert names_of(code, shows=False) == Names()
+
+
+def test_what_a_user_is_warned_of_once_is_told_once():
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        before = list(warnings.filters)
+        for _ in range(2):
+            warnings.warn("once for each place", stacklevel=1)
+            assert names("x = '\\d'; y = 1 is 1")[1] == {"x", "y"}
+        assert list(warnings.filters) == before
+    assert [str(warning.message) for warning in told] == ["once for each place"]
+
+
+def test_no_other_warning_is_silenced_meanwhile():
+    over, code = threading.Event(), "\n".join(f"x{number} = '\\d'" for number in range(1000))
+
+    def parse():
+        while not over.is_set():
+            names(code)
+
+    parsing = threading.Thread(target=parse)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        parsing.start()
+        for _ in range(10_000):
+            warnings.warn("mine", stacklevel=1)
+        over.set()
+        parsing.join()
+    assert len(told) == 10_000
