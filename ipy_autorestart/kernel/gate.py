@@ -121,13 +121,26 @@ class Gate:
             await self.run(held)
         self._cells_wait = False
 
+    def let_all(self) -> None:
+        """Let what was held back pass at once."""
+        self._cells_wait = False
+        self._deliver_held()
+
     async def run(self, requests: list[list[bytes]]) -> None:
-        """Have the kernel answer requests in the main thread, ahead of any that arrive meanwhile; wait for that."""
+        """Have the kernel answer requests in the main thread, ahead of any that arrive meanwhile; wait for that.
+
+        Only `remove` ends the wait early, by a CancelledError: a cell may cancel all tasks of the loop but its own.
+        """
         self._passing.extend(requests)
-        self._passed = asyncio.get_running_loop().create_future()
+        passed = self._passed = asyncio.get_running_loop().create_future()
         for frames in requests:
             self._channels.deliver(frames)
-        await self._passed
+        while not passed.done():
+            try:
+                await asyncio.wait([passed])  # which is not cancelled with the task
+            except asyncio.CancelledError:
+                asyncio.current_task().uncancel()  # type: ignore[union-attr]  # this runs in one
+        passed.result()
         self.held[:0] = [frames for frames in self._stopped if frames[0] != OWN]
         self._stopped.clear()
 
@@ -169,5 +182,7 @@ class Gate:
 
     def remove(self) -> None:
         """Give the kernel its own dispatch back."""
+        if self._passed:
+            self._passed.cancel()
         self._channels.restore_dispatch()
         self._deliver_held()

@@ -130,11 +130,12 @@ class KernelRestarter(Restarter):
         if self._loop is None or self._gate is None:
             self._report(Reran("no cell is run again: this ipykernel is not known"))
             return
-        self._gate.keep_cells()
+        gate = self._gate
+        gate.keep_cells()
         interrupts = self._interrupts = Interrupts()  # with those that came during the restart
         replay = Replay(
             self._shell,
-            self._gate,
+            gate,
             self._recorder,
             may_go_on=lambda: self._pending is None and self._restart is None,
             on_cleared=self._show_again,
@@ -142,6 +143,18 @@ class KernelRestarter(Restarter):
             interrupts=interrupts,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
+        self._replay.add_done_callback(lambda task: self._end_replay(task, gate))
+
+    def _end_replay(self, task: asyncio.Task[None], gate: Gate) -> None:
+        """Have the cells that wait run whatever has ended the replay, even before its first step."""
+        error = None if task.cancelled() else task.exception()
+        if gate is not self._gate or not (task.cancelled() or error):
+            return
+        if error:
+            log.error("the cells could not be run again", exc_info=error)
+        why = f"{type(error).__name__}: {error}" if error else "cancelled by the kernel's own code"
+        self._report(Reran(f"the cells could not be run again: {why}"))
+        gate.let_all()
 
     def _show_again(self, request_id: str) -> None:
         for supervisor in list(self._supervisors):

@@ -15,6 +15,7 @@ class Channels:
 
     def __init__(self):
         self.marks = []
+        self.delivered = []
 
     def replace_dispatch(self, dispatch, on_idle):
         self.dispatch = dispatch
@@ -28,6 +29,12 @@ class Channels:
 
     def read_on(self):
         pass
+
+    def restore_dispatch(self):
+        pass
+
+    def deliver(self, frames):
+        self.delivered.append(frames)
 
 
 def test_a_mark_of_an_earlier_attempt_does_not_count():
@@ -48,3 +55,32 @@ def test_a_mark_of_an_earlier_attempt_does_not_count():
         await closing
 
     asyncio.run(play())
+
+
+def test_only_the_end_of_the_gate_ends_the_wait_for_a_request():
+    async def play():
+        channels = Channels()
+        gate = Gate(types.SimpleNamespace(dispatch_shell=None), channels, admits=lambda: True, on_end=lambda: None)
+        running = asyncio.create_task(gate.run([[b"request"]]))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            running.cancel()  # as a cell does that cancels all tasks
+        await asyncio.sleep(0)
+        assert not running.done()
+        assert not running.cancelling()
+        gate.remove()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert channels.delivered == [[b"request"]]
+
+    asyncio.run(play())
+
+
+def test_what_is_held_can_be_let_pass_at_once():
+    channels = Channels()
+    gate = Gate(types.SimpleNamespace(dispatch_shell=None), channels, admits=lambda: True, on_end=lambda: None)
+    gate.keep_cells()
+    gate.held = [[b"one"], [b"two"]]
+    gate.let_all()
+    assert channels.delivered == [[b"one"], [b"two"]]
+    assert gate.held == []

@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeShell, FakeSupervisor
 
 from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -145,5 +146,48 @@ def test_without_a_gate_no_cell_runs_again_and_that_is_told(play):
         played.restarter.replay()
         await played.turn()
         assert played.owner.reported == [Reran("no cell is run again: this ipykernel is not known")]
+
+    play(act, rerun="all")
+
+
+class HeldCells:
+    """A gate in front of no kernel."""
+
+    running, pace = 0, Pace()
+
+    def __init__(self):
+        self.waits = False
+
+    def keep_cells(self):
+        self.waits = True
+
+    def let_all(self):
+        self.waits = False
+
+    def remove(self):
+        pass
+
+
+def cancel(played):
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
+        task.cancel()
+
+
+def fail(played):
+    played.restarter._recorder.ledger = None
+
+
+@pytest.mark.parametrize(("end", "why"), [(cancel, "cancelled by the kernel's own code"), (fail, "AttributeError: ")])
+def test_whatever_ends_a_replay_lets_the_cells_that_wait_run(play, end, why):
+    async def act(played):
+        played.restarter._gate = gate = HeldCells()
+        played.restarter.replay()
+        assert gate.waits
+        end(played)
+        while gate.waits:
+            await asyncio.sleep(0)
+        [told] = played.owner.reported
+        assert told.what.startswith(f"the cells could not be run again: {why}")
+        assert not told.goes_on
 
     play(act, rerun="all")

@@ -404,6 +404,24 @@ def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, ke
     assert notebook.run("print('alive')").streams() == "alive\n"
 
 
+CANCEL = """
+import asyncio
+for task in asyncio.all_tasks():
+    if task is not asyncio.current_task():
+        task.cancel()
+"""
+
+
+def test_a_cell_that_cancels_all_other_tasks_stops_nothing(notebook):
+    notebook.run(IMPORT)
+    cell = notebook.run(CANCEL + "print('cancelled', a.V)")
+    last = notebook.run("print('last', a.V)")
+    for value in (2, 3):
+        notebook.save(value, until="3 cells run again")
+        assert (cell.streams(), last.streams()) == (f"cancelled {value}\n", f"last {value}\n")
+        assert notebook.run("#| rerun: false\nprint('alive')", cell_id="alive").streams() == "alive\n"
+
+
 def test_nbclient_executes_a_notebook_whose_kernel_runs_it_again(project):
     client = documents.client(
         project,
