@@ -250,7 +250,10 @@ class Recorder:
         history: Any = self._shell.history_manager
         original: Any = getattr(history, "store_inputs", None)
 
-        def store(number: int, source: str, _: str | None = None) -> None:
+        def store(number: int, source: str, raw: str | None = None) -> None:
+            if not is_main_thread():  # a subshell's
+                original(number, source, raw)
+                return
             with history.db_input_cache_lock:
                 waiting, history.db_input_cache = history.db_input_cache, []
             size, history.db_cache_size = history.db_cache_size, sys.maxsize  # else a thread would write at once

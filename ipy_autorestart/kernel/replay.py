@@ -138,11 +138,28 @@ class Replay:
         with (
             self._recorder.again(cell) as error,
             self._interrupts_noted(),
-            replaced(kernel, _publish_execute_input=publish, raw_input=_refuse, getpass=_refuse),
-            replaced(self._shell, debugger=_stay_out),
+            self._replaced_in(cell, kernel, _publish_execute_input=publish, raw_input=_refuse, getpass=_refuse),
+            self._replaced_in(cell, self._shell, debugger=_stay_out),
         ):
             await self._gate.run([frames])
         return error()
+
+    def _replaced_in(
+        self, cell: Cell, owner: Any, **methods: Callable[..., Any]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Put functions in place of methods, as `replaced` does, for this cell alone: subshells run others."""
+
+        def either(name: str, stand_in: Callable[..., Any]) -> Callable[..., Any]:
+            original = getattr(owner, name)
+
+            def call(*args: Any, **options: Any) -> Any:
+                header = self._kernel.get_parent("shell").get("header", {})
+                is_own = header.get("msg_id") == cell.header.get("msg_id")
+                return (stand_in if is_own else original)(*args, **options)
+
+            return call
+
+        return replaced(owner, **{name: either(name, stand_in) for name, stand_in in methods.items()})
 
     @contextlib.contextmanager
     def _interrupts_noted(self) -> Iterator[None]:

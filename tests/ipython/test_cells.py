@@ -183,13 +183,16 @@ def test_a_cell_that_runs_again_keeps_its_number_and_is_not_written_to_the_histo
     with recorder.again(cell) as error:
         assert shell.execution_count == 3
         history.store_inputs(3, "x")
+        subshell = threading.Thread(target=history.store_inputs, args=(4, "z", "%z"))
+        subshell.start()
+        subshell.join()
         execute(shell, "x", number=3, error=ValueError("again"))
     assert str(error()) == "again"
-    assert history.input_hist_raw == ["", "", "", "x"]
-    assert history.db_input_cache == []
+    assert history.input_hist_raw == ["", "", "", "x", "%z"]
+    assert history.db_input_cache == [(4, "z", "%z")]
     assert [one.number for one in recorder.ledger.cells] == [3]
     history.store_inputs(4, "y")
-    assert [number for number, *_ in history.db_input_cache] == [4]
+    assert [source for _, source, _ in history.db_input_cache] == ["z", "y"]
 
 
 def test_a_closed_recorder_records_nothing(shell, recorder):

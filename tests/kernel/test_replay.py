@@ -404,6 +404,24 @@ def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, ke
     assert notebook.run("print('alive')").streams() == "alive\n"
 
 
+def test_a_cell_of_a_subshell_beside_it_is_left_alone(notebook, kernel):
+    features = kernel.client.kernel_info(reply=True)["content"].get("supported_features", ())
+    if "kernel subshells" not in features:
+        pytest.skip("this ipykernel has no subshells")
+    kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
+    subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    notebook.run(IMPORT)
+    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1)")
+    notebook.project.save("src/a.py", "V = 2\n")
+    kernel.wait(lambda: "slow" in slow.streams())
+    other = kernel.send("print('beside')", subshell_id=subshell)
+    kernel.wait(lambda: other.reply and other.idle and "2 cells run again" in notebook.watching.text)
+    assert list(dict.fromkeys(notebook.of(other))) == ["busy", "execute_input", "stream", "idle"]
+    assert (other.streams(), slow.streams()) == ("beside\n", "slow\n")
+    codes = [m["content"]["code"] for m in notebook.messages if m["msg_type"] == "execute_input"]
+    assert codes[-1] == "print('beside')"
+
+
 CANCEL = """
 import asyncio
 for task in asyncio.all_tasks():

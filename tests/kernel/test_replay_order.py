@@ -10,7 +10,7 @@ import pytest
 
 from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun, chosen
 from ipy_autorestart.kernel.gate import OWN
-from ipy_autorestart.kernel.replay import Replay
+from ipy_autorestart.kernel.replay import InputNeeded, Replay
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
 
@@ -28,6 +28,27 @@ class FakeSession:
         self.sent.append((kind, parent))
 
 
+class FakeKernel:
+    """Knows the request of the code that runs, asks at once, and keeps the inputs that are published."""
+
+    def __init__(self):
+        self.parent = {}
+        self.published = []
+
+    def get_parent(self, channel):
+        assert channel == "shell"
+        return self.parent
+
+    def _publish_execute_input(self, *args):
+        self.published.append(args)
+
+    def raw_input(self, prompt=""):
+        return f"asked {prompt}"
+
+    def getpass(self, prompt="", stream=None):
+        return f"asked secretly {prompt}"
+
+
 class FakeGate:
     """Answers requests at once, as the test says."""
 
@@ -39,7 +60,8 @@ class FakeGate:
     async def run(self, requests):
         for ident, message in requests:
             assert ident == OWN
-            self.kernel._publish_execute_input("", message["header"], 1)
+            self.kernel.parent = message
+            self.kernel._publish_execute_input("", message, 1)
             self.ran.append(message)
             await self.kernel.shell_handlers["execute_request"](message)
 
@@ -81,9 +103,9 @@ class Played:
     """A replay, and what has come of it."""
 
     def __init__(self, *cells, answer=lambda played: None, may_go_on=lambda: True):
-        self.published = []
-        kernel_class = type("Kernel", (), {"_publish_execute_input": lambda _, *args: self.published.append(args)})
-        kernel = kernel_class()
+        self.kernel = kernel = FakeKernel()
+        self.shell = types.SimpleNamespace(kernel=kernel, debugger=lambda: "debugger")
+        self.published = kernel.published
         kernel.shell_handlers = {"execute_request": self.execute}
         kernel.session, kernel.iopub_socket = FakeSession(), None
         self.session = kernel.session
@@ -93,7 +115,7 @@ class Played:
         self.cleared, self.reported = [], []
         self.interrupts = Interrupts()
         replay = Replay(
-            types.SimpleNamespace(kernel=kernel),  # the shell
+            self.shell,
             self.gate,
             self.recorder,
             may_go_on=may_go_on,
@@ -220,3 +242,22 @@ def test_at_the_end_of_the_watch_the_cells_behind_the_running_one_are_marked():
     with pytest.raises(asyncio.CancelledError):
         played.run()
     assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m2"]
+
+
+def test_a_subshells_cell_beside_it_is_left_alone():
+    def answer(played):
+        kernel = played.kernel
+        for ask in (kernel.raw_input, kernel.getpass):
+            with pytest.raises(InputNeeded):
+                ask("own?")
+        assert played.shell.debugger() is None
+        kernel.parent = other = {"header": {"msg_id": "of a subshell"}}
+        assert (kernel.raw_input("x?"), kernel.getpass(prompt="y?")) == ("asked x?", "asked secretly y?")
+        assert played.shell.debugger() == "debugger"
+        kernel._publish_execute_input("code", other, 7)
+
+    played = Played(cell(1), answer=answer)
+    played.run()
+    assert [(code, count) for code, _, count in played.published] == [("x", 1), ("code", 7)]
+    assert played.cleared == ["m1"]
+    assert len(played.of("clear_output")) == 1
