@@ -73,7 +73,7 @@ class Session:
 
     def end(self):
         """Wait for its end and return its exit status, negative for a signal."""
-        eventually(lambda: self.text and not self.child.isalive())
+        eventually(lambda: self.text and not self.child.isalive(), what=lambda: f"its end\n{self.text}")
         return self.child.exitstatus if self.child.signalstatus is None else -self.child.signalstatus
 
     @property

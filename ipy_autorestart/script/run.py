@@ -22,7 +22,7 @@ from ipy_autorestart.script.streams import Stream
 KILL_ROUNDS = 10
 
 #: Seconds in which a run may end of a key that came before its ear.
-EAR_IS_NEW = 0.3
+EAR_IS_NEW = 1.0
 
 #: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05

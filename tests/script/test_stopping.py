@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -177,46 +178,53 @@ DETACHED = """
 import subprocess, sys, time
 serve = "import http.server as h; h.HTTPServer(('127.0.0.1', {}), h.SimpleHTTPRequestHandler).serve_forever()"
 start = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', sys.argv[1]], start_new_session=True)"
-direct = subprocess.Popen([sys.executable, "-c", serve.format(45873)], start_new_session=True)
-subprocess.run([sys.executable, "-c", start, serve.format(45874)], start_new_session=True)
+direct = subprocess.Popen([sys.executable, "-c", serve.format(ports[0])], start_new_session=True)
+subprocess.run([sys.executable, "-c", start, serve.format(ports[1])], start_new_session=True)
 print("serving", flush=True)
 """
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux only")
 
 
-def servers():
+def servers(ports):
     """Return the processes that listen at the ports of these servers."""
     found = psutil.net_connections("tcp")
-    return {one.pid for one in found if one.status == psutil.CONN_LISTEN and one.laddr.port in (45873, 45874)}
+    return {one.pid for one in found if one.status == psutil.CONN_LISTEN and one.laddr.port in ports}
+
+
+@pytest.fixture
+def ports():
+    """Two that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return [one.getsockname()[1], other.getsockname()[1]]
 
 
 @on_linux
 @pytest.mark.parametrize(("warm", "then"), [(True, ""), (False, "time.sleep(60)\n")], ids=["finished", "running"])
-def test_children_with_sessions_of_their_own_end_with_the_run_and_free_their_ports(project, screen, warm, then):
-    with supervised(project, screen, DETACHED + then, warm=warm) as supervisor:
+def test_children_with_sessions_of_their_own_end_with_the_run_and_free_their_ports(project, screen, ports, warm, then):
+    with supervised(project, screen, f"ports = {ports}" + DETACHED + then, warm=warm) as supervisor:
         before = set()
         for run in (1, 2, 3):
-            eventually(lambda run=run: screen.run == run and len(servers()) == 2, what=lambda: screen.texts)
-            assert not before & (before := servers())
+            eventually(lambda run=run: screen.run == run and len(servers(ports)) == 2, what=lambda: screen.texts)
+            assert not before & (before := servers(ports))
             if warm:
                 eventually(lambda: supervisor.status.left and "imported ahead" in supervisor.status.preloads)
             touch(project)
-        eventually(lambda: screen.run == 4 and len(servers()) == 2)
+        eventually(lambda: screen.run == 4 and len(servers(ports)) == 2)
         assert supervisor.status.warm is warm
-    assert not servers()
+    assert not servers(ports)
     assert all("Error" not in text for text in screen.texts.values())
 
 
 @on_linux
 @pytest.mark.parametrize("then", ["", "time.sleep(60)\n"], ids=["finished", "running"])
-def test_children_with_sessions_of_their_own_die_with_a_killed_supervisor(project, screen, then):
-    with supervised(project, screen, DETACHED + then):
-        eventually(lambda: len(servers()) == 2 and "serving" in screen.text)
+def test_children_with_sessions_of_their_own_die_with_a_killed_supervisor(project, screen, ports, then):
+    with supervised(project, screen, f"ports = {ports}" + DETACHED + then):
+        eventually(lambda: len(servers(ports)) == 2 and "serving" in screen.text)
         pass_time(1.5)  # the guardian is told once a second
         (process,) = psutil.Process().children()
         process.kill()
-        eventually(lambda: not servers(), timeout=2)
+        eventually(lambda: not servers(ports), timeout=2)
 
 
 def test_a_run_that_was_stopped_ends_at_once(project, screen):
