@@ -21,9 +21,10 @@ from waiting import eventually
 
 import ipy_autorestart
 
-for number in (signal.SIGHUP, signal.SIGINT):  # nohup and background jobs ignore them, and what is started inherits it
+# What a background job or nohup ignores would be ignored by all that is started here.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGHUP else signal.default_int_handler)
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 settings.register_profile("suite", deadline=None)  # no test asserts a time
 settings.load_profile("suite")

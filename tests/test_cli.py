@@ -384,9 +384,10 @@ def test_a_shell_in_the_script_has_job_control(start, project):
     eventually(lambda: [one for one in psutil.Process(session.pid).children(recursive=True) if one.name() == "sleep"])
     session.type("\x1a")
     session.wait("Stopped")
+    [job] = [one for one in psutil.Process(session.pid).children(recursive=True) if one.name() == "sleep"]
     session.type("kill -9 %1\n")
-    session.wait("kill -9 %1\r\n")
-    session.type("\n")
+    eventually(lambda: not job.is_running())
+    session.type("\n")  # bash tells of it before its next prompt
     session.wait("Killed")
     session.type("exit\n")
     session.wait("left", "finished after")
