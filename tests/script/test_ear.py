@@ -40,7 +40,7 @@ def test_it_may_have_heard_something_just_before_it_is_closed(run):
 
 def test_closed_it_has_heard_nothing(run):
     ear = Ear(run.pid)
-    assert NAME in psutil.Process(ear.pid).cmdline()
+    eventually(lambda: NAME in psutil.Process(ear.pid).cmdline())
     assert ear.close() == 0
     assert not psutil.pid_exists(ear.pid)
 
