@@ -8,8 +8,8 @@ import signal
 import stat
 from collections.abc import Iterable, Iterator
 
+from ipy_autorestart.decide.ctrl_c import Answer, CtrlC, pressed
 from ipy_autorestart.decide.events import Close, Paused
-from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
 from ipy_autorestart.protocol.messages import Cause, Forward, Record, State, Status
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.tty import Terminal
@@ -45,7 +45,7 @@ class Console:
         self._shown = ""
         self._begun: tuple[Cause | None, int] = (None, 0)
         self._run, self._running = 0, False
-        self._interrupts = Interrupts()
+        self._ctrl_c = CtrlC()
         self._pipe = next(filter(_is_pipe, (1, 2)), -1)
         self.ended_by: signal.Signals | None = None
         self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
@@ -126,7 +126,7 @@ class Console:
         yield Close(within)
 
     def _interrupt(self) -> Iterator[Record]:
-        self._interrupts, answer = interrupt(self._interrupts, run=self._run, running=self._running)
+        self._ctrl_c, answer = pressed(self._ctrl_c, run=self._run, running=self._running)
         match answer:
             case Answer.FORWARD:
                 yield Forward(signal.SIGINT)

@@ -12,8 +12,9 @@ from ipy_autorestart.client.session import ATTRIBUTE, NO_KERNEL
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.ledger import from_plain
 from ipy_autorestart.ipython.output import ShellLines
-from ipy_autorestart.ipython.policy import Pace, from_plain
+from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.ipykernel import host_of

@@ -11,11 +11,12 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython import policy
+from ipy_autorestart.ipython import ledger
 from ipy_autorestart.ipython.document import saved_document
+from ipy_autorestart.ipython.ledger import Cell, Choice, Ledger, Rerun
 from ipy_autorestart.ipython.names import Names, names_of
-from ipy_autorestart.ipython.policy import Cell, Choice, Ledger, Pace, Rerun
-from ipy_autorestart.ipython.writes import COARSE_NS, Audit, Watched
+from ipy_autorestart.ipython.policy import Pace, begun
+from ipy_autorestart.ipython.writes import COARSE_NS, Audit, WatchedFiles
 from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
 from ipy_autorestart.reexec.exec import logged
@@ -70,7 +71,7 @@ class Cells:
 
     def _note_pace(self, what: Any) -> None:  # an ExecutionInfo or ExecutionResult, neither of a silent request
         now = time.monotonic()
-        self.pace = self.pace._replace(ended=now) if hasattr(what, "info") else policy.begun(self.pace, now)
+        self.pace = self.pace._replace(ended=now) if hasattr(what, "info") else begun(self.pace, now)
 
     def close(self) -> None:
         """Unregister from the shell's events."""
@@ -152,7 +153,7 @@ class Recorder:
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling
         if self._again is not None:
             self._error = error
-            self.ledger = policy.ran_again(
+            self.ledger = ledger.ran_again(
                 self.ledger, self._again.key, seconds, failed=error is not None, wrote=wrote, span=span
             )
             self._attribute()
@@ -160,7 +161,7 @@ class Recorder:
         ours = self._restart_interrupts and isinstance(error, KeyboardInterrupt)
         request = self._request
         metadata = request.get("metadata", {})
-        self.ledger = policy.without(self.ledger, metadata.get("deletedCells") or ())
+        self.ledger = ledger.without(self.ledger, metadata.get("deletedCells") or ())
         python = self._python(result)
         names = names_of(python, shows=result.result is not None) if python else Names()
         cell = Cell(
@@ -172,12 +173,12 @@ class Recorder:
             seconds=seconds,
             error=type(error).__name__ if error and not ours else "",
             made=self._made(names),
-            own=policy.is_own(python),
+            own=ledger.is_own(python),
             began_ns=self._began_ns,
             wrote=wrote,
             span=span,
         )
-        self.ledger = policy.ran(self.ledger, cell, used=names.used)
+        self.ledger = ledger.ran(self.ledger, cell, used=names.used)
         self._attribute()
 
     @property
@@ -189,18 +190,18 @@ class Recorder:
         """Find out which watched files cells have changed that nobody heard of."""
         spans = [cell.span for cell in self.ledger.cells if cell.span]
         if spans and self._reruns:
-            changed = Watched(self._requests()).changed_since(min(began for began, _ in spans))
-            self.ledger = policy.attributed(self.ledger, changed)
+            changed = WatchedFiles(self._requests()).changed_since(min(began for began, _ in spans))
+            self.ledger = ledger.attributed(self.ledger, changed)
 
     def choose(self, rerun: Rerun) -> Choice:
         """Return what is to be run again, but for cells that the page doesn't have any more."""
         document = saved_document()
         if document:
-            self.ledger = policy.without_unsaved(self.ledger, document.ids, document.saved_ns)
-        watched = Watched(self._requests())
+            self.ledger = ledger.without_unsaved(self.ledger, document.ids, document.saved_ns)
+        watched = WatchedFiles(self._requests())
         writers = {cell.key: path for cell in self.ledger.cells for path in cell.wrote if watched.counts(path)}
         named = {key: relative(path, os.getcwd()) for key, path in writers.items()}
-        return policy.chosen(self.ledger, rerun, named, document.ids if document else ())
+        return ledger.chosen(self.ledger, rerun, named, document.ids if document else ())
 
     def _python(self, result: Any) -> str:  # an ExecutionResult
         """Return what IPython has made of an execution's code, nothing if it didn't come to run."""
@@ -230,7 +231,7 @@ class Recorder:
 
     def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
         """Return what the next image needs to run the cells again, None if it isn't to run any."""
-        return policy.to_plain(self.ledger) if wanted is not Rerun.NONE else None
+        return ledger.to_plain(self.ledger) if wanted is not Rerun.NONE else None
 
     # -- running again -------------------------------------------------------------------------------------------------
 

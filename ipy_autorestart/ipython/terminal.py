@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
-from ipy_autorestart.ipython.policy import Course, OnBusy, Rerun, outcome, went_on
+from ipy_autorestart.ipython.ledger import Course, Rerun, outcome, went_on
+from ipy_autorestart.ipython.policy import OnBusy
 from ipy_autorestart.pristine import is_main_thread, os, signal, time
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle

@@ -104,7 +104,7 @@ def _absolute(path: Any, folder_fd: int) -> str:
     return "" if "/__pycache__/" in name else os.path.normpath(name)
 
 
-class Watched:
+class WatchedFiles:
     """The files that watches count by their names."""
 
     def __init__(self, requests: Iterable[Request]) -> None:

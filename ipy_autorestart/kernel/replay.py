@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import StdinNotImplementedError
 
 from ipy_autorestart.ipython.cells import Recorder, replaced
-from ipy_autorestart.ipython.policy import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
+from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
 from ipy_autorestart.kernel.gate import OWN, Gate
 from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.messages import Record, Reran

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, Rerun, admits, restart_at
+from ipy_autorestart.ipython.ledger import Rerun
+from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.connection import read_file
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelHandover

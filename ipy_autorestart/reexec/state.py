@@ -72,7 +72,7 @@ class KernelState:
     listeners: tuple[ListeningSocket, ...]  # clients wait there meanwhile
     requests: Mapping[str, tuple[Frames, ...]]  # the unanswered ones of each channel
     gaps: tuple[float, ...]  # as in `ipython.policy.Pace`
-    cells: Mapping[str, Any] | None  # those to run again, as `ipython.policy.to_plain` returns them
+    cells: Mapping[str, Any] | None  # those to run again, as `ipython.ledger.to_plain` returns them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

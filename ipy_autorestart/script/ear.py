@@ -6,6 +6,8 @@ import contextlib
 import os
 import signal
 
+from ipy_autorestart.script.shell import start_shell
+
 #: It waits at a pipe, and lives through the usual stop signals. A core dump of it would be of no use.
 PROGRAM = "ulimit -c 0; trap '' HUP TERM USR1 USR2; read _"
 
@@ -24,24 +26,7 @@ class Ear:
     """
 
     def __init__(self, group: int) -> None:
-        read, self._pipe = os.pipe()
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            self.pid = os.posix_spawn(
-                "/bin/sh",
-                ["sh", "-c", PROGRAM, NAME],
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((read, nothing, nothing))],
-                setpgroup=group,
-                setsigmask=[],
-                setsigdef=[*KEYS, signal.SIGTSTP],
-            )
-        except OSError:
-            os.close(self._pipe)
-            raise
-        finally:
-            os.close(read)
-            os.close(nothing)
+        self.pid, self._pipe = start_shell(PROGRAM, NAME, group=group, defaults=[*KEYS, signal.SIGTSTP])
 
     def leave(self) -> None:
         """Have it end by itself, unless a key is quicker; it is still to be reaped."""

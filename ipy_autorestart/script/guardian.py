@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 from collections.abc import Iterable, Sequence
-from typing import Any
+
+from ipy_autorestart.script.shell import start_shell
 
 #: Each line is what runs, as kill(1) takes it: a process group with its minus, and processes besides. At the end of the
 #: lines the supervisor is gone, and their descendants, in whatever session, are found before their parents are killed,
-#: unless these are to be left. A shell takes a megabyte and starts in a millisecond; a fork of the supervisor takes
-#: eight, as both soon have pages of their own.
+#: unless these are to be left. A fork of the supervisor would take eight megabytes, as both get pages of their own.
 PROGRAM = """
 trap '' INT HUP TERM
 guarded=
@@ -42,31 +42,15 @@ class Guardian:
     """
 
     def __init__(self, *, leave_daemons: bool = False, after: Sequence[str] = ()) -> None:
-        self._words = ["sh", "-c", PROGRAM, NAME, "leave" if leave_daemons else "find", *after]
-        self._apart: dict[str, Any] = {"setpgroup": 0} if after else {"setsid": True}
+        self._arguments = ("leave" if leave_daemons else "find", *after)
+        self._group = 0 if after else None
         self._guarded = b"\n"
         self._start()
 
     def _start(self) -> None:
         self.pid = 0
-        read, self._pipe = os.pipe()
+        self.pid, self._pipe = start_shell(PROGRAM, NAME, *self._arguments, group=self._group)
         os.set_blocking(self._pipe, False)  # it may have been stopped
-        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            self.pid = os.posix_spawn(
-                "/bin/sh",
-                self._words,
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((read, nothing, nothing))],
-                **self._apart,
-                setsigmask=[],
-            )
-        except OSError:
-            os.close(self._pipe)
-            raise
-        finally:
-            os.close(read)
-            os.close(nothing)
 
     def guard(self, group: int, others: Iterable[int] = ()) -> None:
         """Guard a process group, 0 for none, and other processes, with all their descendants; and nothing else."""

@@ -11,7 +11,7 @@ import pytest
 from fakes import FakeShell
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.policy import Cell, Rerun
+from ipy_autorestart.ipython.ledger import Cell, Rerun
 
 
 class FakeKernel:

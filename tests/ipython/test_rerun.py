@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from ipy_autorestart.ipython.policy import (
+from ipy_autorestart.ipython.ledger import (
     Cell,
     Choice,
     Course,

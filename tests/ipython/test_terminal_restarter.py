@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeShell, FakeSupervisor
 
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.policy import Cell, Ledger
+from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ipy_autorestart.ipython.writes import PATHS_MAX, Audit, Watched
+from ipy_autorestart.ipython.writes import PATHS_MAX, Audit, WatchedFiles
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
 
@@ -107,16 +107,16 @@ def request(*paths, **options):
 
 def test_what_watches_count_is_known_by_names(folder):
     os.symlink("src", folder / "link")
-    watched = Watched([request("src", pattern=("*.toml",), ignore=("build",)), request("link", ignore=("build",))])
+    watched = WatchedFiles([request("src", pattern=("*.toml",), ignore=("build",)), request("link", ignore=("build",))])
     counted = ("src/new.py", "src/a.toml", "src/deep/b.py", "link/new.py")
     others = ("other.py", "src/a.csv", "src/build/a.py", "src/a.pyc", "src", "src/.venv/a.py")
     assert [name for name in (*counted, *others) if watched.counts(str(folder / name))] == list(counted)
-    assert not Watched([]).counts(str(folder / "src/a.py"))
+    assert not WatchedFiles([]).counts(str(folder / "src/a.py"))
 
 
 def test_what_has_changed_since_a_moment_is_found(folder):
     (folder / "src/deep").mkdir()
-    watched = Watched([request("src")])
+    watched = WatchedFiles([request("src")])
     moment = time.time_ns()
     while not watched.changed_since(moment):  # its clock may tick later
         for name in ("src/deep/b.py", "src/deep/b.csv", "other.py"):

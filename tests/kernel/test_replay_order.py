@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from ipy_autorestart.ipython.policy import Cell, Ledger, Rerun, chosen
+from ipy_autorestart.ipython.ledger import Cell, Ledger, Rerun, chosen
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.replay import InputNeeded, Replay
 from ipy_autorestart.protocol.messages import Reran

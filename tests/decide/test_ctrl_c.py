@@ -1,12 +1,12 @@
 """Ctrl-C: first the script's, then the watch's."""
 
-from ipy_autorestart.decide.interrupts import Answer, Interrupts, interrupt
+from ipy_autorestart.decide.ctrl_c import Answer, CtrlC, pressed
 
 
 def answers(*events):
-    state, found = Interrupts(), []
+    state, found = CtrlC(), []
     for run, running in events:
-        state, answer = interrupt(state, run=run, running=running)
+        state, answer = pressed(state, run=run, running=running)
         found.append(answer)
     return found
 
