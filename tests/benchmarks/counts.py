@@ -27,6 +27,7 @@ import report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import acts
+from waiting import pass_time
 
 MAIN = """import os, sys, time
 log = os.open({log!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -43,7 +44,7 @@ QUIET, PATIENCE = 2.5, 20.0  # scans for what no event told are a second apart; 
 
 def mend():
     acts.write("src/a.py", "V = (\n")
-    acts.pause(0.7)
+    pass_time(0.7)
     acts.write("src/a.py")
 
 
@@ -112,7 +113,7 @@ def count(names, tools, paths):
             for tool in random.sample(tools, len(tools)):
                 os.chdir(projects[name, tool].folder)
                 (ONCE | NEVER)[name]()
-                acts.pause(0.3)
+                pass_time(0.3)
         os.chdir("/")
         settle(projects.values(), programs)
         return {key: outcome(project, before[key]) for key, project in projects.items()}
