@@ -95,7 +95,7 @@ class Recorder:
         self._shell = shell
         self._requests = requests
         self._audit: Audit | None = None
-        self._began_ns = 0
+        self._began_ns = wall_ns()  # of the cell that loads this, as far as it has had the time to write
         self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
         self._began = time.monotonic()
         self._again: Cell | None = None
