@@ -19,13 +19,15 @@ from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
 from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
+from ipy_autorestart.kernel.standby import Standby
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.messages import Started
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.interrupts import current
-from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState, TerminalState
+from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
+from ipy_autorestart.wire.link import Link
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,6 +67,16 @@ class ShellSession:
             return NO_KERNEL
         host = host_of(self._shell.kernel) if self.lines is None else ""  # type: ignore[attr-defined]  # ipykernel's
         return PART_OF.format(host) if host else ""
+
+    @property
+    def proxy(self) -> int:
+        """The process that stays when this one is replaced by another, and that passes on its signals; 0 for none."""
+        return os.getppid() if isinstance(self._restarter, KernelRestarter) and self._restarter.proxy else 0
+
+    def go_behind(self, proxy: Link) -> None:
+        """Restart by the proxy at the other end of a link from now on."""
+        assert isinstance(self._restarter, KernelRestarter)
+        self._restarter.proxy = proxy
 
     def close(self) -> None:
         """Take all of it out of the shell."""
@@ -106,6 +118,21 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
             terminal.prepare(typed, carried.process, hangups, resume=go_on)
 
 
+def stand_by(carried: Carried, hangups: Hangups) -> None:
+    """Have the kernel that is about to start do so behind a proxy, and go on when its turn has come."""
+    own = carried.own
+    assert isinstance(own, StandbyState)
+
+    def take_over(shell: InteractiveShell, before: Carried) -> None:
+        state = before.own
+        assert isinstance(state, KernelState)
+        session_of(shell).go_behind(standby.link)
+        resume(shell, before.supervisors, hangups, state.cells, state.gaps)
+
+    standby = Standby(carried, own, resume=take_over)
+    standby.replace_methods()
+
+
 def resume(
     shell: InteractiveShell,
     states: Sequence[SupervisorState],
@@ -132,7 +159,7 @@ def resume(
             continue
         if isinstance(supervisor.request.target, Kernel):
             supervisor.rearm(previous=hangups.previous)
-            supervisor.send(Started())
+            supervisor.send(Started(os.getpid() if session.proxy else 0))
         if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()

@@ -28,6 +28,10 @@ class Session(Protocol):
         """The restarter of this process, if it can be restarted."""
 
     @property
+    def proxy(self) -> int:
+        """The process that stays when this one is replaced by another, and that passes on its signals; 0 for none."""
+
+    @property
     def why_not(self) -> str:
         """The reason and the remedy, if it can't be."""
 

@@ -126,12 +126,15 @@ class Supervisor:
         """Start the process; it may be that `start` has returned before, and then an error is only shown."""
         if self._stopping:  # stopped before the main thread got here
             return
+        proxy = self._session.proxy if self._session else 0
         launch = Launch(
             request=self.request,
             flags=inherited(split(sys.orig_argv[1:]).flags),
             lossless=self.screen is not None and self.screen.takes_all,
             displays=self._rich.displays if self._rich else None,
             since_ns=self._asked_ns if self._restarter else 0,
+            parent=proxy,
+            pid=os.getpid() if proxy else 0,
         )
         try:
             with contextlib.ExitStack() as undo:

@@ -45,7 +45,9 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The new state has taken over."""
+    """The new state has taken over; in another process than before, if ``pid`` isn't 0."""
+
+    pid: int = 0
 
 
 @dataclass(frozen=True, slots=True)

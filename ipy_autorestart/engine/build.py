@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
-from ipy_autorestart.engine.loaded import loaded_by
+from ipy_autorestart.engine.loaded import Loads, loaded_by
 from ipy_autorestart.engine.target import FrontLink
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import Link, receive_line
@@ -25,7 +25,7 @@ from ipy_autorestart.protocol.request import Launch, Request, Script
 from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.preloader import Preloader
-from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Loaded, Watch
@@ -41,7 +41,7 @@ def serve() -> int:
     """Run as the supervisor of a front in another process, which says the rest; return the exit status."""
     _forget_inherited_signals()
     link, hangups = _take_pipes()
-    with contextlib.closing(socket.socket(fileno=link)) as sock, contextlib.closing(Parent()) as parent:
+    with contextlib.closing(socket.socket(fileno=link)) as sock:
         try:
             launch = from_json(Launch, receive_line(sock))
             os.chdir(launch.request.cwd)
@@ -50,7 +50,8 @@ def serve() -> int:
         except (OSError, ValueError) as error:
             sys.stderr.write(f"{error}\n")
             return 2
-        supervise(launch, Link(sock), parent=parent, hangups=hangups)
+        with contextlib.closing(Parent(launch.parent)) as parent:
+            supervise(launch, Link(sock), parent=parent, hangups=hangups)
     return 0
 
 
@@ -106,7 +107,8 @@ def supervise(
                 send=link.send,
             )
         pid = parent.pid if parent and not target else os.getpid()
-        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, pid)))
+        loads = Loads(launch.pid or pid)
+        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, loads)))
         engine = Engine(
             target=target,
             pid=pid,
@@ -118,6 +120,7 @@ def supervise(
             folder=request.cwd,
             parent=parent,
             hangups=hangups,
+            loads=loads,
             cache=cache,
             handle=handle,
             announces=stdio is not None,
@@ -145,38 +148,20 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None, *, in_session:
         argv=script.argv,
         cwd=script.cwd,
         environment={**environment, **dict(pair.split("=", 1) for pair in script.env)},
-        roots=() if request.options.all else tuple(_prefixes(request.roots)),
+        roots=() if request.options.all else tuple(prefixes(request.roots)),
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
         in_session=in_session,
     )
 
 
-def _prefixes(roots: Iterable[str]) -> list[str]:
-    """Return how a path below a root may begin: as it is named, and without symlinks.
-
-    Of many roots less is said than would be true, for a run gets it in a variable of its environment.
-    """
-    both = [path for root in roots for path in (root, os.path.realpath(root))]
-    exact = list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
-    folders = list(dict.fromkeys(os.path.join(os.path.dirname(path), "") for path in exact))
-    for prefixes in (exact, folders):
-        if sum(map(len, prefixes)) <= PREFIXES_MAX:
-            return prefixes
-    return [os.path.commonpath(folders)]
-
-
-#: Characters of prefixes; Linux has room for 128 KiB in a variable.
-PREFIXES_MAX = 1 << 14
-
-
-def _loaded(options: Options, target: ScriptTarget | None, pid: int) -> Callable[[], Loaded | None]:
+def _loaded(options: Options, target: ScriptTarget | None, loads: Loads) -> Callable[[], Loaded | None]:
     """Return what tells which compiled code the script, or the process that restarts itself, has loaded."""
 
     def ask() -> Loaded | None:
         if options.all or (target and target.used().read is None):
             return None  # everything counts: a script, for one, that has started other programs
-        return loaded_by(target.pid if target else pid)
+        return loaded_by(target.pid) if target else loads.now()
 
     return ask
 

@@ -36,6 +36,7 @@ from ipy_autorestart.decide.events import (
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
+from ipy_autorestart.engine.loaded import Loads
 from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
@@ -92,6 +93,8 @@ class Engine:
         The process that gets the SIGHUP: this one, or the kernel.
     hangups
         A descriptor that tells another process that a SIGHUP comes from here: a byte is written to it before.
+    loads
+        Learns in which process a kernel continues.
     timing, manner
         How the target is restarted.
     folder
@@ -119,6 +122,7 @@ class Engine:
         folder: str,
         parent: Parent | None = None,
         hangups: int = -1,
+        loads: Loads | None = None,
         cache: str = "",
         handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
         announces: bool = False,
@@ -131,6 +135,7 @@ class Engine:
         self._cycle = Cycle(timing, manner)
         self._parent = parent
         self._hangups = hangups
+        self._loads = loads
         self._cache = cache
         self._handle_signals = handle
         self._announces = announces
@@ -216,6 +221,8 @@ class Engine:
         self._reporter.report(self._cycle, now)  # an end comes after the last output
 
     def _receive(self, record: Record) -> None:
+        if isinstance(record, Started) and record.pid and self._loads:
+            self._loads.pid = record.pid
         if isinstance(record, Said):
             self._handle(record)
         elif isinstance(record, Forward) and self._target:

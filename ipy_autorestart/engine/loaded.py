@@ -6,6 +6,17 @@ import os
 from collections.abc import Mapping, Set
 
 
+class Loads:
+    """What the process with the ``pid`` has loaded, which may be another one later."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def now(self) -> Mapping[str, Set[int]] | None:
+        """Return what it has loaded, as `loaded_by` does."""
+        return loaded_by(self.pid)
+
+
 def loaded_by(pid: int) -> Mapping[str, Set[int]] | None:
     """Return the inodes of all files that a process has mapped as code, by their paths; None if the system doesn't say.
 

@@ -100,10 +100,17 @@ class Wakeups:
 
 
 class Parent:
-    """The parent of this process, whose end is noticed even if a process that it forked holds the link open."""
+    """The process that this one ends with, which is noticed even if a process that it forked holds the link open.
 
-    def __init__(self) -> None:
-        self.pid = os.getppid()
+    Parameters
+    ----------
+    pid
+        The parent of this process by default; else one that becomes that, for the parent itself is to be replaced.
+    """
+
+    def __init__(self, pid: int = 0) -> None:
+        self.pid = pid or os.getppid()
+        self._others = {os.getppid()} - {self.pid}  # which may end
         self._pidfd = -1
         with contextlib.suppress(AttributeError, OSError):  # not Linux, or older than 5.3, or the parent is gone
             self._pidfd = os.pidfd_open(self.pid)
@@ -111,7 +118,7 @@ class Parent:
     @property
     def is_gone(self) -> bool:
         """Whether it has ended."""
-        return os.getppid() != self.pid
+        return os.getppid() not in (self.pid, *self._others)
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable at its end, -1 if only `is_gone` tells."""

@@ -20,7 +20,6 @@ import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.kernel.connection import connect_as, restore_file
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.ipykernel import channels_of
 from ipy_autorestart.pristine import Event, os, signal, time
@@ -28,6 +27,7 @@ from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
+from ipy_autorestart.wire.connection import connect_as, restore_file
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -112,6 +112,14 @@ def stand_in_for_embed() -> None:
     module: Any = LateModule(EMBED)
     module.embed = embed
     sys.modules[EMBED] = module
+
+
+def set_in_parents() -> None:
+    """Make the modules, or what stands in for them, attributes of their packages, as importing them does."""
+    for name in (DEBUGGER, EMBED):
+        parent, _, leaf = name.rpartition(".")
+        if parent in sys.modules and name in sys.modules:
+            setattr(sys.modules[parent], leaf, sys.modules[name])
 
 
 #: Seconds that the clients may take to reconnect: libzmq tries every 100 to 200 ms.
@@ -297,10 +305,7 @@ class Arrival:
             socket.setsockopt(zmq.USE_FD, -1)
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:
-        for name in (DEBUGGER, EMBED):  # what importing them does
-            parent, _, leaf = name.rpartition(".")
-            if parent in sys.modules and name in sys.modules:
-                setattr(sys.modules[parent], leaf, sys.modules[name])
+        set_in_parents()
         gc.freeze()  # what exists by now stays: no collection needs to look at it, not even the one at the kernel's end
         gc.enable()
         self._clients.wait()
@@ -324,7 +329,7 @@ class Arrival:
         requests = self._own.requests
         self._clients.expect_late(kernel)
         if self._own.subshells:
-            _make_subshells(kernel, self._own.subshells)
+            make_subshells(kernel, self._own.subshells)
         channels = channels_of(kernel)
         started = Event()
         if channels and requests.get("control"):  # its thread begins to read in the middle of `start`
@@ -341,7 +346,7 @@ class Arrival:
         self._resume(kernel.shell)
 
 
-def _make_subshells(kernel: Any, names: Sequence[str]) -> None:
+def make_subshells(kernel: Any, names: Sequence[str]) -> None:
     """Create subshells with the ids that clients know: `SubshellManager._create_subshell` takes them from uuid4."""
     from ipykernel import subshell_manager
 

@@ -8,23 +8,29 @@ import contextvars
 import logging
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import end_history
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
-from ipy_autorestart.kernel.connection import connection_of
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
-from ipy_autorestart.pristine import Event, os
+from ipy_autorestart.pristine import Event, os, signal
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, ListeningSocket
 from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
+from ipy_autorestart.wire.connection import connection_of
+from ipy_autorestart.wire.link import Leaving, Link
+from ipy_autorestart.wire.messages import END
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 log = logging.getLogger(__name__)
+
+#: The program of a proxy, which lies beside.
+PROXY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "proxy", "__main__.py")
 
 #: Seconds that the kernel's children get from SIGTERM to SIGKILL.
 CHILDREN_END = 0.5
@@ -33,11 +39,8 @@ CHILDREN_END = 0.5
 PUBLISHED_MAX = 2.0
 
 
-class KernelHandover(Handover):
-    """Replaces a kernel by a new image of itself; raises `CantRestart` before anything has been changed.
-
-    The gate is closed, and its requests go on in the new image; where there is none, unanswered requests are lost.
-    """
+class KernelEnd(Handover):
+    """Ends a kernel, for another to go on; raises `CantRestart` before anything has been changed."""
 
     def __init__(
         self,
@@ -59,12 +62,6 @@ class KernelHandover(Handover):
         self._early_embed = is_embed_early()
         self._owns_connection_file = False
         self._subshells: list[str] = []
-        self._sockets: Sockets | None = None
-        if gate:
-            try:
-                self._sockets = Sockets(self._app)
-            except (NoSockets, OSError) as why:
-                log.warning("requests that come during the restart may be lost: %s", why)
 
     def end_life(self) -> None:
         """Do what an interpreter does at its end, in the same order; what fails is logged, and the rest is done."""
@@ -81,7 +78,7 @@ class KernelHandover(Handover):
         super().end_life()
 
     def close(self) -> None:
-        """End what the exit functions have left, and close the connections so that nothing on them is lost."""
+        """End what the exit functions have left, and publish what was printed."""
         with logged("the kernel's children"):
             _end_children(besides=trackers())
         super().close()
@@ -94,12 +91,54 @@ class KernelHandover(Handover):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError):  # nobody shows any more what children say, such as trackers
                 stream._should_watch = False  # type: ignore[union-attr]  # noqa: SLF001  # iostream.OutStream's
+
+    def own(self) -> KernelState:
+        """Return what the next kernel needs."""
+        return KernelState(
+            connection_file=os.path.join(self._start.first.folder, self._app.abs_connection_file),
+            connection={**self._connection, **connection_of(self._app)},
+            owns_connection_file=self._owns_connection_file,
+            plain_debugger=self._plain_debugger,
+            early_embed=self._early_embed,
+            subshells=tuple(self._subshells),
+            listeners=(),
+            requests={},
+            gaps=self._gate.pace.gaps if self._gate else (),
+            cells=self._cells,
+        )
+
+
+class KernelHandover(KernelEnd):
+    """Replaces a kernel by a new image of itself, or by a proxy, behind which kernels follow each other from then on.
+
+    The gate is closed, and its requests go on in the new image; where there is none, unanswered requests are lost.
+    """
+
+    def __init__(self, *args: Any, to_proxy: bool = False, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._to_proxy = to_proxy
+        self._sockets: Sockets | None = None
+        if self._gate:
+            try:
+                self._sockets = Sockets(self._app)
+            except (NoSockets, OSError) as why:
+                log.warning("requests that come during the restart may be lost: %s", why)
+
+    def close(self) -> None:
+        """End what the exit functions have left, and close the connections so that nothing on them is lost."""
+        super().close()
         if self._gate is None or self._sockets is None:
             self._app.close()  # which waits until all that was sent has left
             return
         # But not the thread of iopub: its end closes the socket and the connections.
         self._subshells = self._gate.release()
         self._sockets.release()
+
+    def command(self) -> list[str]:
+        """Return the command line of the new image."""
+        if self._to_proxy and self._sockets:
+            return [self._start.executable, "-P", PROXY]
+        return super().command()
 
     def own(self) -> KernelState:
         """Return what the kernel's new image needs."""
@@ -113,18 +152,46 @@ class KernelHandover(Handover):
             )
         if self._gate:
             requests["shell"] = [*self._gate.held, *requests.get("shell", ())]
-        return KernelState(
-            connection_file=os.path.join(self._start.first.folder, self._app.abs_connection_file),
-            connection={**self._connection, **connection_of(self._app)},
-            owns_connection_file=self._owns_connection_file,
-            plain_debugger=self._plain_debugger,
-            early_embed=self._early_embed,
-            subshells=tuple(self._subshells),
+        return replace(
+            super().own(),
             listeners=listeners,
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
-            gaps=self._gate.pace.gaps if self._gate else (),
-            cells=self._cells,
         )
+
+
+class KernelSwitch(KernelEnd):
+    """Has the next kernel behind the proxy take over; that has a copy of each request that isn't answered."""
+
+    def __init__(self, *args: Any, proxy: Link, cold: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._proxy = proxy
+        self._cold = cold
+
+    def end_life(self) -> None:
+        """Do what an interpreter does at its end, but say no goodbye: the proxy goes on."""
+        atexit.unregister(self._proxy.say_goodbye)
+        super().end_life()
+
+    def close(self) -> None:
+        """End what the exit functions have left, and send all that is to be sent."""
+        super().close()
+        assert self._gate is not None
+        self._subshells = self._gate.release()
+
+    def replace(self) -> None:
+        """Hand over the state, send the last message of each channel, and wait: the proxy ends this process."""
+        carried = self.carried
+        carried.write(self._carrier)
+        interrupted = self._interrupts is not None and self._interrupts.noted
+        pending = signal.sigpending()
+        word = Leaving(
+            hung_up=signal.SIGHUP in pending, interrupted=interrupted or signal.SIGINT in pending, cold=self._cold
+        )
+        self._proxy.send(word, [self._carrier, *carried.fds])
+        for channel in ("shell", "control"):
+            getattr(self._app, f"{channel}_socket").send(END)
+        self._kernel.iopub_thread.send_multipart([END])
+        Event().wait()
 
 
 class _Registered:

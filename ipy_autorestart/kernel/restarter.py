@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.ledger import Rerun
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
-from ipy_autorestart.kernel.connection import read_file
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import KernelHandover
+from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.pristine import Timer, is_main_thread, signal, time
@@ -27,6 +27,8 @@ from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
+from ipy_autorestart.wire.connection import read_file
+from ipy_autorestart.wire.link import Link
 
 if TYPE_CHECKING:
     import asyncio
@@ -62,6 +64,7 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
+        self.proxy: Link | None = None  # where the kernel is behind one
 
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
@@ -259,7 +262,7 @@ class KernelRestarter(Restarter):
         else:
             self._exec(handover)
 
-    async def _prepare(self) -> KernelHandover:
+    async def _prepare(self) -> KernelEnd:
         """Do all that can fail and can be undone."""
         self._start.check()
         gate = self._gate
@@ -269,11 +272,21 @@ class KernelRestarter(Restarter):
             if self._gate is not gate:
                 raise CantRestart("the watch has ended meanwhile")
             cells = self._recorder.to_plain(self._rerun)
-            return KernelHandover(self._shell, self._start, gate, connection=self._connection, cells=cells)
+            facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
+            if self.proxy:
+                cold = not self._options.warm
+                return KernelSwitch(self._shell, self._start, gate, proxy=self.proxy, cold=cold, **facts)
+            return KernelHandover(self._shell, self._start, gate, to_proxy=self._wants_proxy, **facts)
         except BaseException:
             if gate is not None:
                 gate.reopen()
             raise
+
+    @property
+    def _wants_proxy(self) -> bool:
+        """Whether this restart is to make the process a proxy: the next ones take milliseconds then."""
+        is_plain = self._gate is not None and getattr(self._kernel, "eventloop", None) is None
+        return is_plain and self._rerun is not Rerun.NONE and self._options.warm and sys.platform == "linux"
 
     def _refuse(self, why: str) -> None:
         self._restart = None

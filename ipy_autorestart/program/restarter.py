@@ -60,6 +60,11 @@ class ProgramRestarter(Restarter):
         return self
 
     @property
+    def proxy(self) -> int:
+        """Return that there is none."""
+        return 0
+
+    @property
     def why_not(self) -> str:
         """Return nothing: it can be restarted."""
         return ""

@@ -196,8 +196,7 @@ class Options:
         default=True,
         check=flag,
         off="--cold",
-        only="script",
-        help="start a fresh interpreter for each run, without importing anything ahead",
+        help="start a fresh interpreter each time, with nothing imported or started ahead",
     )
     preload: tuple[str, ...] = option(
         (),

@@ -275,6 +275,10 @@ class Launch:
     since_ns
         When the watch was asked for, in nanoseconds since 1970: what is saved later counts though the baseline may
         not be taken yet. 0 where nothing runs yet that could be out of date.
+    parent
+        The process that the supervisor ends with, and that gets the SIGHUPs of a kernel; its parent by default.
+    pid
+        The process that has loaded what the kernel runs, if it isn't that one.
     """
 
     request: Request
@@ -282,3 +286,5 @@ class Launch:
     lossless: bool = False
     displays: Mapping[str, Any] | None = None
     since_ns: int = 0
+    parent: int = 0
+    pid: int = 0

@@ -47,7 +47,8 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         Interrupts()  # from the blocked ones on; whoever goes on finds it by `interrupts.current`
 
-    carried = Carried.read(int(os.environ.pop(STATE)))
+    state = os.environ.pop(STATE)
+    carried = Carried.read(int(state) if state.isdigit() else state)
     carried.keep_from_children()
     if carried.process.hangup_ignored:
         hangups.previous = signal.SIG_IGN

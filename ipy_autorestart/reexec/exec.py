@@ -157,36 +157,49 @@ class Handover(abc.ABC):
             self._exec_or_die()
 
     def _exec_or_die(self) -> NoReturn:
-        start = self._start
         try:
-            first = start.first
-            put_back(first.surroundings)
-            process = dataclasses.replace(first, hangup_ignored=self._hangup_ignored)
-            carried = Carried(process, self._supervisors, self.own(), self._trouble)
-            carried.write(self._carrier)
-            environment = {**first.environment, STATE: str(self._carrier)}
-            kept = {*carried.fds, *start.inherited_fds(), self._carrier}
-            for fd in map(int, os.listdir("/dev/fd")):
-                if fd > 2:
-                    with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
-                        os.set_inheritable(fd, fd in kept)
-            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-                signal.setitimer(timer, 0)
-            _forget_pending()
-            # These stay blocked until the new image handles them.
-            signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
-            with contextlib.suppress(OSError):  # privileges were given up; `check` knows that this is the folder
-                os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
-            if self._interrupts and self._interrupts.noted:
-                signal.pthread_kill(get_ident(), signal.SIGINT)  # which waits, too
-            command = start.command()
-            put_limits_back(first.surroundings)
-            # Not by the function that an attached debugger has put in its place.
-            os.execve(start.executable, command, environment)
+            self.replace()
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
-            os.write(start.outputs[1], traceback.format_exc().encode())
+            os.write(self._start.outputs[1], traceback.format_exc().encode())
         finally:
             os._exit(os.EX_SOFTWARE)  # noqa: SLF001  # its name
+
+    @property
+    def carried(self) -> Carried:
+        """What is handed over."""
+        process = dataclasses.replace(self._start.first, hangup_ignored=self._hangup_ignored)
+        return Carried(process, self._supervisors, self.own(), self._trouble)
+
+    def command(self) -> list[str]:
+        """Return the command line of the new image."""
+        return self._start.command()
+
+    def replace(self) -> None:
+        """Have the new image take over; it doesn't return, unless by an error."""
+        start = self._start
+        first = start.first
+        put_back(first.surroundings)
+        carried = self.carried
+        carried.write(self._carrier)
+        environment = {**first.environment, STATE: str(self._carrier)}
+        kept = {*carried.fds, *start.inherited_fds(), self._carrier}
+        for fd in map(int, os.listdir("/dev/fd")):
+            if fd > 2:
+                with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
+                    os.set_inheritable(fd, fd in kept)
+        for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+            signal.setitimer(timer, 0)
+        _forget_pending()
+        # These stay blocked until the new image handles them.
+        signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
+        with contextlib.suppress(OSError):  # privileges were given up; `check` knows that this is the folder
+            os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
+        if self._interrupts and self._interrupts.noted:
+            signal.pthread_kill(get_ident(), signal.SIGINT)  # which waits, too
+        command = self.command()
+        put_limits_back(first.surroundings)
+        # Not by the function that an attached debugger has put in its place.
+        os.execve(start.executable, command, environment)
 
 
 def _start(timer: Timer) -> None:

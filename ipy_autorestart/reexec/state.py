@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ipy_autorestart.pristine import os
@@ -76,6 +76,17 @@ class KernelState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandbyState:
+    """What a kernel needs that starts behind a proxy, which is its parent."""
+
+    folder: str  # has the proxy's sockets
+    connection_file: str  # as in `KernelState`, and so on
+    connection: Mapping[str, Any]
+    plain_debugger: bool
+    early_embed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TerminalState:
     """The part of the state that only terminals have."""
 
@@ -99,7 +110,7 @@ class Carried:
 
     process: ProcessState
     supervisors: tuple[SupervisorState, ...]
-    own: KernelState | TerminalState | ProgramState
+    own: KernelState | StandbyState | TerminalState | ProgramState
     trouble: str = ""  # the error because of which something may be lost
     entry: str = "ipy_autorestart.extension:arrive"  # the bootstrap calls this with the state
 
@@ -109,11 +120,23 @@ class Carried:
         match self.own:
             case KernelState(listeners=listeners):
                 own = tuple(listener.fd for listener in listeners)
-            case TerminalState():
+            case TerminalState() | StandbyState():
                 own = ()
             case ProgramState(kept=kept):
                 own = kept
         return (*(fd for supervisor in self.supervisors for fd in supervisor.fds), *own)
+
+    def renumbered(self, fds: Sequence[int]) -> Carried:
+        """Return it as another process has it, in which its descriptors have these numbers, in the order of `fds`."""
+        numbers = dict(zip(self.fds, fds, strict=True))
+        supervisors = (replace(one, link=numbers[one.link], hangups=numbers[one.hangups]) for one in self.supervisors)
+        own = self.own
+        match own:
+            case KernelState(listeners=listeners):
+                own = replace(own, listeners=tuple(replace(one, fd=numbers[one.fd]) for one in listeners))
+            case ProgramState(kept=kept):
+                own = replace(own, kept=tuple(numbers[fd] for fd in kept))
+        return replace(self, supervisors=tuple(supervisors), own=own)
 
     def write(self, fd: int) -> None:
         """Write it to a file, which stays open, and rewind that."""
@@ -125,10 +148,10 @@ class Carried:
         os.lseek(fd, 0, os.SEEK_SET)
 
     @classmethod
-    def read(cls, fd: int) -> Carried:
-        """Read it from a file, and close that; raises ValueError if the file has anything else."""
-        with open(fd, "rb") as file:
-            return from_json(cls, file.readline(), file.read())
+    def read(cls, file: int | str) -> Carried:
+        """Read it from a descriptor, which is closed, or a path; raises ValueError if there is anything else."""
+        with open(file, "rb") as carrier:
+            return from_json(cls, carrier.readline(), carrier.read())
 
     def keep_from_children(self) -> None:
         """Make the descriptors non-inheritable again, now that the exec is over."""

@@ -31,7 +31,7 @@ class Preloads:
     names
         Modules by name, in any case.
     unfit
-        Top-level modules that only a run may import.
+        Modules that only a run may import; of a package, all that is in it.
     beside
         Top-level modules in the script's folder or in watched ones, which go before installed ones.
     """

@@ -37,7 +37,8 @@ LOOKED_AT = 1.0
 class Preloader:
     """The fork servers of one script: the one in use, and the next one while it is made.
 
-    Modules of these ``names`` are imported ahead even if no run has imported them; ``make`` starts a fork server.
+    Modules of these ``names`` are imported ahead even if no run has imported them, ``never`` those; ``make`` starts a
+    fork server.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Preloader:
         program: Program,
         names: Sequence[str] = (),
         *,
+        never: Sequence[str] = (),
         make: Callable[[Program, Preloads], ForkServer] = ForkServer,
     ) -> None:
         self._program = program
         self._start_server = make
         self._names = tuple(names)
+        self._never = tuple(never)
         self._folder = folder_of(program)
         self._warmth = Warmth()
         self._learnt: dict[str, None] = {}  # files of modules that runs have imported, in their order
@@ -84,6 +87,12 @@ class Preloader:
         if run and self._warmth.failures:
             self._warmth = replace(self._warmth, failures=0)
         return run
+
+    @property
+    def source(self) -> int | None:
+        """The process from which a run would be forked now, with all imported and up to date; None if there is none."""
+        is_there = self._server is not None and self._server.is_alive and not self._is_stale()
+        return self._server.pid if is_there and self._server else None
 
     def note_cold(self) -> None:
         """Note that a run starts without a fork server."""
@@ -158,7 +167,7 @@ class Preloader:
         plan = Preloads(
             paths=tuple(self._learnt),
             names=self._names,
-            unfit=tuple(name for name, _ in self._warmth.unfit),
+            unfit=(*self._never, *(name for name, _ in self._warmth.unfit)),
             beside=tuple(sorted(self._own | importable(self._folder))),
         )
         if self._warmth.stale and self._server:  # no run may be forked from it any more
@@ -232,6 +241,8 @@ class Preloader:
 def folder_of(program: Program) -> str:
     """Return the folder, or the archive, that becomes ``sys.path[0]``."""
     first, *_ = program.argv
+    if program.home:
+        return program.home
     if first == "-m":
         return program.cwd
     path = os.path.join(program.cwd, first)

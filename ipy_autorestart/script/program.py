@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 
@@ -30,6 +31,8 @@ class Program:
         Descriptors of this process that become its standard streams; None for an empty input and pipes to read from.
     in_session
         It runs in the session of this process, so that the terminal is its own too, not in a session of its own.
+    home
+        The folder or archive that becomes ``sys.path[0]``, where the command line doesn't say so.
     """
 
     python: str
@@ -41,3 +44,22 @@ class Program:
     displays: str = ""
     stdio: tuple[int, int, int] | None = None
     in_session: bool = False
+    home: str = ""
+
+
+def prefixes(roots: Iterable[str]) -> list[str]:
+    """Return how a path below a root may begin: as it is named, and without symlinks.
+
+    Of many roots less is said than would be true, for a run gets it in a variable of its environment.
+    """
+    both = [path for root in roots for path in (root, os.path.realpath(root))]
+    exact = list(dict.fromkeys(os.path.join(path, "") if os.path.isdir(path) else path for path in both))
+    folders = list(dict.fromkeys(os.path.join(os.path.dirname(path), "") for path in exact))
+    for found in (exact, folders):
+        if sum(map(len, found)) <= PREFIXES_MAX:
+            return found
+    return [os.path.commonpath(folders)]
+
+
+#: Characters of prefixes; Linux has room for 128 KiB in a variable.
+PREFIXES_MAX = 1 << 14

@@ -8,9 +8,10 @@ import pytest
 
 from ipy_autorestart import Kernel, Options, Script
 from ipy_autorestart.client.process import PROGRAM
-from ipy_autorestart.engine.build import POLL, _poll, _prefixes, _timing
+from ipy_autorestart.engine.build import POLL, _poll, _timing
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.request import LINK, Launch, Request
+from ipy_autorestart.script.program import prefixes
 
 
 def test_a_kernel_waits_for_quiet_and_stops_itself():
@@ -39,7 +40,7 @@ def test_the_environment_can_ask_for_polling(monkeypatch, value, seconds):
 def test_a_run_reports_of_paths_as_named_and_without_symlinks(tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "link").symlink_to("src")
-    assert _prefixes([f"{tmp_path}/link", f"{tmp_path}/a.py"]) == [
+    assert prefixes([f"{tmp_path}/link", f"{tmp_path}/a.py"]) == [
         f"{tmp_path}/link/",
         f"{tmp_path}/src/",
         f"{tmp_path}/a.py",
@@ -49,9 +50,9 @@ def test_a_run_reports_of_paths_as_named_and_without_symlinks(tmp_path):
 @pytest.mark.parametrize("name", ["{}.py", "{}/a.py"])
 def test_a_run_reports_of_more_where_there_are_many_roots(tmp_path, name):
     roots = [f"{tmp_path}/{name.format(number)}" for number in range(3000)]
-    prefixes = tuple(_prefixes(roots))
-    assert all(root.startswith(prefixes) for root in roots)
-    assert sum(map(len, prefixes)) < 1000
+    found = tuple(prefixes(roots))
+    assert all(root.startswith(found) for root in roots)
+    assert sum(map(len, found)) < 1000
 
 
 NOWHERE = Launch(request=Request(Script("a.py", cwd="/"), cwd="/nowhere"))

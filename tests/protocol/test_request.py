@@ -206,7 +206,7 @@ def test_words_that_switch_off_what_is_on():
             ["-m", "app", "--on-busy=wait"],
             "--on-busy: it is for a kernel, and this restarts the script -m app; leave it out",
         ),
-        (["src/", "--cold"], "--cold: it is for a script, and this restarts the kernel; leave it out"),
+        (["src/", "--keep"], "--keep: it is for a script, and this restarts the kernel; leave it out"),
     ],
 )
 def test_options_for_another_kind_of_target_are_refused(words, message):

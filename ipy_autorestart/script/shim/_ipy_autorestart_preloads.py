@@ -63,7 +63,7 @@ class PlanFile:
         names = [
             name
             for name in found
-            if name.partition(".")[0] not in self.unfit
+            if self.unfit.isdisjoint((name, name.partition(".")[0]))
             and name != self.module
             and name.rpartition(".")[2] != "__main__"
         ]

@@ -19,6 +19,8 @@ FD = 200  # out of the way of the descriptors that the script will count
 SEEN_MAX = 10_000  # reports that are remembered, so as not to be sent twice
 SHIM = os.path.dirname(os.path.abspath(__file__)) + "/"
 LIBRARY = os.path.dirname(os.__file__) + "/"
+PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(SHIM))) + "/"
+BOOTSTRAP = PACKAGE + "reexec/bootstrap.py"
 
 PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
 REMOVES = frozenset({"os.rename", "os.remove", "os.truncate"})
@@ -251,15 +253,21 @@ class Reports:
             write(self._fd, data if len(data) < 4096 else b"*\0")
 
     def _is_by_script(self, frame: "FrameType | None") -> bool:
-        """Return whether the script acts, not the import of an installed module, which a fork server does as well."""
+        """Return whether the script acts, not the import of an installed module, which a fork server does as well.
+
+        What a kernel does at its start isn't the script's either, as every kernel does it.
+        """
+        file, own = "", False
         while frame is not None:
             file = frame.f_code.co_filename
             if file[:18] == "<frozen importlib.":
                 return False
-            if frame.f_code.co_name == "<module>" and not self._is_installed(file):
-                return True
+            if not self._is_installed(file):
+                if frame.f_code.co_name == "<module>":
+                    return file != BOOTSTRAP or own
+                own = own or (file[:8] != "<frozen " and not file.startswith(PACKAGE))
             frame = frame.f_back
-        return True
+        return file != BOOTSTRAP or own
 
     def _is_installed(self, file: str) -> bool:
         """Return whether a module is installed, by the folder of sys.path that it was found in."""

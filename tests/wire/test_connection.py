@@ -7,7 +7,7 @@ import stat
 import pytest
 from ipykernel.kernelapp import IPKernelApp
 
-from ipy_autorestart.kernel.connection import connect_as, connection_of, read_file, restore_file
+from ipy_autorestart.wire.connection import connect_as, connection_of, read_file, restore_file
 
 CONNECTION = {
     "transport": "ipc",

@@ -1,0 +1,201 @@
+"""A kernel behind a proxy: it starts to its end, waits, and continues where the kernel before has ended.
+
+It relies, in ``ipykernel`` 6.29 to 7, on ``IPKernelApp.init_connection_file``, ``write_connection_file``,
+``init_sockets``, ``_bind_socket``, ``_apply_curve_server_options``, ``init_heartbeat``, ``init_signal``,
+``init_extensions`` and ``Kernel.start``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import functools
+import gc
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ipy_autorestart.kernel.arrive import make_subshells, set_in_parents, stand_in_for_debugger, stand_in_for_embed
+from ipy_autorestart.pristine import os, signal
+from ipy_autorestart.reexec.interrupts import current
+from ipy_autorestart.reexec.start import FIRST
+from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
+from ipy_autorestart.wire.connection import connect_as
+from ipy_autorestart.wire.link import Connect, Link, Ready, TakeOver, TookOver
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+log = logging.getLogger(__name__)
+
+#: From ``linux/prctl.h``.
+PR_SET_PDEATHSIG = 1
+
+#: ``IPKernelApp.init_sockets`` binds these kinds of sockets to be connected to; behind a proxy they connect.
+CONNECTING = {"ROUTER": "DEALER", "XPUB": "PUSH", "PUB": "PUSH"}
+
+
+class Standby:
+    """Replaces some methods of ipykernel while a kernel starts behind a proxy, and waits for its turn.
+
+    Parameters
+    ----------
+    carried
+        The state of a kernel that starts.
+    own
+        The part of it that only such kernels have.
+    resume
+        Called with the shell and the state of the kernel before, if there is one, when its turn has come.
+    """
+
+    def __init__(
+        self, carried: Carried, own: StandbyState, *, resume: Callable[[InteractiveShell, Carried], None]
+    ) -> None:
+        self._carried = carried
+        self._own = own
+        self._resume = resume
+        self._originals: list[tuple[type, str, Any]] = []
+        self._unconnected: list[tuple[Any, str]] = []
+        self._proxy = os.getppid()
+        self.link = Link.to_proxy(own.folder)
+        self._number = 0
+
+    def replace_methods(self) -> None:
+        """Put the methods in place; they are the original ones again when the kernel has started."""
+        self._end_with_the_proxy()
+        word, _ = self.link.receive()
+        assert isinstance(word, Connect)
+        self._number = word.number
+        if self._own.plain_debugger:
+            stand_in_for_debugger()
+        if self._own.early_embed:
+            stand_in_for_embed()
+        from ipykernel.kernelapp import IPKernelApp
+
+        self._replace(IPKernelApp, "init_connection_file", self._init_connection_file)
+        self._replace(IPKernelApp, "write_connection_file", lambda *_: None)
+        self._replace(IPKernelApp, "init_sockets", self._init_sockets)
+        self._replace(IPKernelApp, "_bind_socket", self._note_socket)
+        self._replace(IPKernelApp, "init_heartbeat", lambda *_: None)  # the proxy has one
+        if hasattr(IPKernelApp, "_apply_curve_server_options"):  # ipykernel 7: clients are the proxy's business
+            self._replace(IPKernelApp, "_apply_curve_server_options", lambda *_: None)
+        self._replace(IPKernelApp, "init_signal", self._init_signal)
+        self._replace(IPKernelApp, "init_extensions", self._init_extensions)
+
+    def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
+        original = getattr(owner, name)
+        self._originals.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, lambda *args, **options: new(original, *args, **options))
+
+    def _end_with_the_proxy(self) -> None:
+        """Have the system end this process with its parent, by which alone it is reached (prctl(2))."""
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != self._proxy:
+            os._exit(1)  # noqa: SLF001  # its name
+
+    def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
+        app.connection_file = self._own.connection_file
+        connect_as(app, self._own.connection)
+
+    def _init_sockets(self, original: Callable[..., None], app: Any) -> None:
+        """Make the sockets of other kinds, and connect them when all are there.
+
+        Until then they have no address, at which ipykernel would connect a client of its own.
+        """
+        module: Any = sys.modules["ipykernel.kernelapp"]
+        zmq = module.zmq
+        module.zmq = _Kinds(zmq)
+        try:
+            original(app)
+        finally:
+            module.zmq = zmq
+        for socket, channel in self._unconnected:
+            socket.set_hwm(0)
+            socket.connect(f"ipc://{self._own.folder}/{self._number}-{channel}")
+        app.debug_shell_socket.connect(_address(app, app.shell_port))
+
+    def _note_socket(self, _: Callable[..., Any], app: Any, socket: Any, port: int) -> int:
+        channels = {getattr(app, f"{channel}_port"): channel for channel in ("shell", "control", "stdin", "iopub")}
+        self._unconnected.append((socket, channels[port]))
+        return port
+
+    def _init_signal(self, original: Callable[..., None], app: Any) -> None:
+        """Have SIGINT noted until this kernel's turn, and ignored, as it is between requests, only then."""
+        interrupts = current()
+        if interrupts is None:
+            original(app)
+        else:
+            interrupts.previous = signal.SIG_IGN
+
+    def _init_extensions(self, original: Callable[..., None], app: Any) -> None:
+        set_in_parents()
+        gc.enable()
+        setattr(app.shell, FIRST, self._carried.process)
+        original(app)
+        app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
+        app.kernel.start = functools.partial(self._start, app.kernel, app.kernel.start)
+
+    def _start(self, kernel: Any, start: Callable[[], None]) -> None:
+        """Give methods back, start the kernel, and say that it waits."""
+        del kernel.start
+        for owner, name, own in self._originals:
+            if own is None:  # inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+        start()
+        from ipykernel.iostream import IOPubThread
+
+        kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
+        self.link.send(Ready(dict(os.environ), welcomes=hasattr(IOPubThread, "_handle_subscription")))
+
+    def _hear(self, kernel: Any) -> None:
+        try:
+            word, fds = self.link.receive()
+        except EOFError:  # the proxy is gone
+            os._exit(1)  # noqa: SLF001  # its name
+        if isinstance(word, TakeOver):
+            carrier, *rest = fds
+            self._take_over(kernel, Carried.read(carrier).renumbered(rest))
+
+    def _take_over(self, kernel: Any, carried: Carried) -> None:
+        carried.keep_from_children()
+        own = carried.own
+        assert isinstance(own, KernelState)
+        _look_anew(self._carried.process.folder)
+        atexit.register(self.link.say_goodbye)
+        if own.subshells:
+            make_subshells(kernel, own.subshells)
+        # The server believes in "starting" until it gets an "idle" without a parent.
+        kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
+        self._resume(kernel.shell, carried)
+        self.link.send(TookOver())
+
+
+class _Kinds:
+    """The names of pyzmq, but other kinds of sockets for some."""
+
+    def __init__(self, zmq: Any) -> None:
+        self._zmq = zmq
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "ROUTER_HANDOVER":  # only a ROUTER has it
+            raise AttributeError(name)
+        return getattr(self._zmq, CONNECTING.get(name, name))
+
+
+def _address(app: Any, port: int) -> str:
+    return f"{app.transport}://{app.ip}{':' if app.transport == 'tcp' else '-'}{port}"
+
+
+def _look_anew(folder: str) -> None:
+    """Look again at what may have changed since this process began to wait: the folder, and what it has of modules."""
+    importlib.invalidate_caches()
+    with contextlib.suppress(OSError):
+        if os.getcwd() == folder:
+            return
+    with contextlib.suppress(OSError):
+        os.chdir(folder)

@@ -1,0 +1,120 @@
+"""A kernel behind the proxy: its process, the link, and the sockets that it connects to."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+
+import zmq
+
+from ipy_autorestart.script.run import Run
+from ipy_autorestart.wire.link import Connect, Link
+
+#: Kinds of the sockets by their channels. What is pushed is never dropped, and needs no subscription.
+KINDS = {
+    "shell": zmq.SocketType.DEALER,
+    "control": zmq.SocketType.DEALER,
+    "stdin": zmq.SocketType.DEALER,
+    "iopub": zmq.SocketType.PULL,
+}
+
+
+class Back:
+    """A kernel behind the proxy.
+
+    Parameters
+    ----------
+    context
+        Of its sockets.
+    folder
+        Has the addresses.
+    number
+        Tells it from the others.
+    run
+        The process, in a session of its own.
+    source
+        The process that it was forked from; None if it was started cold.
+    """
+
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], folder: str, number: int, run: Run, source: int | None
+    ) -> None:
+        self.number = number
+        self.source = source
+        self._used: dict[str, tuple[int, int, int] | None] = {}
+        self.run = run
+        self.pid = run.pid
+        self.link: Link | None = None
+        self.welcomes = False
+        self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
+        self.sockets: dict[str, zmq.Socket[bytes]] = {}
+        for (channel, kind), path in zip(KINDS.items(), self._paths, strict=True):
+            socket = self.sockets[channel] = context.socket(kind)
+            socket.linger = 0
+            socket.set_hwm(0)
+            socket.bind(f"ipc://{path}")
+
+    def connect(self, link: Link) -> None:
+        """Have the process, which has got in touch, connect to the sockets."""
+        self.link = link
+        link.send(Connect(self.number))
+
+    def read_reports(self) -> None:
+        """Read what it reports to have used, and remember how it has found that."""
+        reports = self.run.reports
+        if reports.is_open:
+            reports.drain()
+        for path in reports.read_below - self._used.keys():
+            self._used[path] = _signature(path)
+
+    @property
+    def has_stale_code(self) -> bool:
+        """Whether it has used watched files that have changed since, as far as can be told."""
+        used = self.run.reports.used.read
+        return used is None or any(_signature(path) != then for path, then in self._used.items())
+
+    def send(self, channel: str, frames: Sequence[bytes]) -> None:
+        """Send the process a message; does nothing when it is gone, where waiting for it would take for ever."""
+        with contextlib.suppress(zmq.Again):
+            self.sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+
+    def signal(self, signum: int) -> None:
+        """Send the process a signal; SIGINT, as from a terminal, to its whole group."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if signum == signal.SIGINT else os.kill)(self.pid, signum)
+
+    def kill(self) -> None:
+        """End the process, and close what belongs to it."""
+        self.signal(signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets, the link and the pipes."""
+        if self.link:
+            self.link.close()
+            self.link = None
+        for socket in self.sockets.values():
+            socket.close()
+        self.sockets.clear()
+        for pipe in self.run.close():
+            pipe.close()
+        for path in self._paths:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+
+    def fds(self) -> Iterator[int]:
+        """Yield descriptors to wait for, besides those of the sockets."""
+        if self.link:
+            yield self.link.fileno()
+        if self.run.reports.is_open:
+            yield self.run.reports.fileno()
+
+
+def _signature(path: str) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino

@@ -1,0 +1,116 @@
+"""Starts kernels for a proxy: forked from a process that has their modules imported, or cold."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+
+from ipy_autorestart.reexec import STATE
+from ipy_autorestart.reexec.start import BOOTSTRAP, split
+from ipy_autorestart.reexec.state import Carried
+from ipy_autorestart.script.forkserver import ForkServer
+from ipy_autorestart.script.pipes import ReportPipe
+from ipy_autorestart.script.preloader import Preloader
+from ipy_autorestart.script.program import Program, prefixes
+from ipy_autorestart.script.run import Run, start_cold
+
+#: Names of variables that the libraries of a kernel set at its start, whatever runs in it: a module that is imported
+#: ahead is to find them, too.
+SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
+
+
+#: A kernel imports these when somebody debugs; they print, and start a program.
+NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger")
+
+
+class Launcher:
+    """Starts kernels, each from the same command line in the same surroundings as the first image of the process.
+
+    Parameters
+    ----------
+    python
+        The interpreter.
+    start
+        The path of a file with the state that a kernel reads at its start.
+    carried
+        That state.
+    roots
+        Watched files and folders; a kernel reports what it uses of them, and nothing there is imported ahead.
+    """
+
+    def __init__(self, python: str, start: str, carried: Carried, roots: Iterable[str]) -> None:
+        first = carried.process
+        line = split(first.argv[1:])
+        environment = {**first.environment, STATE: start}
+        if "JPY_PARENT_PID" in environment:  # by which a kernel notices the end of its parent
+            environment["JPY_PARENT_PID"] = str(os.getpid())
+        folder = first.folder if os.path.isdir(first.folder) else os.path.expanduser("~")
+        self._program = Program(
+            python=python,
+            flags=line.flags,
+            argv=(BOOTSTRAP, *([line.how] if line.how else []), line.what, *line.args),
+            cwd=folder,
+            environment=environment,
+            roots=tuple(prefixes(roots)),
+            stdio=(0, 1, 2),
+            home=folder,
+        )
+        self._preloader: Preloader | None = None
+
+    def learn(self, reports: ReportPipe) -> None:
+        """Learn from what a kernel has reported."""
+        if self._preloader:
+            self._preloader.learn(reports)
+
+    def preload(self, environment: Mapping[str, str]) -> None:
+        """Import ahead from now on, in an environment in which some variables are as kernels set them."""
+        if self._preloader is None:
+            known = {name: environment[name] for name in SET_BY_KERNELS if name in environment}
+            program = self._program
+            self._preloader = Preloader(
+                Program(
+                    python=program.python,
+                    flags=program.flags,
+                    argv=program.argv,
+                    cwd=program.cwd,
+                    environment={**program.environment, **known},
+                    roots=program.roots,
+                    stdio=program.stdio,
+                    home=program.home,
+                ),
+                never=NEVER,
+            )
+
+    def start_forked(self) -> Run | None:
+        """Start a kernel that was forked ahead; None if there is none."""
+        return self._preloader.start((), lossless=False, guard=lambda _: None) if self._preloader else None
+
+    def start_cold(self) -> Run:
+        """Start a kernel without anything imported ahead; raises OSError."""
+        if self._preloader:
+            self._preloader.note_cold()
+        return start_cold(self._program)
+
+    @property
+    def source(self) -> int | None:
+        """The process from which a kernel would be forked now; None if there is none that is up to date."""
+        return self._preloader.source if self._preloader else None
+
+    def readers(self) -> list[ForkServer]:
+        """Return the processes to hear from."""
+        return self._preloader.readers() if self._preloader else []
+
+    def keep_up(self) -> None:
+        """Do what is due."""
+        if self._preloader:
+            self._preloader.keep_up(time.monotonic(), running=True)
+
+    def due_at(self, now: float) -> float | None:
+        """Return when `keep_up` has something to do."""
+        return self._preloader.due_at(now, running=True) if self._preloader else None
+
+    def close(self) -> None:
+        """End what is there to fork from."""
+        if self._preloader:
+            self._preloader.close()

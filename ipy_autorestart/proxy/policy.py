@@ -1,0 +1,369 @@
+"""Decide what a proxy keeps and does: which requests are not done, and which kernel answers them; values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import NamedTuple
+
+#: Channels on which a kernel says that it has sent its last message.
+ENDING = frozenset({"shell", "control", "iopub"})
+
+#: Seconds that a kernel may take from its word that it leaves to its last message, and one to take over.
+LEAVE_MAX, TAKE_MAX = 10.0, 10.0
+
+#: Deaths in a row, each so many seconds after the one before at most, after which no other kernel takes over.
+DEATHS_MAX, DEATHS_WITHIN = 3, 5.0
+
+
+class Request(NamedTuple):
+    """A request that a client has sent and that may not be done yet."""
+
+    channel: str
+    kind: str
+    frames: tuple[bytes, ...]
+    replied: bool = False
+    idle: bool = False  # the kernel has said that it is done
+    begun: bool = False  # the kernel has said that it is at work on it
+
+    @property
+    def has_reply(self) -> bool:
+        """Whether a reply is to be expected."""
+        return not self.kind.startswith("comm_")
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all that it leads to has come."""
+        return self.idle and (self.replied or not self.has_reply)
+
+
+EXECUTE = "execute_request"
+
+
+class Lost(NamedTuple):
+    """Requests that a kernel, which has died, can't answer any more.
+
+    Attributes
+    ----------
+    begun
+        What it was at work on; done again, that might kill the next kernel, too. If it has not come to say so, it is
+        the oldest request.
+    aborted
+        Cells that were to follow a lost one, which they may rely on.
+    answered
+        What it had replied to without saying that it was done.
+    """
+
+    begun: tuple[Request, ...] = ()
+    aborted: tuple[Request, ...] = ()
+    answered: tuple[Request, ...] = ()
+
+
+class Book:
+    """The requests that are not done, in their order, by the ids of their messages."""
+
+    def __init__(self) -> None:
+        self._requests: dict[str, Request] = {}
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def note(self, key: str, channel: str, kind: str, frames: Iterable[bytes]) -> None:
+        """Note a request that is sent to the kernel."""
+        self._requests[key] = Request(channel, kind, tuple(frames))
+
+    def replied(self, key: str) -> None:
+        """Note a reply."""
+        if request := self._requests.get(key):
+            self._settle(key, request._replace(replied=True))
+
+    def busy(self, key: str) -> None:
+        """Note that the kernel has begun it."""
+        if request := self._requests.get(key):
+            self._requests[key] = request._replace(begun=True)
+
+    def idle(self, key: str) -> None:
+        """Note that the kernel has done it."""
+        if request := self._requests.get(key):
+            self._settle(key, request._replace(idle=True))
+
+    def _settle(self, key: str, request: Request) -> None:
+        if request.is_done:
+            del self._requests[key]
+        else:
+            self._requests[key] = request
+
+    def left(self) -> list[Request]:
+        """Return what another kernel is to do, after the last message of the one that has ended in order.
+
+        What that has said to be done is done, even if it has no reply, as messages of unknown kinds have none. The rest
+        begins from the start.
+        """
+        left = {key: one for key, one in self._requests.items() if not one.idle}
+        self._requests = {key: one._replace(replied=False, begun=False) for key, one in left.items()}
+        return list(self._requests.values())
+
+    def take_lost(self) -> Lost:
+        """Take out what a kernel that has died can't answer any more."""
+        begun = [key for key, one in self._requests.items() if one.begun and not one.replied]
+        answered = [key for key, one in self._requests.items() if one.replied]
+        oldest = next((key for key, one in self._requests.items() if one.channel == "shell" and not one.replied), None)
+        if not begun and oldest is not None:
+            begun = [oldest]
+        cells = [key for key, one in self._requests.items() if one.kind == EXECUTE]
+        aborted = [key for key in cells if key not in begun + answered] if set(cells) & set(begun) else []
+        return Lost(*(tuple(map(self._requests.pop, keys)) for keys in (begun, aborted, answered)))
+
+
+# -- which kernel answers ----------------------------------------------------------------------------------------------
+
+
+class State(Enum):
+    """How far a kernel behind the proxy has come."""
+
+    STARTING = "starting"
+    STANDBY = "standby"  # it has started, and waits to take over
+    TAKING = "taking over"
+    LIVE = "live"
+    LEAVING = "leaving"  # it sends what it has left to send
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """The kernels behind the proxy, by their numbers.
+
+    Attributes
+    ----------
+    states
+        How far each has come.
+    serves
+        Whether the live one answers the clients; before that, the one that leaves has its last words.
+    since
+        Since when.
+    ended
+        Channels on which the one that leaves has sent its last message.
+    until
+        When the one that leaves or takes over is taken to hang.
+    deaths
+        When the latest ones died, each soon after the one before.
+    closing
+        Whether the live one is to end in order.
+    """
+
+    states: tuple[tuple[int, State], ...] = ()
+    serves: bool = False
+    since: float = 0.0
+    ended: frozenset[str] = frozenset()
+    until: float = float("inf")
+    deaths: tuple[float, ...] = ()
+    closing: bool = False
+
+    def one(self, state: State) -> int | None:
+        """Return the oldest kernel in a state, None if there is none."""
+        return next((number for number, found in self.states if found is state), None)
+
+    def state(self, number: int) -> State | None:
+        """Return the state of a kernel, None if it is gone."""
+        return dict(self.states).get(number)
+
+
+class Started(NamedTuple):
+    """A kernel has been started; it is not ready yet."""
+
+    number: int
+
+
+class Ready(NamedTuple):
+    """A kernel has come to the end of its start."""
+
+    number: int
+
+
+class Leaves(NamedTuple):
+    """The live kernel gives way to the next; what that needs has been handed over."""
+
+    number: int
+
+
+class Ended(NamedTuple):
+    """A kernel has sent the last message of a channel."""
+
+    number: int
+    channel: str
+
+
+class TookOver(NamedTuple):
+    """A kernel continues where the one before has ended."""
+
+    number: int
+
+
+class Goodbye(NamedTuple):
+    """The live kernel ends in order, as it was asked to or by ``exit``; so does the proxy."""
+
+    number: int
+
+
+class Died(NamedTuple):
+    """The process of a kernel has ended."""
+
+    number: int
+    status: int  # as ``Popen.returncode`` gives it
+
+
+class Outdated(NamedTuple):
+    """A kernel that starts or waits isn't any more what a fresh start would be."""
+
+    number: int
+
+
+class Tick(NamedTuple):
+    """Time has passed."""
+
+
+Event = Started | Ready | Leaves | Ended | TookOver | Goodbye | Died | Outdated | Tick
+
+
+class Start(NamedTuple):
+    """Start a kernel at once: there is none that could take over."""
+
+
+class HandOver(NamedTuple):
+    """Have a kernel take over."""
+
+    number: int
+
+
+class Serve(NamedTuple):
+    """Have a kernel answer the clients: first what is not done, in its order, then what they send from now on."""
+
+    number: int
+
+
+class Kill(NamedTuple):
+    """End a kernel: it has nothing to do any more."""
+
+    number: int
+
+
+class Mourn(NamedTuple):
+    """Answer in the place of the live kernel, which has died, what it was at work on."""
+
+    number: int
+    status: int
+
+
+class Exit(NamedTuple):
+    """End as the kernel has ended."""
+
+    status: int
+
+
+Action = Start | HandOver | Serve | Kill | Mourn | Exit
+
+
+def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
+    """Return the kernels after an event, and what is to be done."""
+    actions: list[Action] = []
+    match event:
+        case Started(number):
+            kernels = _with(kernels, number, State.STARTING)
+        case Ready(number) if kernels.state(number) is State.STARTING:
+            kernels = _with(kernels, number, State.STANDBY)
+        case Leaves(number) if kernels.state(number) is State.LIVE:
+            leaving = _with(kernels, number, State.LEAVING)
+            kernels = replace(leaving, serves=False, ended=frozenset(), until=now + LEAVE_MAX)
+        case Ended(number, channel) if kernels.state(number) is State.LEAVING:
+            kernels = replace(kernels, ended=kernels.ended | {channel})
+            if kernels.ended >= ENDING:
+                kernels, actions = _without(kernels, number), [Kill(number)]
+        case TookOver(number) if kernels.state(number) is State.TAKING:
+            kernels = _with(kernels, number, State.LIVE)
+        case Goodbye(number) if kernels.state(number) is State.LIVE:
+            kernels = replace(kernels, closing=True)
+        case Outdated(number) if kernels.state(number) in (State.STARTING, State.STANDBY):
+            kernels, actions = _without(kernels, number), [Kill(number)]
+        case Died(number, status):
+            kernels, actions = _died(kernels, number, status, now)
+        case Tick() if now >= kernels.until:
+            kernels, actions = _hung(kernels, now)
+        case _:  # of one that is gone, or not as far
+            pass
+    if any(isinstance(action, Exit) for action in actions):
+        return kernels, actions
+    return _go_on(kernels, actions, now)
+
+
+def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels, list[Action]]:
+    """Have a kernel take over if none is there to answer, and answer as soon as the one before has ended."""
+    live = kernels.one(State.LIVE)
+    if live is None and kernels.one(State.TAKING) is None:
+        if (standby := kernels.one(State.STANDBY)) is not None:
+            kernels = replace(_with(kernels, standby, State.TAKING), until=_end(kernels, now) + TAKE_MAX)
+            actions = [*actions, HandOver(standby)]
+        elif kernels.one(State.STARTING) is None:
+            actions = [*actions, Start()]
+    if live is not None and not kernels.serves and kernels.one(State.LEAVING) is None:
+        kernels = replace(kernels, serves=True, since=now, until=float("inf"))
+        actions = [*actions, Serve(live)]
+    return kernels, actions
+
+
+def _end(kernels: Kernels, now: float) -> float:
+    """Return when the one that leaves must have ended."""
+    return now if kernels.one(State.LEAVING) is None else kernels.until
+
+
+def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kernels, list[Action]]:
+    state = kernels.state(number)
+    serves = kernels.serves and state is not State.LIVE
+    kernels = replace(_without(kernels, number), serves=serves)
+    if state is State.LIVE and kernels.closing:
+        return kernels, [Exit(status)]
+    is_missed = state in (State.LIVE, State.TAKING) or (state is State.STARTING and kernels.one(State.LIVE) is None)
+    if not is_missed:
+        return kernels, []
+    before = kernels.deaths if kernels.deaths and now - kernels.deaths[-1] <= DEATHS_WITHIN else ()
+    kernels = replace(kernels, deaths=(*before, now))
+    if len(kernels.deaths) >= DEATHS_MAX:
+        return kernels, [Exit(status)]
+    return kernels, [Mourn(number, status)] if state is State.LIVE else []
+
+
+def _hung(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
+    """Go on without a kernel that does not come to an end of leaving, or of taking over."""
+    kernels = replace(kernels, until=float("inf"))
+    if (leaving := kernels.one(State.LEAVING)) is not None:
+        return _without(kernels, leaving), [Kill(leaving)]
+    if (taking := kernels.one(State.TAKING)) is not None:
+        kernels, actions = _died(kernels, taking, HUNG, now)
+        return kernels, [Kill(taking), *actions]
+    return kernels, []
+
+
+#: Stands for the exit status of a kernel that had to be killed: of SIGKILL.
+HUNG = -9
+
+
+def _with(kernels: Kernels, number: int, state: State) -> Kernels:
+    return replace(kernels, states=tuple({**dict(kernels.states), number: state}.items()))
+
+
+def _without(kernels: Kernels, number: int) -> Kernels:
+    return replace(kernels, states=tuple(one for one in kernels.states if one[0] != number))
+
+
+#: Kernels that have failed to start while another answers, after which no more are started ahead.
+FAILURES_MAX = 3
+
+#: Seconds in which the kernel that has taken over has the processor for itself: it runs cells again.
+STANDBY_AFTER = 0.1
+
+
+def standby_at(kernels: Kernels, failures: int) -> float | None:
+    """Return when to start a kernel ahead of the next restart, None for not at all."""
+    is_there = kernels.one(State.STARTING) is not None or kernels.one(State.STANDBY) is not None
+    if is_there or not kernels.serves or kernels.closing or failures >= FAILURES_MAX:
+        return None
+    return kernels.since + STANDBY_AFTER

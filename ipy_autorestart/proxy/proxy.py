@@ -1,0 +1,403 @@
+"""The loop of a proxy: it forwards messages, and has one kernel follow another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import zmq
+
+from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.proxy import policy
+from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.proxy.front import Front, received
+from ipy_autorestart.proxy.launcher import Launcher
+from ipy_autorestart.proxy.mourning import mourn
+from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
+from ipy_autorestart.proxy.signals import Signals
+from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
+from ipy_autorestart.script.orphans import adopt_orphans
+from ipy_autorestart.wire import link as words
+from ipy_autorestart.wire.link import NAME, Link
+from ipy_autorestart.wire.messages import END, HEADER, PARENT, parse
+
+#: Seconds between two looks at the parent.
+LOOKED_AT = 1.0
+
+#: Seconds that clients may take to connect again after an exec.
+RETURN_MAX = 1.0
+
+#: Seconds without a message after which a kernel that has died has left nothing more.
+DRAINED = 0.02
+
+
+class Proxy:
+    """A proxy, made of the state of the kernel that has become it."""
+
+    def __init__(self, carried: Carried, signals: Signals) -> None:
+        own = carried.own
+        assert isinstance(own, KernelState)
+        self._signals = signals
+        self._own = own
+        self._parent = os.getppid()
+        self._follows = int(carried.process.environment.get("JPY_PARENT_PID") or 0)
+        adopt_orphans(really=True)
+        self._folder = tempfile.mkdtemp(prefix="ipy_autorestart-")
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._front = Front(self._context, own.connection, own.listeners)
+        self._book = Book()
+        for channel in ("control", "shell"):
+            for frames in own.requests.get(channel, ()):
+                self._note(channel, frames)
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._listener.bind(f"{self._folder}/{NAME}")
+        self._listener.listen()
+        start = Carried(
+            process=carried.process,
+            supervisors=(),
+            own=StandbyState(
+                folder=self._folder,
+                connection_file=own.connection_file,
+                connection=own.connection,
+                plain_debugger=own.plain_debugger,
+                early_embed=own.early_embed,
+            ),
+            entry="ipy_autorestart.extension:stand_by",
+        )
+        with open(f"{self._folder}/start", "wb") as file:
+            start.write(file.fileno())
+        roots = [
+            root for one in carried.supervisors if isinstance(one.request.target, Kernel) for root in one.request.roots
+        ]
+        self._launcher = Launcher(sys.executable, f"{self._folder}/start", start, roots)
+        # What the next kernel needs to go on, in a file, and the descriptors that it names.
+        self._state = _in_file(replace(carried, own=replace(own, listeners=(), requests={})))
+        self._kernels = Kernels()
+        self._backs: dict[int, Back] = {}
+        self._count = self._failures = 0
+        self._pending: list[int] = []  # signals that wait for a kernel that answers
+        self._passed_on: set[tuple[int, int]] = set()  # kernels and the signals that they were sent
+        self._status: int | None = None
+        self._waits_until = time.monotonic() + RETURN_MAX
+        self._answers = 0  # the kernel to which clients' messages go
+
+    # -- the loop ------------------------------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
+        self._happen(policy.Tick())
+        try:
+            while self._status is None:
+                self._turn()
+        finally:
+            self._close()
+        return self._status
+
+    def _turn(self) -> None:
+        ready = self._wait()
+        for fd in ready:
+            if isinstance(fd, int):
+                self._read(fd)
+        for back in list(self._backs.values()):
+            if self._is_heard(back):
+                self._forward_answers(back)
+        self._front.beat()
+        self._front.note_subscriptions(welcome=any(back.welcomes for back in self._backs.values()))
+        self._front.returning.note_connections()
+        self._forward_requests()
+        self._launcher.keep_up()
+        self._look_at_parent()
+        if time.monotonic() >= self._kernels.until:
+            self._happen(policy.Tick())
+        self._serve()
+        self._drop_outdated()
+        if self._standby_at() <= time.monotonic():
+            self._start(forked=True)
+
+    def _standby_at(self) -> float:
+        """Return when the next kernel is to be started ahead."""
+        due = standby_at(self._kernels, self._failures)
+        return due if due is not None and self._launcher.source is not None else float("inf")
+
+    def _wait(self) -> list[object]:
+        now = time.monotonic()
+        due = [self._kernels.until, self._launcher.due_at(now) or float("inf"), self._standby_at()]
+        until = min(now + LOOKED_AT, *due)
+        if self._kernels.serves and self._live is None:
+            until = min(until, self._waits_until)
+        sources: list[object] = [self._signals.fileno(), self._listener.fileno(), *self._front.returning.monitors]
+        sources += [reader.fileno() for reader in self._launcher.readers()]
+        sources += [self._front.sockets[channel] for channel in ("hb", "iopub")]
+        if self._live:
+            sources += [self._front.sockets[channel] for channel in ("shell", "control", "stdin")]
+        for back in self._backs.values():
+            sources += back.fds()
+            if self._is_heard(back):
+                sources += back.sockets.values()
+        poll = [(source, zmq.POLLIN) for source in sources]
+        return [source for source, _ in zmq.zmq_poll(poll, max(0, int((until - now) * 1000) + 1))]  # type: ignore[arg-type]
+
+    @property
+    def _live(self) -> Back | None:
+        """The kernel that answers the clients."""
+        return self._backs.get(self._answers) if self._kernels.serves else None
+
+    def _is_heard(self, back: Back) -> bool:
+        """Whether what a kernel sends is for the clients: not before the one that went before it has ended."""
+        return back is self._live or self._kernels.state(back.number) is State.LEAVING
+
+    # -- messages ------------------------------------------------------------------------------------------------------
+
+    def _note(self, channel: str, frames: Sequence[bytes]) -> None:
+        message = parse(frames)
+        header = message.part(HEADER) if message else {}
+        if key := str(header.get("msg_id", "")):
+            self._book.note(key, channel, str(header.get("msg_type", "")), frames)
+
+    def _forward_requests(self) -> None:
+        live = self._live
+        if live is None:
+            return
+        for channel in ("control", "shell", "stdin"):
+            for frames in received(self._front.sockets[channel]):
+                if channel != "stdin":
+                    self._note(channel, frames)
+                live.send(channel, frames)
+
+    def _forward_answers(self, back: Back) -> None:
+        for channel, sock in list(back.sockets.items()):
+            for frames in received(sock):
+                if frames == [END]:
+                    self._happen(policy.Ended(back.number, channel))
+                    if back.number not in self._backs:
+                        return
+                    continue
+                self._note_answer(channel, frames)
+                self._front.sockets[channel].send_multipart(frames)
+
+    def _note_answer(self, channel: str, frames: Sequence[bytes]) -> None:
+        if channel == "stdin" or (channel == "iopub" and not frames[0].endswith(b"status")):
+            return
+        message = parse(frames)
+        if message is None:
+            return
+        key = str(message.part(PARENT).get("msg_id", ""))
+        if channel != "iopub":
+            self._book.replied(key)
+        elif b'"busy"' in message.parts[4]:
+            self._book.busy(key)
+        elif b'"idle"' in message.parts[4]:
+            self._book.idle(key)
+
+    # -- kernels -------------------------------------------------------------------------------------------------------
+
+    def _happen(self, event: policy.Event) -> None:
+        self._kernels, actions = step(self._kernels, event, time.monotonic())
+        for action in actions:
+            self._act(action)
+
+    def _act(self, action: policy.Action) -> None:
+        match action:
+            case policy.Start():
+                self._start(forked=False)
+            case policy.HandOver(number):
+                self._hand_over(self._backs[number])
+            case policy.Serve():
+                self._serve()
+            case policy.Kill(number):
+                self._backs.pop(number).kill()
+            case policy.Mourn(number, status):
+                mourn(self._front, self._book.take_lost(), status)
+            case policy.Exit(status):
+                self._status = status
+
+    def _start(self, *, forked: bool, cold: bool = False) -> None:
+        source = None if cold else self._launcher.source
+        run = self._launcher.start_forked() if source is not None else None
+        if run is None:
+            if forked:
+                return
+            source = None
+            try:
+                run = self._launcher.start_cold()
+            except OSError as error:
+                sys.stderr.write(f"ipy_autorestart: no kernel can be started: {error}\n")
+                self._status = os.EX_SOFTWARE
+                return
+        self._count += 1
+        self._backs[self._count] = Back(self._context, self._folder, self._count, run, source)
+        self._happen(policy.Started(self._count))
+
+    def _hand_over(self, back: Back) -> None:
+        if back.link:
+            file, fds = self._state
+            os.lseek(file, 0, os.SEEK_SET)
+            back.link.send(words.TakeOver(), [file, *fds])
+
+    def _serve(self) -> None:
+        """Have the live kernel answer, as soon as the clients are back that were there before an exec."""
+        number = self._kernels.one(State.LIVE)
+        if number is None or number == self._answers or not self._kernels.serves:
+            return
+        if not self._front.returning.are_back and time.monotonic() < self._waits_until:
+            return
+        self._front.returning.close()
+        self._answers = number
+        live = self._backs[number]
+        for request in self._book.left():
+            live.send(request.channel, request.frames)
+        pending, self._pending = self._pending, []
+        for signum in pending:
+            live.signal(signum)
+
+    # -- what else comes -----------------------------------------------------------------------------------------------
+
+    def _read(self, fd: int) -> None:
+        if fd == self._signals.fileno():
+            for signum in self._signals.take():
+                self._take_signal(signum)
+        elif fd == self._listener.fileno():
+            accepted, _ = self._listener.accept()
+            self._meet(Link(accepted), _peer(accepted))
+        for reader in self._launcher.readers():
+            if reader.fileno() == fd:
+                reader.read()
+        for back in list(self._backs.values()):
+            if back.run.reports.is_open and back.run.reports.fileno() == fd:
+                back.read_reports()
+                self._launcher.learn(back.run.reports)
+            elif back.link and back.link.fileno() == fd:
+                self._hear(back, back.link)
+
+    def _meet(self, link: Link, pid: int) -> None:
+        back = next((one for one in self._backs.values() if one.pid == pid), None)
+        if back is None or back.link:  # nobody else can reach this folder
+            link.close()
+            return
+        back.connect(link)
+
+    def _hear(self, back: Back, link: Link) -> None:
+        try:
+            word, fds = link.receive()
+        except EOFError:
+            link.close()
+            back.link = None
+            return
+        match word:
+            case words.Ready(environment, welcomes):
+                back.welcomes = welcomes
+                back.read_reports()
+                self._launcher.preload(environment)
+                self._launcher.learn(back.run.reports)
+                self._happen(policy.Ready(back.number))
+            case words.Leaving(hung_up, interrupted, cold):
+                self._close_state()
+                self._state = fds[0], fds[1:]
+                self._pending += [signal.SIGINT] * interrupted + [signal.SIGHUP] * hung_up
+                self._drop_outdated(leaving=True, cold=cold)
+                if cold:
+                    self._start(forked=False, cold=True)
+                self._happen(policy.Leaves(back.number))
+            case words.TookOver():
+                self._failures = 0
+                self._happen(policy.TookOver(back.number))
+            case words.Goodbye():
+                self._happen(policy.Goodbye(back.number))
+
+    def _drop_outdated(self, *, leaving: bool = False, cold: bool = False) -> None:
+        """Drop kernels that were started ahead, if another start would be newer, or sooner done with its imports."""
+        if not leaving and not self._kernels.serves:  # one that starts is waited for
+            return
+        source = self._launcher.source
+        for back in list(self._backs.values()):
+            if self._kernels.state(back.number) not in (State.STARTING, State.STANDBY):
+                continue
+            back.read_reports()
+            is_old = back.source != source and (source is not None or leaving)
+            if cold or is_old or (leaving and back.has_stale_code):
+                self._happen(policy.Outdated(back.number))
+
+    def _take_signal(self, signum: int) -> None:
+        if signum == signal.SIGCHLD:
+            self._reap()
+        elif (live := self._live) is not None:
+            self._passed_on.add((live.number, signum))
+            live.signal(signum)
+        elif signum == signal.SIGTERM:
+            self._status = -signal.SIGTERM
+        else:
+            self._pending.append(signum)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            back = next((one for one in self._backs.values() if one.pid == pid), None)
+            if back is not None:
+                self._bury(back, os.waitstatus_to_exitcode(status))
+
+    def _bury(self, back: Back, status: int) -> None:
+        while back.link:  # its last words, to their end
+            self._hear(back, back.link)
+        if self._is_heard(back):
+            while zmq.zmq_poll([(sock, zmq.POLLIN) for sock in back.sockets.values()], int(DRAINED * 1000)):
+                self._forward_answers(back)
+                if back.number not in self._backs:
+                    return
+        if self._kernels.state(back.number) is State.STARTING:
+            self._failures += 1
+        if (back.number, -status) in self._passed_on:  # it was asked to end
+            self._happen(policy.Goodbye(back.number))
+        del self._backs[back.number]
+        self._happen(policy.Died(back.number, status))
+        back.close()
+
+    def _look_at_parent(self) -> None:
+        """End when the parent has ended, as a kernel does that was told to (``ipykernel.parentpoller``)."""
+        parent = os.getppid()
+        if self._follows and parent != self._parent and (parent == 1 or self._follows == self._parent):
+            self._status = 1
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _close_state(self) -> None:
+        file, fds = self._state
+        for fd in (file, *fds):
+            os.close(fd)
+
+    def _close(self) -> None:
+        for back in self._backs.values():
+            back.kill()
+        self._launcher.close()
+        self._close_state()
+        self._listener.close()
+        self._front.close()
+        self._context.term()
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._own.owns_connection_file:
+            with contextlib.suppress(OSError):
+                os.unlink(self._own.connection_file)
+
+
+def _in_file(carried: Carried) -> tuple[int, list[int]]:
+    """Return the descriptor of a file with the state, and those that it names."""
+    file = os.memfd_create("ipy_autorestart")
+    carried.write(file)
+    return file, list(carried.fds)
+
+
+def _peer(sock: socket.socket) -> int:
+    """Return the process at the other end (unix(7), ``SO_PEERCRED``)."""
+    return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder)

@@ -1,0 +1,118 @@
+"""The link between a kernel and its proxy: words in packets, each with the descriptors that belong to it."""
+
+from __future__ import annotations
+
+import socket as plain
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ipy_autorestart.protocol.plain import from_json, to_json
+
+#: The name of the proxy's end in its folder.
+NAME = "link"
+
+#: Bytes of a word; what is longer travels in a file, whose descriptor is sent.
+WORD_BYTES = 1 << 16
+
+#: Descriptors that the system takes at once (unix(7)).
+FDS_MAX = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """To a kernel that starts: connect to the sockets of this number."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """From a kernel: it has started, and waits.
+
+    Attributes
+    ----------
+    environment
+        Variables that the libraries of every kernel set at its start.
+    welcomes
+        Whether it would greet each client that subscribes (JEP 65, since ipykernel 7).
+    """
+
+    environment: Mapping[str, str] = field(default_factory=dict)
+    welcomes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """From the live kernel: another is to take over, with the state in the file that comes first of the descriptors.
+
+    Signals that came too late for this one are for the next.
+    """
+
+    hung_up: bool = False
+    interrupted: bool = False
+    cold: bool = False  # by a fresh start, of nothing that has been forked
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """To a kernel that waits: go on from the state in the file that comes first of the descriptors, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TookOver:
+    """From a kernel: it answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
+
+
+Word = Connect | Ready | Leaving | TakeOver | TookOver | Goodbye
+
+
+class Link:
+    """One end of it."""
+
+    def __init__(self, socket: plain.socket) -> None:
+        self._socket = socket
+
+    @classmethod
+    def to_proxy(cls, folder: str) -> Link:
+        """Connect to the proxy with this folder; raises OSError if that is gone."""
+        socket = plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET)
+        try:
+            socket.connect(f"{folder}/{NAME}")
+        except OSError:
+            socket.close()
+            raise
+        return cls(socket)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._socket.fileno()
+
+    def send(self, word: Word, fds: Sequence[int] = ()) -> None:
+        """Send a word; does nothing when the other side is gone."""
+        try:
+            plain.send_fds(self._socket, [to_json(word, []).encode()], list(fds))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive(self) -> tuple[Word, list[int]]:
+        """Wait for a word and return it with its descriptors; raises EOFError when the other side is gone."""
+        try:
+            data, fds, _, _ = plain.recv_fds(self._socket, WORD_BYTES, FDS_MAX)
+        except ConnectionResetError:
+            data, fds = b"", []
+        if not data:
+            raise EOFError
+        return from_json(Word, data), fds  # type: ignore[arg-type]  # a union is what it takes, too
+
+    def say_goodbye(self) -> None:
+        """Say that this process ends in order; an exit function."""
+        self.send(Goodbye())
+
+    def close(self) -> None:
+        """Close this end."""
+        self._socket.close()

@@ -1,0 +1,59 @@
+"""A kernel as its proxy has it."""
+
+import subprocess
+import sys
+
+import pytest
+import zmq
+from waiting import eventually
+
+from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.script.program import Program
+from ipy_autorestart.script.run import start_cold
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def back(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/used.py").write_text("V = 1\n")
+    (tmp_path / "sockets").mkdir()
+    code = f"import sys; sys.path.insert(0, '{tmp_path}/src'); import used; input()"
+    program = Program(
+        python=sys.executable,
+        argv=("-c", code),
+        cwd=str(tmp_path),
+        environment={},
+        roots=(f"{tmp_path}/src/",),
+        stdio=(subprocess.os.open("/dev/zero", 0), 1, 2),
+    )
+    with zmq.Context() as context:
+        back = Back(context, str(tmp_path / "sockets"), 1, start_cold(program), None)
+        yield back
+        back.kill()
+        subprocess.os.waitpid(back.pid, 0)
+        subprocess.os.close(program.stdio[0])
+
+
+def test_it_is_stale_when_what_it_has_used_has_changed(back, tmp_path):
+    assert back.has_stale_code  # nothing is known yet
+
+    def read():
+        back.read_reports()
+        return any(path.endswith("used.py") for path in back.run.reports.read_below)
+
+    eventually(read)
+    assert not back.has_stale_code
+    (tmp_path / "src/other.py").write_text("")
+    assert not back.has_stale_code
+    (tmp_path / "src/used.py").write_text("V = 22\n")
+    assert back.has_stale_code
+    (tmp_path / "src/used.py").unlink()
+    assert back.has_stale_code
+
+
+def test_what_is_sent_to_one_that_is_gone_is_lost_and_holds_nobody_up(back):
+    back.send("shell", [b"anything"])
+    back.signal(9)
+    back.signal(2)

@@ -1,0 +1,208 @@
+"""Kernels follow each other behind a proxy: at once, without the clients' noticing, and each as a fresh one."""
+
+import os
+import re
+import signal
+import time
+
+import psutil
+import pytest
+import zmq
+from waiting import eventually, pass_time
+from zmq.utils.monitor import recv_monitor_message
+
+pytestmark = pytest.mark.e2e
+
+USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
+
+
+class Behind:
+    """A kernel that watches, behind a proxy since its first restart."""
+
+    def __init__(self, kernel, project, options="--rerun all"):
+        self.kernel, self.project, self.restarts = kernel, project, 0
+        assert kernel.run("%load_ext ipy_autorestart").error == ""
+        pass_time(0.05)  # files are older than the first cell
+        self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
+        kernel.wait(lambda: "running" in self.watching.text)
+        self.use = kernel.run(USE, cell_id="use")
+        self.save(2)
+
+    def save(self, value):
+        """Save a new value and wait until the cells have run again."""
+        self.restarts += 1
+        self.project.save("src/a.py", f"V = {value}\n")
+        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*run again in", self.watching.text))
+
+    @property
+    def live(self):
+        """The process of the kernel that answers."""
+        return int(self.kernel.run("__import__('os').getpid()").text)
+
+    @property
+    def folder(self):
+        """The proxy's folder, by the sockets that it listens at."""
+        found = [one.laddr for one in psutil.Process(self.kernel.pid).net_connections("unix") if one.laddr]
+        return os.path.dirname(next(path for path in found if path.endswith("/link")))
+
+
+@pytest.fixture
+def behind(kernel, project):
+    return Behind(kernel, project)
+
+
+def test_clients_stay_connected_while_kernels_follow_each_other(behind, kernel):
+    pid, first = kernel.pid, behind.live
+    monitor = kernel.client.shell_channel.socket.get_monitor_socket(zmq.Event.DISCONNECTED | zmq.Event.CONNECTED)
+    lives = {first}
+    for value in (3, 4, 5):
+        behind.save(value)
+        assert behind.use.streams() == f"value {value}\n"
+        lives.add(behind.live)
+    assert kernel.pid == pid
+    assert len(lives) == 4
+    assert kernel.run("__import__('os').getppid()").text == str(pid)
+    seen = []
+    while monitor.poll(0):
+        seen.append(recv_monitor_message(monitor))
+    assert seen == []
+    kernel.client.shell_channel.socket.disable_monitor()
+    monitor.close()
+
+
+def test_each_kernel_is_a_fresh_one(behind, kernel):
+    kernel.run("leftover = 1; import os; os.environ['LEFT'] = 'x'; os.chdir('/')  \n#| rerun: false", cell_id="left")
+    kernel.run("#| rerun: false\nimport sys; sys.path.append('/nowhere'); sys.modules['made_up'] = sys", cell_id="left")
+    behind.save(3)
+    cell = kernel.run(
+        "import os, sys; print('leftover' in globals(), 'LEFT' in os.environ, os.getcwd() == os.path.realpath('.'),"
+        " '/nowhere' in sys.path, 'made_up' in sys.modules, 'IPY_AUTORESTART_STATE' in os.environ)"
+    )
+    assert cell.streams() == "True False True False False False\n".replace("True", "False", 1)
+
+
+def test_an_interrupt_stops_the_running_cell_once(behind, kernel):
+    behind.save(3)
+    for by_message in (False, True):
+        kernel.manager.kernel_spec.interrupt_mode = "message" if by_message else "signal"
+        cell = kernel.send(
+            "import time\nn = 0\nfor _ in range(2):\n try:\n  print('go', flush=True)\n"
+            "  time.sleep(0.3 if n else 30)\n except KeyboardInterrupt:\n  n += 1\nprint('interrupts', n)"
+        )
+        kernel.wait(lambda cell=cell: "go" in cell.text)
+        if by_message:
+            message = kernel.client.session.msg("interrupt_request", {})
+            kernel.client.control_channel.send(message)
+        else:
+            kernel.manager.interrupt_kernel()
+        kernel.wait(lambda cell=cell: "interrupts" in cell.text)
+        assert cell.streams().endswith("interrupts 1\n")
+    kernel.manager.kernel_spec.interrupt_mode = "signal"
+    kernel.manager.interrupt_kernel()  # of an idle one
+    assert kernel.run("'still there'").text == "'still there'"
+
+
+def test_input_output_and_comms_go_on(behind, kernel):
+    behind.save(3)
+    cell = kernel.send("print('hello', input('name? '))", allow_stdin=True)
+    request = kernel.client.get_stdin_msg(timeout=10)
+    assert request["content"]["prompt"] == "name? "
+    kernel.client.input("you")
+    kernel.wait(lambda: cell.reply is not None)
+    assert cell.streams() == "hello you\n"
+    cell = kernel.run("import os; os.write(1, b'from C\\n'); os.system('echo from a child'); print('x' * 2_000_000)")
+    kernel.wait(lambda: "from a child" in cell.streams() and "xxx" in cell.streams())
+    assert len(cell.streams()) > 2_000_000
+    assert kernel.run("from comm import create_comm; c = create_comm(target_name='t', data={'a': 1})").error == ""
+    kernel.wait(lambda: any(one["content"].get("target_name") == "t" for one in kernel.comms))
+    kernel.client.complete("a.V")
+    assert kernel.client.get_shell_msg(timeout=10)["content"]["status"] == "ok"
+
+
+def test_a_control_request_is_answered_by_the_live_kernel(behind, kernel):
+    behind.save(3)
+    message = kernel.client.session.msg("usage_request", {})
+    kernel.client.control_channel.send(message)
+    assert kernel.client.control_channel.get_msg(timeout=10)["content"]["pid"] == behind.live
+
+
+@pytest.mark.parametrize("death", ["import ctypes; ctypes.string_at(0)", "import os; os._exit(0)"])
+def test_a_crash_costs_a_cell(behind, kernel, death):
+    busy = kernel.send("import time; time.sleep(0.3)")  # all is there before the crash
+    cell, then = kernel.send(death), kernel.send("'not run'")
+    kernel.wait(lambda: busy.reply is not None)
+    kernel.wait(lambda: cell.reply is not None and then.reply is not None)
+    assert cell.error.startswith("KernelDied")
+    assert cell.reply["status"] == "error"
+    assert then.reply["status"] == "aborted"
+    kernel.wait(lambda: kernel.run("1 + 1").text == "2")
+    assert kernel.manager.is_alive()
+    behind.restarts += 1  # the cells of before have run again
+    behind.save(5)
+    assert behind.use.streams() == "value 5\n"
+
+
+def test_deaths_in_a_row_end_it_as_they_would_end_any_kernel(behind, kernel):
+    for _ in range(2):
+        cell = kernel.send("import os; os.kill(os.getpid(), 9)")
+        kernel.wait(lambda cell=cell: cell.reply is not None)
+    kernel.send("import os; os.kill(os.getpid(), 9)")
+    eventually(lambda: not kernel.manager.is_alive(), timeout=20, what="the end of the proxy")
+
+
+def processes(pid):
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_nothing_outlives_the_proxy(behind, kernel, signum):
+    behind.save(3)
+    ours = processes(kernel.pid)
+    assert len(ours) >= 3
+    os.kill(kernel.pid, signum)
+    _, alive = psutil.wait_procs(ours[1:], timeout=10)
+    assert alive == []
+
+
+def test_shutdown_ends_all_of_it(start_kernel, project):
+    with start_kernel() as kernel:
+        behind = Behind(kernel, project)
+        folder, ours = behind.folder, processes(kernel.pid)
+        assert os.path.isdir(folder)
+    _, alive = psutil.wait_procs(ours, timeout=10)
+    assert alive == []
+    assert not os.path.exists(folder)
+
+
+def test_a_kernel_can_be_ended_by_its_own_code(start_kernel, project):
+    with start_kernel() as kernel:
+        Behind(kernel, project)
+        kernel.send("exit")
+        eventually(lambda: not kernel.manager.is_alive(), timeout=10, what="the end")
+
+
+@pytest.mark.parametrize("who", ["standby", "live"])
+def test_a_kernel_that_is_killed_is_replaced(behind, kernel, who):
+    before = behind.live
+    if who == "live":
+        os.kill(before, signal.SIGKILL)
+        eventually(lambda: kernel.run("__import__('os').getpid()").text.isdigit(), timeout=20)
+        assert behind.live != before
+    else:
+        for child in psutil.Process(kernel.pid).children():
+            if child.pid != before and "bootstrap.py" in " ".join(child.cmdline()):
+                child.kill()
+    behind.restarts += who == "live"
+    behind.save(7)
+    assert behind.use.streams() == "value 7\n"
+
+
+def test_restarts_close_together_lose_nothing(behind, kernel):
+    cells = []
+    for value in range(10, 20):
+        behind.project.save("src/a.py", f"V = {value}\n")
+        cells += [kernel.send(f"'cell {value} {number}'") for number in range(3)]
+        until = time.monotonic() + 0.13
+        kernel.wait(lambda until=until: time.monotonic() > until)
+    kernel.wait(lambda: all(cell.reply for cell in cells) and behind.use.streams() == "value 19\n", timeout=60)
+    assert [cell.text for cell in cells] == [cell.code for cell in cells]

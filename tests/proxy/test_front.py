@@ -1,0 +1,153 @@
+"""The clients' side of a proxy, with clients of jupyter_client."""
+
+import contextlib
+import socket
+
+import pytest
+import zmq
+from jupyter_client.blocking import BlockingKernelClient
+from jupyter_client.connect import write_connection_file
+from waiting import eventually
+
+from ipy_autorestart.proxy.front import Front, Returning, received
+from ipy_autorestart.proxy.mourning import describe, mourn
+from ipy_autorestart.proxy.policy import Lost, Request
+from ipy_autorestart.reexec.state import ListeningSocket
+
+
+@pytest.fixture
+def context():
+    context = zmq.Context()
+    yield context
+    context.destroy(linger=0)
+
+
+@contextlib.contextmanager
+def connected(context, connection, listeners=()):
+    front = Front(context, connection, listeners)
+    client = BlockingKernelClient()
+    client.load_connection_info(connection)
+    client.start_channels(hb=False)
+    try:
+        yield front, client
+    finally:
+        client.stop_channels()
+        client.context.destroy(0)
+        front.close()
+
+
+@pytest.fixture
+def connection(tmp_path):
+    _, found = write_connection_file(str(tmp_path / "connection.json"), key=b"secret")
+    return {**found, "key": "secret"}
+
+
+def request_of(front, channel="shell"):
+    [frames] = eventually(lambda: list(received(front.sockets[channel])))
+    return frames
+
+
+def subscribe(front, *, welcome=False):
+    def subscribed():
+        front.note_subscriptions(welcome=welcome)
+        return bool(front.returning._topics)
+
+    eventually(subscribed)
+
+
+def test_requests_arrive_and_messages_of_its_own_are_understood(context, connection):
+    with connected(context, connection) as (front, client):
+        number = client.execute("1")
+        assert number.encode() in b"".join(request_of(front))
+        subscribe(front)
+        front.publish("status", {"execution_state": "idle"}, parent={"msg_id": number})
+        message = client.get_iopub_msg(timeout=5)
+        assert message["content"] == {"execution_state": "idle"}
+        assert message["parent_header"]["msg_id"] == number
+
+
+def test_who_subscribes_is_welcome_where_the_kernel_would_say_so(context, connection):
+    with connected(context, connection) as (front, client):
+        subscribe(front, welcome=True)
+        assert client.get_iopub_msg(timeout=5)["msg_type"] == "iopub_welcome"
+
+
+def test_heartbeats_come_back(context, connection):
+    front = Front(context, connection, ())
+    with zmq.Context() as other, other.socket(zmq.REQ) as heart:
+        heart.connect(f"tcp://{connection['ip']}:{connection['hb_port']}")
+        heart.send(b"ping")
+
+        def answered():
+            front.beat()
+            return heart.poll(10)
+
+        eventually(answered)
+        assert heart.recv() == b"ping"
+    front.close()
+
+
+def test_sockets_that_listen_already_are_taken_with_who_waits_there(context, connection):
+    listeners = []
+    for channel in ("shell", "iopub"):
+        sock = socket.create_server((connection["ip"], connection[f"{channel}_port"]))
+        listeners.append(ListeningSocket(channel, connection[f"{channel}_port"], sock.detach(), 1))
+    client = BlockingKernelClient()
+    client.load_connection_info(connection)
+    client.start_channels(hb=False)
+    number = client.execute("1")
+    front = Front(context, connection, listeners)
+    assert not front.returning.are_back
+
+    def back():
+        front.note_subscriptions(welcome=False)
+        front.returning.note_connections()
+        return front.returning.are_back
+
+    eventually(back)
+    assert number.encode() in b"".join(request_of(front))
+    front.returning.close()
+    assert front.returning.monitors == []
+    client.stop_channels()
+    client.context.destroy(0)
+    front.close()
+
+
+def test_only_new_subscriptions_are_new():
+    returning = Returning(())
+    assert returning.are_back
+    assert [returning.note_subscription(frame) for frame in (b"\1", b"\1", b"\1a", b"\0", b"\1")] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+
+
+def test_the_lost_are_answered_with_what_happened(context, connection):
+    with connected(context, connection) as (front, client):
+        subscribe(front)
+        requests = []
+        for kind in ("execute_request", "execute_request", "comm_msg"):
+            client.shell_channel.send(client.session.msg(kind, {}))
+            requests.append(Request("shell", kind, tuple(request_of(front))))
+        mourn(front, Lost(begun=(requests[0],), aborted=(requests[1],), answered=(requests[2],)), -11)
+        replies = [client.get_shell_msg(timeout=5)["content"] for _ in range(2)]
+        assert [reply["status"] for reply in replies] == ["error", "aborted"]
+        assert "SIGSEGV" in replies[0]["evalue"]
+        published = [client.get_iopub_msg(timeout=5) for _ in range(4)]
+        assert [one["msg_type"] for one in published] == ["error", "status", "status", "status"]
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (0, "ended with status 0"),
+        (-11, "was ended by SIGSEGV"),
+        (-9, "was ended by SIGKILL (was the memory full?)"),
+        (-99, "was ended by signal 99"),
+    ],
+)
+def test_an_end_is_described(status, words):
+    assert describe(status) == words

@@ -1,0 +1,60 @@
+"""The link between a kernel and its proxy."""
+
+import os
+import socket
+
+import pytest
+
+from ipy_autorestart.wire.link import NAME, Connect, Goodbye, Leaving, Link, Ready, TakeOver, TookOver
+
+
+@pytest.fixture
+def ends():
+    pair = [Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)]
+    yield pair
+    for one in pair:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "word",
+    [Connect(3), Ready({"A": "b"}, welcomes=True), Leaving(hung_up=True, cold=True), TakeOver(), TookOver(), Goodbye()],
+)
+def test_words_arrive_as_they_were_sent(ends, word):
+    ours, theirs = ends
+    ours.send(word)
+    assert theirs.receive() == (word, [])
+
+
+def test_descriptors_arrive_with_their_word(ends, tmp_path):
+    ours, theirs = ends
+    with open(tmp_path / "file", "wb") as file:
+        ours.send(TakeOver(), [file.fileno()])
+        _, [fd] = theirs.receive()
+        assert os.path.sameopenfile(fd, file.fileno())
+    os.close(fd)
+
+
+def test_the_end_of_the_other_side_is_an_end_of_file_and_words_to_it_are_lost(ends):
+    ours, theirs = ends
+    theirs.say_goodbye()
+    theirs.close()
+    ours.send(Connect(1))
+    assert ours.receive() == (Goodbye(), [])
+    with pytest.raises(EOFError):
+        ours.receive()
+
+
+def test_a_kernel_finds_its_proxy_by_the_folder(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Link.to_proxy(str(tmp_path))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(f"{tmp_path}/{NAME}")
+        listener.listen()
+        kernel = Link.to_proxy(str(tmp_path))
+        accepted, _ = listener.accept()
+        proxy = Link(accepted)
+        kernel.send(Ready())
+        assert proxy.receive() == (Ready(), [])
+        for one in (kernel, proxy):
+            one.close()
