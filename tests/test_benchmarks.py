@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 import report
+from kernel_restart import PARTS, QUIET, Watched, parts_of
+from kernel_traffic import rate, round_trip
+from kernels import RERUN, start, watch
 
 FOLDER = Path(__file__).parent / "benchmarks"
-LIBRARIES = ("__main__", "peers", "projects", "report")
+LIBRARIES = ("__main__", "kernels", "peers", "projects", "report")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LIBRARIES)
 
 
@@ -36,6 +39,21 @@ def test_all_benchmarks_are_run_by_one_command_and_one_can_be_named():
     assert one.returncode == 0, one.stderr
     assert "| import ipy_autorestart |" in one.stdout
     assert "; 1 rounds, " in one.stdout
+
+
+@pytest.mark.e2e
+def test_a_kernel_is_measured_whichever_way_it_restarts(project):
+    folder = project / "measured"
+    with start(folder) as player:
+        notebook = Watched(player, folder, "bare", options=RERUN, status=watch(player, RERUN))
+        begun, answered, done = notebook.restart()
+        parts = parts_of(begun, notebook.finish(), done)
+        assert dict(zip(PARTS, parts, strict=True))["quiet"] == QUIET
+        assert sum(parts) == pytest.approx(done - begun)
+        assert begun < answered
+        assert notebook.describe() in {f"%watch_restart src/ {RERUN} ({way})" for way in ("exec", "proxy")}
+        assert round_trip(player) > 0
+        assert rate(player, megabytes=1) > 0
 
 
 def test_figures_are_medians_with_their_quartiles():

@@ -1,14 +1,25 @@
-"""From a save to a kernel that answers: this project's restart in place beside ``KernelManager.restart_kernel``.
+"""From a save to a notebook that is new: this project's ways beside ``KernelManager.restart_kernel``.
 
-    python tests/benchmarks/kernel_restart.py [--rounds 9] [--import numpy,pandas]
+    python tests/benchmarks/kernel_restart.py [--rounds 9] [--libraries bare,torch] [--python other/bin/python]
 
-Two kernels run all the time. In each round, in random order, a file that one of them watches is saved, and the other is
-restarted by its manager; each is done when it has answered a ``kernel_info_request`` (for the manager, as
-``wait_for_ready`` sees to it) and then a cell, which imports what is asked for. Times are from just before the save,
-with the 50 ms of quiet that end a burst, and from just before the call.
+Each way has a kernel of its own, which runs all the time, and a notebook of three cells: one imports a library, one a
+module of the project, and the last prints a value of that. In each round, in random order, every one's module is saved
+once. A kernel "answers" when it has replied to a ``kernel_info_request`` that is sent at the first word of the restart;
+the manager's, when ``wait_for_ready`` has returned. "Cells are new" when the last one shows the new value: with
+``--rerun all`` by themselves, otherwise all are sent by hand, at once, as soon as the kernel answers. The clock starts
+just before the save, so the 50 ms of quiet that end a burst count; ``restart_kernel`` is called right after the save.
 
-Where a restart's milliseconds go (ipykernel 7.4; each stage's end since the SIGHUP, by stamps put into a copy of the
-code, on a machine that was about a third slower than when the README's figures were taken):
+A second table tells the parts of that time apart, by what the watch says that it decided (``%watch_status --json``), an
+exit function of the notebook, and the last cell: the quiet; noticing, the rest until a restart is decided; leaving,
+until the old kernel has run its exit functions (none where it is just killed); taking over, until the new one reports
+itself; the cells.
+
+In brackets stands how a kernel was restarted: by exec, or by another one that took over behind a proxy. What is not
+installed is left out and named, and so is a way that this version does not have. ``--python`` measures the same with
+another environment too, such as one with ipykernel 6.
+
+Where the milliseconds of a restart by exec go (ipykernel 7.4; each stage's end since the SIGHUP, by stamps put into a
+copy of the code, on a machine that was about a third slower than when the README's figures were taken):
 
       6  still: what runs has been answered, nothing is read any more
      30  the old life has ended: history, exit functions, children, connections
@@ -20,111 +31,192 @@ code, on a machine that was about a third slower than when the README's figures 
     637  the first request is answered
 """
 
-import os
+import contextlib
+import importlib.util
+import itertools
 import random
-import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 
+import kernels
 import report
+from projects import IMPORTS
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
-from play import kernel
+from ipy_autorestart import Options
+
+LIBRARIES = ("bare", "pandas", "sklearn", "torch")
+PACKAGES = {"sklearn": "scikit-learn"}
+WAYS = (kernels.RERUN, f"{kernels.RERUN} --cold", "")
+LEAVE = "import atexit, time; atexit.register(lambda: open({left!r}, 'w').write(str(time.time())))"
+CELLS = (f"{{imports}}\n{LEAVE}", "import sys; sys.path.insert(0, 'src'); import a", "print('value', a.V)")
+STATUS = "#| rerun: false\n%watch_status --json"
+PARTS = ("quiet", "noticing", "leaving", "taking over", "cells")
+QUIET = Options().debounce
 
 
-def environment():
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+class Notebook:
+    """A kernel with three cells, which its manager restarts."""
 
+    name = "restart_kernel(), cells by hand"
 
-class InPlace:
-    """A kernel that watches a file."""
+    def __init__(self, player, folder, library):
+        self.player, self.value = player, 0
+        self.module, self.left = folder / "src/a.py", folder / "left"
+        imports = IMPORTS.get(library, f"import {library}")
+        self.codes = [code.format(imports=imports, left=str(self.left)) for code in CELLS]
+        self.run_all()
 
-    name = "saved, restarted in place"
+    def save(self):
+        """Save the next value; return when it began."""
+        self.value += 1
+        self.left.unlink(missing_ok=True)
+        begun = time.time()
+        self.module.write_text(f"V = {self.value}\n")
+        return begun
 
-    def __init__(self, player, file):
-        self.player, self.file, self.number = player, file, 0
-        player.run("%load_ext ipy_autorestart")
-        self.cell = player.run(f"%watch_restart {file.parent}")
-        player.wait(lambda: "running" in self.cell.text)
+    def run_all(self):
+        """Run all cells by hand; return when they are new."""
+        self.cells = [self.player.send(code, cell_id=str(place)) for place, code in enumerate(self.codes)]
+        return kernels.moments(self.player, self.are_new)[0]
+
+    def are_new(self):
+        return self.cells[-1].streams() == f"value {self.value}\n"
 
     def restart(self):
-        self.number += 1
-        text = f"V = {self.number}\n"
-        seen = len(self.player.others)
-        begun = time.perf_counter()
-        self.file.write_text(text)
-        self.player.wait(lambda: any(is_start(message) for message in self.player.others[seen:]))
-        message = self.player.client.session.msg("kernel_info_request")
-        self.player.client.shell_channel.send(message)
-        while self.player.client.get_shell_msg(timeout=30)["parent_header"]["msg_id"] != message["header"]["msg_id"]:
-            pass
-        return time.perf_counter() - begun
+        """Return when a save began, when the kernel answers, and when its cells are new."""
+        begun = self.save()
+        self.player.manager.restart_kernel()
+        self.player.client.wait_for_ready(timeout=60)
+        return begun, time.time(), self.run_all()
 
-    def settle(self):
-        self.player.wait(lambda: f"· {self.number} restart" in self.cell.text)
+    def finish(self):
+        """Wait until all is over; return when it was decided, the old kernel left and the new one came, if known."""
+        self.player.wait(lambda: all(cell.idle for cell in self.cells))
+        return ()
+
+    def describe(self):
+        return self.name
+
+
+class Watched(Notebook):
+    """One that restarts itself."""
+
+    def __init__(self, player, folder, library, *, options, status):
+        self.reruns, self.status = kernels.RERUN in options, status
+        self.name = f"%watch_restart src/ {options}" if self.reruns else "%watch_restart src/, cells by hand"
+        super().__init__(player, folder, library)
+
+    def restart(self):
+        seen, begun = len(self.player.others), self.save()
+        kernels.moments(self.player, lambda: any(map(is_start, self.player.others[seen:])) or self.has_restarted())
+        asked = kernels.ask(self.player)
+        conditions = [lambda: asked.reply is not None, *([self.are_new] if self.reruns else [])]
+        answered, *done = kernels.moments(self.player, *conditions)
+        return begun, answered, done[0] if done else self.run_all()
+
+    def has_restarted(self):
+        return f"· {self.value} restart" in self.status.text
+
+    def finish(self):
+        super().finish()
+        self.player.wait(self.has_restarted)
+        shown = self.player.run(STATUS, cell_id="status").outputs
+        [watched] = shown[0]["data"]["application/json"]
+        latest = watched["decisions"][::-1]
+        decided = next(one["at"] for one in latest if one["why"].endswith(": restart"))
+        started = next(one["at"] for one in latest if one["why"].startswith("start "))
+        return decided, float(self.left.read_text()) if self.left.exists() else decided, started
+
+    def describe(self):
+        return f"{self.name} ({kernels.way_of(self.player)})"
 
 
 def is_start(message):
-    return message["content"].get("execution_state") == "starting"
+    """Whether a kernel says that it starts, or that it is there without having been asked."""
+    return not message["parent_header"] and message["content"].get("execution_state") in ("starting", "idle")
 
 
-class Managed:
-    """A kernel that its manager restarts."""
+def start_all(stack, root, library):
+    """Start all that there is; return it, and the ways that this version does not have."""
+    found: list[Notebook] = []
+    refused = []
+    for number, options in enumerate(WAYS):
+        folder = Path(root, str(number))
+        player = stack.enter_context(kernels.start(folder))
+        status = kernels.watch(player, options)
+        if kernels.is_refused(status):
+            refused.append(options)
+        else:
+            found.append(Watched(player, folder, library, options=options, status=status))
+    folder = Path(root, "managed")
+    found.append(Notebook(stack.enter_context(kernels.start(folder)), folder, library))
+    return found, refused
 
-    name = "restart_kernel(), wait_for_ready()"
 
-    def __init__(self, player):
-        self.player = player
+def measure(library, rounds):
+    """Return the seconds of each round, {name: [(answers, cells are new, parts), …]}, and the ways left out."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
+        notebooks, refused = start_all(stack, root, library)
+        found = {notebook: [] for notebook in notebooks}
+        for number in range(-2, rounds):
+            report.progress(f"kernel restart, {library}: {report.round_of(number, rounds)}")
+            for notebook in random.sample(notebooks, len(notebooks)):
+                time.sleep(0.7 + 0.3 * random.random())
+                begun, answered, done = notebook.restart()
+                parts = parts_of(begun, notebook.finish(), done)
+                if number >= 0:
+                    found[notebook].append((answered - begun, done - begun, parts))
+                else:  # what is done once, such as imports ahead, is over before the first that counts
+                    kernels.settle(notebook.player)
+        return {notebook.describe(): figures for notebook, figures in found.items()}, refused
 
-    def restart(self):
-        begun = time.perf_counter()
-        self.player.manager.restart_kernel()
-        self.player.client.wait_for_ready(timeout=60)
-        return time.perf_counter() - begun
 
-    def settle(self):
-        pass
+def parts_of(begun, stages, done):
+    """Return the seconds of each part, nothing if the stages are not known."""
+    moments = [begun + QUIET, *stages, done]
+    return (QUIET, *(after - before for before, after in itertools.pairwise(moments))) if stages else ()
+
+
+def show(library, found, rounds):
+    columns = {name: list(zip(*figures, strict=True)) for name, figures in found.items()}
+    ours = next(iter(columns.values()))
+    rows = []
+    for name, each in columns.items():
+        pairs = zip(each[:2], ours[:2], strict=True)
+        figures = [(spread(mine), report.times(report.ratio(mine, best))) for mine, best in pairs]
+        rows.append((name, *itertools.chain(*figures)))
+    what = f"kernel restart, ipykernel {version('ipykernel')}, {library}"
+    heads = ("", "answers", "× ours", "cells are new", "× ours")
+    report.table(f"{what}: ms from the save, medians of {rounds} rounds (quartiles)", heads, rows)
+    parts = {name: each[2] for name, each in columns.items() if each[2][0]}
+    rows = [(name, *map(spread, zip(*each, strict=True))) for name, each in parts.items()]
+    report.table(f"{what}: ms of each part", ("", *PARTS), rows)
+
+
+def spread(seconds):
+    return report.spread([1000 * one for one in seconds], digits=0)
+
+
+def is_there(library):
+    return library == "bare" or importlib.util.find_spec(library)
 
 
 def main():
-    parser = report.options(__doc__, rounds=9)
-    parser.add_argument("--import", dest="names", default="")
+    parser = kernels.options(__doc__, rounds=9)
+    parser.add_argument("--libraries", default=",".join(LIBRARIES))
     options = parser.parse_args()
-    code = f"import {options.names}" if options.names else "1"
-    times = {}
-    with (
-        tempfile.TemporaryDirectory() as root,
-        kernel(cwd=root, env=environment()) as one,
-        kernel(cwd=root, env=environment()) as two,
-    ):
-        file = Path(root, "src/a.py")
-        file.parent.mkdir()
-        file.write_text("V = 0\n")
-        both = (InPlace(one, file), Managed(two))
-        for number in range(-2, options.rounds):
-            report.progress(f"kernel restart: {report.round_of(number, options.rounds)}")
-            for target in random.sample(both, 2):
-                time.sleep(0.5)
-                begun = time.perf_counter()
-                answered = target.restart()
-                target.player.run(code)
-                done = time.perf_counter() - begun
-                target.settle()
-                if number >= 0:
-                    times.setdefault(target.name, []).append((answered * 1000, done * 1000))
-    show(times)
-    report.measured_with(("ipykernel", "ipython", "pyzmq", "jupyter-client"), rounds=options.rounds)
-
-
-def show(times):
-    ours, rows = [answered for answered, _ in times[InPlace.name]], []
-    for name in (InPlace.name, Managed.name):
-        answered, done = zip(*times[name], strict=True)
-        ratio = report.times(report.ratio(answered, ours))
-        rows.append((name, report.spread(answered, digits=0), report.spread(done, digits=0), ratio))
-    title = f"kernel restart: ms, medians of {len(ours)} rounds (quartiles)"
-    report.table(title, ("", "answers", "has run a cell", "× ours"), rows)
+    libraries, refused = options.libraries.split(","), {}
+    for library in filter(is_there, libraries):
+        found, refused = measure(library, options.rounds)
+        show(library, found, options.rounds)
+    if refused:
+        print(f"\nleft out, as this version has no such option for a kernel: {', '.join(refused)}")
+    missing = [library for library in libraries if not is_there(library)]
+    packages = [PACKAGES.get(library, library) for library in libraries]
+    report.measured_with((*kernels.PACKAGES, *packages), rounds=options.rounds, missing=missing)
+    kernels.measure_with_others()
 
 
 if __name__ == "__main__":
