@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import queue
 import re
 import sys
@@ -184,7 +185,9 @@ def until_ready(client: BlockingKernelClient, *, timeout: float = DEADLINE) -> N
 
 
 def _is_idle(message: dict[str, Any], number: str) -> bool:
-    return message["parent_header"].get("msg_id") == number and message["content"].get("execution_state") == "idle"
+    return bool(
+        message["parent_header"].get("msg_id") == number and message["content"].get("execution_state") == "idle"
+    )
 
 
 @contextlib.contextmanager
@@ -225,8 +228,12 @@ def play(path: Path, player: Player, *, paced: bool = False) -> list[Cell]:
             player.look_on(source.metadata.get("pause", 0))
         cells.append(player.run(source.source, cell_id=source.id))
         if until := source.metadata.get("until"):
-            player.wait(lambda until=until: any(re.search(until, cell.text) for cell in cells), what=until)
+            player.wait(functools.partial(_any_shows, cells, until), what=until)
     return cells
+
+
+def _any_shows(cells: list[Cell], pattern: str) -> bool:
+    return any(re.search(pattern, cell.text) for cell in cells)
 
 
 def main() -> int:

@@ -72,8 +72,10 @@ class Program:
         files = Path(f"{project.folder}.files")
         files.write_text("src/mod.py\n")
         with self.log.open("wb") as log, files.open() as watched:  # which entr reads
-            streams = {"stdin": watched, "stdout": log, "stderr": log, "start_new_session": True}
-            self.process = subprocess.Popen(argv, cwd=project.folder, env={**own, MARK: self.mark}, **streams)
+            self.process = subprocess.Popen(
+                argv, cwd=project.folder, env={**own, MARK: self.mark}, stdin=watched, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
 
     def pause(self):
         self.process.send_signal(signal.SIGSTOP)

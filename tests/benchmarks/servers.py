@@ -83,6 +83,10 @@ class Server(projects.Project):
             (self.folder / file).write_text(text.format(imports=imports, port=self.port))
         self.write_commands()
 
+    def write_commands(self):
+        """Set the words of which the commands are made."""
+        raise NotImplementedError
+
     def ask(self):
         try:
             with socket.create_connection(("127.0.0.1", int(self.port)), timeout=CONNECT) as client:
@@ -199,7 +203,7 @@ def main():
     options = parser.parse_args()
     peers.heed_signals()
     paths = peers.find(options.nodemon)
-    for kind in map(kinds.get, options.kinds.split(",")):
+    for kind in (kinds[name] for name in options.kinds.split(",")):
         if importlib.util.find_spec(kind.needs):
             for library in options.libraries.split(","):
                 peers.show(kind, library, options.rounds, peers.measure(kind, library, options.rounds, paths))

@@ -58,7 +58,7 @@ class FakeShell:
     """An IPython in a terminal, as far as its events, its prompt and its cells go."""
 
     def __init__(self):
-        self.events = EventManager(self, available_events)
+        self.events = EventManager(self, available_events)  # type: ignore[arg-type]  # enough of a shell
         self.execution_count = 1
         self.history_manager = None
         self.starting_dir = "/"

@@ -1,9 +1,9 @@
 """A project's folder, and how a test changes it."""
 
-from pathlib import Path
+from pathlib import PosixPath
 
 
-class Project(type(Path())):
+class Project(PosixPath):
     """A folder with a script, ``main.py``, and a module that it uses, ``src/a.py``."""
 
     def script(self, code):

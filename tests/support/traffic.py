@@ -18,7 +18,7 @@ class Request:
 
     text: str
     sent: int
-    replies: list = field(default_factory=list)
+    replies: list[str] = field(default_factory=list)
     output: str = ""
     idles: int = 0
     count: int = 0
