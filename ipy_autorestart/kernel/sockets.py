@@ -100,7 +100,7 @@ class Sockets:
                 status = os.fstat(fd)
                 if not stat.S_ISSOCK(status.st_mode):
                     continue
-                with _borrowed(fd) as sock:
+                with borrowed(fd) as sock:
                     name = sock.getsockname()
                     channel = self._addresses.get(name[1] if isinstance(name, tuple) and len(name) > 1 else name)
                     listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
@@ -190,7 +190,7 @@ class Sockets:
 
 
 @contextlib.contextmanager
-def _borrowed(fd: int) -> Iterator[socket.socket]:
+def borrowed(fd: int) -> Iterator[socket.socket]:
     """Yield a socket for a descriptor of libzmq's, and leave it open."""
     sock = socket.socket(fileno=fd)
     try:
@@ -215,7 +215,7 @@ def _is_quiet(connection: Connection, incoming: dict[Connection, Incoming]) -> b
     silent, received, round_trip = 0, 0, 0
     waiting = array.array("i", [0])
     try:
-        with _borrowed(connection.fd) as sock:
+        with borrowed(connection.fd) as sock:
             fcntl.ioctl(sock, termios.FIONREAD, waiting)
             if sock.family != socket.AF_UNIX:
                 info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
@@ -233,5 +233,5 @@ def _each(connections: Sequence[Connection], act: Callable[[socket.socket], None
     for one in connections:
         with contextlib.suppress(OSError):  # the client was quicker
             if one.is_open:
-                with _borrowed(one.fd) as sock:
+                with borrowed(one.fd) as sock:
                     act(sock)

@@ -1,0 +1,251 @@
+"""What a copy made by fork(2) lacks of the libraries that we know, and how it is made anew there.
+
+Of each thread that does nothing but wait, and holds no lock, a library starts another as soon as its object has
+forgotten the old one. A pipe that has both its ends here, and semaphores, would be shared with the process that was
+copied; the copy gets its own.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import fcntl
+import functools
+import logging
+import queue
+import sys
+import termios
+import threading
+import types
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ipy_autorestart.kernel.sockets import borrowed
+from ipy_autorestart.pristine import os, socket
+
+log = logging.getLogger(__name__)
+
+
+class Library(Protocol):
+    """Threads that one library starts."""
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Return whether it has started this thread."""
+
+    def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:
+        """Return whether the thread only waits, and then take note of it for `mend`."""
+
+    def mend(self) -> None:
+        """Have new threads started where the copy lacks those that were noted."""
+
+
+class Executors:
+    """The workers of `concurrent.futures.ThreadPoolExecutor`; asyncio has one too, for ``to_thread``.
+
+    ``submit`` would count on idle workers for ever. The objects stay the same.
+    """
+
+    def __init__(self) -> None:
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Return whether it is a worker."""
+        return _target(thread) is getattr(sys.modules.get("concurrent.futures.thread"), "_worker", thread)
+
+    def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:
+        """Return whether it waits for work: between two pieces of it, and there is none."""
+        executor = thread._args[0]()  # type: ignore[attr-defined]  # noqa: SLF001
+        if executor is None or frame.f_code is not _target(thread).__code__:
+            return False
+        if frame.f_locals.get("work_item") is not None or executor._work_queue.qsize():  # noqa: SLF001
+            return False
+        self._seen.add(executor)
+        return True
+
+    def mend(self) -> None:
+        """Let the executors be as if they had no workers yet; the next piece of work starts one."""
+        for executor in self._seen:
+            executor._threads = set()  # noqa: SLF001
+            executor._idle_semaphore = threading.Semaphore(0)  # noqa: SLF001
+            executor._shutdown_lock = threading.Lock()  # noqa: SLF001
+            executor._work_queue = queue.SimpleQueue()  # noqa: SLF001
+
+
+class Scripts:
+    """The thread of ``%%bash`` and others of IPython's ``%%script``, with a loop that watches their processes."""
+
+    def __init__(self, shell: Any) -> None:  # an InteractiveShell
+        self._registry = getattr(getattr(shell, "magics_manager", None), "registry", {})
+        self._seen: Any = None
+
+    @property
+    def loop(self) -> Any:  # an asyncio loop
+        """Return the loop, None where no such cell has run yet."""
+        # IPython 9 would load the magics if they were asked for in the usual way.
+        return getattr(dict.get(self._registry, "ScriptMagics"), "event_loop", None)
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Return whether it runs that loop."""
+        return (loop := self.loop) is not None and getattr(_target(thread), "__self__", None) is loop
+
+    def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:  # noqa: ARG002  # as the others
+        """Return whether the loop waits, and no process that it has started is there any more."""
+        import asyncio
+
+        loop = self.loop
+        if asyncio.all_tasks(loop) or loop._ready or not frame.f_code.co_filename.endswith("selectors.py"):  # noqa: SLF001
+            return False
+        self._seen = loop
+        return True
+
+    def mend(self) -> None:
+        """Have the next such cell make another loop."""
+        magics = dict.get(self._registry, "ScriptMagics")
+        if self._seen is None or magics is None or magics.event_loop is not self._seen:
+            return
+        magics.event_loop = None
+        finalizer, magics._event_loop_finalizer = getattr(magics, "_event_loop_finalizer", None), None  # noqa: SLF001
+        if finalizer is not None:  # from IPython 9.18
+            finalizer.detach()
+        close_copied(self._seen)
+
+
+class Monitors:
+    """The thread by which tqdm's bars move though nothing happens."""
+
+    def __init__(self) -> None:
+        self._seen: list[threading.Thread] = []
+
+    def owns(self, thread: threading.Thread) -> bool:
+        """Return whether it is one."""
+        return type(thread).__module__ == "tqdm._monitor"
+
+    def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:
+        """Return whether it waits for its time, without tqdm's lock."""
+        wait, run = threading.Event.wait.__code__, type(thread).run.__code__
+        callee: types.FrameType | None = frame
+        while callee is not None and callee.f_code is not wait:
+            callee = callee.f_back
+        if callee is None or callee.f_back is None or callee.f_back.f_code is not run:
+            return False
+        self._seen.append(thread)
+        return True
+
+    def mend(self) -> None:
+        """Have the next bar start another."""
+        for thread in self._seen:
+            bars = thread.tqdm_cls  # type: ignore[attr-defined]
+            if bars.monitor is thread:
+                bars.monitor = None
+
+
+def _target(thread: threading.Thread) -> Any:
+    return getattr(thread, "_target", None)
+
+
+def close_copied(loop: Any) -> None:  # an asyncio loop
+    """Close a loop whose thread the copy hasn't got.
+
+    It must not be closed as usual: to take a descriptor out of a copied epoll takes it out of that of the process that
+    was copied, for they are the same (epoll(7)).
+    """
+    epoll = getattr(loop._selector, "_selector", None)  # noqa: SLF001
+    for one in (epoll, loop._ssock, loop._csock):  # noqa: SLF001
+        if one is not None:
+            one.close()
+    loop._thread_id, loop._closed = None, True  # noqa: SLF001  # it doesn't run, and isn't to be closed again
+
+
+#: From ``linux/fcntl.h`` and ``linux/splice.h``.
+SPLICE_F_NONBLOCK = 2
+
+
+def unread_in(pipe: int) -> bytes | None:
+    """Return what waits to be read in a pipe, and leave it there; None if it can't be had."""
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, size := fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ))
+        waiting = array.array("i", [0])
+        fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+        if not waiting[0]:
+            return b""
+        ctypes.CDLL(None).tee(pipe, writer, ctypes.c_size_t(size), SPLICE_F_NONBLOCK)
+        found = os.read(reader, size)
+        return found if len(found) == waiting[0] else None
+    except OSError:
+        return None
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def renew_pipe(readers: Sequence[int], writers: Sequence[int], unread: bytes) -> None:
+    """Put a pipe of this process's own, with what was unread, in the place of one that it shares with its original."""
+    ends = os.pipe2(os.O_CLOEXEC)
+    try:
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, fcntl.fcntl(readers[0], fcntl.F_GETPIPE_SZ))
+        os.write(ends[1], unread)
+        for new, places in zip(ends, (readers, writers), strict=True):
+            for place in places:
+                os.set_blocking(new, os.get_blocking(place))
+                os.dup2(new, place, inheritable=os.get_inheritable(place))
+    finally:
+        for new in ends:
+            os.close(new)
+
+
+def renew_pair(ends: Sequence[int], others: Sequence[int]) -> None:
+    """Put a pair of sockets of this process's own in the place of one that it shares with its original."""
+    with borrowed(ends[0]) as sock:
+        pair = socket.socketpair(sock.family, sock.type)
+    for new, places in zip(pair, (ends, others), strict=True):
+        for place in places:
+            os.set_blocking(new.fileno(), os.get_blocking(place))
+            os.dup2(new.fileno(), place, inheritable=os.get_inheritable(place))
+        new.close()
+
+
+#: From ``sys/mman.h``.
+PROT_READ_WRITE, MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS = 3, 0x01, 0x10, 0x20
+
+
+def renew_shared(address: int, content: bytes) -> None:
+    """Put memory with this content in the place of shared memory; children that are forked from here on share it."""
+    mmap = ctypes.CDLL(None, use_errno=True).mmap
+    mmap.restype, mmap.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long],
+    )
+    size = len(content)
+    if mmap(address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != address:
+        raise OSError(ctypes.get_errno(), "mmap")
+    ctypes.memmove(address, content, size)
+
+
+class Mending:
+    """What a look has found that is to be made anew in the copy."""
+
+    def __init__(self, shell: Any) -> None:
+        self.scripts = Scripts(shell)
+        self.libraries: tuple[Library, ...] = (Executors(), self.scripts, Monitors())
+        self.pipes: list[tuple[list[int], list[int], bytes]] = []
+        self.pairs: list[tuple[list[int], list[int]]] = []
+        self.shared: list[tuple[int, bytes]] = []
+
+    def mend(self) -> tuple[str, ...]:
+        """Do it, in the copy; return what could not be done, in words for the user."""
+        acts: list[tuple[str, Callable[[], None]]] = [
+            *((f"the threads of {type(library).__name__.lower()}", library.mend) for library in self.libraries),
+            *(("a pipe", functools.partial(renew_pipe, *ends)) for ends in self.pipes),
+            *(("a pair of sockets", functools.partial(renew_pair, *ends)) for ends in self.pairs),
+            *(("a semaphore", functools.partial(renew_shared, *shared)) for shared in self.shared),
+        ]
+        failed = []
+        for what, act in acts:
+            try:
+                act()
+            except Exception:  # the border: the inside of libraries of any version
+                log.exception("can't make %s anew", what)
+                failed.append(f"{what} can't be made anew")
+        return tuple(failed)

@@ -1,0 +1,171 @@
+"""What is made anew in a copy, one by one; what real copies do with it is in test_trust."""
+
+import asyncio
+import ctypes
+import io
+import mmap
+import os
+import socket
+import sys
+import threading
+import types
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from waiting import eventually
+
+from ipy_autorestart.kernel import mend
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies are made there only")
+
+
+def copied(act):
+    """Return what a copy of this process says; it must end well."""
+    told, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(tell, repr(act()).encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    said = os.read(told, 1 << 16)
+    os.close(told)
+    os.waitpid(pid, 0)
+    return said.decode()
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536])
+def test_a_pipe_is_looked_into_and_left_alone(size):
+    reader, writer = os.pipe()
+    os.write(writer, b"a" * size)
+    for _ in range(2):
+        assert mend.unread_in(reader) == b"a" * size
+    os.close(writer)
+    assert os.read(reader, 1 << 17) == b"a" * size
+    os.close(reader)
+
+
+def test_a_renewed_pipe_is_as_the_old_one_and_not_it():
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    os.set_inheritable(writer, True)  # noqa: FBT003
+    inode = os.fstat(reader).st_ino
+    mend.renew_pipe([reader], [writer], b"ab")
+    assert os.fstat(reader).st_ino == os.fstat(writer).st_ino != inode
+    assert (os.get_blocking(reader), os.get_blocking(writer)) == (False, True)
+    assert (os.get_inheritable(reader), os.get_inheritable(writer)) == (False, True)
+    assert os.read(reader, 9) == b"ab"
+    os.close(reader)
+    os.close(writer)
+
+
+def test_a_renewed_pipe_without_writers_is_at_its_end():
+    reader, writer = os.pipe()
+    os.close(writer)
+    mend.renew_pipe([reader], [], b"ab")
+    assert [os.read(reader, 9), os.read(reader, 9)] == [b"ab", b""]
+    os.close(reader)
+
+
+def test_a_renewed_pair_is_as_the_old_one_and_not_it():
+    one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with one, other, one.dup() as again:
+        one.settimeout(0)
+        assert (
+            copied(lambda: mend.renew_pair([one.fileno(), again.fileno()], [other.fileno()]) or one.send(b"a")) == "1"
+        )
+        with pytest.raises(BlockingIOError):
+            one.recv(9)
+        mend.renew_pair([one.fileno(), again.fileno()], [other.fileno()])
+        other.send(b"a")
+        other.send(b"b")
+        assert (one.recv(9), again.recv(9)) == (b"a", b"b")
+
+
+def test_renewed_memory_is_a_copys_own():
+    with mmap.mmap(-1, 4096) as memory:
+        memory[:2] = b"ab"
+        address = ctypes.addressof(view := ctypes.c_char.from_buffer(memory))
+
+        def change():
+            mend.renew_shared(address, memory[:])
+            kept, memory[:2] = memory[:2], b"xy"
+            return kept
+
+        assert copied(change) == "b'ab'"
+        assert memory[:2] == b"ab"
+        del view
+
+
+def test_a_copied_loop_is_closed_and_that_of_the_original_goes_on():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    assert copied(lambda: mend.close_copied(loop) or (loop.is_closed(), loop.close())) == "(True, None)"
+    called = threading.Event()
+    loop.call_soon_threadsafe(called.set)
+    assert called.wait(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def frame_of(thread):
+    return sys._current_frames()[thread.ident]
+
+
+def test_a_worker_is_at_rest_when_it_waits_for_work():
+    go = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(str).result()
+        executors, (worker,) = mend.Executors(), pool._threads
+        assert executors.owns(worker)
+        assert not executors.owns(threading.main_thread())
+        eventually(lambda: executors.is_at_rest(worker, frame_of(worker)))
+        work = pool.submit(go.wait)
+        eventually(work.running)
+        assert not executors.is_at_rest(worker, frame_of(worker))
+        go.set()
+        eventually(lambda: executors.is_at_rest(worker, frame_of(worker)))
+
+
+def test_the_thread_of_scripts_is_at_rest_when_none_runs():
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    magics = types.SimpleNamespace(event_loop=loop)
+    shell = types.SimpleNamespace(magics_manager=types.SimpleNamespace(registry={"ScriptMagics": magics}))
+    scripts = mend.Scripts(shell)
+    assert scripts.owns(thread)
+    eventually(lambda: scripts.is_at_rest(thread, frame_of(thread)))
+    task = asyncio.run_coroutine_threadsafe(asyncio.sleep(99), loop)
+    eventually(lambda: asyncio.all_tasks(loop))
+    assert not scripts.is_at_rest(thread, frame_of(thread))
+    task.cancel()
+    eventually(lambda: scripts.is_at_rest(thread, frame_of(thread)))
+    assert copied(lambda: scripts.mend() or (magics.event_loop, loop.is_closed())) == "(None, True)"
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def test_there_is_no_thread_of_scripts_without_a_shell():
+    assert not mend.Scripts(None).owns(threading.main_thread())
+
+
+def test_a_bars_monitor_is_at_rest_but_with_the_lock():
+    bars = pytest.importorskip("tqdm").tqdm
+    bars(total=1, file=io.StringIO()).close()
+    monitors, monitor = mend.Monitors(), bars.monitor
+    assert monitors.owns(monitor)
+    eventually(lambda: monitors.is_at_rest(monitor, frame_of(monitor)))
+    assert copied(lambda: monitors.mend() or bars.monitor) == "None"
+    monitor.exit()
+    bars.monitor = None
+
+
+def test_what_cannot_be_made_anew_is_told():
+    mending = mend.Mending(None)
+    mending.pipes.append(([-1], [-1], b""))
+    assert mending.mend() == ("a pipe can't be made anew",)

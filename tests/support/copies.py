@@ -1,0 +1,82 @@
+"""A process that forks, and its copy, to compare what each of them has."""
+
+import json
+import subprocess
+import sys
+
+#: A warm process; each act is played in a fork of it, so that nothing is left of one for the next.
+SERVER = """
+import json, os, signal, sys, tempfile, traceback
+from ipy_autorestart.kernel.trust import Known, Trust
+
+def play(act):
+    names, trust = {}, Trust()
+    exec(act["before"], names)
+    baseline = trust.baseline()
+    exec(act["code"], names)
+    known = Known(**{name: frozenset(eval(code, names)) for name, code in act["known"].items()})
+    answer = {"doubts": trust.doubts(known, baseline)}
+    told, tell = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            said = {"repair": trust.repair(), "value": eval(act["value"], names) if act["value"] else None}
+        except BaseException:
+            said = {"repair": ["failed"], "value": traceback.format_exc()}
+        os.write(tell, json.dumps(said, default=str).encode())
+        os._exit(0)
+    os.close(tell)
+    answer["survivors"] = trust.survivors()
+    answer["copy"] = json.loads(os.read(told, 1 << 16))
+    os.close(told)
+    os.waitpid(pid, 0)
+    answer["later"] = eval(act["later"], names) if act["later"] else None
+    answer["again"] = trust.doubts(known, baseline)
+    return answer
+
+for line in sys.stdin:
+    if (pid := os.fork()) == 0:
+        os.setsid()
+        os.chdir(tempfile.mkdtemp(dir="."))
+        try:
+            answer = play(json.loads(line))
+        except BaseException:
+            answer = {"failed": traceback.format_exc()}
+        print(json.dumps(answer, default=str), flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    print("over", flush=True)
+"""
+
+
+class Copies:
+    """That process."""
+
+    def __init__(self, folder):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=folder
+        )
+        assert self.process.stdin
+        assert self.process.stdout
+        self._asks, self._answers = self.process.stdin, self.process.stdout
+
+    def play(self, code, *, before="", value="", later="", **known):
+        """Run some code, look, and make a copy, which evaluates ``value``; at last the process evaluates ``later``.
+
+        What is there ``before`` is of the baseline; what is ``known`` is given as expressions.
+        """
+        act = {"before": before, "code": code, "value": value, "later": later, "known": known}
+        self._asks.write(json.dumps(act) + "\n")
+        self._asks.flush()
+        answer = json.loads(self._answers.readline())
+        assert self._answers.readline() == "over\n"
+        assert "failed" not in answer, answer["failed"]
+        return answer
+
+    def close(self):
+        self._asks.close()
+        self.process.wait()
+        self._answers.close()
