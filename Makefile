@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 OLDEST := .venv-oldest
 BENCH := .venv-bench
+CONFORMANCE := .venv-conformance
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 --dist loadgroup -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each soak bench lint types coverage dist help clean
+.PHONY: demo lab pictures states test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist help clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s: -l 2
@@ -36,6 +37,11 @@ test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 
 test-each:  ## run all tests with other Pythons (PYTHONS="python3.12 python3.13")
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
+
+conformance: $(CONFORMANCE)/.conformance  ## run Jupyter's tests of kernels on restarted ones (ONLY=nbclient KERNELS="restarted switched")
+conformance-oldest: $(CONFORMANCE)-oldest/.conformance  ## the same with ipykernel 6.29.5
+conformance conformance-oldest:
+	$(<D)/bin/python tests/conformance/suites.py $(ONLY) $(if $(KERNELS),--on $(KERNELS))
 
 # RESTARTS of each target; edits go on for a fifth as many seconds, and 30 times as many lines are typed.
 RESTARTS ?= 1000
@@ -83,6 +89,12 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 $(OLDEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*'
+	touch $@
+
+$(CONFORMANCE)-oldest/.conformance: PINS := 'ipython==8.20.*' 'ipykernel==6.29.5' 'pytest<8'
+$(CONFORMANCE)/.conformance $(CONFORMANCE)-oldest/.conformance: pyproject.toml tests/conformance/pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) --editable '.[demo]' --editable tests/conformance $(PINS)
 	touch $@
 
 $(BENCH)/.bench: pyproject.toml
