@@ -6,8 +6,9 @@ Each way has a kernel of its own, which runs all the time, and a notebook of thr
 module of the project, and the last prints a value of that. In each round, in random order, every one's module is saved
 once. A kernel "answers" when it has replied to a ``kernel_info_request`` that is sent at the first word of the restart;
 the manager's, when ``wait_for_ready`` has returned. "Cells are new" when the last one shows the new value: with
-``--rerun all`` by themselves, otherwise all are sent by hand, at once, as soon as the kernel answers. The clock starts
-just before the save, so the 50 ms of quiet that end a burst count; ``restart_kernel`` is called right after the save.
+``--rerun all`` by themselves, and the request may come behind them; otherwise all are sent by hand, at once, as soon as
+the kernel answers. The clock starts just before the save, so the 50 ms of quiet that end a burst count;
+``restart_kernel`` is called right after the save.
 
 A second table tells the parts of that time apart, by what the watch says that it decided (``%watch_status --json``), an
 exit function of the notebook, and the last cell: the quiet; noticing, the rest until a restart is decided; leaving,
@@ -15,8 +16,8 @@ until the old kernel has run its exit functions (none where it is just killed); 
 itself; the cells.
 
 In brackets stands how a kernel was restarted: by exec, or by another one that took over behind a proxy. What is not
-installed is left out and named, and so is a way that this version does not have. ``--python`` measures the same with
-another environment too, such as one with ipykernel 6.
+installed is left out and named. ``--python`` measures the same with another environment too, such as one with
+ipykernel 6.
 
 Where the milliseconds of a restart by exec go (ipykernel 7.4; each stage's end since the SIGHUP, by stamps put into a
 copy of the code, on a machine that was about a third slower than when the README's figures were taken):
@@ -139,26 +140,21 @@ def is_start(message):
 
 
 def start_all(stack, root, library):
-    """Start all that there is; return it, and the ways that this version does not have."""
+    """Start a notebook for each way; return them."""
     found: list[Notebook] = []
-    refused = []
     for number, options in enumerate(WAYS):
         folder = Path(root, str(number))
         player = stack.enter_context(kernels.start(folder))
-        status = kernels.watch(player, options)
-        if kernels.is_refused(status):
-            refused.append(options)
-        else:
-            found.append(Watched(player, folder, library, options=options, status=status))
+        found.append(Watched(player, folder, library, options=options, status=kernels.watch(player, options)))
     folder = Path(root, "managed")
     found.append(Notebook(stack.enter_context(kernels.start(folder)), folder, library))
-    return found, refused
+    return found
 
 
 def measure(library, rounds):
-    """Return the seconds of each round, {name: [(answers, cells are new, parts), …]}, and the ways left out."""
+    """Return the seconds of each round: {name: [(answers, cells are new, parts), …]}."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
-        notebooks, refused = start_all(stack, root, library)
+        notebooks = start_all(stack, root, library)
         found = {notebook: [] for notebook in notebooks}
         for number in range(-2, rounds):
             report.progress(f"kernel restart, {library}: {report.round_of(number, rounds)}")
@@ -170,7 +166,7 @@ def measure(library, rounds):
                     found[notebook].append((answered - begun, done - begun, parts))
                 else:  # what is done once, such as imports ahead, is over before the first that counts
                     kernels.settle(notebook.player)
-        return {notebook.describe(): figures for notebook, figures in found.items()}, refused
+        return {notebook.describe(): figures for notebook, figures in found.items()}
 
 
 def parts_of(begun, stages, done):
@@ -207,12 +203,9 @@ def main():
     parser = kernels.options(__doc__, rounds=9)
     parser.add_argument("--libraries", default=",".join(LIBRARIES))
     options = parser.parse_args()
-    libraries, refused = options.libraries.split(","), {}
+    libraries = options.libraries.split(",")
     for library in filter(is_there, libraries):
-        found, refused = measure(library, options.rounds)
-        show(library, found, options.rounds)
-    if refused:
-        print(f"\nleft out, as this version has no such option for a kernel: {', '.join(refused)}")
+        show(library, measure(library, options.rounds), options.rounds)
     missing = [library for library in libraries if not is_there(library)]
     packages = [PACKAGES.get(library, library) for library in libraries]
     report.measured_with((*kernels.PACKAGES, *packages), rounds=options.rounds, missing=missing)
