@@ -49,7 +49,7 @@ from ipy_autorestart import Options
 
 LIBRARIES = ("bare", "pandas", "sklearn", "torch")
 PACKAGES = {"sklearn": "scikit-learn"}
-WAYS = (kernels.RERUN, f"{kernels.RERUN} --cold", "")
+WAYS = (kernels.RERUN, kernels.COLD, "")
 LEAVE = "import atexit, time; atexit.register(lambda: open({left!r}, 'w').write(str(time.time())))"
 CELLS = (f"{{imports}}\n{LEAVE}", "import sys; sys.path.insert(0, 'src'); import a", "print('value', a.V)")
 STATUS = "#| rerun: false\n%watch_status --json"

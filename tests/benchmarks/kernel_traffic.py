@@ -2,11 +2,12 @@
 
     python tests/benchmarks/kernel_traffic.py [--rounds 9] [--cells 50] [--megabytes 40] [--python other/bin/python]
 
-Three kernels run side by side: a plain one, one that restarts itself, and one that runs its cells again after that. In
-each round so many cells are sent to each, in turn and in random order, none before the last one is done; a round trip
-is from a cell that shows a number to its reply and its ``idle``. "More" is the difference to the plain kernel's of the
-same turn. Then each, in random order, has a cell that writes the megabytes in pieces of 100 kB; its rate is from the
-cell to its ``idle``, with all of them received. Ratios are medians of those of each turn.
+Three kernels run side by side: a plain one, and two that restart themselves and run their cells again, one of them by
+exec: it notes the same of each cell, and has no proxy. In each round so many cells are sent to each, in turn and in
+random order, none before the last one is done; a round trip is from a cell that shows a number to its reply and its
+``idle``. "More" is the difference to the plain kernel's of the same turn. Then each, in random order, has a cell that
+writes the megabytes in pieces of 100 kB; its rate is from the cell to its ``idle``, with all of them received. Ratios
+are medians of those of each turn.
 
 In brackets stands where a watched kernel lives, which has restarted once before: behind a proxy, or, as after an exec,
 in the process that its server knows. ``--python`` measures the same with another environment too, such as one with
@@ -32,13 +33,13 @@ CELL_ID = "measured"  # as a page has it that runs one cell again and again
 def start_all(stack, root):
     """Start the kernels; return {name: player}."""
     players = {PLAIN: stack.enter_context(kernels.start(Path(root, "plain")))}
-    for number, options in enumerate(("", kernels.RERUN)):
+    for number, options in enumerate((kernels.COLD, kernels.RERUN)):
         folder = Path(root, str(number))
         player = stack.enter_context(kernels.start(folder))
         status = kernels.watch(player, options)
         (folder / "src/a.py").write_text("V = 1\n")
         player.wait(lambda status=status: "· 1 restart" in status.text)
-        players[f"%watch_restart src/ {options}".strip() + f" ({kernels.way_of(player)})"] = player
+        players[f"%watch_restart src/ {options} ({kernels.way_of(player)})"] = player
     for player in players.values():
         kernels.settle(player)
     return players

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "notebooks"))
 from play import Cell, kernel
 
 PACKAGES = ("ipykernel", "ipython", "pyzmq", "jupyter-client")
-RERUN = "--rerun all"
+RERUN, COLD = "--rerun all", "--rerun all --cold"
 PATIENCE = 60.0  # seconds in which what is waited for must have come
 SETTLED = 30.0  # seconds in which a kernel must have come to rest
 PID = "#| rerun: false\nimport os; print(os.getpid())"
