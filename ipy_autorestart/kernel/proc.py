@@ -17,19 +17,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from ipy_autorestart.pristine import os, socket
+from ipy_autorestart.pristine import os, socket, time
 
-#: Bytes of a thread's stack that are searched for the library that it stands in.
-STACK_BYTES = 1 << 14
+#: Bytes at the end of a thread's stack that are searched for the function that it was started with.
+STACK_BYTES = 1 << 16
 WORD = struct.Struct("<Q")
 
-#: What all libraries use: none of these is why a thread was started.
-COMMON = re.compile(
-    r"/lib-dynload/|/(?:libc|libpthread|ld-linux|libpython|libstdc\+\+|libm|libgcc_s|python\d|pypy)[^/]*$|^\["
-)
+#: What all threads run in, whoever has started them, and what those of Python run in.
+RUNTIME = re.compile(r"/(?:libc|libpthread|ld-linux|ld-musl|libstdc\+\+|libm|libgcc_s)[-.][^/]*$|^\[")
+PYTHON = re.compile(r"/lib-dynload/|/(?:lib)?(?:python|pypy)[^/]*$")
 
 RANGE = re.compile(rb"^(\w+)-(\w+) ", re.MULTILINE)
 KEPT = re.compile(rb"^(\w+)-(\w+) [^\n]*\n(?:[A-Z]\w+:[^\n]*\n)*?VmFlags:[^\n]* dc\b", re.MULTILINE)
+EPOLL = "anon_inode:[eventpoll]"
 CODE = re.compile(rb"^(\w+)-(\w+) ..x. \w+ \S+ \d+ +(.*)$", re.MULTILINE)
 
 
@@ -54,11 +54,21 @@ def name_of(task: int) -> str:
     return ""
 
 
-def call_of(task: int) -> list[int]:
-    """Return the system call that a thread waits in: its number, six arguments, stack and place; nothing if it runs."""
-    with contextlib.suppress(OSError, ValueError):
-        return [int(word, 0) for word in read(f"/proc/self/task/{task}/syscall").split()]
-    return []
+def call_of(task: int, patience: float = 0.0) -> list[int]:
+    """Return the system call that a thread waits in: its number, six arguments, stack and place.
+
+    Nothing if it runs, and still does after so many seconds.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return [int(word, 0) for word in read(f"/proc/self/task/{task}/syscall").split()]
+        except OSError:  # it has ended, or the system doesn't tell
+            return []
+        except ValueError:
+            if time.monotonic() >= deadline:
+                return []
+        time.sleep(0.0001)
 
 
 class _Query(ctypes.Structure):
@@ -176,6 +186,13 @@ def descriptors() -> Iterator[tuple[int, os.stat_result, str]]:
         os.close(folder)
 
 
+def is_epoll(fd: int) -> bool:
+    """Return whether a descriptor is that of an epoll."""
+    with contextlib.suppress(OSError):
+        return os.readlink(f"/proc/self/fd/{fd}") == EPOLL
+    return False
+
+
 def watched_by(epoll: int) -> set[int]:
     """Return what an epoll waits for."""
     with contextlib.suppress(OSError):
@@ -273,33 +290,35 @@ class Maps:
     def _ranges(self) -> set[tuple[int, int]]:
         return {(int(start, 16), int(end, 16)) for start, end in RANGE.findall(self._data)}
 
-    def library_at(self, task: int) -> str:
-        """Return the library that a thread stands in, by the return addresses on its stack.
+    def library_of(self, task: int, patience: float = 0.0) -> str:
+        """Return the library with whose function a thread was started; nothing for one of Python.
 
-        The innermost is taken that isn't `COMMON`; nothing where there is none, as for a thread of Python, or where the
-        thread runs or the system doesn't tell.
+        The C library keeps that function at the end of the thread's stack, so it is looked for from there on (glibc's
+        ``struct pthread``). It may be that of C++; then whoever called it stands next. Nothing is found of a thread
+        that runs for so many seconds, or where the system doesn't tell.
         """
-        call = call_of(task)
+        call = call_of(task, patience)
         if len(call) < 2:
             return ""
+        top = max((end for start, end in self._ranges() if start <= call[-2] < end), default=0)
         code = sorted((int(start, 16), int(end, 16), name) for start, end, name in CODE.findall(self._data))
         starts = [start for start, _, _ in code]
-        for (address,) in WORD.iter_unpack(_stack(call[-2])):
+        for (address,) in reversed(list(WORD.iter_unpack(_memory(max(call[-2], top - STACK_BYTES), top)))):
             place = bisect.bisect_right(starts, address) - 1
             if place >= 0 and address < code[place][1]:
                 path: str = code[place][2].decode(errors="replace")
-                if not COMMON.search(path):
-                    return path
+                if not RUNTIME.search(path):
+                    return "" if PYTHON.search(path) else path
         return ""
 
 
-def _stack(pointer: int) -> bytes:
-    """Return some of this process's memory upwards from an address, as far as there is any."""
+def _memory(start: int, end: int) -> bytes:
+    """Return some of this process's memory, in whole words."""
     memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.pread(memory, STACK_BYTES, pointer)
+        data = os.pread(memory, max(0, end - start), start)
     except OSError:  # the thread has ended
         return b""
     finally:
         os.close(memory)
-    return data[: len(data) // WORD.size * WORD.size]
+    return data[len(data) % WORD.size :]

@@ -59,6 +59,9 @@ log = logging.getLogger(__name__)
 #: Seconds between two looks: a thread that was just ending is gone at the second.
 SECOND_LOOK = 0.001
 
+#: Seconds in which a thread must have come to wait, to tell in what; on a busy machine others may have their turns.
+WAITS_MAX = 0.02
+
 #: Modules of the kernel's threads, or of the objects whose methods they run. pyzmq's collector knows a fork by the
 #: process id, and starts another.
 KERNELS = ("ipykernel.", "IPython.core.history", "zmq.utils.garbage")
@@ -73,6 +76,10 @@ JEMALLOC = "jemalloc_bg_thd"
 #: Libraries with an OpenMP runtime, and from ``omp.h`` the way to pause it: all that it has is given back.
 OPENMP = re.compile(r"/lib(?:gomp|omp|iomp5)\b[^/]*\.so[^/]*$")
 OMP_PAUSE_HARD = 2
+
+#: Modules that are loaded when a library has begun what it doesn't continue in a copy, though its threads have ended:
+#: numba's kills the copy, unless it uses another OpenMP than GNU's.
+REFUSING = {"numba.np.ufunc.omppool": ("openmp_vendor", "GNU", "numba's parallel code")}
 
 #: Memory of semaphores that have no name (any more), as multiprocessing's and tqdm's locks.
 SEMAPHORE = "/dev/shm/sem."
@@ -118,6 +125,7 @@ class Trust:
         self._mending = mend.Mending(None)
         self._pid = 0
         self._survived: dict[int, Thread] = {}
+        self._epolls: dict[int, int] = {}
         self._libraries = proc.Libraries()
         self._pauses: dict[str, Any] = {}
 
@@ -142,6 +150,9 @@ class Trust:
             return self._look(known, thorough=thorough)
         except OSError as error:
             return Sight(unread=error.filename or "/proc")
+        except Exception:  # the border: the inside of ipykernel and pyzmq of any version
+            log.exception("can't tell what this process holds")
+            return Sight(unread="this process")
 
     def survivors(self) -> tuple[str, ...]:
         """Return the reasons of native threads that have not ended at the fork that was just made.
@@ -151,8 +162,7 @@ class Trust:
         if not (found := self._natives_left()):
             return ()
         time.sleep(SECOND_LOOK)
-        there = set(proc.tasks())
-        self._survived = {task: thread for task, thread in found.items() if task in there}
+        self._survived = {task: thread for task, thread in self._natives_left().items() if task in found}
         return threads(self._survived.values())
 
     def repair(self) -> tuple[str, ...]:
@@ -170,6 +180,8 @@ class Trust:
 
     def _look(self, known: Known, *, thorough: bool) -> Sight:
         shell = getattr(self._kernel, "shell", None)
+        if self._pid != os.getpid():  # in a copy threads have other numbers
+            self._survived, self._epolls = {}, {}
         self._pid, self._mending = os.getpid(), mend.Mending(shell)
         self._pause_openmp()
         there = set(proc.tasks())
@@ -184,6 +196,7 @@ class Trust:
             descriptors=tuple(self._descriptors(known, contexts, zmqs)),
             mappings=tuple(self._mappings()),
             children=tuple(self._children(known)),
+            refusing=tuple(_refusing()),
             contexts=max(0, sum(natives[task] == REAPER for task in zmqs) - len(contexts)),
             has_timer=_has_timer(),
             has_signal=has_signal,
@@ -238,7 +251,7 @@ class Trust:
         for task in set(proc.tasks()) - pythons - {os.getpid()}:
             name = proc.name_of(task)
             if name and name != NAME and not name.startswith(ZMQ):
-                library = "libjemalloc" if name == JEMALLOC else library_of(maps.library_at(task))
+                library = "libjemalloc" if name == JEMALLOC else library_of(maps.library_of(task, WAITS_MAX))
                 thread = Thread(name if name != main else "", library=library)
                 if threads([thread]):
                     found[task] = thread
@@ -273,7 +286,7 @@ class Trust:
     def _descriptors(self, known: Known, contexts: list[Any], zmqs: list[int]) -> Iterator[Descriptor]:
         """Yield what is open, but for what is known and what the kernel has."""
         kernels = {0, 1, 2, *self._of_loops(), *self._of_streams()}
-        epolls = {call[1] for call in map(proc.call_of, zmqs) if len(call) > 1}
+        epolls = self._epolls_of(zmqs)
         events = set().union(*map(proc.watched_by, epolls), *map(_events_of, contexts))
         spare = len(contexts)  # each has an eventfd that nobody shows, for its end
         addresses = {one for context in contexts for one in _addresses_of(context)}
@@ -287,13 +300,14 @@ class Trust:
             if number in kernels or number in known.fds:
                 continue
             match name:
-                case "anon_inode:[eventpoll]":
+                case proc.EPOLL:
                     if number not in epolls:
                         yield Descriptor(number, Kind.EPOLL, "")
                 case "anon_inode:[eventfd]":
-                    spare -= number not in events
-                    if spare < 0:
-                        yield Descriptor(number, Kind.EVENT, "")
+                    if number not in events:
+                        spare -= 1
+                        if spare < 0:
+                            yield Descriptor(number, Kind.EVENT, "")
                 case _ if stat.S_ISFIFO(status.st_mode):
                     pipes.append(_pipe(number, status, name))
                 case _ if stat.S_ISSOCK(status.st_mode):
@@ -308,6 +322,16 @@ class Trust:
                         yield _file(number, status, name)
         yield from self._with_both_ends([one for one in pipes if one.inode not in standard])
         yield from self._with_peers(pairs)
+
+    def _epolls_of(self, zmqs: list[int]) -> set[int]:
+        """Return the epolls that libzmq's threads wait in; each has one as long as it lives."""
+        self._epolls = {task: fd for task, fd in self._epolls.items() if task in zmqs}
+        for task in zmqs:
+            if task not in self._epolls:
+                call = proc.call_of(task, WAITS_MAX)
+                if len(call) > 1 and proc.is_epoll(call[1]):
+                    self._epolls[task] = call[1]
+        return set(self._epolls.values())
 
     def _of_loops(self) -> Iterator[int]:
         """Yield the descriptors of the kernel's loops: epolls, and the pairs of sockets that wake them."""
@@ -382,6 +406,12 @@ def _is_debuggers(frame: types.FrameType | None) -> bool:
 def _has_timer() -> bool:
     kinds = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
     return any(signal.getitimer(kind)[0] for kind in kinds) or proc.has_posix_timers()
+
+
+def _refusing() -> Iterator[str]:
+    for module, (name, value, words) in REFUSING.items():
+        if getattr(sys.modules.get(module), name, None) == value:
+            yield words
 
 
 def _ask_how_they_ended(pids: set[int]) -> None:

@@ -25,7 +25,7 @@ STATELESS = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom
 
 #: Libraries that end or renew their threads at a fork by themselves (``pthread_atfork``); their threads may be seen
 #: after one, but the copy has its own as soon as it needs them.
-RENEWED = ("libopenblas", "libscipy_openblas", "libarrow", "libomp", "libiomp5", "libjemalloc")
+RENEWED = ("libopenblas", "libscipy_openblas", "libarrow", "libomp", "libiomp5", "libjemalloc", "numexpr")
 
 #: Names for users, where a library has another.
 NAMES = {"libgomp": "OpenMP", "libcuda": "CUDA", "jaxlib": "JAX", "tensorflow": "TensorFlow", "cv2": "OpenCV"}
@@ -112,6 +112,7 @@ class Sight:
     descriptors: tuple[Descriptor, ...] = ()
     mappings: tuple[Mapping, ...] = ()
     children: tuple[Child, ...] = ()
+    refusing: tuple[str, ...] = ()  # libraries that end a copy as soon as it uses them
     contexts: int = 0  # of ZeroMQ, that aren't the kernel's
     has_timer: bool = False
     has_signal: bool = False  # one that is blocked has come
@@ -152,6 +153,7 @@ def judge(sight: Sight, baseline: Baseline | None = None) -> tuple[str, ...]:
         return ("the debugger has been attached",)
     baseline = baseline or Baseline()
     doubts = [*_of_memory(sight, baseline), *_of_descriptors(sight, baseline)]
+    doubts += [(f"{name} can't go on in a copy",) * 2 for name in sight.refusing]
     if sight.contexts:
         doubts += [("a context of ZeroMQ", "{} contexts of ZeroMQ")] * sight.contexts
     if sight.is_traced:

@@ -53,7 +53,7 @@ def test_a_thread_that_waits_says_in_what():
 def test_a_thread_of_python_stands_in_no_library():
     with waiting() as (number, fd):
         eventually(lambda: proc.call_of(number)[1:2] == [fd])
-        assert proc.Maps().library_at(number) == ""
+        assert proc.Maps().library_of(number) == ""
 
 
 def test_children_are_listed_whether_they_run_or_have_ended():

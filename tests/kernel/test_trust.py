@@ -136,6 +136,14 @@ TRUSTED = {
         "bar = tqdm(total=3, file=out)",
         "[*tqdm(range(2), file=out)] == [0, 1] and bar.update() is None and tqdm.monitor.is_alive()",
     ),
+    "numexpr": (
+        "import numpy as np, numexpr as ne; a = np.ones(2000000); b = ne.evaluate('a * 2 + a')",
+        "ne.evaluate('a * 2 + a').sum().item() == 6000000",
+    ),
+    "executor of processes that was shut down": (
+        "from concurrent.futures import ProcessPoolExecutor as P\nwith P(2) as p: r = list(p.map(abs, [-1, 1]))",
+        "r == [1, 1]",
+    ),
     "loky that was shut down": (
         "from joblib import Parallel, delayed; from joblib.externals.loky import get_reusable_executor as e\n"
         "r = Parallel(2)(delayed(abs)(i) for i in range(2)); e().shutdown(kill_workers=True)",
@@ -155,6 +163,9 @@ NEEDED = {
     "in-memory database of sqlalchemy": "sqlalchemy",
     "polars": "polars",
     "loky": "joblib",
+    "numba": "numba",
+    "duckdb": "duckdb",
+    "numexpr": "numexpr",
     "loky that was shut down": "joblib",
     **{name: name for name in ("numpy", "pandas", "pyarrow", "tqdm", "torch")},
 }
@@ -279,6 +290,31 @@ UNTRUSTED = {
         "import mmap; m = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE); m.madvise(mmap.MADV_DONTFORK)",
         ["memory that is kept from copies"],
     ),
+    "memory of System V": (
+        LIBC + "i = libc.shmget(0, 4096, 0o1600); libc.shmat.restype = ctypes.c_void_p; a = libc.shmat(i, None, 0)\n"
+        "libc.shmctl(i, 0, None)",
+        ["memory shared with other processes"],
+    ),
+    "device": (
+        "import os, stat; name = f'/dev/it-{os.getpid()}'; os.mknod(name, stat.S_IFCHR | 0o600, os.makedev(1, 3))\n"
+        "f = os.open(name, os.O_RDWR); os.unlink(name)",
+        [r"/dev/it-\d+ is open"],
+    ),
+    "tracer": (
+        LIBC + "import signal; parent = os.getpid(); reader, writer = os.pipe()\n"
+        "if not (child := os.fork()): libc.ptrace(0x4206, parent, None, None); os.close(writer); signal.pause()\n"
+        "os.close(writer); os.read(reader, 1); os.close(reader)\ndef end(): os.kill(child, 9); os.waitpid(child, 0)",
+        [r"1 child process \(python.*\)", "another program traces this process"],
+    ),
+    "numba": (
+        "import numba, numpy as np\n@numba.njit(parallel=True)\ndef f(a):\n    s = 0.\n"
+        "    for i in numba.prange(len(a)): s += a[i]\n    return s\nf(np.ones(100))",
+        [".*numba.*"],
+    ),
+    "duckdb": (
+        "import duckdb; db = duckdb.connect(); db.sql('select sum(i) from range(5000000) t(i)').fetchall()",
+        [r"\d+ threads? of duckdb"],
+    ),
     "loky": (
         "from joblib import Parallel, delayed; r = Parallel(2)(delayed(abs)(i) for i in range(2))",
         [r"2 threads \(.*\)", r"[23] child processes \(python.*\)", ".* pipes to other processes"],
@@ -312,7 +348,10 @@ def test_nothing_is_said_of_what_the_caller_knows(copies):
 
 
 def test_nothing_is_said_of_this_projects_threads(copies):
-    answer = copies.play("from ipy_autorestart import pristine as p; e = p.Event(); t = p.Thread(e.wait)")
+    answer = copies.play(
+        "from ipy_autorestart import pristine as p; begun, over = p.Event(), p.Event()\n"
+        "t = p.Thread(lambda: (begun.set(), over.wait())); begun.wait()"
+    )
     assert answer["doubts"] == answer["survivors"] == []
 
 

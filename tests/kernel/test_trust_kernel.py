@@ -60,6 +60,13 @@ def test_a_kernel_that_has_done_nothing_is_trusted(kernel):
     assert look(kernel) == [[], None]
 
 
+def test_a_kernel_is_trusted_while_its_threads_are_at_work(kernel):
+    """libzmq's send, and ipykernel's see to what is printed."""
+    run(kernel, LOOK)
+    code = "from ipy_autorestart.kernel.trust_policy import judge\ntold = set()\nfor n in range(300):\n"
+    assert run(kernel, code + "    print(n, flush=True); told.add(judge(_trust.look()))\ntold").endswith("{()}")
+
+
 BASH = "get_ipython().run_cell_magic('bash', '--out said', 'echo ho') or get_ipython().user_ns['said']"
 
 

@@ -51,6 +51,7 @@ SEEN = {
         Sight(children=(Child("true", has_ended=True),)),
         ("1 ended child process not waited for (true)",),
     ),
+    "library that refuses": (Sight(refusing=("numba's code",)), ("numba's code can't go on in a copy",)),
     "contexts of ZeroMQ": (Sight(contexts=2), ("2 contexts of ZeroMQ",)),
     "timer": (Sight(has_timer=True), ("a timer is set",)),
     "timers of two kinds": (dataclasses.replace(opened(Kind.OTHER, "timerfd"), has_timer=True), ("a timer is set",)),
@@ -69,6 +70,10 @@ SEEN = {
     "folder": (opened(Kind.FOLDER, "/data"), ()),
     "device without state": (opened(Kind.DEVICE, "/dev/null"), ()),
     "GPU": (opened(Kind.DEVICE, "/dev/nvidia0"), ("a CUDA device is open",)),
+    "devices of a GPU": (
+        Sight(descriptors=tuple(Descriptor(n, Kind.DEVICE, f"/dev/nvidia{n}") for n in range(3))),
+        ("a CUDA device is open",),
+    ),
     "other GPU": (opened(Kind.DEVICE, "/dev/dri/renderD128"), ("/dev/dri/renderD128 is open",)),
     "terminal": (opened(Kind.DEVICE, "/dev/pts/3"), ("/dev/pts/3 is open",)),
     "connection": (opened(Kind.CONNECTION, "127.0.0.1:5432"), ("a connection to 127.0.0.1:5432",)),

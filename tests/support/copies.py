@@ -9,6 +9,22 @@ SERVER = """
 import json, os, signal, sys, tempfile, traceback
 from ipy_autorestart.kernel.trust import Known, Trust
 
+def copied(value, trust, names):
+    told, tell = os.pipe()
+    if (pid := os.fork()) == 0:
+        try:
+            said = {"repair": trust.repair(), "value": eval(value, names) if value else None}
+        except BaseException:
+            said = {"repair": ["failed"], "value": traceback.format_exc()}
+        os.write(tell, json.dumps(said, default=str).encode())
+        os._exit(0)
+    os.close(tell)
+    survivors = trust.survivors()
+    said = json.loads(os.read(told, 1 << 16))
+    os.close(told)
+    os.waitpid(pid, 0)
+    return {"survivors": survivors, "copy": said}
+
 def play(act):
     names, trust = {}, Trust()
     exec(act["before"], names)
@@ -16,20 +32,9 @@ def play(act):
     exec(act["code"], names)
     known = Known(**{name: frozenset(eval(code, names)) for name, code in act["known"].items()})
     answer = {"doubts": trust.doubts(known, baseline)}
-    told, tell = os.pipe()
-    if (pid := os.fork()) == 0:
-        try:
-            said = {"repair": trust.repair(), "value": eval(act["value"], names) if act["value"] else None}
-        except BaseException:
-            said = {"repair": ["failed"], "value": traceback.format_exc()}
-        os.write(tell, json.dumps(said, default=str).encode())
-        os._exit(0)
-    os.close(tell)
-    answer["survivors"] = trust.survivors()
-    answer["copy"] = json.loads(os.read(told, 1 << 16))
-    os.close(told)
-    os.waitpid(pid, 0)
-    answer["later"] = eval(act["later"], names) if act["later"] else None
+    if not answer["doubts"]:
+        answer |= copied(act["value"], trust, names)
+    answer["later"] = eval(act["later"], names)
     answer["again"] = trust.doubts(known, baseline)
     return answer
 
@@ -63,9 +68,10 @@ class Copies:
         assert self.process.stdout
         self._asks, self._answers = self.process.stdin, self.process.stdout
 
-    def play(self, code, *, before="", value="", later="", **known):
-        """Run some code, look, and make a copy, which evaluates ``value``; at last the process evaluates ``later``.
+    def play(self, code, *, before="", value="", later="globals().get('end', int)()", **known):
+        """Run some code and look; if there are no doubts make a copy, which evaluates ``value``.
 
+        At last the process evaluates ``later``, by default what ``end`` gives if the code has made such a function.
         What is there ``before`` is of the baseline; what is ``known`` is given as expressions.
         """
         act = {"before": before, "code": code, "value": value, "later": later, "known": known}
