@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import IO, Self
 
 from ipy_autorestart.pristine import Thread, os, signal
@@ -66,6 +66,13 @@ class Process:
             )
             undo.pop_all()
         return cls(pid, hangups=hangups, errors=errors)
+
+    def fds(self) -> Iterator[int]:
+        """Yield the descriptors that this process has of it."""
+        if self.hangups >= 0:
+            yield self.hangups
+        if self._errors and not self._errors.closed:
+            yield self._errors.fileno()
 
     def has_hung_up(self) -> bool:
         """Return whether it has sent a SIGHUP since this was asked last; also in a signal handler."""
@@ -128,6 +135,10 @@ class Listener:
         with contextlib.suppress(OSError):  # the other side was gone first
             os.write(self._alarm, b"x")
         self.thread.join(STOP_MAX)  # a screen of somebody's own may hang
+
+    def fds(self) -> Iterator[int]:
+        """Yield its descriptors, besides the link's."""
+        yield from (fd for fd in (self._asleep, self._alarm) if fd >= 0)
 
     def _listen(self) -> None:
         asleep = self._asleep

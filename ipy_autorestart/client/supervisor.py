@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
@@ -101,6 +101,19 @@ class Supervisor:
     def is_alive(self) -> bool:
         """Whether the supervisor's process is there and heard."""
         return self._listener is not None and self._listener.thread.is_alive
+
+    @property
+    def pid(self) -> int:
+        """The process, by its number; 0 if there is none."""
+        return self._process.pid if self._process else 0
+
+    def fds(self) -> Iterator[int]:
+        """Yield the descriptors that this process has of it, which a copy would share with this one."""
+        if self._link and (link := self._link.fileno()) >= 0:
+            yield link
+        for part in (self._process, self._listener):
+            if part:
+                yield from part.fds()
 
     def start(self, *, since_ns: int = 0) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up.

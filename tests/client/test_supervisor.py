@@ -36,6 +36,20 @@ def test_a_script_runs_again_when_a_file_changes(project, screen):
     assert not supervisor.is_alive
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="open files are listed in /proc")
+def test_it_names_its_process_and_all_that_it_has_open(project, screen):
+    def there():
+        return {int(number) for number in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{number}")}
+
+    before = there()
+    supervisor = Supervisor(Script("main.py"), screen=screen)
+    assert (supervisor.pid, list(supervisor.fds())) == (0, [])
+    with supervisor:
+        assert supervisor.pid in {child.pid for child in psutil.Process().children()}
+        assert there() - before == set(supervisor.fds())
+    assert list(supervisor.fds()) == []
+
+
 def test_a_restart_can_be_asked_for(project, screen):
     with Supervisor(Script("main.py"), screen=screen) as supervisor:
         eventually(lambda: supervisor.status.state == "finished")

@@ -157,16 +157,14 @@ def test_what_the_user_starts_is_told_until_it_ends(kernel):
 OURS = """
 from ipy_autorestart.client.session import current_session
 ours = current_session().supervisors
-fds = {one._link.fileno() for one in ours} | {one._process.hangups for one in ours}
-fds |= {one._process._errors.fileno() for one in ours}
-fds |= {getattr(one._listener, end) for one in ours for end in ("_asleep", "_alarm")}
+fds, pids = frozenset(fd for one in ours for fd in one.fds()), frozenset(one.pid for one in ours)
 """
 
 
 def test_what_this_project_has_is_known_by_its_numbers(kernel, project):
     run(kernel, "%watch_restart src/")
     run(kernel, OURS)
-    assert look(kernel, known="fds=frozenset(fds), children=frozenset(one._process.pid for one in ours)") == [[], None]
+    assert look(kernel, known="fds=fds, children=pids") == [[], None]
     assert look(kernel)[0][0] == "1 child process (python)"
     run(kernel, "del ours\n%unwatch")
     assert look(kernel) == [[], None]
