@@ -12,7 +12,7 @@ from ipy_autorestart.client.session import ATTRIBUTE, NO_KERNEL
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.ledger import from_plain
+from ipy_autorestart.ipython.ledger import from_plain, without
 from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
@@ -27,7 +27,7 @@ from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
-from ipy_autorestart.wire.link import Link
+from ipy_autorestart.wire.link import Link, TakeOver
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -112,8 +112,8 @@ def arrive(carried: Carried, hangups: Hangups) -> None:
     assert isinstance(own, KernelState | TerminalState)  # a program's is read by `program.kept`
     go_on = functools.partial(resume, states=carried.supervisors, hangups=hangups, cells=own.cells)
     match own:
-        case KernelState(gaps=gaps):
-            Arrival(carried, own, resume=functools.partial(go_on, gaps=gaps)).replace_methods()
+        case KernelState(gaps=gaps, no_proxy=why):
+            Arrival(carried, own, resume=functools.partial(go_on, gaps=gaps, no_proxy=why)).replace_methods()
         case TerminalState(typed=typed):
             terminal.prepare(typed, carried.process, hangups, resume=go_on)
 
@@ -123,11 +123,11 @@ def stand_by(carried: Carried, hangups: Hangups) -> None:
     own = carried.own
     assert isinstance(own, StandbyState)
 
-    def take_over(shell: InteractiveShell, before: Carried) -> None:
+    def take_over(shell: InteractiveShell, before: Carried, word: TakeOver) -> None:
         state = before.own
         assert isinstance(state, KernelState)
         session_of(shell).go_behind(standby.link)
-        resume(shell, before.supervisors, hangups, state.cells, state.gaps)
+        resume(shell, before.supervisors, hangups, state.cells, state.gaps, word)
 
     standby = Standby(carried, own, resume=take_over)
     standby.replace_methods()
@@ -139,11 +139,15 @@ def resume(
     hangups: Hangups,
     cells: Mapping[str, Any] | None,
     gaps: tuple[float, ...] = (),
+    word: TakeOver = TakeOver(),  # noqa: B008  # a value
+    no_proxy: str = "",
 ) -> None:
-    """Continue the watches of the image before, and run its cells again if that is wanted."""
+    """Continue the watches of the image before, and run its cells again if that is wanted; it may have died."""
     session, interrupts = session_of(shell), current()
     if isinstance(session.restarter, KernelRestarter):
         session.restarter.pace = Pace(gaps=gaps)
+    if cells:  # first, for the proxy is given it as soon as something is watched
+        session.recorder.ledger = without(from_plain(cells), {word.lost} - {""})
     begun = {one.request.target for one in session.supervisors}  # by a startup file: these are watched already
     attached = []
     for state in states:
@@ -164,8 +168,13 @@ def resume(
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()
     if cells and session.restarter:
-        session.recorder.ledger = from_plain(cells)
-        session.restarter.replay()
+        if word.rerun and isinstance(session.restarter, KernelRestarter):
+            why = f"the kernel {word.died}" if word.died else ""
+            session.restarter.replay(why, f"by exec, as {no_proxy}" if no_proxy else "")
+        elif word.rerun:
+            session.restarter.replay()
+        else:
+            session.restarter.say(f"the kernel {word.died} while its cells ran again; none is run again")
     if interrupts:
         interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 from ipy_autorestart.client.history import History, Statistics
@@ -240,11 +241,21 @@ class Supervisor:
             return None
         if isinstance(self.screen, LeavingScreen):
             self.screen.before_exec(self.status.restarting() if self._restarter else self.status)
+        return replace(self._state(self._link, self._process), received=self._link.received, link=self._link.detach())
+
+    def snapshot(self) -> SupervisorState | None:
+        """Return what `attach` needs to go on in another process, should this one be gone without `detach`.
+
+        What is on its way then is lost.
+        """
+        return self._state(self._link, self._process) if self._link and self._process and self.is_alive else None
+
+    def _state(self, link: Link, process: Process) -> SupervisorState:
         return SupervisorState(
-            received=self._link.received,
-            link=self._link.detach(),
-            pid=self._process.pid,
-            hangups=self._process.hangups,
+            received=b"",
+            link=link.fileno(),
+            pid=process.pid,
+            hangups=process.hangups,
             request=self.request,
             label=self.label,
             screen=state_of(self.screen),

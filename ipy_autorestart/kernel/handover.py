@@ -18,10 +18,10 @@ from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.pristine import Event, os, signal
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
-from ipy_autorestart.reexec.state import KernelState, ListeningSocket
+from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
 from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 from ipy_autorestart.wire.connection import connection_of
-from ipy_autorestart.wire.link import Leaving, Link
+from ipy_autorestart.wire.link import Kept, Leaving, Link
 from ipy_autorestart.wire.messages import END
 
 if TYPE_CHECKING:
@@ -37,6 +37,40 @@ CHILDREN_END = 0.5
 
 #: Seconds in which ipykernel's thread must have taken what is to be published.
 PUBLISHED_MAX = 2.0
+
+
+def state_of(
+    kernel: Any,
+    start: ProcessStart,
+    connection: Mapping[str, Any],
+    *,
+    gate: Gate | None,
+    cells: Mapping[str, Any] | None,
+) -> KernelState:
+    """Return what another kernel needs of a kernel that goes on."""
+    app = kernel.parent
+    return KernelState(
+        connection_file=os.path.join(start.first.folder, app.abs_connection_file),
+        connection={**connection, **connection_of(app)},
+        owns_connection_file=False,
+        plain_debugger=has_plain_debugger(kernel),
+        early_embed=is_embed_early(),
+        subshells=(),
+        listeners=(),
+        requests={},
+        gaps=gate.pace.gaps if gate else (),
+        cells=cells,
+    )
+
+
+def keep(proxy: Link, state: Carried) -> None:
+    """Give the proxy what another kernel needs, should this one die."""
+    carrier = os.memfd_create("ipy_autorestart")
+    try:
+        state.write(carrier)
+        proxy.send(Kept(), [carrier, *state.fds])
+    finally:
+        os.close(carrier)
 
 
 class KernelEnd(Handover):
@@ -94,17 +128,12 @@ class KernelEnd(Handover):
 
     def own(self) -> KernelState:
         """Return what the next kernel needs."""
-        return KernelState(
-            connection_file=os.path.join(self._start.first.folder, self._app.abs_connection_file),
-            connection={**self._connection, **connection_of(self._app)},
+        return replace(
+            state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=self._cells),
             owns_connection_file=self._owns_connection_file,
             plain_debugger=self._plain_debugger,
             early_embed=self._early_embed,
             subshells=tuple(self._subshells),
-            listeners=(),
-            requests={},
-            gaps=self._gate.pace.gaps if self._gate else (),
-            cells=self._cells,
         )
 
 
@@ -114,15 +143,16 @@ class KernelHandover(KernelEnd):
     The gate is closed, and its requests go on in the new image; where there is none, unanswered requests are lost.
     """
 
-    def __init__(self, *args: Any, to_proxy: bool = False, **options: Any) -> None:
+    def __init__(self, *args: Any, to_proxy: bool, no_proxy: str, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._to_proxy = to_proxy
+        self._to_proxy, self._no_proxy = to_proxy, no_proxy
         self._sockets: Sockets | None = None
         if self._gate:
             try:
                 self._sockets = Sockets(self._app)
             except (NoSockets, OSError) as why:
                 log.warning("requests that come during the restart may be lost: %s", why)
+                self._no_proxy = str(why) if to_proxy else ""
 
     def close(self) -> None:
         """End what the exit functions have left, and close the connections so that nothing on them is lost."""
@@ -156,6 +186,7 @@ class KernelHandover(KernelEnd):
             super().own(),
             listeners=listeners,
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
+            no_proxy=self._no_proxy,
         )
 
 

@@ -14,19 +14,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.ledger import Rerun
+from ipy_autorestart.ipython.ledger import Ledger, Rerun
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch
+from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, keep, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.pristine import Timer, is_main_thread, signal, time
-from ipy_autorestart.protocol.messages import Hangup, Reran, Waiting
+from ipy_autorestart.protocol.messages import Hangup, Record, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
-from ipy_autorestart.reexec.exec import SupervisorHandle
+from ipy_autorestart.reexec.exec import SupervisorHandle, logged
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
+from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.wire.connection import read_file
 from ipy_autorestart.wire.link import Link
 
@@ -43,6 +44,11 @@ EARLY = 0.25
 
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
+
+
+#: Seconds after a cell until the proxy is given what has changed; at once if so many times as long has passed as it
+#: takes to do so.
+KEPT_AFTER, KEPT_SHARE = 0.05, 20
 
 
 class KernelRestarter(Restarter):
@@ -65,6 +71,9 @@ class KernelRestarter(Restarter):
         self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
         self.proxy: Link | None = None  # where the kernel is behind one
+        self._kept: Ledger | None = None  # what that has, for the case of a crash
+        self._keeps = False  # whether it is to have more, soon
+        self._kept_at = self._keep_took = 0.0
 
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
@@ -129,8 +138,11 @@ class KernelRestarter(Restarter):
     def _rerun(self) -> Rerun:
         return Rerun(self._options.rerun)
 
-    def replay(self) -> None:
-        """Run the cells of the image before again, ahead of any that the user runs."""
+    def replay(self, why: str = "", note: str = "") -> None:
+        """Run the cells of the kernel before again, ahead of any that the user runs.
+
+        It is told why, if it isn't for a change, and a note with it.
+        """
         if self._loop is None or self._gate is None:
             self._report(Reran("no cell is run again: this ipykernel is not known"))
             return
@@ -143,7 +155,7 @@ class KernelRestarter(Restarter):
             self._recorder,
             may_go_on=lambda: self._pending is None and self._restart is None,
             on_cleared=self._show_again,
-            report=self._report,
+            report=lambda record: self._report(_with(record, why, note)),
             interrupts=interrupts,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
@@ -206,8 +218,34 @@ class KernelRestarter(Restarter):
 
     def _note_end(self) -> None:
         self._note_interrupts()
+        if self.proxy and self._loop is not None and is_main_thread():
+            self._keep_or_soon()
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
+
+    def _keep_or_soon(self) -> None:
+        """Let the proxy have the state of now: at once if cells have taken much longer than that takes."""
+        if self._kept is self._recorder.ledger:
+            return
+        if time.monotonic() >= self._kept_at + KEPT_SHARE * self._keep_took:
+            self._keep()
+        elif not self._keeps and self._loop is not None:
+            self._keeps = True
+            self._loop.call_later(KEPT_AFTER, self._keep)
+
+    def _keep(self) -> None:
+        self._keeps = False
+        if self.proxy is None or self._is_restarting or self._loop is None:
+            return
+        began = time.monotonic()
+        self._kept = self._recorder.ledger
+        cells = self._recorder.to_plain(self._rerun)
+        own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
+        supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
+        with logged("the state for a crash"):
+            keep(self.proxy, Carried(self._start.first, supervisors, own))
+        self._kept_at = time.monotonic()
+        self._keep_took = self._kept_at - began
 
     def _note_interrupts(self) -> None:
         """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
@@ -276,17 +314,23 @@ class KernelRestarter(Restarter):
             if self.proxy:
                 cold = not self._options.warm
                 return KernelSwitch(self._shell, self._start, gate, proxy=self.proxy, cold=cold, **facts)
-            return KernelHandover(self._shell, self._start, gate, to_proxy=self._wants_proxy, **facts)
+            wanted = self._rerun is not Rerun.NONE and self._options.warm
+            why_not = self._why_no_proxy if wanted else ""
+            to_proxy = wanted and not why_not
+            return KernelHandover(self._shell, self._start, gate, to_proxy=to_proxy, no_proxy=why_not, **facts)
         except BaseException:
             if gate is not None:
                 gate.reopen()
             raise
 
     @property
-    def _wants_proxy(self) -> bool:
-        """Whether this restart is to make the process a proxy: the next ones take milliseconds then."""
-        is_plain = self._gate is not None and getattr(self._kernel, "eventloop", None) is None
-        return is_plain and self._rerun is not Rerun.NONE and self._options.warm and sys.platform == "linux"
+    def _why_no_proxy(self) -> str:
+        """Why this process can't become a proxy, behind which restarts take milliseconds."""
+        if sys.platform != "linux":
+            return "only Linux has what a kernel behind a proxy needs"
+        if getattr(self._kernel, "eventloop", None) is not None:
+            return "a %gui loop runs"
+        return ""
 
     def _refuse(self, why: str) -> None:
         self._restart = None
@@ -295,3 +339,11 @@ class KernelRestarter(Restarter):
         log.warning("the kernel goes on as it is: %s", why)
         super()._refuse(why)
         self._check()  # for a signal that came meanwhile
+
+
+def _with(record: Record, *more: str) -> Record:
+    """Return what a rerun reports with more words around it."""
+    if not isinstance(record, Reran) or not record.what:
+        return record
+    before, after = more
+    return replace(record, what="; ".join(filter(None, (before, record.what, after))))

@@ -48,11 +48,11 @@ class Standby:
     own
         The part of it that only such kernels have.
     resume
-        Called with the shell and the state of the kernel before, if there is one, when its turn has come.
+        Called with the shell and the state of the kernel before when its turn has come, and with the word of that.
     """
 
     def __init__(
-        self, carried: Carried, own: StandbyState, *, resume: Callable[[InteractiveShell, Carried], None]
+        self, carried: Carried, own: StandbyState, *, resume: Callable[[InteractiveShell, Carried, TakeOver], None]
     ) -> None:
         self._carried = carried
         self._own = own
@@ -159,9 +159,9 @@ class Standby:
             os._exit(1)  # noqa: SLF001  # its name
         if isinstance(word, TakeOver):
             carrier, *rest = fds
-            self._take_over(kernel, Carried.read(carrier).renumbered(rest))
+            self._take_over(kernel, Carried.read(carrier).renumbered(rest), word)
 
-    def _take_over(self, kernel: Any, carried: Carried) -> None:
+    def _take_over(self, kernel: Any, carried: Carried, word: TakeOver) -> None:
         carried.keep_from_children()
         own = carried.own
         assert isinstance(own, KernelState)
@@ -171,7 +171,7 @@ class Standby:
             make_subshells(kernel, own.subshells)
         # The server believes in "starting" until it gets an "idle" without a parent.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-        self._resume(kernel.shell, carried)
+        self._resume(kernel.shell, carried, word)
         self.link.send(TookOver())
 
 

@@ -20,14 +20,14 @@ from ipy_autorestart.proxy import policy
 from ipy_autorestart.proxy.back import Back
 from ipy_autorestart.proxy.front import Front, received
 from ipy_autorestart.proxy.launcher import Launcher
-from ipy_autorestart.proxy.mourning import mourn
+from ipy_autorestart.proxy.mourning import describe, mourn
 from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.wire import link as words
 from ipy_autorestart.wire.link import NAME, Link
-from ipy_autorestart.wire.messages import END, HEADER, PARENT, parse
+from ipy_autorestart.wire.messages import END, HEADER, METADATA, PARENT, parse
 
 #: Seconds between two looks at the parent.
 LOOKED_AT = 1.0
@@ -80,6 +80,8 @@ class Proxy:
         self._launcher = Launcher(sys.executable, f"{self._folder}/start", start, roots)
         # What the next kernel needs to go on, in a file, and the descriptors that it names.
         self._state = _in_file(replace(carried, own=replace(own, listeners=(), requests={})))
+        self._at_work: set[str] = set()  # requests that the live kernel says to be busy with
+        self._death = words.TakeOver()  # what the next kernel is told of the one before
         self._kernels = Kernels()
         self._backs: dict[int, Back] = {}
         self._count = self._failures = 0
@@ -193,8 +195,10 @@ class Proxy:
         if channel != "iopub":
             self._book.replied(key)
         elif b'"busy"' in message.parts[4]:
+            self._at_work.add(key)
             self._book.busy(key)
         elif b'"idle"' in message.parts[4]:
+            self._at_work.discard(key)
             self._book.idle(key)
 
     # -- kernels -------------------------------------------------------------------------------------------------------
@@ -215,7 +219,7 @@ class Proxy:
             case policy.Kill(number):
                 self._backs.pop(number).kill()
             case policy.Mourn(number, status):
-                mourn(self._front, self._book.take_lost(), status)
+                self._mourn(status)
             case policy.Exit(status):
                 self._status = status
 
@@ -240,7 +244,15 @@ class Proxy:
         if back.link:
             file, fds = self._state
             os.lseek(file, 0, os.SEEK_SET)
-            back.link.send(words.TakeOver(), [file, *fds])
+            back.link.send(self._death, [file, *fds])
+
+    def _mourn(self, status: int) -> None:
+        lost = self._book.take_lost()
+        mourn(self._front, lost, status)
+        cells = [one for one in lost.begun if one.kind == policy.EXECUTE]
+        ids = [message.part(METADATA).get("cellId", "") for one in cells if (message := parse(one.frames))]
+        is_own = bool(self._at_work) and not lost.begun  # a cell that ran again
+        self._death = words.TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_own)
 
     def _serve(self) -> None:
         """Have the live kernel answer, as soon as the clients are back that were there before an exec."""
@@ -251,6 +263,7 @@ class Proxy:
             return
         self._front.returning.close()
         self._answers = number
+        self._at_work.clear()
         live = self._backs[number]
         for request in self._book.left():
             live.send(request.channel, request.frames)
@@ -298,6 +311,9 @@ class Proxy:
                 self._launcher.preload(environment)
                 self._launcher.learn(back.run.reports)
                 self._happen(policy.Ready(back.number))
+            case words.Kept():
+                self._close_state()
+                self._state = fds[0], fds[1:]
             case words.Leaving(hung_up, interrupted, cold):
                 self._close_state()
                 self._state = fds[0], fds[1:]
@@ -308,6 +324,7 @@ class Proxy:
                 self._happen(policy.Leaves(back.number))
             case words.TookOver():
                 self._failures = 0
+                self._death = words.TakeOver()
                 self._happen(policy.TookOver(back.number))
             case words.Goodbye():
                 self._happen(policy.Goodbye(back.number))

@@ -60,6 +60,9 @@ class SupervisorHandle(Protocol):
     def detach(self) -> SupervisorState | None:
         """Return what another image of this process needs to continue; None if the supervisor has ended."""
 
+    def snapshot(self) -> SupervisorState | None:
+        """Return the same, and continue here."""
+
 
 class Handover(abc.ABC):
     """Replaces this process by a new image of itself.

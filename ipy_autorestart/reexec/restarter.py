@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
-from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused
+from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back, hangup_handler
@@ -71,6 +71,10 @@ class Restarter(abc.ABC):
     @abc.abstractmethod
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
+
+    def say(self, what: str) -> None:
+        """Report what has become of the cells that were to run again."""
+        self._report(Reran(what))
 
     def wake(self) -> None:  # noqa: B027  # most need no help
         """Have the handler of a SIGHUP called that was sent just now, where that takes help; in another thread."""

@@ -73,6 +73,7 @@ class KernelState:
     requests: Mapping[str, tuple[Frames, ...]]  # the unanswered ones of each channel
     gaps: tuple[float, ...]  # as in `ipython.policy.Pace`
     cells: Mapping[str, Any] | None  # those to run again, as `ipython.ledger.to_plain` returns them
+    no_proxy: str = ""  # why there is none, though one was wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,8 +54,27 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """From the live kernel: the state from which another could go on if this one dies; it comes as with `Leaving`."""
+
+
+@dataclass(frozen=True, slots=True)
 class TakeOver:
-    """To a kernel that waits: go on from the state in the file that comes first of the descriptors, if there is one."""
+    """To a kernel that waits: go on from the state in the file that comes first of the descriptors.
+
+    Attributes
+    ----------
+    died
+        How the one before has ended, if it has not handed over.
+    lost
+        The id of the cell that it was running then.
+    rerun
+        Whether cells are to run again; not if that was what it died of.
+    """
+
+    died: str = ""
+    lost: str = ""
+    rerun: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +87,7 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Leaving | TakeOver | TookOver | Goodbye
+Word = Connect | Ready | Kept | Leaving | TakeOver | TookOver | Goodbye
 
 
 class Link:

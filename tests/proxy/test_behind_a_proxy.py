@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -19,14 +21,14 @@ USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
 class Behind:
     """A kernel that watches, behind a proxy since its first restart."""
 
-    def __init__(self, kernel, project, options="--rerun all"):
+    def __init__(self, kernel, project, options="--rerun all", value=2):
         self.kernel, self.project, self.restarts = kernel, project, 0
         assert kernel.run("%load_ext ipy_autorestart").error == ""
         pass_time(0.05)  # files are older than the first cell
         self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
         kernel.wait(lambda: "running" in self.watching.text)
         self.use = kernel.run(USE, cell_id="use")
-        self.save(2)
+        self.save(value)
 
     def save(self, value):
         """Save a new value and wait until the cells have run again."""
@@ -128,6 +130,7 @@ def test_a_control_request_is_answered_by_the_live_kernel(behind, kernel):
 
 @pytest.mark.parametrize("death", ["import ctypes; ctypes.string_at(0)", "import os; os._exit(0)"])
 def test_a_crash_costs_a_cell(behind, kernel, death):
+    kernel.run("x = a.V + 3", cell_id="x")
     busy = kernel.send("import time; time.sleep(0.3)")  # all is there before the crash
     cell, then = kernel.send(death), kernel.send("'not run'")
     kernel.wait(lambda: busy.reply is not None)
@@ -137,9 +140,22 @@ def test_a_crash_costs_a_cell(behind, kernel, death):
     assert then.reply["status"] == "aborted"
     kernel.wait(lambda: kernel.run("1 + 1").text == "2")
     assert kernel.manager.is_alive()
-    behind.restarts += 1  # the cells of before have run again
+    behind.restarts += 1
+    happened = r"2 restarts · the kernel (was ended by SIGSEGV|ended with status 0); 3 cells run again"
+    kernel.wait(lambda: re.search(happened, behind.watching.text))
+    assert kernel.run("x").text == "5"
     behind.save(5)
     assert behind.use.streams() == "value 5\n"
+
+
+def test_a_crash_of_a_cell_that_runs_again_is_not_repeated(behind, kernel):
+    kernel.run("if a.V == 3: import os; os._exit(7)", cell_id="dies")
+    behind.project.save("src/a.py", "V = 3\n")
+    kernel.wait(lambda: "ended with status 7 while its cells ran again; none is run again" in behind.watching.text)
+    assert kernel.run("1 + 1").text == "2"
+    behind.restarts += 2
+    behind.save(4)
+    assert behind.use.streams() == "value 4\n"
 
 
 def test_deaths_in_a_row_end_it_as_they_would_end_any_kernel(behind, kernel):
@@ -206,3 +222,51 @@ def test_restarts_close_together_lose_nothing(behind, kernel):
         kernel.wait(lambda until=until: time.monotonic() > until)
     kernel.wait(lambda: all(cell.reply for cell in cells) and behind.use.streams() == "value 19\n", timeout=60)
     assert [cell.text for cell in cells] == [cell.code for cell in cells]
+
+
+def test_where_there_can_be_none_the_status_says_why(kernel, project):
+    loop = "import time\ndef loop(kernel): time.sleep(0.01)\nget_ipython().kernel.eventloop = loop"
+    kernel.run(loop)
+    behind = Behind(kernel, project)
+    assert "run again in" in behind.watching.text
+    assert "by exec, as a %gui loop runs" in behind.watching.text
+    assert kernel.run("__import__('os').getpid()").text == str(kernel.pid)
+
+
+def test_cold_restarts_by_exec_and_behind_a_proxy_starts_nothing_ahead(kernel, project):
+    cold = Behind(kernel, project, "--rerun all --cold")
+    assert cold.live == kernel.pid
+    assert "by exec" not in cold.watching.text
+    behind = Behind(kernel, project, value=3)
+    assert behind.live != kernel.pid
+
+
+SERVER = """
+import sys
+sys.path[:0] = [{support!r}, {notebooks!r}]
+from pathlib import Path
+from play import kernel
+from test_behind_a_proxy import Behind
+from project import Project
+with kernel(cwd={folder!r}) as player:
+    behind = Behind(player, Project({folder!r}))
+    print(player.pid, flush=True)
+    input()
+"""
+
+
+def test_it_ends_with_the_server_that_has_started_it(project):
+    here = os.path.dirname(os.path.abspath(__file__))
+    paths = {"support": f"{here}/../support", "notebooks": f"{here}/../../notebooks", "folder": str(project)}
+    with subprocess.Popen(
+        [sys.executable, "-c", SERVER.format(**paths)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": here},
+    ) as server:
+        ours = processes(int(server.stdout.readline()))
+        server.kill()
+    _, alive = psutil.wait_procs(ours, timeout=10)
+    assert alive == []
