@@ -20,11 +20,13 @@ ROOT = Path(ipy_autorestart.__file__).parent
 REPLACED = {"_thread", "os", "posix", "select", "signal", "socket", "subprocess", "threading", "time"}
 
 #: What runs in a user's process: a kernel, an IPython in a terminal, or a program that restarts itself.
-USERS = ("client", "ipython", "kernel", "program", "protocol", "reexec", "show")
+USERS = ("client", "ipython", "kernel", "program", "protocol", "reexec", "show", "wire")
 DOORS = ("completion.py", "extension.py", "magics.py")
 
 #: What takes some from where all do, and why.
 EXCEPTIONS = {
+    "kernel/mend.py": {"threading"},  # makes anew what a library has made of it
+    "kernel/trust.py": {"threading"},  # asks it for its threads
     "program/kept.py": {"socket"},  # what is kept is the program's own, of the class that sockets have there
     "program/restarter.py": {"threading"},  # asks how far the interpreter's end has come, which is known there alone
     "reexec/bootstrap.py": {"os", "signal"},  # the first file of a new image: nothing was replaced yet

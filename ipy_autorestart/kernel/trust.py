@@ -26,7 +26,6 @@ import fcntl
 import gc
 import logging
 import re
-import signal
 import stat
 import sys
 import termios
@@ -51,7 +50,7 @@ from ipy_autorestart.kernel.trust_policy import (
     library_of,
     threads,
 )
-from ipy_autorestart.pristine import NAME, os, select, socket, time
+from ipy_autorestart.pristine import NAME, os, select, signal, socket, time
 from ipy_autorestart.reexec.trackers import trackers
 
 log = logging.getLogger(__name__)

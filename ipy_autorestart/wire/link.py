@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import socket as plain
+import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ipy_autorestart.pristine import socket
 from ipy_autorestart.protocol.plain import from_json, to_json
 
 #: The name of the proxy's end in its folder.
@@ -93,19 +94,19 @@ Word = Connect | Ready | Kept | Leaving | TakeOver | TookOver | Goodbye
 class Link:
     """One end of it."""
 
-    def __init__(self, socket: plain.socket) -> None:
-        self._socket = socket
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
 
     @classmethod
     def to_proxy(cls, folder: str) -> Link:
         """Connect to the proxy with this folder; raises OSError if that is gone."""
-        socket = plain.socket(plain.AF_UNIX, plain.SOCK_SEQPACKET)
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            socket.connect(f"{folder}/{NAME}")
+            sock.connect(f"{folder}/{NAME}")
         except OSError:
-            socket.close()
+            sock.close()
             raise
-        return cls(socket)
+        return cls(sock)
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -114,19 +115,23 @@ class Link:
     def send(self, word: Word, fds: Sequence[int] = ()) -> None:
         """Send a word; does nothing when the other side is gone."""
         try:
-            plain.send_fds(self._socket, [to_json(word, []).encode()], list(fds))
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+            self._socket.sendmsg([to_json(word, []).encode()], rights)
         except (BrokenPipeError, ConnectionResetError):
             return
 
     def receive(self) -> tuple[Word, list[int]]:
         """Wait for a word and return it with its descriptors; raises EOFError when the other side is gone."""
+        fds = array.array("i")
         try:
-            data, fds, _, _ = plain.recv_fds(self._socket, WORD_BYTES, FDS_MAX)
+            data, ancillary, _, _ = self._socket.recvmsg(WORD_BYTES, socket.CMSG_SPACE(FDS_MAX * fds.itemsize))
         except ConnectionResetError:
-            data, fds = b"", []
+            raise EOFError from None
         if not data:
             raise EOFError
-        return from_json(Word, data), fds  # type: ignore[arg-type]  # a union is what it takes, too
+        for _, _, rights in ancillary:
+            fds.frombytes(rights)
+        return from_json(Word, data), list(fds)  # type: ignore[arg-type]  # a union is what it takes, too
 
     def say_goodbye(self) -> None:
         """Say that this process ends in order; an exit function."""

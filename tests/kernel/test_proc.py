@@ -164,7 +164,7 @@ def test_timers_signals_and_tracers():
 
     assert proc.tracer_and_signals() == (0, False)
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-    os.kill(os.getpid(), signal.SIGUSR1)
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)  # of the process, another thread would die of it
     assert proc.tracer_and_signals() == (0, True)
     assert signal.sigwait([signal.SIGUSR1]) == signal.SIGUSR1
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
