@@ -1,8 +1,8 @@
 """What a copy made by fork(2) lacks of the libraries that we know, and how it is made anew there.
 
 Of each thread that does nothing but wait, and holds no lock, a library starts another as soon as its object has
-forgotten the old one. A pipe that has both its ends here, and semaphores, would be shared with the process that was
-copied; the copy gets its own.
+forgotten the old one. The place in an open file, a pipe that has both its ends here, and semaphores would be shared
+with the process that was copied; the copy gets its own.
 """
 
 from __future__ import annotations
@@ -157,6 +157,17 @@ def close_copied(loop: Any) -> None:  # an asyncio loop
     loop._thread_id, loop._closed = None, True  # noqa: SLF001  # it doesn't run, and isn't to be closed again
 
 
+def renew_file(fd: int, place: int) -> None:
+    """Open a file anew, at the same place: to read on in one process would move the other's place too."""
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    new = os.open(f"/proc/self/fd/{fd}", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_CLOEXEC)
+    try:
+        os.lseek(new, place, os.SEEK_SET)
+        os.dup2(new, fd, inheritable=os.get_inheritable(fd))
+    finally:
+        os.close(new)
+
+
 #: From ``linux/fcntl.h`` and ``linux/splice.h``.
 SPLICE_F_NONBLOCK = 2
 
@@ -229,6 +240,7 @@ class Mending:
     def __init__(self, shell: Any) -> None:
         self.scripts = Scripts(shell)
         self.libraries: tuple[Library, ...] = (Executors(), self.scripts, Monitors())
+        self.files: list[tuple[int, int]] = []
         self.pipes: list[tuple[list[int], list[int], bytes]] = []
         self.pairs: list[tuple[list[int], list[int]]] = []
         self.shared: list[tuple[int, bytes]] = []
@@ -237,6 +249,7 @@ class Mending:
         """Do it, in the copy; return what could not be done, in words for the user."""
         acts: list[tuple[str, Callable[[], None]]] = [
             *((f"the threads of {type(library).__name__.lower()}", library.mend) for library in self.libraries),
+            *(("an open file", functools.partial(renew_file, *file)) for file in self.files),
             *(("a pipe", functools.partial(renew_pipe, *ends)) for ends in self.pipes),
             *(("a pair of sockets", functools.partial(renew_pair, *ends)) for ends in self.pairs),
             *(("a semaphore", functools.partial(renew_shared, *shared)) for shared in self.shared),

@@ -123,6 +123,7 @@ class Trust:
         self._kernel = kernel
         self._mending = mend.Mending(None)
         self._pid = 0
+        self._known = NOTHING
         self._survived: dict[int, Thread] = {}
         self._epolls: dict[int, int] = {}
         self._libraries = proc.Libraries()
@@ -137,6 +138,8 @@ class Trust:
         if not judge(self.look(known), baseline):
             return ()
         time.sleep(SECOND_LOOK)
+        if not judge(self.look(known), baseline):
+            return ()
         return judge(self.look(known, thorough=True), baseline)
 
     def look(self, known: Known = NOTHING, *, thorough: bool = False) -> Sight:
@@ -170,8 +173,9 @@ class Trust:
         To be called again in a copy of the copy.
         """
         doubts = self._mending.mend()
-        with contextlib.suppress(OSError):  # what was copied has ended
-            if proc.Maps(self._pid).is_kept_from(proc.Maps()):
+        original, self._pid = self._pid, 0
+        with contextlib.suppress(OSError):  # it has ended
+            if original and proc.Maps(original).is_kept_from(proc.Maps()):
                 doubts += ("memory that is kept from copies",)
         return doubts
 
@@ -181,7 +185,7 @@ class Trust:
         shell = getattr(self._kernel, "shell", None)
         if self._pid != os.getpid():  # in a copy threads have other numbers
             self._survived, self._epolls = {}, {}
-        self._pid, self._mending = os.getpid(), mend.Mending(shell)
+        self._pid, self._known, self._mending = os.getpid(), known, mend.Mending(shell)
         self._pause_openmp()
         there = set(proc.tasks())
         seen, pythons, is_debugged = self._pythons(there, known)
@@ -247,7 +251,7 @@ class Trust:
         maps, main = proc.Maps(), proc.name_of(os.getpid())
         pythons = {thread.native_id for thread in threading.enumerate() if thread is not threading.main_thread()}
         found = {}
-        for task in set(proc.tasks()) - pythons - {os.getpid()}:
+        for task in set(proc.tasks()) - pythons - self._known.threads - {os.getpid()}:
             name = proc.name_of(task)
             if name and name != NAME and not name.startswith(ZMQ):
                 library = "libjemalloc" if name == JEMALLOC else library_of(maps.library_of(task, WAITS_MAX))
@@ -318,7 +322,10 @@ class Trust:
                                 yield seen
                 case _ if not (history and name.startswith(history)):
                     with contextlib.suppress(OSError):
-                        yield _file(number, status, name)
+                        seen = _file(number, status, name)
+                        if seen.kind is Kind.FILE and not seen.writes and not name.startswith("/proc/"):
+                            self._mending.files.append((number, os.lseek(number, 0, os.SEEK_CUR)))
+                        yield seen
         yield from self._with_both_ends([one for one in pipes if one.inode not in standard])
         yield from self._with_peers(pairs)
 

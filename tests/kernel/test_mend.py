@@ -35,6 +35,25 @@ def copied(act):
     return said.decode()
 
 
+def test_a_renewed_file_has_a_place_of_its_own(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    with path.open("rb", buffering=0) as file:
+        path.unlink()
+        assert file.read(1) == b"a"
+        assert copied(lambda: mend.renew_file(file.fileno(), 1) or file.read()) == "b'bc'"
+        assert file.read() == b"bc"
+
+
+def test_a_renewed_log_is_still_written_to_at_its_end(tmp_path):
+    path = tmp_path / "a.log"
+    with path.open("ab", buffering=0) as log:
+        mend.renew_file(log.fileno(), 0)
+        path.write_bytes(b"ab")
+        log.write(b"c")
+    assert path.read_bytes() == b"abc"
+
+
 @pytest.mark.parametrize("size", [0, 1, 65536])
 def test_a_pipe_is_looked_into_and_left_alone(size):
     reader, writer = os.pipe()

@@ -26,7 +26,8 @@ def copied(value, trust, names):
     return {"survivors": survivors, "copy": said}
 
 def play(act):
-    names, trust = {}, Trust()
+    trust = Trust()
+    names = {"trust": trust}
     exec(act["before"], names)
     baseline = trust.baseline()
     exec(act["code"], names)
