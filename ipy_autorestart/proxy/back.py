@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import zmq
 
+from ipy_autorestart.proxy.forward import send
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire.link import Connect, Link
 
@@ -75,10 +76,10 @@ class Back:
         used = self.run.reports.used.read
         return used is None or any(_signature(path) != then for path, then in self._used.items())
 
-    def send(self, channel: str, frames: Sequence[bytes]) -> None:
+    def send(self, channel: str, frames: Sequence[zmq.Frame | bytes]) -> None:
         """Send the process a message; does nothing when it is gone, where waiting for it would take for ever."""
         with contextlib.suppress(zmq.Again):
-            self.sockets[channel].send_multipart(frames, zmq.NOBLOCK)
+            send(self.sockets[channel], frames)
 
     def signal(self, signum: int) -> None:
         """Send the process a signal; SIGINT, as from a terminal, to its whole group."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from ipy_autorestart.proxy.forward import received, send
 from ipy_autorestart.reexec.state import ListeningSocket
 from ipy_autorestart.wire.messages import Key, build
 
@@ -79,14 +80,14 @@ class Front:
     def beat(self) -> None:
         """Answer heartbeats."""
         for frames in received(self.sockets["hb"]):
-            self.sockets["hb"].send_multipart(frames)
+            send(self.sockets["hb"], frames)
 
     def note_subscriptions(self, *, welcome: bool) -> None:
         """Take subscriptions, and greet whoever subscribes to something new where the kernel would."""
-        for frame, *_ in received(self.sockets["iopub"]):
-            is_new = self.returning.note_subscription(frame)
+        for first, *_ in received(self.sockets["iopub"]):
+            is_new = self.returning.note_subscription(first.bytes)
             if welcome and is_new:
-                topic = frame[1:]
+                topic = first.bytes[1:]
                 content = {"subscription": topic.decode(errors="replace")}
                 message = build(self.key, "iopub_welcome", content, parent={}, identities=[topic] if topic else [])
                 self.sockets["iopub"].send_multipart(message)
@@ -98,19 +99,6 @@ class Front:
         self.returning.close()
         for socket in self.sockets.values():
             socket.close()
-
-
-#: Messages that are taken from one socket before the others have their turn.
-RECEIVED_MAX = 200
-
-
-def received(socket: zmq.Socket[bytes]) -> Iterator[list[bytes]]:
-    """Yield messages that have arrived."""
-    for _ in range(RECEIVED_MAX):
-        try:
-            yield socket.recv_multipart(zmq.NOBLOCK)
-        except zmq.Again:
-            return
 
 
 class Returning:

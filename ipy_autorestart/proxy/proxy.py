@@ -18,7 +18,8 @@ import zmq
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import policy
 from ipy_autorestart.proxy.back import Back
-from ipy_autorestart.proxy.front import Front, received
+from ipy_autorestart.proxy.forward import plain, received, send
+from ipy_autorestart.proxy.front import Front
 from ipy_autorestart.proxy.launcher import Launcher
 from ipy_autorestart.proxy.mourning import describe, mourn
 from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
@@ -85,6 +86,7 @@ class Proxy:
         self._kernels = Kernels()
         self._backs: dict[int, Back] = {}
         self._count = self._failures = 0
+        self._due_at = 0.0  # when `_tend` has something to do
         self._pending: list[int] = []  # signals that wait for a kernel that answers
         self._passed_on: set[tuple[int, int]] = set()  # kernels and the signals that they were sent
         self._status: int | None = None
@@ -104,17 +106,18 @@ class Proxy:
         return self._status
 
     def _turn(self) -> None:
+        """Do what there is to do; most turns do nothing but forward messages."""
         ready = self._wait()
-        for fd in ready:
-            if isinstance(fd, int):
-                self._read(fd)
-        for back in list(self._backs.values()):
-            if self._is_heard(back):
-                self._forward_answers(back)
-        self._front.beat()
-        self._front.note_subscriptions(welcome=any(back.welcomes for back in self._backs.values()))
+        fds = [fd for fd in ready if isinstance(fd, int)]
+        for fd in fds:
+            self._read(fd)
+        self._forward(ready)
+        if fds or time.monotonic() >= self._due_at:
+            self._tend()
+
+    def _tend(self) -> None:
+        """Do what is due."""
         self._front.returning.note_connections()
-        self._forward_requests()
         self._launcher.keep_up()
         self._look_at_parent()
         if time.monotonic() >= self._kernels.until:
@@ -123,6 +126,11 @@ class Proxy:
         self._drop_outdated()
         if self._standby_at() <= time.monotonic():
             self._start(forked=True)
+        now = time.monotonic()
+        due = [self._kernels.until, self._launcher.due_at(now) or float("inf"), self._standby_at()]
+        if self._kernels.serves and self._live is None:
+            due.append(self._waits_until)
+        self._due_at = min(now + LOOKED_AT, *due)
 
     def _standby_at(self) -> float:
         """Return when the next kernel is to be started ahead."""
@@ -130,11 +138,6 @@ class Proxy:
         return due if due is not None and self._launcher.source is not None else float("inf")
 
     def _wait(self) -> list[object]:
-        now = time.monotonic()
-        due = [self._kernels.until, self._launcher.due_at(now) or float("inf"), self._standby_at()]
-        until = min(now + LOOKED_AT, *due)
-        if self._kernels.serves and self._live is None:
-            until = min(until, self._waits_until)
         sources: list[object] = [self._signals.fileno(), self._listener.fileno(), *self._front.returning.monitors]
         sources += [reader.fileno() for reader in self._launcher.readers()]
         sources += [self._front.sockets[channel] for channel in ("hb", "iopub")]
@@ -145,7 +148,8 @@ class Proxy:
             if self._is_heard(back):
                 sources += back.sockets.values()
         poll = [(source, zmq.POLLIN) for source in sources]
-        return [source for source, _ in zmq.zmq_poll(poll, max(0, int((until - now) * 1000) + 1))]  # type: ignore[arg-type]
+        timeout = max(0, int((self._due_at - time.monotonic()) * 1000) + 1)
+        return [source for source, _ in zmq.zmq_poll(poll, timeout)]  # type: ignore[arg-type]
 
     @property
     def _live(self) -> Back | None:
@@ -158,37 +162,50 @@ class Proxy:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
+    def _forward(self, ready: Sequence[object]) -> None:
+        """Forward what has come from sockets that are ready: answers first, of which some let a kernel be followed."""
+        for back in list(self._backs.values()):
+            if self._is_heard(back):
+                self._forward_answers(back, ready)
+        live, sockets = self._live, self._front.sockets
+        for channel in ("control", "shell", "stdin"):
+            if live and sockets[channel] in ready:
+                self._forward_requests(live, channel)
+        if sockets["hb"] in ready:
+            self._front.beat()
+        if sockets["iopub"] in ready:
+            self._front.note_subscriptions(welcome=any(back.welcomes for back in self._backs.values()))
+            self._due_at = 0.0  # they may be back
+
     def _note(self, channel: str, frames: Sequence[bytes]) -> None:
         message = parse(frames)
         header = message.part(HEADER) if message else {}
         if key := str(header.get("msg_id", "")):
             self._book.note(key, channel, str(header.get("msg_type", "")), frames)
 
-    def _forward_requests(self) -> None:
-        live = self._live
-        if live is None:
-            return
-        for channel in ("control", "shell", "stdin"):
-            for frames in received(self._front.sockets[channel]):
-                if channel != "stdin":
-                    self._note(channel, frames)
-                live.send(channel, frames)
+    def _forward_requests(self, live: Back, channel: str) -> None:
+        for frames in received(self._front.sockets[channel]):
+            if channel != "stdin":
+                self._note(channel, plain(frames))
+            live.send(channel, frames)
 
-    def _forward_answers(self, back: Back) -> None:
+    def _forward_answers(self, back: Back, ready: Sequence[object]) -> None:
         for channel, sock in list(back.sockets.items()):
+            if sock not in ready:
+                continue
             for frames in received(sock):
-                if frames == [END]:
+                if len(frames) == 1 and frames[0].bytes == END:
                     self._happen(policy.Ended(back.number, channel))
                     if back.number not in self._backs:
                         return
                     continue
                 self._note_answer(channel, frames)
-                self._front.sockets[channel].send_multipart(frames)
+                send(self._front.sockets[channel], frames)
 
-    def _note_answer(self, channel: str, frames: Sequence[bytes]) -> None:
-        if channel == "stdin" or (channel == "iopub" and not frames[0].endswith(b"status")):
+    def _note_answer(self, channel: str, frames: Sequence[zmq.Frame]) -> None:
+        if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
             return
-        message = parse(frames)
+        message = parse(plain(frames))
         if message is None:
             return
         key = str(message.part(PARENT).get("msg_id", ""))
@@ -204,6 +221,7 @@ class Proxy:
     # -- kernels -------------------------------------------------------------------------------------------------------
 
     def _happen(self, event: policy.Event) -> None:
+        self._due_at = 0.0
         self._kernels, actions = step(self._kernels, event, time.monotonic())
         for action in actions:
             self._act(action)
@@ -369,8 +387,9 @@ class Proxy:
         while back.link:  # its last words, to their end
             self._hear(back, back.link)
         if self._is_heard(back):
-            while zmq.zmq_poll([(sock, zmq.POLLIN) for sock in back.sockets.values()], int(DRAINED * 1000)):
-                self._forward_answers(back)
+            poll = [(sock, zmq.POLLIN) for sock in back.sockets.values()]
+            while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):
+                self._forward_answers(back, [sock for sock, _ in left])
                 if back.number not in self._backs:
                     return
         if self._kernels.state(back.number) is State.STARTING:

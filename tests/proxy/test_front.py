@@ -9,7 +9,8 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from waiting import eventually
 
-from ipy_autorestart.proxy.front import Front, Returning, received
+from ipy_autorestart.proxy.forward import plain, received
+from ipy_autorestart.proxy.front import Front, Returning
 from ipy_autorestart.proxy.mourning import describe, mourn
 from ipy_autorestart.proxy.policy import Lost, Request
 from ipy_autorestart.reexec.state import ListeningSocket
@@ -44,7 +45,7 @@ def connection(tmp_path):
 
 def request_of(front, channel="shell"):
     [frames] = eventually(lambda: list(received(front.sockets[channel])))
-    return frames
+    return plain(frames)
 
 
 def subscribe(front, *, welcome=False):
