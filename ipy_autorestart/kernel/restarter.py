@@ -29,7 +29,7 @@ from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import Link
+from ipy_autorestart.wire.link import Link, Watching
 
 if TYPE_CHECKING:
     import asyncio
@@ -103,6 +103,8 @@ class KernelRestarter(Restarter):
         if self._owners:
             self._options = self._owners[-1].request.options
         super()._settle(previous)
+        if self.proxy and self._owners:
+            self.proxy.send(Watching(tuple(root for owner in self._owners for root in owner.request.roots)))
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.start import BOOTSTRAP, split
 from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.script.forkserver import ForkServer
-from ipy_autorestart.script.pipes import ReportPipe
-from ipy_autorestart.script.preloader import Preloader
+from ipy_autorestart.script.preloader import Preloader, Reports
 from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.run import Run, start_cold
 
@@ -22,6 +22,16 @@ SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FOR
 
 #: A kernel imports these when somebody debugs; they print, and start a program.
 NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger")
+
+
+@dataclass(slots=True)
+class Learnt:
+    """What all kernels so far have reported, as far as another fork server is to know it."""
+
+    begun: bool = False
+    imported: list[str] = field(default_factory=list)
+    read_below: set[str] = field(default_factory=set)
+    changes_environment: str = ""
 
 
 class Launcher:
@@ -57,30 +67,32 @@ class Launcher:
             home=folder,
         )
         self._preloader: Preloader | None = None
+        self._learnt = Learnt()
 
-    def learn(self, reports: ReportPipe) -> None:
+    def watch(self, roots: Iterable[str]) -> None:
+        """Have kernels report what they use of these, from the next one on."""
+        now = tuple(prefixes(roots))
+        if now == self._program.roots:
+            return
+        self._program = replace(self._program, roots=now)
+        if self._preloader:
+            self._preloader.close()
+            self._preloader = Preloader(self._program, never=NEVER)
+            self._preloader.learn(replace(self._learnt, imported=list(self._learnt.imported)))
+
+    def learn(self, reports: Reports) -> None:
         """Learn from what a kernel has reported."""
         if self._preloader:
+            self._learnt.begun = self._learnt.begun or reports.begun
+            self._learnt.imported += reports.imported
             self._preloader.learn(reports)
 
     def preload(self, environment: Mapping[str, str]) -> None:
         """Import ahead from now on, in an environment in which some variables are as kernels set them."""
         if self._preloader is None:
             known = {name: environment[name] for name in SET_BY_KERNELS if name in environment}
-            program = self._program
-            self._preloader = Preloader(
-                Program(
-                    python=program.python,
-                    flags=program.flags,
-                    argv=program.argv,
-                    cwd=program.cwd,
-                    environment={**program.environment, **known},
-                    roots=program.roots,
-                    stdio=program.stdio,
-                    home=program.home,
-                ),
-                never=NEVER,
-            )
+            self._program = replace(self._program, environment={**self._program.environment, **known})
+            self._preloader = Preloader(self._program, never=NEVER)
 
     def start_forked(self) -> Run | None:
         """Start a kernel that was forked ahead; None if there is none."""

@@ -329,6 +329,8 @@ class Proxy:
                 self._launcher.preload(environment)
                 self._launcher.learn(back.run.reports)
                 self._happen(policy.Ready(back.number))
+            case words.Watching(roots):
+                self._launcher.watch(roots)
             case words.Kept():
                 self._close_state()
                 self._state = fds[0], fds[1:]

@@ -7,11 +7,11 @@ import os
 import time
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
-from ipy_autorestart.script.pipes import ReportPipe
 from ipy_autorestart.script.policy import APART_MAX, Warmth, expected, imported, make_at, started_cold
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
@@ -32,6 +32,15 @@ NAMED_MAX = 3
 
 #: Seconds between two looks at a fork server.
 LOOKED_AT = 1.0
+
+
+class Reports(Protocol):
+    """What runs have reported; as in `ReportPipe`."""
+
+    begun: bool
+    imported: list[str]
+    read_below: set[str]
+    changes_environment: str
 
 
 class Preloader:
@@ -108,7 +117,7 @@ class Preloader:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         return self._warmth.stale
 
-    def learn(self, reports: ReportPipe) -> None:
+    def learn(self, reports: Reports) -> None:
         """Learn from the reports of a run."""
         self._is_possible = self._is_possible or reports.begun
         self._environment_change = reports.changes_environment or self._environment_change

@@ -55,6 +55,13 @@ class Leaving:
 
 
 @dataclass(frozen=True, slots=True)
+class Watching:
+    """From the live kernel: these files and folders are watched now."""
+
+    roots: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """From the live kernel: the state from which another could go on if this one dies; it comes as with `Leaving`."""
 
@@ -88,7 +95,7 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Kept | Leaving | TakeOver | TookOver | Goodbye
+Word = Connect | Ready | Watching | Kept | Leaving | TakeOver | TookOver | Goodbye
 
 
 class Link:

@@ -89,3 +89,9 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     assert any("fractions" in path for reader in launcher.readers() for path in reader.files)
     for pipe in forked.close():
         pipe.close()
+    launcher.watch([])  # as before
+    assert launcher.source == source
+    launcher.watch([str(tmp_path)])
+    assert launcher.source is None
+    assert eventually(there, timeout=20) != source
+    assert any("fractions" in path for reader in launcher.readers() for path in reader.files)

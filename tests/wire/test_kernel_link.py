@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ipy_autorestart.wire.link import NAME, Connect, Goodbye, Leaving, Link, Ready, TakeOver, TookOver
+from ipy_autorestart.wire.link import NAME, Connect, Goodbye, Leaving, Link, Ready, TakeOver, TookOver, Watching
 
 
 @pytest.fixture
@@ -18,7 +18,15 @@ def ends():
 
 @pytest.mark.parametrize(
     "word",
-    [Connect(3), Ready({"A": "b"}, welcomes=True), Leaving(hung_up=True, cold=True), TakeOver(), TookOver(), Goodbye()],
+    [
+        Connect(3),
+        Ready({"A": "b"}, welcomes=True),
+        Leaving(hung_up=True, cold=True),
+        TakeOver(),
+        TookOver(),
+        Goodbye(),
+        Watching(("/a",)),
+    ],
 )
 def test_words_arrive_as_they_were_sent(ends, word):
     ours, theirs = ends
