@@ -8,9 +8,9 @@ with the process that was copied; the copy gets its own.
 from __future__ import annotations
 
 import array
+import contextlib
 import ctypes
 import fcntl
-import functools
 import logging
 import queue
 import sys
@@ -18,17 +18,27 @@ import termios
 import threading
 import types
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from ipy_autorestart.kernel import proc
 from ipy_autorestart.kernel.sockets import borrowed
 from ipy_autorestart.pristine import os, socket
 
 log = logging.getLogger(__name__)
 
 
-class Library(Protocol):
-    """Threads that one library starts."""
+class Lost(Protocol):
+    """Something that a copy has not got, or only together with its original."""
+
+    words: str
+
+    def mend(self) -> None:
+        """Make it anew, in the copy, and again in a copy of that; nothing if it is gone meanwhile."""
+
+
+class Library(Lost, Protocol):
+    """Threads that one library starts; new ones are started where those are missed that were seen at rest."""
 
     def owns(self, thread: threading.Thread) -> bool:
         """Return whether it has started this thread."""
@@ -36,15 +46,14 @@ class Library(Protocol):
     def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:
         """Return whether the thread only waits, and then take note of it for `mend`."""
 
-    def mend(self) -> None:
-        """Have new threads started where the copy lacks those that were noted."""
-
 
 class Executors:
     """The workers of `concurrent.futures.ThreadPoolExecutor`; asyncio has one too, for ``to_thread``.
 
     ``submit`` would count on idle workers for ever. The objects stay the same.
     """
+
+    words = "an executor"
 
     def __init__(self) -> None:
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -75,6 +84,8 @@ class Executors:
 class Scripts:
     """The thread of ``%%bash`` and others of IPython's ``%%script``, with a loop that watches their processes."""
 
+    words = "the loop of %%script"
+
     def __init__(self, shell: Any) -> None:  # an InteractiveShell
         self._registry = getattr(getattr(shell, "magics_manager", None), "registry", {})
         self._seen: Any = None
@@ -91,12 +102,9 @@ class Scripts:
 
     def is_at_rest(self, thread: threading.Thread, frame: types.FrameType) -> bool:  # noqa: ARG002  # as the others
         """Return whether the loop waits, and no process that it has started is there any more."""
-        import asyncio
-
-        loop = self.loop
-        if asyncio.all_tasks(loop) or loop._ready or not frame.f_code.co_filename.endswith("selectors.py"):  # noqa: SLF001
+        if not is_idle(self.loop, frame):
             return False
-        self._seen = loop
+        self._seen = self.loop
         return True
 
     def mend(self) -> None:
@@ -113,6 +121,8 @@ class Scripts:
 
 class Monitors:
     """The thread by which tqdm's bars move though nothing happens."""
+
+    words = "tqdm's monitor"
 
     def __init__(self) -> None:
         self._seen: list[threading.Thread] = []
@@ -140,6 +150,13 @@ class Monitors:
                 bars.monitor = None
 
 
+def is_idle(loop: Any, frame: types.FrameType) -> bool:
+    """Return whether an asyncio loop has no task, and the thread that runs it waits in its selector."""
+    import asyncio
+
+    return not (asyncio.all_tasks(loop) or loop._ready) and frame.f_code.co_filename.endswith("selectors.py")  # noqa: SLF001
+
+
 def _target(thread: threading.Thread) -> Any:
     return getattr(thread, "_target", None)
 
@@ -157,15 +174,42 @@ def close_copied(loop: Any) -> None:  # an asyncio loop
     loop._thread_id, loop._closed = None, True  # noqa: SLF001  # it doesn't run, and isn't to be closed again
 
 
-def renew_file(fd: int, place: int) -> None:
-    """Open a file anew, at the same place: to read on in one process would move the other's place too."""
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    new = os.open(f"/proc/self/fd/{fd}", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_CLOEXEC)
+def _still(fds: Iterable[int], inode: int) -> list[int]:
+    """Return the descriptors that are what they were."""
+    found = []
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            if os.fstat(fd).st_ino == inode:
+                found.append(fd)
+    return found
+
+
+def _put(new: int, places: Iterable[int]) -> None:
+    """Put an open file in the place of others, and close it where it was."""
     try:
-        os.lseek(new, place, os.SEEK_SET)
-        os.dup2(new, fd, inheritable=os.get_inheritable(fd))
+        for place in places:
+            os.set_blocking(new, os.get_blocking(place))
+            os.dup2(new, place, inheritable=os.get_inheritable(place))
     finally:
         os.close(new)
+
+
+class File:
+    """A file that is read, or written to at its end: to read on in one process would move the other's place too."""
+
+    words = "an open file"
+
+    def __init__(self, fd: int, inode: int) -> None:
+        self._fd, self._inode = fd, inode
+        self._place = os.lseek(fd, 0, os.SEEK_CUR)
+
+    def mend(self) -> None:
+        """Open it anew, at the same place."""
+        for fd in _still([self._fd], self._inode):
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+            new = os.open(f"/proc/self/fd/{fd}", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_CLOEXEC)
+            os.lseek(new, self._place, os.SEEK_SET)
+            _put(new, [fd])
 
 
 #: From ``linux/fcntl.h`` and ``linux/splice.h``.
@@ -191,38 +235,75 @@ def unread_in(pipe: int) -> bytes | None:
         os.close(writer)
 
 
-def renew_pipe(readers: Sequence[int], writers: Sequence[int], unread: bytes) -> None:
-    """Put a pipe of this process's own, with what was unread, in the place of one that it shares with its original."""
-    ends = os.pipe2(os.O_CLOEXEC)
-    try:
-        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, fcntl.fcntl(readers[0], fcntl.F_GETPIPE_SZ))
-        os.write(ends[1], unread)
-        for new, places in zip(ends, (readers, writers), strict=True):
-            for place in places:
-                os.set_blocking(new, os.get_blocking(place))
-                os.dup2(new, place, inheritable=os.get_inheritable(place))
-    finally:
-        for new in ends:
-            os.close(new)
+class Pipe:
+    """A pipe that only this process reads and writes, or nobody writes any more, with what is unread in it."""
+
+    words = "a pipe"
+
+    def __init__(self, readers: Sequence[int], writers: Sequence[int], inode: int, unread: bytes) -> None:
+        self._readers, self._writers, self._inode = readers, writers, inode
+        self._unread = unread
+
+    def mend(self) -> None:
+        """Put another in its place."""
+        readers, writers = _still(self._readers, self._inode), _still(self._writers, self._inode)
+        if not readers:
+            return
+        reader, writer = os.pipe2(os.O_CLOEXEC)
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, fcntl.fcntl(readers[0], fcntl.F_GETPIPE_SZ))
+        os.write(writer, self._unread)
+        _put(reader, readers)
+        _put(writer, writers)
+        self._inode = os.fstat(readers[0]).st_ino
 
 
-def renew_pair(ends: Sequence[int], others: Sequence[int]) -> None:
-    """Put a pair of sockets of this process's own in the place of one that it shares with its original."""
-    with borrowed(ends[0]) as sock:
-        pair = socket.socketpair(sock.family, sock.type)
-    for new, places in zip(pair, (ends, others), strict=True):
-        for place in places:
-            os.set_blocking(new.fileno(), os.get_blocking(place))
-            os.dup2(new.fileno(), place, inheritable=os.get_inheritable(place))
-        new.close()
+class Pair:
+    """A pair of unix sockets that only this process has, with nothing unread between them."""
+
+    words = "a pair of sockets"
+
+    def __init__(self, *ends: tuple[Sequence[int], int]) -> None:
+        self._ends = list(ends)
+
+    def mend(self) -> None:
+        """Put another in its place."""
+        places = [_still(*end) for end in self._ends]
+        if not all(places):
+            return
+        with borrowed(places[0][0]) as sock:
+            pair = socket.socketpair(sock.family, sock.type)
+        for new, fds in zip(pair, places, strict=True):
+            _put(new.detach(), fds)
+        self._ends = [(fds, os.fstat(fds[0]).st_ino) for fds in places]
 
 
 #: From ``sys/mman.h``.
 PROT_READ_WRITE, MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS = 3, 0x01, 0x10, 0x20
 
 
-def renew_shared(address: int, content: bytes) -> None:
-    """Put memory with this content in the place of shared memory; children that are forked from here on share it."""
+class Semaphore:
+    """A semaphore without a name, in memory of its own, as those of multiprocessing; its value is in it."""
+
+    words = "a semaphore"
+
+    def __init__(self, address: int, size_bytes: int, name: str) -> None:
+        self._where = address, size_bytes, name
+        self._content = ctypes.string_at(address, size_bytes)
+
+    def mend(self) -> None:
+        """Put other memory in its place, which children that are forked from here on share."""
+        # Where it was freed meanwhile, there may be anything.
+        if self._where in proc.shared():
+            address, size, _ = self._where
+            _renew_shared(address, self._content)
+            self._where = address, size, ANONYMOUS
+
+
+#: Name of shared memory that is no file's.
+ANONYMOUS = "/dev/zero (deleted)"
+
+
+def _renew_shared(address: int, content: bytes) -> None:
     mmap = ctypes.CDLL(None, use_errno=True).mmap
     mmap.restype, mmap.argtypes = (
         ctypes.c_void_p,
@@ -240,25 +321,15 @@ class Mending:
     def __init__(self, shell: Any) -> None:
         self.scripts = Scripts(shell)
         self.libraries: tuple[Library, ...] = (Executors(), self.scripts, Monitors())
-        self.files: list[tuple[int, int]] = []
-        self.pipes: list[tuple[list[int], list[int], bytes]] = []
-        self.pairs: list[tuple[list[int], list[int]]] = []
-        self.shared: list[tuple[int, bytes]] = []
+        self.others: list[Lost] = []
 
     def mend(self) -> tuple[str, ...]:
         """Do it, in the copy; return what could not be done, in words for the user."""
-        acts: list[tuple[str, Callable[[], None]]] = [
-            *((f"the threads of {type(library).__name__.lower()}", library.mend) for library in self.libraries),
-            *(("an open file", functools.partial(renew_file, *file)) for file in self.files),
-            *(("a pipe", functools.partial(renew_pipe, *ends)) for ends in self.pipes),
-            *(("a pair of sockets", functools.partial(renew_pair, *ends)) for ends in self.pairs),
-            *(("a semaphore", functools.partial(renew_shared, *shared)) for shared in self.shared),
-        ]
         failed = []
-        for what, act in acts:
+        for one in (*self.libraries, *self.others):
             try:
-                act()
+                one.mend()
             except Exception:  # the border: the inside of libraries of any version
-                log.exception("can't make %s anew", what)
-                failed.append(f"{what} can't be made anew")
+                log.exception("can't make %s anew", one.words)
+                failed.append(f"{one.words} can't be made anew")
         return tuple(failed)

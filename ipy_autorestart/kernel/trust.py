@@ -64,6 +64,7 @@ WAITS_MAX = 0.02
 #: Modules of the kernel's threads, or of the objects whose methods they run. pyzmq's collector knows a fork by the
 #: process id, and starts another.
 KERNELS = ("ipykernel.", "IPython.core.history", "zmq.utils.garbage")
+SUBSHELLS = "ipykernel.subshell."
 DEBUGGERS = ("/pydevd", "/_pydevd", "/debugpy/")
 
 #: Beginnings of the names that libzmq gives its threads; each context has one that reaps.
@@ -234,7 +235,8 @@ class Trust:
     def _python(self, thread: threading.Thread, frame: types.FrameType | None, known: Known) -> Thread:
         seen = Thread(thread.name)
         if _module_of(thread).startswith(KERNELS):
-            return replace(seen, owner=Owner.KERNEL)
+            at_rest = not _module_of(thread).startswith(SUBSHELLS) or _is_idle(thread, frame)
+            return replace(seen, owner=Owner.KERNEL, at_rest=at_rest)
         if thread.native_id in known.threads or proc.name_of(thread.native_id or 0) == NAME:
             return replace(seen, owner=Owner.OURS)
         for library in self._mending.libraries:
@@ -280,7 +282,7 @@ class Trust:
         for address, size, name in proc.shared():
             seen = Mapping(address, size, name)
             if name.startswith(SEMAPHORE) and name.endswith(DELETED):
-                self._mending.shared.append((address, ctypes.string_at(address, size)))
+                self._mending.others.append(mend.Semaphore(address, size, name))
                 seen = replace(seen, owner=Owner.MENDED)
             yield seen
 
@@ -324,7 +326,7 @@ class Trust:
                     with contextlib.suppress(OSError):
                         seen = _file(number, status, name)
                         if seen.kind is Kind.FILE and not seen.writes and not name.startswith("/proc/"):
-                            self._mending.files.append((number, os.lseek(number, 0, os.SEEK_CUR)))
+                            self._mending.others.append(mend.File(number, seen.inode))
                         yield seen
         yield from self._with_both_ends([one for one in pipes if one.inode not in standard])
         yield from self._with_peers(pairs)
@@ -365,7 +367,7 @@ class Trust:
         return os.path.realpath(path) if path and path != ":memory:" else ""
 
     def _with_both_ends(self, pipes: list[Descriptor]) -> Iterator[Descriptor]:
-        """Yield the ends of pipes, each with what is known of the other."""
+        """Yield pipes, each with what is known of both its ends."""
         by_pipe: dict[int, list[Descriptor]] = {}
         ours = set(_of_trackers()) if pipes else set()
         for one in (one for one in pipes if one.number not in ours):
@@ -374,11 +376,10 @@ class Trust:
             readers, writers = ([one.number for one in ends if one.writes is way] for way in (False, True))
             is_inner = bool(readers and writers) and not ends[0].name
             unread = mend.unread_in(readers[0]) if readers and (is_inner or ends[0].is_dead) else b""
-            for one in ends[: 1 if is_inner else None]:
-                seen = replace(one, is_inner=is_inner, is_kept=unread is not None)
-                if seen.is_renewable and unread is not None and readers:
-                    self._mending.pipes.append((readers, writers, unread))
-                yield seen
+            seen = replace(ends[0], is_inner=is_inner, is_kept=unread is not None)
+            if seen.is_renewable and unread is not None:
+                self._mending.others.append(mend.Pipe(readers, writers, seen.inode, unread))
+            yield seen
 
     def _with_peers(self, pairs: list[Descriptor]) -> Iterator[Descriptor]:
         """Yield connections of unix sockets without a name, each with whether its peer is here too."""
@@ -390,7 +391,8 @@ class Trust:
             is_kept = all(one.is_kept for one in (*ends, *others))
             seen = replace(ends[0], is_inner=bool(others), is_kept=is_kept)
             if seen.is_renewable and inode < others[0].inode:
-                self._mending.pairs.append(([one.number for one in ends], [one.number for one in others]))
+                pair = (([one.number for one in end], end[0].inode) for end in (ends, others))
+                self._mending.others.append(mend.Pair(*pair))
             yield seen
 
 
@@ -407,6 +409,11 @@ def _is_debuggers(frame: types.FrameType | None) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def _is_idle(thread: Any, frame: types.FrameType | None) -> bool:
+    """Return whether a subshell of ipykernel's runs no cell, nor a task that a cell has left."""
+    return frame is not None and mend.is_idle(thread.io_loop.asyncio_loop, frame)
 
 
 def _has_timer() -> bool:

@@ -47,7 +47,7 @@ class Thread:
     name: str
     owner: Owner = Owner.USER
     library: str = ""  # where it was started; nothing for Python
-    at_rest: bool = True  # it holds no lock and does no work
+    at_rest: bool = True  # it holds no lock and does no work; of the kernel's it is asked of subshells alone
 
 
 class Kind(Enum):
@@ -167,16 +167,23 @@ def judge(sight: Sight, baseline: Baseline | None = None) -> tuple[str, ...]:
 
 def threads(seen: Iterable[Thread]) -> tuple[str, ...]:
     """Return the reasons of threads: the user's, and those of others at work."""
-    ours, libraries = [], Counter[str]()
+    ours, libraries, subshells = [], Counter[str](), 0
     for one in seen:
-        if one.owner in (Owner.KERNEL, Owner.OURS) or (one.owner is Owner.MENDED and one.at_rest):
+        if one.owner is Owner.OURS or (one.owner is not Owner.USER and one.at_rest):
+            continue
+        if one.owner is Owner.KERNEL:
+            subshells += 1
             continue
         if not one.library:
             ours.append(one.name)
         elif not one.library.startswith(RENEWED):
             libraries[one.library] += 1
     named = (f"{_count(n, 'thread')} of {NAMES.get(library, library)}" for library, n in libraries.items())
-    return (*([f"{_count(len(ours), 'thread')}{_listed(ours)}"] if ours else ()), *named)
+    return (
+        *([f"{_count(subshells, 'subshell')} at work"] if subshells else ()),
+        *([f"{_count(len(ours), 'thread')}{_listed(ours)}"] if ours else ()),
+        *named,
+    )
 
 
 def _children(children: Iterable[Child]) -> Iterator[str]:

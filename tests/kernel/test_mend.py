@@ -3,7 +3,7 @@
 import asyncio
 import ctypes
 import io
-import mmap
+import multiprocessing
 import os
 import socket
 import sys
@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from waiting import eventually
 
-from ipy_autorestart.kernel import mend
+from ipy_autorestart.kernel import mend, proc
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="copies are made there only")
 
@@ -35,20 +35,27 @@ def copied(act):
     return said.decode()
 
 
+def inode(fd):
+    return os.fstat(fd).st_ino
+
+
 def test_a_renewed_file_has_a_place_of_its_own(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     with path.open("rb", buffering=0) as file:
         path.unlink()
         assert file.read(1) == b"a"
-        assert copied(lambda: mend.renew_file(file.fileno(), 1) or file.read()) == "b'bc'"
+        seen = mend.File(file.fileno(), inode(file.fileno()))
+        assert copied(lambda: seen.mend() or file.read()) == "b'bc'"
+        assert file.read() == b"bc"
+        seen.mend()
         assert file.read() == b"bc"
 
 
 def test_a_renewed_log_is_still_written_to_at_its_end(tmp_path):
     path = tmp_path / "a.log"
     with path.open("ab", buffering=0) as log:
-        mend.renew_file(log.fileno(), 0)
+        mend.File(log.fileno(), inode(log.fileno())).mend()
         path.write_bytes(b"ab")
         log.write(b"c")
     assert path.read_bytes() == b"abc"
@@ -69,12 +76,13 @@ def test_a_renewed_pipe_is_as_the_old_one_and_not_it():
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_inheritable(writer, True)  # noqa: FBT003
-    inode = os.fstat(reader).st_ino
-    mend.renew_pipe([reader], [writer], b"ab")
-    assert os.fstat(reader).st_ino == os.fstat(writer).st_ino != inode
-    assert (os.get_blocking(reader), os.get_blocking(writer)) == (False, True)
-    assert (os.get_inheritable(reader), os.get_inheritable(writer)) == (False, True)
-    assert os.read(reader, 9) == b"ab"
+    pipe = mend.Pipe([reader], [writer], old := inode(reader), b"ab")
+    for _ in range(2):  # in a copy, and in its copy
+        pipe.mend()
+        assert inode(reader) == inode(writer) != old
+        assert (os.get_blocking(reader), os.get_blocking(writer)) == (False, True)
+        assert (os.get_inheritable(reader), os.get_inheritable(writer)) == (False, True)
+        assert os.read(reader, 9) == b"ab"
     os.close(reader)
     os.close(writer)
 
@@ -82,7 +90,7 @@ def test_a_renewed_pipe_is_as_the_old_one_and_not_it():
 def test_a_renewed_pipe_without_writers_is_at_its_end():
     reader, writer = os.pipe()
     os.close(writer)
-    mend.renew_pipe([reader], [], b"ab")
+    mend.Pipe([reader], [], inode(reader), b"ab").mend()
     assert [os.read(reader, 9), os.read(reader, 9)] == [b"ab", b""]
     os.close(reader)
 
@@ -91,30 +99,57 @@ def test_a_renewed_pair_is_as_the_old_one_and_not_it():
     one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with one, other, one.dup() as again:
         one.settimeout(0)
-        assert (
-            copied(lambda: mend.renew_pair([one.fileno(), again.fileno()], [other.fileno()]) or one.send(b"a")) == "1"
-        )
+        numbers = [one.fileno(), again.fileno()], [other.fileno()]
+        pair = mend.Pair(*((end, inode(end[0])) for end in numbers))
+        assert copied(lambda: pair.mend() or other.send(b"a")) == "1"
         with pytest.raises(BlockingIOError):
             one.recv(9)
-        mend.renew_pair([one.fileno(), again.fileno()], [other.fileno()])
-        other.send(b"a")
-        other.send(b"b")
-        assert (one.recv(9), again.recv(9)) == (b"a", b"b")
+        for _ in range(2):
+            pair.mend()
+            other.send(b"a")
+            other.send(b"b")
+            assert (one.recv(9), again.recv(9)) == (b"a", b"b")
 
 
-def test_renewed_memory_is_a_copys_own():
-    with mmap.mmap(-1, 4096) as memory:
-        memory[:2] = b"ab"
-        address = ctypes.addressof(view := ctypes.c_char.from_buffer(memory))
+def test_a_renewed_semaphore_is_a_copys_own():
+    lock = multiprocessing.get_context("fork").Lock()
+    address, *_ = found = next(one for one in proc.shared() if one[0] <= lock._semlock.handle < one[0] + one[1])
+    assert address == lock._semlock.handle
+    semaphore = mend.Semaphore(*found)
 
-        def change():
-            mend.renew_shared(address, memory[:])
-            kept, memory[:2] = memory[:2], b"xy"
-            return kept
+    def use():
+        semaphore.mend()
+        first = lock.acquire(block=False)
+        semaphore.mend()  # as in a copy of the copy
+        return first, lock.acquire(block=False), lock.acquire(block=False)
 
-        assert copied(change) == "b'ab'"
-        assert memory[:2] == b"ab"
-        del view
+    assert copied(use) == "(True, True, False)"
+    assert lock.acquire(block=False)
+
+
+def test_what_is_gone_is_left_alone(tmp_path):
+    """Between the look and the fork it was closed or freed, and its number or place may be another's."""
+    reader, writer = os.pipe()
+    one, other = socket.socketpair()
+    lost = [
+        mend.File(os.open(os.devnull, os.O_RDONLY), inode(reader)),
+        mend.Pipe([reader], [writer], inode(reader) + 1, b"ab"),
+        mend.Pair(([one.fileno()], inode(one.fileno())), ([other.fileno()], 1)),
+        mend.Semaphore(
+            ctypes.addressof(memory := ctypes.create_string_buffer(b"ab", 2)), 2, "/dev/shm/sem.x (deleted)"
+        ),
+    ]
+    os.close(lost[0]._fd)
+    memory.raw = b"xy"
+    before = [inode(fd) for fd in (reader, writer, one.fileno(), other.fileno())]
+    for each in lost:
+        each.mend()
+    assert [inode(fd) for fd in (reader, writer, one.fileno(), other.fileno())] == before
+    assert memory.raw == b"xy"
+    for end in (reader, writer):
+        os.close(end)
+    one.close()
+    other.close()
 
 
 def test_a_copied_loop_is_closed_and_that_of_the_original_goes_on():
@@ -185,6 +220,12 @@ def test_a_bars_monitor_is_at_rest_but_with_the_lock():
 
 
 def test_what_cannot_be_made_anew_is_told():
+    class Stubborn:
+        words = "a pipe"
+
+        def mend(self):
+            raise OSError
+
     mending = mend.Mending(None)
-    mending.pipes.append(([-1], [-1], b""))
+    mending.others.append(Stubborn())
     assert mending.mend() == ("a pipe can't be made anew",)

@@ -456,3 +456,19 @@ def test_a_look_leaves_nothing_open():
     assert os.read(reader, 9) == b"a"
     os.close(reader)
     os.close(writer)
+
+
+@pytest.mark.e2e
+def test_a_pool_is_told_by_the_library_that_has_started_it(copies):
+    check_installed("numpy")
+    if os.cpu_count() == 1:
+        pytest.skip("there is no pool on one CPU")
+    code = (
+        "import os; import numpy as np; a = np.ones((500, 500)); b = a @ a\n"
+        "from ipy_autorestart.kernel import proc\n"
+        "found = [proc.Maps().library_of(task, 1) for task in proc.tasks() if task != os.getpid()]"
+    )
+    answer = copies.play(code, value="(a @ a == b).all().item()", later="found")
+    assert answer["later"]
+    assert all("openblas" in path for path in answer["later"])
+    assert (answer["doubts"], answer["survivors"], answer["copy"]["value"]) == ([], [], True)

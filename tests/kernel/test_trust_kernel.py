@@ -170,12 +170,16 @@ def test_what_this_project_has_is_known_by_its_numbers(kernel, project):
     assert look(kernel) == [[], None]
 
 
-def test_a_subshell_is_the_kernels(kernel):
+def test_a_subshell_is_the_kernels_unless_it_is_at_work(kernel):
     if "kernel subshells" not in kernel.client.kernel_info(reply=True)["content"].get("supported_features", []):
         pytest.skip("this ipykernel has no subshells")
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
     subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
-    cell = kernel.send("print('a')", subshell_id=subshell)
+    run(kernel, "import threading; go = threading.Event()")
+    cell = kernel.send("print('begun'); go.wait()", subshell_id=subshell)
+    kernel.wait(lambda: "begun" in cell.text)
+    assert look(kernel)[0] == ["1 subshell at work"]
+    run(kernel, "go.set()")
     kernel.wait(lambda: cell.reply and cell.idle)
     assert look(kernel)[0] == []
 

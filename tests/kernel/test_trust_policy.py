@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ipy_autorestart.kernel.trust_policy import (
     Baseline,
@@ -40,7 +42,10 @@ SEEN = {
     ),
     "threads that end at a fork": (Sight(threads=(Thread("x", library="libopenblas"),)), ()),
     "thread of the kernel": (Sight(threads=(Thread("IOPub", Owner.KERNEL),)), ()),
-    "thread of the kernel at work": (Sight(threads=(Thread("IOPub", Owner.KERNEL, at_rest=False),)), ()),
+    "subshell that runs a cell": (
+        Sight(threads=(Thread("subshell-1", Owner.KERNEL, at_rest=False),)),
+        ("1 subshell at work",),
+    ),
     "thread of ours": (Sight(threads=(Thread("", Owner.OURS),)), ()),
     "idle worker": (Sight(threads=(Thread("pool_0", Owner.MENDED),)), ()),
     "busy worker": (Sight(threads=(Thread("pool_0", Owner.MENDED, at_rest=False),)), ("1 thread (pool_0)",)),
@@ -148,6 +153,25 @@ def test_a_baseline_excuses_what_was_there_and_nothing_else():
 def test_a_baseline_excuses_neither_threads_nor_children():
     sight = Sight(threads=(Thread("a"),), children=(Child("b"),))
     assert judge(sight, Baseline.of(sight)) == judge(sight) != ()
+
+
+OTHERS = st.sampled_from([Owner.KERNEL, Owner.OURS, Owner.MENDED])
+TEXT = st.sampled_from(["", "a", "/dev/nvidia0", "/data/b"])
+
+
+@given(
+    st.builds(
+        Sight,
+        threads=st.lists(st.builds(Thread, TEXT, OTHERS, library=TEXT)).map(tuple),
+        descriptors=st.lists(
+            st.builds(Descriptor, st.integers(0, 9), st.sampled_from(Kind), TEXT, owner=OTHERS, writes=st.booleans())
+        ).map(tuple),
+        mappings=st.lists(st.builds(Mapping, st.integers(0, 9), st.just(4096), TEXT, OTHERS)).map(tuple),
+        children=st.lists(st.builds(Child, TEXT, OTHERS, st.booleans())).map(tuple),
+    )
+)
+def test_what_is_somebody_elses_is_never_told(sight):
+    assert judge(sight) == ()
 
 
 def test_only_threads_that_stay_are_told():
