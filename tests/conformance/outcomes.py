@@ -15,7 +15,7 @@ class Outcome:
     """What became of a suite's tests on one kernel."""
 
     tests: dict[str, str]  # of each test one of GOOD, or the first line of why it has failed
-    kernels: list[tuple[str, str]]  # of each its process id as it was started, and as it says itself
+    kernels: int  # how many were prepared
 
     @property
     def failed(self):
@@ -44,11 +44,15 @@ def left_out(outcomes):
     yield from outcomes[CONTROL].failed.items()
 
 
-def differences(outcomes):
-    """Yield each kernel, test and result where the control passes a test and the kernel doesn't."""
+def differences(outcomes, meant=()):
+    """Yield each kernel, test and result that is not the control's, and meant to be, or the other way round.
+
+    ``meant`` has pairs of a kernel and a test that it is meant not to pass.
+    """
     for kernel, found in outcomes.items():
         for test, result in outcomes[CONTROL].tests.items():
-            if result == "passed" and (now := found.tests.get(test, "was not run")) != "passed":
+            now = found.tests.get(test, "was not run")
+            if result == "passed" and (now == "passed") == ((kernel, test) in meant):
                 yield kernel, test, now
 
 

@@ -16,11 +16,14 @@ from queue import Empty
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-#: Where a line is added for each kernel: its process as the one who started it knows it, and as it knows itself.
+#: Names a file to which the process id of each kernel is added.
 LOG = "IPY_AUTORESTART_CONFORMANCE_LOG"
 
 #: Seconds that each step may take, on a machine that does much else.
 DEADLINE = 60
+
+#: Names of those kernels here that are behind a proxy.
+BEHIND = ("behind-proxy", "switched")
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -39,6 +42,7 @@ class Prepared(Plain):
 
     options = ""
     restarts = 0
+    is_behind_proxy = False
     folder = ""
 
     async def post_launch(self, **options):
@@ -49,12 +53,13 @@ class Prepared(Plain):
         client.start_channels(stdin=False, hb=False, control=False)
         try:
             pid = await Preparation(self, client).carry_out(self.folder, self.options, self.restarts)
+            assert (pid == str(self.pid)) == (not self.is_behind_proxy), f"{pid} answers for {self.pid}"
         finally:
             client.stop_channels()
             client.context.destroy()
         if LOG in os.environ:
             with open(os.environ[LOG], "a") as log:
-                log.write(f"{self.pid} {pid}\n")
+                log.write(f"{self.pid}\n")
 
     async def cleanup(self, restart=False):  # noqa: FBT002  # jupyter_client's
         await super().cleanup(restart=restart)
@@ -73,6 +78,7 @@ class BehindProxy(Prepared):
 
     options = "--rerun all"
     restarts = 1
+    is_behind_proxy = True
 
 
 class Switched(BehindProxy):
