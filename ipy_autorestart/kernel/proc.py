@@ -13,7 +13,7 @@ import errno
 import fcntl
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,6 @@ WORD = struct.Struct("<Q")
 RUNTIME = re.compile(r"/(?:libc|libpthread|ld-linux|ld-musl|libstdc\+\+|libm|libgcc_s)[-.][^/]*$|^\[")
 PYTHON = re.compile(r"/lib-dynload/|/(?:lib)?(?:python|pypy)[^/]*$")
 
-RANGE = re.compile(rb"^(\w+)-(\w+) ", re.MULTILINE)
 KEPT = re.compile(rb"^(\w+)-(\w+) [^\n]*\n(?:[A-Z]\w+:[^\n]*\n)*?VmFlags:[^\n]* dc\b", re.MULTILINE)
 EPOLL = "anon_inode:[eventpoll]"
 CODE = re.compile(rb"^(\w+)-(\w+) ..x. \w+ \S+ \d+ +(.*)$", re.MULTILINE)
@@ -275,10 +274,11 @@ class Maps:
 
         What is here and not there may also have been made since. The system tells, but is slow to.
         """
-        there = sorted(copy._ranges())
+        others = self._addresses() - copy._addresses()
+        there = sorted(_parsed(copy._addresses())) if others else []
         starts = [start for start, _ in there]
         missing = set()
-        for start, end in self._ranges():
+        for start, end in _parsed(others):
             place = bisect.bisect_left(starts, end) - 1
             if place < 0 or there[place][1] <= start:
                 missing.add((start, end))
@@ -287,8 +287,8 @@ class Maps:
         kept = KEPT.findall(read(f"/proc/{self._pid}/smaps"))
         return any((int(start, 16), int(end, 16)) in missing for start, end in kept)
 
-    def _ranges(self) -> set[tuple[int, int]]:
-        return {(int(start, 16), int(end, 16)) for start, end in RANGE.findall(self._data)}
+    def _addresses(self) -> set[bytes]:
+        return {line.partition(b" ")[0] for line in self._data.splitlines()}
 
     def library_of(self, task: int, patience: float = 0.0) -> str:
         """Return the library with whose function a thread was started; nothing for one of Python.
@@ -300,7 +300,7 @@ class Maps:
         call = call_of(task, patience)
         if len(call) < 2:
             return ""
-        top = max((end for start, end in self._ranges() if start <= call[-2] < end), default=0)
+        top = max((end for start, end in _parsed(self._addresses()) if start <= call[-2] < end), default=0)
         code = sorted((int(start, 16), int(end, 16), name) for start, end, name in CODE.findall(self._data))
         starts = [start for start, _, _ in code]
         for (address,) in reversed(list(WORD.iter_unpack(_memory(max(call[-2], top - STACK_BYTES), top)))):
@@ -310,6 +310,12 @@ class Maps:
                 if not RUNTIME.search(path):
                     return "" if PYTHON.search(path) else path
         return ""
+
+
+def _parsed(addresses: Iterable[bytes]) -> Iterator[tuple[int, int]]:
+    for one in addresses:
+        start, _, end = one.partition(b"-")
+        yield int(start, 16), int(end, 16)
 
 
 def _memory(start: int, end: int) -> bytes:

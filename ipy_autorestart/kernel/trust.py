@@ -19,16 +19,12 @@ session.
 
 from __future__ import annotations
 
-import array
 import contextlib
 import ctypes
-import fcntl
 import gc
 import logging
 import re
-import stat
 import sys
-import termios
 import threading
 import types
 from collections.abc import Iterator
@@ -36,12 +32,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ipy_autorestart.kernel import mend, proc
-from ipy_autorestart.kernel.sockets import borrowed
+from ipy_autorestart.kernel.descriptors import Descriptors, of_loops
 from ipy_autorestart.kernel.trust_policy import (
     Baseline,
     Child,
-    Descriptor,
-    Kind,
     Mapping,
     Owner,
     Sight,
@@ -50,7 +44,7 @@ from ipy_autorestart.kernel.trust_policy import (
     library_of,
     threads,
 )
-from ipy_autorestart.pristine import NAME, os, select, signal, socket, time
+from ipy_autorestart.pristine import NAME, os, signal, time
 from ipy_autorestart.reexec.trackers import trackers
 
 log = logging.getLogger(__name__)
@@ -63,8 +57,8 @@ WAITS_MAX = 0.02
 
 #: Modules of the kernel's threads, or of the objects whose methods they run. pyzmq's collector knows a fork by the
 #: process id, and starts another.
-KERNELS = ("ipykernel.", "IPython.core.history", "zmq.utils.garbage")
-SUBSHELLS = "ipykernel.subshell."
+KERNELS = ("ipykernel.", "IPython.core.history.", "zmq.utils.garbage.")
+SUBSHELLS = "ipykernel.subshell"
 DEBUGGERS = ("/pydevd", "/_pydevd", "/debugpy/")
 
 #: Beginnings of the names that libzmq gives its threads; each context has one that reaps.
@@ -84,10 +78,6 @@ REFUSING = {"numba.np.ufunc.omppool": ("openmp_vendor", "GNU", "numba's parallel
 #: Memory of semaphores that have no name (any more), as multiprocessing's and tqdm's locks.
 SEMAPHORE = "/dev/shm/sem."
 DELETED = " (deleted)"
-
-#: From ``linux/tcp.h`` and ``tcp_states.h``: the state, and those in which the other side says nothing any more.
-TCP_STATE_BYTES = 1
-TCP_ENDED = (7, 8, 9)  # CLOSE, CLOSE_WAIT, LAST_ACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,10 +152,13 @@ class Trust:
 
         In this process, not in the copy. They are remembered, and `doubts` tells of them while they are there.
         """
-        if not (found := self._natives_left()):
-            return ()
-        time.sleep(SECOND_LOOK)
-        self._survived = {task: thread for task, thread in self._natives_left().items() if task in found}
+        try:
+            if not (found := self._natives_left()):
+                return ()
+            time.sleep(SECOND_LOOK)
+            self._survived = {task: thread for task, thread in self._natives_left().items() if task in found}
+        except OSError as error:
+            return judge(Sight(unread=error.filename or "/proc"))
         return threads(self._survived.values())
 
     def repair(self) -> tuple[str, ...]:
@@ -194,10 +187,11 @@ class Trust:
         self._survived = {task: thread for task, thread in self._survived.items() if task in natives}
         zmqs = [task for task, name in natives.items() if name.startswith(ZMQ)]
         contexts = self._contexts()
+        found = Descriptors(self._kernel, self._mending, contexts=contexts, epolls=self._epolls_of(zmqs))
         tracer, has_signal = proc.tracer_and_signals()
         return Sight(
             threads=(*seen, *(self._natives_left() if thorough else self._survived).values()),
-            descriptors=tuple(self._descriptors(known, contexts, zmqs)),
+            descriptors=tuple(found.besides({*known.fds, *of_loops(self._loops())})),
             mappings=tuple(self._mappings()),
             children=tuple(self._children(known)),
             refusing=tuple(_refusing()),
@@ -234,8 +228,8 @@ class Trust:
 
     def _python(self, thread: threading.Thread, frame: types.FrameType | None, known: Known) -> Thread:
         seen = Thread(thread.name)
-        if _module_of(thread).startswith(KERNELS):
-            at_rest = not _module_of(thread).startswith(SUBSHELLS) or _is_idle(thread, frame)
+        if _is_kernels(thread):
+            at_rest = type(thread).__module__ != SUBSHELLS or _is_idle(thread, frame)
             return replace(seen, owner=Owner.KERNEL, at_rest=at_rest)
         if thread.native_id in known.threads or proc.name_of(thread.native_id or 0) == NAME:
             return replace(seen, owner=Owner.OURS)
@@ -250,12 +244,14 @@ class Trust:
 
     def _natives_left(self) -> dict[int, Thread]:
         """Return the threads that neither Python nor libzmq has started, nor this project."""
-        maps, main = proc.Maps(), proc.name_of(os.getpid())
+        main = proc.name_of(os.getpid())
         pythons = {thread.native_id for thread in threading.enumerate() if thread is not threading.main_thread()}
         found = {}
+        maps: proc.Maps | None = None  # it takes longer than all the rest, and mostly there are none
         for task in set(proc.tasks()) - pythons - self._known.threads - {os.getpid()}:
             name = proc.name_of(task)
             if name and name != NAME and not name.startswith(ZMQ):
+                maps = maps or proc.Maps()
                 library = "libjemalloc" if name == JEMALLOC else library_of(maps.library_of(task, WAITS_MAX))
                 thread = Thread(name if name != main else "", library=library)
                 if threads([thread]):
@@ -263,10 +259,12 @@ class Trust:
         return found
 
     def _contexts(self) -> list[Any]:
-        """Return the kernel's contexts of ZeroMQ that have threads."""
-        app = getattr(self._kernel, "parent", None)
-        owners = (app, getattr(app, "heartbeat", None), getattr(sys.modules.get("zmq.utils.garbage"), "gc", None))
-        found = [getattr(one, "context" if one is not owners[2] else "_context", None) for one in owners]
+        """Return the kernel's contexts of ZeroMQ: each has threads, and a socket at least."""
+        app: Any = getattr(self._kernel, "parent", None)
+        found = [getattr(owner, "context", None) for owner in (app, getattr(app, "heartbeat", None))]
+        collector: Any = getattr(sys.modules.get("zmq.utils.garbage"), "gc", None)
+        if collector is not None and collector.is_alive():  # which it isn't in a copy
+            found.append(collector.context)
         return [one for one in found if one is not None and not one.closed]
 
     def _children(self, known: Known) -> Iterator[Child]:
@@ -286,51 +284,6 @@ class Trust:
                 seen = replace(seen, owner=Owner.MENDED)
             yield seen
 
-    # -- descriptors ---------------------------------------------------------------------------------------------------
-
-    def _descriptors(self, known: Known, contexts: list[Any], zmqs: list[int]) -> Iterator[Descriptor]:
-        """Yield what is open, but for what is known and what the kernel has."""
-        kernels = {0, 1, 2, *self._of_loops(), *self._of_streams()}
-        epolls = self._epolls_of(zmqs)
-        events = set().union(*map(proc.watched_by, epolls), *map(_events_of, contexts))
-        spare = len(contexts)  # each has an eventfd that nobody shows, for its end
-        addresses = {one for context in contexts for one in _addresses_of(context)}
-        history = self._history()
-        standard: set[int] = set()
-        pipes: list[Descriptor] = []
-        pairs: list[Descriptor] = []
-        for number, status, name in proc.descriptors():
-            if number in (1, 2) and stat.S_ISFIFO(status.st_mode):
-                standard.add(status.st_ino)
-            if number in kernels or number in known.fds:
-                continue
-            match name:
-                case proc.EPOLL:
-                    if number not in epolls:
-                        yield Descriptor(number, Kind.EPOLL, "")
-                case "anon_inode:[eventfd]":
-                    if number not in events:
-                        spare -= 1
-                        if spare < 0:
-                            yield Descriptor(number, Kind.EVENT, "")
-                case _ if stat.S_ISFIFO(status.st_mode):
-                    pipes.append(_pipe(number, status, name))
-                case _ if stat.S_ISSOCK(status.st_mode):
-                    with contextlib.suppress(OSError):  # closed meanwhile
-                        if seen := _socket(number, status, addresses):
-                            if seen.kind is Kind.CONNECTION and not seen.name and not seen.is_dead:
-                                pairs.append(seen)
-                            else:
-                                yield seen
-                case _ if not (history and name.startswith(history)):
-                    with contextlib.suppress(OSError):
-                        seen = _file(number, status, name)
-                        if seen.kind is Kind.FILE and not seen.writes and not name.startswith("/proc/"):
-                            self._mending.others.append(mend.File(number, seen.inode))
-                        yield seen
-        yield from self._with_both_ends([one for one in pipes if one.inode not in standard])
-        yield from self._with_peers(pairs)
-
     def _epolls_of(self, zmqs: list[int]) -> set[int]:
         """Return the epolls that libzmq's threads wait in; each has one as long as it lives."""
         self._epolls = {task: fd for task, fd in self._epolls.items() if task in zmqs}
@@ -341,65 +294,21 @@ class Trust:
                     self._epolls[task] = call[1]
         return set(self._epolls.values())
 
-    def _of_loops(self) -> Iterator[int]:
-        """Yield the descriptors of the kernel's loops: epolls, and the pairs of sockets that wake them."""
-        owners = [self._kernel]
-        for thread in threading.enumerate():
-            if _module_of(thread).startswith(KERNELS):
-                owners.append(getattr(getattr(thread, "_target", None), "__self__", thread))
-        loops = [getattr(getattr(owner, "io_loop", None), "asyncio_loop", None) for owner in owners]
-        for loop in (*loops, self._mending.scripts.loop):
-            for part in ("_selector", "_ssock", "_csock"):
-                if one := getattr(loop, part, None):
-                    yield one.fileno()
-
-    def _of_streams(self) -> Iterator[int]:
-        """Yield the descriptors by which ipykernel shows what C code writes."""
-        for stream in {sys.stdout, sys.stderr, *(getattr(self._kernel, name, None) for name in ("_stdout", "_stderr"))}:
-            if type(stream).__module__.startswith("ipykernel."):
-                for name in ("_fid", "_original_stdstream_copy"):
-                    if (number := getattr(stream, name, None)) is not None:
-                        yield number
-
-    def _history(self) -> str:
-        """Return the path of IPython's history, with which those of its journals begin."""
-        path = getattr(getattr(getattr(self._kernel, "shell", None), "history_manager", None), "hist_file", "")
-        return os.path.realpath(path) if path and path != ":memory:" else ""
-
-    def _with_both_ends(self, pipes: list[Descriptor]) -> Iterator[Descriptor]:
-        """Yield pipes, each with what is known of both its ends."""
-        by_pipe: dict[int, list[Descriptor]] = {}
-        ours = set(_of_trackers()) if pipes else set()
-        for one in (one for one in pipes if one.number not in ours):
-            by_pipe.setdefault(one.inode, []).append(one)
-        for ends in by_pipe.values():
-            readers, writers = ([one.number for one in ends if one.writes is way] for way in (False, True))
-            is_inner = bool(readers and writers) and not ends[0].name
-            unread = mend.unread_in(readers[0]) if readers and (is_inner or ends[0].is_dead) else b""
-            seen = replace(ends[0], is_inner=is_inner, is_kept=unread is not None)
-            if seen.is_renewable and unread is not None:
-                self._mending.others.append(mend.Pipe(readers, writers, seen.inode, unread))
-            yield seen
-
-    def _with_peers(self, pairs: list[Descriptor]) -> Iterator[Descriptor]:
-        """Yield connections of unix sockets without a name, each with whether its peer is here too."""
-        by_inode: dict[int, list[Descriptor]] = {}
-        for one in pairs:
-            by_inode.setdefault(one.inode, []).append(one)
-        for inode, ends in by_inode.items():
-            others = by_inode.get(proc.peer_of(inode), [])
-            is_kept = all(one.is_kept for one in (*ends, *others))
-            seen = replace(ends[0], is_inner=bool(others), is_kept=is_kept)
-            if seen.is_renewable and inode < others[0].inode:
-                pair = (([one.number for one in end], end[0].inode) for end in (ends, others))
-                self._mending.others.append(mend.Pair(*pair))
-            yield seen
+    def _loops(self) -> Iterator[Any]:
+        """Yield the loops of the kernel and its threads, and that of ``%%bash``."""
+        owners = [self._kernel, *(_owner_of(thread) for thread in threading.enumerate() if _is_kernels(thread))]
+        for owner in owners:
+            yield getattr(getattr(owner, "io_loop", None), "asyncio_loop", None)
+        yield self._mending.scripts.loop
 
 
-def _module_of(thread: threading.Thread) -> str:
-    """Return the module of the object that a thread belongs to: itself, or that whose method it runs."""
-    owner = getattr(getattr(thread, "_target", None), "__self__", thread)
-    return type(owner).__module__ + "."
+def _owner_of(thread: threading.Thread) -> Any:
+    """Return the object that a thread belongs to: itself, or that whose method it runs."""
+    return getattr(getattr(thread, "_target", None), "__self__", thread)
+
+
+def _is_kernels(thread: threading.Thread) -> bool:
+    return f"{type(_owner_of(thread)).__module__}.".startswith(KERNELS)
 
 
 def _is_debuggers(frame: types.FrameType | None) -> bool:
@@ -437,105 +346,3 @@ def _ask_how_they_ended(pids: set[int]) -> None:
         for one in gc.get_referrers(subprocess.Popen):
             if isinstance(one, subprocess.Popen) and one.pid in pids:
                 one.poll()
-
-
-def _of_trackers() -> Iterator[int]:
-    for name, module in list(sys.modules.items()):
-        if name.endswith(".resource_tracker"):
-            number = getattr(getattr(module, "_resource_tracker", None), "_fd", None)
-            if number is not None:
-                yield number
-
-
-def _events_of(context: Any) -> set[int]:
-    """Return the eventfds by which the sockets of a context of ZeroMQ are woken."""
-    import zmq
-
-    found = set()
-    for one in list(context._sockets):  # noqa: SLF001
-        with contextlib.suppress(zmq.ZMQError):  # closed meanwhile
-            found.add(one.getsockopt(zmq.FD))
-    return found
-
-
-def _addresses_of(context: Any) -> Iterator[int | str]:
-    """Yield the ports and paths that sockets of a context are bound or connected to."""
-    import zmq
-
-    for one in list(context._sockets):  # noqa: SLF001
-        with contextlib.suppress(zmq.ZMQError):
-            transport, _, address = one.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0").partition("://")
-            if transport == "tcp":
-                yield int(address.rpartition(":")[2])
-            elif transport == "ipc":
-                yield address
-
-
-def _pipe(number: int, status: os.stat_result, name: str) -> Descriptor:
-    return Descriptor(
-        number,
-        Kind.PIPE,
-        "" if name.startswith("pipe:") else name,
-        status.st_ino,
-        writes=fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY,
-        is_dead=bool(_waiting(number) & (select.POLLHUP | select.POLLERR)),
-    )
-
-
-def _waiting(number: int) -> int:
-    poll = select.poll()
-    poll.register(number, select.POLLIN)
-    return next((events for _, events in poll.poll(0)), 0)
-
-
-def _socket(number: int, status: os.stat_result, addresses: set[int | str]) -> Descriptor | None:
-    """Return what is to be said of a socket; None if it is the kernel's."""
-    with borrowed(number) as sock:
-        own = sock.getsockname()
-        try:
-            peer = sock.getpeername()
-        except OSError:
-            peer = None
-        if _place(own) in addresses or (peer and _host(peer) == _host(own) and _place(peer) in addresses):
-            return None
-        unread = array.array("i", [0])
-        with contextlib.suppress(OSError):  # a kind that doesn't tell
-            fcntl.ioctl(number, termios.FIONREAD, unread)
-        is_bound = bool(_place(own))
-        if peer is None and is_bound:
-            return Descriptor(number, Kind.LISTENER, _shown(own), status.st_ino)
-        is_dead = bool(peer is None or _waiting(number) & select.POLLHUP)
-        if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
-            is_dead = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_STATE_BYTES)[0] in TCP_ENDED
-        name = _shown(peer) if peer else ""
-        return Descriptor(number, Kind.CONNECTION, name, status.st_ino, is_dead=is_dead, is_kept=not unread[0])
-
-
-def _host(address: Any) -> str:
-    return str(address[0]) if isinstance(address, tuple) else ""
-
-
-def _place(address: Any) -> Any:
-    """Return the port or path of an address."""
-    return address[1] if isinstance(address, tuple) else address
-
-
-def _shown(address: Any) -> str:
-    if isinstance(address, tuple):
-        host, port = address[:2]
-        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
-    return address.decode(errors="replace").replace("\0", "@") if isinstance(address, bytes) else str(address)
-
-
-def _file(number: int, status: os.stat_result, name: str) -> Descriptor:
-    if stat.S_ISDIR(status.st_mode):
-        return Descriptor(number, Kind.FOLDER, name, status.st_ino)
-    if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-        return Descriptor(number, Kind.DEVICE, name, status.st_ino)
-    if name.startswith("anon_inode:"):
-        return Descriptor(number, Kind.OTHER, name.removeprefix("anon_inode:").strip("[]"))
-    flags = fcntl.fcntl(number, fcntl.F_GETFL)
-    writes = flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_APPEND
-    return Descriptor(
-        number, Kind.FILE, name, status.st_ino, writes=writes, is_locked=not writes and proc.is_locked(number)
-    )
