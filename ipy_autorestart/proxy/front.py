@@ -24,8 +24,8 @@ KINDS = {
 #: Milliseconds in which what was sent last still leaves when the proxy ends, as in a kernel.
 LINGER_MS = 1000
 
-#: Messages that are kept for a client that reads slowly.
-PUBLISHED_MAX = 100_000
+#: Messages that are kept for a client that reads slowly, as by a kernel: one that never reads must not fill the memory.
+PUBLISHED_MAX = 1_000
 
 
 class Front:

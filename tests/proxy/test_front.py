@@ -3,11 +3,12 @@
 import contextlib
 import socket
 
+import psutil
 import pytest
 import zmq
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
-from waiting import eventually
+from waiting import eventually, pass_time
 
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.front import Front, Returning
@@ -152,3 +153,27 @@ def test_the_lost_are_answered_with_what_happened(context, connection):
 )
 def test_an_end_is_described(status, words):
     assert describe(status) == words
+
+
+def test_a_client_that_reads_nothing_costs_a_bounded_memory_and_the_others_get_all(context, connection):
+    address = f"tcp://127.0.0.1:{connection['iopub_port']}"
+    size, count, process = 30_000, 3000, psutil.Process()
+    with connected(context, connection) as (front, client), zmq.Context() as theirs, theirs.socket(zmq.SUB) as lazy:
+        iopub, monitor = client.iopub_channel.socket, lazy.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED)
+        lazy.rcvhwm, lazy.linger = 1, 0
+        lazy.subscribe(b"")
+        lazy.connect(address)
+        assert monitor.poll(5000)
+        lazy.disable_monitor()
+        monitor.close()
+        subscribe(front)
+        pass_time(0.1)  # in which the other's subscription arrives
+        before, got = process.memory_info().rss, 0
+        for _ in range(count):
+            front.sockets["iopub"].send_multipart([b"stream", b"x" * size])
+            while iopub.poll(0):
+                got += bool(iopub.recv_multipart())
+        while got < count:
+            assert iopub.poll(5000)
+            got += bool(iopub.recv_multipart())
+        assert process.memory_info().rss - before < count * size / 2
