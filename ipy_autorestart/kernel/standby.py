@@ -24,7 +24,7 @@ from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
 from ipy_autorestart.wire.connection import connect_as
-from ipy_autorestart.wire.link import Connect, Link, Ready, TakeOver, TookOver
+from ipy_autorestart.wire.link import SET_BY_KERNELS, Connect, Link, Ready, TakeOver, TookOver
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -150,7 +150,8 @@ class Standby:
         from ipykernel.iostream import IOPubThread
 
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
-        self.link.send(Ready(dict(os.environ), welcomes=hasattr(IOPubThread, "_handle_subscription")))
+        known = {name: os.environ[name] for name in SET_BY_KERNELS if name in os.environ}
+        self.link.send(Ready(known, welcomes=hasattr(IOPubThread, "_handle_subscription")))
 
     def _hear(self, kernel: Any) -> None:
         try:

@@ -15,11 +15,6 @@ from ipy_autorestart.script.preloader import Preloader, Reports
 from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.run import Run, start_cold
 
-#: Names of variables that the libraries of a kernel set at its start, whatever runs in it: a module that is imported
-#: ahead is to find them, too.
-SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
-
-
 #: A kernel imports these when somebody debugs; they print, and start a program.
 NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger")
 
@@ -88,10 +83,9 @@ class Launcher:
             self._preloader.learn(reports)
 
     def preload(self, environment: Mapping[str, str]) -> None:
-        """Import ahead from now on, in an environment in which some variables are as kernels set them."""
+        """Import ahead from now on, for modules that are to find variables as kernels set them."""
         if self._preloader is None:
-            known = {name: environment[name] for name in SET_BY_KERNELS if name in environment}
-            self._program = replace(self._program, environment={**self._program.environment, **known})
+            self._program = replace(self._program, environment={**self._program.environment, **environment})
             self._preloader = Preloader(self._program, never=NEVER)
 
     def start_forked(self) -> Run | None:

@@ -315,9 +315,9 @@ class Proxy:
             return
         back.connect(link)
 
-    def _hear(self, back: Back, link: Link) -> None:
+    def _hear(self, back: Back, link: Link, *, wait: bool = True) -> None:
         try:
-            word, fds = link.receive()
+            word, fds = link.receive(wait=wait)
         except EOFError:
             link.close()
             back.link = None
@@ -386,8 +386,9 @@ class Proxy:
                 self._bury(back, os.waitstatus_to_exitcode(status))
 
     def _bury(self, back: Back, status: int) -> None:
-        while back.link:  # its last words, to their end
-            self._hear(back, back.link)
+        with contextlib.suppress(BlockingIOError):
+            while back.link:  # its last words, to their end
+                self._hear(back, back.link, wait=False)
         if self._is_heard(back):
             poll = [(sock, zmq.POLLIN) for sock in back.sockets.values()]
             while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):

@@ -6,7 +6,7 @@ import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ipy_autorestart.pristine import socket
+from ipy_autorestart.pristine import os, socket
 from ipy_autorestart.protocol.plain import from_json, to_json
 
 #: The name of the proxy's end in its folder.
@@ -17,6 +17,10 @@ WORD_BYTES = 1 << 16
 
 #: Descriptors that the system takes at once (unix(7)).
 FDS_MAX = 253
+
+
+#: Names of variables that the libraries of a kernel set at its start, whatever runs in it.
+SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Ready:
     Attributes
     ----------
     environment
-        Variables that the libraries of every kernel set at its start.
+        The variables `SET_BY_KERNELS`, as far as they are set.
     welcomes
         Whether it would greet each client that subscribes (JEP 65, since ipykernel 7).
     """
@@ -103,6 +107,7 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self._process = os.getpid()
 
     @classmethod
     def to_proxy(cls, folder: str) -> Link:
@@ -127,11 +132,17 @@ class Link:
         except (BrokenPipeError, ConnectionResetError):
             return
 
-    def receive(self) -> tuple[Word, list[int]]:
-        """Wait for a word and return it with its descriptors; raises EOFError when the other side is gone."""
+    def receive(self, *, wait: bool = True) -> tuple[Word, list[int]]:
+        """Return the next word with its descriptors; raises EOFError when the other side is gone.
+
+        Without waiting, it raises BlockingIOError when there is none: a process that has ended may have left children
+        that hold its end of the link.
+        """
         fds = array.array("i")
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(WORD_BYTES, socket.CMSG_SPACE(FDS_MAX * fds.itemsize))
+            data, ancillary, _, _ = self._socket.recvmsg(
+                WORD_BYTES, socket.CMSG_SPACE(FDS_MAX * fds.itemsize), 0 if wait else socket.MSG_DONTWAIT
+            )
         except ConnectionResetError:
             raise EOFError from None
         if not data:
@@ -141,8 +152,9 @@ class Link:
         return from_json(Word, data), list(fds)  # type: ignore[arg-type]  # a union is what it takes, too
 
     def say_goodbye(self) -> None:
-        """Say that this process ends in order; an exit function."""
-        self.send(Goodbye())
+        """Say that this process ends in order; an exit function, which forked children have, too."""
+        if os.getpid() == self._process:
+            self.send(Goodbye())
 
     def close(self) -> None:
         """Close this end."""

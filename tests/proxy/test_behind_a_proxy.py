@@ -10,42 +10,11 @@ import time
 import psutil
 import pytest
 import zmq
-from waiting import eventually, pass_time
+from behind import Behind
+from waiting import eventually
 from zmq.utils.monitor import recv_monitor_message
 
 pytestmark = pytest.mark.e2e
-
-USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
-
-
-class Behind:
-    """A kernel that watches, behind a proxy since its first restart."""
-
-    def __init__(self, kernel, project, options="--rerun all", value=2):
-        self.kernel, self.project, self.restarts = kernel, project, 0
-        assert kernel.run("%load_ext ipy_autorestart").error == ""
-        pass_time(0.05)  # files are older than the first cell
-        self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
-        kernel.wait(lambda: "running" in self.watching.text)
-        self.use = kernel.run(USE, cell_id="use")
-        self.save(value)
-
-    def save(self, value):
-        """Save a new value and wait until the cells have run again."""
-        self.restarts += 1
-        self.project.save("src/a.py", f"V = {value}\n")
-        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*run again in", self.watching.text))
-
-    @property
-    def live(self):
-        """The process of the kernel that answers."""
-        return int(self.kernel.run("__import__('os').getpid()").text)
-
-    @property
-    def folder(self):
-        """The proxy's folder, by the sockets that it listens at."""
-        found = [one.laddr for one in psutil.Process(self.kernel.pid).net_connections("unix") if one.laddr]
-        return os.path.dirname(next(path for path in found if path.endswith("/link")))
 
 
 @pytest.fixture
@@ -246,7 +215,7 @@ import sys
 sys.path[:0] = [{support!r}, {notebooks!r}]
 from pathlib import Path
 from play import kernel
-from test_behind_a_proxy import Behind
+from behind import Behind
 from project import Project
 with kernel(cwd={folder!r}) as player:
     behind = Behind(player, Project({folder!r}))
@@ -264,7 +233,6 @@ def test_it_ends_with_the_server_that_has_started_it(project):
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        env={**os.environ, "PYTHONPATH": here},
     ) as server:
         ours = processes(int(server.stdout.readline()))
         server.kill()

@@ -71,7 +71,7 @@ def test_a_kernel_is_started_as_the_first_image_was_but_for_its_parent(launcher,
 def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(launcher, tmp_path):
     run = launcher.start_cold()
     found_by(run, tmp_path)
-    launcher.preload({"PAGER": "cat", "OTHER": "x"})
+    launcher.preload({"PAGER": "cat"})
     launcher.learn(run.reports)
     for pipe in run.close():
         pipe.close()

@@ -53,6 +53,27 @@ def test_the_end_of_the_other_side_is_an_end_of_file_and_words_to_it_are_lost(en
         ours.receive()
 
 
+def test_a_child_of_the_kernel_neither_keeps_the_proxy_waiting_nor_says_goodbye(ends):
+    ours, theirs = ends
+    begin, go = os.pipe()
+    child = os.fork()
+    if not child:
+        theirs.say_goodbye()
+        os.read(begin, 1)
+        os._exit(0)
+    theirs.close()
+    try:
+        with pytest.raises(BlockingIOError):
+            ours.receive(wait=False)
+    finally:
+        os.write(go, b".")
+        os.waitpid(child, 0)
+        os.close(begin)
+        os.close(go)
+    with pytest.raises(EOFError):
+        ours.receive()
+
+
 def test_a_kernel_finds_its_proxy_by_the_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         Link.to_proxy(str(tmp_path))

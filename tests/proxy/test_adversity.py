@@ -1,0 +1,66 @@
+"""Clients that misbehave and moments that are unlucky: a proxy serves the others, and nothing is lost or done twice."""
+
+import os
+import signal
+import threading
+
+import pytest
+import zmq
+from behind import Behind
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture
+def behind(kernel, project):
+    return Behind(kernel, project)
+
+
+def another_client(kernel):
+    client = kernel.manager.blocking_client()
+    client.context = zmq.Context()
+    client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
+    client.start_channels(hb=False)
+    return client
+
+
+def leave(client):
+    client.stop_channels()
+    client.context.destroy(0)
+
+
+def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
+    pid = int(kernel.run("import os, time; child = os.fork() or time.sleep(600)\nprint(child)").streams())
+    cell = kernel.send("os.kill(os.getpid(), 9)")
+    kernel.wait(lambda: cell.reply is not None, timeout=20)
+    assert cell.error.startswith("KernelDied")
+    assert kernel.run("1 + 1").text == "2"
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_an_environment_of_any_size_is_no_harm(start_kernel, project, monkeypatch):
+    monkeypatch.setenv("LARGE", "x" * 100_000)
+    with start_kernel() as kernel:
+        behind = Behind(kernel, project)
+        behind.save(3)
+        assert behind.use.streams() == "value 3\n"
+
+
+def test_clients_that_come_and_go_during_switches_do_no_harm(behind, kernel):
+    done = threading.Event()
+
+    def come_and_go():
+        while not done.is_set():
+            client = another_client(kernel)
+            client.kernel_info()
+            leave(client)
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for value in range(3, 8):
+            behind.save(value)
+            assert behind.use.streams() == f"value {value}\n"
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,39 @@
+"""A kernel that watches behind a proxy."""
+
+import os
+import re
+
+import psutil
+from waiting import pass_time
+
+USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
+
+
+class Behind:
+    """A kernel that watches, behind a proxy since its first restart."""
+
+    def __init__(self, kernel, project, options="--rerun all", value=2):
+        self.kernel, self.project, self.restarts = kernel, project, 0
+        assert kernel.run("%load_ext ipy_autorestart").error == ""
+        pass_time(0.05)  # files are older than the first cell
+        self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
+        kernel.wait(lambda: "running" in self.watching.text)
+        self.use = kernel.run(USE, cell_id="use")
+        self.save(value)
+
+    def save(self, value):
+        """Save a new value and wait until the cells have run again."""
+        self.restarts += 1
+        self.project.save("src/a.py", f"V = {value}\n")
+        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*run again in", self.watching.text))
+
+    @property
+    def live(self):
+        """The process of the kernel that answers."""
+        return int(self.kernel.run("__import__('os').getpid()").text)
+
+    @property
+    def folder(self):
+        """The proxy's folder, by the sockets that it listens at."""
+        found = [one.laddr for one in psutil.Process(self.kernel.pid).net_connections("unix") if one.laddr]
+        return os.path.dirname(next(path for path in found if path.endswith("/link")))
