@@ -74,6 +74,15 @@ class LateDebugger:
                 loop.call_soon_threadsafe(future.set_result, None)
         return self._real
 
+    def renew(self, stream: Any, socket: Any) -> None:
+        """Use another stream and socket than those that it was made with, in a forked process."""
+        if self._real is None:
+            log_, _, publish, _, *rest = self._args
+            self._args = log_, stream, publish, socket, *rest
+            self._waiting = None
+        else:
+            renew_debugger(self._real, stream, socket)
+
     async def handle_stopped_event(self) -> None:
         """Wait for the debugger to stop; every kernel waits for that from its start, which is no reason to make one."""
         if self._real is None:
@@ -81,6 +90,14 @@ class LateDebugger:
             self._waiting = loop, loop.create_future()
             await self._waiting[1]
         await self._made().handle_stopped_event()
+
+
+def renew_debugger(debugger: Any, stream: Any, socket: Any) -> None:
+    """Have a ``Debugger``, which nobody has attached, use another stream and socket, in a forked process."""
+    client = debugger.debugpy_client
+    debugger.debugpy_client = type(client)(debugger.log, stream, debugger._handle_event)  # noqa: SLF001
+    debugger.shell_socket = socket
+    debugger.stopped_queue = type(debugger.stopped_queue)()  # the task that waits for it is no more
 
 
 def has_plain_debugger(kernel: Any) -> bool:

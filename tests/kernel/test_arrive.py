@@ -58,6 +58,33 @@ def test_to_wait_for_a_late_debugger_makes_none(modules):
     asyncio.run(play())
 
 
+def test_a_late_debugger_can_be_made_with_another_stream_and_socket(modules):
+    made = []
+    module = types.ModuleType(DEBUGGER)
+    module.Debugger = lambda *args: made.append(args) or types.SimpleNamespace(started=True)
+    modules[DEBUGGER] = module
+    debugger = LateDebugger("log", "stream", "publish", "socket", "session")
+    debugger.renew("new stream", "new socket")
+    assert not made
+    assert debugger.started
+    assert made == [("log", "new stream", "publish", "new socket", "session")]
+
+
+def test_a_debugger_can_use_another_stream_and_socket():
+    real = types.SimpleNamespace(log="log", debugpy_client=FakeClient("log", "stream", print), stopped_queue=[1])
+    real._handle_event = print
+    debugger = LateDebugger()
+    debugger._real = real
+    debugger.renew("new stream", "new socket")
+    assert real.debugpy_client.made_with == ("log", "new stream", print)
+    assert (real.shell_socket, real.stopped_queue) == ("new socket", [])
+
+
+class FakeClient:
+    def __init__(self, *made_with):
+        self.made_with = made_with
+
+
 def test_what_is_asked_of_the_debuggers_module_comes_from_the_real_one(modules):
     arrive.stand_in_for_debugger()
     assert isinstance(modules[DEBUGGER]._is_debugpy_available, bool)

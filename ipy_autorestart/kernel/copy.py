@@ -1,0 +1,129 @@
+"""A copy of a live kernel: a fork of it that goes on as a live kernel behind a proxy, with its whole memory."""
+
+from __future__ import annotations
+
+import random
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from ipy_autorestart.kernel.inherited import CantCopy, renew_loop
+from ipy_autorestart.kernel.machinery import Machinery
+from ipy_autorestart.pristine import os, signal
+
+#: The status of a copy that could not begin.
+FAILED = os.EX_SOFTWARE
+
+
+class Copy:
+    """Copies a kernel; all methods are for its main thread, while it is idle and its gate is closed.
+
+    In a kernel of which there are copies, `fork` makes one more; a copy that has been revived is copied in the same
+    way, and so is one that still waits, as often as it is needed.
+
+    Raises
+    ------
+    CantCopy
+        The kernel is not built as expected, or not on this platform.
+    """
+
+    def __init__(self, app: Any) -> None:  # an IPKernelApp
+        import asyncio
+
+        from tornado.ioloop import IOLoop
+
+        if not sys.platform.startswith("linux"):
+            raise CantCopy(f"not on {sys.platform}")
+        self._io_loop: Any = IOLoop.current()
+        loop = self._io_loop.asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
+        if not isinstance(loop, asyncio.SelectorEventLoop):
+            raise CantCopy(f"the event loop is {type(loop).__module__}'s")
+        self._machinery = Machinery(app)
+        self._is_alive = True
+
+    def close(self) -> None:
+        """Undo what is done for copies to come."""
+        self._machinery.close()
+
+    def fork(
+        self, live: Callable[[], None], *, repair: Callable[[], object] = lambda: None, apart: bool = False
+    ) -> int:
+        """Copy the kernel; return the child's process id, and 0 in the child.
+
+        The child calls ``live`` when it has let go of all that belongs to this kernel: its sockets, loops, threads and
+        history. It is in a session of its own then, with no more output than the descriptors that 1 and 2 were at the
+        start. It may wait there; it calls `revive`, or ends by ``os._exit``. When ``live`` returns, it goes on with
+        what follows here, as another live kernel. If anything fails there, it ends with the status `FAILED`.
+
+        Parameters
+        ----------
+        live
+            Called in the child.
+        repair
+            Called in the child before all else, to make anew what is the user's (`trust.Trust.repair`).
+        apart
+            Whether the copy is no child of this kernel, which nothing that looks for children may find. The id is that
+            of the process in between, which ends at once and is to be waited for.
+
+        Raises
+        ------
+        CantCopy
+            A thread is busy, or there is no room; all is as it was.
+        """
+        import asyncio
+
+        is_running = asyncio._get_running_loop() is not None  # noqa: SLF001
+        chance = random.getstate()  # Python seeds every forked process anew
+        wake = self._machinery.stand() if self._is_alive else None
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        pid = -1
+        try:
+            pid = _fork()
+        except OSError as error:
+            raise CantCopy(f"the process can't be forked: {error}") from error
+        finally:
+            if pid:
+                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+                if wake:
+                    wake()
+        if pid:
+            return pid
+        try:
+            if apart and _fork():
+                os._exit(0)  # noqa: SLF001  # its name
+            os.setsid()
+            random.setstate(chance)
+            repair()  # before the loop watches what is made anew
+            renew_loop(self._io_loop, is_running=is_running)  # before a signal comes, which would wake the other's
+            if self._is_alive:
+                self._machinery.let_go()
+            self._is_alive = False
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            live()
+        except BaseException:  # noqa: BLE001  # the border: there must not be a second kernel by mistake
+            os.write(2, traceback.format_exc().encode())
+            os._exit(FAILED)  # noqa: SLF001
+        return 0
+
+    def revive(self, address: Callable[[str], str]) -> None:
+        """Have this copy live as a kernel; the rest of it follows when its main loop runs on.
+
+        Parameters
+        ----------
+        address
+            Returns libzmq's address for "shell", "control", "stdin" and "iopub", where DEALERs and a PULL are bound.
+        """
+        self._machinery.renew(address)
+        self._is_alive = True
+
+
+def _fork() -> int:
+    # 3.12 warns that there are threads. To say so by `catch_warnings` would have the user's warnings shown once more.
+    filters = warnings.filters
+    warnings.filters = [("ignore", None, DeprecationWarning, None, 0), *filters]
+    try:
+        return os.fork()
+    finally:
+        warnings.filters = filters

@@ -1,0 +1,124 @@
+"""The history stands while its kernel is copied, and what a kernel runs on is looked at before it is touched."""
+
+import atexit
+import contextlib
+import sqlite3
+import threading
+import types
+
+import pytest
+from IPython.core.history import HistoryManager
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+from waiting import eventually
+
+from ipy_autorestart.kernel.inherited import CantCopy
+from ipy_autorestart.kernel.machinery import Machinery, _open_history, _renew_history, _stop_history
+
+
+@pytest.fixture
+def shell():
+    shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    yield shell
+    atexit.unregister(shell.atexit_operations)
+
+
+@pytest.fixture
+def history(shell, tmp_path):
+    """A history in a file, with a line that isn't written yet."""
+    options = {"connection_options": {"check_same_thread": False, "timeout": 0.05}}
+    history = HistoryManager(shell=shell, hist_file=str(tmp_path / "history.sqlite"), **options)
+    history.db_cache_size = 10  # it writes when it is asked to
+    history.store_inputs(1, "'a line'")
+    yield history
+    if history.save_thread is not None:
+        history.save_thread.stop()
+    history.db.close()
+
+
+def written(path):
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute("select session, line, source from history").fetchall()
+
+
+def test_a_history_that_stands_is_written_and_holds_nothing(history):
+    threads = threading.active_count()
+    session = history.session_number
+    go_on = _stop_history(history)
+    assert threading.active_count() == threads - 1
+    assert written(history.hist_file) == [(session, 1, "'a line'")]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        history.db.execute("select 1")
+    go_on()
+    assert threading.active_count() == threads
+    assert history.session_number == session
+    history.db_cache_size = 0
+    history.store_inputs(2, "'the next'")
+    eventually(lambda: len(written(history.hist_file)) == 2)
+    assert written(history.hist_file)[-1] == (session, 2, "'the next'")
+
+
+def test_the_history_of_a_copy_has_a_session_of_its_own(history):
+    session = history.session_number
+    _stop_history(history)
+    _renew_history(history)
+    assert history.session_number == session + 1
+    history.store_inputs(2, "'in the copy'")
+    history.writeout_cache()
+    assert written(history.hist_file)[-1] == (session + 1, 2, "'in the copy'")
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Let another kernel be in the middle of writing."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("begin exclusive")
+        yield
+        database.rollback()
+
+
+def test_a_history_that_another_kernel_writes_for_long_can_not_be_copied(history):
+    with locked(history.hist_file), pytest.raises(CantCopy, match="the history can't be written: database is locked"):
+        _stop_history(history)
+    assert history.save_thread.is_alive()
+    history.store_inputs(2, "'the next'")
+    history.writeout_cache()
+    assert written(history.hist_file)[-1][-1] == "'the next'"
+
+
+def test_a_history_that_is_locked_stays_where_it_is(history, tmp_path):
+    _stop_history(history)
+    with locked(history.hist_file):
+        _renew_history(history)
+    assert str(history.hist_file) == ":memory:"
+    history.store_inputs(2, "'not saved'")
+    history.writeout_cache()
+    assert [path.name for path in tmp_path.glob("history*")] == ["history.sqlite"]
+    assert len(written(tmp_path / "history.sqlite")) == 1
+
+
+def test_a_history_in_memory_is_left_alone(shell):
+    history = HistoryManager(shell=shell, hist_file=":memory:")
+    session = history.session_number
+    _stop_history(history)()
+    _renew_history(history)
+    assert history.db.execute("select session from sessions").fetchall() == [(session,)]
+    history.db.close()
+    assert _stop_history(None)() is None
+
+
+def test_the_connection_is_made_as_ipython_makes_it(history):
+    def kinds():
+        [row] = history.db.execute("select start from sessions limit 1").fetchall()
+        return [type(one).__name__ for one in row]
+
+    before = kinds()
+    _stop_history(history)
+    _open_history(history)
+    assert kinds() == before == ["datetime"]
+
+
+def test_an_unknown_kernel_is_not_touched():
+    app = types.SimpleNamespace(kernel=types.SimpleNamespace())
+    with pytest.raises(CantCopy, match="not known"):
+        Machinery(app)
