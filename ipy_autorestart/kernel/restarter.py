@@ -6,6 +6,7 @@ The handler only notes the signal and wakes the event loop. `ipython.policy` dec
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import sys
@@ -20,7 +21,7 @@ from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, keep, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.pristine import Timer, is_main_thread, signal, time
+from ipy_autorestart.pristine import Timer, is_main_thread, time
 from ipy_autorestart.protocol.messages import Hangup, Record, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle, logged
@@ -93,6 +94,15 @@ class KernelRestarter(Restarter):
     def _is_restarting(self) -> bool:
         return self._restart is not None and not self._restart.done()
 
+    def wake(self) -> None:
+        """Wake the loop: the system may have chosen another thread for a SIGHUP, whose handler waits for the main one.
+
+        So would asyncio's handlers of signals, by the one descriptor for that, which trio warns not to share.
+        """
+        if (loop := self._loop) is not None:
+            with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+                loop.call_soon_threadsafe(lambda: None)
+
     def _in_main_thread(self, act: Callable[[], None]) -> None:
         if is_main_thread():
             act()
@@ -117,15 +127,11 @@ class KernelRestarter(Restarter):
         else:
             log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
             self._cells = Cells(self._shell, on_end=self._note_end)
-        # Both: asyncio's wakes the loop whatever the main thread does, and ours keeps the signal from the user's code.
-        self._loop.add_signal_handler(signal.SIGHUP, self._wake)
         super()._install()
 
     def _uninstall(self) -> None:
         if self._replay:
             self._replay.cancel()
-        if self._loop:
-            self._loop.remove_signal_handler(signal.SIGHUP)
         if self._gate:
             self.pace = self._gate.pace
             self._gate.remove()
@@ -197,7 +203,7 @@ class KernelRestarter(Restarter):
             self._pending = time.monotonic()
             if self._interrupts:
                 self._interrupts.forget(before=self._pending - self._options.debounce - EARLY)
-        if self._loop is not None:  # again, for a loop that the user has run may have taken the wake-up descriptor
+        if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)
         if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
             self._interrupted = True
@@ -205,7 +211,7 @@ class KernelRestarter(Restarter):
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
 
     def _wake(self) -> None:
-        if self._loop is None or self._pending is None:  # done already: each signal wakes twice
+        if self._loop is None or self._pending is None:  # done already, or withdrawn
             return
         self._report(Hangup())
         self._check()

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import types
 
 import pytest
 from fakes import FakeShell, FakeSupervisor
+from waiting import eventually
 
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.policy import Pace
@@ -73,6 +75,27 @@ def test_an_idle_kernel_restarts_at_once_and_reports_to_those_who_need_it(play):
         await played.until(2)
         assert played.owner.reported == [Hangup(), Refused(WHY)]
         assert played.script.reported == []
+
+    play(act)
+
+
+def test_a_signal_that_came_in_another_thread_is_handled_when_its_sender_asks(play):
+    async def act(played):
+        def receive():
+            main = threading.main_thread().ident
+            eventually(lambda: sys._current_frames()[main].f_code.co_name == "select")  # the loop has nothing to do
+            signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
+            played.restarter.wake()
+            eventually(lambda: played.owner.reported, timeout=5)
+
+        await asyncio.get_running_loop().run_in_executor(None, receive)
+
+    play(act)
+
+
+def test_a_program_may_have_signals_wake_a_loop_of_its_own(play):
+    async def act(played):
+        assert signal.set_wakeup_fd(-1) == -1  # trio warns of any other
 
     play(act)
 
