@@ -33,27 +33,33 @@ class CantCopy(Exception):  # noqa: N818  # a refusal
     """A kernel can't be copied now, for this reason."""
 
 
-def epolls_of_libzmq() -> set[int]:
+def epolls_of_libzmq(contexts: Collection[Any]) -> set[int]:
     """Return the descriptors of the epolls in which libzmq's threads wait, as their system calls tell.
 
     Nothing else does: no Python object knows them, and other libraries have epolls too.
+
+    Parameters
+    ----------
+    contexts
+        Those of pyzmq that are in use, whose threads may not all have begun yet.
 
     Raises
     ------
     CantCopy
         A thread is never seen to wait.
     """
-    return {_epoll_of(task) for task in proc.tasks() if LIBZMQ in proc.name_of(task)}
+    import zmq
 
-
-def _epoll_of(task: int) -> int:
+    least = sum(1 + context.get(zmq.IO_THREADS) for context in contexts if context._sockets)  # noqa: SLF001
     deadline = time.monotonic() + WAITING_MAX
-    while (left := deadline - time.monotonic()) > 0:
-        match proc.call_of(task, left):
-            case [_, fd, *_] if proc.is_epoll(fd):
-                return fd
+    while True:
+        tasks = [task for task in proc.tasks() if LIBZMQ in proc.name_of(task)]
+        found = {call[1] for call in map(proc.call_of, tasks) if len(call) > 1 and proc.is_epoll(call[1])}
+        if len(found) >= max(least, len(tasks)):
+            return found
+        if time.monotonic() > deadline:
+            raise CantCopy("a thread of libzmq is busy")
         time.sleep(0.0005)
-    raise CantCopy("a thread of libzmq is busy")
 
 
 def let_go_of_libzmq(contexts: Collection[Any], epolls: Collection[int]) -> None:

@@ -90,7 +90,7 @@ class Machinery:
         try:
             if not all(stands.wait(STAND_MAX) for stands in standing):
                 raise CantCopy("a thread of the kernel is busy")
-            self._epolls = epolls_of_libzmq()
+            self._epolls = epolls_of_libzmq(self._contexts())
             wake_history = _stop_history(self._shell.history_manager)
         except BaseException:
             go_on.set()
@@ -115,6 +115,14 @@ class Machinery:
         shell = self._kernel.shell_channel_thread
         return [self._kernel.control_thread, shell, *shell.manager._cache.values()]  # noqa: SLF001
 
+    def _contexts(self) -> list[Any]:
+        """Return the contexts of ZeroMQ: the kernel's, and that of the thread by which pyzmq lends messages."""
+        from zmq.utils import garbage
+
+        heartbeat = getattr(self._app.heartbeat, "context", None)
+        found = (self._app.context, heartbeat, garbage.gc._context)  # noqa: SLF001
+        return [context for context in found if context is not None and not context.closed]
+
     def _outputs(self) -> list[Any]:
         """Return the streams that publish what is printed, whatever the user has put in their place."""
         from ipykernel.iostream import OutStream
@@ -132,11 +140,8 @@ class Machinery:
         for thread in (kernel.iopub_thread, *self._threads()):
             let_go_of_loop(thread.io_loop)
         self._writers = {stream.name: _let_go_of_output(stream) for stream in self._outputs()}
-        contexts = [app.context, *_lending_context()]
-        if app.heartbeat is not None:
-            contexts.append(app.heartbeat.context)
-            app.heartbeat = None
-        let_go_of_libzmq(contexts, self._epolls)
+        let_go_of_libzmq(self._contexts(), self._epolls)
+        app.heartbeat = None
         kernel.iopub_thread.socket = None  # only now: a socket that nobody knows any more could not be closed
         atexit.unregister(app.cleanup_connection_file)  # the file is that of the process that was copied
 
@@ -222,15 +227,6 @@ class Machinery:
 def _stand(stands: Event, go_on: Event) -> None:
     stands.set()
     go_on.wait(STAND_MAX)
-
-
-def _lending_context() -> list[Any]:
-    """Return the context of the thread by which pyzmq lends messages to libzmq, if there is one, and forget it."""
-    from zmq.utils.garbage import gc
-
-    context = gc._context  # noqa: SLF001
-    gc._clear()  # noqa: SLF001
-    return [] if context is None else [context]
 
 
 def _renew_iopub(thread: Any, socket: Any, session: Any) -> None:

@@ -72,7 +72,7 @@ def test_all_of_a_context_is_closed_and_nothing_else(before, context, talking):
     epoll.register(event, select.EPOLLIN)
     numbers = {user.fileno() for user in users}
     twin = os.dup(next(filter(listens, set(descriptors()) - before)))
-    epolls = epolls_of_libzmq()
+    epolls = epolls_of_libzmq([context])
     assert len(epolls) == 2  # one thread reads and writes, one closes
 
     def let_go():
@@ -107,7 +107,7 @@ def listens(fd):
 
 
 def test_what_nothing_tells_of_is_closed_where_the_user_has_no_such_thing(before, context, talking):
-    epolls = epolls_of_libzmq()
+    epolls = epolls_of_libzmq([context])
 
     def let_go():
         let_go_of_libzmq([context], epolls)
@@ -120,7 +120,7 @@ def test_a_thread_that_does_not_wait_is_waited_for(context, talking, monkeypatch
     monkeypatch.setattr(inherited, "WAITING_MAX", 0.05)
     monkeypatch.setattr(proc, "EPOLL", "nothing")
     with pytest.raises(CantCopy, match="busy"):
-        epolls_of_libzmq()
+        epolls_of_libzmq([context])
 
 
 def test_the_loop_of_a_thread_is_closed_without_a_word(caplog):
@@ -168,7 +168,7 @@ def test_the_main_loop_goes_on_in_both(context, talking):
         loop.add_reader(readable, lambda: heard.append(readable.recv(10)))
         loop.add_signal_handler(signal.SIGUSR1, heard.append, "signal")
         task = loop.create_task(asyncio.sleep(0.05, "slept"))
-        epolls = epolls_of_libzmq()
+        epolls = epolls_of_libzmq([context])
         client.send(b"late")
         assert select.select([server.FD], [], [], 10)[0]  # it is due, and nothing has been read
         loop.call_soon(heard.append, "due")
