@@ -27,7 +27,7 @@ from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.terminal import TerminalScreen
-from ipy_autorestart.wire.link import Link, TakeOver
+from ipy_autorestart.wire.link import TakeOver
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -72,11 +72,6 @@ class ShellSession:
     def proxy(self) -> int:
         """The process that stays when this one is replaced by another, and that passes on its signals; 0 for none."""
         return os.getppid() if isinstance(self._restarter, KernelRestarter) and self._restarter.proxy else 0
-
-    def go_behind(self, proxy: Link) -> None:
-        """Restart by the proxy at the other end of a link from now on."""
-        assert isinstance(self._restarter, KernelRestarter)
-        self._restarter.proxy = proxy
 
     def close(self) -> None:
         """Take all of it out of the shell."""
@@ -126,7 +121,6 @@ def stand_by(carried: Carried, hangups: Hangups) -> None:
     def take_over(shell: InteractiveShell, before: Carried, word: TakeOver) -> None:
         state = before.own
         assert isinstance(state, KernelState)
-        session_of(shell).go_behind(standby.link)
         resume(shell, before.supervisors, hangups, state.cells, state.gaps, word)
 
     standby = Standby(carried, own, resume=take_over)

@@ -17,6 +17,7 @@ from play import Player
 from play import kernel as real_kernel
 from processes import MARK, marked_processes, our_threads
 from project import Project
+from surroundings import SHARED_PORTS, environment
 from waiting import eventually
 
 import ipy_autorestart
@@ -100,10 +101,6 @@ def unreaped():
         return None
 
 
-#: Ports of kernels that outlive a test: their client connects when it likes, its heartbeat anew after a late answer.
-SHARED_PORTS = set()
-
-
 def left_open(before):
     """What is open and was not before: under a number that was free, or had another file."""
     left = {number: target for number, target in open_files().items() if before.get(number) != target}
@@ -123,11 +120,6 @@ def project(tmp_path, monkeypatch):
     project.save("src/a.py", "V = 1\n")
     project.script("import sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)\n")
     return project
-
-
-def environment():
-    """Return the variables of a kernel: ipykernel leaves descriptors 1 and 2 alone where it sees pytest."""
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 @pytest.fixture

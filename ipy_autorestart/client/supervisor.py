@@ -243,12 +243,23 @@ class Supervisor:
             self.screen.before_exec(self.status.restarting() if self._restarter else self.status)
         return replace(self._state(self._link, self._process), received=self._link.received, link=self._link.detach())
 
+    def hush(self) -> None:
+        """Stop listening for a while; what is said meanwhile waits."""
+        if self._listener:
+            self._listener.stop()
+
+    def listen_again(self) -> None:
+        """Listen again, here or in a copy of this process, where there is no thread that does."""
+        if self._link and self._link.fileno() >= 0:
+            self._listen(self._link)
+
     def snapshot(self) -> SupervisorState | None:
         """Return what `attach` needs to go on in another process, should this one be gone without `detach`.
 
         What is on its way then is lost.
         """
-        return self._state(self._link, self._process) if self._link and self._process and self.is_alive else None
+        is_there = self._link is not None and self._link.fileno() >= 0
+        return self._state(self._link, self._process) if is_there and self._link and self._process else None
 
     def _state(self, link: Link, process: Process) -> SupervisorState:
         return SupervisorState(

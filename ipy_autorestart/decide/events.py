@@ -51,6 +51,13 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The target goes on in another process, with all that it has loaded."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it.
 

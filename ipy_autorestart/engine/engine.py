@@ -25,6 +25,7 @@ from ipy_autorestart.decide.events import (
     Hangup,
     Kill,
     Look,
+    Moved,
     Preloaded,
     Refused,
     Signal,
@@ -221,7 +222,7 @@ class Engine:
         self._reporter.report(self._cycle, now)  # an end comes after the last output
 
     def _receive(self, record: Record) -> None:
-        if isinstance(record, Started) and record.pid and self._loads:
+        if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
         if isinstance(record, Said):
             self._handle(record)

@@ -19,7 +19,8 @@ class Gate:
     """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
     In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin, and ``on_end`` is called
-    after it. The ``pace`` of the cells is learnt from there on.
+    after it; ``on_unsaid`` is called with the id of one that clients are told nothing of. The ``pace`` of the cells is
+    learnt from there on.
     """
 
     def __init__(
@@ -29,12 +30,14 @@ class Gate:
         *,
         admits: Callable[..., bool],
         on_end: Callable[[], None],
+        on_unsaid: Callable[[str], None] = lambda _: None,
         pace: Pace = Pace(),  # noqa: B008  # a value
     ) -> None:
         self._kernel = kernel
         self._channels = channels
         self._admits = admits
         self._on_end = on_end
+        self._on_unsaid = on_unsaid
         self._closed = False
         self._cells_wait = False
         self._passing: list[list[bytes]] = []
@@ -90,6 +93,8 @@ class Gate:
                 await self._original(message, *args, **options)
         finally:
             self._note_end(token, is_cell=cell and passes)
+            if concurrent and passes:  # ipykernel 7 says neither busy nor idle then
+                self._on_unsaid(header.get("msg_id", ""))
             if is_awaited:
                 self._passing.remove(frames)
                 if not self._passing and self._passed and not self._passed.done():
@@ -175,6 +180,12 @@ class Gate:
         held, self.held = self.held, []
         for frames in held:
             self._channels.deliver(frames)
+
+    def renew(self) -> None:
+        """Let requests pass in a copy of the kernel; what was held back comes to it again, by the proxy."""
+        self._closed = False
+        self.held.clear()
+        self._channels.renew()
 
     def release(self) -> list[str]:
         """End the kernel's threads, so that the sockets are the caller's; return the ids of its subshells."""

@@ -15,7 +15,7 @@ from ipy_autorestart.ipython.cells import end_history
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
-from ipy_autorestart.pristine import Event, os, signal
+from ipy_autorestart.pristine import Event, Lock, os
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
@@ -113,8 +113,7 @@ class KernelEnd(Handover):
 
     def close(self) -> None:
         """End what the exit functions have left, and publish what was printed."""
-        with logged("the kernel's children"):
-            _end_children(besides=trackers())
+        self.end_children()
         super().close()
         for stream in (sys.stdout, sys.stderr):
             with logged("the last output"):
@@ -125,6 +124,11 @@ class KernelEnd(Handover):
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError):  # nobody shows any more what children say, such as trackers
                 stream._should_watch = False  # type: ignore[union-attr]  # noqa: SLF001  # iostream.OutStream's
+
+    def end_children(self) -> None:
+        """End children that the exit functions have left."""
+        with logged("the kernel's children"):
+            _end_children(besides=trackers())
 
     def own(self) -> KernelState:
         """Return what the next kernel needs."""
@@ -143,16 +147,16 @@ class KernelHandover(KernelEnd):
     The gate is closed, and its requests go on in the new image; where there is none, unanswered requests are lost.
     """
 
-    def __init__(self, *args: Any, to_proxy: bool, no_proxy: str, **options: Any) -> None:
+    def __init__(self, *args: Any, folder: str, no_proxy: str, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._to_proxy, self._no_proxy = to_proxy, no_proxy
+        self._folder, self._no_proxy = folder, no_proxy  # the former for a proxy's sockets, if it is to be one
         self._sockets: Sockets | None = None
         if self._gate:
             try:
                 self._sockets = Sockets(self._app)
             except (NoSockets, OSError) as why:
                 log.warning("requests that come during the restart may be lost: %s", why)
-                self._no_proxy = str(why) if to_proxy else ""
+                self._no_proxy, self._folder = str(why) if folder else "", ""
 
     def close(self) -> None:
         """End what the exit functions have left, and close the connections so that nothing on them is lost."""
@@ -166,7 +170,7 @@ class KernelHandover(KernelEnd):
 
     def command(self) -> list[str]:
         """Return the command line of the new image."""
-        if self._to_proxy and self._sockets:
+        if self._folder:
             return [self._start.executable, "-P", PROXY]
         return super().command()
 
@@ -187,6 +191,8 @@ class KernelHandover(KernelEnd):
             listeners=listeners,
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
             no_proxy=self._no_proxy,
+            folder=self._folder,
+            packages=os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["zmq"].__file__ or ""))),
         )
 
 
@@ -197,6 +203,7 @@ class KernelSwitch(KernelEnd):
         super().__init__(*args, **options)
         self._proxy = proxy
         self._cold = cold
+        self._handed_over = Lock()
 
     def end_life(self) -> None:
         """Do what an interpreter does at its end, but say no goodbye: the proxy goes on."""
@@ -211,14 +218,13 @@ class KernelSwitch(KernelEnd):
 
     def replace(self) -> None:
         """Hand over the state, send the last message of each channel, and wait: the proxy ends this process."""
+        if not self._handed_over.acquire(blocking=False):
+            Event().wait()
         carried = self.carried
         carried.write(self._carrier)
+        # Signals that are pending in this process are seen by the proxy.
         interrupted = self._interrupts is not None and self._interrupts.noted
-        pending = signal.sigpending()
-        word = Leaving(
-            hung_up=signal.SIGHUP in pending, interrupted=interrupted or signal.SIGINT in pending, cold=self._cold
-        )
-        self._proxy.send(word, [self._carrier, *carried.fds])
+        self._proxy.send(Leaving(interrupted=interrupted, cold=self._cold), [self._carrier, *carried.fds])
         for channel in ("shell", "control"):
             getattr(self._app, f"{channel}_socket").send(END)
         self._kernel.iopub_thread.send_multipart([END])

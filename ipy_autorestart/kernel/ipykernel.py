@@ -136,6 +136,11 @@ class Channels:
         self._is_still = False
         self._kernel.control_thread.io_loop.add_callback(self._resume_reading, self._kernel.control_stream)
 
+    def renew(self) -> None:
+        """Forget that reading was stopped, in a copy of the kernel whose streams are new."""
+        self._is_still = False
+        self._callbacks.clear()
+
     def release(self) -> list[str]:
         """Send what waits and end the threads, so that the sockets are the caller's; return the ids of subshells."""
         import zmq

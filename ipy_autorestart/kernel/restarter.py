@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.ledger import Ledger, Rerun
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
+from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, keep, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.pristine import Timer, is_main_thread, time
-from ipy_autorestart.protocol.messages import Hangup, Record, Reran, Waiting
+from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
+from ipy_autorestart.protocol.messages import Hangup, Moved, Record, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle, logged
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -30,7 +31,7 @@ from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import Link, Watching
+from ipy_autorestart.wire.link import ATTRIBUTE, Done, Link, Watching, in_file, make_folder
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,6 +47,9 @@ EARLY = 0.25
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
 
+
+#: Stands for the moment when it is too late: it has been tried.
+NEVER = float("inf")
 
 #: Seconds after a cell until the proxy is given what has changed; at once if so many times as long has passed as it
 #: takes to do so.
@@ -71,7 +75,8 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
-        self.proxy: Link | None = None  # where the kernel is behind one
+        self.proxy: Link | None = getattr(self._kernel, ATTRIBUTE, None)  # where the kernel is behind one
+        self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
         self._kept: Ledger | None = None  # what that has, for the case of a crash
         self._keeps = False  # whether it is to have more, soon
         self._kept_at = self._keep_took = 0.0
@@ -113,8 +118,16 @@ class KernelRestarter(Restarter):
         if self._owners:
             self._options = self._owners[-1].request.options
         super()._settle(previous)
+        self._tell_roots()
+        if self._wants_proxy and not self._why_no_proxy and self.proxy is None and self._arms is None:
+            self._arms = time.monotonic()
+            self._check_arming()
+
+    def _tell_roots(self) -> None:
         if self.proxy and self._owners:
-            self.proxy.send(Watching(tuple(root for owner in self._owners for root in owner.request.roots)))
+            fd = in_file("\n".join(root for owner in self._owners for root in owner.request.roots))
+            self.proxy.send(Watching(), [fd])
+            os.close(fd)
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop
@@ -123,7 +136,14 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         channels = channels_of(self._kernel)
         if channels:
-            self._gate = Gate(self._kernel, channels, admits=self._admits, on_end=self._note_end, pace=self.pace)
+            self._gate = Gate(
+                self._kernel,
+                channels,
+                admits=self._admits,
+                on_end=self._note_end,
+                on_unsaid=self._note_unsaid,
+                pace=self.pace,
+            )
         else:
             log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
             self._cells = Cells(self._shell, on_end=self._note_end)
@@ -228,8 +248,15 @@ class KernelRestarter(Restarter):
         self._note_interrupts()
         if self.proxy and self._loop is not None and is_main_thread():
             self._keep_or_soon()
+        if self._arms is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._check_arming)
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
+
+    def _note_unsaid(self, key: str) -> None:
+        """Have the proxy forget a request that is done: it goes by what is said to the clients."""
+        if self.proxy and key:
+            self.proxy.send(Done(key))
 
     def _keep_or_soon(self) -> None:
         """Let the proxy have the state of now: at once if cells have taken much longer than that takes."""
@@ -247,10 +274,10 @@ class KernelRestarter(Restarter):
             return
         began = time.monotonic()
         self._kept = self._recorder.ledger
-        cells = self._recorder.to_plain(self._rerun)
-        own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
-        supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
         with logged("the state for a crash"):
+            cells = self._recorder.to_plain(self._rerun)
+            own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
+            supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
             keep(self.proxy, Carried(self._start.first, supervisors, own))
         self._kept_at = time.monotonic()
         self._keep_took = self._kept_at - began
@@ -322,14 +349,87 @@ class KernelRestarter(Restarter):
             if self.proxy:
                 cold = not self._options.warm
                 return KernelSwitch(self._shell, self._start, gate, proxy=self.proxy, cold=cold, **facts)
-            wanted = self._rerun is not Rerun.NONE and self._options.warm
-            why_not = self._why_no_proxy if wanted else ""
-            to_proxy = wanted and not why_not
-            return KernelHandover(self._shell, self._start, gate, to_proxy=to_proxy, no_proxy=why_not, **facts)
+            why_not, folder = self._why_no_proxy if self._wants_proxy else "", ""
+            if self._wants_proxy and not why_not:
+                try:
+                    folder = make_folder()
+                except OSError as error:
+                    why_not = str(error)
+            return KernelHandover(self._shell, self._start, gate, folder=folder, no_proxy=why_not, **facts)
         except BaseException:
             if gate is not None:
                 gate.reopen()
             raise
+
+    # -- behind a proxy ------------------------------------------------------------------------------------------------
+
+    def _check_arming(self) -> None:
+        """Go behind a proxy when the kernel has nothing to do."""
+        if self._arms is None or self._loop is None or self._pending is not None or self._is_restarting:
+            return
+        now = time.monotonic()
+        due = restart_at(replace(self._batch(), pending=self._arms), now)
+        if due is None or self._arms == NEVER:
+            return
+        if due > now:
+            self._loop.call_later(due - now, self._check_arming)
+            return
+        self._arms = NEVER
+        self._restart = self._loop.create_task(self._arm(), context=contextvars.Context())
+
+    async def _arm(self) -> None:
+        """Have a copy of this kernel go on behind a proxy, which this process becomes; or go on as it is."""
+        gate, supervisors = self._gate, list(self._supervisors)
+        assert gate is not None
+        try:
+            self._start.check()
+            await gate.close()
+        except (CantRestart, NotStill) as why:
+            self._stay(str(why))
+            return
+        pid = -1
+        try:
+            for supervisor in supervisors:
+                supervisor.hush()
+            arming = Arming(self._kernel, lives=self._live_on)
+            pid = arming.begin(supervisors)
+            if pid == 0:
+                return
+            cells = self._recorder.to_plain(self._rerun)
+            facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
+            handover = KernelArming(self._shell, self._start, gate, arming=arming, **facts)
+        except Exception as why:  # noqa: BLE001  # the border: the kernel goes on
+            if pid > 0:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            for supervisor in supervisors:
+                supervisor.listen_again()
+            gate.reopen()
+            self._stay(f"{'' if isinstance(why, CantArm) else type(why).__name__ + ': '}{why}")
+            return
+        handover.become(pid, supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
+
+    def _stay(self, why: str) -> None:
+        log.info("the kernel goes behind a proxy with the next restart: %s", why)
+        self._restart = None
+        self._check()
+
+    def _live_on(self, proxy: Link) -> None:
+        """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
+        self._pid = os.getpid()
+        self.proxy, self._restart, self._kept = proxy, None, None
+        if self._gate:
+            self._gate.renew()
+        for supervisor in list(self._supervisors):
+            supervisor.listen_again()
+            supervisor.send(Moved(self._pid))
+        self._tell_roots()
+        if self._loop is not None:
+            self._loop.call_soon(self._check)
+
+    @property
+    def _wants_proxy(self) -> bool:
+        return self._gate is not None and self._rerun is not Rerun.NONE and self._options.warm
 
     @property
     def _why_no_proxy(self) -> str:

@@ -15,7 +15,8 @@ import gc
 import importlib
 import logging
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.kernel.arrive import make_subshells, set_in_parents, stand_in_for_debugger, stand_in_for_embed
@@ -24,7 +25,7 @@ from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
 from ipy_autorestart.wire.connection import connect_as
-from ipy_autorestart.wire.link import SET_BY_KERNELS, Connect, Link, Ready, TakeOver, TookOver
+from ipy_autorestart.wire.link import ATTRIBUTE, SET_BY_KERNELS, Connect, Link, Ready, TakeOver, TookOver, in_file
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -62,10 +63,11 @@ class Standby:
         self._proxy = os.getppid()
         self.link = Link.to_proxy(own.folder)
         self._number = 0
+        self._folder = Folder()
 
     def replace_methods(self) -> None:
         """Put the methods in place; they are the original ones again when the kernel has started."""
-        self._end_with_the_proxy()
+        end_with(self._proxy)
         word, _ = self.link.receive()
         assert isinstance(word, Connect)
         self._number = word.number
@@ -89,12 +91,6 @@ class Standby:
         original = getattr(owner, name)
         self._originals.append((owner, name, vars(owner).get(name)))
         setattr(owner, name, lambda *args, **options: new(original, *args, **options))
-
-    def _end_with_the_proxy(self) -> None:
-        """Have the system end this process with its parent, by which alone it is reached (prctl(2))."""
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != self._proxy:
-            os._exit(1)  # noqa: SLF001  # its name
 
     def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
@@ -134,6 +130,7 @@ class Standby:
         set_in_parents()
         gc.enable()
         setattr(app.shell, FIRST, self._carried.process)
+        setattr(app.kernel, ATTRIBUTE, self.link)
         original(app)
         app.shell.extension_manager.load_extension("ipy_autorestart")  # startup files may use it
         app.kernel.start = functools.partial(self._start, app.kernel, app.kernel.start)
@@ -147,11 +144,9 @@ class Standby:
             else:
                 setattr(owner, name, own)
         start()
-        from ipykernel.iostream import IOPubThread
-
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
-        known = {name: os.environ[name] for name in SET_BY_KERNELS if name in os.environ}
-        self.link.send(Ready(known, welcomes=hasattr(IOPubThread, "_handle_subscription")))
+        self._folder = Folder()
+        say_ready(self.link)
 
     def _hear(self, kernel: Any) -> None:
         try:
@@ -160,13 +155,17 @@ class Standby:
             os._exit(1)  # noqa: SLF001  # its name
         if isinstance(word, TakeOver):
             carrier, *rest = fds
-            self._take_over(kernel, Carried.read(carrier).renumbered(rest), word)
+            try:
+                self._take_over(kernel, Carried.read(carrier).renumbered(rest), word)
+            except BaseException:  # noqa: BLE001  # the border: another one is to try
+                os.write(2, traceback.format_exc().encode())
+                os._exit(os.EX_SOFTWARE)  # noqa: SLF001
 
     def _take_over(self, kernel: Any, carried: Carried, word: TakeOver) -> None:
         carried.keep_from_children()
         own = carried.own
         assert isinstance(own, KernelState)
-        _look_anew(self._carried.process.folder)
+        self._folder.enter()
         atexit.register(self.link.say_goodbye)
         if own.subshells:
             make_subshells(kernel, own.subshells)
@@ -174,6 +173,24 @@ class Standby:
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
         self._resume(kernel.shell, carried, word)
         self.link.send(TookOver())
+
+
+def end_with(proxy: int) -> None:
+    """Have the system end this process with its parent, by which alone it is reached (prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != proxy:
+        os._exit(1)  # noqa: SLF001  # its name
+
+
+def say_ready(link: Link, *, modules: Sequence[str] = ()) -> None:
+    """Tell the proxy that this kernel waits, and which modules it has imported, if it has not reported them."""
+    from ipykernel.iostream import IOPubThread
+
+    fds = [in_file("\n".join(modules))] if modules else []
+    known = {name: os.environ[name] for name in SET_BY_KERNELS if name in os.environ}
+    link.send(Ready(known, welcomes=hasattr(IOPubThread, "_handle_subscription")), fds)
+    for fd in fds:
+        os.close(fd)
 
 
 class _Kinds:
@@ -192,11 +209,17 @@ def _address(app: Any, port: int) -> str:
     return f"{app.transport}://{app.ip}{':' if app.transport == 'tcp' else '-'}{port}"
 
 
-def _look_anew(folder: str) -> None:
-    """Look again at what may have changed since this process began to wait: the folder, and what it has of modules."""
-    importlib.invalidate_caches()
-    with contextlib.suppress(OSError):
-        if os.getcwd() == folder:
-            return
-    with contextlib.suppress(OSError):
-        os.chdir(folder)
+class Folder:
+    """The current folder, by its path: while a kernel waits, another may have taken its place."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        with contextlib.suppress(OSError):  # it is gone
+            self._path = os.getcwd()
+
+    def enter(self) -> None:
+        """Enter what is at the path now, and look anew at what there is of modules."""
+        importlib.invalidate_caches()
+        with contextlib.suppress(OSError):
+            if self._path and not os.path.samefile(self._path, os.curdir):
+                os.chdir(self._path)

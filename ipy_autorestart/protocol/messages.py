@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ipy_autorestart.decide.change import Broken
-from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Paused, Refused, Started, Waiting
+from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Moved, Paused, Refused, Started, Waiting
 from ipy_autorestart.decide.facts import Cause, State
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
@@ -26,6 +26,7 @@ __all__ = [
     "Files",
     "Forward",
     "Hangup",
+    "Moved",
     "Output",
     "Paused",
     "Ran",
@@ -255,7 +256,7 @@ class Reran:
 Shown = Began | Output | Display | Clear
 Heard = Status | Ran | Decided | Ask | Shown
 Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
-Record = Heard | Said | Reran | Forward
+Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""
 
 _RECORDS: dict[str, type[Record]] = {record.__name__: record for record in get_args(Record)}

@@ -16,10 +16,9 @@ if not __package__:  # started by its path, as the supervisor is
     sys.modules["ipy_autorestart"] = package = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
 
-from ipy_autorestart.proxy.proxy import Proxy
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec import STATE
-from ipy_autorestart.reexec.state import Carried
+from ipy_autorestart.reexec.state import Carried, KernelState
 
 
 def main() -> None:
@@ -27,6 +26,10 @@ def main() -> None:
     signals = Signals()
     carried = Carried.read(int(os.environ.pop(STATE)))
     carried.keep_from_children()
+    if isinstance(carried.own, KernelState):  # the kernel may have found pyzmq by what it has done to `sys.path`
+        sys.path.append(carried.own.packages)
+    from ipy_autorestart.proxy.proxy import Proxy
+
     status = Proxy(carried, signals).run()
     if status < 0:
         signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None

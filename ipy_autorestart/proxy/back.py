@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import signal
@@ -20,6 +21,10 @@ KINDS = {
     "stdin": zmq.SocketType.DEALER,
     "iopub": zmq.SocketType.PULL,
 }
+
+
+#: Signals that a server, or a terminal, sends a kernel's group.
+TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
 class Back:
@@ -44,6 +49,7 @@ class Back:
     ) -> None:
         self.number = number
         self.source = source
+        self._unsent: collections.deque[tuple[str, Sequence[zmq.Frame | bytes]]] = collections.deque()
         self._used: dict[str, tuple[int, int, int] | None] = {}
         self.run = run
         self.pid = run.pid
@@ -77,14 +83,33 @@ class Back:
         return used is None or any(_signature(path) != then for path, then in self._used.items())
 
     def send(self, channel: str, frames: Sequence[zmq.Frame | bytes]) -> None:
-        """Send the process a message; does nothing when it is gone, where waiting for it would take for ever."""
+        """Send the process a message, or keep it until the process has connected; it may be gone."""
+        self._unsent.append((channel, frames))
+        self.flush()
+
+    def flush(self) -> bool:
+        """Send what is kept; return whether nothing is."""
         with contextlib.suppress(zmq.Again):
-            send(self.sockets[channel], frames)
+            while self._unsent:
+                channel, frames = self._unsent[0]
+                send(self.sockets[channel], frames)
+                self._unsent.popleft()
+        return not self._unsent
+
+    def pending_signals(self) -> list[int]:
+        """Return those of SIGHUP and SIGINT that the process has been sent and will not handle (proc_pid_status(5))."""
+        with contextlib.suppress(OSError, StopIteration, ValueError), open(f"/proc/{self.pid}/status") as file:
+            bits = 0
+            for line in file:
+                if line.startswith(("SigPnd:", "ShdPnd:")):
+                    bits |= int(line.split()[1], 16)
+            return [signum for signum in (signal.SIGINT, signal.SIGHUP) if bits >> (signum - 1) & 1]
+        return []
 
     def signal(self, signum: int) -> None:
-        """Send the process a signal; SIGINT, as from a terminal, to its whole group."""
-        with contextlib.suppress(ProcessLookupError):
-            (os.killpg if signum == signal.SIGINT else os.kill)(self.pid, signum)
+        """Send the process a signal; those of terminals and servers to its whole group."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            (os.killpg if signum in TO_GROUP else os.kill)(self.pid, signum)
 
     def kill(self) -> None:
         """End the process, and close what belongs to it."""

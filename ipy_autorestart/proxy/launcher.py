@@ -79,7 +79,7 @@ class Launcher:
         """Learn from what a kernel has reported."""
         if self._preloader:
             self._learnt.begun = self._learnt.begun or reports.begun
-            self._learnt.imported += reports.imported
+            self._learnt.imported = list(dict.fromkeys((*self._learnt.imported, *reports.imported)))
             self._preloader.learn(reports)
 
     def preload(self, environment: Mapping[str, str]) -> None:
@@ -96,7 +96,9 @@ class Launcher:
         """Start a kernel without anything imported ahead; raises OSError."""
         if self._preloader:
             self._preloader.note_cold()
-        return start_cold(self._program)
+        folder = self._program.cwd
+        is_there = os.path.isdir(folder)
+        return start_cold(self._program if is_there else replace(self._program, cwd=os.path.expanduser("~")))
 
     @property
     def source(self) -> int | None:

@@ -13,8 +13,8 @@ ENDING = frozenset({"shell", "control", "iopub"})
 #: Seconds that a kernel may take from its word that it leaves to its last message, and one to take over.
 LEAVE_MAX, TAKE_MAX = 10.0, 10.0
 
-#: Deaths in a row, each so many seconds after the one before at most, after which no other kernel takes over.
-DEATHS_MAX, DEATHS_WITHIN = 3, 5.0
+#: Deaths in a row, without a kernel that has answered for so many seconds, after which no other takes over.
+DEATHS_MAX, ANSWERED = 3, 5.0
 
 
 class Request(NamedTuple):
@@ -31,6 +31,11 @@ class Request(NamedTuple):
     def has_reply(self) -> bool:
         """Whether a reply is to be expected."""
         return not self.kind.startswith("comm_")
+
+    @property
+    def may_be_begun(self) -> bool:
+        """Whether the kernel may be at work on it and has not come to say so."""
+        return self.channel == "shell" and self.has_reply and not self.replied and not self.idle
 
     @property
     def is_done(self) -> bool:
@@ -104,13 +109,19 @@ class Book:
         self._requests = {key: one._replace(replied=False, begun=False) for key, one in left.items()}
         return list(self._requests.values())
 
-    def take_lost(self) -> Lost:
-        """Take out what a kernel that has died can't answer any more."""
+    def forget(self, key: str) -> None:
+        """Forget a request that is done though nothing was said of it."""
+        self._requests.pop(key, None)
+
+    def take_lost(self, *, knows_more: bool = False) -> Lost:
+        """Take out what a kernel that has died can't answer any more.
+
+        Something else may be known to be what it was at work on.
+        """
         begun = [key for key, one in self._requests.items() if one.begun and not one.replied]
         answered = [key for key, one in self._requests.items() if one.replied]
-        oldest = next((key for key, one in self._requests.items() if one.channel == "shell" and not one.replied), None)
-        if not begun and oldest is not None:
-            begun = [oldest]
+        if not begun and not knows_more:
+            begun = [key for key, one in self._requests.items() if one.may_be_begun][:1]
         cells = [key for key, one in self._requests.items() if one.kind == EXECUTE]
         aborted = [key for key in cells if key not in begun + answered] if set(cells) & set(begun) else []
         return Lost(*(tuple(map(self._requests.pop, keys)) for keys in (begun, aborted, answered)))
@@ -142,11 +153,11 @@ class Kernels:
     since
         Since when.
     ended
-        Channels on which the one that leaves has sent its last message.
+        Channels on which those that leave have sent their last messages.
     until
         When the one that leaves or takes over is taken to hang.
     deaths
-        When the latest ones died, each soon after the one before.
+        How many have died in a row, without one that has answered for some seconds.
     closing
         Whether the live one is to end in order.
     """
@@ -154,9 +165,9 @@ class Kernels:
     states: tuple[tuple[int, State], ...] = ()
     serves: bool = False
     since: float = 0.0
-    ended: frozenset[str] = frozenset()
+    ended: frozenset[tuple[int, str]] = frozenset()
     until: float = float("inf")
-    deaths: tuple[float, ...] = ()
+    deaths: int = 0
     closing: bool = False
 
     def one(self, state: State) -> int | None:
@@ -272,11 +283,11 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
         case Ready(number) if kernels.state(number) is State.STARTING:
             kernels = _with(kernels, number, State.STANDBY)
         case Leaves(number) if kernels.state(number) is State.LIVE:
-            leaving = _with(kernels, number, State.LEAVING)
-            kernels = replace(leaving, serves=False, ended=frozenset(), until=now + LEAVE_MAX)
+            leaving = _with(_forgiven(kernels, now), number, State.LEAVING)
+            kernels = replace(leaving, serves=False, until=now + LEAVE_MAX)
         case Ended(number, channel) if kernels.state(number) is State.LEAVING:
-            kernels = replace(kernels, ended=kernels.ended | {channel})
-            if kernels.ended >= ENDING:
+            kernels = replace(kernels, ended=kernels.ended | {(number, channel)})
+            if {channel for one, channel in kernels.ended if one == number} >= ENDING:
                 kernels, actions = _without(kernels, number), [Kill(number)]
         case TookOver(number) if kernels.state(number) is State.TAKING:
             kernels = _with(kernels, number, State.LIVE)
@@ -316,6 +327,7 @@ def _end(kernels: Kernels, now: float) -> float:
 
 
 def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kernels, list[Action]]:
+    kernels = _forgiven(kernels, now)
     state = kernels.state(number)
     serves = kernels.serves and state is not State.LIVE
     kernels = replace(_without(kernels, number), serves=serves)
@@ -324,16 +336,20 @@ def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kerne
     is_missed = state in (State.LIVE, State.TAKING) or (state is State.STARTING and kernels.one(State.LIVE) is None)
     if not is_missed:
         return kernels, []
-    before = kernels.deaths if kernels.deaths and now - kernels.deaths[-1] <= DEATHS_WITHIN else ()
-    kernels = replace(kernels, deaths=(*before, now))
-    if len(kernels.deaths) >= DEATHS_MAX:
+    kernels = replace(kernels, deaths=kernels.deaths + 1)
+    if kernels.deaths >= DEATHS_MAX:
         return kernels, [Exit(status)]
     return kernels, [Mourn(number, status)] if state is State.LIVE else []
 
 
+def _forgiven(kernels: Kernels, now: float) -> Kernels:
+    """Forget earlier deaths if a kernel has answered for long enough."""
+    return replace(kernels, deaths=0) if kernels.serves and now - kernels.since > ANSWERED else kernels
+
+
 def _hung(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     """Go on without a kernel that does not come to an end of leaving, or of taking over."""
-    kernels = replace(kernels, until=float("inf"))
+    kernels = replace(kernels, until=now + TAKE_MAX)
     if (leaving := kernels.one(State.LEAVING)) is not None:
         return _without(kernels, leaving), [Kill(leaving)]
     if (taking := kernels.one(State.TAKING)) is not None:
@@ -351,7 +367,8 @@ def _with(kernels: Kernels, number: int, state: State) -> Kernels:
 
 
 def _without(kernels: Kernels, number: int) -> Kernels:
-    return replace(kernels, states=tuple(one for one in kernels.states if one[0] != number))
+    states = tuple(one for one in kernels.states if one[0] != number)
+    return replace(kernels, states=states, ended=frozenset(one for one in kernels.ended if one[0] != number))
 
 
 #: Kernels that have failed to start while another answers, after which no more are started ahead.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
 import socket
 import sys
-import tempfile
+import termios
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,12 +22,16 @@ from ipy_autorestart.proxy import policy
 from ipy_autorestart.proxy.back import Back
 from ipy_autorestart.proxy.forward import plain, received, send
 from ipy_autorestart.proxy.front import Front
-from ipy_autorestart.proxy.launcher import Launcher
+from ipy_autorestart.proxy.launcher import Launcher, Learnt
 from ipy_autorestart.proxy.mourning import describe, mourn
 from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
+from ipy_autorestart.reexec.tty import Terminal
+from ipy_autorestart.script.guardian import Guardian
 from ipy_autorestart.script.orphans import adopt_orphans
+from ipy_autorestart.script.pipes import no_ends
+from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
 from ipy_autorestart.wire.link import NAME, Link
 from ipy_autorestart.wire.messages import END, HEADER, METADATA, PARENT, parse
@@ -35,6 +41,12 @@ LOOKED_AT = 1.0
 
 #: Seconds that clients may take to connect again after an exec.
 RETURN_MAX = 1.0
+
+#: Seconds until the next try to send what a kernel could not be sent yet.
+UNSENT = 0.005
+
+#: Words that one that has died may have left.
+WORDS_MAX = 10
 
 #: Seconds without a message after which a kernel that has died has left nothing more.
 DRAINED = 0.02
@@ -47,11 +59,13 @@ class Proxy:
         own = carried.own
         assert isinstance(own, KernelState)
         self._signals = signals
+        self._terminal = Terminal()
+        self._guardian = Guardian(leave_daemons=True)  # which ends the kernel, should this process be killed
         self._own = own
         self._parent = os.getppid()
         self._follows = int(carried.process.environment.get("JPY_PARENT_PID") or 0)
         adopt_orphans(really=True)
-        self._folder = tempfile.mkdtemp(prefix="ipy_autorestart-")
+        self._folder = own.folder
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._front = Front(self._context, own.connection, own.listeners)
         self._book = Book()
@@ -97,6 +111,8 @@ class Proxy:
 
     def run(self) -> int:
         """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
+        if self._own.copied:
+            self._add(Run(self._own.copied, no_ends(), lossless=False), None)
         self._happen(policy.Tick())
         try:
             while self._status is None:
@@ -112,7 +128,7 @@ class Proxy:
         for fd in fds:
             self._read(fd)
         self._forward(ready)
-        if fds or time.monotonic() >= self._due_at:
+        if fds or self._front.returning.monitors or time.monotonic() >= self._due_at:
             self._tend()
 
     def _tend(self) -> None:
@@ -168,6 +184,8 @@ class Proxy:
             if self._is_heard(back):
                 self._forward_answers(back, ready)
         live, sockets = self._live, self._front.sockets
+        if live and not live.flush():
+            self._due_at = min(self._due_at, time.monotonic() + UNSENT)
         for channel in ("control", "shell", "stdin"):
             if live and sockets[channel] in ready:
                 self._forward_requests(live, channel)
@@ -179,7 +197,9 @@ class Proxy:
 
     def _note(self, channel: str, frames: Sequence[bytes]) -> None:
         message = parse(frames)
-        header = message.part(HEADER) if message else {}
+        if message is None or not self._front.key.has_signed(message.parts):
+            return  # the kernel answers to nothing of that
+        header = message.part(HEADER)
         if key := str(header.get("msg_id", "")):
             self._book.note(key, channel, str(header.get("msg_type", "")), frames)
 
@@ -235,9 +255,11 @@ class Proxy:
             case policy.Serve():
                 self._serve()
             case policy.Kill(number):
-                self._backs.pop(number).kill()
+                back = self._backs.pop(number)
+                self._pending += back.pending_signals()
+                back.kill()
             case policy.Mourn(number, status):
-                self._mourn(status)
+                self._mourn(number, status)
             case policy.Exit(status):
                 self._status = status
 
@@ -254,6 +276,9 @@ class Proxy:
                 sys.stderr.write(f"ipy_autorestart: no kernel can be started: {error}\n")
                 self._status = os.EX_SOFTWARE
                 return
+        self._add(run, source)
+
+    def _add(self, run: Run, source: int | None) -> None:
         self._count += 1
         self._backs[self._count] = Back(self._context, self._folder, self._count, run, source)
         self._happen(policy.Started(self._count))
@@ -264,11 +289,11 @@ class Proxy:
             os.lseek(file, 0, os.SEEK_SET)
             back.link.send(self._death, [file, *fds])
 
-    def _mourn(self, status: int) -> None:
-        lost = self._book.take_lost()
+    def _mourn(self, number: int, status: int) -> None:
+        lost = self._book.take_lost(knows_more=bool(self._at_work) or number != self._answers)
         mourn(self._front, lost, status)
         cells = [one for one in lost.begun if one.kind == policy.EXECUTE]
-        ids = [message.part(METADATA).get("cellId", "") for one in cells if (message := parse(one.frames))]
+        ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
         is_own = bool(self._at_work) and not lost.begun  # a cell that ran again
         self._death = words.TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_own)
 
@@ -281,12 +306,14 @@ class Proxy:
             return
         self._front.returning.close()
         self._answers = number
-        self._at_work.clear()
         live = self._backs[number]
+        self._guardian.guard(live.pid)
+        self._at_work.clear()
         for request in self._book.left():
             live.send(request.channel, request.frames)
         pending, self._pending = self._pending, []
         for signum in pending:
+            self._passed_on.add((number, signum))
             live.signal(signum)
 
     # -- what else comes -----------------------------------------------------------------------------------------------
@@ -315,10 +342,15 @@ class Proxy:
             return
         back.connect(link)
 
-    def _hear(self, back: Back, link: Link, *, wait: bool = True) -> None:
+    def _hear(self, back: Back, link: Link) -> None:
         try:
-            word, fds = link.receive(wait=wait)
-        except EOFError:
+            word, fds = link.receive(wait=False)
+        except BlockingIOError:
+            return
+        except (EOFError, ValueError) as why:
+            if isinstance(why, ValueError):  # of another version, or out of its mind: another is to go on
+                sys.stderr.write(f"ipy_autorestart: {why}\n")
+                back.signal(signal.SIGKILL)
             link.close()
             back.link = None
             return
@@ -327,17 +359,19 @@ class Proxy:
                 back.welcomes = welcomes
                 back.read_reports()
                 self._launcher.preload(environment)
-                self._launcher.learn(back.run.reports)
+                self._launcher.learn(_imported(fds[0]) if fds else back.run.reports)
                 self._happen(policy.Ready(back.number))
-            case words.Watching(roots):
-                self._launcher.watch(roots)
-            case words.Kept():
+            case words.Watching() if self._kernels.state(back.number) in (State.TAKING, State.LIVE):
+                self._launcher.watch(words.from_file(fds[0]).split("\n"))
+            case words.Done(key):
+                self._book.forget(key)
+            case words.Kept() if self._kernels.state(back.number) is State.LIVE:
                 self._close_state()
                 self._state = fds[0], fds[1:]
-            case words.Leaving(hung_up, interrupted, cold):
+            case words.Leaving(interrupted, cold):
                 self._close_state()
                 self._state = fds[0], fds[1:]
-                self._pending += [signal.SIGINT] * interrupted + [signal.SIGHUP] * hung_up
+                self._pending += [signal.SIGINT] * interrupted
                 self._drop_outdated(leaving=True, cold=cold)
                 if cold:
                     self._start(forked=False, cold=True)
@@ -348,6 +382,9 @@ class Proxy:
                 self._happen(policy.TookOver(back.number))
             case words.Goodbye():
                 self._happen(policy.Goodbye(back.number))
+            case _:
+                for fd in fds:
+                    os.close(fd)
 
     def _drop_outdated(self, *, leaving: bool = False, cold: bool = False) -> None:
         """Drop kernels that were started ahead, if another start would be newer, or sooner done with its imports."""
@@ -365,6 +402,8 @@ class Proxy:
     def _take_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
             self._reap()
+        elif signum == signal.SIGHUP and self._terminal.is_gone and not self._is_own_hangup():
+            self._status = -signal.SIGHUP  # as the kernel would, which is in another session
         elif (live := self._live) is not None:
             self._passed_on.add((live.number, signum))
             live.signal(signum)
@@ -372,6 +411,17 @@ class Proxy:
             self._status = -signal.SIGTERM
         else:
             self._pending.append(signum)
+
+    def _is_own_hangup(self) -> bool:
+        """Whether a supervisor has announced a SIGHUP, which the kernel has not heard of yet."""
+        _, fds = self._state
+        waiting = array.array("i", [0])
+        for hangups in fds[1::2]:  # `SupervisorState.fds`
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(hangups, termios.FIONREAD, waiting)
+            if waiting[0]:
+                return True
+        return False
 
     def _reap(self) -> None:
         while True:
@@ -386,16 +436,17 @@ class Proxy:
                 self._bury(back, os.waitstatus_to_exitcode(status))
 
     def _bury(self, back: Back, status: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while back.link:  # its last words, to their end
-                self._hear(back, back.link, wait=False)
+        for _ in range(WORDS_MAX):  # its last ones; a process that it has forked may hold the link open
+            if back.link is None:
+                break
+            self._hear(back, back.link)
         if self._is_heard(back):
             poll = [(sock, zmq.POLLIN) for sock in back.sockets.values()]
             while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):
                 self._forward_answers(back, [sock for sock, _ in left])
                 if back.number not in self._backs:
                     return
-        if self._kernels.state(back.number) is State.STARTING:
+        if self._kernels.state(back.number) in (State.STARTING, State.STANDBY):
             self._failures += 1
         if (back.number, -status) in self._passed_on:  # it was asked to end
             self._happen(policy.Goodbye(back.number))
@@ -420,6 +471,7 @@ class Proxy:
         for back in self._backs.values():
             back.kill()
         self._launcher.close()
+        self._guardian.close()
         self._close_state()
         self._listener.close()
         self._front.close()
@@ -428,6 +480,11 @@ class Proxy:
         if self._own.owns_connection_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._own.connection_file)
+
+
+def _imported(fd: int) -> Learnt:
+    """Return what a kernel says to have imported, which has not reported it: it was not started from here."""
+    return Learnt(begun=True, imported=words.from_file(fd).split("\n"))
 
 
 def _in_file(carried: Carried) -> tuple[int, list[int]]:

@@ -39,7 +39,7 @@ def main() -> None:
         del sys.path[0]  # this file's folder
     packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.append(packages)
-    from ipy_autorestart.reexec import STATE
+    from ipy_autorestart.reexec import RUN, STATE
     from ipy_autorestart.reexec.interrupts import Interrupts
     from ipy_autorestart.reexec.state import Carried
     from ipy_autorestart.reexec.surroundings import ignore_only
@@ -49,6 +49,9 @@ def main() -> None:
 
     state = os.environ.pop(STATE)
     carried = Carried.read(int(state) if state.isdigit() else state)
+    if os.environ.pop(RUN, ""):  # of the shim, which flags of the interpreter have kept from running
+        path = carried.process.environment.get("PYTHONPATH")
+        os.environ.pop("PYTHONPATH", None) if path is None else os.environ.update(PYTHONPATH=path)
     carried.keep_from_children()
     if carried.process.hangup_ignored:
         hangups.previous = signal.SIG_IGN

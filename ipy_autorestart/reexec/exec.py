@@ -48,6 +48,19 @@ class SupervisorHandle(Protocol):
 
     request: Request
 
+    @property
+    def pid(self) -> int:
+        """The process, by its number."""
+
+    def fds(self) -> Iterator[int]:
+        """Yield the descriptors that this process has of it."""
+
+    def hush(self) -> None:
+        """Stop listening to it for a while."""
+
+    def listen_again(self) -> None:
+        """Listen to it again, here or in a copy of this process."""
+
     def send(self, record: Record, /) -> None:
         """Report to its process."""
 
@@ -129,7 +142,11 @@ class Handover(abc.ABC):
         for supervisor in list(supervisors):
             with logged("a watch"):  # one that fails is left behind, and ends
                 states.append(supervisor.detach())
-        self._supervisors = tuple(filter(None, states))
+        self.exec_with(tuple(filter(None, states)), hangup_ignored=hangup_ignored)
+
+    def exec_with(self, supervisors: tuple[SupervisorState, ...], *, hangup_ignored: bool) -> NoReturn:
+        """Replace the process, given what is known of the supervisors."""
+        self._supervisors = supervisors
         self._hangup_ignored = hangup_ignored
         if self.notes_interrupts and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self._interrupts = Interrupts()  # for one that another thread takes, where it isn't blocked

@@ -74,6 +74,9 @@ class KernelState:
     gaps: tuple[float, ...]  # as in `ipython.policy.Pace`
     cells: Mapping[str, Any] | None  # those to run again, as `ipython.ledger.to_plain` returns them
     no_proxy: str = ""  # why there is none, though one was wanted
+    copied: int = 0  # the process of a copy that goes on as the kernel
+    folder: str = ""  # for the proxy's sockets
+    packages: str = ""  # where the proxy finds pyzmq
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,6 +90,13 @@ class Ends:
                 os.close(fd)
 
 
+def no_ends() -> Ends:
+    """Return those of a process that has no pipes from here."""
+    read, write = os.pipe()
+    os.close(write)
+    return Ends(outputs=(), reports=read, displays=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Theirs:
     """The run's ends: its three standard streams, and the pipes for reports and displays."""

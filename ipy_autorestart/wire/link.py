@@ -3,24 +3,52 @@
 from __future__ import annotations
 
 import array
+import errno
+import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 from ipy_autorestart.pristine import os, socket
-from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 
 #: The name of the proxy's end in its folder.
 NAME = "link"
 
+#: The attribute of a kernel behind a proxy that is the link.
+ATTRIBUTE = "_ipy_autorestart_proxy"
+
+#: Characters that a socket's path may have (unix(7)), and the longest name in a proxy's folder.
+PATH_MAX, LONGEST = 107, "/9999999-control"
+
+
+def make_folder() -> str:
+    """Make a folder for a proxy's sockets; raises OSError where there is none whose path is short enough."""
+    trouble: OSError | None = None
+    for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/dev/shm"):
+        if not parent:
+            continue
+        try:
+            folder = tempfile.mkdtemp(prefix="ipy_autorestart-", dir=parent)
+        except OSError as error:
+            trouble = error
+            continue
+        if len(os.fsencode(folder + LONGEST)) <= PATH_MAX:
+            return folder
+        os.rmdir(folder)
+    raise trouble or OSError(errno.ENAMETOOLONG, "the path of each folder for temporary files is too long")
+
+
 #: Bytes of a word; what is longer travels in a file, whose descriptor is sent.
 WORD_BYTES = 1 << 16
 
+#: Names of variables that the libraries of a kernel set at its start, whatever runs in it: a module that is imported
+#: ahead is to find them, too.
+SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
+
 #: Descriptors that the system takes at once (unix(7)).
 FDS_MAX = 253
-
-
-#: Names of variables that the libraries of a kernel set at its start, whatever runs in it.
-SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +60,7 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """From a kernel: it has started, and waits.
+    """From a kernel: it has started, and waits. A descriptor may be one of a file with what it has imported.
 
     Attributes
     ----------
@@ -50,19 +78,23 @@ class Ready:
 class Leaving:
     """From the live kernel: another is to take over, with the state in the file that comes first of the descriptors.
 
-    Signals that came too late for this one are for the next.
+    An interrupt that came too late for this one is for the next.
     """
 
-    hung_up: bool = False
     interrupted: bool = False
     cold: bool = False  # by a fresh start, of nothing that has been forked
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """From the live kernel: these files and folders are watched now."""
+    """From the live kernel: files and folders that are watched now, one in each line of a file that comes with it."""
 
-    roots: tuple[str, ...]
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """From the live kernel: it has done this request, of which it says nothing to the clients."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +131,25 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Watching | Kept | Leaving | TakeOver | TookOver | Goodbye
+Word = Connect | Ready | Watching | Done | Kept | Leaving | TakeOver | TookOver | Goodbye
+
+
+_WORDS: dict[str | None, type[Word]] = {word.__name__: word for word in get_args(Word)}
+
+
+def in_file(text: str) -> int:
+    """Return the descriptor of a file with a text, to be sent with a word."""
+    fd = os.memfd_create("ipy_autorestart")
+    with open(fd, "w", encoding="utf-8", errors="surrogateescape", closefd=False) as file:
+        file.write(text)
+    return fd
+
+
+def from_file(fd: int) -> str:
+    """Return the text of such a file, which is closed."""
+    with open(fd, encoding="utf-8", errors="surrogateescape") as file:
+        file.seek(0)
+        return file.read()
 
 
 class Link:
@@ -107,7 +157,7 @@ class Link:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._process = os.getpid()
+        self._pid = os.getpid()
 
     @classmethod
     def to_proxy(cls, folder: str) -> Link:
@@ -126,34 +176,48 @@ class Link:
 
     def send(self, word: Word, fds: Sequence[int] = ()) -> None:
         """Send a word; does nothing when the other side is gone."""
+        data = to_json(word, []).encode()
+        if len(data) > WORD_BYTES:
+            raise ValueError(f"a word of {len(data)} bytes is too long: {data[:80]!r}")
         try:
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-            self._socket.sendmsg([to_json(word, []).encode()], rights)
+            self._socket.sendmsg([data], rights)
         except (BrokenPipeError, ConnectionResetError):
             return
 
     def receive(self, *, wait: bool = True) -> tuple[Word, list[int]]:
-        """Return the next word with its descriptors; raises EOFError when the other side is gone.
+        """Return a word with its descriptors, which is waited for by default.
 
-        Without waiting, it raises BlockingIOError when there is none: a process that has ended may have left children
-        that hold its end of the link.
+        Raises
+        ------
+        BlockingIOError
+            If none is there, and it isn't waited for.
+        EOFError
+            When the other side is gone.
+        ValueError
+            If it is none that is known here.
         """
         fds = array.array("i")
+        room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize)
         try:
-            data, ancillary, _, _ = self._socket.recvmsg(
-                WORD_BYTES, socket.CMSG_SPACE(FDS_MAX * fds.itemsize), 0 if wait else socket.MSG_DONTWAIT
-            )
+            data, ancillary, flags, _ = self._socket.recvmsg(WORD_BYTES, room, 0 if wait else socket.MSG_DONTWAIT)
         except ConnectionResetError:
             raise EOFError from None
         if not data:
             raise EOFError
         for _, _, rights in ancillary:
             fds.frombytes(rights)
-        return from_json(Word, data), list(fds)  # type: ignore[arg-type]  # a union is what it takes, too
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise ValueError("a word is too long")
+        plain = json.loads(data)
+        kind = _WORDS.get(plain.get(CLASS))
+        if kind is None:
+            raise ValueError(f"not a word: {data[:80]!r}")
+        return from_plain(kind, plain), list(fds)
 
     def say_goodbye(self) -> None:
-        """Say that this process ends in order; an exit function, which forked children have, too."""
-        if os.getpid() == self._process:
+        """Say that this process ends in order; an exit function, which a forked child has, too."""
+        if os.getpid() == self._pid:
             self.send(Goodbye())
 
     def close(self) -> None:

@@ -40,6 +40,10 @@ class Key:
             found.update(part)
         return found.hexdigest().encode()
 
+    def has_signed(self, parts: Sequence[bytes]) -> bool:
+        """Return whether a message, of which these are the parts, is of somebody who has the key."""
+        return not self._key or (len(parts) > 4 and hmac.compare_digest(self.sign(parts[1:5]), parts[0]))
+
 
 class Message(NamedTuple):
     """The parts of a message that a forwarder looks at."""
@@ -51,7 +55,7 @@ class Message(NamedTuple):
         """Return one of its dictionaries, empty if it is none."""
         try:
             found = json.loads(self.parts[place - 1])
-        except (IndexError, ValueError):
+        except (IndexError, ValueError, RecursionError):
             return {}
         return found if isinstance(found, dict) else {}
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import ipykernel
 import psutil
 import pytest
-from conftest import SHARED_PORTS, environment
 from fronts import Front
 from play import kernel as real_kernel
 from resources import held
+from surroundings import SHARED_PORTS, environment
 from waiting import eventually
 
 from ipy_autorestart.kernel.copy import FAILED

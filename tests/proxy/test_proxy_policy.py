@@ -3,8 +3,8 @@
 import pytest
 
 from ipy_autorestart.proxy.policy import (
+    ANSWERED,
     DEATHS_MAX,
-    DEATHS_WITHIN,
     ENDING,
     FAILURES_MAX,
     LEAVE_MAX,
@@ -110,6 +110,24 @@ def test_a_kernel_that_dies_of_something_else_than_a_cell_aborts_no_cell():
     assert keys(found.left()) == ["b"]
 
 
+def test_where_it_is_known_what_else_it_did_no_request_is_blamed():
+    found = book(("a", "execute_request"))
+    assert [keys(one) for one in found.take_lost(knows_more=True)] == [[], [], []]
+    assert keys(found.left()) == ["a"]
+
+
+def test_a_message_without_reply_is_not_blamed():
+    found = book(("a", "comm_msg"), ("b", "execute_request"))
+    assert [keys(one) for one in found.take_lost()] == [["b"], [], []]
+
+
+def test_what_is_done_though_nobody_is_told_is_forgotten():
+    found = book(("a", "comm_msg"))
+    found.forget("a")
+    found.forget("other")
+    assert len(found) == 0
+
+
 def test_what_was_answered_before_the_death_is_only_said_to_be_done():
     found = book(("a", "execute_request"), ("b", "execute_request"))
     found.busy("a")
@@ -208,10 +226,35 @@ def test_deaths_in_a_row_end_the_proxy():
 def test_deaths_that_lie_apart_do_not():
     kernels = serving()
     for number in range(1, 3 * DEATHS_MAX):
-        now = number * (DEATHS_WITHIN + 1)
+        now = number * (ANSWERED + 1)
         kernels, actions = run(Died(number, -11), kernels=kernels, now=now)
         assert actions == [Mourn(number, -11), Start()]
         kernels, _ = run(Started(number + 1), Ready(number + 1), TookOver(number + 1), kernels=kernels, now=now)
+
+
+def test_deaths_count_however_long_each_takes_to_die_if_none_answers():
+    kernels = run(Leaves(1), *ends(1), kernels=serving(Started(2), Ready(2)))[0]
+    for number in range(2, 1 + DEATHS_MAX):
+        kernels, actions = run(Tick(), kernels=kernels, now=number * 1000.0)
+        assert actions == [Kill(number), Start()]
+        kernels, _ = run(Started(number + 1), Ready(number + 1), kernels=kernels, now=number * 1000.0)
+    assert run(Tick(), kernels=kernels, now=1e6)[1] == [Kill(DEATHS_MAX + 1), Exit(-9)]
+
+
+def test_two_that_hang_one_after_the_other_are_both_ended():
+    kernels, _ = run(Leaves(1), kernels=serving(Started(2), Ready(2)))
+    kernels, actions = run(Tick(), kernels=kernels, now=1000.0)
+    assert actions == [Kill(1)]
+    _, actions = run(Tick(), kernels=kernels, now=2000.0)
+    assert actions == [Kill(2), Start()]
+
+
+def test_one_that_leaves_at_once_does_not_end_the_one_that_still_leaves():
+    events = Leaves(1), Ended(1, "shell"), TookOver(2), Leaves(2), Started(3)
+    kernels, _ = run(*events, kernels=serving(Started(2), Ready(2)))
+    kernels, actions = run(Ended(2, "control"), Ended(2, "iopub"), kernels=kernels)
+    assert actions == []
+    assert run(*ends(1), kernels=kernels)[1] == [Kill(1)]
 
 
 def test_kernels_that_cannot_start_end_the_proxy_if_none_answers():
@@ -225,7 +268,7 @@ def test_kernels_that_cannot_start_end_the_proxy_if_none_answers():
 
 def test_one_that_dies_while_it_waits_is_not_missed():
     kernels, actions = run(Died(2, -9), kernels=serving(Started(2), Ready(2)))
-    assert (actions, kernels.deaths) == ([], ())
+    assert (actions, kernels.deaths) == ([], 0)
 
 
 def test_one_that_dies_while_it_takes_over_is_followed_by_another():

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from ipy_autorestart.wire.link import NAME, Connect, Goodbye, Leaving, Link, Ready, TakeOver, TookOver, Watching
+from ipy_autorestart.wire.link import NAME, Connect, Done, Goodbye, Leaving, Link, Ready, TakeOver, TookOver, Watching
 
 
 @pytest.fixture
@@ -21,11 +21,12 @@ def ends():
     [
         Connect(3),
         Ready({"A": "b"}, welcomes=True),
-        Leaving(hung_up=True, cold=True),
+        Leaving(interrupted=True, cold=True),
         TakeOver(),
         TookOver(),
         Goodbye(),
-        Watching(("/a",)),
+        Watching(),
+        Done("1"),
     ],
 )
 def test_words_arrive_as_they_were_sent(ends, word):

@@ -1,0 +1,111 @@
+"""A running kernel goes behind a proxy in place: its memory, its watches and its clients stay."""
+
+import re
+
+import psutil
+import pytest
+from play import until_ready
+from traffic import Client
+from waiting import eventually, pass_time
+
+pytestmark = pytest.mark.e2e
+
+USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
+
+
+def pid_of(kernel):
+    return int(kernel.run("__import__('os').getpid()").text)
+
+
+def watch(kernel, options="--rerun all"):
+    assert kernel.run("%load_ext ipy_autorestart").error == ""
+    pass_time(0.05)  # files are older than the first cell
+    cell = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
+    kernel.wait(lambda: "running" in cell.text)
+    return cell
+
+
+def armed(kernel):
+    """Wait until the kernel is another process than the one that is known."""
+    eventually(lambda: pid_of(kernel) != kernel.pid, timeout=20, what="a proxy")
+
+
+def save(kernel, project, watching, value, number):
+    project.save("src/a.py", f"V = {value}\n")
+    kernel.wait(lambda: re.search(rf"· {number} restart.*run again in", watching.text))
+
+
+def test_memory_outputs_and_watches_stay(kernel, project):
+    kernel.run("data = list(range(5)); import os; f = open('src/a.py'); f.readline()")
+    use = kernel.run(USE)
+    watching = watch(kernel)
+    armed(kernel)
+    assert kernel.run("data, f.tell()").text == "([0, 1, 2, 3, 4], 6)"
+    assert kernel.run("os.getppid()").text == str(kernel.pid)
+    out = kernel.run("print('out', flush=True); os.system('echo child')")
+    kernel.wait(lambda: out.streams() == "out\nchild\n")
+    assert kernel.run("get_ipython().execution_count > 5").text == "True"
+    save(kernel, project, watching, 2, 1)
+    assert use.streams() == "value 2\n"
+    assert kernel.run("data").text == "[0, 1, 2, 3, 4]"
+
+
+def test_the_first_restart_after_it_is_by_the_proxy(kernel, project):
+    watching = watch(kernel)
+    use = kernel.run(USE)
+    armed(kernel)
+    first = pid_of(kernel)
+    for number in (1, 2):
+        save(kernel, project, watching, number + 1, number)
+        assert use.streams() == f"value {number + 1}\n"
+    assert pid_of(kernel) not in (first, kernel.pid)
+    assert "by exec" not in watching.text
+
+
+def test_no_request_is_lost(kernel, project):
+    kernel.run("%load_ext ipy_autorestart")
+    clients = [Client(kernel.manager, name, every=0.02) for name in ("one", "two")]
+    for client in clients:
+        client.start()
+    watching = kernel.run("%watch_restart src/ --rerun all --busy-timeout 0.1")
+    kernel.wait(lambda: "running" in watching.text)
+    armed(kernel)
+    assert [client.finish() for client in clients] == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    "what", ["import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"]
+)
+def test_what_a_copy_would_lack_puts_it_off_until_the_next_restart(kernel, project, what):
+    kernel.run(what)
+    watching = watch(kernel)
+    kernel.run(USE)
+    kernel.look_on(1.0)
+    assert pid_of(kernel) == kernel.pid
+    save(kernel, project, watching, 2, 1)
+    assert pid_of(kernel) != kernel.pid
+
+
+def test_a_script_that_is_watched_goes_on(kernel, project):
+    project.script("import time; print('script'); time.sleep(600)")
+    script = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(lambda: "script" in script.text)
+    ours = {one.pid for one in psutil.Process(kernel.pid).children(recursive=True) if "main.py" in one.cmdline()}
+    watch(kernel)
+    armed(kernel)
+    kernel.run("%watch_restart --now main.py")
+    kernel.wait(lambda: "2 runs" in script.text or "by hand" in script.text or script.text.count("script") > 0)
+    there = {one.pid for one in psutil.Process(kernel.pid).children(recursive=True) if "main.py" in one.cmdline()}
+    assert ours
+    assert there
+
+
+def test_another_client_gets_through(kernel, project):
+    watch(kernel)
+    armed(kernel)
+    other = kernel.manager.blocking_client()
+    other.start_channels(hb=True)
+    until_ready(other)
+    assert other.is_alive()
+    other.stop_channels()
+    other.context.destroy()
