@@ -181,7 +181,7 @@ def check_installed(name):
 def test_a_copy_of_ordinary_work_is_trusted_and_goes_on(copies, name):
     check_installed(name)
     code, value = TRUSTED[name]
-    answer = copies.play(code, value=value)
+    answer = copies.play(code, value=value, patience=5)
     assert (answer["doubts"], answer["survivors"], answer["copy"]["repair"]) == ([], [], [])
     assert answer["copy"]["value"] is True
     assert answer["again"] == []
@@ -379,10 +379,16 @@ def test_nothing_is_said_of_this_projects_threads(copies):
 
 
 def test_a_thread_that_is_just_ending_does_not_count(copies):
-    ending = "import sys, threading; e = threading.Event(); t = threading.Thread(target=e.wait); t.start()\n"
-    hear = "sys.addaudithook(lambda event, args: event == 'sys._current_frames' and e.set())"
-    assert copies.play(ending)["doubts"]
-    assert copies.play(ending + hear)["doubts"] == []
+    begin = "import sys, threading; e = threading.Event(); t = threading.Thread(target=e.wait); t.start(); looks = []\n"
+    # It is asked to end at the first look, and has ended at the second.
+    hear = (
+        "def hear(event, args):\n    if event == 'sys._current_frames':\n        looks.append(t.is_alive())\n"
+        "        e.set() if len(looks) == 1 else t.join()\nsys.addaudithook(hear)"
+    )
+    assert copies.play(begin)["doubts"]
+    answer = copies.play(begin + hear, later="looks")
+    assert answer["doubts"] == []
+    assert answer["later"][0]
 
 
 def test_a_thread_that_has_survived_a_fork_is_told_before_the_next(copies):
@@ -397,6 +403,7 @@ def test_the_live_process_keeps_what_its_copy_gets_anew(copies):
         "import multiprocessing as m, os; from concurrent.futures import ThreadPoolExecutor as P\n"
         "p = P(1); p.submit(str).result(); r, w = os.pipe(); os.write(w, b'a'); a, b = m.Pipe(); lock = m.Lock()\n"
         "open('t', 'w').write('a' * 99999); f = open('t'); f.read(1)",
+        patience=5,
         value="(p.submit(str, 1).result(), os.read(r, 9), os.write(w, b'x'), a.send(1), lock.acquire(), len(f.read()))",
         later="(p.submit(str, 2).result(5), os.read(r, 9), b.poll(), lock.acquire(block=False), len(f.read()))",
     )

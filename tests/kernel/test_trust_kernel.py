@@ -74,7 +74,7 @@ def test_programs_that_have_ended_leave_no_doubt(kernel):
     assert run(kernel, "!echo hi").strip() == "hi"
     for _ in range(2):
         assert run(kernel, "%%bash\necho hi").strip() == "hi"  # what the copy did is no matter here
-        assert look(kernel, BASH) == [[], "ho\n"]
+        eventually(lambda: look(kernel, BASH) == [[], "ho\n"])
 
 
 def test_programs_that_run_are_told(kernel):
@@ -118,7 +118,7 @@ def test_ordinary_work_leaves_no_doubt(kernel):
     for code, needed, value in ORDINARY:
         if not needed or importlib.util.find_spec(needed):
             run(kernel, code)
-            assert look(kernel, value)[0] == [], code
+            eventually(lambda value=value: look(kernel, value)[0] == [], what=code)
 
 
 def test_what_the_user_starts_is_told_until_it_ends(kernel):
@@ -151,7 +151,7 @@ def test_what_the_user_starts_is_told_until_it_ends(kernel):
         assert len(told) == len(reasons), told
         assert all(map(str.startswith, told, reasons)), told
         run(kernel, end)
-        assert look(kernel)[0] == [], end
+        eventually(lambda: look(kernel)[0] == [], what=end)
 
 
 OURS = """
@@ -167,7 +167,7 @@ def test_what_this_project_has_is_known_by_its_numbers(kernel, project):
     assert look(kernel, known="fds=fds, children=pids") == [[], None]
     assert look(kernel)[0][0] == "1 child process (python)"
     run(kernel, "del ours\n%unwatch")
-    assert look(kernel) == [[], None]
+    eventually(lambda: look(kernel) == [[], None])
 
 
 def test_a_subshell_is_the_kernels_unless_it_is_at_work(kernel):
@@ -181,7 +181,7 @@ def test_a_subshell_is_the_kernels_unless_it_is_at_work(kernel):
     assert look(kernel)[0] == ["1 subshell at work"]
     run(kernel, "go.set()")
     kernel.wait(lambda: cell.reply and cell.idle)
-    assert look(kernel)[0] == []
+    eventually(lambda: look(kernel)[0] == [])
 
 
 @pytest.mark.own_kernel

@@ -6,7 +6,7 @@ import sys
 
 #: A warm process; each act is played in a fork of it, so that nothing is left of one for the next.
 SERVER = """
-import json, os, signal, sys, tempfile, traceback
+import json, os, signal, sys, tempfile, time, traceback
 from ipy_autorestart.kernel.trust import Known, Trust
 
 def copied(value, trust, names):
@@ -32,7 +32,10 @@ def play(act):
     baseline = trust.baseline()
     exec(act["code"], names)
     known = Known(**{name: frozenset(eval(code, names)) for name, code in act["known"].items()})
-    answer = {"doubts": trust.doubts(known, baseline)}
+    deadline = time.monotonic() + act["patience"]
+    while (doubts := trust.doubts(known, baseline)) and time.monotonic() < deadline:
+        pass
+    answer = {"doubts": doubts}
     if not answer["doubts"]:
         answer |= copied(act["value"], trust, names)
     answer["later"] = eval(act["later"], names)
@@ -69,13 +72,14 @@ class Copies:
         assert self.process.stdout
         self._asks, self._answers = self.process.stdin, self.process.stdout
 
-    def play(self, code, *, before="", value="", later="globals().get('end', int)()", **known):
+    def play(self, code, *, before="", value="", later="globals().get('end', int)()", patience=0, **known):
         """Run some code and look; if there are no doubts make a copy, which evaluates ``value``.
 
         At last the process evaluates ``later``, by default what ``end`` gives if the code has made such a function.
-        What is there ``before`` is of the baseline; what is ``known`` is given as expressions.
+        What is there ``before`` is of the baseline; what is ``known`` is given as expressions. With ``patience`` it
+        looks again for so many seconds: on a busy machine what has just done its work takes a while to be at rest.
         """
-        act = {"before": before, "code": code, "value": value, "later": later, "known": known}
+        act = {"before": before, "code": code, "value": value, "later": later, "patience": patience, "known": known}
         self._asks.write(json.dumps(act) + "\n")
         self._asks.flush()
         answer = json.loads(self._answers.readline())
