@@ -60,7 +60,8 @@ class Proxy:
         assert isinstance(own, KernelState)
         self._signals = signals
         self._terminal = Terminal()
-        self._guardian = Guardian(leave_daemons=True)  # which ends the kernel, should this process be killed
+        # It ends the kernel and removes the folder, should this process be killed.
+        self._guardian = Guardian(leave_daemons=True, after=("sh", "-c", 'rm -rf "$0"', own.folder))
         self._own = own
         self._parent = os.getppid()
         self._follows = int(carried.process.environment.get("JPY_PARENT_PID") or 0)

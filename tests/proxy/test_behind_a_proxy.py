@@ -142,11 +142,12 @@ def processes(pid):
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
 def test_nothing_outlives_the_proxy(behind, kernel, signum):
     behind.save(3)
-    ours = processes(kernel.pid)
+    ours, folder = processes(kernel.pid), behind.folder
     assert len(ours) >= 3
     os.kill(kernel.pid, signum)
     _, alive = psutil.wait_procs(ours[1:], timeout=10)
     assert alive == []
+    eventually(lambda: not os.path.exists(folder), what="the end of the folder")
 
 
 def test_shutdown_ends_all_of_it(start_kernel, project):

@@ -2,10 +2,25 @@
 
 import os
 import socket
+import tempfile
 
 import pytest
 
-from ipy_autorestart.wire.link import NAME, Connect, Done, Goodbye, Leaving, Link, Ready, TakeOver, TookOver, Watching
+from ipy_autorestart.wire.link import (
+    NAME,
+    Connect,
+    Done,
+    Goodbye,
+    Leaving,
+    Link,
+    Ready,
+    TakeOver,
+    TookOver,
+    Watching,
+    from_file,
+    in_file,
+    make_folder,
+)
 
 
 @pytest.fixture
@@ -88,3 +103,37 @@ def test_a_kernel_finds_its_proxy_by_the_folder(tmp_path):
         assert proxy.receive() == (Ready(), [])
         for one in (kernel, proxy):
             one.close()
+
+
+def test_a_word_of_another_version_or_one_that_is_too_long_is_refused():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link = Link(theirs)
+    for data in (b'{"class": "Unheard"}', b'{"class": "Done", "key": "' + b"x" * 100_000 + b'"}'):
+        ours.send(data)
+        with pytest.raises(ValueError, match="word"):
+            link.receive()
+    with pytest.raises(ValueError, match="too long"):
+        link.send(Done("x" * 100_000))
+    with pytest.raises(BlockingIOError):
+        link.receive(wait=False)
+    ours.close()
+    link.close()
+
+
+def test_texts_of_any_length_come_in_files():
+    text = "a\n" * 100_000
+    assert from_file(in_file(text)) == text
+
+
+def test_a_folder_whose_path_is_too_long_is_not_taken(tmp_path, monkeypatch):
+    short = make_folder()
+    os.rmdir(short)
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    folder = make_folder()
+    assert not folder.startswith(str(deep))
+    assert list(deep.iterdir()) == []
+    os.rmdir(folder)
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    os.rmdir(make_folder())

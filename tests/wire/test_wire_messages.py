@@ -41,3 +41,17 @@ def test_what_is_no_message_is_nothing():
     assert parse([b"<IDS|MSG>", b"signature", b"[1]"]).part(HEADER) == {}
     assert parse([b"<IDS|MSG>", b"signature", b"{"]).part(HEADER) == {}
     assert parse([b"<IDS|MSG>"]).part(CONTENT) == {}
+
+
+def test_a_header_without_an_end_is_nothing():
+    deep = b"[" * 200_000
+    assert parse([b"<IDS|MSG>", b"signature", deep]).part(HEADER) == {}
+
+
+def test_only_who_has_the_key_has_signed():
+    key = Key(b"secret")
+    message = parse(Session(key=b"secret").serialize(Session().msg("execute_request", {})))
+    assert key.has_signed(message.parts)
+    assert not Key(b"other").has_signed(message.parts)
+    assert not key.has_signed(message.parts[:3])
+    assert Key(b"").has_signed(message.parts)
