@@ -171,7 +171,7 @@ class KernelHandover(KernelEnd):
     def command(self) -> list[str]:
         """Return the command line of the new image."""
         if self._folder:
-            return [self._start.executable, "-P", PROXY]
+            return [self._start.executable, "-P", PROXY, *self._start.first.argv[1:]]  # so that it is known in lists
         return super().command()
 
     def own(self) -> KernelState:

@@ -392,6 +392,7 @@ class KernelRestarter(Restarter):
             for supervisor in supervisors:
                 supervisor.hush()
             arming = Arming(self._kernel, lives=self._live_on)
+            pending = self._pending  # the copy has it, too
             pid = arming.begin(supervisors)
             if pid == 0:
                 return
@@ -407,6 +408,9 @@ class KernelRestarter(Restarter):
             gate.reopen()
             self._stay(f"{'' if isinstance(why, CantArm) else type(why).__name__ + ': '}{why}")
             return
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        if self._pending != pending:  # a SIGHUP came since: it waits for the proxy, which passes it on
+            os.kill(os.getpid(), signal.SIGHUP)
         handover.become(pid, supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _stay(self, why: str) -> None:

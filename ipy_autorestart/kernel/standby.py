@@ -13,6 +13,7 @@ import ctypes
 import functools
 import gc
 import importlib
+import io
 import logging
 import sys
 import traceback
@@ -68,6 +69,7 @@ class Standby:
     def replace_methods(self) -> None:
         """Put the methods in place; they are the original ones again when the kernel has started."""
         end_with(self._proxy)
+        _buffer_as_ever()
         word, _ = self.link.receive()
         assert isinstance(word, Connect)
         self._number = word.number
@@ -205,8 +207,17 @@ class _Kinds:
         return getattr(self._zmq, CONNECTING.get(name, name))
 
 
+def _buffer_as_ever() -> None:
+    """Have standard output buffered as Python does, not by lines as for a script whose output a notebook shows."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=sys.stdout.isatty() and not sys.stdout.write_through)
+
+
 def _address(app: Any, port: int) -> str:
-    return f"{app.transport}://{app.ip}{':' if app.transport == 'tcp' else '-'}{port}"
+    """Return the address to connect to, where the proxy is bound; one can be bound to any, and not connect to it."""
+    if app.transport == "tcp":
+        return f"tcp://{'0.0.0.0' if app.ip == '*' else app.ip}:{port}"
+    return f"{app.transport}://{app.ip}-{port}"
 
 
 class Folder:

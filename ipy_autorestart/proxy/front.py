@@ -111,9 +111,14 @@ class Returning:
         self._monitors: dict[zmq.Socket[bytes], tuple[zmq.Socket[bytes], str]] = {}
 
     @property
+    def are_connected(self) -> bool:
+        """Whether all are connected."""
+        return all(count <= 0 for count in self._missing.values())
+
+    @property
     def are_back(self) -> bool:
-        """Whether all are there."""
-        return self._unsubscribed <= 0 and all(count <= 0 for count in self._missing.values())
+        """Whether all have subscribed, too; a client does so when its program looks at that socket the next time."""
+        return self._unsubscribed <= 0 and self.are_connected
 
     @property
     def monitors(self) -> list[zmq.Socket[bytes]]:

@@ -282,6 +282,8 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
             kernels = _with(kernels, number, State.STARTING)
         case Ready(number) if kernels.state(number) is State.STARTING:
             kernels = _with(kernels, number, State.STANDBY)
+        case Leaves(number) if kernels.state(number) is State.LIVE and kernels.closing:
+            actions = [Exit(0)]
         case Leaves(number) if kernels.state(number) is State.LIVE:
             leaving = _with(_forgiven(kernels, now), number, State.LEAVING)
             kernels = replace(leaving, serves=False, until=now + LEAVE_MAX)

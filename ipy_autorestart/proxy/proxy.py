@@ -39,8 +39,8 @@ from ipy_autorestart.wire.messages import END, HEADER, METADATA, PARENT, parse
 #: Seconds between two looks at the parent.
 LOOKED_AT = 1.0
 
-#: Seconds that clients may take to connect again after an exec.
-RETURN_MAX = 1.0
+#: Seconds that clients may take to connect again after an exec, and to subscribe then.
+RETURN_MAX, SUBSCRIBE_MAX = 1.0, 0.2
 
 #: Seconds until the next try to send what a kernel could not be sent yet.
 UNSENT = 0.005
@@ -220,10 +220,10 @@ class Proxy:
                     if back.number not in self._backs:
                         return
                     continue
-                self._note_answer(channel, frames)
+                self._note_answer(back.number, channel, frames)
                 send(self._front.sockets[channel], frames)
 
-    def _note_answer(self, channel: str, frames: Sequence[zmq.Frame]) -> None:
+    def _note_answer(self, number: int, channel: str, frames: Sequence[zmq.Frame]) -> None:
         if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
             return
         message = parse(plain(frames))
@@ -232,6 +232,8 @@ class Proxy:
         key = str(message.part(PARENT).get("msg_id", ""))
         if channel != "iopub":
             self._book.replied(key)
+            if b'"shutdown_reply"' in message.parts[1]:  # whatever it dies of now, it was to end
+                self._happen(policy.Goodbye(number))
         elif b'"busy"' in message.parts[4]:
             self._at_work.add(key)
             self._book.busy(key)
@@ -303,7 +305,10 @@ class Proxy:
         number = self._kernels.one(State.LIVE)
         if number is None or number == self._answers or not self._kernels.serves:
             return
-        if not self._front.returning.are_back and time.monotonic() < self._waits_until:
+        if not self._front.returning.are_back and (now := time.monotonic()) < self._waits_until:
+            if self._front.returning.are_connected:
+                self._waits_until = min(self._waits_until, now + SUBSCRIBE_MAX)
+                self._due_at = min(self._due_at, self._waits_until)
             return
         self._front.returning.close()
         self._answers = number

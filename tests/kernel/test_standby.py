@@ -1,11 +1,12 @@
 """The names of pyzmq as a kernel finds them that starts behind a proxy; the rest is tested with real proxies."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import zmq
 
-from ipy_autorestart.kernel.standby import Folder, _Kinds
+from ipy_autorestart.kernel.standby import Folder, _address, _Kinds
 
 
 def test_sockets_to_be_connected_to_are_made_to_connect():
@@ -14,6 +15,15 @@ def test_sockets_to_be_connected_to_are_made_to_connect():
     assert kinds.XPUB == kinds.PUB == zmq.PUSH
     assert kinds.STREAM == zmq.STREAM
     assert not hasattr(kinds, "ROUTER_HANDOVER")
+
+
+def test_the_proxy_is_found_where_it_is_bound():
+    for transport, ip, address in (
+        ("tcp", "127.0.0.1", "tcp://127.0.0.1:5"),
+        ("tcp", "*", "tcp://0.0.0.0:5"),
+        ("ipc", "/run/kernel", "ipc:///run/kernel-5"),
+    ):
+        assert _address(SimpleNamespace(transport=transport, ip=ip), 5) == address
 
 
 def test_a_folder_that_was_made_anew_is_entered(tmp_path, monkeypatch):

@@ -204,6 +204,8 @@ def test_one_that_is_outdated_is_replaced_at_once_if_it_is_waited_for():
 def test_a_kernel_that_ends_in_order_ends_the_proxy():
     _, actions = run(Goodbye(1), Died(1, 3), kernels=serving(Started(2), Ready(2)))
     assert actions == [Exit(3)]
+    _, actions = run(Goodbye(1), Leaves(1), kernels=serving(Started(2), Ready(2)))  # it was asked to while it did
+    assert actions == [Exit(0)]
 
 
 def test_a_kernel_that_dies_is_mourned_and_followed():

@@ -115,7 +115,8 @@ def test_each_run_has_its_own_random_state_and_clock(watch):
     code = (
         "import logging, os, random, tempfile, threading, uuid\n"
         "record = logging.LogRecord('a', 20, '', 1, '', (), None)\n"
-        "print(random.random(), uuid.uuid4(), os.getpid(), tempfile.mktemp(), record.relativeCreated < 5000)\n"
+        "print(random.random(), uuid.uuid4(), os.getpid(), tempfile.mktemp(), record.relativeCreated < 5000,\n"
+        " threading.main_thread().native_id == os.getpid())\n"
     )
     watched = watch(code)
     watched.until_ready()
@@ -125,8 +126,8 @@ def test_each_run_has_its_own_random_state_and_clock(watch):
         assert watched.screen.status.warm is True
         watched.until_ready()
     for one, two in itertools.pairwise(seen):
-        assert [a == b for a, b in zip(one, two, strict=True)] == [False, False, False, False, True]
-        assert one[4] == "True"
+        assert [a == b for a, b in zip(one, two, strict=True)] == [False, False, False, False, True, True]
+        assert one[4:] == ["True", "True"]
 
 
 def test_an_edited_or_upgraded_package_is_new_in_the_next_run(watch, project):

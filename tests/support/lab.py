@@ -81,11 +81,12 @@ class Server:
         return False
 
     def pid(self, path):
-        """Return the process id of the kernel of a notebook."""
+        """Return the process id of the kernel of a notebook that the server knows: of the child of its own."""
         (kernel,) = [one["kernel"]["id"] for one in self.ask("api/sessions") if one["path"] == path]
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
-                if f"kernel-{kernel}.json".encode() in process.read_bytes():
+                parent = int((process.parent / "stat").read_text().rpartition(")")[2].split()[1])
+                if f"kernel-{kernel}.json".encode() in process.read_bytes() and parent == self.process.pid:
                     return int(process.parent.name)
         return None
 

@@ -117,6 +117,7 @@ def _park(
     # Frozen objects, `__main__` among them, would not be finalized. What is registered first runs last.
     atexit.register(gc.unfreeze)
     _seed()
+    _number_main_thread()
     report = attach(*fds[4:])
     _rehearse()
     # A finder misses files that are added in the clock's tick of its last look; installed ones are watched.
@@ -172,6 +173,13 @@ def _seed() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "default_generator"):
         torch.default_generator.seed()
+
+
+def _number_main_thread() -> None:
+    """Let the main thread know its number in this process; Python leaves it that of before the fork."""
+    threading: Any = sys.modules.get("threading")
+    if threading is not None and hasattr(threading.Thread, "_set_native_id"):
+        threading.main_thread()._set_native_id()  # noqa: SLF001
 
 
 def _start_clock() -> None:
