@@ -124,9 +124,12 @@ def _connected(folder: str) -> Link:
 
 
 def _installed() -> list[str]:
-    """Return the files of all modules, in the order in which they were imported."""
+    """Return the files of installed modules, in the order in which they were imported; a project's own may change."""
+    library = os.path.dirname(shutil.__file__) + os.sep
+    packages = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
     found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
-    return [file for file in found if isinstance(file, str) and os.path.isabs(file)]
+    files = (file for file in found if isinstance(file, str))
+    return [file for file in files if file.startswith(library) or any(part in file for part in packages)]
 
 
 class KernelArming(KernelHandover):

@@ -173,6 +173,8 @@ class Standby:
             make_subshells(kernel, own.subshells)
         # The server believes in "starting" until it gets an "idle" without a parent.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
+        if word.interrupted and (interrupts := current()):
+            interrupts.note()
         self._resume(kernel.shell, carried, word)
         self.link.send(TookOver())
 

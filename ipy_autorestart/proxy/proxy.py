@@ -290,7 +290,9 @@ class Proxy:
         if back.link:
             file, fds = self._state
             os.lseek(file, 0, os.SEEK_SET)
-            back.link.send(self._death, [file, *fds])
+            interrupted = signal.SIGINT in self._pending
+            self._pending = [signum for signum in self._pending if signum != signal.SIGINT]
+            back.link.send(replace(self._death, interrupted=interrupted), [file, *fds])
 
     def _mourn(self, number: int, status: int) -> None:
         lost = self._book.take_lost(knows_more=bool(self._at_work) or number != self._answers)

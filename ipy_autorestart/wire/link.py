@@ -114,11 +114,14 @@ class TakeOver:
         The id of the cell that it was running then.
     rerun
         Whether cells are to run again; not if that was what it died of.
+    interrupted
+        Whether a SIGINT came since: none of them is to run then.
     """
 
     died: str = ""
     lost: str = ""
     rerun: bool = True
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

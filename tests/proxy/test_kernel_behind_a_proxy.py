@@ -87,10 +87,10 @@ def test_each_kind_of_request_is_answered(kernel, living):
         assert living.ask("kernel_info_request", channel=channel)["status"] == "ok"
         assert living.ask("connect_request", channel=channel)["shell_port"] == kernel.client.shell_port
     assert living.ask("is_complete_request", {"code": "for"}, channel="shell")["status"] == "invalid"
-    found = living.ask("complete_request", {"code": "os.getcw", "cursor_pos": 8}, channel="shell")
-    assert "os.getcwd" in found["matches"] or "getcwd" in found["matches"]
-    wanted = {"code": "os.getcwd", "cursor_pos": 9, "detail_level": 0}
-    assert "working directory" in living.ask("inspect_request", wanted, channel="shell")["data"]["text/plain"]
+    found = living.ask("complete_request", {"code": "get_ipyth", "cursor_pos": 9}, channel="shell")
+    assert "get_ipython" in found["matches"]
+    wanted = {"code": "sorted", "cursor_pos": 6, "detail_level": 0}
+    assert "ascending order" in living.ask("inspect_request", wanted, channel="shell")["data"]["text/plain"]
     assert living.ask("comm_info_request", channel="shell")["status"] == "ok"
     assert living.ask("usage_request")["pid"] == living.live
 
