@@ -26,6 +26,10 @@ KINDS = {
 #: Signals that a server, or a terminal, sends a kernel's group.
 TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
+#: Milliseconds in which a message that is half sent may go on. Without, libzmq ends the proxy if the kernel dies just
+#: then: it relies on the rest of the message (``session_base_t::clean_pipes``, libzmq 4.3).
+LINGER_MS = 1000
+
 
 class Back:
     """A kernel behind the proxy.
@@ -59,7 +63,7 @@ class Back:
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         for (channel, kind), path in zip(KINDS.items(), self._paths, strict=True):
             socket = self.sockets[channel] = context.socket(kind)
-            socket.linger = 0
+            socket.linger = LINGER_MS
             socket.set_hwm(0)
             socket.bind(f"ipc://{path}")
 

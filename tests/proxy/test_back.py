@@ -57,3 +57,43 @@ def test_what_is_sent_to_one_that_is_gone_is_lost_and_holds_nobody_up(back):
     back.send("shell", [b"anything"])
     back.signal(9)
     back.signal(2)
+
+
+#: A kernel that reads nothing any more, and ends with the proxy.
+DEAF = """
+import sys, zmq
+socket = zmq.Context().socket(zmq.DEALER)
+socket.rcvhwm = 1
+socket.connect(sys.argv[1])
+socket.send(b"")
+sys.stdin.read()
+"""
+
+#: A proxy that kills kernels to which large requests are half sent.
+KILLER = """
+import os, subprocess, sys
+import zmq
+from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.script.pipes import Ends
+from ipy_autorestart.script.run import Run
+
+folder, deaf = sys.argv[1:]
+context = zmq.Context()
+for number in range(40):
+    words = [sys.executable, "-c", deaf, f"ipc://{folder}/{number}-shell"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
+    run = Run(process.pid, Ends(outputs=(), reports=os.open("/dev/null", os.O_RDONLY), displays=None), lossless=False)
+    back = Back(context, folder, number, run, None)
+    assert back.sockets["shell"].poll(10_000)
+    for _ in range(3):
+        back.send("shell", [b"", b"x" * 3_000_000, b"x" * 3_000_000])
+    back.sockets["stdin"].poll(20)  # in which a part leaves
+    back.kill()
+    process.wait()
+context.term()
+"""
+
+
+def test_one_that_is_killed_while_a_large_request_is_half_sent_does_not_end_the_proxy(tmp_path):
+    words = [sys.executable, "-c", KILLER, str(tmp_path), DEAF]
+    assert subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
