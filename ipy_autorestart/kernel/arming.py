@@ -48,6 +48,7 @@ class Arming:
         self._lives = lives
         self._trust = Trust(kernel)
         self._copy: Copy | None = None
+        self._pid = 0
         self._link: Link | None = None
         self.folder = ""
 
@@ -66,17 +67,24 @@ class Arming:
         try:
             self.folder = make_folder()
             self._copy = Copy(self._kernel.parent)
-            pid = self._copy.fork(self._live, repair=self._repair)
-            if pid and (doubts := self._trust.survivors()):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                raise CantArm("; ".join(doubts))
-        except BaseException as error:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            if isinstance(error, CantCopy | OSError):
-                raise CantArm(str(error)) from error
-            raise
-        return pid
+            self._pid = self._copy.fork(self._live, repair=self._repair)
+        except (CantCopy, OSError) as error:
+            self.undo()
+            raise CantArm(str(error)) from error
+        if self._pid and (doubts := self._trust.survivors()):
+            self.undo()
+            raise CantArm("; ".join(doubts))
+        return self._pid
+
+    def undo(self) -> None:
+        """End the copy, if there is one, and go on as before."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+        if self._copy:
+            self._copy.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # -- in the copy ---------------------------------------------------------------------------------------------------
 

@@ -249,6 +249,27 @@ START_MAX = 2.0
 SUBSHELL_MAX = 1.0
 
 
+class Replaced:
+    """Methods of ipykernel's classes that are replaced until they are given back."""
+
+    def __init__(self) -> None:
+        self._originals: list[tuple[type, str, Any]] = []
+
+    def put(self, owner: type, name: str, new: Callable[..., Any]) -> None:
+        """Put a function in the place of a method, which it gets as its first argument."""
+        original = getattr(owner, name)
+        self._originals.append((owner, name, vars(owner).get(name)))
+        setattr(owner, name, lambda *args: new(original, *args))
+
+    def give_back(self) -> None:
+        """Put the methods in their places again."""
+        for owner, name, own in self._originals:
+            if own is None:  # inherited
+                delattr(owner, name)
+            else:
+                setattr(owner, name, own)
+
+
 class Arrival:
     """Replaces some methods of ipykernel while a kernel starts.
 
@@ -261,7 +282,7 @@ class Arrival:
         self._resume = resume
         self._listeners = {one.port: one.fd for one in own.listeners}
         self._clients = Clients(own.listeners)
-        self._originals: list[tuple[type, str, Any]] = []
+        self._replaced = Replaced()
 
     def replace_methods(self) -> None:
         """Put the methods in place; they are the original ones again when the kernel has started."""
@@ -273,19 +294,14 @@ class Arrival:
         from ipykernel.iostream import IOPubThread
         from ipykernel.kernelapp import IPKernelApp
 
-        self._replace(IPKernelApp, "init_connection_file", self._init_connection_file)
-        self._replace(IPKernelApp, "write_connection_file", self._write_connection_file)
-        self._replace(IPKernelApp, "_try_bind_socket", self._bind)
-        self._replace(Heartbeat, "_try_bind_socket", self._bind)
-        self._replace(IPKernelApp, "init_extensions", self._init_extensions)
-        self._replace(IPKernelApp, "init_signal", self._init_signal)
+        self._replaced.put(IPKernelApp, "init_connection_file", self._init_connection_file)
+        self._replaced.put(IPKernelApp, "write_connection_file", self._write_connection_file)
+        self._replaced.put(IPKernelApp, "_try_bind_socket", self._bind)
+        self._replaced.put(Heartbeat, "_try_bind_socket", self._bind)
+        self._replaced.put(IPKernelApp, "init_extensions", self._init_extensions)
+        self._replaced.put(IPKernelApp, "init_signal", self._init_signal)
         if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
-            self._replace(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
-
-    def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
-        original = getattr(owner, name)
-        self._originals.append((owner, name, vars(owner).get(name)))
-        setattr(owner, name, lambda *args: new(original, *args))
+            self._replaced.put(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
 
     def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
@@ -334,11 +350,7 @@ class Arrival:
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
         """Give methods back and start the kernel; requests that were handed over come before any new one."""
         del kernel.start
-        for owner, name, own in self._originals:
-            if own is None:  # inherited
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
+        self._replaced.give_back()
         for fd in self._listeners.values():
             os.close(fd)
         if self._carried.trouble:

@@ -20,8 +20,6 @@ from ipy_autorestart.kernel.sockets import borrowed
 from ipy_autorestart.kernel.trust_policy import Descriptor, Kind
 from ipy_autorestart.pristine import os, select, socket
 
-EVENT = "anon_inode:[eventfd]"
-
 #: From ``linux/tcp.h`` and ``tcp_states.h``: the state, and those in which the other side says nothing any more.
 TCP_STATE_BYTES = 1
 TCP_ENDED = (7, 8, 9)  # CLOSE, CLOSE_WAIT, LAST_ACK
@@ -79,7 +77,7 @@ class Descriptors:
         """Return one of them by itself; None if it is the kernel's."""
         if name == proc.EPOLL:
             return None if number in self._epolls else Descriptor(number, Kind.EPOLL, "")
-        if name == EVENT:
+        if name == proc.EVENT:
             if number in self._events:
                 return None
             self._spare -= 1

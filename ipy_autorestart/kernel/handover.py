@@ -18,10 +18,10 @@ from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.pristine import Event, Lock, os
 from ipy_autorestart.reexec.exec import Handover, logged
 from ipy_autorestart.reexec.start import ProcessStart
-from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
+from ipy_autorestart.reexec.state import KernelState, ListeningSocket
 from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 from ipy_autorestart.wire.connection import connection_of
-from ipy_autorestart.wire.link import Kept, Leaving, Link
+from ipy_autorestart.wire.link import Leaving, Link
 from ipy_autorestart.wire.messages import END
 
 if TYPE_CHECKING:
@@ -61,16 +61,6 @@ def state_of(
         gaps=gate.pace.gaps if gate else (),
         cells=cells,
     )
-
-
-def keep(proxy: Link, state: Carried) -> None:
-    """Give the proxy what another kernel needs, should this one die."""
-    carrier = os.memfd_create("ipy_autorestart")
-    try:
-        state.write(carrier)
-        proxy.send(Kept(), [carrier, *state.fds])
-    finally:
-        os.close(carrier)
 
 
 class KernelEnd(Handover):
@@ -156,7 +146,9 @@ class KernelHandover(KernelEnd):
                 self._sockets = Sockets(self._app)
             except (NoSockets, OSError) as why:
                 log.warning("requests that come during the restart may be lost: %s", why)
-                self._no_proxy, self._folder = str(why) if folder else "", ""
+                if folder:
+                    os.rmdir(folder)
+                    self._no_proxy, self._folder = str(why), ""
 
     def close(self) -> None:
         """End what the exit functions have left, and close the connections so that nothing on them is lost."""

@@ -25,9 +25,6 @@ LIBZMQ = "ZMQbg"
 #: Seconds in which each of them must be seen to wait.
 WAITING_MAX = 1.0
 
-#: What `/proc` calls the descriptors of eventfd(2).
-EVENT = "anon_inode:[eventfd]"
-
 
 class CantCopy(Exception):  # noqa: N818  # a refusal
     """A kernel can't be copied now, for this reason."""
@@ -80,7 +77,7 @@ def let_go_of_libzmq(contexts: Collection[Any], epolls: Collection[int]) -> None
                 socket._closed = True  # noqa: SLF001
         context.closed = True
     known = {fd: what for fd, _, what in proc.descriptors()}
-    rest = {fd for fd, what in known.items() if what == EVENT} - doomed
+    rest = {fd for fd, what in known.items() if what == proc.EVENT} - doomed
     if len(rest) == len(contexts):  # each has one more for its end, of which nothing tells; here the user has none
         doomed |= rest
     sockets = {known[fd] for fd in doomed & known.keys() if known[fd].startswith("socket:")}

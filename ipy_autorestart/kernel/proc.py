@@ -28,7 +28,7 @@ RUNTIME = re.compile(r"/(?:libc|libpthread|ld-linux|ld-musl|libstdc\+\+|libm|lib
 PYTHON = re.compile(r"/lib-dynload/|/(?:lib)?(?:python|pypy)[^/]*$")
 
 KEPT = re.compile(rb"^(\w+)-(\w+) [^\n]*\n(?:[A-Z]\w+:[^\n]*\n)*?VmFlags:[^\n]* dc\b", re.MULTILINE)
-EPOLL = "anon_inode:[eventpoll]"
+EPOLL, EVENT = "anon_inode:[eventpoll]", "anon_inode:[eventfd]"
 CODE = re.compile(rb"^(\w+)-(\w+) ..x. \w+ \S+ \d+ +(.*)$", re.MULTILINE)
 
 

@@ -15,17 +15,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.ledger import Ledger, Rerun
+from ipy_autorestart.ipython.ledger import Rerun
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
+from ipy_autorestart.kernel.backup import Backups
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, keep, state_of
+from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
 from ipy_autorestart.protocol.messages import Hangup, Moved, Record, Reran, Waiting
 from ipy_autorestart.protocol.options import Options
-from ipy_autorestart.reexec.exec import SupervisorHandle, logged
+from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
@@ -47,13 +48,8 @@ EARLY = 0.25
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
 
-
 #: Stands for the moment when it is too late: it has been tried.
 NEVER = float("inf")
-
-#: Seconds after a cell until the proxy is given what has changed; at once if so many times as long has passed as it
-#: takes to do so.
-KEPT_AFTER, KEPT_SHARE = 0.05, 20
 
 
 class KernelRestarter(Restarter):
@@ -77,9 +73,7 @@ class KernelRestarter(Restarter):
         self._replay: asyncio.Task[None] | None = None
         self.proxy: Link | None = getattr(self._kernel, ATTRIBUTE, None)  # where the kernel is behind one
         self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
-        self._kept: Ledger | None = None  # what that has, for the case of a crash
-        self._keeps = False  # whether it is to have more, soon
-        self._kept_at = self._keep_took = 0.0
+        self._backups: Backups | None = None  # of what another one needs there, should this one die
 
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
@@ -246,8 +240,9 @@ class KernelRestarter(Restarter):
 
     def _note_end(self) -> None:
         self._note_interrupts()
-        if self.proxy and self._loop is not None and is_main_thread():
-            self._keep_or_soon()
+        if self.proxy and self._loop is not None and is_main_thread() and not self._is_restarting:
+            self._backups = self._backups or Backups(self.proxy, self._state, call_later=self._loop.call_later)
+            self._backups.note(self._recorder.ledger)
         if self._arms is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check_arming)
         if self._pending is not None and self._loop is not None:
@@ -258,29 +253,12 @@ class KernelRestarter(Restarter):
         if self.proxy and key:
             self.proxy.send(Done(key))
 
-    def _keep_or_soon(self) -> None:
-        """Let the proxy have the state of now: at once if cells have taken much longer than that takes."""
-        if self._kept is self._recorder.ledger:
-            return
-        if time.monotonic() >= self._kept_at + KEPT_SHARE * self._keep_took:
-            self._keep()
-        elif not self._keeps and self._loop is not None:
-            self._keeps = True
-            self._loop.call_later(KEPT_AFTER, self._keep)
-
-    def _keep(self) -> None:
-        self._keeps = False
-        if self.proxy is None or self._is_restarting or self._loop is None:
-            return
-        began = time.monotonic()
-        self._kept = self._recorder.ledger
-        with logged("the state for a crash"):
-            cells = self._recorder.to_plain(self._rerun)
-            own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
-            supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
-            keep(self.proxy, Carried(self._start.first, supervisors, own))
-        self._kept_at = time.monotonic()
-        self._keep_took = self._kept_at - began
+    def _state(self) -> Carried:
+        """Return what another kernel needs to go on from here."""
+        cells = self._recorder.to_plain(self._rerun)
+        own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
+        supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
+        return Carried(self._start.first, supervisors, own)
 
     def _note_interrupts(self) -> None:
         """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
@@ -387,11 +365,10 @@ class KernelRestarter(Restarter):
         except (CantRestart, NotStill) as why:
             self._stay(str(why))
             return
-        pid = -1
+        arming = Arming(self._kernel, lives=self._live_on)
         try:
             for supervisor in supervisors:
                 supervisor.hush()
-            arming = Arming(self._kernel, lives=self._live_on)
             pending = self._pending  # the copy has it, too
             pid = arming.begin(supervisors)
             if pid == 0:
@@ -400,9 +377,7 @@ class KernelRestarter(Restarter):
             facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
             handover = KernelArming(self._shell, self._start, gate, arming=arming, **facts)
         except Exception as why:  # noqa: BLE001  # the border: the kernel goes on
-            if pid > 0:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
+            arming.undo()
             for supervisor in supervisors:
                 supervisor.listen_again()
             gate.reopen()
@@ -421,7 +396,7 @@ class KernelRestarter(Restarter):
     def _live_on(self, proxy: Link) -> None:
         """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
         self._pid = os.getpid()
-        self.proxy, self._restart, self._kept = proxy, None, None
+        self.proxy, self._restart = proxy, None
         if self._gate:
             self._gate.renew()
         for supervisor in list(self._supervisors):

@@ -20,7 +20,13 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.kernel.arrive import make_subshells, set_in_parents, stand_in_for_debugger, stand_in_for_embed
+from ipy_autorestart.kernel.arrive import (
+    Replaced,
+    make_subshells,
+    set_in_parents,
+    stand_in_for_debugger,
+    stand_in_for_embed,
+)
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
@@ -59,7 +65,7 @@ class Standby:
         self._carried = carried
         self._own = own
         self._resume = resume
-        self._originals: list[tuple[type, str, Any]] = []
+        self._replaced = Replaced()
         self._unconnected: list[tuple[Any, str]] = []
         self._proxy = os.getppid()
         self.link = Link.to_proxy(own.folder)
@@ -79,20 +85,15 @@ class Standby:
             stand_in_for_embed()
         from ipykernel.kernelapp import IPKernelApp
 
-        self._replace(IPKernelApp, "init_connection_file", self._init_connection_file)
-        self._replace(IPKernelApp, "write_connection_file", lambda *_: None)
-        self._replace(IPKernelApp, "init_sockets", self._init_sockets)
-        self._replace(IPKernelApp, "_bind_socket", self._note_socket)
-        self._replace(IPKernelApp, "init_heartbeat", lambda *_: None)  # the proxy has one
+        self._replaced.put(IPKernelApp, "init_connection_file", self._init_connection_file)
+        self._replaced.put(IPKernelApp, "write_connection_file", lambda *_: None)
+        self._replaced.put(IPKernelApp, "init_sockets", self._init_sockets)
+        self._replaced.put(IPKernelApp, "_bind_socket", self._note_socket)
+        self._replaced.put(IPKernelApp, "init_heartbeat", lambda *_: None)  # the proxy has one
         if hasattr(IPKernelApp, "_apply_curve_server_options"):  # ipykernel 7: clients are the proxy's business
-            self._replace(IPKernelApp, "_apply_curve_server_options", lambda *_: None)
-        self._replace(IPKernelApp, "init_signal", self._init_signal)
-        self._replace(IPKernelApp, "init_extensions", self._init_extensions)
-
-    def _replace(self, owner: type, name: str, new: Callable[..., Any]) -> None:
-        original = getattr(owner, name)
-        self._originals.append((owner, name, vars(owner).get(name)))
-        setattr(owner, name, lambda *args, **options: new(original, *args, **options))
+            self._replaced.put(IPKernelApp, "_apply_curve_server_options", lambda *_: None)
+        self._replaced.put(IPKernelApp, "init_signal", self._init_signal)
+        self._replaced.put(IPKernelApp, "init_extensions", self._init_extensions)
 
     def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
@@ -140,11 +141,7 @@ class Standby:
     def _start(self, kernel: Any, start: Callable[[], None]) -> None:
         """Give methods back, start the kernel, and say that it waits."""
         del kernel.start
-        for owner, name, own in self._originals:
-            if own is None:  # inherited
-                delattr(owner, name)
-            else:
-                setattr(owner, name, own)
+        self._replaced.give_back()
         start()
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
         self._folder = Folder()

@@ -258,7 +258,7 @@ class Kill(NamedTuple):
     number: int
 
 
-class Mourn(NamedTuple):
+class AnswerLost(NamedTuple):
     """Answer in the place of the live kernel, which has died, what it was at work on."""
 
     number: int
@@ -271,7 +271,7 @@ class Exit(NamedTuple):
     status: int
 
 
-Action = Start | HandOver | Serve | Kill | Mourn | Exit
+Action = Start | HandOver | Serve | Kill | AnswerLost | Exit
 
 
 def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
@@ -341,7 +341,7 @@ def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kerne
     kernels = replace(kernels, deaths=kernels.deaths + 1)
     if kernels.deaths >= DEATHS_MAX:
         return kernels, [Exit(status)]
-    return kernels, [Mourn(number, status)] if state is State.LIVE else []
+    return kernels, [AnswerLost(number, status)] if state is State.LIVE else []
 
 
 def _forgiven(kernels: Kernels, now: float) -> Kernels:

@@ -19,11 +19,11 @@ import zmq
 
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import policy
-from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.proxy.backend import Backend
+from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received, send
-from ipy_autorestart.proxy.front import Front
+from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
-from ipy_autorestart.proxy.mourning import describe, mourn
 from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
@@ -68,7 +68,7 @@ class Proxy:
         adopt_orphans(really=True)
         self._folder = own.folder
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._front = Front(self._context, own.connection, own.listeners)
+        self._frontend = Frontend(self._context, own.connection, own.listeners)
         self._book = Book()
         for channel in ("control", "shell"):
             for frames in own.requests.get(channel, ()):
@@ -99,9 +99,9 @@ class Proxy:
         self._at_work: set[str] = set()  # requests that the live kernel says to be busy with
         self._death = words.TakeOver()  # what the next kernel is told of the one before
         self._kernels = Kernels()
-        self._backs: dict[int, Back] = {}
+        self._backends: dict[int, Backend] = {}
         self._count = self._failures = 0
-        self._due_at = 0.0  # when `_tend` has something to do
+        self._due_at = 0.0  # when `_do_due` has something to do
         self._pending: list[int] = []  # signals that wait for a kernel that answers
         self._passed_on: set[tuple[int, int]] = set()  # kernels and the signals that they were sent
         self._status: int | None = None
@@ -129,12 +129,12 @@ class Proxy:
         for fd in fds:
             self._read(fd)
         self._forward(ready)
-        if fds or self._front.returning.monitors or time.monotonic() >= self._due_at:
-            self._tend()
+        if fds or self._frontend.returning.monitors or time.monotonic() >= self._due_at:
+            self._do_due()
 
-    def _tend(self) -> None:
+    def _do_due(self) -> None:
         """Do what is due."""
-        self._front.returning.note_connections()
+        self._frontend.returning.note_connections()
         self._launcher.keep_up()
         self._look_at_parent()
         if time.monotonic() >= self._kernels.until:
@@ -155,73 +155,73 @@ class Proxy:
         return due if due is not None and self._launcher.source is not None else float("inf")
 
     def _wait(self) -> list[object]:
-        sources: list[object] = [self._signals.fileno(), self._listener.fileno(), *self._front.returning.monitors]
+        sources: list[object] = [self._signals.fileno(), self._listener.fileno(), *self._frontend.returning.monitors]
         sources += [reader.fileno() for reader in self._launcher.readers()]
-        sources += [self._front.sockets[channel] for channel in ("hb", "iopub")]
+        sources += [self._frontend.sockets[channel] for channel in ("hb", "iopub")]
         if self._live:
-            sources += [self._front.sockets[channel] for channel in ("shell", "control", "stdin")]
-        for back in self._backs.values():
-            sources += back.fds()
-            if self._is_heard(back):
-                sources += back.sockets.values()
+            sources += [self._frontend.sockets[channel] for channel in ("shell", "control", "stdin")]
+        for backend in self._backends.values():
+            sources += backend.fds()
+            if self._is_heard(backend):
+                sources += backend.sockets.values()
         poll = [(source, zmq.POLLIN) for source in sources]
         timeout = max(0, int((self._due_at - time.monotonic()) * 1000) + 1)
         return [source for source, _ in zmq.zmq_poll(poll, timeout)]  # type: ignore[arg-type]
 
     @property
-    def _live(self) -> Back | None:
+    def _live(self) -> Backend | None:
         """The kernel that answers the clients."""
-        return self._backs.get(self._answers) if self._kernels.serves else None
+        return self._backends.get(self._answers) if self._kernels.serves else None
 
-    def _is_heard(self, back: Back) -> bool:
+    def _is_heard(self, backend: Backend) -> bool:
         """Whether what a kernel sends is for the clients: not before the one that went before it has ended."""
-        return back is self._live or self._kernels.state(back.number) is State.LEAVING
+        return backend is self._live or self._kernels.state(backend.number) is State.LEAVING
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
     def _forward(self, ready: Sequence[object]) -> None:
         """Forward what has come from sockets that are ready: answers first, of which some let a kernel be followed."""
-        for back in list(self._backs.values()):
-            if self._is_heard(back):
-                self._forward_answers(back, ready)
-        live, sockets = self._live, self._front.sockets
+        for backend in list(self._backends.values()):
+            if self._is_heard(backend):
+                self._forward_answers(backend, ready)
+        live, sockets = self._live, self._frontend.sockets
         if live and not live.flush():
             self._due_at = min(self._due_at, time.monotonic() + UNSENT)
         for channel in ("control", "shell", "stdin"):
             if live and sockets[channel] in ready:
                 self._forward_requests(live, channel)
         if sockets["hb"] in ready:
-            self._front.beat()
+            self._frontend.beat()
         if sockets["iopub"] in ready:
-            self._front.note_subscriptions(welcome=any(back.welcomes for back in self._backs.values()))
+            self._frontend.note_subscriptions(welcome=any(backend.welcomes for backend in self._backends.values()))
             self._due_at = 0.0  # they may be back
 
     def _note(self, channel: str, frames: Sequence[bytes]) -> None:
         message = parse(frames)
-        if message is None or not self._front.key.has_signed(message.parts):
+        if message is None or not self._frontend.key.has_signed(message.parts):
             return  # the kernel answers to nothing of that
         header = message.part(HEADER)
         if key := str(header.get("msg_id", "")):
             self._book.note(key, channel, str(header.get("msg_type", "")), frames)
 
-    def _forward_requests(self, live: Back, channel: str) -> None:
-        for frames in received(self._front.sockets[channel]):
+    def _forward_requests(self, live: Backend, channel: str) -> None:
+        for frames in received(self._frontend.sockets[channel]):
             if channel != "stdin":
                 self._note(channel, plain(frames))
             live.send(channel, frames)
 
-    def _forward_answers(self, back: Back, ready: Sequence[object]) -> None:
-        for channel, sock in list(back.sockets.items()):
+    def _forward_answers(self, backend: Backend, ready: Sequence[object]) -> None:
+        for channel, sock in list(backend.sockets.items()):
             if sock not in ready:
                 continue
             for frames in received(sock):
                 if len(frames) == 1 and frames[0].bytes == END:
-                    self._happen(policy.Ended(back.number, channel))
-                    if back.number not in self._backs:
+                    self._happen(policy.Ended(backend.number, channel))
+                    if backend.number not in self._backends:
                         return
                     continue
-                self._note_answer(back.number, channel, frames)
-                send(self._front.sockets[channel], frames)
+                self._note_answer(backend.number, channel, frames)
+                send(self._frontend.sockets[channel], frames)
 
     def _note_answer(self, number: int, channel: str, frames: Sequence[zmq.Frame]) -> None:
         if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
@@ -254,15 +254,15 @@ class Proxy:
             case policy.Start():
                 self._start(forked=False)
             case policy.HandOver(number):
-                self._hand_over(self._backs[number])
+                self._hand_over(self._backends[number])
             case policy.Serve():
                 self._serve()
             case policy.Kill(number):
-                back = self._backs.pop(number)
-                self._pending += back.pending_signals()
-                back.kill()
-            case policy.Mourn(number, status):
-                self._mourn(number, status)
+                backend = self._backends.pop(number)
+                self._pending += backend.pending_signals()
+                backend.kill()
+            case policy.AnswerLost(number, status):
+                self._answer_lost(number, status)
             case policy.Exit(status):
                 self._status = status
 
@@ -283,20 +283,20 @@ class Proxy:
 
     def _add(self, run: Run, source: int | None) -> None:
         self._count += 1
-        self._backs[self._count] = Back(self._context, self._folder, self._count, run, source)
+        self._backends[self._count] = Backend(self._context, self._folder, self._count, run, source)
         self._happen(policy.Started(self._count))
 
-    def _hand_over(self, back: Back) -> None:
-        if back.link:
+    def _hand_over(self, backend: Backend) -> None:
+        if backend.link:
             file, fds = self._state
             os.lseek(file, 0, os.SEEK_SET)
             interrupted = signal.SIGINT in self._pending
             self._pending = [signum for signum in self._pending if signum != signal.SIGINT]
-            back.link.send(replace(self._death, interrupted=interrupted), [file, *fds])
+            backend.link.send(replace(self._death, interrupted=interrupted), [file, *fds])
 
-    def _mourn(self, number: int, status: int) -> None:
+    def _answer_lost(self, number: int, status: int) -> None:
         lost = self._book.take_lost(knows_more=bool(self._at_work) or number != self._answers)
-        mourn(self._front, lost, status)
+        answer_lost(self._frontend, lost, status)
         cells = [one for one in lost.begun if one.kind == policy.EXECUTE]
         ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
         is_own = bool(self._at_work) and not lost.begun  # a cell that ran again
@@ -307,22 +307,22 @@ class Proxy:
         number = self._kernels.one(State.LIVE)
         if number is None or number == self._answers or not self._kernels.serves:
             return
-        if not self._front.returning.are_back and (now := time.monotonic()) < self._waits_until:
-            if self._front.returning.are_connected:
+        if not self._frontend.returning.are_back and (now := time.monotonic()) < self._waits_until:
+            if self._frontend.returning.are_connected:
                 self._waits_until = min(self._waits_until, now + SUBSCRIBE_MAX)
                 self._due_at = min(self._due_at, self._waits_until)
             return
-        self._front.returning.close()
+        self._frontend.returning.close()
         self._answers = number
-        live = self._backs[number]
+        live = self._backends[number]
         self._guardian.guard(live.pid)
         self._at_work.clear()
-        for request in self._book.left():
-            live.send(request.channel, request.frames)
         pending, self._pending = self._pending, []
-        for signum in pending:
+        for signum in pending:  # first: an interrupt is not for what was sent after it
             self._passed_on.add((number, signum))
             live.signal(signum)
+        for request in self._book.left():
+            live.send(request.channel, request.frames)
 
     # -- what else comes -----------------------------------------------------------------------------------------------
 
@@ -332,25 +332,25 @@ class Proxy:
                 self._take_signal(signum)
         elif fd == self._listener.fileno():
             accepted, _ = self._listener.accept()
-            self._meet(Link(accepted), _peer(accepted))
+            self._connect(Link(accepted), _peer(accepted))
         for reader in self._launcher.readers():
             if reader.fileno() == fd:
                 reader.read()
-        for back in list(self._backs.values()):
-            if back.run.reports.is_open and back.run.reports.fileno() == fd:
-                back.read_reports()
-                self._launcher.learn(back.run.reports)
-            elif back.link and back.link.fileno() == fd:
-                self._hear(back, back.link)
+        for backend in list(self._backends.values()):
+            if backend.run.reports.is_open and backend.run.reports.fileno() == fd:
+                backend.read_reports()
+                self._launcher.learn(backend.run.reports)
+            elif backend.link and backend.link.fileno() == fd:
+                self._hear(backend, backend.link)
 
-    def _meet(self, link: Link, pid: int) -> None:
-        back = next((one for one in self._backs.values() if one.pid == pid), None)
-        if back is None or back.link:  # nobody else can reach this folder
+    def _connect(self, link: Link, pid: int) -> None:
+        backend = next((one for one in self._backends.values() if one.pid == pid), None)
+        if backend is None or backend.link:  # nobody else can reach this folder
             link.close()
             return
-        back.connect(link)
+        backend.connect(link)
 
-    def _hear(self, back: Back, link: Link) -> None:
+    def _hear(self, backend: Backend, link: Link) -> None:
         try:
             word, fds = link.receive(wait=False)
         except BlockingIOError:
@@ -358,22 +358,22 @@ class Proxy:
         except (EOFError, ValueError) as why:
             if isinstance(why, ValueError):  # of another version, or out of its mind: another is to go on
                 sys.stderr.write(f"ipy_autorestart: {why}\n")
-                back.signal(signal.SIGKILL)
+                backend.signal(signal.SIGKILL)
             link.close()
-            back.link = None
+            backend.link = None
             return
         match word:
             case words.Ready(environment, welcomes):
-                back.welcomes = welcomes
-                back.read_reports()
+                backend.welcomes = welcomes
+                backend.read_reports()
                 self._launcher.preload(environment)
-                self._launcher.learn(_imported(fds[0]) if fds else back.run.reports)
-                self._happen(policy.Ready(back.number))
-            case words.Watching() if self._kernels.state(back.number) in (State.TAKING, State.LIVE):
+                self._launcher.learn(_imported(fds[0]) if fds else backend.run.reports)
+                self._happen(policy.Ready(backend.number))
+            case words.Watching() if self._kernels.state(backend.number) in (State.TAKING, State.LIVE):
                 self._launcher.watch(words.from_file(fds[0]).split("\n"))
             case words.Done(key):
                 self._book.forget(key)
-            case words.Kept() if self._kernels.state(back.number) is State.LIVE:
+            case words.Backup() if self._kernels.state(backend.number) is State.LIVE:
                 self._close_state()
                 self._state = fds[0], fds[1:]
             case words.Leaving(interrupted, cold):
@@ -383,13 +383,13 @@ class Proxy:
                 self._drop_outdated(leaving=True, cold=cold)
                 if cold:
                     self._start(forked=False, cold=True)
-                self._happen(policy.Leaves(back.number))
+                self._happen(policy.Leaves(backend.number))
             case words.TookOver():
                 self._failures = 0
                 self._death = words.TakeOver()
-                self._happen(policy.TookOver(back.number))
+                self._happen(policy.TookOver(backend.number))
             case words.Goodbye():
-                self._happen(policy.Goodbye(back.number))
+                self._happen(policy.Goodbye(backend.number))
             case _:
                 for fd in fds:
                     os.close(fd)
@@ -399,13 +399,13 @@ class Proxy:
         if not leaving and not self._kernels.serves:  # one that starts is waited for
             return
         source = self._launcher.source
-        for back in list(self._backs.values()):
-            if self._kernels.state(back.number) not in (State.STARTING, State.STANDBY):
+        for backend in list(self._backends.values()):
+            if self._kernels.state(backend.number) not in (State.STARTING, State.STANDBY):
                 continue
-            back.read_reports()
-            is_old = back.source != source and (source is not None or leaving)
-            if cold or is_old or (leaving and back.has_stale_code):
-                self._happen(policy.Outdated(back.number))
+            backend.read_reports()
+            is_old = backend.source != source and (source is not None or leaving)
+            if cold or is_old or (leaving and backend.has_stale_code):
+                self._happen(policy.Outdated(backend.number))
 
     def _take_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
@@ -439,28 +439,28 @@ class Proxy:
                 return
             if pid == 0:
                 return
-            back = next((one for one in self._backs.values() if one.pid == pid), None)
-            if back is not None:
-                self._bury(back, os.waitstatus_to_exitcode(status))
+            backend = next((one for one in self._backends.values() if one.pid == pid), None)
+            if backend is not None:
+                self._note_end(backend, os.waitstatus_to_exitcode(status))
 
-    def _bury(self, back: Back, status: int) -> None:
+    def _note_end(self, backend: Backend, status: int) -> None:
         for _ in range(WORDS_MAX):  # its last ones; a process that it has forked may hold the link open
-            if back.link is None:
+            if backend.link is None:
                 break
-            self._hear(back, back.link)
-        if self._is_heard(back):
-            poll = [(sock, zmq.POLLIN) for sock in back.sockets.values()]
+            self._hear(backend, backend.link)
+        if self._is_heard(backend):
+            poll = [(sock, zmq.POLLIN) for sock in backend.sockets.values()]
             while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):
-                self._forward_answers(back, [sock for sock, _ in left])
-                if back.number not in self._backs:
+                self._forward_answers(backend, [sock for sock, _ in left])
+                if backend.number not in self._backends:
                     return
-        if self._kernels.state(back.number) in (State.STARTING, State.STANDBY):
+        if self._kernels.state(backend.number) in (State.STARTING, State.STANDBY):
             self._failures += 1
-        if (back.number, -status) in self._passed_on:  # it was asked to end
-            self._happen(policy.Goodbye(back.number))
-        del self._backs[back.number]
-        self._happen(policy.Died(back.number, status))
-        back.close()
+        if (backend.number, -status) in self._passed_on:  # it was asked to end
+            self._happen(policy.Goodbye(backend.number))
+        del self._backends[backend.number]
+        self._happen(policy.Died(backend.number, status))
+        backend.close()
 
     def _look_at_parent(self) -> None:
         """End when the parent has ended, as a kernel does that was told to (``ipykernel.parentpoller``)."""
@@ -476,13 +476,13 @@ class Proxy:
             os.close(fd)
 
     def _close(self) -> None:
-        for back in self._backs.values():
-            back.kill()
+        for backend in self._backends.values():
+            backend.kill()
         self._launcher.close()
         self._guardian.close()
         self._close_state()
         self._listener.close()
-        self._front.close()
+        self._frontend.close()
         self._context.term()
         shutil.rmtree(self._folder, ignore_errors=True)
         if self._own.owns_connection_file:

@@ -98,7 +98,7 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Backup:
     """From the live kernel: the state from which another could go on if this one dies; it comes as with `Leaving`."""
 
 
@@ -134,7 +134,7 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Watching | Done | Kept | Leaving | TakeOver | TookOver | Goodbye
+Word = Connect | Ready | Watching | Done | Backup | Leaving | TakeOver | TookOver | Goodbye
 
 
 _WORDS: dict[str | None, type[Word]] = {word.__name__: word for word in get_args(Word)}

@@ -10,6 +10,7 @@ from ipy_autorestart.proxy.policy import (
     LEAVE_MAX,
     STANDBY_AFTER,
     TAKE_MAX,
+    AnswerLost,
     Book,
     Died,
     Ended,
@@ -19,7 +20,6 @@ from ipy_autorestart.proxy.policy import (
     Kernels,
     Kill,
     Leaves,
-    Mourn,
     Outdated,
     Ready,
     Serve,
@@ -208,9 +208,9 @@ def test_a_kernel_that_ends_in_order_ends_the_proxy():
     assert actions == [Exit(0)]
 
 
-def test_a_kernel_that_dies_is_mourned_and_followed():
+def test_a_kernel_that_dies_is_answered_for_and_followed():
     kernels, actions = run(Died(1, -11), kernels=serving(Started(2), Ready(2)))
-    assert actions == [Mourn(1, -11), HandOver(2)]
+    assert actions == [AnswerLost(1, -11), HandOver(2)]
     _, actions = run(TookOver(2), kernels=kernels)
     assert actions == [Serve(2)]
 
@@ -219,7 +219,7 @@ def test_deaths_in_a_row_end_the_proxy():
     kernels = serving()
     for number in range(1, DEATHS_MAX):
         kernels, actions = run(Died(number, -11), kernels=kernels)
-        assert actions == [Mourn(number, -11), Start()]
+        assert actions == [AnswerLost(number, -11), Start()]
         kernels, _ = run(Started(number + 1), Ready(number + 1), TookOver(number + 1), kernels=kernels)
     _, actions = run(Died(DEATHS_MAX, -11), kernels=kernels)
     assert actions == [Exit(-11)]
@@ -230,7 +230,7 @@ def test_deaths_that_lie_apart_do_not():
     for number in range(1, 3 * DEATHS_MAX):
         now = number * (ANSWERED + 1)
         kernels, actions = run(Died(number, -11), kernels=kernels, now=now)
-        assert actions == [Mourn(number, -11), Start()]
+        assert actions == [AnswerLost(number, -11), Start()]
         kernels, _ = run(Started(number + 1), Ready(number + 1), TookOver(number + 1), kernels=kernels, now=now)
 
 

@@ -31,7 +31,7 @@ TO_GROUP = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 LINGER_MS = 1000
 
 
-class Back:
+class Backend:
     """A kernel behind the proxy.
 
     Parameters

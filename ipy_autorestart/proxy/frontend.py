@@ -28,7 +28,7 @@ LINGER_MS = 1000
 PUBLISHED_MAX = 1_000
 
 
-class Front:
+class Frontend:
     """The sockets of a connection, bound to their addresses.
 
     Parameters

@@ -7,7 +7,7 @@ import pytest
 import zmq
 from waiting import eventually
 
-from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.proxy.backend import Backend
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import start_cold
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.fixture
-def back(tmp_path):
+def backend(tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src/used.py").write_text("V = 1\n")
     (tmp_path / "sockets").mkdir()
@@ -29,34 +29,34 @@ def back(tmp_path):
         stdio=(subprocess.os.open("/dev/zero", 0), 1, 2),
     )
     with zmq.Context() as context:
-        back = Back(context, str(tmp_path / "sockets"), 1, start_cold(program), None)
-        yield back
-        back.kill()
-        subprocess.os.waitpid(back.pid, 0)
+        backend = Backend(context, str(tmp_path / "sockets"), 1, start_cold(program), None)
+        yield backend
+        backend.kill()
+        subprocess.os.waitpid(backend.pid, 0)
         subprocess.os.close(program.stdio[0])
 
 
-def test_it_is_stale_when_what_it_has_used_has_changed(back, tmp_path):
-    assert back.has_stale_code  # nothing is known yet
+def test_it_is_stale_when_what_it_has_used_has_changed(backend, tmp_path):
+    assert backend.has_stale_code  # nothing is known yet
 
     def read():
-        back.read_reports()
-        return any(path.endswith("used.py") for path in back.run.reports.read_below)
+        backend.read_reports()
+        return any(path.endswith("used.py") for path in backend.run.reports.read_below)
 
     eventually(read)
-    assert not back.has_stale_code
+    assert not backend.has_stale_code
     (tmp_path / "src/other.py").write_text("")
-    assert not back.has_stale_code
+    assert not backend.has_stale_code
     (tmp_path / "src/used.py").write_text("V = 22\n")
-    assert back.has_stale_code
+    assert backend.has_stale_code
     (tmp_path / "src/used.py").unlink()
-    assert back.has_stale_code
+    assert backend.has_stale_code
 
 
-def test_what_is_sent_to_one_that_is_gone_is_lost_and_holds_nobody_up(back):
-    back.send("shell", [b"anything"])
-    back.signal(9)
-    back.signal(2)
+def test_what_is_sent_to_one_that_is_gone_is_lost_and_holds_nobody_up(backend):
+    backend.send("shell", [b"anything"])
+    backend.signal(9)
+    backend.signal(2)
 
 
 #: A kernel that reads nothing any more, and ends with the proxy.
@@ -73,7 +73,7 @@ sys.stdin.read()
 KILLER = """
 import os, subprocess, sys
 import zmq
-from ipy_autorestart.proxy.back import Back
+from ipy_autorestart.proxy.backend import Backend
 from ipy_autorestart.script.pipes import Ends
 from ipy_autorestart.script.run import Run
 
@@ -83,12 +83,12 @@ for number in range(40):
     words = [sys.executable, "-c", deaf, f"ipc://{folder}/{number}-shell"]
     process = subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True)
     run = Run(process.pid, Ends(outputs=(), reports=os.open("/dev/null", os.O_RDONLY), displays=None), lossless=False)
-    back = Back(context, folder, number, run, None)
-    assert back.sockets["shell"].poll(10_000)
+    backend = Backend(context, folder, number, run, None)
+    assert backend.sockets["shell"].poll(10_000)
     for _ in range(3):
-        back.send("shell", [b"", b"x" * 3_000_000, b"x" * 3_000_000])
-    back.sockets["stdin"].poll(20)  # in which a part leaves
-    back.kill()
+        backend.send("shell", [b"", b"x" * 3_000_000, b"x" * 3_000_000])
+    backend.sockets["stdin"].poll(20)  # in which a part leaves
+    backend.kill()
     process.wait()
 context.term()
 """

@@ -10,9 +10,9 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from waiting import eventually, pass_time
 
+from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received
-from ipy_autorestart.proxy.front import Front, Returning
-from ipy_autorestart.proxy.mourning import describe, mourn
+from ipy_autorestart.proxy.frontend import Frontend, Returning
 from ipy_autorestart.proxy.policy import Lost, Request
 from ipy_autorestart.reexec.state import ListeningSocket
 
@@ -26,16 +26,16 @@ def context():
 
 @contextlib.contextmanager
 def connected(context, connection, listeners=()):
-    front = Front(context, connection, listeners)
+    frontend = Frontend(context, connection, listeners)
     client = BlockingKernelClient()
     client.load_connection_info(connection)
     client.start_channels(hb=False)
     try:
-        yield front, client
+        yield frontend, client
     finally:
         client.stop_channels()
         client.context.destroy(0)
-        front.close()
+        frontend.close()
 
 
 @pytest.fixture
@@ -44,49 +44,49 @@ def connection(tmp_path):
     return {**found, "key": "secret"}
 
 
-def request_of(front, channel="shell"):
-    [frames] = eventually(lambda: list(received(front.sockets[channel])))
+def request_of(frontend, channel="shell"):
+    [frames] = eventually(lambda: list(received(frontend.sockets[channel])))
     return plain(frames)
 
 
-def subscribe(front, *, welcome=False):
+def subscribe(frontend, *, welcome=False):
     def subscribed():
-        front.note_subscriptions(welcome=welcome)
-        return bool(front.returning._topics)
+        frontend.note_subscriptions(welcome=welcome)
+        return bool(frontend.returning._topics)
 
     eventually(subscribed)
 
 
 def test_requests_arrive_and_messages_of_its_own_are_understood(context, connection):
-    with connected(context, connection) as (front, client):
+    with connected(context, connection) as (frontend, client):
         number = client.execute("1")
-        assert number.encode() in b"".join(request_of(front))
-        subscribe(front)
-        front.publish("status", {"execution_state": "idle"}, parent={"msg_id": number})
+        assert number.encode() in b"".join(request_of(frontend))
+        subscribe(frontend)
+        frontend.publish("status", {"execution_state": "idle"}, parent={"msg_id": number})
         message = client.get_iopub_msg(timeout=5)
         assert message["content"] == {"execution_state": "idle"}
         assert message["parent_header"]["msg_id"] == number
 
 
 def test_who_subscribes_is_welcome_where_the_kernel_would_say_so(context, connection):
-    with connected(context, connection) as (front, client):
-        subscribe(front, welcome=True)
+    with connected(context, connection) as (frontend, client):
+        subscribe(frontend, welcome=True)
         assert client.get_iopub_msg(timeout=5)["msg_type"] == "iopub_welcome"
 
 
 def test_heartbeats_come_back(context, connection):
-    front = Front(context, connection, ())
+    frontend = Frontend(context, connection, ())
     with zmq.Context() as other, other.socket(zmq.REQ) as heart:
         heart.connect(f"tcp://{connection['ip']}:{connection['hb_port']}")
         heart.send(b"ping")
 
         def answered():
-            front.beat()
+            frontend.beat()
             return heart.poll(10)
 
         eventually(answered)
         assert heart.recv() == b"ping"
-    front.close()
+    frontend.close()
 
 
 def test_sockets_that_listen_already_are_taken_with_who_waits_there(context, connection):
@@ -98,21 +98,21 @@ def test_sockets_that_listen_already_are_taken_with_who_waits_there(context, con
     client.load_connection_info(connection)
     client.start_channels(hb=False)
     number = client.execute("1")
-    front = Front(context, connection, listeners)
-    assert not front.returning.are_back
+    frontend = Frontend(context, connection, listeners)
+    assert not frontend.returning.are_back
 
-    def back():
-        front.note_subscriptions(welcome=False)
-        front.returning.note_connections()
-        return front.returning.are_back
+    def are_back():
+        frontend.note_subscriptions(welcome=False)
+        frontend.returning.note_connections()
+        return frontend.returning.are_back
 
-    eventually(back)
-    assert number.encode() in b"".join(request_of(front))
-    front.returning.close()
-    assert front.returning.monitors == []
+    eventually(are_back)
+    assert number.encode() in b"".join(request_of(frontend))
+    frontend.returning.close()
+    assert frontend.returning.monitors == []
     client.stop_channels()
     client.context.destroy(0)
-    front.close()
+    frontend.close()
 
 
 def test_only_new_subscriptions_are_new():
@@ -128,13 +128,13 @@ def test_only_new_subscriptions_are_new():
 
 
 def test_the_lost_are_answered_with_what_happened(context, connection):
-    with connected(context, connection) as (front, client):
-        subscribe(front)
+    with connected(context, connection) as (frontend, client):
+        subscribe(frontend)
         requests = []
         for kind in ("execute_request", "execute_request", "comm_msg"):
             client.shell_channel.send(client.session.msg(kind, {}))
-            requests.append(Request("shell", kind, tuple(request_of(front))))
-        mourn(front, Lost(begun=(requests[0],), aborted=(requests[1],), answered=(requests[2],)), -11)
+            requests.append(Request("shell", kind, tuple(request_of(frontend))))
+        answer_lost(frontend, Lost(begun=(requests[0],), aborted=(requests[1],), answered=(requests[2],)), -11)
         replies = [client.get_shell_msg(timeout=5)["content"] for _ in range(2)]
         assert [reply["status"] for reply in replies] == ["error", "aborted"]
         assert "SIGSEGV" in replies[0]["evalue"]
@@ -158,7 +158,7 @@ def test_an_end_is_described(status, words):
 def test_a_client_that_reads_nothing_costs_a_bounded_memory_and_the_others_get_all(context, connection):
     address = f"tcp://127.0.0.1:{connection['iopub_port']}"
     size, count, process = 30_000, 3000, psutil.Process()
-    with connected(context, connection) as (front, client), zmq.Context() as theirs, theirs.socket(zmq.SUB) as lazy:
+    with connected(context, connection) as (frontend, client), zmq.Context() as theirs, theirs.socket(zmq.SUB) as lazy:
         iopub, monitor = client.iopub_channel.socket, lazy.get_monitor_socket(zmq.Event.HANDSHAKE_SUCCEEDED)
         lazy.rcvhwm, lazy.linger = 1, 0
         lazy.subscribe(b"")
@@ -166,11 +166,11 @@ def test_a_client_that_reads_nothing_costs_a_bounded_memory_and_the_others_get_a
         assert monitor.poll(5000)
         lazy.disable_monitor()
         monitor.close()
-        subscribe(front)
+        subscribe(frontend)
         pass_time(0.1)  # in which the other's subscription arrives
         before, got = process.memory_info().rss, 0
         for number in range(count):
-            front.sockets["iopub"].send_multipart([b"stream", b"x" * size])
+            frontend.sockets["iopub"].send_multipart([b"stream", b"x" * size])
             while iopub.poll(1000 if number - got > 100 else 0):  # one that reads, if not at once
                 got += bool(iopub.recv_multipart())
         while got < count:

@@ -1,0 +1,67 @@
+"""Gives the proxy, as cells end, the state from which another kernel could go on, should this one die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ipy_autorestart.ipython.ledger import Ledger
+from ipy_autorestart.pristine import os, time
+from ipy_autorestart.reexec.exec import logged
+from ipy_autorestart.reexec.state import Carried
+from ipy_autorestart.wire.link import Backup, Link
+
+#: Seconds after a cell until the state is given; at once if so many times as long has passed as it takes to give it.
+LATER, SHARE = 0.05, 20
+
+
+class Backups:
+    """Keeps the proxy's knowledge of a kernel up to date; for the main thread.
+
+    Parameters
+    ----------
+    proxy
+        The link to it.
+    state
+        Returns the state of now.
+    call_later
+        Calls a function after so many seconds.
+    """
+
+    def __init__(
+        self,
+        proxy: Link,
+        state: Callable[[], Carried],
+        *,
+        call_later: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        self._proxy = proxy
+        self._state = state
+        self._call_later = call_later
+        self._kept: Ledger | None = None
+        self._at = self._took = 0.0
+        self._is_due = False
+
+    def note(self, ledger: Ledger) -> None:
+        """Note what cells have run by now, and give the state if that is news."""
+        if ledger is self._kept:
+            return
+        self._kept = ledger
+        if time.monotonic() >= self._at + SHARE * self._took:
+            self._give()
+        elif not self._is_due:
+            self._is_due = True
+            self._call_later(LATER, self._give)
+
+    def _give(self) -> None:
+        self._is_due = False
+        began = time.monotonic()
+        with logged("the state for a crash"):
+            state = self._state()
+            carrier = os.memfd_create("ipy_autorestart")
+            try:
+                state.write(carrier)
+                self._proxy.send(Backup(), [carrier, *state.fds])
+            finally:
+                os.close(carrier)
+        self._at = time.monotonic()
+        self._took = self._at - began

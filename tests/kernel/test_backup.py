@@ -1,0 +1,77 @@
+"""The state that the proxy is given as cells end."""
+
+import os
+import socket
+
+import pytest
+
+from ipy_autorestart.ipython.ledger import Ledger
+from ipy_autorestart.kernel import backup
+from ipy_autorestart.kernel.backup import Backups
+from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState
+from ipy_autorestart.wire.link import Backup, Link
+
+PROCESS = ProcessState(
+    argv=("python",),
+    folder="/",
+    environment={},
+    surroundings={},
+    hangup_ignored=False,
+    ignored=frozenset(),
+    blocked=frozenset(),
+)
+
+
+class Given:
+    """Backups, what it puts off, and what the proxy gets."""
+
+    def __init__(self):
+        ours, theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        self.links, self._theirs, self.later, self.count = (ours, theirs), theirs, [], 0
+        self.backups = Backups(ours, self._state, call_later=lambda _, act: self.later.append(act))
+
+    def _state(self):
+        self.count += 1
+        return Carried(PROCESS, (), ProgramState(pid=self.count, inherited=(), kept=(), since_ns=0))
+
+    def received(self):
+        word, [file] = self._theirs.receive(wait=False)
+        assert word == Backup()
+        os.lseek(file, 0, os.SEEK_SET)
+        return Carried.read(file).own.pid
+
+
+@pytest.fixture
+def given():
+    given = Given()
+    yield given
+    for link in given.links:
+        link.close()
+
+
+def test_the_first_state_is_given_at_once_and_the_same_only_once(given):
+    ledger = Ledger()
+    given.backups.note(ledger)
+    given.backups.note(ledger)
+    assert (given.received(), given.later) == (1, [])
+    with pytest.raises(BlockingIOError):
+        given.received()
+
+
+def test_what_follows_too_closely_is_put_off_and_given_once(given, monkeypatch):
+    monkeypatch.setattr(backup, "SHARE", 1e9)
+    for _ in range(3):
+        given.backups.note(Ledger())
+    assert given.received() == 1
+    [act] = given.later
+    act()
+    assert given.received() == 2
+    given.backups.note(Ledger())
+    assert len(given.later) == 2
+
+
+def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
+    given.backups._state = lambda: 1 / 0
+    given.backups.note(Ledger())
+    with pytest.raises(BlockingIOError):
+        given.received()
