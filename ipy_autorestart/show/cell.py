@@ -126,6 +126,7 @@ class CellScreen:
         self._header = header
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
+        self._is_mid_line = False  # of stdout
         self._status = from_json(Status, status) if status else Status()
         self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._buttons: Buttons | None = None
@@ -184,7 +185,8 @@ class CellScreen:
         self._flush_tracebacks()
         self._clearing = False
         if self._keep:
-            self._add_text("stdout", f"── run {run} ──\n")
+            line = "\n" if self._is_mid_line else ""
+            self._add_text("stdout", f"{line}── run {run} ──\n")
         elif run > 1:
             self._clear()
 
@@ -226,6 +228,7 @@ class CellScreen:
     def _add(self, kind: str, content: dict[str, Any]) -> None:
         if self._clearing:
             self._clear()
+        self._is_mid_line = content.get("name") == "stdout" and not content["text"].endswith("\n")
         self._publish(kind, content)
 
     def _status_content(self) -> dict[str, Any]:

@@ -54,6 +54,13 @@ def test_earlier_runs_are_kept_on_request(kernel):
     assert published(kernel) == [("stream", "── run 2 ──\n")]
 
 
+def test_a_run_that_was_ended_within_a_line_leaves_the_next_one_a_line_of_its_own(kernel):
+    screen = CellScreen(kernel, "main.py", header=HEADER, keep=True)
+    screen.write("stdout", "one")
+    screen.begin(2)
+    assert published(kernel) == [("stream", "one"), ("stream", "\n── run 2 ──\n")]
+
+
 def test_displays_of_a_run_have_names_of_their_own(kernel, screen):
     screen.display(Display({"text/plain": "a"}, display_id="x", run=3))
     screen.display(Display({"text/plain": "b"}, display_id="x", update=True, run=3))

@@ -578,6 +578,8 @@ def begin(stage, chosen, **options):
     if chosen.prepare is not None and not links:
         chosen.prepare(stage)
         watch.look()
+        while stage.drain():  # a look that hints lead sees no more than they name; one without sees all
+            watch.look()
         watch.commit()
     return watch
 
