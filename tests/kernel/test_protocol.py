@@ -95,7 +95,7 @@ def test_interrupting_ends_the_running_cell_and_runs_those_behind_it_after_the_r
 
 def test_an_asynchronous_cell_is_interrupted_too(kernel, project):
     watching = kernel.run("%watch_restart src/ --on-busy interrupt")
-    running = kernel.send("import asyncio; print('begun'); await asyncio.sleep(60)")
+    running = kernel.send("import asyncio; print('begun'); [await asyncio.sleep(0.1) for _ in range(600)]")
     kernel.wait(lambda: "begun" in running.text)
     hang_up(kernel)
     kernel.wait(restarted(watching))

@@ -282,7 +282,9 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     kernel.wait(lambda: "long" in long.streams())
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: long.reply and long.idle)
-    awaiting = kernel.send("import asyncio; print('waits'); await asyncio.sleep(60)", cell_id="awaiting")
+    # ipykernel 7 ends what awaits when the loop turns next, not sooner.
+    waits = "import asyncio; print('waits'); [await asyncio.sleep(0.1) for _ in range(600)]"
+    awaiting = kernel.send(waits, cell_id="awaiting")
     kernel.wait(lambda: "waits" in awaiting.streams())
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: awaiting.reply and awaiting.idle)
