@@ -18,9 +18,9 @@ OWN = b"ipy_autorestart"
 class Gate:
     """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
-    In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin, and ``on_end`` is called
-    after it; ``on_unsaid`` is called with the id of one that clients are told nothing of. The ``pace`` of the cells is
-    learnt from there on.
+    In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin; ``on_begin`` is called
+    with its id and whether it is our own, and ``on_end`` after it. ``on_unsaid`` is called with the id of one of whose
+    end clients are told nothing, or which is our own. The ``pace`` of the cells is learnt from there on.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Gate:
         *,
         admits: Callable[..., bool],
         on_end: Callable[[], None],
+        on_begin: Callable[[str, bool], None] = lambda *_: None,
         on_unsaid: Callable[[str], None] = lambda _: None,
         pace: Pace = Pace(),  # noqa: B008  # a value
     ) -> None:
@@ -37,6 +38,7 @@ class Gate:
         self._channels = channels
         self._admits = admits
         self._on_end = on_end
+        self._on_begin = on_begin
         self._on_unsaid = on_unsaid
         self._closed = False
         self._cells_wait = False
@@ -73,7 +75,7 @@ class Gate:
             return
         token = object()
         header = header_of(self._kernel, message)
-        kind = header.get("msg_type", "")
+        kind, key = header.get("msg_type", ""), header.get("msg_id", "")
         cell = kind == "execute_request" and runs_cell(self._kernel, message)
         if cell:
             what = f"cell {self._kernel.execution_count}"
@@ -81,6 +83,7 @@ class Gate:
             what = "a silent request" if kind == "execute_request" else f"a {kind}"
         self._answering[token] = what
         frames = [frame.bytes for frame in message]
+        is_own = frames[0] == OWN
         is_awaited = frames in self._passing
         concurrent = bool(options.get("concurrent"))
         passes = not self._closed if is_awaited else self._lets_pass(header, is_cell=cell, concurrent=concurrent)
@@ -90,11 +93,12 @@ class Gate:
             (self._stopped if is_awaited else self.held).append(frames)
         try:
             if passes:
+                self._on_begin(key, is_own)
                 await self._original(message, *args, **options)
         finally:
             self._note_end(token, is_cell=cell and passes)
-            if concurrent and passes:  # ipykernel 7 says neither busy nor idle then
-                self._on_unsaid(header.get("msg_id", ""))
+            if (concurrent or is_own) and passes:  # ipykernel 7 says neither busy nor idle of concurrent ones
+                self._on_unsaid(key)
             if is_awaited:
                 self._passing.remove(frames)
                 if not self._passing and self._passed and not self._passed.done():

@@ -32,7 +32,7 @@ from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import ATTRIBUTE, Done, Link, Watching, in_file, make_folder
+from ipy_autorestart.wire.link import ATTRIBUTE, Begun, Done, Link, Watching, in_file, make_folder
 
 if TYPE_CHECKING:
     import asyncio
@@ -135,6 +135,7 @@ class KernelRestarter(Restarter):
                 channels,
                 admits=self._admits,
                 on_end=self._note_end,
+                on_begin=self._note_begin,
                 on_unsaid=self._note_unsaid,
                 pace=self.pace,
             )
@@ -149,6 +150,8 @@ class KernelRestarter(Restarter):
         if self._gate:
             self.pace = self._gate.pace
             self._gate.remove()
+            if self.proxy:
+                self.proxy.send(Begun())
         if self._cells:
             self._cells.close()
         if self._interrupts:
@@ -247,6 +250,11 @@ class KernelRestarter(Restarter):
             self._loop.call_soon_threadsafe(self._check_arming)
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
+
+    def _note_begin(self, key: str, again: bool) -> None:  # noqa: FBT001  # as the gate calls it
+        """Have the proxy know what this kernel is at work on, should it die of that."""
+        if self.proxy and key:
+            self.proxy.send(Begun(key, again))
 
     def _note_unsaid(self, key: str) -> None:
         """Have the proxy forget a request that is done: it goes by what is said to the clients."""

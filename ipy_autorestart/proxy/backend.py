@@ -59,6 +59,8 @@ class Backend:
         self.pid = run.pid
         self.link: Link | None = None
         self.welcomes = False
+        self.tells = False  # of each request that it begins
+        self.again: set[str] = set()  # cells that it runs again now
         self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         for (channel, kind), path in zip(KINDS.items(), self._paths, strict=True):
@@ -71,6 +73,12 @@ class Backend:
         """Have the process, which has got in touch, connect to the sockets."""
         self.link = link
         link.send(Connect(self.number))
+
+    def begin(self, key: str, *, again: bool) -> None:
+        """Note what it says that it begins."""
+        self.tells = bool(key)
+        if again:
+            self.again.add(key)
 
     def read_reports(self) -> None:
         """Read what it reports to have used, and remember how it has found that."""

@@ -113,14 +113,14 @@ class Book:
         """Forget a request that is done though nothing was said of it."""
         self._requests.pop(key, None)
 
-    def take_lost(self, *, knows_more: bool = False) -> Lost:
+    def take_lost(self, *, tells: bool = False) -> Lost:
         """Take out what a kernel that has died can't answer any more.
 
-        Something else may be known to be what it was at work on.
+        If it doesn't tell what it begins but to clients, it may have died before it came to that: the oldest it was.
         """
         begun = [key for key, one in self._requests.items() if one.begun and not one.replied]
         answered = [key for key, one in self._requests.items() if one.replied]
-        if not begun and not knows_more:
+        if not begun and not tells:
             begun = [key for key, one in self._requests.items() if one.may_be_begun][:1]
         cells = [key for key, one in self._requests.items() if one.kind == EXECUTE]
         aborted = [key for key in cells if key not in begun + answered] if set(cells) & set(begun) else []

@@ -45,9 +45,6 @@ RETURN_MAX, SUBSCRIBE_MAX = 1.0, 0.2
 #: Seconds until the next try to send what a kernel could not be sent yet.
 UNSENT = 0.005
 
-#: Words that one that has died may have left.
-WORDS_MAX = 10
-
 #: Seconds without a message after which a kernel that has died has left nothing more.
 DRAINED = 0.02
 
@@ -96,7 +93,6 @@ class Proxy:
         self._launcher = Launcher(sys.executable, f"{self._folder}/start", start, roots)
         # What the next kernel needs to go on, in a file, and the descriptors that it names.
         self._state = _in_file(replace(carried, own=replace(own, listeners=(), requests={})))
-        self._at_work: set[str] = set()  # requests that the live kernel says to be busy with
         self._death = words.TakeOver()  # what the next kernel is told of the one before
         self._kernels = Kernels()
         self._backends: dict[int, Backend] = {}
@@ -235,10 +231,8 @@ class Proxy:
             if b'"shutdown_reply"' in message.parts[1]:  # whatever it dies of now, it was to end
                 self._happen(policy.Goodbye(number))
         elif b'"busy"' in message.parts[4]:
-            self._at_work.add(key)
             self._book.busy(key)
         elif b'"idle"' in message.parts[4]:
-            self._at_work.discard(key)
             self._book.idle(key)
 
     # -- kernels -------------------------------------------------------------------------------------------------------
@@ -262,7 +256,7 @@ class Proxy:
                 self._pending += backend.pending_signals()
                 backend.kill()
             case policy.AnswerLost(number, status):
-                self._answer_lost(number, status)
+                self._answer_lost(self._backends[number], status)
             case policy.Exit(status):
                 self._status = status
 
@@ -294,13 +288,13 @@ class Proxy:
             self._pending = [signum for signum in self._pending if signum != signal.SIGINT]
             backend.link.send(replace(self._death, interrupted=interrupted), [file, *fds])
 
-    def _answer_lost(self, number: int, status: int) -> None:
-        lost = self._book.take_lost(knows_more=bool(self._at_work) or number != self._answers)
+    def _answer_lost(self, dead: Backend, status: int) -> None:
+        lost = self._book.take_lost(tells=dead.tells or dead.number != self._answers)
         answer_lost(self._frontend, lost, status)
         cells = [one for one in lost.begun if one.kind == policy.EXECUTE]
         ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
-        is_own = bool(self._at_work) and not lost.begun  # a cell that ran again
-        self._death = words.TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_own)
+        is_to_blame = bool(dead.again) and not lost.begun
+        self._death = words.TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_to_blame)
 
     def _serve(self) -> None:
         """Have the live kernel answer, as soon as the clients are back that were there before an exec."""
@@ -316,7 +310,6 @@ class Proxy:
         self._answers = number
         live = self._backends[number]
         self._guardian.guard(live.pid)
-        self._at_work.clear()
         pending, self._pending = self._pending, []
         for signum in pending:  # first: an interrupt is not for what was sent after it
             self._passed_on.add((number, signum))
@@ -341,7 +334,7 @@ class Proxy:
                 backend.read_reports()
                 self._launcher.learn(backend.run.reports)
             elif backend.link and backend.link.fileno() == fd:
-                self._hear(backend, backend.link)
+                self._hear(backend)
 
     def _connect(self, link: Link, pid: int) -> None:
         backend = next((one for one in self._backends.values() if one.pid == pid), None)
@@ -350,18 +343,23 @@ class Proxy:
             return
         backend.connect(link)
 
-    def _hear(self, backend: Backend, link: Link) -> None:
-        try:
-            word, fds = link.receive(wait=False)
-        except BlockingIOError:
-            return
-        except (EOFError, ValueError) as why:
-            if isinstance(why, ValueError):  # of another version, or out of its mind: another is to go on
-                sys.stderr.write(f"ipy_autorestart: {why}\n")
-                backend.signal(signal.SIGKILL)
-            link.close()
-            backend.link = None
-            return
+    def _hear(self, backend: Backend) -> None:
+        """Take all words that a kernel has said by now."""
+        while (link := backend.link) is not None:
+            try:
+                word, fds = link.receive(wait=False)
+            except BlockingIOError:  # a process that a dead one has forked may hold the link open
+                return
+            except (EOFError, ValueError) as why:
+                if isinstance(why, ValueError):  # of another version, or out of its mind: another is to go on
+                    sys.stderr.write(f"ipy_autorestart: {why}\n")
+                    backend.signal(signal.SIGKILL)
+                link.close()
+                backend.link = None
+                return
+            self._take_word(backend, word, fds)
+
+    def _take_word(self, backend: Backend, word: words.Word, fds: list[int]) -> None:
         match word:
             case words.Ready(environment, welcomes):
                 backend.welcomes = welcomes
@@ -371,6 +369,12 @@ class Proxy:
                 self._happen(policy.Ready(backend.number))
             case words.Watching() if self._kernels.state(backend.number) in (State.TAKING, State.LIVE):
                 self._launcher.watch(words.from_file(fds[0]).split("\n"))
+            case words.Begun(key, again):
+                backend.begin(key, again=again)
+                if not again:
+                    self._book.busy(key)
+            case words.Done(key) if key in backend.again:
+                backend.again.remove(key)
             case words.Done(key):
                 self._book.forget(key)
             case words.Backup() if self._kernels.state(backend.number) is State.LIVE:
@@ -444,10 +448,7 @@ class Proxy:
                 self._note_end(backend, os.waitstatus_to_exitcode(status))
 
     def _note_end(self, backend: Backend, status: int) -> None:
-        for _ in range(WORDS_MAX):  # its last ones; a process that it has forked may hold the link open
-            if backend.link is None:
-                break
-            self._hear(backend, backend.link)
+        self._hear(backend)  # its last words
         if self._is_heard(backend):
             poll = [(sock, zmq.POLLIN) for sock in backend.sockets.values()]
             while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):
@@ -458,8 +459,8 @@ class Proxy:
             self._failures += 1
         if (backend.number, -status) in self._passed_on:  # it was asked to end
             self._happen(policy.Goodbye(backend.number))
-        del self._backends[backend.number]
         self._happen(policy.Died(backend.number, status))
+        del self._backends[backend.number]
         backend.close()
 
     def _look_at_parent(self) -> None:

@@ -91,8 +91,19 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
+class Begun:
+    """From the live kernel: it begins this request; without a key, it tells no more of them.
+
+    Clients are told, too, but by a thread, which may not have come to it when the kernel dies.
+    """
+
+    key: str = ""
+    again: bool = False  # a cell that runs again, which no client asks for
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
-    """From the live kernel: it has done this request, of which it says nothing to the clients."""
+    """From the live kernel: it has done this request, of which it says nothing to the clients, or this cell again."""
 
     key: str
 
@@ -134,7 +145,7 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Watching | Done | Backup | Leaving | TakeOver | TookOver | Goodbye
+Word = Connect | Ready | Watching | Begun | Done | Backup | Leaving | TakeOver | TookOver | Goodbye
 
 
 _WORDS: dict[str | None, type[Word]] = {word.__name__: word for word in get_args(Word)}

@@ -117,6 +117,27 @@ def test_a_crash_costs_a_cell(behind, kernel, death):
     assert behind.use.streams() == "value 5\n"
 
 
+MUTE = (  # clients are told nothing any more
+    "if a.V == 3 and not os.path.exists('mute'):\n"
+    "    open('mute', 'w').close()\n"
+    "    get_ipython().kernel.iopub_thread.send_multipart = lambda *_, **__: None"
+)
+
+
+def test_a_cell_is_known_to_have_begun_though_nobody_was_told(behind, kernel):
+    kernel.run("import os", cell_id="os")
+    kernel.run(MUTE, cell_id="mute")
+    behind.project.save("src/a.py", "V = 3\n")
+    eventually(lambda: (behind.project / "mute").exists(), what="the cell that mutes")
+    cell, then = kernel.send("os._exit(9)", cell_id="dies"), kernel.send("'not run'")
+    kernel.wait(lambda: cell.reply is not None and then.reply is not None)
+    assert cell.error.startswith("KernelDied: the kernel ended with status 9")
+    assert then.reply["status"] == "aborted"
+    behind.restarts += 1
+    kernel.wait(lambda: "3 cells run again" in behind.watching.text)
+    assert kernel.run("a.V").text == "3"
+
+
 def test_a_crash_of_a_cell_that_runs_again_is_not_repeated(behind, kernel):
     kernel.run("if a.V == 3: import os; os._exit(7)", cell_id="dies")
     behind.project.save("src/a.py", "V = 3\n")

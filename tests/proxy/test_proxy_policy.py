@@ -110,9 +110,9 @@ def test_a_kernel_that_dies_of_something_else_than_a_cell_aborts_no_cell():
     assert keys(found.left()) == ["b"]
 
 
-def test_where_it_is_known_what_else_it_did_no_request_is_blamed():
+def test_where_a_kernel_tells_what_it_begins_no_other_request_is_blamed():
     found = book(("a", "execute_request"))
-    assert [keys(one) for one in found.take_lost(knows_more=True)] == [[], [], []]
+    assert [keys(one) for one in found.take_lost(tells=True)] == [[], [], []]
     assert keys(found.left()) == ["a"]
 
 
