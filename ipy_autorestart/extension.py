@@ -161,7 +161,7 @@ def resume(
         if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     hangups.end()
-    if cells and session.restarter:
+    if cells and session.restarter and session.restarter.is_armed:
         if word.rerun and isinstance(session.restarter, KernelRestarter):
             why = f"the kernel {word.died}" if word.died else ""
             session.restarter.replay(why, f"by exec, as {no_proxy}" if no_proxy else "")

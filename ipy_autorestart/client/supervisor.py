@@ -222,6 +222,8 @@ class Supervisor:
         """Make SIGHUP restart the kernel again, in its new image; ``previous`` is the handler to give back."""
         assert self._restarter
         self._restarter.arm(self, previous=previous)
+        if self._session and self not in self._session.supervisors:  # its process has ended just now
+            self._restarter.disarm(self)
 
     def has_hung_up(self) -> bool:
         """Return whether it has sent this process a SIGHUP since this was asked last; also in a signal handler."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ipy_autorestart.ipython.ledger import Ledger
 from ipy_autorestart.pristine import os, time
@@ -37,15 +37,15 @@ class Backups:
         self._proxy = proxy
         self._state = state
         self._call_later = call_later
-        self._kept: Ledger | None = None
+        self._kept: tuple[Ledger, Sequence[object]] | None = None
         self._at = self._took = 0.0
         self._is_due = False
 
-    def note(self, ledger: Ledger) -> None:
-        """Note what cells have run by now, and give the state if that is news."""
-        if ledger is self._kept:
+    def note(self, ledger: Ledger, watches: Sequence[object]) -> None:
+        """Note what cells have run by now and what watches, and give the state if that is news."""
+        if self._kept and self._kept[0] is ledger and self._kept[1] == watches:
             return
-        self._kept = ledger
+        self._kept = ledger, watches
         if time.monotonic() >= self._at + SHARE * self._took:
             self._give()
         elif not self._is_due:

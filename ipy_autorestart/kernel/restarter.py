@@ -113,6 +113,7 @@ class KernelRestarter(Restarter):
             self._options = self._owners[-1].request.options
         super()._settle(previous)
         self._tell_roots()
+        self._back_up()
         if self._wants_proxy and not self._why_no_proxy and self.proxy is None and self._arms is None:
             self._arms = time.monotonic()
             self._check_arming()
@@ -243,27 +244,34 @@ class KernelRestarter(Restarter):
 
     def _note_end(self) -> None:
         self._note_interrupts()
-        if self.proxy and self._loop is not None and is_main_thread() and not self._is_restarting:
-            self._backups = self._backups or Backups(self.proxy, self._state, call_later=self._loop.call_later)
-            self._backups.note(self._recorder.ledger)
+        self._back_up()
         if self._arms is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check_arming)
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
 
+    def _back_up(self) -> None:
+        """Give the proxy what another kernel needs to go on, if that has changed."""
+        if self.proxy and is_main_thread() and not self._is_restarting:
+            call_later = self._kernel.io_loop.call_later
+            self._backups = self._backups or Backups(self.proxy, self._state, call_later=call_later)
+            self._backups.note(self._recorder.ledger, tuple(self._owners))
+
     def _note_begin(self, key: str, again: bool) -> None:  # noqa: FBT001  # as the gate calls it
         """Have the proxy know what this kernel is at work on, should it die of that."""
         if self.proxy and key:
-            self.proxy.send(Begun(key, again))
+            with contextlib.suppress(OSError):
+                self.proxy.send(Begun(key, again))
 
     def _note_unsaid(self, key: str) -> None:
         """Have the proxy forget a request that is done: it goes by what is said to the clients."""
         if self.proxy and key:
-            self.proxy.send(Done(key))
+            with contextlib.suppress(OSError):
+                self.proxy.send(Done(key))
 
     def _state(self) -> Carried:
         """Return what another kernel needs to go on from here."""
-        cells = self._recorder.to_plain(self._rerun)
+        cells = self._recorder.to_plain(self._rerun) if self._owners else None
         own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
         supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
         return Carried(self._start.first, supervisors, own)

@@ -17,6 +17,10 @@ LEAVE_MAX, TAKE_MAX = 10.0, 10.0
 DEATHS_MAX, ANSWERED = 3, 5.0
 
 
+#: Messages that are no requests: nothing answers them.
+SILENT = frozenset({"comm_open", "comm_msg", "comm_close"})
+
+
 class Request(NamedTuple):
     """A request that a client has sent and that may not be done yet."""
 
@@ -30,7 +34,7 @@ class Request(NamedTuple):
     @property
     def has_reply(self) -> bool:
         """Whether a reply is to be expected."""
-        return not self.kind.startswith("comm_")
+        return self.kind not in SILENT
 
     @property
     def may_be_begun(self) -> bool:
@@ -153,7 +157,7 @@ class Kernels:
     since
         Since when.
     ended
-        Channels on which those that leave have sent their last messages.
+        Channels on which kernels have sent their last messages; those may be there before the word that they leave.
     until
         When the one that leaves or takes over is taken to hang.
     deaths
@@ -277,6 +281,7 @@ Action = Start | HandOver | Serve | Kill | AnswerLost | Exit
 def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
     """Return the kernels after an event, and what is to be done."""
     actions: list[Action] = []
+    leaves = kernels.one(State.LEAVING) is not None
     match event:
         case Started(number):
             kernels = _with(kernels, number, State.STARTING)
@@ -286,11 +291,9 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
             actions = [Exit(0)]
         case Leaves(number) if kernels.state(number) is State.LIVE:
             leaving = _with(_forgiven(kernels, now), number, State.LEAVING)
-            kernels = replace(leaving, serves=False, until=now + LEAVE_MAX)
-        case Ended(number, channel) if kernels.state(number) is State.LEAVING:
-            kernels = replace(kernels, ended=kernels.ended | {(number, channel)})
-            if {channel for one, channel in kernels.ended if one == number} >= ENDING:
-                kernels, actions = _without(kernels, number), [Kill(number)]
+            kernels, actions = _left(replace(leaving, serves=False, until=now + LEAVE_MAX), number)
+        case Ended(number, channel) if kernels.state(number) in (State.LIVE, State.LEAVING):
+            kernels, actions = _left(replace(kernels, ended=kernels.ended | {(number, channel)}), number)
         case TookOver(number) if kernels.state(number) is State.TAKING:
             kernels = _with(kernels, number, State.LIVE)
         case Goodbye(number) if kernels.state(number) is State.LIVE:
@@ -305,7 +308,17 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
             pass
     if any(isinstance(action, Exit) for action in actions):
         return kernels, actions
+    if leaves and kernels.one(State.LEAVING) is None and kernels.one(State.TAKING) is not None:
+        kernels = replace(kernels, until=now + TAKE_MAX)  # which counts from here on
     return _go_on(kernels, actions, now)
+
+
+def _left(kernels: Kernels, number: int) -> tuple[Kernels, list[Action]]:
+    """End a kernel that has said that it leaves, when its last messages are there."""
+    ended = {channel for one, channel in kernels.ended if one == number}
+    if kernels.state(number) is State.LEAVING and ended >= ENDING:
+        return _without(kernels, number), [Kill(number)]
+    return kernels, []
 
 
 def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels, list[Action]]:
@@ -313,7 +326,8 @@ def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels
     live = kernels.one(State.LIVE)
     if live is None and kernels.one(State.TAKING) is None:
         if (standby := kernels.one(State.STANDBY)) is not None:
-            kernels = replace(_with(kernels, standby, State.TAKING), until=_end(kernels, now) + TAKE_MAX)
+            until = now + TAKE_MAX if kernels.one(State.LEAVING) is None else kernels.until
+            kernels = replace(_with(kernels, standby, State.TAKING), until=until)
             actions = [*actions, HandOver(standby)]
         elif kernels.one(State.STARTING) is None:
             actions = [*actions, Start()]
@@ -321,11 +335,6 @@ def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels
         kernels = replace(kernels, serves=True, since=now, until=float("inf"))
         actions = [*actions, Serve(live)]
     return kernels, actions
-
-
-def _end(kernels: Kernels, now: float) -> float:
-    """Return when the one that leaves must have ended."""
-    return now if kernels.one(State.LEAVING) is None else kernels.until
 
 
 def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kernels, list[Action]]:

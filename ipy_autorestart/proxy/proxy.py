@@ -110,6 +110,7 @@ class Proxy:
         """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
         if self._own.copied:
             self._add(Run(self._own.copied, no_ends(), lossless=False), None)
+            self._reap()  # it may have died before this program could hear of it
         self._happen(policy.Tick())
         try:
             while self._status is None:
@@ -278,6 +279,8 @@ class Proxy:
     def _add(self, run: Run, source: int | None) -> None:
         self._count += 1
         self._backends[self._count] = Backend(self._context, self._folder, self._count, run, source)
+        if not self._answers:  # from the first on, with which it removes the folder
+            self._guardian.guard(run.pid)
         self._happen(policy.Started(self._count))
 
     def _hand_over(self, backend: Backend) -> None:
@@ -438,12 +441,15 @@ class Proxy:
     def _reap(self) -> None:
         while True:
             try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if pid == 0:
+            if found is None:
                 return
-            backend = next((one for one in self._backends.values() if one.pid == pid), None)
+            backend = next((one for one in self._backends.values() if one.pid == found.si_pid), None)
+            if backend is not None:
+                backend.signal(signal.SIGKILL)  # what it has left in its group, while the number can't be another's
+            _, status = os.waitpid(found.si_pid, 0)
             if backend is not None:
                 self._note_end(backend, os.waitstatus_to_exitcode(status))
 

@@ -214,20 +214,26 @@ class Link:
         fds = array.array("i")
         room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize)
         try:
-            data, ancillary, flags, _ = self._socket.recvmsg(WORD_BYTES, room, 0 if wait else socket.MSG_DONTWAIT)
+            how = socket.MSG_CMSG_CLOEXEC | (0 if wait else socket.MSG_DONTWAIT)
+            data, ancillary, flags, _ = self._socket.recvmsg(WORD_BYTES, room, how)
         except ConnectionResetError:
             raise EOFError from None
         if not data:
             raise EOFError
         for _, _, rights in ancillary:
             fds.frombytes(rights)
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise ValueError("a word is too long")
-        plain = json.loads(data)
-        kind = _WORDS.get(plain.get(CLASS))
-        if kind is None:
-            raise ValueError(f"not a word: {data[:80]!r}")
-        return from_plain(kind, plain), list(fds)
+        try:
+            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                raise ValueError("a word is too long")
+            plain = json.loads(data)
+            kind = _WORDS.get(plain.get(CLASS))
+            if kind is None:
+                raise ValueError(f"not a word: {data[:80]!r}")
+            return from_plain(kind, plain), list(fds)
+        except BaseException:
+            for fd in fds:
+                os.close(fd)
+            raise
 
     def say_goodbye(self) -> None:
         """Say that this process ends in order; an exit function, which a forked child has, too."""

@@ -51,27 +51,35 @@ def given():
 
 def test_the_first_state_is_given_at_once_and_the_same_only_once(given):
     ledger = Ledger()
-    given.backups.note(ledger)
-    given.backups.note(ledger)
+    given.backups.note(ledger, ())
+    given.backups.note(ledger, ())
     assert (given.received(), given.later) == (1, [])
     with pytest.raises(BlockingIOError):
         given.received()
 
 
+def test_it_is_news_when_others_watch(given, monkeypatch):
+    monkeypatch.setattr(backup, "SHARE", 0)
+    ledger = Ledger()
+    for watches in (("one",), ("one",), ()):
+        given.backups.note(ledger, watches)
+    assert (given.received(), given.received(), given.count) == (1, 2, 2)
+
+
 def test_what_follows_too_closely_is_put_off_and_given_once(given, monkeypatch):
     monkeypatch.setattr(backup, "SHARE", 1e9)
     for _ in range(3):
-        given.backups.note(Ledger())
+        given.backups.note(Ledger(), ())
     assert given.received() == 1
     [act] = given.later
     act()
     assert given.received() == 2
-    given.backups.note(Ledger())
+    given.backups.note(Ledger(), ())
     assert len(given.later) == 2
 
 
 def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
     given.backups._state = lambda: 1 / 0
-    given.backups.note(Ledger())
+    given.backups.note(Ledger(), ())
     with pytest.raises(BlockingIOError):
         given.received()

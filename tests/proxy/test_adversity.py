@@ -4,9 +4,11 @@ import os
 import signal
 import threading
 
+import psutil
 import pytest
 import zmq
 from behind import Behind
+from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -29,13 +31,26 @@ def leave(client):
     client.context.destroy(0)
 
 
+FORK = "#| rerun: false\nimport os, time\nif not (child := os.fork()):\n    {way}\n    time.sleep(600)\nprint(child)"
+
+
 def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
-    pid = int(kernel.run("import os, time; child = os.fork() or time.sleep(600)\nprint(child)").streams())
+    ours, daemon = (int(kernel.run(FORK.format(way=way)).streams()) for way in ("pass", "os.setsid()"))
     cell = kernel.send("os.kill(os.getpid(), 9)")
     kernel.wait(lambda: cell.reply is not None, timeout=20)
     assert cell.error.startswith("KernelDied")
     assert kernel.run("1 + 1").text == "2"
-    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(ours), what="the end of what it has left in its group, as at a restart")
+    os.kill(daemon, signal.SIGKILL)
+
+
+def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
+    assert kernel.run("%unwatch").error == ""
+    cell = kernel.send("import os; os._exit(3)")
+    kernel.wait(lambda: cell.reply is not None)
+    assert cell.error.startswith("KernelDied")
+    assert kernel.run("%watch_status").text.startswith("nothing is watched")
+    assert kernel.run("'a' in globals()").text == "False"
 
 
 def test_an_environment_of_any_size_is_no_harm(start_kernel, project, monkeypatch):

@@ -121,6 +121,11 @@ def test_a_message_without_reply_is_not_blamed():
     assert [keys(one) for one in found.take_lost()] == [["b"], [], []]
 
 
+def test_a_question_about_comms_is_answered_as_any_other():
+    found = book(("a", "comm_info_request"), ("b", "execute_request"))
+    assert [keys(one) for one in found.take_lost()] == [["a"], [], []]
+
+
 def test_what_is_done_though_nobody_is_told_is_forgotten():
     found = book(("a", "comm_msg"))
     found.forget("a")
@@ -178,6 +183,16 @@ def test_the_one_that_waits_takes_over_and_serves_when_the_one_before_has_ended(
     kernels, actions = run(*events, kernels=kernels)
     assert actions == [Kill(1), Serve(2)]
     assert kernels.states == ((2, State.LIVE),)
+
+
+@pytest.mark.parametrize("early", [1, 2, 3])
+def test_last_messages_may_be_read_before_the_word_that_it_leaves(early):
+    sent = ends(1)
+    kernels, actions = run(*sent[:early], kernels=serving(Started(2), Ready(2)))
+    assert (kernels.serves, actions) == (True, [])
+    kernels, actions = run(Leaves(1), *sent[early:], kernels=kernels)
+    assert sorted(actions, key=str) == [HandOver(2), Kill(1)]
+    assert run(TookOver(2), kernels=kernels)[1] == [Serve(2)]
 
 
 def test_a_restart_waits_for_a_kernel_that_starts():
@@ -288,8 +303,16 @@ def test_one_that_dies_while_it_leaves_has_said_all_that_it_will():
 def test_one_that_hangs_while_it_leaves_is_ended():
     kernels, _ = run(Leaves(1), TookOver(2), kernels=serving(Started(2), Ready(2)))
     assert run(Tick(), kernels=kernels, now=LEAVE_MAX - 1)[1] == []
-    _, actions = run(Tick(), kernels=kernels, now=LEAVE_MAX + TAKE_MAX)
+    _, actions = run(Tick(), kernels=kernels, now=LEAVE_MAX)
     assert actions == [Kill(1), Serve(2)]
+
+
+def test_one_that_takes_over_has_its_time_from_the_end_of_the_one_before():
+    kernels, _ = run(Leaves(1), kernels=serving(Started(2), Ready(2)))
+    kernels, actions = run(Tick(), kernels=kernels, now=LEAVE_MAX)
+    assert actions == [Kill(1)]
+    assert run(Tick(), kernels=kernels, now=LEAVE_MAX + TAKE_MAX - 1)[1] == []
+    assert run(Tick(), kernels=kernels, now=LEAVE_MAX + TAKE_MAX)[1] == [Kill(2), Start()]
 
 
 def test_one_that_hangs_while_it_takes_over_is_followed_by_another():
@@ -300,7 +323,7 @@ def test_one_that_hangs_while_it_takes_over_is_followed_by_another():
 
 def test_words_of_one_that_is_gone_or_not_as_far_change_nothing():
     kernels = serving(Started(2))
-    for event in (Leaves(2), Ended(1, "shell"), TookOver(2), Ready(7), Goodbye(2), Died(7, 0), Tick()):
+    for event in (Leaves(2), Ended(2, "shell"), TookOver(2), Ready(7), Goodbye(2), Died(7, 0), Tick()):
         assert run(event, kernels=kernels) == (kernels, [])
 
 

@@ -1,5 +1,6 @@
 """The link between a kernel and its proxy."""
 
+import array
 import os
 import socket
 import tempfile
@@ -8,6 +9,7 @@ import pytest
 
 from ipy_autorestart.wire.link import (
     NAME,
+    Begun,
     Connect,
     Done,
     Goodbye,
@@ -41,6 +43,7 @@ def ends():
         TookOver(),
         Goodbye(),
         Watching(),
+        Begun("1", again=True),
         Done("1"),
     ],
 )
@@ -118,6 +121,15 @@ def test_a_word_of_another_version_or_one_that_is_too_long_is_refused():
         link.receive(wait=False)
     ours.close()
     link.close()
+
+
+def test_descriptors_of_a_word_that_is_refused_are_closed(ends):
+    ours, theirs = ends
+    before = set(os.listdir("/proc/self/fd"))
+    ours._socket.sendmsg([b"{}"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1]))])
+    with pytest.raises(ValueError, match="not a word"):
+        theirs.receive()
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_texts_of_any_length_come_in_files():
