@@ -1,6 +1,7 @@
 """Real kernels, real files, and the rule that nothing is left behind."""
 
 import compileall
+import contextlib
 import gc
 import os
 import signal
@@ -15,7 +16,7 @@ from hypothesis import settings
 from jupyter_core.utils import ensure_event_loop
 from play import Player
 from play import kernel as real_kernel
-from processes import MARK, marked_processes, our_threads
+from processes import MARK, all_tasks, marked_processes, newest_process, our_threads
 from project import Project
 from surroundings import SHARED_PORTS, environment
 from waiting import eventually
@@ -26,6 +27,8 @@ import ipy_autorestart
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+sys.dont_write_bytecode = False  # else each worker compiles all tests, each time: seconds
 
 settings.register_profile("suite", deadline=None)  # no test asserts a time
 settings.load_profile("suite")
@@ -48,18 +51,17 @@ def pytest_configure(config):
     compileall.compile_dir(package, quiet=1)
 
 
+def pytest_collection_finish():
+    """Spare the garbage collector what has been collected: it would look at all of it every few tests."""
+    gc.freeze()
+
+
 def open_files():
-    return {
-        number: os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd") if _is_open(number)
-    }
-
-
-def _is_open(number):
-    try:
-        os.readlink(f"/proc/self/fd/{number}")
-    except OSError:
-        return False
-    return True
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the list itself was open
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -67,13 +69,14 @@ def nothing_left(monkeypatch):
     """Fail the test that leaves a thread, process, file descriptor or signal handler behind."""
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
-    threads, ours, handler = set(threading.enumerate()), our_threads(), signal.getsignal(signal.SIGHUP)
+    newest, tasks = newest_process(), all_tasks()
+    threads, handler = set(threading.enumerate()), signal.getsignal(signal.SIGHUP)
     files = open_files() if os.path.isdir("/proc/self/fd") else {}
     folder = os.getcwd()
     yield
     os.chdir(folder)
     try:
-        eventually(lambda: not marked_processes(mark), timeout=5)
+        eventually(lambda: not marked_processes(mark, after=newest), timeout=5)
     except AssertionError:
         left = marked_processes(mark)
         commands = [(process.pid, process.ppid(), process.cmdline()) for process in left]
@@ -85,7 +88,7 @@ def nothing_left(monkeypatch):
         timeout=5,
         what=lambda: f"threads to end: {set(threading.enumerate()) - threads}",
     )
-    eventually(lambda: our_threads() == ours, timeout=5)
+    eventually(lambda: not our_threads(besides=tasks), timeout=5)
     assert signal.getsignal(signal.SIGHUP) == handler
     assert not unreaped()
     if files and left_open(files):

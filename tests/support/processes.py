@@ -12,16 +12,25 @@ from ipy_autorestart.script import ear, guardian
 MARK = "IPY_AUTORESTART_TEST"
 
 
-def marked_processes(mark):
-    """Return all processes on the machine that descend from the test with this mark."""
-    found = []
+def newest_process():
+    """Return the number that the machine has given away last, to a process or thread; 0 where it doesn't say."""
+    with contextlib.suppress(OSError), open("/proc/loadavg") as file:
+        return int(file.read().split()[-1])
+    return 0
+
+
+def marked_processes(mark, *, after=0):
+    """Return the processes that descend from the test with this mark, of those with higher numbers than another."""
+    newest = newest_process()
+    if 0 < newest == after:
+        return []
+    found, after = [], after if after < newest else 0  # the numbers may have begun anew
     for pid in psutil.pids():
-        try:
-            process = psutil.Process(pid) if pid != os.getpid() and _has(pid, mark) else None
-        except (OSError, psutil.Error):
+        if pid <= after or pid == os.getpid():
             continue
-        if process is not None:
-            found.append(process)
+        with contextlib.suppress(OSError, psutil.Error):
+            if _has(pid, mark):
+                found.append(psutil.Process(pid))
     return found
 
 
@@ -53,11 +62,17 @@ def _is(process, *names):
     return False
 
 
-def our_threads(pid="self"):
-    """Return how many threads of ours a process has, which the interpreter doesn't list."""
-    found = 0
+def all_tasks(pid="self"):
+    """Return the numbers of all threads of a process."""
     with contextlib.suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/comm") as file:
-                found += file.read().strip() == pristine.NAME
+        return os.listdir(f"/proc/{pid}/task")
+    return []
+
+
+def our_threads(pid="self", *, besides=()):
+    """Return how many threads of ours a process has, which the interpreter doesn't list, besides some."""
+    found = 0
+    for task in set(all_tasks(pid)).difference(besides):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{task}/comm") as file:
+            found += file.read().strip() == pristine.NAME
     return found
