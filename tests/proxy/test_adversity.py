@@ -51,6 +51,7 @@ def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
     assert cell.error.startswith("KernelDied")
     assert kernel.run("%watch_status").text.startswith("nothing is watched")
     assert kernel.run("'a' in globals()").text == "False"
+    assert "has ended" not in behind.watching.text
 
 
 def test_an_environment_of_any_size_is_no_harm(start_kernel, project, monkeypatch):
