@@ -38,7 +38,7 @@ class Backups:
         self._state = state
         self._call_later = call_later
         self._kept: tuple[Ledger, Sequence[object]] | None = None
-        self._at = self._took = 0.0
+        self._at, self._took = time.monotonic(), LATER  # the proxy has that of the kernel before
         self._is_due = False
 
     def note(self, ledger: Ledger, watches: Sequence[object]) -> None:

@@ -191,9 +191,17 @@ class Gate:
         self.held.clear()
         self._channels.renew()
 
-    def release(self) -> list[str]:
-        """End the kernel's threads, so that the sockets are the caller's; return the ids of its subshells."""
-        return self._channels.release()
+    def subshells(self) -> list[str]:
+        """Return the ids of the kernel's subshells."""
+        return self._channels.subshells()
+
+    def finish(self, last: bytes) -> None:
+        """Send all that waits, and this message as the last one of each channel but iopub."""
+        self._channels.finish(last)
+
+    def release(self) -> None:
+        """End the kernel's threads, so that the sockets are the caller's."""
+        self._channels.release()
 
     def remove(self) -> None:
         """Give the kernel its own dispatch back."""

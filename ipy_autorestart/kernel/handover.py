@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython.cells import end_history
+from ipy_autorestart.ipython.cells import end_history, end_history_later
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
@@ -87,9 +87,13 @@ class KernelEnd(Handover):
         self._owns_connection_file = False
         self._subshells: list[str] = []
 
+    def end_history(self) -> None:
+        """End the session of the history."""
+        end_history(self._shell)
+
     def end_life(self) -> None:
         """Do what an interpreter does at its end, in the same order; what fails is logged, and the rest is done."""
-        end_history(self._shell)
+        self.end_history()
         with logged("the comms"):
             contextvars.Context().run(_close_comms, self._kernel)
         with logged("the kernel's children"):
@@ -157,7 +161,8 @@ class KernelHandover(KernelEnd):
             self._app.close()  # which waits until all that was sent has left
             return
         # But not the thread of iopub: its end closes the socket and the connections.
-        self._subshells = self._gate.release()
+        self._subshells = self._gate.subshells()
+        self._gate.release()
         self._sockets.release()
 
     def command(self) -> list[str]:
@@ -191,11 +196,18 @@ class KernelHandover(KernelEnd):
 class KernelSwitch(KernelEnd):
     """Has the next kernel behind the proxy take over; that has a copy of each request that isn't answered."""
 
-    def __init__(self, *args: Any, proxy: Link, cold: bool, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, shell: Any, start: ProcessStart, gate: Gate, *, proxy: Link, cold: bool, **options: Any) -> None:
+        super().__init__(shell, start, gate, **options)
+        self._gate: Gate = gate
         self._proxy = proxy
         self._cold = cold
         self._handed_over = Lock()
+        self._end_history: Callable[[], None] = lambda: None
+
+    def end_history(self) -> None:
+        """Put off the end of the session, which waits for a disk."""
+        with logged("the history"):
+            self._end_history = end_history_later(self._shell)
 
     def end_life(self) -> None:
         """Do what an interpreter does at its end, but say no goodbye: the proxy goes on."""
@@ -203,13 +215,12 @@ class KernelSwitch(KernelEnd):
         super().end_life()
 
     def close(self) -> None:
-        """End what the exit functions have left, and send all that is to be sent."""
+        """End what the exit functions have left, and publish what was printed."""
         super().close()
-        assert self._gate is not None
-        self._subshells = self._gate.release()
+        self._subshells = self._gate.subshells()
 
     def replace(self) -> None:
-        """Hand over the state, send the last message of each channel, and wait: the proxy ends this process."""
+        """Hand over the state, send the last message of each channel, and end."""
         if not self._handed_over.acquire(blocking=False):
             Event().wait()
         carried = self.carried
@@ -217,10 +228,13 @@ class KernelSwitch(KernelEnd):
         # Signals that are pending in this process are seen by the proxy.
         interrupted = self._interrupts is not None and self._interrupts.noted
         self._proxy.send(Leaving(interrupted=interrupted, cold=self._cold), [self._carrier, *carried.fds])
-        for channel in ("shell", "control"):
-            getattr(self._app, f"{channel}_socket").send(END)
+        with logged("the channels"):
+            self._gate.finish(END)
         self._kernel.iopub_thread.send_multipart([END])
-        Event().wait()
+        with logged("the history"):
+            self._end_history()
+        self._proxy.wait_for_end()  # it has all that was sent
+        os._exit(0)  # noqa: SLF001  # its name
 
 
 class _Registered:

@@ -141,14 +141,18 @@ class Channels:
         self._is_still = False
         self._callbacks.clear()
 
-    def release(self) -> list[str]:
-        """Send what waits and end the threads, so that the sockets are the caller's; return the ids of subshells."""
-        import zmq
-
-        control = self._kernel.control_thread
-        call_in_loop(control.io_loop, functools.partial(self._kernel.control_stream.flush, zmq.POLLOUT))
-        end(control)
+    def subshells(self) -> list[str]:
+        """Return the ids of the subshells."""
         return []
+
+    def finish(self, last: bytes = b"") -> None:
+        """Send what waits on each channel, and a last message behind it."""
+        call_in_loop(self._kernel.control_thread.io_loop, lambda: _flush(self._kernel.control_stream, last))
+
+    def release(self) -> None:
+        """Send what waits and end the threads, so that the sockets are the caller's."""
+        self.finish()
+        end(self._kernel.control_thread)
 
 
 class QueueChannels(Channels):
@@ -199,12 +203,10 @@ class QueueChannels(Channels):
         super().read_on()
         self._resume_reading(self._kernel.shell_stream)
 
-    def release(self) -> list[str]:
-        """Send what waits and end the threads."""
-        import zmq
-
-        self._kernel.shell_stream.flush(zmq.POLLOUT)
-        return super().release()
+    def finish(self, last: bytes = b"") -> None:
+        """Send what waits on each channel, and a last message behind it."""
+        _flush(self._kernel.shell_stream, last)
+        super().finish(last)
 
 
 class ThreadChannels(Channels):
@@ -218,6 +220,10 @@ class ThreadChannels(Channels):
 
     def _subshells(self) -> dict[str, Any]:
         return dict(self._thread.manager._cache)  # noqa: SLF001
+
+    def subshells(self) -> list[str]:
+        """Return the ids of the subshells."""
+        return list(self._subshells())
 
     def replace_dispatch(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
         """Replace the method, which `Kernel.shell_main` looks up for each request."""
@@ -270,22 +276,33 @@ class ThreadChannels(Channels):
         super().read_on()
         self._thread.io_loop.add_callback(self._resume_reading, self._kernel.shell_stream)
 
-    def release(self) -> list[str]:
-        """Send what waits and end the threads."""
-        subshells = list(self._subshells())
-        call_in_loop(self._thread.io_loop, self._flush_replies)
-        end(self._thread)
-        super().release()
-        return subshells
+    def finish(self, last: bytes = b"") -> None:
+        """Send what waits on each channel, and a last message behind it."""
+        call_in_loop(self._thread.io_loop, lambda: self._flush_replies(last))
+        super().finish(last)
 
-    def _flush_replies(self) -> None:
+    def release(self) -> None:
+        """Send what waits and end the threads."""
+        super().release()
+        end(self._thread)
+
+    def _flush_replies(self, last: bytes) -> None:
         import zmq
 
         manager = self._thread.manager
         pairs = [subshell.subshell_to_shell_channel for subshell in self._subshells().values()]
         for pair in (manager._main_to_shell_channel, *pairs):  # noqa: SLF001
             pair.to_stream.flush(zmq.POLLIN)
-        self._kernel.shell_stream.flush(zmq.POLLOUT)
+        _flush(self._kernel.shell_stream, last)
+
+
+def _flush(stream: Any, last: bytes) -> None:
+    """Send what waits in a stream, and a last message."""
+    import zmq
+
+    stream.flush(zmq.POLLOUT)
+    if last:
+        stream.socket.send(last)
 
 
 def channels_of(kernel: Any) -> Channels | None:

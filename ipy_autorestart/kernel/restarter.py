@@ -340,7 +340,7 @@ class KernelRestarter(Restarter):
                 raise CantRestart("the watch has ended meanwhile")
             cells = self._recorder.to_plain(self._rerun)
             facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
-            if self.proxy:
+            if self.proxy and gate:
                 cold = not self._options.warm
                 return KernelSwitch(self._shell, self._start, gate, proxy=self.proxy, cold=cold, **facts)
             why_not, folder = self._why_no_proxy if self._wants_proxy else "", ""

@@ -28,6 +28,7 @@ from ipy_autorestart.kernel.arrive import (
     stand_in_for_embed,
 )
 from ipy_autorestart.pristine import os, signal
+from ipy_autorestart.protocol.plain import prepare
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
@@ -145,6 +146,7 @@ class Standby:
         start()
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
         self._folder = Folder()
+        _prepare()
         say_ready(self.link)
 
     def _hear(self, kernel: Any) -> None:
@@ -192,6 +194,14 @@ def say_ready(link: Link, *, modules: Sequence[str] = ()) -> None:
     link.send(Ready(known, welcomes=hasattr(IOPubThread, "_handle_subscription")), fds)
     for fd in fds:
         os.close(fd)
+
+
+def _prepare() -> None:
+    """Do what is done once in each process, and what the first cell would wait for; it leaves no other trace."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    TransformerManager().transform_cell("0")  # type: ignore[no-untyped-call]  # of IPython
+    prepare(Carried)
 
 
 class _Kinds:

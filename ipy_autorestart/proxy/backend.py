@@ -150,6 +150,12 @@ class Backend:
             yield self.run.reports.fileno()
 
 
+def kill_group(pid: int) -> None:
+    """Kill a process, which leads a group, with all that is in that."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def _signature(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)

@@ -262,6 +262,12 @@ class Kill(NamedTuple):
     number: int
 
 
+class Dismiss(NamedTuple):
+    """Hear no more of a kernel that has said all: it ends by itself."""
+
+    number: int
+
+
 class AnswerLost(NamedTuple):
     """Answer in the place of the live kernel, which has died, what it was at work on."""
 
@@ -275,7 +281,7 @@ class Exit(NamedTuple):
     status: int
 
 
-Action = Start | HandOver | Serve | Kill | AnswerLost | Exit
+Action = Start | HandOver | Serve | Kill | Dismiss | AnswerLost | Exit
 
 
 def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
@@ -314,10 +320,10 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
 
 
 def _left(kernels: Kernels, number: int) -> tuple[Kernels, list[Action]]:
-    """End a kernel that has said that it leaves, when its last messages are there."""
+    """Dismiss a kernel that has said that it leaves, when its last messages are there."""
     ended = {channel for one, channel in kernels.ended if one == number}
     if kernels.state(number) is State.LEAVING and ended >= ENDING:
-        return _without(kernels, number), [Kill(number)]
+        return _without(kernels, number), [Dismiss(number)]
     return kernels, []
 
 

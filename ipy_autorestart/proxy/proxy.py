@@ -19,7 +19,7 @@ import zmq
 
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import policy
-from ipy_autorestart.proxy.backend import Backend
+from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received, send
 from ipy_autorestart.proxy.frontend import Frontend
@@ -44,6 +44,9 @@ RETURN_MAX, SUBSCRIBE_MAX = 1.0, 0.2
 
 #: Seconds until the next try to send what a kernel could not be sent yet.
 UNSENT = 0.005
+
+#: Seconds that a kernel may take to end by itself, once it has said all.
+END_MAX = 10.0
 
 #: Seconds without a message after which a kernel that has died has left nothing more.
 DRAINED = 0.02
@@ -96,6 +99,7 @@ class Proxy:
         self._death = words.TakeOver()  # what the next kernel is told of the one before
         self._kernels = Kernels()
         self._backends: dict[int, Backend] = {}
+        self._dismissed: dict[int, float] = {}  # processes that end by themselves, and when they must have
         self._count = self._failures = 0
         self._due_at = 0.0  # when `_do_due` has something to do
         self._pending: list[int] = []  # signals that wait for a kernel that answers
@@ -141,7 +145,14 @@ class Proxy:
         if self._standby_at() <= time.monotonic():
             self._start(forked=True)
         now = time.monotonic()
-        due = [self._kernels.until, self._launcher.due_at(now) or float("inf"), self._standby_at()]
+        for pid in [pid for pid, until in self._dismissed.items() if now >= until]:
+            kill_group(pid)
+        due = [
+            *self._dismissed.values(),
+            self._kernels.until,
+            self._launcher.due_at(now) or float("inf"),
+            self._standby_at(),
+        ]
         if self._kernels.serves and self._live is None:
             due.append(self._waits_until)
         self._due_at = min(now + LOOKED_AT, *due)
@@ -256,6 +267,11 @@ class Proxy:
                 backend = self._backends.pop(number)
                 self._pending += backend.pending_signals()
                 backend.kill()
+            case policy.Dismiss(number):
+                backend = self._backends.pop(number)
+                self._pending += backend.pending_signals()
+                backend.close()
+                self._dismissed[backend.pid] = time.monotonic() + END_MAX
             case policy.AnswerLost(number, status):
                 self._answer_lost(self._backends[number], status)
             case policy.Exit(status):
@@ -447,8 +463,8 @@ class Proxy:
             if found is None:
                 return
             backend = next((one for one in self._backends.values() if one.pid == found.si_pid), None)
-            if backend is not None:
-                backend.signal(signal.SIGKILL)  # what it has left in its group, while the number can't be another's
+            if backend is not None or self._dismissed.pop(found.si_pid, 0.0):
+                kill_group(found.si_pid)  # what it has left there, while the number can't be another's
             _, status = os.waitpid(found.si_pid, 0)
             if backend is not None:
                 self._note_end(backend, os.waitstatus_to_exitcode(status))
@@ -485,6 +501,8 @@ class Proxy:
     def _close(self) -> None:
         for backend in self._backends.values():
             backend.kill()
+        for pid in self._dismissed:
+            kill_group(pid)
         self._launcher.close()
         self._guardian.close()
         self._close_state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import json
 import tempfile
@@ -234,6 +235,12 @@ class Link:
             for fd in fds:
                 os.close(fd)
             raise
+
+    def wait_for_end(self) -> None:
+        """Wait until the other side has closed it."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self.receive()
 
     def say_goodbye(self) -> None:
         """Say that this process ends in order; an exit function, which a forked child has, too."""

@@ -6,7 +6,8 @@ from enum import Enum
 
 import pytest
 
-from ipy_autorestart.protocol.plain import from_json, to_json
+from ipy_autorestart.protocol import plain
+from ipy_autorestart.protocol.plain import from_json, prepare, to_json
 
 
 class Colour(Enum):
@@ -66,3 +67,11 @@ def test_anything_else_is_a_value_error(text):
 def test_what_has_no_plain_form_is_not_written():
     with pytest.raises(TypeError, match="no plain form"):
         to_json([object()], [])
+
+
+def test_what_is_looked_at_ahead_is_found_at_once():
+    plain._hints.cache_clear()
+    prepare(Drawing)
+    assert plain._hints.cache_info().misses == 3
+    from_json(Drawing, to_json(Drawing((Circle(Point(1), 2.0),)), []))
+    assert plain._hints.cache_info().misses == 3

@@ -13,6 +13,7 @@ from ipy_autorestart.proxy.policy import (
     AnswerLost,
     Book,
     Died,
+    Dismiss,
     Ended,
     Exit,
     Goodbye,
@@ -181,7 +182,7 @@ def test_the_one_that_waits_takes_over_and_serves_when_the_one_before_has_ended(
     assert not kernels.serves
     events = [TookOver(2), *ends(1)] if quick else [*ends(1), TookOver(2)]
     kernels, actions = run(*events, kernels=kernels)
-    assert actions == [Kill(1), Serve(2)]
+    assert actions == [Dismiss(1), Serve(2)]
     assert kernels.states == ((2, State.LIVE),)
 
 
@@ -191,13 +192,13 @@ def test_last_messages_may_be_read_before_the_word_that_it_leaves(early):
     kernels, actions = run(*sent[:early], kernels=serving(Started(2), Ready(2)))
     assert (kernels.serves, actions) == (True, [])
     kernels, actions = run(Leaves(1), *sent[early:], kernels=kernels)
-    assert sorted(actions, key=str) == [HandOver(2), Kill(1)]
+    assert sorted(actions, key=str) == [Dismiss(1), HandOver(2)]
     assert run(TookOver(2), kernels=kernels)[1] == [Serve(2)]
 
 
 def test_a_restart_waits_for_a_kernel_that_starts():
     kernels, actions = run(Leaves(1), *ends(1), kernels=serving(Started(2)))
-    assert actions == [Kill(1)]
+    assert actions == [Dismiss(1)]
     _, actions = run(Ready(2), TookOver(2), kernels=kernels)
     assert actions == [HandOver(2), Serve(2)]
 
@@ -271,7 +272,7 @@ def test_one_that_leaves_at_once_does_not_end_the_one_that_still_leaves():
     kernels, _ = run(*events, kernels=serving(Started(2), Ready(2)))
     kernels, actions = run(Ended(2, "control"), Ended(2, "iopub"), kernels=kernels)
     assert actions == []
-    assert run(*ends(1), kernels=kernels)[1] == [Kill(1)]
+    assert run(*ends(1), kernels=kernels)[1] == [Dismiss(1)]
 
 
 def test_kernels_that_cannot_start_end_the_proxy_if_none_answers():
