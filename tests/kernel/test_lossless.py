@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 import length
 import pytest
@@ -10,14 +11,20 @@ from traffic import Client
 
 pytestmark = pytest.mark.e2e
 
-#: Each takes half a second.
-RESTARTS = length.restarts(4)
+#: Each takes half a second; behind a proxy, with what is waited for between them, a second.
+RESTARTS, SWITCHES = length.restarts(4), length.restarts(2)
 
 #: Bytes that the system takes of a request at once: most restarts meet one of which a part is sent.
 PIECES = 1 << 15
 
+#: Answers that each client gets from a kernel, on average, before that is followed by another.
+ANSWERED = 5
 
-def restart(player, cell, number, clients):
+#: Bytes of requests, in turn.
+LARGE = (1_000_000, 0, 3_000_000, 0)
+
+
+def restart(player, cell, number, clients=()):
     player.wait(lambda: sum(client.owed for client in clients) < 20)  # a life is too short for more and more
     os.kill(player.pid, signal.SIGHUP)
     player.wait(lambda: f"· {number} restart" in cell.text)
@@ -30,24 +37,25 @@ def watch(player, options=""):
     return cell
 
 
-def transport(name):
-    def make():
-        manager = KernelManager(transport="ipc" if name == "ipc" else "tcp")
-        if name == "curve":
-            manager.transport_encryption = "required"
-        return manager
+def manager(name):
+    if name == "curve" and "curve" not in KernelManager().kernel_spec.metadata.get("supported_encryption", ()):
+        pytest.skip("this ipykernel knows no CurveZMQ")
+    manager = KernelManager(transport="ipc" if name == "ipc" else "tcp")
+    if name == "curve":
+        manager.transport_encryption = "required"
+    return manager
 
-    return make
+
+def clients_of(player, **options):
+    return [Client(player.manager, name, every=every, **options) for name, every in (("one", 0.03), ("two", 0.02))]
 
 
 @pytest.mark.timeout(60 + 2 * RESTARTS)
 @pytest.mark.parametrize("name", ["tcp", "ipc", "curve"])
 def test_no_request_is_lost_under_load(start_kernel, name):
-    if name == "curve" and "curve" not in KernelManager().kernel_spec.metadata.get("supported_encryption", ()):
-        pytest.skip("this ipykernel knows no CurveZMQ")
-    with start_kernel(manager=transport(name)()) as player:
+    with start_kernel(manager=manager(name)) as player:
         cell = watch(player, "--busy-timeout 0.1")
-        clients = [Client(player.manager, "one", every=0.03), Client(player.manager, "two", every=0.02)]
+        clients = clients_of(player)
         for client in clients:
             client.start()
         for number in range(1, RESTARTS + 1):
@@ -57,14 +65,48 @@ def test_no_request_is_lost_under_load(start_kernel, name):
         assert all(len(client.requests) > RESTARTS * 10 for client in clients)
 
 
+@pytest.mark.timeout(60 + 3 * SWITCHES)
+@pytest.mark.parametrize("name", ["tcp", "ipc", "curve"])
+def test_no_request_is_lost_behind_a_proxy_under_load(start_kernel, name):
+    with start_kernel(manager=manager(name)) as player:
+        cell = watch(player, "--busy-timeout 0.1 --rerun all")
+        clients = clients_of(player, owed_max=20, control=5)
+        large = Client(player.manager, "three", every=0.1, sizes=LARGE, pieces=8 * PIECES, owed_max=10, control=2)
+        for client in clients:
+            client.start()
+        restart(player, cell, 1)  # the process is a proxy by then
+        clients.append(large)
+        large.start()
+        for number in range(2, SWITCHES + 1):
+            player.wait(lambda least=(number - 1) * ANSWERED: all(len(client.order) >= least for client in clients))
+            restart(player, cell, number)
+        sent = {client.name: client.counts() for client in clients}
+        sys.stdout.write(f"{SWITCHES} switches, {sent}\n")
+        assert [client.finish() for client in clients] == [{}, {}, {}]
+
+
 def test_large_requests_on_their_way_are_not_lost(start_kernel):
     with start_kernel() as player:
         cell = watch(player, "--busy-timeout 0.1")
         # In the very moment when it is cut off, the beginning of a large one would be lost: nothing is begun then.
-        large = {"padding": 300_000, "pieces": PIECES, "patient": True}
+        large = {"sizes": [300_000], "pieces": PIECES, "owed_max": 1}
         clients = [Client(player.manager, name, every=0, **large) for name in ("one", "two")]
         for client in clients:
             client.start()
         for number in range(1, 4):
             restart(player, cell, number, clients)
+        assert [client.finish() for client in clients] == [{}, {}]
+
+
+@pytest.mark.timeout(60 + 3 * SWITCHES)
+def test_restarts_under_load_may_come_faster_than_kernels_start(start_kernel):
+    with start_kernel() as player:
+        cell = watch(player, "--busy-timeout 0.1 --rerun all")
+        restart(player, cell, 1)
+        clients = clients_of(player, owed_max=20, control=5)
+        for client in clients:
+            client.start()
+        for _ in range(4 * SWITCHES):
+            os.kill(player.pid, signal.SIGHUP)
+            player.look_on(0.1)
         assert [client.finish() for client in clients] == [{}, {}]

@@ -80,3 +80,54 @@ def test_clients_that_come_and_go_during_switches_do_no_harm(behind, kernel):
     finally:
         done.set()
         thread.join()
+
+
+UNTIL_INTERRUPTED = """
+#| rerun: false
+import sys, time
+n = 0
+for _ in range(2):
+    try:
+        sys.stdout.write('go\\n')
+        sys.stdout.flush()
+        time.sleep(0.1 if n else 30)
+    except KeyboardInterrupt:
+        n += 1
+print('interrupts', n)
+"""
+
+
+def test_an_interrupt_at_any_moment_of_a_switch_stops_at_most_the_running_cell_and_once(behind, kernel):
+    def interrupt_by_message():
+        kernel.client.control_channel.send(kernel.client.session.msg("interrupt_request", {}))
+        assert kernel.client.get_control_msg(timeout=20)["content"]["status"] == "ok"
+
+    for interrupt in (kernel.manager.interrupt_kernel, interrupt_by_message):
+        for milliseconds in (0, 5, 20, 50, 100):
+            os.kill(kernel.pid, signal.SIGHUP)
+            kernel.look_on(milliseconds / 1000)
+            interrupt()  # of no cell
+            assert kernel.run("#| rerun: false\n'not interrupted'").text == "'not interrupted'"
+            os.kill(kernel.pid, signal.SIGHUP)
+            kernel.look_on(milliseconds / 1000)
+            cell = kernel.send(UNTIL_INTERRUPTED)
+            kernel.wait(lambda cell=cell: "go" in cell.text)
+            interrupt()
+            kernel.wait(lambda cell=cell: cell.reply is not None and cell.idle)
+            assert cell.streams() == "go\ngo\ninterrupts 1\n"
+    kernel.look_on(0.5)  # an interrupt just before a save is for the cells that run again
+    kernel.wait(lambda: "· running ·" in behind.watching.text)
+    behind.project.save("src/a.py", "V = 9\n")
+    kernel.wait(lambda: behind.use.streams() == "value 9\n")
+
+
+def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, kernel):
+    killed = [one for one in psutil.Process(kernel.pid).children() if "bootstrap.py" in " ".join(one.cmdline())]
+    for one in killed:
+        one.kill()
+    eventually(lambda: not any(one.is_running() for one in killed))  # the proxy knows
+    cells = [kernel.send(f"'cell {number}'") for number in range(20)]
+    kernel.client.control_channel.send(kernel.client.session.msg("usage_request", {}))
+    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    assert [cell.text for cell in cells] == [cell.code for cell in cells]
+    assert kernel.client.control_channel.get_msg(timeout=10)["content"]["pid"] == behind.live
