@@ -194,6 +194,11 @@ def _put(new: int, places: Iterable[int]) -> None:
         os.close(new)
 
 
+#: What an open file keeps of how it was opened. The rest is said to open(2) alone, such as not to follow links, by
+#: which it is opened here.
+KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
+
+
 class File:
     """A file that is read, or written to at its end: to read on in one process would move the other's place too."""
 
@@ -206,8 +211,7 @@ class File:
     def mend(self) -> None:
         """Open it anew, at the same place."""
         for fd in _still([self._fd], self._inode):
-            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-            new = os.open(f"/proc/self/fd/{fd}", flags & ~(os.O_CREAT | os.O_EXCL | os.O_TRUNC) | os.O_CLOEXEC)
+            new = os.open(f"/proc/self/fd/{fd}", fcntl.fcntl(fd, fcntl.F_GETFL) & KEPT | os.O_CLOEXEC)
             os.lseek(new, self._place, os.SEEK_SET)
             _put(new, [fd])
 

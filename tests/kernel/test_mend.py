@@ -61,6 +61,17 @@ def test_a_renewed_log_is_still_written_to_at_its_end(tmp_path):
     assert path.read_bytes() == b"abc"
 
 
+def test_a_file_is_renewed_however_it_was_opened(tmp_path):
+    """SQLite follows no links; what the system shows of an open file is one."""
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    mend.File(fd, inode(fd)).mend()
+    assert os.read(fd, 9) == b"abc"
+    assert not os.get_blocking(fd)
+    os.close(fd)
+
+
 @pytest.mark.parametrize("size", [0, 1, 65536])
 def test_a_pipe_is_looked_into_and_left_alone(size):
     reader, writer = os.pipe()
