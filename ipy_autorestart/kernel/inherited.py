@@ -105,6 +105,8 @@ def renew_loop(io_loop: Any, *, is_running: bool) -> None:
     loop = io_loop.asyncio_loop
     watched = list(loop._selector.get_map().values())  # noqa: SLF001
     gone = {loop._ssock.fileno()}  # noqa: SLF001
+    woken = signal.set_wakeup_fd(-1)
+    is_loops = woken == loop._csock.fileno()  # noqa: SLF001
     for fd, (file, handler) in list(io_loop.handlers.items()):
         if isinstance(file, zmq.Socket):
             gone.add(fd)
@@ -129,7 +131,8 @@ def renew_loop(io_loop: Any, *, is_running: bool) -> None:
         asyncio.set_event_loop(loop)
     if is_running:
         asyncio._set_running_loop(loop)  # noqa: SLF001  # it is one process's only
-    signal.set_wakeup_fd(loop._csock.fileno() if loop._signal_handlers else -1)  # noqa: SLF001
+    with contextlib.suppress(ValueError, OSError):  # a program has closed its own
+        signal.set_wakeup_fd(loop._csock.fileno() if is_loops else woken, warn_on_full_buffer=False)  # noqa: SLF001
 
 
 def _stop(stream: Any) -> None:

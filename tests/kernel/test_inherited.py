@@ -154,6 +154,27 @@ def test_the_loop_of_a_thread_is_closed_without_a_word(caplog):
     thread.join()
 
 
+def test_a_programs_own_way_to_be_woken_by_signals_stays():
+    async def play():
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)  # noqa: FBT003
+        signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+        def renew():
+            renew_loop(IOLoop.current(), is_running=True)
+            assert signal.set_wakeup_fd(-1) == theirs.fileno()
+            theirs.close()
+            renew_loop(IOLoop.current(), is_running=True)
+            assert signal.set_wakeup_fd(-1) == -1
+
+        assert in_a_fork(renew) == 0
+        assert signal.set_wakeup_fd(-1) == theirs.fileno()
+        ours.close()
+        theirs.close()
+
+    asyncio.run(play())
+
+
 def test_the_main_loop_goes_on_in_both(context, talking):
     """With tasks, timers, callbacks that are due, the user's descriptors and signals; libzmq's sockets leave it."""
     server, client = talking
