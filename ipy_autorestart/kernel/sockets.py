@@ -33,8 +33,9 @@ READ = ("shell", "control", "stdin")
 #: Seconds in which the system must have sent what was written; a client that reads nothing takes longer.
 SENT_MAX = 3.0
 
-#: Seconds until all clients have closed their ends, besides the round trip.
-CLOSED_MAX = 0.08
+#: Seconds until all clients have closed their ends, besides the round trip: a millisecond for most, but what one that
+#: is held up sends after it was cut off for good is lost.
+CLOSED_MAX = 0.5
 
 #: Seconds that a frame may take through libzmq's thread.
 FENCE_MAX = 1.0
@@ -135,7 +136,8 @@ class Sockets:
         while any(one.is_open for one in connections) and time.monotonic() < deadline:
             self._receive()
         _each(connections, lambda sock: sock.shutdown(socket.SHUT_RDWR))  # of clients that are stopped
-        self._receive()
+        while self._receive():
+            pass
 
     def _is_sent(self) -> bool:
         """Whether all that was written has left this process and was acknowledged.
@@ -175,18 +177,20 @@ class Sockets:
             for fd in set(fds) - set(self.listeners.values()):
                 os.dup2(nobody.fileno(), fd, inheritable=False)
 
-    def _receive(self) -> None:
-        """Receive what has arrived; wait for a millisecond if nothing has."""
+    def _receive(self) -> bool:
+        """Receive what has arrived, and return whether anything has; wait for a millisecond if nothing has."""
         import zmq
 
         poller = zmq.Poller()
         sockets = {getattr(self._app, f"{channel}_socket"): channel for channel in READ}
         for one in sockets:
             poller.register(one, zmq.POLLIN)
-        for one, _ in poller.poll(1):
+        ready = poller.poll(1)
+        for one, _ in ready:
             with contextlib.suppress(zmq.Again):
                 for _ in range(RECEIVED_MAX):
                     self.requests[sockets[one]].append(one.recv_multipart(zmq.NOBLOCK))
+        return bool(ready)
 
 
 @contextlib.contextmanager

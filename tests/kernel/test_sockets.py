@@ -1,9 +1,12 @@
 """The connections of a kernel, closed over real sockets."""
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 import zmq
@@ -54,7 +57,28 @@ for line in sys.stdin:
         case ["accept", channel]:
             with socket.socket(fileno=sockets.listeners[channel]) as listener:
                 say(listener.accept()[1])
+        case ["continue", channel]:
+            after = zmq.Context().socket(zmq.ROUTER)  # as the next image has it
+            after.setsockopt(zmq.USE_FD, sockets.listeners[channel])
+            after.bind(f"tcp://127.0.0.1:{vars(app)[f'{channel}_port']}")
+            found = []
+            while "end" not in found:
+                found.append(after.recv_multipart()[-1].decode())
+            say(found)
 os._exit(0)
+"""
+
+#: A client that is held up while it sends.
+HELD_UP = """
+import os, signal, sys, zmq
+with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+    client.connect(f"tcp://127.0.0.1:{sys.argv[1]}")
+    for number in range(20_000):
+        client.send(b"%d" % number)
+        if number == 10_000:
+            os.kill(os.getpid(), signal.SIGSTOP)
+    client.send(b"end")
+    client.linger = -1
 """
 
 
@@ -116,6 +140,19 @@ def test_what_was_sent_is_received_in_order(server, connect):
     requests, _, listeners = server.ask("release")
     assert requests == {"shell": [str(number) for number in range(300)], "control": ["now"], "stdin": []}
     assert listeners == ["control", "hb", "iopub", "shell", "stdin"]
+
+
+def test_a_client_that_is_held_up_while_it_sends_loses_nothing(server):
+    client = subprocess.Popen([sys.executable, "-c", HELD_UP, str(server.ports["shell"])])
+    first = server.ask("receive", "shell")
+    os.waitid(os.P_PID, client.pid, os.WSTOPPED)
+    goes_on = threading.Timer(0.3, client.send_signal, [signal.SIGCONT])
+    goes_on.start()
+    requests, _, _ = server.ask("release")
+    later = server.ask("continue", "shell")
+    goes_on.join()
+    assert client.wait(10) == 0
+    assert [first, *requests["shell"], *later] == [*map(str, range(20_000)), "end"]
 
 
 def test_clients_are_counted_with_the_fences_own(server, connect):
