@@ -150,6 +150,7 @@ class Engine:
         """Go on until the front closes the watch or is gone, and nothing runs any more."""
         try:
             self._handle(Begin(runs=self._target is None))
+            self._turn(time.monotonic())  # which reports it: for long, nothing else may happen
             while not self._finished:
                 self._wait()
                 self._turn(time.monotonic())

@@ -209,6 +209,26 @@ def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
     assert link.statuses[-1].state is State.ENDED
 
 
+class Waited(FakeLink):
+    """A front that keeps what it was told before it was waited for, and then closes the watch."""
+
+    told = None
+
+    def fileno(self):
+        if self.told is None:
+            self.told = self.statuses
+            self.say(Close())
+        return super().fileno()
+
+
+def test_a_kernel_is_told_to_run_before_anything_is_waited_for(wakeups, watch):
+    link = Waited()
+    given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
+    Engine(target=None, pid=os.getpid(), watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    assert [(status.state, status.runs) for status in link.told] == [(State.RUNNING, 0)]
+
+
 def test_a_save_waits_for_what_is_imported_ahead(run, link, watch, wakeups):
     target = FakeTarget()
 
