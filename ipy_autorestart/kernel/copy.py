@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sys
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +11,7 @@ from typing import Any
 from ipy_autorestart.kernel.inherited import CantCopy, renew_loop
 from ipy_autorestart.kernel.machinery import Machinery
 from ipy_autorestart.pristine import os, signal
-
-#: The status of a copy that could not begin.
-FAILED = os.EX_SOFTWARE
+from ipy_autorestart.reexec.exec import or_end
 
 
 class Copy:
@@ -55,7 +52,7 @@ class Copy:
         The child calls ``live`` when it has let go of all that belongs to this kernel: its sockets, loops, threads and
         history. It is in a session of its own then, with no more output than the descriptors that 1 and 2 were at the
         start. It may wait there; it calls `revive`, or ends by ``os._exit``. When ``live`` returns, it goes on with
-        what follows here, as another live kernel. If anything fails there, it ends with the status `FAILED`.
+        what follows here, as another live kernel. If anything fails there, it ends with a status of its own (`or_end`).
 
         Parameters
         ----------
@@ -76,10 +73,11 @@ class Copy:
 
         is_running = asyncio._get_running_loop() is not None  # noqa: SLF001
         chance = random.getstate()  # Python seeds every forked process anew
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
         wake = self._machinery.stand() if self._is_alive else None
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = -1
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             pid = _fork()
         except OSError as error:
             raise CantCopy(f"the process can't be forked: {error}") from error
@@ -90,7 +88,7 @@ class Copy:
                     wake()
         if pid:
             return pid
-        try:
+        with or_end():  # there must not be a second kernel by mistake
             if apart and _fork():
                 os._exit(0)  # noqa: SLF001  # its name
             os.setsid()
@@ -102,9 +100,6 @@ class Copy:
             self._is_alive = False
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             live()
-        except BaseException:  # noqa: BLE001  # the border: there must not be a second kernel by mistake
-            os.write(2, traceback.format_exc().encode())
-            os._exit(FAILED)  # noqa: SLF001
         return 0
 
     def revive(self, address: Callable[[str], str]) -> None:

@@ -31,6 +31,7 @@ from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried
+from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.wire.connection import read_file
 from ipy_autorestart.wire.link import ATTRIBUTE, Begun, Done, Link, Watching, in_file, make_folder
 
@@ -157,7 +158,7 @@ class KernelRestarter(Restarter):
             self._cells.close()
         if self._interrupts:
             give_interrupts_back(self._kernel, self._interrupts)
-        self._loop = self._gate = self._cells = self._interrupts = None
+        self._loop = self._gate = self._cells = self._interrupts = self._arms = None
         super()._uninstall()
 
     @property
@@ -373,35 +374,35 @@ class KernelRestarter(Restarter):
 
     async def _arm(self) -> None:
         """Have a copy of this kernel go on behind a proxy, which this process becomes; or go on as it is."""
-        gate, supervisors = self._gate, list(self._supervisors)
+        gate = self._gate
         assert gate is not None
+        arming = Arming(self._kernel, lives=self._live_on)
+        supervisors: list[SupervisorHandle] = []
         try:
             self._start.check()
             await gate.close()
-        except (CantRestart, NotStill) as why:
-            self._stay(str(why))
-            return
-        arming = Arming(self._kernel, lives=self._live_on)
-        try:
+            if self._gate is not gate or not self._wants_proxy or self._pending is not None:
+                raise CantArm("the watch has changed, or a restart is due")
+            supervisors = list(self._supervisors)
             for supervisor in supervisors:
                 supervisor.hush()
-            pending = self._pending  # the copy has it, too
             pid = arming.begin(supervisors)
             if pid == 0:
                 return
             cells = self._recorder.to_plain(self._rerun)
             facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
             handover = KernelArming(self._shell, self._start, gate, arming=arming, **facts)
-        except Exception as why:  # noqa: BLE001  # the border: the kernel goes on
-            arming.undo()
-            for supervisor in supervisors:
-                supervisor.listen_again()
-            gate.reopen()
-            self._stay(f"{'' if isinstance(why, CantArm) else type(why).__name__ + ': '}{why}")
+        except BaseException as why:  # the border, to a cancellation too: the kernel goes on
+            is_refusal = isinstance(why, CantArm | CantRestart | NotStill)
+            with contextlib.ExitStack() as back:  # each of it, whatever the others come to
+                back.callback(self._stay, f"{'' if is_refusal else type(why).__name__ + ': '}{why}")
+                back.callback(gate.reopen)
+                for supervisor in supervisors:
+                    back.callback(supervisor.listen_again)
+                back.callback(arming.undo)
+            if not isinstance(why, Exception):
+                raise
             return
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
-        if self._pending != pending:  # a SIGHUP came since: it waits for the proxy, which passes it on
-            os.kill(os.getpid(), signal.SIGHUP)
         handover.become(pid, supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _stay(self, why: str) -> None:
@@ -411,7 +412,7 @@ class KernelRestarter(Restarter):
 
     def _live_on(self, proxy: Link) -> None:
         """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
-        self._pid = os.getpid()
+        self._pid, self._terminal = os.getpid(), Terminal()
         self.proxy, self._restart = proxy, None
         if self._gate:
             self._gate.renew()
@@ -419,8 +420,6 @@ class KernelRestarter(Restarter):
             supervisor.listen_again()
             supervisor.send(Moved(self._pid))
         self._tell_roots()
-        if self._loop is not None:
-            self._loop.call_soon(self._check)
 
     @property
     def _wants_proxy(self) -> bool:

@@ -16,7 +16,6 @@ import importlib
 import io
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from ipy_autorestart.kernel.arrive import (
 )
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.plain import prepare
+from ipy_autorestart.reexec.exec import or_end
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
@@ -77,9 +77,7 @@ class Standby:
         """Put the methods in place; they are the original ones again when the kernel has started."""
         end_with(self._proxy)
         _buffer_as_ever()
-        word, _ = self.link.receive()
-        assert isinstance(word, Connect)
-        self._number = word.number
+        self._number = number_of(self.link)
         if self._own.plain_debugger:
             stand_in_for_debugger()
         if self._own.early_embed:
@@ -156,11 +154,8 @@ class Standby:
             os._exit(1)  # noqa: SLF001  # its name
         if isinstance(word, TakeOver):
             carrier, *rest = fds
-            try:
+            with or_end():  # another one is to try
                 self._take_over(kernel, Carried.read(carrier).renumbered(rest), word)
-            except BaseException:  # noqa: BLE001  # the border: another one is to try
-                os.write(2, traceback.format_exc().encode())
-                os._exit(os.EX_SOFTWARE)  # noqa: SLF001
 
     def _take_over(self, kernel: Any, carried: Carried, word: TakeOver) -> None:
         carried.keep_from_children()
@@ -183,6 +178,17 @@ def end_with(proxy: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != proxy:
         os._exit(1)  # noqa: SLF001  # its name
+
+
+def number_of(link: Link) -> int:
+    """Wait for the proxy's first word, and return the number that it tells sockets by; raises ValueError for another.
+
+    And EOFError when it is gone.
+    """
+    word, _ = link.receive()
+    if not isinstance(word, Connect):
+        raise ValueError(f"{type(word).__name__} instead of Connect")
+    return word.number
 
 
 def say_ready(link: Link, *, modules: Sequence[str] = ()) -> None:

@@ -132,6 +132,15 @@ class Handover(abc.ABC):
         while any(map(_waiting_bytes, (sys.stdout, sys.stderr))) and time.monotonic() < deadline:
             time.sleep(0.002)  # one round more, for what ipykernel's thread has just read
 
+    def end_trackers(self) -> None:
+        """End the processes that clean up after this image."""
+        end_trackers()
+
+    def noted(self) -> Iterator[signal.Signals]:
+        """Yield the signals that were only noted here, for the new image to act on."""
+        if self._interrupts and self._interrupts.noted:
+            yield signal.SIGINT
+
     @abc.abstractmethod
     def own(self) -> KernelState | TerminalState | ProgramState:
         """Return the part of the state for this kind of process, whether or not `close` has succeeded."""
@@ -169,7 +178,7 @@ class Handover(abc.ABC):
         try:
             self.close()
             with logged("the trackers"):
-                end_trackers()
+                self.end_trackers()
         except Exception as error:  # the border: the new image logs it again, where it can be read
             log.exception("can't close all properly")
             self._trouble = f"{type(error).__name__}: {error}"
@@ -182,7 +191,7 @@ class Handover(abc.ABC):
         except BaseException:  # noqa: BLE001  # the border: half a process must not go on
             os.write(self._start.outputs[1], traceback.format_exc().encode())
         finally:
-            os._exit(os.EX_SOFTWARE)  # noqa: SLF001  # its name
+            os._exit(FAILED)  # noqa: SLF001  # its name
 
     @property
     def carried(self) -> Carried:
@@ -214,8 +223,8 @@ class Handover(abc.ABC):
         signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
         with contextlib.suppress(OSError):  # privileges were given up; `check` knows that this is the folder
             os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
-        if self._interrupts and self._interrupts.noted:
-            signal.pthread_kill(get_ident(), signal.SIGINT)  # which waits, too
+        for signum in self.noted():
+            signal.pthread_kill(get_ident(), signum)  # which waits, too
         command = self.command()
         put_limits_back(first.surroundings)
         # Not by the function that an attached debugger has put in its place.
@@ -241,6 +250,22 @@ def _waiting_bytes(stream: object) -> int:
     with contextlib.suppress(AttributeError, OSError, TypeError):
         fcntl.ioctl(stream._fid, termios.FIONREAD, found)  # type: ignore[attr-defined]  # noqa: SLF001
     return found[0]
+
+
+#: The status of a process that has failed where another one is to go on.
+FAILED = os.EX_SOFTWARE
+
+
+@contextlib.contextmanager
+def or_end() -> Iterator[None]:
+    """End this process if what follows fails, for another one goes on; the reason stands on standard error."""
+    try:
+        yield
+    except BaseException:  # noqa: BLE001  # the border
+        try:
+            os.write(2, traceback.format_exc().encode(errors="replace"))
+        finally:
+            os._exit(FAILED)  # noqa: SLF001  # its name
 
 
 @contextlib.contextmanager

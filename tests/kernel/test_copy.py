@@ -15,7 +15,7 @@ from resources import held
 from surroundings import SHARED_PORTS, environment
 from waiting import eventually
 
-from ipy_autorestart.kernel.copy import FAILED
+from ipy_autorestart.reexec.exec import FAILED
 
 pytestmark = pytest.mark.e2e
 

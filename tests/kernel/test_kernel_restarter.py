@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import threading
 import types
 
+import fakes
 import pytest
 from fakes import FakeShell, FakeSupervisor
 from waiting import eventually
@@ -189,6 +191,115 @@ class HeldCells:
 
     def remove(self):
         pass
+
+
+class Closing(HeldCells):
+    """A gate whose closing takes until it is let; it notes whether it is open."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_open, self.begun, self.closed = True, asyncio.Event(), asyncio.Event()
+
+    def shut(self):
+        self.is_open = False
+
+    async def close(self):
+        self.shut()
+        self.begun.set()
+        await self.closed.wait()
+
+    def reopen(self):
+        self.is_open = True
+
+
+async def arm(played):
+    """Go behind a proxy as far as the gate's closing; return the gate."""
+    refuses, played.restarter._start = played.restarter._start, types.SimpleNamespace(check=lambda: None)
+    played.restarter._kernel.eventloop = None
+    played.restarter._gate = gate = Closing()
+    played.restarter._settle()
+    await gate.begun.wait()
+    assert played.restarter._is_restarting
+    played.restarter._start = refuses  # a restart
+    return gate
+
+
+def test_a_change_before_the_copy_is_made_is_for_the_restart(play):
+    async def act(played):
+        gate = await arm(played)
+        await played.hang_up()
+        assert played.owner.reported == [Hangup()]
+        gate.closed.set()
+        await played.until(2)
+        assert played.owner.reported[1] == Refused(WHY)
+        assert gate.is_open
+
+    play(act, rerun="all")
+
+
+def test_a_watch_that_ends_before_the_copy_is_made_needs_no_proxy(play):
+    async def act(played):
+        gate = await arm(played)
+        played.restarter.close()
+        gate.closed.set()
+        await played.turn()
+        assert gate.is_open
+        assert not played.restarter._is_restarting
+        assert played.restarter._arms is None  # the next watch tries again
+
+    play(act, rerun="all")
+
+
+def test_code_that_cancels_all_tasks_leaves_a_kernel_that_restarts(play):
+    async def act(played):
+        gate = await arm(played)
+        await played.hang_up()
+        cancel(played)
+        await played.until(2)
+        assert played.owner.reported[1] == Refused(WHY)
+        assert gate.is_open
+
+    play(act, rerun="all")
+
+
+SHELL = """
+import os, pty, sys, types
+from fakes import FakeShell
+from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.kernel.restarter import KernelRestarter
+from ipy_autorestart.reexec.tty import Terminal
+
+def child(act):
+    if pid := os.fork():
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    try:
+        os._exit(act())
+    finally:
+        os._exit(99)
+
+def kernel():  # it stands in the terminal that its parent, a shell, leads
+    shell = FakeShell()
+    shell.kernel = types.SimpleNamespace(parent=None)
+    restarter = KernelRestarter(shell, [], Recorder(shell))
+    assert restarter._terminal._controls
+    def copy():
+        os.setsid()
+        restarter._live_on(types.SimpleNamespace())
+        return restarter._terminal.is_gone
+    return child(copy)
+
+pid, terminal = pty.fork()
+if pid == 0:
+    os._exit(child(kernel))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+@pytest.mark.e2e
+def test_a_copy_of_a_kernel_in_a_terminal_is_in_none():
+    """A SIGHUP to it doesn't tell of a terminal: the proxy is in that."""
+    support = os.path.dirname(fakes.__file__)
+    subprocess.run([sys.executable, "-c", SHELL], check=True, env={**os.environ, "PYTHONPATH": support})
 
 
 def cancel(played):

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import zmq
 
-from ipy_autorestart.kernel.standby import Folder, _address, _Kinds
+from ipy_autorestart.kernel.standby import Folder, _address, _Kinds, number_of
+from ipy_autorestart.wire.link import Connect, Ready
 
 
 def test_sockets_to_be_connected_to_are_made_to_connect():
@@ -15,6 +16,15 @@ def test_sockets_to_be_connected_to_are_made_to_connect():
     assert kinds.XPUB == kinds.PUB == zmq.PUSH
     assert kinds.STREAM == zmq.STREAM
     assert not hasattr(kinds, "ROUTER_HANDOVER")
+
+
+def test_the_first_word_is_the_number_of_the_sockets():
+    """It is checked where Python is told not to check what is asserted, too."""
+    words = [Connect(7), Ready()]
+    link = SimpleNamespace(receive=lambda: (words.pop(0), []))
+    assert number_of(link) == 7
+    with pytest.raises(ValueError, match="Ready instead of Connect"):
+        number_of(link)
 
 
 def test_the_proxy_is_found_where_it_is_bound():

@@ -13,6 +13,19 @@ pytestmark = pytest.mark.e2e
 USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
 
 
+#: What libraries have open: SQLite opens its file in a way of its own, and a tracker lives as long as its pipe.
+OTHERS = """
+import sqlite3
+from multiprocessing import resource_tracker
+with sqlite3.connect("t.sqlite") as table:
+    table.executescript("drop table if exists t; create table t (v); insert into t values (7)")
+table.close()
+table = sqlite3.connect("file:t.sqlite?mode=ro", uri=True)
+assert table.execute("select * from t").fetchall() == [(7,)]
+resource_tracker.ensure_running()
+"""
+
+
 def pid_of(kernel):
     return int(kernel.run("__import__('os').getpid()").text)
 
@@ -37,11 +50,14 @@ def save(kernel, project, watching, value, number):
 
 def test_memory_outputs_and_watches_stay(kernel, project):
     kernel.run("data = list(range(5)); import os; f = open('src/a.py'); f.readline()")
+    assert kernel.run(OTHERS).error == ""
     use = kernel.run(USE)
     watching = watch(kernel)
     armed(kernel)
     assert kernel.run("data, f.tell()").text == "([0, 1, 2, 3, 4], 6)"
     assert kernel.run("os.getppid()").text == str(kernel.pid)
+    assert kernel.run("table.execute('select * from t').fetchall()").text == "[(7,)]"
+    assert kernel.run("os.path.exists(f'/proc/{resource_tracker._resource_tracker._pid}')").text == "True"
     out = kernel.run("print('out', flush=True); os.system('echo child')")
     kernel.wait(lambda: out.streams() == "out\nchild\n")
     assert kernel.run("get_ipython().execution_count > 5").text == "True"
@@ -73,8 +89,17 @@ def test_no_request_is_lost(kernel, project):
     assert [client.finish() for client in clients] == [{}, {}]
 
 
+#: Memory that is kept from copies, which only a copy notices; and nobody has to wait for children.
+KEPT = """
+import mmap, signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+kept = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+kept.madvise(mmap.MADV_DONTFORK)
+"""
+
+
 @pytest.mark.parametrize(
-    "what", ["import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()"]
+    "what", ["import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()", KEPT]
 )
 def test_what_a_copy_would_lack_puts_it_off_until_the_next_restart(kernel, project, what):
     kernel.run(what)
@@ -84,6 +109,32 @@ def test_what_a_copy_would_lack_puts_it_off_until_the_next_restart(kernel, proje
     assert pid_of(kernel) == kernel.pid
     save(kernel, project, watching, 2, 1)
     assert pid_of(kernel) != kernel.pid
+
+
+#: Does what a supervisor does when a file has changed, as soon as a copy is made, in a kernel that takes no notice of a
+#: SIGHUP from elsewhere.
+CHANGED = """
+import os, signal
+pid = os.getpid()
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+def hang_up():
+    if not hung_up:
+        hung_up.append(True)
+        from ipy_autorestart.client.session import current_session
+        reads = current_session().supervisors[0]._process.hangups
+        os.write(writes := os.open(f"/proc/self/fd/{reads}", os.O_WRONLY), b"x")
+        os.close(writes)
+        os.kill(os.getpid(), signal.SIGHUP)
+hung_up = []
+os.register_at_fork(after_in_parent=hang_up)
+"""
+
+
+def test_a_change_on_the_way_is_not_lost(kernel, project):
+    """It reaches the process that is copied, and the copy is to act on it."""
+    kernel.run(CHANGED)
+    watch(kernel)
+    eventually(lambda: kernel.run("pid").text != str(kernel.pid), timeout=20, what="a restart of the copy")
 
 
 def test_a_script_that_is_watched_goes_on(kernel, project):

@@ -144,6 +144,31 @@ except CantRestart as refusal: print(refusal)
     assert ended.stdout == "there is no room for what is carried over (no memory); close files, or free memory\n"
 
 
+FAILING = """
+import os
+from ipy_autorestart.reexec.exec import FAILED, or_end
+with or_end():
+    ends = True
+assert ends
+for close in (False, True):
+    if os.fork() == 0:
+        try:
+            with or_end():
+                if close:
+                    os.close(2)
+                raise KeyboardInterrupt("the reason")
+        finally:
+            os._exit(0)  # it has left
+    assert os.waitstatus_to_exitcode(os.wait()[1]) == FAILED
+"""
+
+
+def test_a_process_ends_by_what_fails_even_if_it_cannot_say_so():
+    ended = subprocess.run([sys.executable, "-c", FAILING], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("KeyboardInterrupt: the reason") == 1
+
+
 def test_given_up_it_leaves_nothing_open(tmp_path):
     ended = ran(
         "before = os.listdir('/dev/fd'); Mine(start).give_up(); print(os.listdir('/dev/fd') == before)", tmp_path
