@@ -81,26 +81,26 @@ class Machinery:
             with contextlib.suppress(AttributeError, ValueError, OSError):  # there is none, or it is closed
                 stream.flush()
         ctypes.CDLL(None).fflush(None)  # else the copy would write the same once more
+        wake_history = _stop_history(self._shell.history_manager)  # first: it may wait for another kernel to write
         go_on = Event()
-        standing = []
-        for call in self._ways_into_threads():
-            stands = Event()
-            call(functools.partial(_stand, stands, go_on))
-            standing.append(stands)
-        try:
-            if not all(stands.wait(STAND_MAX) for stands in standing):
-                raise CantCopy("a thread of the kernel is busy")
-            self._epolls = epolls_of_libzmq(self._contexts())
-            wake_history = _stop_history(self._shell.history_manager)
-        except BaseException:
-            go_on.set()
-            raise
 
         def wake() -> None:
             go_on.set()
             with logged("the copying"):
                 wake_history()
 
+        try:
+            standing = []
+            for call in self._ways_into_threads():
+                stands = Event()
+                call(functools.partial(_stand, stands, go_on))
+                standing.append(stands)
+            if not all(stands.wait(STAND_MAX) for stands in standing):
+                raise CantCopy("a thread of the kernel is busy")
+            self._epolls = epolls_of_libzmq(self._contexts())
+        except BaseException:
+            wake()
+            raise
         return wake
 
     def _ways_into_threads(self) -> Iterator[Callable[..., None]]:
@@ -226,7 +226,7 @@ class Machinery:
 
 def _stand(stands: Event, go_on: Event) -> None:
     stands.set()
-    go_on.wait(STAND_MAX)
+    go_on.wait()  # without an end: a fork while this one is at work would copy what it holds
 
 
 def _renew_iopub(thread: Any, socket: Any, session: Any) -> None:

@@ -2,7 +2,9 @@
 
 import atexit
 import contextlib
+import queue
 import sqlite3
+import sys
 import threading
 import types
 
@@ -10,8 +12,9 @@ import pytest
 from IPython.core.history import HistoryManager
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
-from waiting import eventually
+from waiting import eventually, pass_time
 
+from ipy_autorestart.kernel import machinery
 from ipy_autorestart.kernel.inherited import CantCopy
 from ipy_autorestart.kernel.machinery import Machinery, _open_history, _renew_history, _stop_history
 
@@ -116,6 +119,75 @@ def test_the_connection_is_made_as_ipython_makes_it(history):
     _stop_history(history)
     _open_history(history)
     assert kinds() == before == ["datetime"]
+
+
+class Bare(Machinery):
+    """Of a kernel with one thread."""
+
+    def __init__(self, shell):
+        self._kernel, self._shell = types.SimpleNamespace(eventloop=None), shell
+        self._calls = queue.SimpleQueue()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        while call := self._calls.get():
+            call()
+
+    def end(self):
+        self._calls.put(None)
+        self.thread.join()
+
+    def _ways_into_threads(self):
+        yield self._calls.put
+
+    def _outputs(self):
+        return []
+
+    def _contexts(self):
+        return []
+
+    @property
+    def stands(self):
+        frame = sys._current_frames()[self.thread.ident]
+        while frame and frame.f_code is not machinery._stand.__code__:
+            frame = frame.f_back
+        return frame is not None
+
+
+def test_threads_stand_until_they_are_told_to_go_on(shell, history, monkeypatch):
+    monkeypatch.setattr(machinery, "STAND_MAX", 0.05)
+    shell.history_manager = history
+    history.connection_options["timeout"] = 10
+    _stop_history(history)()  # with that one
+    bare = Bare(shell)
+    database = sqlite3.connect(history.hist_file, check_same_thread=False)
+    database.execute("begin exclusive")
+    writer = threading.Timer(0.1, database.rollback)  # longer than a thread may take to stand
+    writer.start()
+    go_on = bare.stand()
+    writer.join()
+    database.close()
+    pass_time(0.07)
+    assert bare.stands
+    go_on()
+    eventually(lambda: not bare.stands)
+    assert history.save_thread.is_alive()
+    bare.end()
+    shell.history_manager = None
+
+
+def test_all_goes_on_if_a_thread_is_busy(shell, history, monkeypatch):
+    monkeypatch.setattr(machinery, "STAND_MAX", 0.05)
+    shell.history_manager = history
+    bare, busy = Bare(shell), threading.Event()
+    bare._calls.put(busy.wait)
+    with pytest.raises(CantCopy, match="busy"):
+        bare.stand()
+    assert history.save_thread.is_alive()
+    busy.set()
+    bare.end()
+    shell.history_manager = None
 
 
 def test_an_unknown_kernel_is_not_touched():
