@@ -311,6 +311,8 @@ class KernelRestarter(Restarter):
                 self._loop.call_later(seconds, self._check)
 
     async def _exec_or_go_on(self, since: float) -> None:
+        import asyncio
+
         try:
             handover = await self._prepare()
         except CantRestart as refusal:
@@ -324,6 +326,9 @@ class KernelRestarter(Restarter):
             self._restart, self._pending = None, since
             self._report(Waiting(str(why)))
             self._check_in(AGAIN)
+        except asyncio.CancelledError:
+            self._refuse("cancelled by the kernel's own code")
+            raise
         except Exception as error:  # the border: the kernel goes on
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")

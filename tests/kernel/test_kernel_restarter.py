@@ -18,6 +18,7 @@ from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.reexec.start import CantRestart
 
 
 class Played:
@@ -260,6 +261,25 @@ def test_code_that_cancels_all_tasks_leaves_a_kernel_that_restarts(play):
         assert gate.is_open
 
     play(act, rerun="all")
+
+
+def test_code_that_cancels_all_tasks_cancels_a_restart_not_the_next(play):
+    async def act(played):
+        played.restarter._start = types.SimpleNamespace(check=lambda: None)
+        played.restarter._gate = gate = Closing()
+        await played.hang_up()
+        await gate.begun.wait()
+        await played.hang_up()
+        cancel(played)
+        played.restarter._start = types.SimpleNamespace(check=refuse)
+        await played.until(3)
+        assert played.owner.reported[2:] == [Refused("cancelled by the kernel's own code"), Refused(WHY)]
+
+    play(act, rerun="all")
+
+
+def refuse():
+    raise CantRestart(WHY)
 
 
 SHELL = """
