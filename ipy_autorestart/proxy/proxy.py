@@ -370,7 +370,7 @@ class Proxy:
             except BlockingIOError:  # a process that a dead one has forked may hold the link open
                 return
             except (EOFError, ValueError) as why:
-                if isinstance(why, ValueError):  # of another version, or out of its mind: another is to go on
+                if isinstance(why, ValueError):  # it is out of its mind: another is to go on
                     sys.stderr.write(f"ipy_autorestart: {why}\n")
                     backend.signal(signal.SIGKILL)
                 link.close()

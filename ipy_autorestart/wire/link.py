@@ -1,4 +1,8 @@
-"""The link between a kernel and its proxy: words in packets, each with the descriptors that belong to it."""
+"""The link between a kernel and its proxy: words in packets, each with the descriptors that belong to it.
+
+A proxy lives on while the package is upgraded, and the next kernel is started from the new files. So either side passes
+over words and fields that it doesn't know; what is added has a default, and what there is keeps its meaning.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import contextlib
 import errno
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import get_args
 
 from ipy_autorestart.pristine import os, socket
@@ -149,7 +153,7 @@ class Goodbye:
 Word = Connect | Ready | Watching | Begun | Done | Backup | Leaving | TakeOver | TookOver | Goodbye
 
 
-_WORDS: dict[str | None, type[Word]] = {word.__name__: word for word in get_args(Word)}
+_WORDS: dict[str, type[Word]] = {word.__name__: word for word in get_args(Word)}
 
 
 def in_file(text: str) -> int:
@@ -167,11 +171,35 @@ def from_file(fd: int) -> str:
         return file.read()
 
 
+def _word(data: bytes) -> Word | None:
+    """Return the word in a packet, None if it is unknown; raises ValueError for anything else."""
+    plain = json.loads(data)
+    if not isinstance(plain, dict) or not isinstance(plain.get(CLASS), str):
+        raise ValueError(f"not a word: {data[:80]!r}")
+    kind = _WORDS.get(plain[CLASS])
+    if kind is None:
+        return None
+    known = {CLASS, *(one.name for one in fields(kind))}
+    return from_plain(kind, {name: value for name, value in plain.items() if name in known})
+
+
+def _close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
 class Link:
-    """One end of it."""
+    """One end of it.
+
+    Attributes
+    ----------
+    waits
+        Whether the kernel at this end has not had its turn yet.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        self.waits = False
         self._pid = os.getpid()
 
     @classmethod
@@ -201,7 +229,7 @@ class Link:
             return
 
     def receive(self, *, wait: bool = True) -> tuple[Word, list[int]]:
-        """Return a word with its descriptors, which is waited for by default.
+        """Return a word with its descriptors, which is waited for by default; unknown ones are passed over.
 
         Raises
         ------
@@ -210,8 +238,19 @@ class Link:
         EOFError
             When the other side is gone.
         ValueError
-            If it is none that is known here.
+            If it is no word at all.
         """
+        while True:
+            data, fds = self._receive(wait=wait)
+            try:
+                if word := _word(data):
+                    return word, fds
+            except ValueError:
+                _close(fds)
+                raise
+            _close(fds)
+
+    def _receive(self, *, wait: bool) -> tuple[bytes, list[int]]:
         fds = array.array("i")
         room = socket.CMSG_SPACE(FDS_MAX * fds.itemsize)
         try:
@@ -223,18 +262,10 @@ class Link:
             raise EOFError
         for _, _, rights in ancillary:
             fds.frombytes(rights)
-        try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                raise ValueError("a word is too long")
-            plain = json.loads(data)
-            kind = _WORDS.get(plain.get(CLASS))
-            if kind is None:
-                raise ValueError(f"not a word: {data[:80]!r}")
-            return from_plain(kind, plain), list(fds)
-        except BaseException:
-            for fd in fds:
-                os.close(fd)
-            raise
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            _close(fds)
+            raise ValueError("a word is too long")
+        return data, list(fds)
 
     def wait_for_end(self) -> None:
         """Wait until the other side has closed it."""

@@ -29,6 +29,9 @@ def test_the_extension_can_be_reloaded(behind, kernel):
 
 
 def test_a_header_without_an_end_and_a_strangers_request_do_no_harm(behind, kernel):
+    live = behind.live
+    kernel.run('get_ipython().kernel._ipy_autorestart_proxy._socket.send(b\'{"class": "OfALaterVersion"}\')')
+    assert behind.live == live
     socket = kernel.client.shell_channel.socket
     socket.send_multipart([b"<IDS|MSG>", b"signature", b"[" * 200_000, b"{}", b"{}", b"{}"])
     client = kernel.client

@@ -108,13 +108,37 @@ def test_a_kernel_finds_its_proxy_by_the_folder(tmp_path):
             one.close()
 
 
-def test_a_word_of_another_version_or_one_that_is_too_long_is_refused():
+def test_words_and_fields_of_another_version_are_passed_over(tmp_path):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     link = Link(theirs)
-    for data in (b'{"class": "Unheard"}', b'{"class": "Done", "key": "' + b"x" * 100_000 + b'"}'):
-        ours.send(data)
-        with pytest.raises(ValueError, match="word"):
-            link.receive()
+    with open(tmp_path / "file", "wb") as file:
+        before = len(os.listdir("/proc/self/fd"))
+        socket.send_fds(ours, [b'{"class": "Unheard"}'], [file.fileno()])
+        ours.send(b'{"class": "Done", "key": "1", "unheard": 2}')
+        assert link.receive() == (Done("1"), [])
+        socket.send_fds(ours, [b'{"class": "Unheard"}'], [file.fileno()])
+        with pytest.raises(BlockingIOError):
+            link.receive(wait=False)
+        assert len(os.listdir("/proc/self/fd")) == before
+    ours.close()
+    link.close()
+
+
+def test_what_is_no_word_and_a_word_that_is_too_long_are_refused(tmp_path):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    link = Link(theirs)
+    with open(tmp_path / "file", "wb") as file:
+        before = len(os.listdir("/proc/self/fd"))
+        for data in (
+            b"[]",
+            b'{"class": ["Done"]}',
+            b'{"key": "1"}',
+            b'{"class": "Done", "key": "' + b"x" * 100_000 + b'"}',
+        ):
+            socket.send_fds(ours, [data], [file.fileno()])
+            with pytest.raises(ValueError, match="word"):
+                link.receive()
+        assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ValueError, match="too long"):
         link.send(Done("x" * 100_000))
     with pytest.raises(BlockingIOError):
