@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import ledger
 from ipy_autorestart.ipython.document import saved_document
+from ipy_autorestart.ipython.hooks import Hooks
 from ipy_autorestart.ipython.ledger import Cell, Choice, Ledger, Rerun
 from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Pace, begun
@@ -46,10 +47,15 @@ class Cells:
             frame = frame.f_back
         if frame:  # in a cell, whose start is over, and whose end will be counted
             self._executing[get_ident()] = 1
-        shell.events.register("pre_execute", self._note_start)
-        shell.events.register("post_execute", self._note_end)
-        shell.events.register("pre_run_cell", self._note_pace)
-        shell.events.register("post_run_cell", self._note_pace)
+        self._hooks = Hooks(
+            shell,
+            {
+                "pre_execute": self._note_start,
+                "post_execute": self._note_end,
+                "pre_run_cell": self._note_pace,
+                "post_run_cell": self._note_pace,
+            },
+        )
 
     @property
     def running(self) -> int:
@@ -76,10 +82,7 @@ class Cells:
 
     def close(self) -> None:
         """Unregister from the shell's events."""
-        self._shell.events.unregister("pre_execute", self._note_start)
-        self._shell.events.unregister("post_execute", self._note_end)
-        self._shell.events.unregister("pre_run_cell", self._note_pace)
-        self._shell.events.unregister("post_run_cell", self._note_pace)
+        self._hooks.close()
 
 
 def end_history(shell: InteractiveShell) -> None:
@@ -122,13 +125,11 @@ class Recorder:
         self._task: asyncio.Task[Any] | None = None
         self._restart_interrupts = False
         self._before = self._identities()
-        shell.events.register("pre_run_cell", self._note_start)
-        shell.events.register("post_run_cell", self._note_end)
+        self._hooks = Hooks(shell, {"pre_run_cell": self._note_start, "post_run_cell": self._note_end})
 
     def close(self) -> None:
         """Unregister from the shell's events."""
-        self._shell.events.unregister("pre_run_cell", self._note_start)
-        self._shell.events.unregister("post_run_cell", self._note_end)
+        self._hooks.close()
 
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):

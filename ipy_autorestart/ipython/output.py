@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells
+from ipy_autorestart.ipython.hooks import Hooks
 from ipy_autorestart.pristine import RLock
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class ShellLines:
         self._is_open = False
         self._lock = RLock()  # a cell may run another
         self._cells = Cells(shell, on_end=self._write_kept_if_idle)
-        shell.events.register("pre_execute", self._wait_for_line)
+        self._hooks = Hooks(shell, {"pre_execute": self._wait_for_line})
 
     def say(self, speaker: str, line: str) -> None:
         """Write a line as soon as no other line is open."""
@@ -43,7 +44,7 @@ class ShellLines:
 
     def close(self) -> None:
         """Write what is kept, and unregister from the shell's events."""
-        self._shell.events.unregister("pre_execute", self._wait_for_line)
+        self._hooks.close()
         self._cells.close()
         with self._lock:
             self._write_kept()
