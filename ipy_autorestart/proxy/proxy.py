@@ -60,6 +60,7 @@ class Proxy:
         assert isinstance(own, KernelState)
         self._signals = signals
         self._terminal = Terminal()
+        self._ignores_hangups = carried.process.hangup_ignored  # as under nohup: the kernel judges them
         # It ends the kernel and removes the folder, should this process be killed.
         self._guardian = Guardian(leave_daemons=True, after=("sh", "-c", 'rm -rf "$0"', own.folder))
         self._own = own
@@ -433,7 +434,12 @@ class Proxy:
     def _take_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
             self._reap()
-        elif signum == signal.SIGHUP and self._terminal.is_gone and not self._is_own_hangup():
+        elif (
+            signum == signal.SIGHUP
+            and not self._ignores_hangups
+            and self._terminal.is_gone
+            and not self._is_own_hangup()
+        ):
             self._status = -signal.SIGHUP  # as the kernel would, which is in another session
         elif (live := self._live) is not None:
             self._passed_on.add((live.number, signum))
