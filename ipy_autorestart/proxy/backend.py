@@ -32,7 +32,7 @@ LINGER_MS = 1000
 
 
 class Backend:
-    """A kernel behind the proxy.
+    """A kernel behind the proxy; it is ended if its sockets can't be bound (`zmq.ZMQError`).
 
     Parameters
     ----------
@@ -63,11 +63,15 @@ class Backend:
         self.again: set[str] = set()  # cells that it runs again now
         self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
-        for (channel, kind), path in zip(KINDS.items(), self._paths, strict=True):
-            socket = self.sockets[channel] = context.socket(kind)
-            socket.linger = LINGER_MS
-            socket.set_hwm(0)
-            socket.bind(f"ipc://{path}")
+        try:
+            for (channel, kind), path in zip(KINDS.items(), self._paths, strict=True):
+                socket = self.sockets[channel] = context.socket(kind)
+                socket.linger = LINGER_MS
+                socket.set_hwm(0)
+                socket.bind(f"ipc://{path}")
+        except zmq.ZMQError:
+            self.kill()
+            raise
 
     def connect(self, link: Link) -> None:
         """Have the process, which has got in touch, connect to the sockets."""

@@ -88,6 +88,11 @@ class Launcher:
             self._program = replace(self._program, environment={**self._program.environment, **environment})
             self._preloader = Preloader(self._program, never=NEVER)
 
+    @property
+    def has_parked(self) -> bool:
+        """Whether `start_forked` has one that need not be waited for."""
+        return self._preloader is not None and self._preloader.has_parked
+
     def start_forked(self) -> Run | None:
         """Start a kernel that was forked ahead; None if there is none."""
         return self._preloader.start((), lossless=False, guard=lambda _: None) if self._preloader else None

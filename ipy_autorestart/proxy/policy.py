@@ -16,6 +16,13 @@ LEAVE_MAX, TAKE_MAX = 10.0, 10.0
 #: Deaths in a row, without a kernel that has answered for so many seconds, after which no other takes over.
 DEATHS_MAX, ANSWERED = 3, 5.0
 
+#: Tries to start a process, in a row, after which it is given up, and the seconds between two: memory, processes or
+#: descriptors may be short for a moment, or the interpreter gone while its environment is made anew.
+TRIES_MAX, AGAIN = 10, 0.5
+
+#: The status of a proxy that can start no kernel (``EX_SOFTWARE`` in ``sysexits.h``).
+NO_KERNEL = 70
+
 
 #: Messages that are no requests: nothing answers them.
 SILENT = frozenset({"comm_open", "comm_msg", "comm_close"})
@@ -162,6 +169,10 @@ class Kernels:
         When the one that leaves or takes over is taken to hang.
     deaths
         How many have died in a row, without one that has answered for some seconds.
+    tries
+        How many times in a row none could be started.
+    start_at
+        When to try that again, if it is wanted.
     closing
         Whether the live one is to end in order.
     """
@@ -172,7 +183,14 @@ class Kernels:
     ended: frozenset[tuple[int, str]] = frozenset()
     until: float = float("inf")
     deaths: int = 0
+    tries: int = 0
+    start_at: float = float("-inf")
     closing: bool = False
+
+    @property
+    def due(self) -> float:
+        """When `Tick` may change something."""
+        return min(self.until, self.start_at if self.tries else float("inf"))
 
     def one(self, state: State) -> int | None:
         """Return the oldest kernel in a state, None if there is none."""
@@ -187,6 +205,10 @@ class Started(NamedTuple):
     """A kernel has been started; it is not ready yet."""
 
     number: int
+
+
+class NotStarted(NamedTuple):
+    """No kernel could be started, though it is waited for."""
 
 
 class Ready(NamedTuple):
@@ -237,7 +259,7 @@ class Tick(NamedTuple):
     """Time has passed."""
 
 
-Event = Started | Ready | Leaves | Ended | TookOver | Goodbye | Died | Outdated | Tick
+Event = Started | NotStarted | Ready | Leaves | Ended | TookOver | Goodbye | Died | Outdated | Tick
 
 
 class Start(NamedTuple):
@@ -290,7 +312,10 @@ def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Acti
     leaves = kernels.one(State.LEAVING) is not None
     match event:
         case Started(number):
-            kernels = _with(kernels, number, State.STARTING)
+            kernels = replace(_with(kernels, number, State.STARTING), tries=0, start_at=float("-inf"))
+        case NotStarted():
+            kernels = replace(kernels, tries=kernels.tries + 1, start_at=now + AGAIN)
+            actions = [Exit(NO_KERNEL)] if kernels.tries >= TRIES_MAX else []
         case Ready(number) if kernels.state(number) is State.STARTING:
             kernels = _with(kernels, number, State.STANDBY)
         case Leaves(number) if kernels.state(number) is State.LIVE and kernels.closing:
@@ -335,7 +360,7 @@ def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels
             until = now + TAKE_MAX if kernels.one(State.LEAVING) is None else kernels.until
             kernels = replace(_with(kernels, standby, State.TAKING), until=until)
             actions = [*actions, HandOver(standby)]
-        elif kernels.one(State.STARTING) is None:
+        elif kernels.one(State.STARTING) is None and now >= kernels.start_at:
             actions = [*actions, Start()]
     if live is not None and not kernels.serves and kernels.one(State.LEAVING) is None:
         kernels = replace(kernels, serves=True, since=now, until=float("inf"))

@@ -6,7 +6,6 @@ import array
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import policy
 from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.crash import answer_lost, describe
+from ipy_autorestart.proxy.folder import Folder
 from ipy_autorestart.proxy.forward import plain, received, send
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
@@ -33,7 +33,7 @@ from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.pipes import no_ends
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
-from ipy_autorestart.wire.link import NAME, Link
+from ipy_autorestart.wire.link import Link
 from ipy_autorestart.wire.messages import END, HEADER, METADATA, PARENT, parse
 
 #: Seconds between two looks at the parent.
@@ -67,21 +67,18 @@ class Proxy:
         self._parent = os.getppid()
         self._follows = int(carried.process.environment.get("JPY_PARENT_PID") or 0)
         adopt_orphans(really=True)
-        self._folder = own.folder
+        self._folder = Folder(own.folder)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._frontend = Frontend(self._context, own.connection, own.listeners)
         self._book = Book()
         for channel in ("control", "shell"):
             for frames in own.requests.get(channel, ()):
                 self._note(channel, frames)
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(f"{self._folder}/{NAME}")
-        self._listener.listen()
         start = Carried(
             process=carried.process,
             supervisors=(),
             own=StandbyState(
-                folder=self._folder,
+                folder=own.folder,
                 connection_file=own.connection_file,
                 connection=own.connection,
                 plain_debugger=own.plain_debugger,
@@ -89,12 +86,13 @@ class Proxy:
             ),
             entry="ipy_autorestart.extension:stand_by",
         )
-        with open(f"{self._folder}/start", "wb") as file:
-            start.write(file.fileno())
+        self._start_state = os.memfd_create("ipy_autorestart")  # a file in the folder might be cleaned up
+        start.write(self._start_state)
         roots = [
             root for one in carried.supervisors if isinstance(one.request.target, Kernel) for root in one.request.roots
         ]
-        self._launcher = Launcher(sys.executable, f"{self._folder}/start", start, roots)
+        path = f"/proc/{os.getpid()}/fd/{self._start_state}"
+        self._launcher = Launcher(sys.executable, path, start, roots)
         # What the next kernel needs to go on, in a file, and the descriptors that it names.
         self._state = _in_file(replace(carried, own=replace(own, listeners=(), requests={})))
         self._death = words.TakeOver()  # what the next kernel is told of the one before
@@ -114,7 +112,7 @@ class Proxy:
     def run(self) -> int:
         """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
         if self._own.copied:
-            self._add(Run(self._own.copied, no_ends(), lossless=False), None)
+            self._happen(policy.Started(self._add(Run(self._own.copied, no_ends(), lossless=False), None)))
             self._reap()  # it may have died before this program could hear of it
         self._happen(policy.Tick())
         try:
@@ -139,7 +137,7 @@ class Proxy:
         self._frontend.returning.note_connections()
         self._launcher.keep_up()
         self._look_at_parent()
-        if time.monotonic() >= self._kernels.until:
+        if time.monotonic() >= self._kernels.due:
             self._happen(policy.Tick())
         self._serve()
         self._drop_outdated()
@@ -150,7 +148,7 @@ class Proxy:
             kill_group(pid)
         due = [
             *self._dismissed.values(),
-            self._kernels.until,
+            self._kernels.due,
             self._launcher.due_at(now) or float("inf"),
             self._standby_at(),
         ]
@@ -161,10 +159,14 @@ class Proxy:
     def _standby_at(self) -> float:
         """Return when the next kernel is to be started ahead."""
         due = standby_at(self._kernels, self._failures)
-        return due if due is not None and self._launcher.source is not None else float("inf")
+        return due if due is not None and self._launcher.has_parked else float("inf")
 
     def _wait(self) -> list[object]:
-        sources: list[object] = [self._signals.fileno(), self._listener.fileno(), *self._frontend.returning.monitors]
+        sources: list[object] = [
+            self._signals.fileno(),
+            self._folder.listener.fileno(),
+            *self._frontend.returning.monitors,
+        ]
         sources += [reader.fileno() for reader in self._launcher.readers()]
         sources += [self._frontend.sockets[channel] for channel in ("hb", "iopub")]
         if self._live:
@@ -280,25 +282,29 @@ class Proxy:
 
     def _start(self, *, forked: bool, cold: bool = False) -> None:
         source = None if cold else self._launcher.source
-        run = self._launcher.start_forked() if source is not None else None
-        if run is None:
+        try:
+            self._folder.restore()
+            run = self._launcher.start_forked() if source is not None else None
+            if run is None and forked:
+                return
+            if run is None:
+                source, run = None, self._launcher.start_cold()
+            number = self._add(run, source)
+        except (OSError, zmq.ZMQError) as error:
+            sys.stderr.write(f"ipy_autorestart: no kernel can be started: {error}\n")
             if forked:
-                return
-            source = None
-            try:
-                run = self._launcher.start_cold()
-            except OSError as error:
-                sys.stderr.write(f"ipy_autorestart: no kernel can be started: {error}\n")
-                self._status = os.EX_SOFTWARE
-                return
-        self._add(run, source)
+                self._failures += 1
+            else:
+                self._happen(policy.NotStarted())
+        else:
+            self._happen(policy.Started(number))
 
-    def _add(self, run: Run, source: int | None) -> None:
+    def _add(self, run: Run, source: int | None) -> int:
         self._count += 1
-        self._backends[self._count] = Backend(self._context, self._folder, self._count, run, source)
+        self._backends[self._count] = Backend(self._context, self._folder.path, self._count, run, source)
         if not self._answers:  # from the first on, with which it removes the folder
             self._guardian.guard(run.pid)
-        self._happen(policy.Started(self._count))
+        return self._count
 
     def _hand_over(self, backend: Backend) -> None:
         if backend.link:
@@ -343,8 +349,8 @@ class Proxy:
         if fd == self._signals.fileno():
             for signum in self._signals.take():
                 self._take_signal(signum)
-        elif fd == self._listener.fileno():
-            accepted, _ = self._listener.accept()
+        elif fd == self._folder.listener.fileno():
+            accepted, _ = self._folder.listener.accept()
             self._connect(Link(accepted), _peer(accepted))
         for reader in self._launcher.readers():
             if reader.fileno() == fd:
@@ -512,10 +518,10 @@ class Proxy:
         self._launcher.close()
         self._guardian.close()
         self._close_state()
-        self._listener.close()
         self._frontend.close()
         self._context.term()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._start_state)
+        self._folder.close()
         if self._own.owns_connection_file:
             with contextlib.suppress(OSError):
                 os.unlink(self._own.connection_file)

@@ -125,6 +125,11 @@ class ForkServer:
         return not self.is_ready or self._asked is not None
 
     @property
+    def has_parked(self) -> bool:
+        """Whether a run waits to be let go."""
+        return self._parked is not None
+
+    @property
     def memory_bytes(self) -> int:
         """Its proportional share of the machine's memory (PSS), 0 if unknown."""
         with contextlib.suppress(OSError, ValueError, StopIteration), open(f"/proc/{self.pid}/smaps_rollup") as file:
@@ -182,6 +187,10 @@ class ForkServer:
         """Have a run forked ahead if there is none."""
         if self._parked or self._asked or not self.is_ready or not self.is_alive:
             return
+        with contextlib.suppress(OSError):  # no more descriptors are to be had now
+            self._park()
+
+    def _park(self) -> None:
         with ends(self._program) as (ours, theirs):
             go_read, go = os.pipe()
             self._asked = Parked(0, go, ours)

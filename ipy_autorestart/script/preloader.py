@@ -107,6 +107,11 @@ class Preloader:
         """Note that a run starts without a fork server."""
         self._warmth = started_cold(self._warmth, time.monotonic())
 
+    @property
+    def has_parked(self) -> bool:
+        """Whether a run waits that was forked ahead, from a process with all imported and up to date."""
+        return self.source is not None and self._server is not None and self._server.has_parked
+
     def preloading(self) -> Preloading | None:
         """Return when the fork server that is being made will be ready, if a run would start cold until then."""
         serves = self._server is not None and self._server.is_alive and not self._warmth.stale

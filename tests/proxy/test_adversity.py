@@ -1,6 +1,7 @@
 """Clients that misbehave and moments that are unlucky: a proxy serves the others, and nothing is lost or done twice."""
 
 import os
+import shutil
 import signal
 import threading
 
@@ -52,6 +53,35 @@ def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
     assert kernel.run("%watch_status").text.startswith("nothing is watched")
     assert kernel.run("'a' in globals()").text == "False"
     assert "has ended" not in behind.watching.text
+
+
+def test_a_kernel_that_cannot_be_started_at_once_is_started_later(behind, kernel):
+    proxy = psutil.Process(kernel.pid)
+    limits = proxy.rlimit(psutil.RLIMIT_NOFILE)
+    live = behind.live
+    proxy.rlimit(psutil.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir(f"/proc/{kernel.pid}/fd")) + 2, limits[1]))
+    try:
+        ours = [child for child in proxy.children() if "bootstrap.py" in " ".join(child.cmdline())]
+        for child in ours:
+            child.kill()
+        psutil.wait_procs(ours, timeout=10)
+        assert proxy.is_running()
+        cell = kernel.send("__import__('os').getpid()")
+    finally:
+        proxy.rlimit(psutil.RLIMIT_NOFILE, limits)
+    kernel.wait(lambda: cell.reply is not None)
+    assert cell.text.isdigit()
+    assert int(cell.text) != live
+
+
+def test_a_folder_that_was_cleaned_up_is_made_anew(behind, kernel):
+    folder = behind.folder
+    assert os.listdir(folder)
+    for value in (3, 4, 5):  # the first one that waits has started
+        shutil.rmtree(folder)
+        behind.save(value)
+        assert behind.use.streams() == f"value {value}\n"
+        eventually(lambda: os.path.exists(folder), what="the next one to be started")
 
 
 def test_an_environment_of_any_size_is_no_harm(start_kernel, project, monkeypatch):

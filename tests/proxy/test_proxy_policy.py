@@ -3,13 +3,16 @@
 import pytest
 
 from ipy_autorestart.proxy.policy import (
+    AGAIN,
     ANSWERED,
     DEATHS_MAX,
     ENDING,
     FAILURES_MAX,
     LEAVE_MAX,
+    NO_KERNEL,
     STANDBY_AFTER,
     TAKE_MAX,
+    TRIES_MAX,
     AnswerLost,
     Book,
     Died,
@@ -21,6 +24,7 @@ from ipy_autorestart.proxy.policy import (
     Kernels,
     Kill,
     Leaves,
+    NotStarted,
     Outdated,
     Ready,
     Serve,
@@ -282,6 +286,23 @@ def test_kernels_that_cannot_start_end_the_proxy_if_none_answers():
         assert actions == [Start()]
     _, actions = run(Started(9), Died(9, 1), kernels=kernels)
     assert actions == [Exit(1)]
+
+
+def test_a_start_that_fails_is_tried_again_for_some_time():
+    kernels, _ = run(Died(1, -9), kernels=serving())
+    now = 0.0
+    for _ in range(TRIES_MAX - 1):
+        kernels, actions = run(NotStarted(), Tick(), kernels=kernels, now=now)
+        assert actions == []
+        assert kernels.due == now + AGAIN
+        now = kernels.due
+        kernels, actions = run(Tick(), kernels=kernels, now=now)
+        assert actions == [Start()]
+    assert run(NotStarted(), kernels=kernels, now=now)[1] == [Exit(NO_KERNEL)]
+    kernels, _ = run(Started(2), Ready(2), TookOver(2), Died(2, -9), kernels=kernels, now=now)
+    kernels, actions = run(NotStarted(), kernels=kernels, now=now)  # counted anew
+    assert actions == []
+    assert run(Started(3), kernels=kernels, now=now)[0].due == kernels.until
 
 
 def test_one_that_dies_while_it_waits_is_not_missed():
