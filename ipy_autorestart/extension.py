@@ -21,7 +21,7 @@ from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.kernel.standby import Standby
 from ipy_autorestart.pristine import os, signal
-from ipy_autorestart.protocol.messages import Started
+from ipy_autorestart.protocol.messages import Reran, Started
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
@@ -157,6 +157,8 @@ def resume(
             continue
         if isinstance(supervisor.request.target, Kernel):
             supervisor.rearm(previous=hangups.previous)
+            if cells and word.rerun:
+                supervisor.send(Reran("", goes_on=True))
             supervisor.send(Started(os.getpid() if session.proxy else 0))
         if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]

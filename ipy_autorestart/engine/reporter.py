@@ -29,6 +29,10 @@ STEPS_MAX = 500
 #: So many files are named; a checkout changes thousands.
 NAMED_MAX = 3
 
+#: Seconds in which nothing is told of cells that run again: most are done by then, and each word of them would cost the
+#: kernel milliseconds while they run.
+RERUN_TOLD = 0.1
+
 Step = tuple[float, Cycle, Event, Cycle, Sequence[Action]]
 
 
@@ -52,12 +56,13 @@ class Reporter:
         self._moments: collections.deque[float] = collections.deque(maxlen=UPDATES)
         self._waits = False
         self._rerun = ""
-        self._rerun_since: float | None = None
+        self._rerun_since: float | None = None  # the cell that runs again now
+        self._reruns_since: float | None = None  # all of them
 
     def note(self, before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]) -> None:
         """Remember a step, to report it later: what follows it must not wait for words."""
         if isinstance(event, Exited):
-            self._rerun, self._rerun_since = "", None
+            self._rerun, self._rerun_since, self._reruns_since = "", None, None
         if not isinstance(event, Hint):
             self._steps.append((time.time(), before, event, after, actions))
 
@@ -67,7 +72,9 @@ class Reporter:
 
     def note_rerun(self, rerun: Reran) -> None:
         """Remember which cells a kernel runs again, until its next image."""
-        self._rerun, self._rerun_since = rerun.what, time.monotonic() if rerun.goes_on else None
+        now = time.monotonic()
+        self._rerun, self._rerun_since = rerun.what, now if rerun.goes_on else None
+        self._reruns_since = (self._reruns_since or now) if rerun.goes_on else None
 
     def announce(self, cycle: Cycle) -> None:
         """Report a run that is about to begin, whatever was sent just now."""
@@ -100,7 +107,8 @@ class Reporter:
         return None if since is None else since + next_at(now - since)
 
     def _free_at(self) -> float:
-        return self._moments[0] + WITHIN if len(self._moments) == UPDATES else float("-inf")
+        by_number = self._moments[0] + WITHIN if len(self._moments) == UPDATES else float("-inf")
+        return by_number if self._reruns_since is None else max(by_number, self._reruns_since + RERUN_TOLD)
 
     def _take(self, at: float, before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]) -> None:
         for why in explain(before, event, after, actions, self._folder):

@@ -247,7 +247,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Reran:
-    """The kernel runs cells again, or has done so: in words, and whether it goes on."""
+    """The kernel runs cells again, or has done so: in words, and whether it goes on; without words, it is about to."""
 
     what: str
     goes_on: bool = False

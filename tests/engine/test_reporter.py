@@ -1,5 +1,7 @@
 """What a front is sent, and how often."""
 
+import time
+
 import pytest
 from fakes import FakeLink, FakeTarget
 
@@ -8,7 +10,7 @@ from ipy_autorestart.decide.cycle import Cycle, Ended, LastRun, Running, Startin
 from ipy_autorestart.decide.events import Exited, Hangup, Started
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
-from ipy_autorestart.engine.reporter import UPDATES, WITHIN, Reporter
+from ipy_autorestart.engine.reporter import RERUN_TOLD, UPDATES, WITHIN, Reporter
 from ipy_autorestart.protocol.messages import Decided, Files, Ran, Reran, Status
 
 CHANGES = tuple(Change(f"/p/src/{name}.py", Kind.MODIFIED) for name in "abcde")
@@ -140,9 +142,24 @@ def test_a_kernel_is_reported_with_its_process_and_the_cells_it_runs_again(link)
     assert link.statuses[-1] == Status(State.RUNNING, runs=1, pid=77)
     assert reporter.due_at(cycle, 9.0) is None
     reporter.note_rerun(Reran("cell 1 of 2", goes_on=True))
-    reporter.report(cycle, 10.0)
+    now = time.monotonic() + RERUN_TOLD
+    reporter.report(cycle, now)
     assert (link.statuses[-1].rerun, link.statuses[-1].rerun_for) == ("cell 1 of 2", 0)
-    assert reporter.due_at(cycle, 10.0) is not None
+    assert reporter.due_at(cycle, now) is not None
     reporter.note(cycle, Exited(), cycle, ())
-    reporter.report(cycle, 11.0)
+    reporter.report(cycle, now)
     assert link.statuses[-1].rerun == ""
+
+
+def test_cells_that_run_again_quickly_are_told_of_once(link):
+    reporter = Reporter(link, None, 77, "/p")
+    cycle = Cycle(phase=Running(), manner=KERNEL, run=LastRun(1, since=0.0))
+    began = time.monotonic()
+    for place in ("", "cell 1 of 2", "cell 2 of 2"):
+        reporter.note_rerun(Reran(place, goes_on=True))
+        reporter.report(cycle, time.monotonic())
+    assert link.statuses == []
+    assert began + RERUN_TOLD <= reporter.due_at(cycle, began) <= time.monotonic() + RERUN_TOLD
+    reporter.note_rerun(Reran("2 cells run again in 3 ms"))
+    reporter.report(cycle, time.monotonic())
+    assert [status.rerun for status in link.statuses] == ["2 cells run again in 3 ms"]
