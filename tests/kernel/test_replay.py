@@ -470,9 +470,12 @@ def test_the_console_shows_them_as_they_come(kernel, project):
     """With the option by which it reads at all while it prompts: else libzmq subscribes anew only at the next cell."""
     shell = Shell()
     try:
-        option = "--ZMQTerminalInteractiveShell.include_other_output=True"
+        options = (
+            "--ZMQTerminalInteractiveShell.include_other_output=True"
+            " --ZMQTerminalInteractiveShell.kernel_is_complete_timeout=60"  # it gives up after 1 s, for good
+        )
         file = kernel.manager.connection_file
-        shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {file} {option}")
+        shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {file} {options}")
         shell.wait(r"In \[\d+\]:")
         shell.run("%watch_restart src/ --rerun all", r"kernel · starting[\s\S]*In \[\d+\]:")
         shell.run(IMPORT, r"value 1[\s\S]*In \[\d+\]:")
