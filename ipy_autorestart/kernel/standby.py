@@ -208,6 +208,7 @@ def _prepare() -> None:
 
     TransformerManager().transform_cell("0")  # type: ignore[no-untyped-call]  # of IPython
     prepare(Carried)
+    gc.freeze()  # as after an exec: no collection needs to look at what exists by now
 
 
 class _Kinds:
