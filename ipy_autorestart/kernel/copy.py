@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -93,6 +94,7 @@ class Copy:
                 os._exit(0)  # noqa: SLF001  # its name
             os.setsid()
             random.setstate(chance)
+            _number_main_thread()
             repair()  # before the loop watches what is made anew
             renew_loop(self._io_loop, is_running=is_running)  # before a signal comes, which would wake the other's
             if self._is_alive:
@@ -122,3 +124,8 @@ def _fork() -> int:
         return os.fork()
     finally:
         warnings.filters = filters
+
+
+def _number_main_thread() -> None:
+    """Let the main thread know its number in this process; Python leaves it that of before the fork."""
+    getattr(threading.main_thread(), "_set_native_id", int)()

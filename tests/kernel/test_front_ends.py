@@ -10,10 +10,13 @@ import time
 import urllib.request
 
 import documents
+import psutil
 import pytest
+from behind import Behind
 from jupyter_client.blocking.client import BlockingKernelClient
 from play import Player, until_ready
 from shell import Shell
+from surroundings import environment
 from waiting import eventually
 
 pytestmark = pytest.mark.e2e
@@ -23,20 +26,21 @@ class Server:
     """A Jupyter server, as its clients reach it."""
 
     def __init__(self, folder):
-        self._runtime = folder / "runtime"
-        environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
-        environment |= {"JUPYTER_RUNTIME_DIR": str(self._runtime), "JUPYTER_CONFIG_DIR": str(folder / "config")}
+        self._folder, self._runtime = folder, folder / "runtime"
+        folders = {"JUPYTER_RUNTIME_DIR": self._runtime, "JUPYTER_CONFIG_DIR": folder, "IPYTHONDIR": folder / "ipython"}
         options = [
             "--no-browser",
             "--ServerApp.token=t",
             "--ServerApp.port=0",
             "--allow-root",
-            f"--ServerApp.root_dir={folder}",
+            f"--ServerApp.root_dir={folder.parent}",
         ]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "jupyter_server", *options],
-            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            env=environment() | {name: str(path) for name, path in folders.items()},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self.url = eventually(self._find_url, timeout=30)
         eventually(self._answers, timeout=30)
 
@@ -56,17 +60,43 @@ class Server:
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or "null")
 
-    def connection_file(self, kernel):
-        return self._runtime / f"kernel-{kernel}.json"
+    @contextlib.contextmanager
+    def kernel(self, project):
+        """Start a kernel in a project's folder; yields how the server and how one of its clients sees it."""
+        where = {"name": "python3", "path": str(project.relative_to(self._folder.parent))}
+        kernel = Kernel(self, self.ask("POST", "api/kernels", where)["id"])
+        try:
+            with player_of(self._runtime / f"kernel-{kernel.id}.json") as player:
+                yield kernel, player
+        finally:
+            kernel.ask("DELETE")
 
     def close(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(20)
 
 
-@pytest.fixture
-def server(project):
-    server = Server(project)
+class Kernel:
+    """A kernel as the server shows it."""
+
+    def __init__(self, server, number):
+        self.server, self.id = server, number
+
+    def ask(self, method, action=""):
+        return self.server.ask(method, f"api/kernels/{self.id}{action}")
+
+    @property
+    def state(self):
+        return self.ask("GET")["execution_state"]
+
+    @property
+    def last_activity(self):
+        return self.ask("GET")["last_activity"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = Server(tmp_path_factory.mktemp("server"))
     yield server
     server.close()
 
@@ -79,25 +109,31 @@ class Manager:
 
 
 @contextlib.contextmanager
-def player_of(server, kernel):
+def player_of(file):
     client = BlockingKernelClient()
-    file = server.connection_file(kernel)
     eventually(file.exists)
     client.load_connection_file(str(file))
     client.start_channels()
     try:
         until_ready(client)
         player = Player(Manager(0), client)
-        player.manager.provisioner.pid = int(player.run("import os; print(os.getpid())").streams())
+        player.manager.provisioner.pid = pid_of(player)
         yield player
     finally:
         client.stop_channels()
         client.context.destroy()
 
 
+def pid_of(player):
+    return int(player.run("__import__('os').getpid()").text)
+
+
+of_the_server = pytest.mark.xdist_group("jupyter server")
+
+
+@of_the_server
 def test_the_servers_view_stays_calm(server, project):
-    kernel = server.ask("POST", "api/kernels", {"name": "python3"})["id"]
-    with player_of(server, kernel) as player:
+    with server.kernel(project) as (kernel, player):
         player.run("%load_ext ipy_autorestart")
         watching = player.run("%watch_restart src/")
         player.wait(lambda: "running" in watching.text)
@@ -107,28 +143,71 @@ def test_the_servers_view_stays_calm(server, project):
         deadline = time.monotonic() + 20
         while "1 restart" not in watching.text and time.monotonic() < deadline:
             player.pump(0.02)
-            seen.append(server.ask("GET", f"api/kernels/{kernel}")["execution_state"])
-        eventually(lambda: server.ask("GET", f"api/kernels/{kernel}")["execution_state"] == "idle", timeout=2)
+            seen.append(kernel.state)
+        eventually(lambda: kernel.state == "idle", timeout=2)
         assert set(seen) <= {"idle", "busy", "starting"}
         assert seen.count("starting") <= 2
-        assert server.ask("POST", f"api/kernels/{kernel}/interrupt") is None
-        assert int(player.run("import os; print(os.getpid())").streams()) == pid
-        assert server.ask("POST", f"api/kernels/{kernel}/restart")["id"] == kernel
+        assert kernel.ask("POST", "/interrupt") is None
+        assert pid_of(player) == pid
+        assert kernel.ask("POST", "/restart")["id"] == kernel.id
         until_ready(player.client)
-        assert int(player.run("import os; print(os.getpid())").streams()) != pid
-    assert server.ask("DELETE", f"api/kernels/{kernel}") is None
+        assert pid_of(player) != pid
 
 
+@of_the_server
+def test_the_server_notices_nothing_of_what_happens_behind_a_proxy(server, project):
+    with server.kernel(project) as (kernel, player):
+        behind = Behind(player, project, value=None)
+        eventually(lambda: behind.live != player.pid, timeout=20, what="a proxy")
+        eventually(lambda: kernel.state == "idle")
+        seen = set()
+        for value in (2, 3):
+            active = kernel.last_activity
+            behind.save(value)
+            seen.add(kernel.state)
+            eventually(lambda: kernel.state == "idle")
+            eventually(lambda active=active: kernel.last_activity > active)
+        running = player.send("#| rerun: false\nimport time; print('begun'); time.sleep(60)")
+        player.wait(lambda: "begun" in running.text)
+        eventually(lambda: kernel.state == "busy")
+        assert kernel.ask("POST", "/interrupt") is None
+        player.wait(lambda: "KeyboardInterrupt" in running.error)
+        crashed = player.send("#| rerun: false\nimport os; os._exit(1)")
+        player.wait(lambda: crashed.error.startswith("KernelDied"))
+        assert player.run("__import__('os').getppid()").text == str(player.pid)
+        eventually(lambda: kernel.state == "idle")
+        live = behind.live
+        assert kernel.ask("POST", "/restart")["id"] == kernel.id
+        until_ready(player.client)
+        assert pid_of(player) != player.pid
+        eventually(lambda: not psutil.pid_exists(live))
+        assert seen <= {"idle", "busy"}
+
+
+@of_the_server
 def test_interrupting_leaves_no_indicator_stuck(server, project):
-    kernel = server.ask("POST", "api/kernels", {"name": "python3"})["id"]
-    with player_of(server, kernel) as player:
+    with server.kernel(project) as (kernel, player):
         player.run("%load_ext ipy_autorestart")
         watching = player.run("%watch_restart src/ --on-busy interrupt")
         running = player.send("import time; print('begun'); time.sleep(60)")
         player.wait(lambda: "begun" in running.text)
         os.kill(player.pid, signal.SIGHUP)
         player.wait(lambda: "1 restart" in watching.text)
-        eventually(lambda: server.ask("GET", f"api/kernels/{kernel}")["execution_state"] == "idle", timeout=2)
+        eventually(lambda: kernel.state == "idle", timeout=2)
+
+
+def test_nbclient_executes_a_notebook_whose_kernel_goes_behind_a_proxy(project):
+    restart = "#| rerun: false\nimport os, signal; os.kill(os.getpid(), signal.SIGHUP); print('before')"
+    client = documents.client(
+        project,
+        "%load_ext ipy_autorestart",
+        "%watch_restart src/ --rerun all --busy-timeout 0",
+        *[source for number in range(2) for source in (restart, *[f"print({number})"] * 5)],
+        f"print(__import__('os').getppid() == {os.getpid()})",
+    )
+    client.execute()
+    texts = [text for number in range(2) for text in ("before\n", *[f"{number}\n"] * 5)]
+    assert documents.texts(client)[2:] == [*texts, "False\n"]
 
 
 def test_nbclient_executes_a_notebook_in_which_its_kernel_restarts(project):
@@ -143,12 +222,13 @@ def test_nbclient_executes_a_notebook_in_which_its_kernel_restarts(project):
     assert documents.texts(client)[2:] == ["before\n", *["False\n"] * 20]
 
 
-def test_the_console_goes_on_with_two_clients_at_once(kernel, project):
+@pytest.mark.parametrize("options", ["", "--rerun all"])
+def test_the_console_goes_on_with_two_clients_at_once(kernel, project, options):
     shell = Shell()
     try:
         shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {kernel.manager.connection_file}")
         shell.wait(r"In \[1\]:")
-        cell = kernel.run("%watch_restart src/")
+        cell = kernel.run(f"%watch_restart src/ {options}")
         kernel.wait(lambda: "running" in cell.text)
         for number in (1, 2):
             project.save("src/a.py", f"V = {number + 1}\n")

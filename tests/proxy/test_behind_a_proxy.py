@@ -52,51 +52,6 @@ def test_each_kernel_is_a_fresh_one(behind, kernel):
     assert cell.streams() == "True False True False False False\n".replace("True", "False", 1)
 
 
-def test_an_interrupt_stops_the_running_cell_once(behind, kernel):
-    behind.save(3)
-    for by_message in (False, True):
-        kernel.manager.kernel_spec.interrupt_mode = "message" if by_message else "signal"
-        cell = kernel.send(
-            "import time\nn = 0\nfor _ in range(2):\n try:\n  print('go', flush=True)\n"
-            "  time.sleep(0.3 if n else 30)\n except KeyboardInterrupt:\n  n += 1\nprint('interrupts', n)"
-        )
-        kernel.wait(lambda cell=cell: "go" in cell.text)
-        if by_message:
-            message = kernel.client.session.msg("interrupt_request", {})
-            kernel.client.control_channel.send(message)
-        else:
-            kernel.manager.interrupt_kernel()
-        kernel.wait(lambda cell=cell: "interrupts" in cell.text)
-        assert cell.streams().endswith("interrupts 1\n")
-    kernel.manager.kernel_spec.interrupt_mode = "signal"
-    kernel.manager.interrupt_kernel()  # of an idle one
-    assert kernel.run("'still there'").text == "'still there'"
-
-
-def test_input_output_and_comms_go_on(behind, kernel):
-    behind.save(3)
-    cell = kernel.send("print('hello', input('name? '))", allow_stdin=True)
-    request = kernel.client.get_stdin_msg(timeout=10)
-    assert request["content"]["prompt"] == "name? "
-    kernel.client.input("you")
-    kernel.wait(lambda: cell.reply is not None)
-    assert cell.streams() == "hello you\n"
-    cell = kernel.run("import os; os.write(1, b'from C\\n'); os.system('echo from a child'); print('x' * 2_000_000)")
-    kernel.wait(lambda: "from a child" in cell.streams() and "xxx" in cell.streams())
-    assert len(cell.streams()) > 2_000_000
-    assert kernel.run("from comm import create_comm; c = create_comm(target_name='t', data={'a': 1})").error == ""
-    kernel.wait(lambda: any(one["content"].get("target_name") == "t" for one in kernel.comms))
-    kernel.client.complete("a.V")
-    assert kernel.client.get_shell_msg(timeout=10)["content"]["status"] == "ok"
-
-
-def test_a_control_request_is_answered_by_the_live_kernel(behind, kernel):
-    behind.save(3)
-    message = kernel.client.session.msg("usage_request", {})
-    kernel.client.control_channel.send(message)
-    assert kernel.client.control_channel.get_msg(timeout=10)["content"]["pid"] == behind.live
-
-
 @pytest.mark.parametrize("death", ["import ctypes; ctypes.string_at(0)", "import os; os._exit(0)"])
 def test_a_crash_costs_a_cell(behind, kernel, death):
     kernel.run("x = a.V + 3", cell_id="x")

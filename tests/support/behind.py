@@ -10,7 +10,7 @@ USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
 
 
 class Behind:
-    """A kernel that watches, behind a proxy since its first restart."""
+    """A kernel that watches, behind a proxy since its first restart, which is for a first value if there is one."""
 
     def __init__(self, kernel, project, options="--rerun all", value=2):
         self.kernel, self.project, self.restarts = kernel, project, 0
@@ -19,12 +19,17 @@ class Behind:
         self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
         kernel.wait(lambda: "running" in self.watching.text)
         self.use = kernel.run(USE, cell_id="use")
-        self.save(value)
+        if value is not None:
+            self.save(value)
 
     def save(self, value):
         """Save a new value and wait until the cells have run again."""
-        self.restarts += 1
         self.project.save("src/a.py", f"V = {value}\n")
+        self.until_restarted()
+
+    def until_restarted(self):
+        """Wait until the cells have run again once more."""
+        self.restarts += 1
         self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*run again in", self.watching.text))
 
     @property
