@@ -23,6 +23,7 @@ from ipy_autorestart.kernel.standby import Standby
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.messages import Reran, Started
 from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
 from ipy_autorestart.show.cell import CellScreen
@@ -72,6 +73,12 @@ class ShellSession:
     def proxy(self) -> int:
         """The process that stays when this one is replaced by another, and that passes on its signals; 0 for none."""
         return os.getppid() if isinstance(self._restarter, KernelRestarter) and self._restarter.proxy else 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether this kernel waits behind a proxy, and may never have its turn: until then, nothing is begun."""
+        proxy = self._restarter.proxy if isinstance(self._restarter, KernelRestarter) else None
+        return proxy is not None and proxy.waits
 
     def close(self) -> None:
         """Take all of it out of the shell."""
@@ -142,7 +149,8 @@ def resume(
         session.restarter.pace = Pace(gaps=gaps)
     if cells:  # first, for the proxy is given it as soon as something is watched
         session.recorder.ledger = without(from_plain(cells), {word.lost} - {""})
-    begun = {one.request.target for one in session.supervisors}  # by a startup file: these are watched already
+    asked = list(session.supervisors)  # by startup files
+    begun = {one.request.target for one in asked if one.has_begun}  # these are watched already
     attached = []
     for state in states:
         try:
@@ -162,6 +170,13 @@ def resume(
             supervisor.send(Started(os.getpid() if session.proxy else 0))
         if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
             shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
+    goes_on = {one.request.target for one in attached}
+    for supervisor in asked:
+        if not supervisor.has_begun and supervisor.request.target in goes_on:  # maybe as a cell has changed it since
+            supervisor.stop()
+        else:
+            with logged("a watch"):
+                supervisor.begin()
     hangups.end()
     if cells and session.restarter and session.restarter.is_armed:
         if word.rerun and isinstance(session.restarter, KernelRestarter):

@@ -32,6 +32,10 @@ class Session(Protocol):
         """The process that stays when this one is replaced by another, and that passes on its signals; 0 for none."""
 
     @property
+    def waits(self) -> bool:
+        """Whether this process may never have its turn: until then, nothing is begun."""
+
+    @property
     def why_not(self) -> str:
         """The reason and the remedy, if it can't be."""
 

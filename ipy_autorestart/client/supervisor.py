@@ -90,6 +90,7 @@ class Supervisor:
         self._listener: Listener | None = None
         self._process: Process | None = None
         self._asked_ns = 0
+        self.has_begun = False  # to start the process, or to go on with it
         self._stopping = False
         self._session = session or current_session()
         self._restarter: Restarter | None = None
@@ -119,6 +120,8 @@ class Supervisor:
     def start(self, *, since_ns: int = 0) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up.
 
+        In a session that waits for its turn, `begin` does so when that has come.
+
         Parameters
         ----------
         since_ns
@@ -127,6 +130,14 @@ class Supervisor:
         self._asked_ns = since_ns or wall_ns()
         if self._session:
             self._session.supervisors.append(self)
+        if not (self._session and self._session.waits):
+            self.begin()
+
+    def begin(self) -> None:
+        """Start the process if `start` has left that for later."""
+        if self.has_begun:
+            return
+        self.has_begun = True
         try:
             if self._restarter:
                 self._restarter.arm(self, then=self._launch)
@@ -283,6 +294,7 @@ class Supervisor:
         self = cls.__new__(cls)
         self._prepare(state.request, screen=screen, label=state.label, session=session)
         self._process = Process(state.pid, hangups=state.hangups)
+        self.has_begun = True
         self._history.runs, self._history.decisions = state.runs, state.decisions
         self.status = state.status
         if self._session:

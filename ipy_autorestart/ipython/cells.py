@@ -9,7 +9,6 @@ import json
 import sys
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import ledger
@@ -21,7 +20,6 @@ from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.ipython.writes import COARSE_NS, Audit, WatchedFiles
 from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
-from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.text import relative
 
 if TYPE_CHECKING:
@@ -83,31 +81,6 @@ class Cells:
     def close(self) -> None:
         """Unregister from the shell's events."""
         self._hooks.close()
-
-
-def end_history(shell: InteractiveShell) -> None:
-    """End the session of the history, whose file remembers when it ended."""
-    with logged("the history"):
-        if shell.history_manager is not None:
-            shell.history_manager.end_session()
-
-
-def end_history_later(shell: InteractiveShell) -> Callable[[], None]:
-    """Return what ends the session of the history; that may be called when IPython has closed the file at its exit."""
-    history = shell.history_manager
-    if history is None or not history.enabled or not history.session_number:
-        return lambda: None
-    history.writeout_cache()
-    number, count, ended = history.session_number, len(history.input_hist_parsed) - 1, datetime.now(UTC)
-    history.session_number = 0  # so IPython ends none itself
-
-    def end() -> None:
-        from IPython.core.history import HistoryAccessor
-
-        with contextlib.closing(HistoryAccessor(hist_file=history.hist_file).db) as db, db:
-            db.execute("UPDATE sessions SET end=?, num_cmds=? WHERE session==?", (ended.isoformat(" "), count, number))
-
-    return end
 
 
 class Recorder:

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython.cells import Cells, Recorder, end_history
+from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.history import end_session
 from ipy_autorestart.ipython.ledger import Course, Rerun, outcome, went_on
 from ipy_autorestart.ipython.policy import OnBusy
 from ipy_autorestart.pristine import is_main_thread, os, signal, time
@@ -153,7 +154,7 @@ class TerminalHandover(Handover):
 
     def end_life(self) -> None:
         """End the session of the history, too."""
-        end_history(self._shell)
+        end_session(self._shell)
         super().end_life()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython.cells import end_history, end_history_later
+from ipy_autorestart.ipython.history import end_session, end_session_later
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
@@ -89,7 +89,7 @@ class KernelEnd(Handover):
 
     def end_history(self) -> None:
         """End the session of the history."""
-        end_history(self._shell)
+        end_session(self._shell)
 
     def end_life(self) -> None:
         """Do what an interpreter does at its end, in the same order; what fails is logged, and the rest is done."""
@@ -207,7 +207,7 @@ class KernelSwitch(KernelEnd):
     def end_history(self) -> None:
         """Put off the end of the session, which waits for a disk."""
         with logged("the history"):
-            self._end_history = end_history_later(self._shell)
+            self._end_history = end_session_later(self._shell)
 
     def end_life(self) -> None:
         """Do what an interpreter does at its end, but say no goodbye: the proxy goes on."""

@@ -2,7 +2,8 @@
 
 It relies, in ``ipykernel`` 6.29 to 7, on ``IPKernelApp.init_connection_file``, ``write_connection_file``,
 ``init_sockets``, ``_bind_socket``, ``_apply_curve_server_options``, ``init_heartbeat``, ``init_signal``,
-``init_extensions`` and ``Kernel.start``.
+``init_extensions``, ``load_config_file`` with ``config_files`` and ``config_file_paths``, and ``Kernel.start``; in
+IPython 8.20 to 9 on ``HistoryManager.new_session``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart.ipython.history import begin_session_later
 from ipy_autorestart.kernel.arrive import (
     Replaced,
     make_subshells,
@@ -46,6 +48,9 @@ PR_SET_PDEATHSIG = 1
 #: ``IPKernelApp.init_sockets`` binds these kinds of sockets to be connected to; behind a proxy they connect.
 CONNECTING = {"ROUTER": "DEALER", "XPUB": "PUSH", "PUB": "PUSH"}
 
+#: Audit events by which the shim knows that a kernel looks for a file, and that its start is over.
+LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
+
 
 class Standby:
     """Replaces some methods of ipykernel while a kernel starts behind a proxy, and waits for its turn.
@@ -70,6 +75,7 @@ class Standby:
         self._unconnected: list[tuple[Any, str]] = []
         self._proxy = os.getppid()
         self.link = Link.to_proxy(own.folder)
+        self.link.waits = True
         self._number = 0
         self._folder = Folder()
 
@@ -83,7 +89,10 @@ class Standby:
         if self._own.early_embed:
             stand_in_for_embed()
         from ipykernel.kernelapp import IPKernelApp
+        from IPython.core.history import HistoryManager
 
+        self._replaced.put(HistoryManager, "new_session", lambda *_: None)  # this one may never have its turn
+        self._replaced.put(IPKernelApp, "load_config_file", self._load_config_file)
         self._replaced.put(IPKernelApp, "init_connection_file", self._init_connection_file)
         self._replaced.put(IPKernelApp, "write_connection_file", lambda *_: None)
         self._replaced.put(IPKernelApp, "init_sockets", self._init_sockets)
@@ -93,6 +102,15 @@ class Standby:
             self._replaced.put(IPKernelApp, "_apply_curve_server_options", lambda *_: None)
         self._replaced.put(IPKernelApp, "init_signal", self._init_signal)
         self._replaced.put(IPKernelApp, "init_extensions", self._init_extensions)
+
+    def _load_config_file(self, original: Callable[..., None], app: Any, *args: Any) -> None:
+        """Report the files that there may be, too: traitlets doesn't open what isn't there."""
+        names = {os.path.splitext(name)[0] for name in ("ipython_config.py", *app.config_files)}
+        for folder in app.config_file_paths:
+            for name in names:
+                for suffix in (".py", ".json"):
+                    sys.audit(LOOKS_FOR, os.path.join(folder, name + suffix))
+        original(app, *args)
 
     def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
@@ -145,6 +163,7 @@ class Standby:
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
         self._folder = Folder()
         _prepare()
+        sys.audit(STARTED)
         say_ready(self.link)
 
     def _hear(self, kernel: Any) -> None:
@@ -162,9 +181,11 @@ class Standby:
         own = carried.own
         assert isinstance(own, KernelState)
         self._folder.enter()
+        self.link.waits = False
         atexit.register(self.link.say_goodbye)
         if own.subshells:
             make_subshells(kernel, own.subshells)
+        begin_session_later(kernel.shell)
         # The server believes in "starting" until it gets an "idle" without a parent.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
         if word.interrupted and (interrupts := current()):

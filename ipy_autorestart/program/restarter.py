@@ -65,6 +65,11 @@ class ProgramRestarter(Restarter):
         return 0
 
     @property
+    def waits(self) -> bool:
+        """Return that it runs."""
+        return False
+
+    @property
     def why_not(self) -> str:
         """Return nothing: it can be restarted."""
         return ""
