@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 import zmq
 
 from ipy_autorestart.proxy.forward import send
+from ipy_autorestart.script.pipes import state_of
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire.link import Connect, Link
 
@@ -54,7 +55,7 @@ class Backend:
         self.number = number
         self.source = source
         self._unsent: collections.deque[tuple[str, Sequence[zmq.Frame | bytes]]] = collections.deque()
-        self._used: dict[str, tuple[int, int, int] | None] = {}
+        self._used: dict[str, str] = {}
         self.run = run
         self.pid = run.pid
         self.link: Link | None = None
@@ -89,14 +90,18 @@ class Backend:
         reports = self.run.reports
         if reports.is_open:
             reports.drain()
-        for path in reports.read_below - self._used.keys():
-            self._used[path] = _signature(path)
+        for path in reports.read_below - reports.at_start.keys() - self._used.keys():
+            self._used[path] = state_of(path)
 
     @property
-    def has_stale_code(self) -> bool:
-        """Whether it has used watched files that have changed since, as far as can be told."""
-        used = self.run.reports.used.read
-        return used is None or any(_signature(path) != then for path, then in self._used.items())
+    def is_stale(self) -> bool:
+        """Whether its start would have read something else now, or watched files that it has used since have changed.
+
+        It is, too, where that can't be told.
+        """
+        reports = self.run.reports
+        found = {**self._used, **reports.at_start}
+        return reports.used.read is None or any(state_of(path) != then for path, then in found.items())
 
     def send(self, channel: str, frames: Sequence[zmq.Frame | bytes]) -> None:
         """Send the process a message, or keep it until the process has connected; it may be gone."""
@@ -158,11 +163,3 @@ def kill_group(pid: int) -> None:
     """Kill a process, which leads a group, with all that is in that."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
-
-
-def _signature(path: str) -> tuple[int, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino

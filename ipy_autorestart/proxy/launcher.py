@@ -110,6 +110,11 @@ class Launcher:
         """The process from which a kernel would be forked now; None if there is none that is up to date."""
         return self._preloader.source if self._preloader else None
 
+    @property
+    def is_shadowed(self) -> bool:
+        """Whether a module that was imported ahead isn't the one that a fresh start would find."""
+        return self._preloader is not None and self._preloader.is_shadowed
+
     def readers(self) -> list[ForkServer]:
         """Return the processes to hear from."""
         return self._preloader.readers() if self._preloader else []

@@ -157,7 +157,7 @@ class Proxy:
         self._due_at = min(now + LOOKED_AT, *due)
 
     def _standby_at(self) -> float:
-        """Return when the next kernel is to be started ahead."""
+        """Return when the next kernel is to be started ahead: not before one is parked, as nobody waits for a fork."""
         due = standby_at(self._kernels, self._failures)
         return due if due is not None and self._launcher.has_parked else float("inf")
 
@@ -429,12 +429,13 @@ class Proxy:
         if not leaving and not self._kernels.serves:  # one that starts is waited for
             return
         source = self._launcher.source
+        cold = cold or (leaving and self._launcher.is_shadowed)
         for backend in list(self._backends.values()):
             if self._kernels.state(backend.number) not in (State.STARTING, State.STANDBY):
                 continue
             backend.read_reports()
             is_old = backend.source != source and (source is not None or leaving)
-            if cold or is_old or (leaving and backend.has_stale_code):
+            if cold or is_old or (leaving and backend.is_stale):
                 self._happen(policy.Outdated(backend.number))
 
     def _take_signal(self, signum: int) -> None:
@@ -493,6 +494,8 @@ class Proxy:
             self._failures += 1
         if (backend.number, -status) in self._passed_on:  # it was asked to end
             self._happen(policy.Goodbye(backend.number))
+        if self._kernels.state(backend.number) is State.LIVE and not self._kernels.closing:  # another one is to follow
+            self._drop_outdated(leaving=True)
         self._happen(policy.Died(backend.number, status))
         del self._backends[backend.number]
         backend.close()

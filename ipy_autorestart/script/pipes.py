@@ -152,11 +152,15 @@ class ReportPipe(Pipe):
         Files below the roots that the run has read so far.
     changes_environment
         The first variable that the script changes.
+    at_start
+        The states (`state_of`) in which a kernel has found, during its start, all files and folders that it has read
+        or looked for.
     """
 
     def __init__(self, fd: int) -> None:
         super().__init__(fd)
         self._rest = b""
+        self.at_start: dict[str, str] = {}
         self._complete = False
         self.read_below: set[str] = set()
         self._written: set[str] = set()
@@ -179,6 +183,9 @@ class ReportPipe(Pipe):
                         self.imported.append(path)
                 case "e":
                     self.changes_environment = self.changes_environment or path
+                case "s":
+                    state, _, path = path.partition(" ")
+                    self.at_start.setdefault(path, state)
                 case "*":
                     self._complete = False
                 case "r":
@@ -190,3 +197,12 @@ class ReportPipe(Pipe):
     def used(self) -> Used:
         """Files that the run has read and written so far; it may have read any if it has started other programs."""
         return Used(frozenset(self.read_below) if self._complete else None, frozenset(self._written))
+
+
+def state_of(path: str) -> str:
+    """Return what tells the state of a file or folder from other states, as the shim reports it; empty for none."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}.{found.st_size}.{found.st_ino}"

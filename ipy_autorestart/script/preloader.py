@@ -85,8 +85,7 @@ class Preloader:
         self._park_at = time.monotonic() + PARK_AFTER
         if server is None or not server.is_alive or self._is_stale():
             return None
-        if server.names.intersection(map(_stem, changed)) or importable(self._folder, server.names):
-            # The script now has a module of its own with the name of one that was imported ahead.
+        if server.names.intersection(map(_stem, changed)) or self.is_shadowed:
             self.close()
             self._learnt.clear()
             self._own.clear()
@@ -98,19 +97,24 @@ class Preloader:
         return run
 
     @property
+    def is_shadowed(self) -> bool:
+        """Whether the script now has a module of its own with the name of one that was imported ahead."""
+        return self._server is not None and bool(importable(self._folder, self._server.names))
+
+    @property
     def source(self) -> int | None:
         """The process from which a run would be forked now, with all imported and up to date; None if there is none."""
         is_there = self._server is not None and self._server.is_alive and not self._is_stale()
         return self._server.pid if is_there and self._server else None
 
-    def note_cold(self) -> None:
-        """Note that a run starts without a fork server."""
-        self._warmth = started_cold(self._warmth, time.monotonic())
-
     @property
     def has_parked(self) -> bool:
         """Whether a run waits that was forked ahead, from a process with all imported and up to date."""
         return self.source is not None and self._server is not None and self._server.has_parked
+
+    def note_cold(self) -> None:
+        """Note that a run starts without a fork server."""
+        self._warmth = started_cold(self._warmth, time.monotonic())
 
     def preloading(self) -> Preloading | None:
         """Return when the fork server that is being made will be ready, if a run would start cold until then."""

@@ -1,5 +1,6 @@
 """A kernel as its proxy has it."""
 
+import os
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import zmq
 from waiting import eventually
 
 from ipy_autorestart.proxy.backend import Backend
+from ipy_autorestart.reexec.start import BOOTSTRAP
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import start_cold
 
@@ -26,31 +28,83 @@ def backend(tmp_path):
         cwd=str(tmp_path),
         environment={},
         roots=(f"{tmp_path}/src/",),
-        stdio=(subprocess.os.open("/dev/zero", 0), 1, 2),
+        stdio=(os.open("/dev/zero", 0), 1, 2),
     )
     with zmq.Context() as context:
         backend = Backend(context, str(tmp_path / "sockets"), 1, start_cold(program), None)
         yield backend
         backend.kill()
-        subprocess.os.waitpid(backend.pid, 0)
-        subprocess.os.close(program.stdio[0])
+        os.waitpid(backend.pid, 0)
+        os.close(program.stdio[0])
 
 
 def test_it_is_stale_when_what_it_has_used_has_changed(backend, tmp_path):
-    assert backend.has_stale_code  # nothing is known yet
+    assert backend.is_stale  # nothing is known yet
 
     def read():
         backend.read_reports()
         return any(path.endswith("used.py") for path in backend.run.reports.read_below)
 
     eventually(read)
-    assert not backend.has_stale_code
+    assert not backend.is_stale
     (tmp_path / "src/other.py").write_text("")
-    assert not backend.has_stale_code
+    assert not backend.is_stale
     (tmp_path / "src/used.py").write_text("V = 22\n")
-    assert backend.has_stale_code
+    assert backend.is_stale
     (tmp_path / "src/used.py").unlink()
-    assert backend.has_stale_code
+    assert backend.is_stale
+
+
+#: A start that reads what isn't watched, and looks for what isn't there; what it reads later doesn't matter.
+START = """
+import os, sys
+open("read"), os.listdir("folder")
+try: open("absent")
+except OSError: sys.path.insert(0, "lib"); import module
+sys.audit("ipy_autorestart.looks_for", "wanted")
+sys.audit("ipy_autorestart.started")
+open("later"), print("started", flush=True), input()
+"""
+
+
+def test_it_is_stale_when_its_start_would_read_something_else(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("folder", "lib", "sockets"):
+        (tmp_path / folder).mkdir()
+    for name in ("read", "later", "lib/module.py"):
+        (tmp_path / name).write_text("")
+    read, write = os.pipe()
+    program = Program(
+        python=sys.executable,
+        argv=("-c", START, BOOTSTRAP),
+        cwd=str(tmp_path),
+        environment={},
+        roots=(f"{tmp_path}/src/",),
+        stdio=(read, 1, 2),
+    )
+    started = []
+    with zmq.Context() as context:
+        backend = Backend(context, str(tmp_path / "sockets"), 1, start_cold(program), None)
+        eventually(lambda: started.append(capfd.readouterr().out) or "started" in "".join(started))
+        backend.read_reports()
+        (tmp_path / "later").write_text("changed")
+        assert not backend.is_stale
+        for name in ("read", "absent", "wanted", "folder/new", "lib/module.py"):
+            path = tmp_path / name
+            before = path.read_bytes() if path.exists() else None
+            times = (path if before is not None else path.parent).stat()
+            path.write_text("changed")
+            assert backend.is_stale, name
+            if before is None:
+                path.unlink()
+            else:
+                path.write_bytes(before)
+            os.utime(path if before is not None else path.parent, ns=(times.st_atime_ns, times.st_mtime_ns))
+            assert not backend.is_stale, name
+        backend.kill()
+        os.waitpid(backend.pid, 0)
+    os.close(read)
+    os.close(write)
 
 
 def test_what_is_sent_to_one_that_is_gone_is_lost_and_holds_nobody_up(backend):
@@ -74,6 +128,7 @@ KILLER = """
 import os, subprocess, sys
 import zmq
 from ipy_autorestart.proxy.backend import Backend
+from ipy_autorestart.reexec.start import BOOTSTRAP
 from ipy_autorestart.script.pipes import Ends
 from ipy_autorestart.script.run import Run
 

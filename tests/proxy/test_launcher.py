@@ -91,6 +91,10 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
         pipe.close()
     launcher.watch([])  # as before
     assert launcher.source == source
+    assert not launcher.is_shadowed
+    (tmp_path / "fractions.py").touch()  # in the folder that goes first
+    assert launcher.is_shadowed
+    (tmp_path / "fractions.py").unlink()
     launcher.watch([str(tmp_path)])
     assert launcher.source is None
     assert eventually(there, timeout=20) != source

@@ -25,12 +25,16 @@ BOOTSTRAP = PACKAGE + "reexec/bootstrap.py"
 PROGRAMS = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "pty.spawn"})
 REMOVES = frozenset({"os.rename", "os.remove", "os.truncate"})
 ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
-EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir"}
+#: Events of a kernel's own (`kernel.standby`): it looks for a file, whether or not there is one; its start is over.
+LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
+LOOKS = {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir", LOOKS_FOR}
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | {STARTED}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
+NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
 
 # The originals: the script may replace them.
-write, getcwd, fstat, fsdecode = os.write, os.getcwd, os.fstat, os.fsdecode
+write, getcwd, stat, fstat, fsdecode = os.write, os.getcwd, os.stat, os.fstat, os.fsdecode
 abspath, join, samestat = os.path.abspath, os.path.join, os.path.samestat
 source_from_cache = _frozen_importlib_external.source_from_cache  # knows this interpreter's tag and prefix
 getframe = sys._getframe  # noqa: SLF001  # public but for its name
@@ -178,6 +182,7 @@ class Reports:
         self._pipe = fstat(fd)
         self._watched = watched
         self._displays = displays
+        self._starts = BOOTSTRAP in sys.orig_argv  # as a kernel, which may wait then until it is wanted
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
         self._own = {getframe().f_code.co_filename, LazyDisplays.file, *(one.__code__.co_filename for one in functions)}
@@ -201,6 +206,9 @@ class Reports:
 
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
         """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
+        if event == STARTED:
+            self._starts = False
+            return None
         path = args[0]
         if event == "open":
             mode, flags = args[1], args[2]
@@ -237,17 +245,27 @@ class Reports:
         report = kind
         if kind in "ie":
             report += fsdecode(path)
-        elif kind != "*":
-            name = fsdecode(path) if path is not None else "."
-            name = abspath(name if name[:1] == "/" else join(getcwd(), name))
+        if kind in "ri" and self._starts:
+            self._send_state(_source(path))
+        if kind in "rw":
+            name = _source(path) if kind == "r" else _absolute(path)
             if name not in self._watched:
                 return
-            if kind == "r" and name[-4:] == ".pyc":
-                try:  # noqa: SIM105  # contextlib is not to be imported
-                    name = source_from_cache(name)
-                except ValueError:  # it does not lie where Python puts it
-                    pass
             report += name
+        self._write(report)
+
+    def _send_state(self, name: str) -> None:
+        """Report what a start finds at a path, as ``Backend`` looks for it again; said before it is read."""
+        if name.startswith(NO_FILES):
+            return
+        try:
+            found = stat(name)
+        except OSError:
+            self._write("s " + name)
+        else:
+            self._write(f"s{found.st_mtime_ns}.{found.st_size}.{found.st_ino} {name}")
+
+    def _write(self, report: str) -> None:
         data = report.encode("utf-8", "surrogateescape") + b"\0"
         if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened another file
             write(self._fd, data if len(data) < 4096 else b"*\0")
@@ -276,6 +294,22 @@ class Reports:
         entries = (entry for entry in sys.path if isinstance(entry, str) and file.startswith(entry + "/"))
         entry = max(entries, key=len, default="")
         return entry + "/" == LIBRARY or entry.endswith(("/site-packages", "/dist-packages"))
+
+
+def _absolute(path: "Any") -> str:  # noqa: ANN401  # a str, bytes or os.PathLike, or None for the current folder
+    name = fsdecode(path) if path is not None else "."
+    return abspath(name if name[:1] == "/" else join(getcwd(), name))
+
+
+def _source(path: "Any") -> str:  # noqa: ANN401
+    """Return what there is to read: of a compiled file its source."""
+    name = _absolute(path)
+    if name[-4:] == ".pyc":
+        try:
+            return source_from_cache(name)
+        except ValueError:  # it does not lie where Python puts it
+            pass
+    return name
 
 
 begin()
