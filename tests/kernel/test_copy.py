@@ -476,12 +476,13 @@ def test_a_copy_that_waits_is_copied_as_often_as_it_is_needed(parent):
 
 
 def test_a_kernel_that_cannot_be_copied_goes_on(parent):
-    parent.run("generations.app.control_thread.io_loop.add_callback(time.sleep, 5)")
+    parent.run("go = threading.Event(); generations.app.control_thread.io_loop.add_callback(go.wait)")
     parent.run("from ipy_autorestart.kernel import machinery; machinery.STAND_MAX = 0.1")
     # Not by the gate, which waits for the control channel itself.
     parent.run("try:\n    generations.copy.fork(os.abort)\nexcept Exception as error:\n    print(error)")
     [cell] = [cell for cell in parent.cells.values() if "abort" in cell.code]
     assert cell.streams() == "a thread of the kernel is busy\n"
+    parent.run("go.set()")
     assert parent.run("'goes on'").text == "'goes on'"
     assert "goes on" in parent.run("%history -l 2").streams()
 

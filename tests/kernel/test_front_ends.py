@@ -226,8 +226,7 @@ def test_nbclient_executes_a_notebook_in_which_its_kernel_restarts(project):
 def test_the_console_goes_on_with_two_clients_at_once(kernel, project, options):
     shell = Shell()
     try:
-        shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {kernel.manager.connection_file}")
-        shell.wait(r"In \[1\]:")
+        shell.start_console(kernel.manager.connection_file)
         cell = kernel.run(f"%watch_restart src/ {options}")
         kernel.wait(lambda: "running" in cell.text)
         for number in (1, 2):

@@ -12,7 +12,7 @@ import documents
 import psutil
 import pytest
 from shell import Shell
-from waiting import pass_time
+from waiting import eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -454,7 +454,7 @@ def test_nbclient_executes_a_notebook_whose_kernel_runs_it_again(project):
         project,
         "%load_ext ipy_autorestart",
         "%watch_restart src/ --rerun all",
-        IMPORT,
+        f"{IMPORT}\nopen(f'used-{{a.V}}', 'w').close()",
         "#| rerun: false\nopen('src/a.py', 'w').write('V = 2\\n')\nimport time; time.sleep(0.5); print('saved')",
         "print('now', a.V)",
     )
@@ -462,7 +462,7 @@ def test_nbclient_executes_a_notebook_whose_kernel_runs_it_again(project):
         for place, cell in enumerate(client.nb.cells):
             client.execute_cell(cell, place)
             if "saved" in str(cell.outputs):  # else the next one would belong to the same batch
-                time.sleep(2)
+                eventually((project / "used-2").exists)
     assert documents.texts(client)[2:] == ["value 1\n", "saved\n", "now 2\n"]
 
 
@@ -470,13 +470,8 @@ def test_the_console_shows_them_as_they_come(kernel, project):
     """With the option by which it reads at all while it prompts: else libzmq subscribes anew only at the next cell."""
     shell = Shell()
     try:
-        options = (
-            "--ZMQTerminalInteractiveShell.include_other_output=True"
-            " --ZMQTerminalInteractiveShell.kernel_is_complete_timeout=60"  # it gives up after 1 s, for good
-        )
-        file = kernel.manager.connection_file
-        shell.shell.sendline(f"{sys.executable} -m jupyter_console --existing {file} {options}")
-        shell.wait(r"In \[\d+\]:")
+        option = "--ZMQTerminalInteractiveShell.include_other_output=True"
+        shell.start_console(kernel.manager.connection_file, option)
         shell.run("%watch_restart src/ --rerun all", r"kernel · starting[\s\S]*In \[\d+\]:")
         shell.run(IMPORT, r"value 1[\s\S]*In \[\d+\]:")
         kernel.pump(0.5)

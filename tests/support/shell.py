@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 
 import pexpect
@@ -41,6 +42,12 @@ class Shell:
     def run(self, line, until):
         self.shell.send(line + "\r")
         return self.wait(until)
+
+    def start_console(self, file, *options):
+        """Connect Jupyter's console to a kernel."""
+        patience = "--ZMQTerminalInteractiveShell.kernel_is_complete_timeout=60"  # it gives up after 1 s, for good
+        words = [sys.executable, "-m", "jupyter_console", "--existing", file, patience, *options]
+        self.run(" ".join(words), r"In \[\d+\]:")
 
     def close(self):
         self.shell.close(force=True)
