@@ -45,10 +45,14 @@ class Backups:
         """Note what cells have run by now and what watches, and give the state if that is news."""
         if self._kept and self._kept[0] is ledger and self._kept[1] == watches:
             return
+        has_ended = self._kept is not None and any(one not in watches for one in self._kept[1])
         self._kept = ledger, watches
         if time.monotonic() >= self._at + SHARE * self._took:
             self._give()
-        elif not self._is_due:
+            return
+        if has_ended:  # the next kernel would take up a watch that is gone, if this one died before long
+            self._give()
+        if not self._is_due:
             self._is_due = True
             self._call_later(LATER, self._give)
 

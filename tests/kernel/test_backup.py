@@ -92,3 +92,11 @@ def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
     given.later[0]()
     with pytest.raises(BlockingIOError):
         given.received()
+
+
+def test_the_end_of_a_watch_is_told_at_once(given):
+    """Else the next kernel would take up a watch that is gone, if this one died within that moment."""
+    ledger = Ledger()
+    given.backups.note(ledger, ("one",))
+    given.backups.note(ledger, ())
+    assert given.received() == 1
