@@ -35,9 +35,9 @@ SURROUNDINGS = (
 
 #: Made in the plain kernel, to be used after it.
 MADE = """#| rerun: false
-import ipywidgets
-slider, heard = ipywidgets.IntSlider(), []
-slider.observe(lambda change: heard.append(change.new), "value")
+from comm import create_comm
+heard, slider = [], create_comm(target_name="page", data={})
+slider.on_msg(lambda message: heard.append(message["content"]["data"]["value"]))
 """
 
 
@@ -140,7 +140,7 @@ def test_its_history_is_there(kernel, living):
     asked = {"hist_access_type": "tail", "n": 3, "output": False, "raw": True}
     lines = living.ask("history_request", asked, channel="shell")["history"]
     assert marked in [line for _, _, line in lines]
-    assert "heard = ipywidgets.IntSlider()" in kernel.run("%history -g slider, heard").streams()
+    assert "slider = [], create_comm(" in kernel.run("%history -g heard, slider").streams()
     manager = "get_ipython().history_manager"
     twice = f"list({manager}.db.execute('select count(*) n from history group by session, line having n > 1'))"
     assert kernel.run(twice).text == "[]"
@@ -213,23 +213,22 @@ def test_subshells_keep_their_ids(kernel, living):
 
 def slide(living, number, value):
     """Move a slider, as the page does."""
-    update = {"comm_id": number, "data": {"method": "update", "state": {"value": value}, "buffer_paths": []}}
+    update = {"comm_id": number, "data": {"value": value}}
     living.kernel.client.shell_channel.send(living.kernel.client.session.msg("comm_msg", update))
 
 
 def test_widgets_hear_the_page_and_the_page_hears_them(kernel, living):
     if living.state == "followed":
         kernel.run(MADE)
-    number = kernel.run("#| rerun: false\nprint(slider.comm.comm_id)").streams().strip()
+    number = kernel.run("#| rerun: false\nprint(slider.comm_id)").streams().strip()
     assert number in living.ask("comm_info_request", channel="shell")["comms"]
     value = 10 + STATES.index(living.state)
     slide(living, number, value)
     assert kernel.run("#| rerun: false\nheard[-1]").text == str(value)
     kernel.comms.clear()
-    kernel.run("#| rerun: false\nslider.value = 99")
-    said = {"comm_id": number, "data": {"method": "update", "state": {"value": 99}, "buffer_paths": []}}
+    kernel.run("#| rerun: false\nslider.send({'value': 99})")
+    said = {"comm_id": number, "data": {"value": 99}}
     kernel.wait(lambda: said in [one["content"] for one in kernel.comms], timeout=10)
-    kernel.run("#| rerun: false\nslider.value = 0")
 
 
 PROCESSES = r"""#| rerun: false
@@ -318,7 +317,7 @@ def test_the_next_kernel_closes_widgets(life):
     life.become("followed")
     kernel = life.kernel
     kernel.run(MADE)
-    number = kernel.run("#| rerun: false\nprint(slider.comm.comm_id)").streams().strip()
+    number = kernel.run("#| rerun: false\nprint(slider.comm_id)").streams().strip()
     kernel.comms.clear()
     life.switch()
     assert number in [one["content"]["comm_id"] for one in kernel.comms if one["msg_type"] == "comm_close"]
