@@ -25,6 +25,7 @@ DOORS = ("completion.py", "extension.py", "magics.py")
 
 #: What takes some from where all do, and why.
 EXCEPTIONS = {
+    "kernel/copy.py": {"threading"},  # tells it what number its main thread has
     "kernel/machinery.py": {"threading"},  # makes anew what ipykernel has made of it
     "kernel/mend.py": {"threading"},  # makes anew what a library has made of it
     "kernel/trust.py": {"threading"},  # asks it for its threads

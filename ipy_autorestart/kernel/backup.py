@@ -42,12 +42,15 @@ class Backups:
         self._is_due = False
 
     def note(self, ledger: Ledger, watches: Sequence[object]) -> None:
-        """Note what cells have run by now and what watches, and give the state if that is news."""
+        """Note what cells have run by now and what watches, and give the state if that is news.
+
+        At once, if nothing watches any more: there may be no later.
+        """
         if self._kept and self._kept[0] is ledger and self._kept[1] == watches:
             return
         has_ended = self._kept is not None and any(one not in watches for one in self._kept[1])
         self._kept = ledger, watches
-        if time.monotonic() >= self._at + SHARE * self._took:
+        if not watches or time.monotonic() >= self._at + SHARE * self._took:
             self._give()
             return
         if has_ended:  # the next kernel would take up a watch that is gone, if this one died before long

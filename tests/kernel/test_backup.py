@@ -50,7 +50,7 @@ def given():
 
 
 def test_the_first_state_is_put_off_for_the_proxy_has_that_of_the_kernel_before(given):
-    given.backups.note(Ledger(), ())
+    given.backups.note(Ledger(), ("one",))
     with pytest.raises(BlockingIOError):
         given.received()
     [act] = given.later
@@ -61,8 +61,8 @@ def test_the_first_state_is_put_off_for_the_proxy_has_that_of_the_kernel_before(
 def test_a_state_is_given_at_once_and_the_same_only_once(given, monkeypatch):
     monkeypatch.setattr(backup, "SHARE", 0)
     ledger = Ledger()
-    given.backups.note(ledger, ())
-    given.backups.note(ledger, ())
+    given.backups.note(ledger, ("one",))
+    given.backups.note(ledger, ("one",))
     assert (given.received(), given.later) == (1, [])
     with pytest.raises(BlockingIOError):
         given.received()
@@ -76,19 +76,24 @@ def test_it_is_news_when_others_watch(given, monkeypatch):
     assert (given.received(), given.received(), given.count) == (1, 2, 2)
 
 
+def test_the_end_of_the_last_watch_is_given_at_once(given):
+    given.backups.note(Ledger(), ())
+    assert given.received() == 1
+
+
 def test_what_follows_too_closely_is_put_off_and_given_once(given):
     for _ in range(3):
-        given.backups.note(Ledger(), ())
+        given.backups.note(Ledger(), ("one",))
     [act] = given.later
     act()
     assert given.received() == 1
-    given.backups.note(Ledger(), ())
+    given.backups.note(Ledger(), ("one",))
     assert len(given.later) == 2
 
 
 def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
     given.backups._state = lambda: 1 / 0
-    given.backups.note(Ledger(), ())
+    given.backups.note(Ledger(), ("one",))
     given.later[0]()
     with pytest.raises(BlockingIOError):
         given.received()
