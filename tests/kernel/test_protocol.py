@@ -50,7 +50,7 @@ def test_what_a_cell_replaces_holds_no_restart_back(kernel, project, watching):
     """As a fake clock does, or gevent."""
     kernel.run(
         "import select, threading, time, _thread\nnow = time.monotonic()\ndef fail(*_): raise RuntimeError('fails')\n"
-        "time.monotonic = time.time = time.sleep = lambda *_: now\n"
+        "time.monotonic = time.time = time.sleep = lambda *_, now=now: now\n"
         "select.poll = threading._start_new_thread = _thread.start_new_thread = fail"
     )
     project.save("src/a.py", "V = 2\n")
@@ -412,12 +412,12 @@ def test_flags_and_arguments_are_those_of_the_start(project, start_kernel):
 
 def test_a_client_that_read_nothing_in_the_restart_sees_what_it_asks_for(kernel, project, watching):
     """libzmq subscribes anew only when the client reads: here long after the kernel has given up waiting for it."""
-    other = kernel.manager.blocking_client()
     auxiliary = Path(f"/proc/{kernel.pid}/auxv")  # addresses, which are others in each image
     for pause in (0.0, 0.1):
         before = auxiliary.read_bytes()
         hang_up(kernel)
         eventually(lambda before=before: auxiliary.read_bytes() != before)
+        other = kernel.manager.blocking_client()
         other.start_channels(shell=False, iopub=False, stdin=False, hb=False)
         other.control_channel.send(other.session.msg("kernel_info_request"))
         assert other.get_control_msg(timeout=20)  # the kernel has started
