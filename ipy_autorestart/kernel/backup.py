@@ -44,18 +44,15 @@ class Backups:
     def note(self, ledger: Ledger, watches: Sequence[object]) -> None:
         """Note what cells have run by now and what watches, and give the state if that is news.
 
-        At once, if nothing watches any more: there may be no later.
+        At once, if a watch has ended: the next kernel would take it up if this one died before long.
         """
         if self._kept and self._kept[0] is ledger and self._kept[1] == watches:
             return
         has_ended = self._kept is not None and any(one not in watches for one in self._kept[1])
         self._kept = ledger, watches
-        if not watches or time.monotonic() >= self._at + SHARE * self._took:
+        if has_ended or time.monotonic() >= self._at + SHARE * self._took:
             self._give()
-            return
-        if has_ended:  # the next kernel would take up a watch that is gone, if this one died before long
-            self._give()
-        if not self._is_due:
+        elif not self._is_due:
             self._is_due = True
             self._call_later(LATER, self._give)
 

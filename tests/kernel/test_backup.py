@@ -76,11 +76,6 @@ def test_it_is_news_when_others_watch(given, monkeypatch):
     assert (given.received(), given.received(), given.count) == (1, 2, 2)
 
 
-def test_the_end_of_the_last_watch_is_given_at_once(given):
-    given.backups.note(Ledger(), ())
-    assert given.received() == 1
-
-
 def test_what_follows_too_closely_is_put_off_and_given_once(given):
     for _ in range(3):
         given.backups.note(Ledger(), ("one",))
