@@ -4,22 +4,13 @@ import os
 import socket
 
 import pytest
+from states import PROCESS
 
 from ipy_autorestart.ipython.ledger import Ledger
 from ipy_autorestart.kernel import backup
 from ipy_autorestart.kernel.backup import Backups
-from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState
+from ipy_autorestart.reexec.state import Carried, ProgramState
 from ipy_autorestart.wire.link import Backup, Link
-
-PROCESS = ProcessState(
-    argv=("python",),
-    folder="/",
-    environment={},
-    surroundings={},
-    hangup_ignored=False,
-    ignored=frozenset(),
-    blocked=frozenset(),
-)
 
 
 class Given:

@@ -4,14 +4,16 @@ import os
 import signal
 import socket
 import threading
+from dataclasses import replace
 
 import pytest
+from states import PROCESS
 
 from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Status
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
-from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState, SupervisorState, TerminalState
+from ipy_autorestart.reexec.state import Carried, ProgramState, SupervisorState, TerminalState
 
 REQUEST = Request(Kernel("main.py"), ("src",), Options(), "/")
 
@@ -41,15 +43,7 @@ def leave(monkeypatch):
 
     def left(own, *supervisors, hangup_ignored=False):
         fd = os.memfd_create("state")
-        process = ProcessState(
-            argv=(),
-            folder="/",
-            environment={},
-            surroundings={},
-            hangup_ignored=hangup_ignored,
-            ignored=frozenset(),
-            blocked=frozenset({signal.SIGHUP}),
-        )
+        process = replace(PROCESS, hangup_ignored=hangup_ignored, blocked=frozenset({signal.SIGHUP}))
         Carried(process, supervisors, own).write(fd)
         monkeypatch.setenv("IPY_AUTORESTART_STATE", str(fd))
         kept = Kept()

@@ -4,12 +4,14 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import replace
 
 import pytest
+from states import PROCESS
 from waiting import eventually
 
 from ipy_autorestart.proxy.launcher import Launcher
-from ipy_autorestart.reexec.state import Carried, ProcessState, ProgramState
+from ipy_autorestart.reexec.state import Carried, ProgramState
 from ipy_autorestart.script.orphans import adopt_orphans
 
 pytestmark = pytest.mark.e2e
@@ -25,14 +27,11 @@ import fractions
 
 @pytest.fixture
 def launcher(tmp_path):
-    process = ProcessState(
+    process = replace(
+        PROCESS,
         argv=(sys.executable, "-c", CODE, str(tmp_path / "found")),
         folder=str(tmp_path),
         environment={**os.environ, "JPY_PARENT_PID": "1"},
-        surroundings={},
-        hangup_ignored=False,
-        ignored=frozenset(),
-        blocked=frozenset(),
     )
     own = ProgramState(pid=0, inherited=(), kept=(), since_ns=0)
     carried = Carried(process, (), own, entry="operator:is_")

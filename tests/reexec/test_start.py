@@ -5,23 +5,16 @@ import os
 import subprocess
 import sys
 import types
+from dataclasses import replace
 
 import pytest
+from states import PROCESS
 
 from ipy_autorestart.reexec.start import FIRST, CantRestart, ProcessStart, ProgramStart, first_environment
-from ipy_autorestart.reexec.state import ProcessState
 
 
 def started(*argv, of=ProcessStart, executable=sys.executable, folder="/", path="", **more):
-    first = ProcessState(
-        argv=argv,
-        folder=folder,
-        environment={"PATH": path},
-        surroundings={},
-        hangup_ignored=False,
-        ignored=frozenset(),
-        blocked=frozenset(),
-    )
+    first = replace(PROCESS, argv=argv, folder=folder, environment={"PATH": path})
     return of(executable=executable, outputs=(1, 2), first=first, **more)
 
 

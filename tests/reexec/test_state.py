@@ -5,6 +5,7 @@ import os
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from states import PROCESS
 
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
@@ -159,14 +160,3 @@ def test_its_descriptors_can_be_kept_from_children():
     assert not os.get_inheritable(reader)
     os.close(reader)
     os.close(writer)
-
-
-PROCESS = ProcessState(
-    argv=(),
-    folder="/",
-    environment={},
-    surroundings={},
-    hangup_ignored=False,
-    ignored=frozenset(),
-    blocked=frozenset(),
-)
