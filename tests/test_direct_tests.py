@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+from collections import Counter
 from pathlib import Path
 
 import ipy_autorestart
@@ -46,3 +47,9 @@ def test_each_module_is_imported_by_a_test_in_its_room():
     tests = {module: TESTS.joinpath(*module.split(".")[1:-1]).glob("test_*.py") for module in modules()}
     untested = {module for module, beside in tests.items() if not any(module in imported(test) for test in beside)}
     assert untested == EXCEPT.keys()
+
+
+def test_no_two_modules_beside_the_tests_have_the_same_name():
+    # They are imported by name alone, and which folder comes first depends on the order of collection.
+    names = Counter(path.name for path in TESTS.rglob("*.py"))
+    assert {name for name, count in names.items() if count > 1} <= {"conftest.py", "__init__.py"}

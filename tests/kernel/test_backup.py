@@ -4,7 +4,7 @@ import os
 import socket
 
 import pytest
-from states import PROCESS
+from carried import PROCESS
 
 from ipy_autorestart.ipython.ledger import Ledger
 from ipy_autorestart.kernel import backup

@@ -7,7 +7,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from states import PROCESS
+from carried import PROCESS
 
 from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Status

@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from states import PROCESS
+from carried import PROCESS
 from waiting import eventually
 
 from ipy_autorestart.proxy.launcher import Launcher

@@ -8,7 +8,7 @@ import types
 from dataclasses import replace
 
 import pytest
-from states import PROCESS
+from carried import PROCESS
 
 from ipy_autorestart.reexec.start import FIRST, CantRestart, ProcessStart, ProgramStart, first_environment
 

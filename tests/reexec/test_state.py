@@ -3,9 +3,9 @@
 import os
 
 import pytest
+from carried import PROCESS
 from hypothesis import given
 from hypothesis import strategies as st
-from states import PROCESS
 
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
