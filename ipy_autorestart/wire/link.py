@@ -83,11 +83,19 @@ class Ready:
 class Leaving:
     """From the live kernel: another is to take over, with the state in the file that comes first of the descriptors.
 
-    An interrupt that came too late for this one is for the next.
+    Attributes
+    ----------
+    interrupted
+        Whether a SIGINT came too late for this one: it is for the next.
+    cold
+        Whether the next is to be a fresh start, of nothing that has been forked.
+    back
+        Checkpoints of which the next may be made, the best first; if none of them is there, it is a fresh start.
     """
 
     interrupted: bool = False
-    cold: bool = False  # by a fresh start, of nothing that has been forked
+    cold: bool = False
+    back: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,43 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Backup:
     """From the live kernel: the state from which another could go on if this one dies; it comes as with `Leaving`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """From the live kernel: a copy of it waits, as a checkpoint, for a `Fork` on the link that comes with this word.
+
+    Of two checkpoints, the later one has the higher number.
+    """
+
+    number: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """From the live kernel: only these checkpoints are wanted; the next kernel will probably be made of ``likely``.
+
+    That is 0 if it will be a fresh start.
+    """
+
+    numbers: tuple[int, ...]
+    likely: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """To a checkpoint: make a kernel of this number, which speaks to the proxy by the link that comes with this."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """From a checkpoint: this process is that kernel; 0 if it could not be made."""
+
+    number: int
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +195,22 @@ class Goodbye:
     """From the live kernel: it ends in order, as it was asked to or by ``exit``."""
 
 
-Word = Connect | Ready | Watching | Begun | Done | Backup | Leaving | TakeOver | TookOver | Goodbye
+Word = (
+    Connect
+    | Ready
+    | Watching
+    | Begun
+    | Done
+    | Backup
+    | Leaving
+    | Parked
+    | Keep
+    | Fork
+    | Forked
+    | TakeOver
+    | TookOver
+    | Goodbye
+)
 
 
 _WORDS: dict[str, type[Word]] = {word.__name__: word for word in get_args(Word)}
