@@ -13,6 +13,12 @@ from ipy_autorestart.wire.link import Backup, Link
 #: Seconds after a cell until the state is given; at once if so many times as long has passed as it takes to give it.
 LATER, SHARE = 0.05, 20
 
+#: The same for the next request, of which the kernel might die: it waits for that unless it comes in a flood.
+SHARE_BEFORE = 3
+
+#: Seconds that it takes, until it was measured.
+TAKES = 0.002
+
 
 class Backups:
     """Keeps the proxy's knowledge of a kernel up to date; for the main thread.
@@ -38,7 +44,7 @@ class Backups:
         self._state = state
         self._call_later = call_later
         self._kept: tuple[Ledger, Sequence[object]] | None = None
-        self._at, self._took = time.monotonic(), LATER  # the proxy has that of the kernel before
+        self._at, self._took = time.monotonic(), TAKES  # the proxy has that of the kernel before
         self._is_due = False
 
     def note(self, ledger: Ledger, watches: Sequence[object]) -> None:
@@ -50,13 +56,20 @@ class Backups:
             return
         has_ended = self._kept is not None and any(one not in watches for one in self._kept[1])
         self._kept = ledger, watches
+        was_due, self._is_due = self._is_due, True
         if has_ended or time.monotonic() >= self._at + SHARE * self._took:
             self._give()
-        elif not self._is_due:
-            self._is_due = True
+        elif not was_due:
             self._call_later(LATER, self._give)
 
+    def before_request(self) -> None:
+        """Give what was put off, as a request begins; the loop may have come to nothing else since the last one."""
+        if self._is_due and time.monotonic() >= self._at + SHARE_BEFORE * self._took:
+            self._give()
+
     def _give(self) -> None:
+        if not self._is_due:  # it was not put off any longer
+            return
         self._is_due = False
         began = time.monotonic()
         with logged("the state for a crash"):

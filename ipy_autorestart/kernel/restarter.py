@@ -260,6 +260,8 @@ class KernelRestarter(Restarter):
 
     def _note_begin(self, key: str, again: bool) -> None:  # noqa: FBT001  # as the gate calls it
         """Have the proxy know what this kernel is at work on, should it die of that."""
+        if self._backups and is_main_thread():
+            self._backups.before_request()
         if self.proxy and key:
             with contextlib.suppress(OSError):
                 self.proxy.send(Begun(key, again))

@@ -40,6 +40,13 @@ def given():
         link.close()
 
 
+@pytest.fixture
+def rarely(monkeypatch):
+    """Whatever the machine does meanwhile, nothing is given at once."""
+    monkeypatch.setattr(backup, "SHARE", 10**9)
+
+
+@pytest.mark.usefixtures("rarely")
 def test_the_first_state_is_put_off_for_the_proxy_has_that_of_the_kernel_before(given):
     given.backups.note(Ledger(), ("one",))
     with pytest.raises(BlockingIOError):
@@ -67,6 +74,7 @@ def test_it_is_news_when_others_watch(given, monkeypatch):
     assert (given.received(), given.received(), given.count) == (1, 2, 2)
 
 
+@pytest.mark.usefixtures("rarely")
 def test_what_follows_too_closely_is_put_off_and_given_once(given):
     for _ in range(3):
         given.backups.note(Ledger(), ("one",))
@@ -77,6 +85,22 @@ def test_what_follows_too_closely_is_put_off_and_given_once(given):
     assert len(given.later) == 2
 
 
+@pytest.mark.usefixtures("rarely")
+def test_what_was_put_off_is_given_before_the_next_request_which_may_end_the_kernel(given, monkeypatch):
+    given.backups.before_request()
+    given.backups.note(Ledger(), ("one",))
+    monkeypatch.setattr(backup, "SHARE_BEFORE", 10**9)  # one of a flood
+    given.backups.before_request()
+    assert given.count == 0
+    monkeypatch.setattr(backup, "SHARE_BEFORE", 0)
+    given.backups.before_request()
+    given.backups.before_request()
+    [act] = given.later
+    act()
+    assert (given.received(), given.count) == (1, 1)
+
+
+@pytest.mark.usefixtures("rarely")
 def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
     given.backups._state = lambda: 1 / 0
     given.backups.note(Ledger(), ("one",))
@@ -85,6 +109,7 @@ def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
         given.received()
 
 
+@pytest.mark.usefixtures("rarely")
 def test_the_end_of_a_watch_is_told_at_once(given):
     """Else the next kernel would take up a watch that is gone, if this one died within that moment."""
     ledger = Ledger()
