@@ -51,7 +51,7 @@ class Starting:
 
     cause: Cause
     noticed: float | None = None  # None for the first start
-    again: bool = False  # a hangup came meanwhile: one more restart is pending
+    again: Reason | None = None  # why one more restart is pending, if a hangup came meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ Phase = Running | Ended | Stopping | Starting | Closed
 class Pending:
     """A SIGHUP that is on its way to the process that acts."""
 
-    reason: Reason = Reason.HANGUP  # why it was sent, if it is not for a change
+    reason: Reason = Reason.HANGUP  # why it was sent
     noticed: float | None = None  # when its cause was, if that was before it was sent
     waits_for: str = ""  # what a busy kernel must finish before it can even take the signal
 

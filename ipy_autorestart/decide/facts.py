@@ -28,7 +28,7 @@ class Cause:
         Its kind: "change", "hangup" (a SIGHUP from elsewhere), "asked" (by hand), "first", or "ended" (it had ended by
         itself).
     changes
-        What it serves, each with a ``path`` and a ``kind``: "added", "modified" or "deleted".
+        What it serves, whatever the reason, each with a ``path`` and a ``kind``: "added", "modified" or "deleted".
     more
         How many more changes it serves, where only the first few are reported.
     """

@@ -178,7 +178,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
         return cycle._replace(looks=looks, run=run, held_until=held_until), ()
     if phase.refusal:
         phase = replace(phase, refusal="")
-    return cycle._replace(loop=loop, phase=phase, pending=Pending(noticed=since)), (Signal(),)
+    return cycle._replace(loop=loop, phase=phase, pending=Pending(Reason.CHANGE, since)), (Signal(),)
 
 
 def _reveal(cycle: Cycle) -> Cycle:
@@ -216,11 +216,12 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
     pending, phase = cycle.pending or Pending(), cycle.phase
     cycle = cycle._replace(pending=None)
     if isinstance(phase, Starting):
-        return cycle._replace(phase=replace(phase, again=True)), ()
+        return cycle._replace(phase=replace(phase, again=pending.reason)), ()
+    if isinstance(phase, Stopping) and pending.reason is Reason.ASKED:  # which the restart under way serves
+        return cycle._replace(phase=replace(phase, cause=replace(phase.cause, reason=Reason.ASKED))), ()
     if not isinstance(phase, Running | Ended):
         return cycle, ()
-    changes = cycle.found.changes
-    cause = Cause(Reason.CHANGE, changes) if changes else Cause(pending.reason)
+    cause = Cause(pending.reason, cycle.found.changes)
     noticed = now if pending.noticed is None else pending.noticed
     if isinstance(phase, Ended) and not phase.left:
         return _start(cycle, Starting(cause, noticed))
@@ -238,7 +239,7 @@ def _start(cycle: Cycle, starting: Starting) -> Stepped:
         phase=starting,
         found=Found(polling=found.polling, notes=found.notes),
         looks=looks._replace(unseen=False),
-        pause=cycle.pause if starting.cause.reason is Reason.ENDED else 0.0,
+        pause=cycle.pause if starting.cause == Cause(Reason.ENDED) else 0.0,
         held_until=None,
     )
     return cycle, (Commit(afresh=looks.unseen), Start(starting.cause))
@@ -253,7 +254,9 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     run = LastRun(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
     cycle = cycle._replace(phase=Running(), run=run)
     if isinstance(phase, Starting) and phase.again:
-        return cycle._replace(pending=cycle.pending or Pending()), (Signal(),)
+        return cycle._replace(pending=cycle.pending or Pending(phase.again)), (Signal(),)
+    if not isinstance(phase, Starting):  # a kernel has died, and another one goes on: who was to act is gone
+        cycle = cycle._replace(pending=None)
     if cycle.found.changes and looks.at is None:
         return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
     return cycle, ()
@@ -267,7 +270,7 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
     if isinstance(phase, Stopping):
         if event.left:  # they may have the rest of the timeout
             return cycle._replace(phase=replace(phase, left=True)), ()
-        cause = Cause(Reason.CHANGE, cycle.found.changes) if cycle.found.changes else phase.cause
+        cause = replace(phase.cause, changes=cycle.found.changes or phase.cause.changes)
         return _start(cycle, Starting(cause, phase.noticed))
     if not first and isinstance(phase, Ended):
         return cycle._replace(phase=replace(phase, left=event.left)), ()

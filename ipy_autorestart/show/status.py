@@ -82,7 +82,7 @@ def cause(why: Cause | None) -> str:
     match why:
         case None:
             return ""
-        case Cause(Reason.CHANGE, (first, *others), more):
+        case Cause(_, (first, *others), more):
             if count := len(others) + more:
                 return f"{first.path} and {count} more changed"
             return f"{first.path} {'changed' if first.kind is Kind.MODIFIED else first.kind}"

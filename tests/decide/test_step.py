@@ -1,5 +1,6 @@
 """The step, with plain values and whole-number times."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -216,6 +217,23 @@ def test_asking_by_hand_is_a_cause_of_its_own():
     assert actions == [Signal(), Commit(), Start(Cause(Reason.ASKED))]
 
 
+def test_what_is_asked_for_by_hand_stays_so_whatever_has_changed_besides():
+    asked = Start(Cause(Reason.ASKED, (A,)))
+    waits, _ = play(running(KERNEL), (5, Paused()), (10, saved()), (12, Tick()), (12, Found((A,))))
+    assert play(waits, (20, Asked()), (20, Hangup()), (20, Exited()))[1][-1] == asked
+    busy, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup()))
+    assert play(busy, (20, Asked()), (20, Hangup()), (30, Exited()))[1][-1] == asked
+    starts, _ = play(running(KERNEL), (10, Hangup()), (11, Exited()), (12, Asked()), (12, Hangup()), (20, Started()))
+    assert play(starts, (21, Hangup()), (22, Exited()))[1][-1] == Start(Cause(Reason.ASKED))
+
+
+def test_a_hangup_from_elsewhere_is_known_from_one_for_a_change():
+    busy, _ = play(running(KERNEL), (10, Hangup()), (12, saved()), (14, Tick()), (14, Found((A,))))
+    assert play(busy, (20, Exited()))[1][-1] == Start(Cause(Reason.HANGUP, (A,)))
+    changed, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (12, Hangup()), (13, Hangup()))
+    assert play(changed, (20, Exited()))[1][-1] == Start(Cause(Reason.CHANGE, (A,)))
+
+
 def test_close_stops_kills_and_finishes():
     cycle, actions = play(running(), (10, Close()))
     assert actions == [Stop()]
@@ -229,9 +247,10 @@ def test_close_stops_kills_and_finishes():
 class World:
     """Files, a target and a clock of whole numbers, played against the step."""
 
-    def __init__(self, manner, *, start_time):
+    def __init__(self, manner, *, start_time, deaf_time=1):
         self.cycle, _ = step(Cycle(TIMING, manner), Begin(runs=True), 0)
         self.start_time = start_time
+        self.deaf_time = deaf_time  # until a signal is noticed
         self.content = self.seen = self.baseline = self.loaded = 0
         self.now = 0
         self.alive = 1
@@ -254,7 +273,7 @@ class World:
                 self.seen = self.content if afresh else self.seen
                 self.baseline = self.seen
             case Signal():
-                self.due.append((self.now + 1, Hangup()))
+                self.due.append((self.now + self.deaf_time, Hangup()))
             case Stop():
                 self.due.append((self.now + 1, Exited(0)))
             case Start():
@@ -264,6 +283,11 @@ class World:
                 self.starts.append(self.now)
                 self.due.append((self.now + self.start_time, Started()))
         return []
+
+    def crash(self):
+        """Have the kernel die with all that it would have said, and another one go on as it was at its start."""
+        self.due = []
+        self.do(Started())
 
     def until(self, end):
         while True:
@@ -284,14 +308,15 @@ class World:
 
 
 events = st.lists(
-    st.tuples(st.integers(0, 30), st.sampled_from(["save", "silent save", "hangup", "write", "exit"])), max_size=40
+    st.tuples(st.integers(0, 30), st.sampled_from(["save", "silent save", "hangup", "write", "exit", "crash"])),
+    max_size=40,
 )
 
 
-@given(events, st.booleans(), st.integers(0, 9))
+@given(events, st.booleans(), st.integers(0, 9), st.integers(1, 9))
 @settings(max_examples=300)
-def test_the_last_content_always_runs_last(timeline, leading, start_time):
-    world = World(SCRIPT if leading else KERNEL, start_time=start_time)
+def test_the_last_content_always_runs_last(timeline, leading, start_time, deaf_time):
+    world = World(SCRIPT if leading else KERNEL, start_time=start_time, deaf_time=1 if leading else deaf_time)
     for gap, what in timeline:
         world.until(world.now + gap)
         match what:
@@ -305,6 +330,8 @@ def test_the_last_content_always_runs_last(timeline, leading, start_time):
             case "exit" if leading and world.alive and isinstance(world.cycle.phase, Running):
                 world.alive = 0
                 world.do(Exited(0))
+            case "crash" if not leading and not isinstance(world.cycle.phase, Starting):
+                world.crash()
     world.until(world.now + 5000)
     assert world.loaded == world.content == world.baseline
     assert wake_at(world.cycle) is not None, "the slow scan goes on"
@@ -320,6 +347,21 @@ def test_a_burst_restarts_a_kernel_once(gaps, start_time):
         world.do(saved())
     world.until(world.now + 500)
     assert len(world.starts) == 1
+
+
+@pytest.mark.parametrize("said", [(), (Hangup(),)])
+def test_a_change_outlives_the_kernel_that_was_to_serve_it(said):
+    cycle, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), *((13, event) for event in said))
+    cycle, actions = play(cycle, (14, Started()))  # of another one: no Exited, and so nothing is committed
+    assert (actions, cycle.phase, cycle.pending, cycle.found.changes) == ([], Running(), None, (A,))
+    assert cycle.looks.at == 16
+    cycle, actions = play(cycle, (16, Tick()), (16, Found((A,))), (17, Hangup()), (18, Exited()))
+    assert actions == [Look(), Signal(), Stop(), Commit(), Start(Cause(Reason.CHANGE, (A,)))]
+
+
+def test_a_wish_is_served_by_the_kernel_that_follows_one_that_has_died_of_it():
+    cycle, actions = play(running(KERNEL), (10, Asked()), (12, Started()), (999, Tick()), (999, Found()))
+    assert (cycle.phase, cycle.pending, actions.count(Signal())) == (Running(), None, 1)
 
 
 def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():
@@ -528,7 +570,7 @@ def test_a_save_waits_for_what_is_imported_ahead_if_that_is_sooner_and_for_nothi
     assert not served
     assert cycle.waits_for
     for event in (Preloaded(), Asked(), Hangup()):
-        assert {Signal(), Start(Cause(Reason.CHANGE, (A,)))}.intersection(play(cycle, (9.9, event))[1])
+        assert {Signal(), Start(Cause(Reason.HANGUP, (A,)))}.intersection(play(cycle, (9.9, event))[1])
     assert Finish() in play(cycle, (9.9, Close()))[1]
 
 
