@@ -15,7 +15,7 @@ from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, sho
 from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
 from ipy_autorestart.pristine import os, socket, wall_ns
 from ipy_autorestart.protocol.link import Link
-from ipy_autorestart.protocol.messages import Ask, Asked, Close, Decided, Paused, Ran, Record, Status, Waiting
+from ipy_autorestart.protocol.messages import Ask, Asked, Changed, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.restarter import Restarter
@@ -313,6 +313,10 @@ class Supervisor:
             self.status = record
         elif isinstance(record, Ran | Decided):
             self._history.take(record)
+            return
+        elif isinstance(record, Changed):
+            if self._restarter:
+                self._restarter.note_changes(self, record)
             return
         elif isinstance(record, Ask):
             if self._restarter:

@@ -42,7 +42,7 @@ from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Ask, Forward, Record, Reran, Said
+from ipy_autorestart.protocol.messages import Ask, Changed, Forward, Record, Reran, Said
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -253,8 +253,7 @@ class Engine:
                 return [self._look()]
             case Commit(afresh):
                 if afresh:
-                    found = self._watch.look()
-                    self._forget(change.path for change in (*found.changes, *found.unused))
+                    self._watch.look()
                 self._watch.commit()
             case Signal():
                 if target:
@@ -267,7 +266,11 @@ class Engine:
                 target.kill()
             case Start(cause):
                 changed = [change.path for change in cause.changes]
-                self._forget(changed)
+                differed = self._watch.take_differed()
+                self._forget({*changed, *(change.path for change in differed)})
+                if not target:
+                    pid = self._loads.pid if self._loads else self._pid
+                    self._link.send(Changed(pid, cause.reason, differed))
                 if self._announces:
                     self._reporter.announce(self._cycle)
                 if target:

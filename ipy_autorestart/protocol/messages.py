@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
-from ipy_autorestart.decide.change import Broken
+from ipy_autorestart.decide.change import Broken, Change
 from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Moved, Paused, Refused, Started, Waiting
-from ipy_autorestart.decide.facts import Cause, State
+from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
 
@@ -18,6 +18,7 @@ __all__ = [
     "Asked",
     "Began",
     "Cause",
+    "Changed",
     "Clear",
     "Close",
     "Decided",
@@ -239,6 +240,27 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """The answer to a kernel that has said `Exited`, when its baseline is committed.
+
+    Attributes
+    ----------
+    pid
+        Of that kernel; the answer to another one that came late is of no use.
+    reason
+        Why it restarts: "change", "asked" (by hand, which what has changed besides doesn't alter) or "hangup" (from
+        elsewhere, or from another supervisor).
+    changes
+        All that the kernel or a copy of it may have read otherwise, with absolute paths: what has differed since its
+        start, used or not, though it was put back. Files of which only comments or layout have changed are left out.
+    """
+
+    pid: int
+    reason: Reason
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """A signal of the terminal that the target is to get."""
 
@@ -254,7 +276,7 @@ class Reran:
 
 
 Shown = Began | Output | Display | Clear
-Heard = Status | Ran | Decided | Ask | Shown
+Heard = Status | Ran | Decided | Ask | Changed | Shown
 Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
 Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""

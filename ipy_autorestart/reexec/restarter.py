@@ -10,7 +10,7 @@ from typing import Any, assert_never
 
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
-from ipy_autorestart.protocol.messages import Exited, Hangup, Record, Refused, Reran
+from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, Record, Refused, Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back, hangup_handler
@@ -78,6 +78,9 @@ class Restarter(abc.ABC):
 
     def wake(self) -> None:  # noqa: B027  # most need no help
         """Have the handler of a SIGHUP called that was sent just now, where that takes help; in another thread."""
+
+    def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:  # noqa: B027  # most begin anew
+        """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
 
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one."""

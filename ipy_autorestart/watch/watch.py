@@ -10,9 +10,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ipy_autorestart.decide.change import Found, Hint, Progress, Unfinished
+from ipy_autorestart.decide.change import Change, Found, Hint, Progress, Unfinished
 from ipy_autorestart.decide.compiled import is_compiled, is_outdated
 from ipy_autorestart.decide.filters import Filter, is_below
+from ipy_autorestart.decide.guard import Likeness
 from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
 from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
@@ -92,6 +93,7 @@ class Watch:
         self._plan = Plan()
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use()
+        self._differed: dict[str, Change] = {}
         self._hints = Hints(self._roots, self._named, filter, on_hint)
         self._late: set[str] = set()  # hints that came while the last look went on
         self._silent: list[str] = []  # notes on the roots of which some changes send no events
@@ -159,7 +161,7 @@ class Watch:
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
-        differences = self._snapshot.differences()
+        differences = self._differences()
         loaded = self._loaded() if any(is_compiled(one.change.path) for one in differences) else None
         found = sort_out((self._known(one, loaded) for one in differences), self._use)
         if found.changes and any(map(os.path.exists, self._locks)):
@@ -170,7 +172,16 @@ class Watch:
 
     def commit(self) -> None:
         """Make the baseline what the last `look` saw."""
+        self._differences()
         self._snapshot.commit()
+
+    def take_differed(self) -> tuple[Change, ...]:
+        """Return what has differed at any look or commit since the last call, but for files with the same code.
+
+        What has been put back since is among them: something may have been read in between.
+        """
+        differed, self._differed = self._differed, {}
+        return tuple(differed.values())
 
     def settle(self, paths: Iterable[str]) -> None:
         """Make the baseline of these files what the last `look` saw: the target doesn't use their older content."""
@@ -212,6 +223,11 @@ class Watch:
             return max(self._poll, self._cost)
         quiet = self._clock() - self._stirred
         return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0, quiet=quiet)
+
+    def _differences(self) -> list[Difference]:
+        differences = self._snapshot.differences()
+        self._differed |= {one.change.path: one.change for one in differences if one.verdict is not Likeness.SAME_CODE}
+        return differences
 
     def _scan(self) -> None:
         self._locks = tuple(filter(None, map(lock_of, self._roots)))

@@ -9,20 +9,23 @@ from fakes import FakeLink, FakeTarget, FakeWatch
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
 from ipy_autorestart.decide.events import Preloading
-from ipy_autorestart.decide.facts import State
+from ipy_autorestart.decide.facts import Reason, State
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.engine import BACKLOG_BYTES_MAX, Engine
+from ipy_autorestart.engine.loaded import Loads
 from ipy_autorestart.engine.wakeups import Wakeups
 from ipy_autorestart.protocol.messages import (
     Ask,
     Asked,
+    Changed,
     Close,
     Decided,
     Exited,
     Forward,
     Hangup,
     Ran,
+    Refused,
     Reran,
     Started,
     Status,
@@ -207,6 +210,54 @@ def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
     (rerun, *_) = [status for status in link.statuses if status.rerun]
     assert (rerun.state, rerun.runs, rerun.pid, rerun.rerun) == (State.RUNNING, 1, os.getpid(), "cell 1 of 2")
     assert link.statuses[-1].state is State.ENDED
+
+
+def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wakeups, watch):
+    watch.differed = (A, Change("/p/lib.so", Kind.MODIFIED))
+
+    class Asking(Kernel):
+        def send(self, record):
+            super().send((record, watch.commits) if isinstance(record, Changed) else record)
+
+    link = Asking()
+    link.say(Asked())
+    given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
+    Engine(target=None, pid=7, watch=watch, link=link, wakeups=wakeups, loads=Loads(os.getpid()), **given).run()
+    link.close()
+    told = (Changed(os.getpid(), Reason.ASKED, (A, Change("/p/lib.so", Kind.MODIFIED))), 1)
+    assert [record for record in link.sent if isinstance(record, tuple)] == [told]
+
+
+def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):
+    watch.differed = (A,)
+    asks = []
+
+    class Refusing(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Ask):
+                asks.append(record)
+                self.say(Hangup(), *([Refused("no room"), Asked()] if len(asks) == 1 else [Exited(), Started()]))
+            elif isinstance(record, Changed):
+                self.say(Close())
+
+    link = Refusing()
+    link.say(Asked())
+    given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
+    Engine(target=None, pid=os.getpid(), watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    assert [record.changes for record in link.sent if isinstance(record, Changed)] == [(A,)]
+    assert watch.commits == 2
+
+
+def test_a_scripts_front_hears_nothing_of_it(run, link, watch, wakeups):
+    def save():
+        watch.found, watch.differed = Found((A,)), (A,)
+        wakeups.hint(SAVED)
+
+    run(save, nothing, nothing)
+    assert watch.differed == ()
+    assert not [record for record in link.sent if isinstance(record, Changed)]
 
 
 class Waited(FakeLink):

@@ -200,6 +200,7 @@ class FakeWatch:
     def __init__(self):
         self.found = Found()
         self.commits = 0
+        self.differed = ()
         self.settled = []
         self.uses = []
         self.ignored = []
@@ -210,6 +211,10 @@ class FakeWatch:
     def commit(self):
         self.commits += 1
         self.found = Found()
+
+    def take_differed(self):
+        differed, self.differed = self.differed, ()
+        return differed
 
     def settle(self, paths):
         self.settled += paths

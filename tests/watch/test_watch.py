@@ -446,6 +446,34 @@ def test_library_that_was_loaded_after_its_change_is_up_to_date(stage):
     assert watch.look().changes == (changed(stage, "ext.so"), changed(stage, "new.so"))
 
 
+def test_all_that_has_differed_is_known_used_or_not_and_though_it_was_put_back(stage):
+    for name in ("ext.so", "unused.so"):
+        (stage.root / name).write_bytes(library("1"))
+    process = Process()
+    process.load(stage.path("ext.so"))
+    watch = stage.watch(poll=0.1, loaded=process)
+    replaced(stage.root / "unused.so", "2")
+    for name, text in (("x.py", "V = 2"), ("pkg/m.py", "V = 1  # the same"), ("bad.py", "V = ("), ("gone.py", "")):
+        stage.write(name, text)
+    watch.settle([change.path for change in watch.look().unused])
+    stage.write("x.py", "V = 1\n")
+    os.unlink(stage.path("gone.py"))
+    replaced(stage.root / "ext.so", "2")
+    watch.look()
+
+    watch.commit()
+
+    differed = {os.path.relpath(change.path, stage.root) for change in watch.take_differed()}
+    assert differed == {"unused.so", "x.py", "bad.py", "gone.py", "ext.so"}
+    assert watch.take_differed() == ()
+
+
+def test_what_is_committed_without_a_look_has_differed(stage):
+    watch = stage.watch(poll=0.1, since_ns=1)
+    watch.commit()
+    assert changed(stage, "x.py") in watch.take_differed()
+
+
 def test_target_is_asked_what_it_has_loaded_only_if_compiled_code_differs(stage):
     process = Process()
     watch = stage.watch(poll=0.1, loaded=process)
