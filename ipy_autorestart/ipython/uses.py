@@ -1,0 +1,370 @@
+"""First uses of files by this process: what was copied from it before one has nothing of that file in it."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import itertools
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from types import CodeType, FrameType, TracebackType
+from typing import Any
+
+from ipy_autorestart.decide.change import Change, Kind
+from ipy_autorestart.ipython.writes import PROGRAMS
+from ipy_autorestart.pristine import os
+
+#: Events of programs and children that are started, and of what else tells no more than that.
+STARTS = PROGRAMS | {"os.exec"}
+LISTINGS = frozenset({"os.listdir", "os.scandir"})
+EVENTS = STARTS | LISTINGS | {"open", "import", "ctypes.dlopen", "sqlite3.connect"}
+
+#: Programs that libraries ask for the machine while a user's function runs, as joblib does; they read nothing else.
+QUIET = frozenset({"lscpu", "ldconfig", "uname", "fc-list", "nvidia-smi"})
+
+#: The use of whatever a program may read.
+ANYTHING = "*"
+
+#: So many uses are told apart; what comes later is a use of anything.
+USES_MAX = 200_000
+
+#: Entries of a folder that are looked through for the folders among them, when a program lists it.
+ENTRIES_MAX = 1000
+
+NO_FILES = ("/proc/", "/sys/", "/dev/")
+IMPORTS = "<frozen importlib."
+LIBRARY = os.path.dirname(os.__file__) + "/"
+PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
+
+
+class Uses:
+    """The first uses of files, by audit events (PEP 578), and of modules, by a finder that finds none.
+
+    Each has a place, a number: the later it is, the higher, and never less than what `len` was before. What was there
+    at the beginning has place 0. When this object is gone, nothing is heard any more.
+
+    What Python itself does for the program is heard, and ``pandas.read_csv`` and the like by that. Unheard are what
+    C code opens (pyarrow, polars, h5py), SQLite's ``ATTACH``, files that are opened by a folder's descriptor, and
+    questions whether there is a file, or how old or large one is (``os.stat``).
+
+    Parameters
+    ----------
+    is_fresh
+        Whether nothing of the user has run yet that may have used files; else anything was used, at place 0.
+    """
+
+    def __init__(self, *, is_fresh: bool) -> None:
+        self._opened: dict[str, int] = {}  # absolute paths, as they were given
+        self._listed: dict[str, int] = {}
+        self._folders: dict[str, frozenset[str]] = {}  # of what is listed, the folders that were there
+        self._sought: dict[str, int] = {}  # modules, whether there are any or not
+        self._sorted = Sorted()
+        if not is_fresh:
+            self._opened[ANYTHING] = 0
+        for name, module in list(sys.modules.items()):
+            self._sought[name] = 0
+            if isinstance(file := _attribute(module, "__file__"), str):
+                self._opened[os.path.abspath(file)] = 0
+            if _starts_interpreters(name):
+                self._opened[ANYTHING] = 0
+        events, reference = EVENTS, weakref.ref(self)
+
+        def hook(event: str, args: tuple[Any, ...]) -> None:
+            if event in events and (uses := reference()) is not None:  # quick for the many others
+                uses._hear(event, args)  # noqa: SLF001  # its own
+
+        sys.addaudithook(hook)  # for good: Python has no way back
+        sys.meta_path.insert(0, _Finder(self))  # ``importlib.import_module`` raises no event for what isn't there
+
+    def __len__(self) -> int:
+        return 1 + len(self._opened) + len(self._listed) + len(self._sought)
+
+    @property
+    def anything(self) -> int | None:
+        """The place from which on any file may have been used, as a program was started; None if none was."""
+        return self._opened.get(ANYTHING)
+
+    def files(self, since: int = 0) -> list[tuple[str, int]]:
+        """Return the files that were opened, or tried to, with their places, from one place on; sources of modules too.
+
+        Each comes by its absolute path, and by its real one if that is another.
+        """
+        self._sort()
+        return [(path, place) for path, place in self._sorted.files.items() if place >= since]
+
+    def place_of(self, change: Change) -> int | None:
+        """Return the place of the first use of a file that has changed; None if it was not used.
+
+        A file that is new was used by what opened it in vain, by what listed its folder, or one that holds a new one
+        with it, and a module also by what looked for its name. The same holds for one that is gone. A Python source
+        that was never heard of was not used, as only Python reads these; what else was never heard of may have been
+        used at the beginning.
+        """
+        self._sort()
+        is_source = change.path.endswith(".py")
+        paths = dict.fromkeys((change.path, os.path.realpath(change.path)))
+        places = [self._sorted.files[path] for path in paths if path in self._sorted.files]
+        if change.kind is not Kind.MODIFIED:
+            for path in paths:
+                places += self._listings(path, change.kind)
+                if is_source:
+                    places += self._searches(path)
+        if not places and not is_source:
+            return 0
+        if self.anything is not None:
+            places.append(self.anything)
+        return min(places, default=None)
+
+    def _listings(self, path: str, kind: Kind) -> Iterator[int]:
+        """Yield the places of listings that would be others with a change: of a folder that has one entry more."""
+        entry = path
+        while entry:
+            folder, _, name = entry.rpartition("/")
+            for listed in self._sorted.listed.get(folder or "/", ()):
+                if kind is Kind.ADDED:
+                    is_other = name not in self._folders.get(listed, ())
+                else:
+                    is_other = not os.path.lexists(entry)
+                if entry == path or is_other:
+                    yield self._listed[listed]
+            entry = folder
+
+    def _searches(self, path: str) -> Iterator[int]:
+        """Yield the places of searches for a module that may find a source."""
+        folder, _, name = path.rpartition("/")
+        if name == "__init__.py":
+            folder, _, name = folder.rpartition("/")
+        for module in self._sorted.modules.get(name.removesuffix(".py"), ()):
+            if _may_hold(module.rpartition(".")[0], folder):
+                yield self._sought[module]
+
+    def _sort(self) -> None:
+        self._sorted.take(self._opened, self._listed, self._sought)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        try:
+            if event == "open":
+                if not _is_to_write(args[2]):
+                    self._note(args[0])
+            elif event == "import":
+                if args[1] is not None:  # compiled
+                    self._note(args[1])
+                elif _starts_interpreters(args[0]):
+                    self._add(self._opened, ANYTHING)
+            elif event in LISTINGS:
+                self._note_listing(args[0], sys._getframe(2))  # noqa: SLF001  # public but for its name
+            elif event in STARTS:
+                if ANYTHING not in self._opened and _is_by_user(sys._getframe(2)) and not _is_quiet(event, args):  # noqa: SLF001
+                    self._add(self._opened, ANYTHING)
+            elif event == "sqlite3.connect":
+                self._note(_database(args[0]))
+            elif args[0] and "/" in os.fsdecode(args[0]):  # other libraries are looked for in the system
+                self._note(args[0])
+        except Exception as error:  # the border: the user's own call must go on
+            if _is_by_handler(error.__traceback__):
+                raise
+            if isinstance(error, RecursionError):
+                self._opened.setdefault(ANYTHING, len(self))
+
+    def seek(self, module: str) -> None:
+        """Note that a module is looked for."""
+        if module not in self._sought:
+            self._add(self._sought, module)
+
+    def _note(self, path: Any) -> None:
+        if path.__class__ is int:
+            return
+        name = path if path.__class__ is str and path[:1] == "/" else _absolute(path)
+        if name not in self._opened and not name.startswith(NO_FILES):
+            self._add(self._opened, name)
+
+    def _note_listing(self, path: Any, frame: FrameType) -> None:
+        file = frame.f_code.co_filename
+        if file.startswith((IMPORTS, LIBRARY + "importlib/")):  # a search for modules, or for what is installed
+            return
+        name = (
+            os.readlink(f"/proc/self/fd/{path}") if path.__class__ is int else _absolute("." if path is None else path)
+        )
+        if name in self._listed or name.startswith(NO_FILES) or _origin(frame).startswith(PACKAGE):
+            return
+        self._add(self._listed, name)  # first, as the look is heard, too
+        self._folders[name] = _folders_in(name)
+
+    def _add(self, known: dict[str, int], key: str) -> None:
+        place = len(self)
+        if place >= USES_MAX:
+            known, key = self._opened, ANYTHING
+        known.setdefault(key, place)
+
+
+class _Finder:
+    """Hears of each module that is looked for, first of all finders."""
+
+    def __init__(self, uses: Uses) -> None:
+        self._uses = weakref.ref(uses, self._leave)
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:  # noqa: ARG002
+        """Find nothing."""
+        uses = self._uses()
+        if uses is not None:
+            uses.seek(name)
+
+    def _leave(self, _: object) -> None:
+        if sys.meta_path and self in sys.meta_path:  # it is None at the interpreter's end
+            sys.meta_path.remove(self)
+
+
+class Sorted:
+    """Uses by what is asked for; what is new is put in its place when somebody asks, not while the program runs.
+
+    Attributes
+    ----------
+    files
+        Places, by absolute paths and by real ones.
+    listed
+        The paths by which folders were listed, by the same.
+    modules
+        Full names of modules, by the last part of each.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, int] = {}
+        self.listed: dict[str, list[str]] = {}
+        self.modules: dict[str, list[str]] = {}
+        self._taken = [0, 0, 0]
+
+    def take(self, opened: dict[str, int], listed: dict[str, int], sought: dict[str, int]) -> None:
+        """Take in what has come since the last time."""
+        real = _RealPaths()
+        for path in self._new(0, opened):
+            if path != ANYTHING:
+                for name in real.names_of(_source(path)):
+                    self.files[name] = min(opened[path], self.files.get(name, opened[path]))
+        for path in self._new(1, listed):
+            for name in real.names_of(path):
+                self.listed.setdefault(name, []).append(path)
+        for module in self._new(2, sought):
+            self.modules.setdefault(module.rpartition(".")[2], []).append(module)
+
+    def _new(self, kind: int, keys: dict[str, int]) -> list[str]:
+        new = list(keys)[self._taken[kind] :]
+        self._taken[kind] += len(new)
+        return new
+
+
+class _RealPaths:
+    """Real paths of many files; those of their folders are looked up once each."""
+
+    def __init__(self) -> None:
+        self._folder = functools.cache(os.path.realpath)
+
+    def names_of(self, path: str) -> dict[str, None]:
+        """Return the path of a file and its real one."""
+        if "/../" not in path:
+            path = os.path.normpath(path)
+        folder, _, name = path.rpartition("/")
+        real = f"{self._folder(folder or '/').rstrip('/')}/{name}"
+        if os.path.islink(real) or name in ("", ".", ".."):
+            real = os.path.realpath(path)
+        return {os.path.normpath(path): None, real: None}
+
+
+def _is_to_write(flags: Any) -> bool:
+    """Return whether nothing of what there is can be read."""
+    return flags.__class__ is int and bool(flags & os.O_TRUNC or flags & os.O_ACCMODE == os.O_WRONLY)
+
+
+def _starts_interpreters(module: str) -> bool:
+    """Return whether a module of multiprocessing or the like starts other interpreters, of which there is no event."""
+    last = module.rpartition(".")[2]
+    return last.startswith("popen_") and last != "popen_fork"
+
+
+def _is_quiet(event: str, args: tuple[Any, ...]) -> bool:
+    return event == "subprocess.Popen" and os.path.basename(os.fsdecode(args[0])) in QUIET
+
+
+def _absolute(path: Any) -> str:
+    name = os.fsdecode(path)
+    return name if name[:1] == "/" else os.path.join(os.getcwd(), name)
+
+
+def _database(name: Any) -> str:
+    """Return the path of an SQLite database (sqlite.org/uri.html)."""
+    path: str = os.fsdecode(name)
+    if path.startswith("file:"):
+        path = path[len("file:") :].partition("?")[0].partition("#")[0]
+        path = path.removeprefix("//localhost").removeprefix("//")
+    return path
+
+
+def _source(path: str) -> str:
+    """Return what there is to read: of a compiled file its source."""
+    if path.endswith(".pyc"):
+        try:
+            return importlib.util.source_from_cache(path)
+        except (ValueError, NotImplementedError):  # it does not lie where Python puts it
+            pass
+    return path
+
+
+def _folders_in(path: str) -> frozenset[str]:
+    try:
+        with os.scandir(path) as entries:
+            return frozenset(entry.name for entry in itertools.islice(entries, ENTRIES_MAX) if entry.is_dir())
+    except OSError:
+        return frozenset()
+
+
+def _may_hold(package: str, folder: str) -> bool:
+    """Return whether the modules of a package may lie in a folder; without a package, anything may be on the path."""
+    if f"{folder}/".endswith(f"/{package.replace('.', '/')}/") or not package:
+        return True
+    try:
+        entries = list(_attribute(sys.modules[package], "__path__"))
+    except (KeyError, TypeError):  # it is gone, or is none
+        return True
+    return folder in entries or os.path.realpath(folder) in map(os.path.realpath, entries)
+
+
+def _attribute(module: object, name: str) -> Any:
+    """Return what a module has by a name; one that is imported lazily isn't imported by that."""
+    try:
+        return object.__getattribute__(module, "__dict__").get(name)
+    except AttributeError:  # no module, but what somebody has put there
+        return None
+
+
+def _is_by_user(frame: FrameType | None) -> bool:
+    """Return whether the user acts: not we, and not the import of an installed module."""
+    return not _origin(frame).startswith((PACKAGE, IMPORTS))
+
+
+def _origin(frame: FrameType | None) -> str:
+    """Return the file of the innermost code that is not installed; we, and what imports, count as such."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith((PACKAGE, IMPORTS)) or not _is_installed(file):
+            return file
+        frame = frame.f_back
+    return ""
+
+
+def _is_installed(file: str) -> bool:
+    if file.startswith("<"):  # made by a library, if it isn't a cell
+        return not file.startswith("<ipython-input")
+    return file.startswith(LIBRARY) or "/site-packages/" in file or "/dist-packages/" in file
+
+
+_FUNCTIONS: tuple[Any, ...] = (_origin, os.path.join, os.fsdecode, importlib.util.source_from_cache)
+_OWN = frozenset(code.co_filename for one in _FUNCTIONS if isinstance(code := getattr(one, "__code__", None), CodeType))
+
+
+def _is_by_handler(trace: TracebackType | None) -> bool:
+    """Return whether an error is not ours, but that of a signal handler which happened to run here."""
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename not in _OWN:
+            return True
+        trace = trace.tb_next
+    return False
