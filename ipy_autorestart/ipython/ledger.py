@@ -335,6 +335,64 @@ def _time_taken(done: Sequence[Cell], ledger: Ledger, seconds: float) -> str:
     return f"{message}, of it {', '.join(times)}" if times and len(done) > 1 else message
 
 
+def went_back(
+    after: int,
+    kept: Sequence[Cell],
+    seconds: float,
+    *,
+    died: str = "",
+    asked: bool = False,
+    left: Sequence[Cell] = (),
+) -> str:
+    """Return the message of a kernel that has gone back to a checkpoint.
+
+    Parameters
+    ----------
+    after
+        The number of the cell after which the checkpoint was made.
+    kept
+        The cells whose effects it has.
+    seconds
+        That it took to go back.
+    died
+        How the kernel before has ended, if it didn't give way: "was ended by SIGSEGV".
+    asked
+        Whether a person has asked for it, who wants the cells behind it undone.
+    left
+        The cells behind it, if they are not run again by themselves. With what becomes of those that are, this message
+        goes on behind `` · ``.
+    """
+    words = f"back to cell {after} in {duration(seconds)}"
+    behind = [cell for cell in left if not cell.own and has_content(cell.code)]
+    are = "is" if len(behind) == 1 else "are"
+    if asked:
+        return f"{words}, as asked" + (f"; {_ranges(behind)} {are} undone" if behind else "")
+    if kept:
+        words += f", {_ranges(kept)} kept ({duration(sum(cell.seconds for cell in kept))})"
+    if behind:
+        words += f" · {_ranges(behind)} {are} to be run again"
+    return f"the kernel {died}; {words}" if died else words
+
+
+#: Of more spans of cells than these only the number of cells is told.
+SPANS_MAX = 5
+
+
+def _ranges(cells: Sequence[Cell]) -> str:
+    """Return which cells these are, in short: "cell 3", "cells 1–3, 5", "23 cells"."""
+    numbers = sorted({cell.number for cell in cells})
+    spans: list[list[int]] = []
+    for number in numbers:
+        if spans and number == spans[-1][-1] + 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    if len(spans) > SPANS_MAX:
+        return f"{len(numbers)} cells"
+    told = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}–{span[-1]}" for span in spans)
+    return f"cell{'s' if len(numbers) > 1 else ''} {told}"
+
+
 def _numbers(cells: Sequence[Cell]) -> str:
     numbers = [str(cell.number) for cell in cells[:NUMBERS_MAX]]
     more = f" and {len(cells) - NUMBERS_MAX} more" if len(cells) > NUMBERS_MAX else ""

@@ -28,6 +28,7 @@ from ipy_autorestart.ipython.ledger import (
     ran,
     ran_again,
     to_plain,
+    went_back,
     went_on,
     without,
     without_unsaved,
@@ -287,6 +288,34 @@ def test_words():
     assert told(run(slow, NameError())) == "NameError in cell 2; not run again: cells 5, 3, 4"
     assert told(run(both, KeyboardInterrupt())) == "interrupted in cell 7; not run again: cell 9"
     assert told(run(both, None, interrupted=True)) == "interrupted; not run again: cell 9"
+
+
+def cells(*numbers, seconds=1.0):
+    return [cell(f"c{number}", number, seconds=seconds) for number in numbers]
+
+
+def test_words_for_what_is_kept():
+    assert went_back(3, cells(1, 2, 3, seconds=10.4), 0.004) == "back to cell 3 in 4 ms, cells 1–3 kept (31.2 s)"
+    assert went_back(3, cells(3), 0.004, died="was ended by SIGSEGV", left=cells(7, 4, 5, 9)) == (
+        "the kernel was ended by SIGSEGV; back to cell 3 in 4 ms, cell 3 kept (1.0 s)"
+        " · cells 4–5, 7, 9 are to be run again"
+    )
+    assert went_back(3, (), 0.004, left=cells(4)) == "back to cell 3 in 4 ms · cell 4 is to be run again"
+    assert went_back(3, cells(1, 3), 1, asked=True, left=cells(*range(4, 8))) == (
+        "back to cell 3 in 1.0 s, as asked; cells 4–7 are undone"
+    )
+    assert went_back(3, cells(3), 1, asked=True, left=cells(4)) == "back to cell 3 in 1.0 s, as asked; cell 4 is undone"
+
+
+def test_many_cells_that_are_kept_are_counted():
+    assert "cells 1, 3, 5, 7, 9 kept" in went_back(9, cells(*range(1, 10, 2)), 0.1)
+    assert "6 cells kept" in went_back(11, cells(*range(1, 12, 2)), 0.1)
+
+
+def test_what_does_nothing_is_not_worth_running_again_nor_undoing():
+    idle = [cell("a", 4)._replace(own=True), cell("b", 5, code="# later")]
+    assert went_back(3, (), 0.004, left=idle) == "back to cell 3 in 4 ms"
+    assert went_back(3, (), 0.004, asked=True, left=idle) == "back to cell 3 in 4 ms, as asked"
 
 
 def test_words_for_what_failed_before_and_what_is_left_out():
