@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ipy_autorestart.client.screen import RichScreen, Screen
     from ipy_autorestart.client.supervisor import Supervisor
     from ipy_autorestart.program.api import kept_sockets, restart_if_changed, restart_on_change
+    from ipy_autorestart.protocol.checkpoint import Checkpoint
     from ipy_autorestart.protocol.messages import Cause, Decided, Files, Ran, State, Status
     from ipy_autorestart.protocol.options import BadInput, Options
     from ipy_autorestart.protocol.request import Kernel, Script
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 __all__ = [
     "BadInput",
     "Cause",
+    "Checkpoint",
     "Decided",
     "Files",
     "Kernel",
@@ -51,6 +53,7 @@ _HOMES = {
     "client.supervisor": ["Supervisor"],
     "decide.facts": ["Cause", "State"],
     "program.api": ["kept_sockets", "restart_if_changed", "restart_on_change"],
+    "protocol.checkpoint": ["Checkpoint"],
     "protocol.messages": ["Decided", "Files", "Ran", "Status"],
     "protocol.options": ["BadInput", "Options"],
     "protocol.request": ["Kernel", "Script"],

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
+from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Decided, Ran, Status
 
 #: Says why a target restarts and why it doesn't: ``logging.getLogger("ipy_autorestart").setLevel(logging.INFO)``.
@@ -32,6 +33,8 @@ class Statistics:
         The latest 20, oldest first.
     decisions
         The latest 20, oldest first: why it restarted, and why it didn't.
+    checkpoints
+        Those of a kernel, and the cells after which it has none.
     """
 
     target: str
@@ -39,6 +42,7 @@ class Statistics:
     status: Status
     runs: tuple[Ran, ...] = ()
     decisions: tuple[Decided, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
         """Return what JSON can say."""

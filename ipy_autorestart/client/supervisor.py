@@ -197,7 +197,9 @@ class Supervisor:
         """Return where the target stands and how it got there, as frozen values."""
         request = self.request
         watched = request.paths or (relative(request.roots[0], request.cwd) or os.curdir,)
-        return Statistics(request.target.title, watched, self.status, self._history.runs, self._history.decisions)
+        checkpoints = tuple(self._restarter.checkpoints()) if self._restarter else ()
+        runs, decisions = self._history.runs, self._history.decisions
+        return Statistics(request.target.title, watched, self.status, runs, decisions, checkpoints)
 
     def send(self, record: Record) -> None:
         """Say something to the process; lost if it is gone."""

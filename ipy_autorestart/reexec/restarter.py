@@ -10,7 +10,9 @@ from typing import Any, assert_never
 
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
+from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, Record, Refused, Reran
+from ipy_autorestart.protocol.options import BadInput
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.start import CantRestart
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back, hangup_handler
@@ -81,6 +83,23 @@ class Restarter(abc.ABC):
 
     def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:  # noqa: B027  # most begin anew
         """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """Return the checkpoints that there are, and the cells after which there is none; in any thread."""
+        return ()
+
+    def go_back(self, cell: int | None) -> None:
+        """Go back to the newest checkpoint before a cell, by default the last that ran, when this is idle.
+
+        Raises
+        ------
+        BadInput
+            If there is none.
+        """
+        before = "" if cell is None else f" before cell {cell}"
+        raise BadInput(
+            f"--back: there is no checkpoint{before}; %watch_restart src/ --checkpoints makes a kernel have some"
+        )
 
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one."""

@@ -9,11 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from ipy_autorestart.client.history import Statistics
+from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Ran, Status
 from ipy_autorestart.show.status import cause, state
 from ipy_autorestart.text import duration
 
 TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
+CHECKPOINTS = ("checkpoint after", "saves", "memory")
 RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
 
 #: So many of the watched paths are named; a shell's glob may name thousands.
@@ -23,12 +25,16 @@ NOTHING = "nothing is watched; %watch_restart src/ main.py begins"
 
 
 def overview(every: Sequence[Statistics]) -> dict[str, str]:
-    """Return targets, their latest runs and what is imported ahead, as a MIME bundle."""
+    """Return targets, their latest runs, checkpoints and what is imported ahead, as a MIME bundle."""
     if not every:
         return {"text/plain": NOTHING, "text/html": f"<i>{html.escape(NOTHING)}</i>"}
     runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
-    notes = [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
-    tables = [(TARGETS, [_target(one) for one in every]), *([(RUNS, runs)] if runs else [])]
+    parked = list(dict.fromkeys(checkpoint for one in every for checkpoint in one.checkpoints))
+    there = [_checkpoint(one) for one in parked if not one.why]
+    notes = [f"no checkpoint after cell {one.after}: {one.why}" for one in parked if one.why]
+    notes += [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
+    tables = [(TARGETS, [_target(one) for one in every]), (RUNS, runs), (CHECKPOINTS, there)]
+    tables = [(head, rows) for head, rows in tables if rows]
     texts = [_text(head, rows) for head, rows in tables]
     return {
         "text/plain": "\n\n".join([*texts, *(["\n".join(notes)] if notes else [])]),
@@ -69,6 +75,11 @@ def _ran(target: str, ran: Ran) -> tuple[str, ...]:
         *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _seconds(ran.took), _seconds(ran.lasted)),
         *(_number(ran.exit_status), _warmth(ran)),
     )
+
+
+def _checkpoint(one: Checkpoint) -> tuple[str, ...]:
+    size = one.memory_bytes / 1e6
+    return (f"cell {one.after}", duration(one.seconds), f"{size:.0f} MB" if size >= 10 else f"{size:.1f} MB")
 
 
 def _warmth(of: Status | Ran) -> str:

@@ -8,6 +8,7 @@ import pytest
 from fakes import FakeSupervisor
 
 from ipy_autorestart.protocol.messages import Exited, Hangup, Refused
+from ipy_autorestart.protocol.options import BadInput
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart
 
@@ -167,6 +168,14 @@ def test_an_error_is_reported_and_never_raised_where_the_program_is_interrupted(
     hang_up()
     assert supervisor.reported == [Refused("TypeError: 'NoneType' object is not callable")]
     assert "SIGHUP could not be handled" in caplog.text
+
+
+def test_one_without_checkpoints_says_so(restarter):
+    assert restarter.checkpoints() == ()
+    with pytest.raises(BadInput, match=r"^--back: there is no checkpoint; %watch_restart src/ --checkpoints makes"):
+        restarter.go_back(None)
+    with pytest.raises(BadInput, match="there is no checkpoint before cell 3"):
+        restarter.go_back(3)
 
 
 def test_a_forked_child_goes_as_ever(before, restarter, supervisor):

@@ -1,9 +1,10 @@
 import json
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from ipy_autorestart import Cause, Decided, Files, Ran, State, Statistics, Status, status_line
+from ipy_autorestart import Cause, Checkpoint, Decided, Files, Ran, State, Statistics, Status, status_line
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.show import status as show
@@ -51,6 +52,27 @@ def test_tables_are_aligned_text_and_html():
     assert bundle["text/html"].count("<td") == 7 + 8
     assert note == f"{NAME}: {NAME}"
     assert tables.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
+
+
+def test_checkpoints_are_a_table_and_what_has_none_says_why():
+    polars = Checkpoint(4, why="5 threads of <polars>")
+    parked = (Checkpoint(3, seconds=31.2, memory_bytes=11_400_000), polars, Checkpoint(6, 0.3, 4_300_000))
+    kernel = Statistics("kernel", ("src/",), Status(), checkpoints=parked)
+    bundle = tables.overview([Statistics("main.py", ("src/",), Status()), kernel, kernel])
+    assert bundle["text/plain"].splitlines()[-6:] == [
+        "",
+        "checkpoint after  saves   memory",
+        "cell 3            31.2 s  11 MB",
+        "cell 6            300 ms  4.3 MB",
+        "",
+        "no checkpoint after cell 4: 5 threads of <polars>",
+    ]
+    assert '<td style="text-align: left">31.2 s</td>' in bundle["text/html"]
+    assert "no checkpoint after cell 4: 5 threads of &lt;polars&gt;" in bundle["text/html"]
+    only = tables.overview([replace(kernel, checkpoints=(polars,))])
+    assert "saves" not in only["text/plain"]
+    (one,) = json.loads(tables.as_json([kernel])["text/plain"])
+    assert one["checkpoints"][0] == {"after": 3, "seconds": 31.2, "memory_bytes": 11_400_000, "why": ""}
 
 
 def test_reasons_have_their_time():
