@@ -7,11 +7,12 @@ import importlib.util
 import itertools
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-from ipy_autorestart.decide.change import Change, Kind
+from ipy_autorestart.decide.change import Change as Change
+from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.ipython.writes import PROGRAMS
 from ipy_autorestart.pristine import os
 
@@ -42,7 +43,7 @@ class Uses:
     """The first uses of files, by audit events (PEP 578), and of modules, by a finder that finds none.
 
     Each has a place, a number: the later it is, the higher, and never less than what `len` was before. What was there
-    at the beginning has place 0. When this object is gone, nothing is heard any more.
+    at the beginning has place 0. When this object is closed, or gone, nothing is heard any more.
 
     What Python itself does for the program is heard, and ``pandas.read_csv`` and the like by that. Unheard are what
     C code opens (pyarrow, polars, h5py), SQLite's ``ATTACH``, files that are opened by a folder's descriptor, and
@@ -68,14 +69,21 @@ class Uses:
                 self._opened[os.path.abspath(file)] = 0
             if _starts_interpreters(name):
                 self._opened[ANYTHING] = 0
-        events, reference = EVENTS, weakref.ref(self)
+        self._watched: list[str] = []  # of the sorted files, those that counted when `places` was last asked for
+        self._counts: tuple[Callable[[str], bool] | None, int] = None, 0
+        finder = self._finder = _Finder(self)
+        events = EVENTS
 
         def hook(event: str, args: tuple[Any, ...]) -> None:
-            if event in events and (uses := reference()) is not None:  # quick for the many others
+            if event in events and (uses := finder.uses()) is not None:  # quick for the many others
                 uses._hear(event, args)  # noqa: SLF001  # its own
 
         sys.addaudithook(hook)  # for good: Python has no way back
-        sys.meta_path.insert(0, _Finder(self))  # ``importlib.import_module`` raises no event for what isn't there
+        sys.meta_path.insert(0, finder)  # ``importlib.import_module`` raises no event for what isn't there
+
+    def close(self) -> None:
+        """Hear nothing any more."""
+        self._finder.leave()
 
     def __len__(self) -> int:
         return 1 + len(self._opened) + len(self._listed) + len(self._sought)
@@ -85,13 +93,21 @@ class Uses:
         """The place from which on any file may have been used, as a program was started; None if none was."""
         return self._opened.get(ANYTHING)
 
-    def files(self, since: int = 0) -> list[tuple[str, int]]:
-        """Return the files that were opened, or tried to, with their places, from one place on; sources of modules too.
+    def places(self, counts: Callable[[str], bool]) -> set[int]:
+        """Return the places of the first uses of those files, by absolute paths, that count; that of anything, too.
 
-        Each comes by its absolute path, and by its real one if that is another.
+        Each file is asked about once, as long as it is the same function that says so.
         """
         self._sort()
-        return [(path, place) for path, place in self._sorted.files.items() if place >= since]
+        files = self._sorted.files
+        known, asked = self._counts
+        if known != counts:
+            self._watched, asked = [], 0
+        new = list(files)[asked:]
+        self._watched += filter(counts, new)
+        self._counts = counts, asked + len(new)
+        anything = () if self.anything is None else (self.anything,)
+        return {*anything, *(files[path] for path in self._watched)}
 
     def place_of(self, change: Change) -> int | None:
         """Return the place of the first use of a file that has changed; None if it was not used.
@@ -199,18 +215,26 @@ class Uses:
 
 
 class _Finder:
-    """Hears of each module that is looked for, first of all finders."""
+    """Hears of each module that is looked for, first of all finders.
+
+    Attributes
+    ----------
+    uses
+        Returns who is told, if there is still anybody.
+    """
 
     def __init__(self, uses: Uses) -> None:
-        self._uses = weakref.ref(uses, self._leave)
+        self.uses: Callable[[], Uses | None] = weakref.ref(uses, self.leave)
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: object = None) -> None:  # noqa: ARG002
         """Find nothing."""
-        uses = self._uses()
+        uses = self.uses()
         if uses is not None:
             uses.seek(name)
 
-    def _leave(self, _: object) -> None:
+    def leave(self, _: object = None) -> None:
+        """Be a finder no more."""
+        self.uses = lambda: None
         if sys.meta_path and self in sys.meta_path:  # it is None at the interpreter's end
             sys.meta_path.remove(self)
 

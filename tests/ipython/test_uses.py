@@ -20,7 +20,7 @@ import threading
 import pytest
 
 from ipy_autorestart.decide.change import Change, Kind
-from ipy_autorestart.ipython.uses import ENTRIES_MAX, USES_MAX, Uses
+from ipy_autorestart.ipython.uses import ENTRIES_MAX, PACKAGE, USES_MAX, Uses
 
 
 @pytest.fixture
@@ -356,23 +356,37 @@ def test_a_program_that_a_users_module_starts_is_a_use(uses, folder, monkeypatch
     assert uses.anything is not None
 
 
+def test_what_we_start_ourselves_is_no_use(uses):
+    exec(compile("import os; os.system('true'); os.listdir('data')", PACKAGE + "kernel/copy.py", "exec"))
+    assert uses.anything is None
+    assert place(uses, "data/new.py", Kind.ADDED) is None
+
+
 def test_a_question_for_the_machine_is_no_use(uses):
     with contextlib.suppress(OSError):
         subprocess.run(["uname"], stdout=subprocess.DEVNULL)
     assert uses.anything is None
 
 
-def test_files_are_listed_with_their_places(uses):
+def test_the_places_of_files_that_count_are_told(uses):
+    asked = []
+
+    def counts(path):
+        asked.append(path)
+        return path.startswith(os.getcwd())
+
+    assert uses.places(counts) == set()
     exec("import alone")
-    later = len(uses)
-    exec("import package.inner")
+    alone = place(uses, "alone.py")
+    assert uses.places(counts) == {alone}
     os.symlink("data.csv", "link.csv")
     open("link.csv").close()
-    here = os.getcwd() + "/"
-    files = {path.removeprefix(here): number for path, number in uses.files(since=later) if path.startswith(here)}
-    assert files.keys() == {"package/__init__.py", "package/inner.py", "link.csv", "data.csv"}
-    assert files["link.csv"] == files["data.csv"] == len(uses) - 1
-    assert os.path.abspath("alone.py") in dict(uses.files())
+    link = place(uses, "link.csv")
+    assert uses.places(counts) == {alone, link}
+    assert len(asked) == len(set(asked))
+    os.system("true")
+    assert uses.places(counts) == {alone, link, uses.anything}
+    assert uses.places(lambda path: path.endswith("/data.csv")) == {link, uses.anything}
 
 
 def test_more_than_can_be_told_apart_is_anything(uses):
@@ -404,10 +418,14 @@ def test_an_error_of_a_signal_handler_is_the_users(uses):
         sys.audit("open", Path(), "r", os.O_RDONLY)
 
 
-def test_once_it_is_gone_nothing_is_heard_and_nothing_left(folder):
+@pytest.mark.parametrize("way", ["closed", "gone"])
+def test_at_its_end_nothing_is_heard_and_nothing_left(folder, way):
     uses = Uses(is_fresh=True)
-    opened, finder = uses._opened, next(one for one in sys.meta_path if hasattr(one, "_uses") and one._uses() is uses)
-    del uses
+    opened, finder = uses._opened, next(one for one in sys.meta_path if hasattr(one, "uses") and one.uses() is uses)
+    if way == "closed":
+        uses.close()
+    else:
+        del uses
     gc.collect()
     before = dict(opened)
     open("data.csv").close()
