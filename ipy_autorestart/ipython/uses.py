@@ -125,7 +125,7 @@ class Uses:
             for path in paths:
                 places += self._listings(path, change.kind)
                 if is_source:
-                    places += self._searches(path)
+                    places += self._searches(path, change.kind)
         if not places and not is_source:
             return 0
         if self.anything is not None:
@@ -146,14 +146,21 @@ class Uses:
                     yield self._listed[listed]
             entry = folder
 
-    def _searches(self, path: str) -> Iterator[int]:
-        """Yield the places of searches for a module that may find a source."""
-        folder, _, name = path.rpartition("/")
-        if name == "__init__.py":
-            folder, _, name = folder.rpartition("/")
-        for module in self._sorted.modules.get(name.removesuffix(".py"), ()):
-            if _may_hold(module.rpartition(".")[0], folder):
-                yield self._sought[module]
+    def _searches(self, path: str, kind: Kind) -> Iterator[int]:
+        """Yield the places of searches for modules that a source, or a folder that has come or gone with it, may end.
+
+        A folder is a package by itself (namespace packages).
+        """
+        entry = path.removesuffix(".py").removesuffix("/__init__")
+        is_folder = False
+        while entry:
+            folder, _, name = entry.rpartition("/")
+            for module in self._sorted.modules.get(name, ()):
+                if is_folder and (module in sys.modules if kind is Kind.ADDED else os.path.lexists(entry)):
+                    continue
+                if _may_hold(module.rpartition(".")[0], folder):
+                    yield self._sought[module]
+            entry, is_folder = folder, True
 
     def _sort(self) -> None:
         self._sorted.take(self._opened, self._listed, self._sought)

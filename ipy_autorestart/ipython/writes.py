@@ -117,10 +117,11 @@ class WatchedFiles:
 
     def counts(self, path: str) -> bool:
         """Whether a file, by an absolute path, is one of them."""
-        return any(
-            name in self._files or any(is_below(name, top) and one.counts(top, name) for top, one in self._roots)
-            for name in (path, os.path.realpath(path))
-        )
+        return self.counts_by_name(path) or self.counts_by_name(os.path.realpath(path))
+
+    def counts_by_name(self, path: str) -> bool:
+        """Whether a file is one of them by this very path, whatever its real one is."""
+        return path in self._files or any(is_below(path, top) and one.counts(top, path) for top, one in self._roots)
 
     def changed_since(self, moment_ns: int) -> dict[str, int]:
         """Return those that have changed since then, as far as they can be found in time, each with its time."""

@@ -188,6 +188,8 @@ SEARCHES = {
     "a package without a file": ("import spaces.inner", "spaces/__init__.py"),
     "in one of those": ("import spaces.new", "spaces/new.py"),
     "its other part": ("import spaces.new", "other/spaces/new.py"),
+    "in a folder without a file": ("import new.deep.one", "new/deep/one.py"),
+    "in a new folder of a package": ("import package.deep.one", "package/deep/one.py"),
     "opened": ("open('package/new.py')", "package/new.py"),
     "listed": ("import os; os.listdir('package')", "package/new.py"),
 }
@@ -200,6 +202,7 @@ def test_a_new_module_was_used_by_what_looked_for_it(uses, code, path):
 
 OTHER_SEARCHES = {
     "in another package": ("import package.inner", "spaces/inner.py"),
+    "in a folder that was there": ("import spaces.inner", "spaces/new.py"),
     "of another name": ("import alone", "new.py"),
     "by the import of another": ("import package.inner", "package/new.py"),
     "of what is installed": ("import importlib.metadata; importlib.metadata.entry_points()", "new.py"),
@@ -209,6 +212,14 @@ OTHER_SEARCHES = {
 @pytest.mark.parametrize(("code", "path"), OTHER_SEARCHES.values(), ids=OTHER_SEARCHES.keys())
 def test_a_new_module_was_not_used_by_what_looked_for_others(uses, code, path):
     assert not is_used_by(uses, lambda: exec(code), path, Kind.ADDED)
+
+
+def test_a_package_without_a_file_was_used_by_its_import_when_its_folder_is_gone(uses, folder):
+    exec("import spaces")
+    (folder / "spaces/inner.py").unlink()
+    assert place(uses, "spaces/inner.py", Kind.DELETED) is None
+    (folder / "spaces").rmdir()
+    assert place(uses, "spaces/inner.py", Kind.DELETED) == len(uses) - 1
 
 
 def test_where_a_package_lies_elsewhere_its_own_word_counts(uses, folder):

@@ -114,6 +114,14 @@ def test_what_watches_count_is_known_by_names(folder):
     assert not WatchedFiles([]).counts(str(folder / "src/a.py"))
 
 
+def test_a_real_path_is_looked_for_only_where_it_is_asked_for(folder):
+    os.symlink("src", folder / "link")
+    watched = WatchedFiles([request("src")])
+    named = [watched.counts_by_name(str(folder / name)) for name in ("src/a.py", "link/a.py")]
+    assert named == [True, False]
+    assert watched.counts(str(folder / "link/a.py"))
+
+
 def test_what_has_changed_since_a_moment_is_found(folder):
     (folder / "src/deep").mkdir()
     watched = WatchedFiles([request("src")])
