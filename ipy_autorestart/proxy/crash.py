@@ -3,11 +3,50 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
+from ipy_autorestart.proxy.book import EXECUTE, Book, Lost, Request
 from ipy_autorestart.proxy.frontend import Frontend
-from ipy_autorestart.proxy.policy import EXECUTE, Lost, Request
-from ipy_autorestart.wire.messages import HEADER, build, parse
+from ipy_autorestart.wire.link import TakeOver
+from ipy_autorestart.wire.messages import HEADER, METADATA, build, parse
+
+
+class Crash:
+    """The death of the live kernel, until the next one has taken over."""
+
+    def __init__(self, frontend: Frontend, book: Book) -> None:
+        self._frontend = frontend
+        self._book = book
+        self._word = TakeOver()
+
+    def answer(self, status: int, *, tells: bool, again: Collection[str]) -> None:
+        """Answer what the kernel can't any more.
+
+        Parameters
+        ----------
+        status
+            How it has ended, as ``Popen.returncode`` gives it.
+        tells
+            Whether it has told of each request that it began.
+        again
+            Cells that were running again.
+        """
+        lost = self._book.take_lost(tells=tells)
+        answer_lost(self._frontend, lost, status)
+        cells = [one for one in lost.begun if one.kind == EXECUTE]
+        ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
+        is_to_blame = bool(again) and not lost.begun
+        self._word = TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_to_blame)
+
+    def word(self, *, interrupted: bool) -> TakeOver:
+        """Return what the next kernel is told."""
+        return replace(self._word, interrupted=interrupted)
+
+    def forget(self) -> None:
+        """Forget it: another kernel has taken over."""
+        self._word = TakeOver()
 
 
 def describe(status: int) -> str:

@@ -1,8 +1,8 @@
-"""Decide what a proxy keeps and does: which requests are not done, and which kernel answers them; values alone."""
+"""Decide which kernel behind a proxy answers, and of what the next one is made; values alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
@@ -20,125 +20,14 @@ DEATHS_MAX, ANSWERED = 3, 5.0
 #: descriptors may be short for a moment, or the interpreter gone while its environment is made anew.
 TRIES_MAX, AGAIN = 10, 0.5
 
+#: Kernels that have failed to start while another answers, after which no more are started ahead.
+FAILURES_MAX = 3
+
+#: Seconds in which the kernel that has taken over has the processor for itself: it runs cells again.
+STANDBY_AFTER = 0.1
+
 #: The status of a proxy that can start no kernel (``EX_SOFTWARE`` in ``sysexits.h``).
 NO_KERNEL = 70
-
-
-#: Messages that are no requests: nothing answers them.
-SILENT = frozenset({"comm_open", "comm_msg", "comm_close"})
-
-
-class Request(NamedTuple):
-    """A request that a client has sent and that may not be done yet."""
-
-    channel: str
-    kind: str
-    frames: tuple[bytes, ...]
-    replied: bool = False
-    idle: bool = False  # the kernel has said that it is done
-    begun: bool = False  # the kernel has said that it is at work on it
-
-    @property
-    def has_reply(self) -> bool:
-        """Whether a reply is to be expected."""
-        return self.kind not in SILENT
-
-    @property
-    def may_be_begun(self) -> bool:
-        """Whether the kernel may be at work on it and has not come to say so."""
-        return self.channel == "shell" and self.has_reply and not self.replied and not self.idle
-
-    @property
-    def is_done(self) -> bool:
-        """Whether all that it leads to has come."""
-        return self.idle and (self.replied or not self.has_reply)
-
-
-EXECUTE = "execute_request"
-
-
-class Lost(NamedTuple):
-    """Requests that a kernel, which has died, can't answer any more.
-
-    Attributes
-    ----------
-    begun
-        What it was at work on; done again, that might kill the next kernel, too. If it has not come to say so, it is
-        the oldest request.
-    aborted
-        Cells that were to follow a lost one, which they may rely on.
-    answered
-        What it had replied to without saying that it was done.
-    """
-
-    begun: tuple[Request, ...] = ()
-    aborted: tuple[Request, ...] = ()
-    answered: tuple[Request, ...] = ()
-
-
-class Book:
-    """The requests that are not done, in their order, by the ids of their messages."""
-
-    def __init__(self) -> None:
-        self._requests: dict[str, Request] = {}
-
-    def __len__(self) -> int:
-        return len(self._requests)
-
-    def note(self, key: str, channel: str, kind: str, frames: Iterable[bytes]) -> None:
-        """Note a request that is sent to the kernel."""
-        self._requests[key] = Request(channel, kind, tuple(frames))
-
-    def replied(self, key: str) -> None:
-        """Note a reply."""
-        if request := self._requests.get(key):
-            self._settle(key, request._replace(replied=True))
-
-    def busy(self, key: str) -> None:
-        """Note that the kernel has begun it."""
-        if request := self._requests.get(key):
-            self._requests[key] = request._replace(begun=True)
-
-    def idle(self, key: str) -> None:
-        """Note that the kernel has done it."""
-        if request := self._requests.get(key):
-            self._settle(key, request._replace(idle=True))
-
-    def _settle(self, key: str, request: Request) -> None:
-        if request.is_done:
-            del self._requests[key]
-        else:
-            self._requests[key] = request
-
-    def left(self) -> list[Request]:
-        """Return what another kernel is to do, after the last message of the one that has ended in order.
-
-        What that has said to be done is done, even if it has no reply, as messages of unknown kinds have none. The rest
-        begins from the start.
-        """
-        left = {key: one for key, one in self._requests.items() if not one.idle}
-        self._requests = {key: one._replace(replied=False, begun=False) for key, one in left.items()}
-        return list(self._requests.values())
-
-    def forget(self, key: str) -> None:
-        """Forget a request that is done though nothing was said of it."""
-        self._requests.pop(key, None)
-
-    def take_lost(self, *, tells: bool = False) -> Lost:
-        """Take out what a kernel that has died can't answer any more.
-
-        If it doesn't tell what it begins but to clients, it may have died before it came to that: the oldest it was.
-        """
-        begun = [key for key, one in self._requests.items() if one.begun and not one.replied]
-        answered = [key for key, one in self._requests.items() if one.replied]
-        if not begun and not tells:
-            begun = [key for key, one in self._requests.items() if one.may_be_begun][:1]
-        cells = [key for key, one in self._requests.items() if one.kind == EXECUTE]
-        aborted = [key for key in cells if key not in begun + answered] if set(cells) & set(begun) else []
-        return Lost(*(tuple(map(self._requests.pop, keys)) for keys in (begun, aborted, answered)))
-
-
-# -- which kernel answers ----------------------------------------------------------------------------------------------
 
 
 class State(Enum):
@@ -153,12 +42,26 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """The kernels behind the proxy, by their numbers.
+    """The kernels behind the proxy, by their numbers, and the checkpoints of which others can be made.
 
     Attributes
     ----------
     states
         How far each has come.
+    origins
+        The checkpoints of which kernels were made; the others were started, which 0 stands for.
+    parked
+        The checkpoints that wait, the one first that would be missed the most.
+    likely
+        The one of which the next kernel will probably be made, 0 for none.
+    likely_since
+        Since when.
+    is_short
+        Whether memory is short.
+    wanted
+        Where none is live: checkpoints of which the next kernel may be made, the best first; then it is started.
+    is_judged
+        Whether it is settled that the kernels that were started ahead are what a fresh start would be now.
     serves
         Whether the live one answers the clients; before that, the one that leaves has its last words.
     since
@@ -166,7 +69,7 @@ class Kernels:
     ended
         Channels on which kernels have sent their last messages; those may be there before the word that they leave.
     until
-        When the one that leaves or takes over is taken to hang.
+        When the one that is waited for (`awaited`) is taken to hang.
     deaths
         How many have died in a row, without one that has answered for some seconds.
     tries
@@ -178,6 +81,13 @@ class Kernels:
     """
 
     states: tuple[tuple[int, State], ...] = ()
+    origins: tuple[tuple[int, int], ...] = ()
+    parked: tuple[int, ...] = ()
+    likely: int = 0
+    likely_since: float = 0.0
+    is_short: bool = False
+    wanted: tuple[int, ...] = ()
+    is_judged: bool = True
     serves: bool = False
     since: float = 0.0
     ended: frozenset[tuple[int, str]] = frozenset()
@@ -190,7 +100,25 @@ class Kernels:
     @property
     def due(self) -> float:
         """When `Tick` may change something."""
-        return min(self.until, self.start_at if self.tries else float("inf"))
+        ahead = self.ahead_at
+        return min(self.until, self.start_at if self.tries else float("inf"), float("inf") if ahead is None else ahead)
+
+    @property
+    def ahead_at(self) -> float | None:
+        """When to make a kernel ahead of the likely checkpoint, None for not at all."""
+        is_possible = self.likely in self.parked and self.serves and not self.closing and not self.is_short
+        if not is_possible or self.waiting(self.likely):
+            return None
+        return max(self.since, self.likely_since) + STANDBY_AFTER
+
+    @property
+    def awaited(self) -> tuple[int, State] | None:
+        """The kernel that must come further in a while, None if there is none; what is started may take any time."""
+        for state in (State.LEAVING, State.TAKING):
+            if (number := self.one(state)) is not None:
+                return number, state
+        made = (one for one in self.states if one[1] is State.STARTING and self.origin(one[0]))
+        return next(made, None)
 
     def one(self, state: State) -> int | None:
         """Return the oldest kernel in a state, None if there is none."""
@@ -200,15 +128,33 @@ class Kernels:
         """Return the state of a kernel, None if it is gone."""
         return dict(self.states).get(number)
 
+    def origin(self, number: int) -> int:
+        """Return the checkpoint of which a kernel was made, 0 if it was started."""
+        return dict(self.origins).get(number, 0)
+
+    def waiting(self, origin: int) -> dict[State, int]:
+        """Return the oldest kernels of an origin that start and that wait to take over."""
+        states = (State.STARTING, State.STANDBY)
+        found = [(state, number) for number, state in self.states if state in states and self.origin(number) == origin]
+        return dict(reversed(found))
+
 
 class Started(NamedTuple):
-    """A kernel has been started; it is not ready yet."""
+    """A kernel has been started, or a checkpoint asked to make it; it is not ready yet."""
 
     number: int
+    origin: int = 0
 
 
-class NotStarted(NamedTuple):
+@dataclass(frozen=True, slots=True)  # no tuple: all empty ones are equal
+class NotStarted:
     """No kernel could be started, though it is waited for."""
+
+
+class NotForked(NamedTuple):
+    """A kernel could not be made of a checkpoint."""
+
+    number: int
 
 
 class Ready(NamedTuple):
@@ -218,9 +164,19 @@ class Ready(NamedTuple):
 
 
 class Leaves(NamedTuple):
-    """The live kernel gives way to the next; what that needs has been handed over."""
+    """The live kernel gives way to the next; what that needs has been handed over.
+
+    Attributes
+    ----------
+    back
+        Checkpoints of which that may be made, the best first.
+    cold
+        Whether what waits was started for it, of nothing that has been forked.
+    """
 
     number: int
+    back: tuple[int, ...] = ()
+    cold: bool = False
 
 
 class Ended(NamedTuple):
@@ -247,6 +203,34 @@ class Died(NamedTuple):
 
     number: int
     status: int  # as ``Popen.returncode`` gives it
+    hung_up: bool = False  # it had been sent a SIGHUP: its checkpoints may have seen what has changed
+
+
+class Parked(NamedTuple):
+    """A copy of a kernel, which is live, waits as a checkpoint."""
+
+    number: int
+    checkpoint: int
+
+
+class Unparked(NamedTuple):
+    """A checkpoint has ended."""
+
+    checkpoint: int
+
+
+class Keep(NamedTuple):
+    """Of a kernel, which is live, only these checkpoints are wanted, the one first that would be missed the most."""
+
+    number: int
+    checkpoints: tuple[int, ...]
+    likely: int = 0
+
+
+class Memory(NamedTuple):
+    """The memory has been looked at."""
+
+    is_short: bool
 
 
 class Outdated(NamedTuple):
@@ -255,15 +239,50 @@ class Outdated(NamedTuple):
     number: int
 
 
-class Tick(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tick:
     """Time has passed."""
 
 
-Event = Started | NotStarted | Ready | Leaves | Ended | TookOver | Goodbye | Died | Outdated | Tick
+Event = (
+    Started
+    | NotStarted
+    | NotForked
+    | Ready
+    | Leaves
+    | Ended
+    | TookOver
+    | Goodbye
+    | Died
+    | Parked
+    | Unparked
+    | Keep
+    | Memory
+    | Outdated
+    | Tick
+)
 
 
-class Start(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Start:
     """Start a kernel at once: there is none that could take over."""
+
+
+class Fork(NamedTuple):
+    """Ask a checkpoint to make a kernel."""
+
+    checkpoint: int
+
+
+class Drop(NamedTuple):
+    """End a checkpoint."""
+
+    checkpoint: int
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Say which kernels that were started ahead are `Outdated`, and then `Tick`: the next one is to be a fresh one."""
 
 
 class HandOver(NamedTuple):
@@ -303,45 +322,71 @@ class Exit(NamedTuple):
     status: int
 
 
-Action = Start | HandOver | Serve | Kill | Dismiss | AnswerLost | Exit
+Action = Start | Fork | Drop | Judge | HandOver | Serve | Kill | Dismiss | AnswerLost | Exit
 
 
 def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
     """Return the kernels after an event, and what is to be done."""
+    awaited = kernels.awaited
+    kernels, actions = _noted(kernels, event, now)
+    if any(isinstance(action, Exit) for action in actions):
+        return kernels, actions
+    kernels, more = _go_on(kernels, now)
+    if kernels.awaited != awaited:  # each has its time from the moment when it is the one that is waited for
+        leaves = kernels.one(State.LEAVING) is not None
+        until = now + (LEAVE_MAX if leaves else TAKE_MAX) if kernels.awaited else float("inf")
+        kernels = replace(kernels, until=until)
+    return kernels, [*actions, *more]
+
+
+def _noted(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
+    """Return the kernels after an event, and what that alone asks for."""
     actions: list[Action] = []
-    leaves = kernels.one(State.LEAVING) is not None
     match event:
-        case Started(number):
-            kernels = replace(_with(kernels, number, State.STARTING), tries=0, start_at=float("-inf"))
+        case Started(number, origin):
+            origins = (*kernels.origins, (number, origin)) if origin else kernels.origins
+            kernels = replace(_with(kernels, number, State.STARTING), origins=origins)
+            if not origin:
+                kernels = replace(kernels, tries=0, start_at=float("-inf"))
         case NotStarted():
             kernels = replace(kernels, tries=kernels.tries + 1, start_at=now + AGAIN)
             actions = [Exit(NO_KERNEL)] if kernels.tries >= TRIES_MAX else []
+        case NotForked(number) if kernels.state(number) is State.STARTING:
+            kernels, actions = _failed(kernels, number)
         case Ready(number) if kernels.state(number) is State.STARTING:
             kernels = _with(kernels, number, State.STANDBY)
         case Leaves(number) if kernels.state(number) is State.LIVE and kernels.closing:
             actions = [Exit(0)]
-        case Leaves(number) if kernels.state(number) is State.LIVE:
+        case Leaves(number, back, cold) if kernels.state(number) is State.LIVE:
             leaving = _with(_forgiven(kernels, now), number, State.LEAVING)
-            kernels, actions = _left(replace(leaving, serves=False, until=now + LEAVE_MAX), number)
+            kernels, actions = _left(replace(leaving, serves=False, wanted=back, is_judged=cold), number)
         case Ended(number, channel) if kernels.state(number) in (State.LIVE, State.LEAVING):
             kernels, actions = _left(replace(kernels, ended=kernels.ended | {(number, channel)}), number)
         case TookOver(number) if kernels.state(number) is State.TAKING:
-            kernels = _with(kernels, number, State.LIVE)
+            # What was parked after its origin has run cells that it has not.
+            kernels, actions = _keep(kernels, [one for one in kernels.parked if one <= kernels.origin(number)])
+            kernels = replace(_with(kernels, number, State.LIVE), wanted=())
         case Goodbye(number) if kernels.state(number) is State.LIVE:
             kernels = replace(kernels, closing=True)
-        case Outdated(number) if kernels.state(number) in (State.STARTING, State.STANDBY):
+        case Outdated(number) if number in kernels.waiting(0).values():
             kernels, actions = _without(kernels, number), [Kill(number)]
         case Died(number, status):
-            kernels, actions = _died(kernels, number, status, now)
+            kernels, actions = _died(kernels, number, status, now, hung_up=event.hung_up)
+        case Parked(number, checkpoint) if kernels.state(number) is State.LIVE:
+            kernels = replace(kernels, parked=(checkpoint, *(one for one in kernels.parked if one != checkpoint)))
+        case Unparked(checkpoint):
+            kernels = replace(kernels, parked=tuple(one for one in kernels.parked if one != checkpoint))
+        case Keep(number, checkpoints, likely) if kernels.state(number) is State.LIVE:
+            kernels, actions = _keep(kernels, [one for one in checkpoints if one in kernels.parked])
+            if (likely := likely if likely in checkpoints else 0) != kernels.likely:
+                kernels = replace(kernels, likely=likely, likely_since=now)
+        case Memory(is_short):
+            kernels, actions = _spare(replace(kernels, is_short=is_short))
         case Tick() if now >= kernels.until:
             kernels, actions = _hung(kernels, now)
         case _:  # of one that is gone, or not as far
             pass
-    if any(isinstance(action, Exit) for action in actions):
-        return kernels, actions
-    if leaves and kernels.one(State.LEAVING) is None and kernels.one(State.TAKING) is not None:
-        kernels = replace(kernels, until=now + TAKE_MAX)  # which counts from here on
-    return _go_on(kernels, actions, now)
+    return kernels, actions
 
 
 def _left(kernels: Kernels, number: int) -> tuple[Kernels, list[Action]]:
@@ -352,29 +397,55 @@ def _left(kernels: Kernels, number: int) -> tuple[Kernels, list[Action]]:
     return kernels, []
 
 
-def _go_on(kernels: Kernels, actions: list[Action], now: float) -> tuple[Kernels, list[Action]]:
+def _go_on(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     """Have a kernel take over if none is there to answer, and answer as soon as the one before has ended."""
     live = kernels.one(State.LIVE)
-    if live is None and kernels.one(State.TAKING) is None:
-        if (standby := kernels.one(State.STANDBY)) is not None:
-            until = now + TAKE_MAX if kernels.one(State.LEAVING) is None else kernels.until
-            kernels = replace(_with(kernels, standby, State.TAKING), until=until)
-            actions = [*actions, HandOver(standby)]
-        elif kernels.one(State.STARTING) is None and now >= kernels.start_at:
-            actions = [*actions, Start()]
-    if live is not None and not kernels.serves and kernels.one(State.LEAVING) is None:
-        kernels = replace(kernels, serves=True, since=now, until=float("inf"))
-        actions = [*actions, Serve(live)]
+    if live is None:
+        return _follow(kernels, now) if kernels.one(State.TAKING) is None else (kernels, [])
+    actions: list[Action] = []
+    if not kernels.serves and kernels.one(State.LEAVING) is None:
+        kernels = replace(kernels, serves=True, since=now)
+        actions = [Serve(live)]
+    for number, state in kernels.states:  # one is made ahead, of what is likely now
+        is_waiting = state in (State.STARTING, State.STANDBY)
+        if is_waiting and kernels.origin(number) not in (0, 0 if kernels.is_short else kernels.likely):
+            kernels = _without(kernels, number)
+            actions.append(Kill(number))
+    if (ahead_at := kernels.ahead_at) is not None and now >= ahead_at:
+        actions.append(Fork(kernels.likely))
     return kernels, actions
 
 
-def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kernels, list[Action]]:
+def _follow(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
+    """Have the next kernel take over: one of the best checkpoint that there is, or else a fresh one."""
+    for origin in (*kernels.wanted, 0):
+        waiting = kernels.waiting(origin)
+        if not origin and not kernels.is_judged:
+            return replace(kernels, is_judged=True), [Judge()]
+        if State.STANDBY in waiting:
+            return _with(kernels, waiting[State.STANDBY], State.TAKING), [HandOver(waiting[State.STANDBY])]
+        if waiting:
+            break
+        if origin in kernels.parked:
+            return kernels, [Fork(origin)]
+        if not origin and now >= kernels.start_at:
+            return kernels, [Start()]
+    return kernels, []
+
+
+def _died(kernels: Kernels, number: int, status: int, now: float, *, hung_up: bool) -> tuple[Kernels, list[Action]]:
     kernels = _forgiven(kernels, now)
-    state = kernels.state(number)
-    serves = kernels.serves and state is not State.LIVE
-    kernels = replace(_without(kernels, number), serves=serves)
+    state, origin = kernels.state(number), kernels.origin(number)
     if state is State.LIVE and kernels.closing:
-        return kernels, [Exit(status)]
+        return _without(kernels, number), [Exit(status)]
+    if origin and state in (State.STARTING, State.STANDBY, State.TAKING):
+        return _failed(kernels, number)
+    if state is State.LIVE:
+        back = sorted(kernels.parked, reverse=True)
+        if origin and not (kernels.serves and now - kernels.since > ANSWERED):  # it may be that which has killed it
+            back = [one for one in back if one < origin]
+        kernels = replace(kernels, wanted=() if hung_up else tuple(back), is_judged=False, serves=False)
+    kernels = _without(kernels, number)
     is_missed = state in (State.LIVE, State.TAKING) or (state is State.STARTING and kernels.one(State.LIVE) is None)
     if not is_missed:
         return kernels, []
@@ -384,6 +455,29 @@ def _died(kernels: Kernels, number: int, status: int, now: float) -> tuple[Kerne
     return kernels, [AnswerLost(number, status)] if state is State.LIVE else []
 
 
+def _failed(kernels: Kernels, number: int) -> tuple[Kernels, list[Action]]:
+    """Do without a kernel that was to be made of a checkpoint, and without that: each is tried once, so all end.
+
+    It counts as no death, for the next may be of an older one; at last a fresh one is started.
+    """
+    origin = kernels.origin(number)
+    return _keep(_without(kernels, number), [one for one in kernels.parked if one != origin])
+
+
+def _keep(kernels: Kernels, checkpoints: Sequence[int]) -> tuple[Kernels, list[Action]]:
+    """Keep these checkpoints only, of those that are parked, in this order."""
+    dropped = [Drop(one) for one in kernels.parked if one not in checkpoints]
+    likely = kernels.likely if kernels.likely in checkpoints else 0
+    return replace(kernels, parked=tuple(checkpoints), likely=likely), list(dropped)
+
+
+def _spare(kernels: Kernels) -> tuple[Kernels, list[Action]]:
+    """Do without something if memory is short: the kernel made ahead (see `_go_on`), or else a checkpoint."""
+    if not (kernels.is_short and kernels.serves and kernels.parked) or kernels.waiting(kernels.likely or -1):
+        return kernels, []
+    return _keep(kernels, kernels.parked[:-1])
+
+
 def _forgiven(kernels: Kernels, now: float) -> Kernels:
     """Forget earlier deaths if a kernel has answered for long enough."""
     return replace(kernels, deaths=0) if kernels.serves and now - kernels.since > ANSWERED else kernels
@@ -391,13 +485,13 @@ def _forgiven(kernels: Kernels, now: float) -> Kernels:
 
 def _hung(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     """Go on without a kernel that does not come to an end of leaving, or of taking over."""
-    kernels = replace(kernels, until=now + TAKE_MAX)
-    if (leaving := kernels.one(State.LEAVING)) is not None:
-        return _without(kernels, leaving), [Kill(leaving)]
-    if (taking := kernels.one(State.TAKING)) is not None:
-        kernels, actions = _died(kernels, taking, HUNG, now)
-        return kernels, [Kill(taking), *actions]
-    return kernels, []
+    if (awaited := kernels.awaited) is None:
+        return kernels, []
+    number, state = awaited
+    if state is State.LEAVING:
+        return _without(kernels, number), [Kill(number)]
+    kernels, actions = _died(kernels, number, HUNG, now, hung_up=False)
+    return kernels, [Kill(number), *actions]
 
 
 #: Stands for the exit status of a kernel that had to be killed: of SIGKILL.
@@ -409,20 +503,16 @@ def _with(kernels: Kernels, number: int, state: State) -> Kernels:
 
 
 def _without(kernels: Kernels, number: int) -> Kernels:
-    states = tuple(one for one in kernels.states if one[0] != number)
-    return replace(kernels, states=states, ended=frozenset(one for one in kernels.ended if one[0] != number))
-
-
-#: Kernels that have failed to start while another answers, after which no more are started ahead.
-FAILURES_MAX = 3
-
-#: Seconds in which the kernel that has taken over has the processor for itself: it runs cells again.
-STANDBY_AFTER = 0.1
+    return replace(
+        kernels,
+        states=tuple(one for one in kernels.states if one[0] != number),
+        origins=tuple(one for one in kernels.origins if one[0] != number),
+        ended=frozenset(one for one in kernels.ended if one[0] != number),
+    )
 
 
 def standby_at(kernels: Kernels, failures: int) -> float | None:
     """Return when to start a kernel ahead of the next restart, None for not at all."""
-    is_there = kernels.one(State.STARTING) is not None or kernels.one(State.STANDBY) is not None
-    if is_there or not kernels.serves or kernels.closing or failures >= FAILURES_MAX:
+    if kernels.waiting(0) or not kernels.serves or kernels.closing or failures >= FAILURES_MAX:
         return None
     return kernels.since + STANDBY_AFTER

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import sys
-import termios
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,12 +16,16 @@ import zmq
 from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import policy
 from ipy_autorestart.proxy.backend import Backend, kill_group
-from ipy_autorestart.proxy.crash import answer_lost, describe
+from ipy_autorestart.proxy.backup import Backup
+from ipy_autorestart.proxy.book import Book
+from ipy_autorestart.proxy.checkpoint import Checkpoints
+from ipy_autorestart.proxy.crash import Crash
 from ipy_autorestart.proxy.folder import Folder
 from ipy_autorestart.proxy.forward import plain, received, send
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
-from ipy_autorestart.proxy.policy import Book, Kernels, State, standby_at, step
+from ipy_autorestart.proxy.memory import expose
+from ipy_autorestart.proxy.policy import Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
 from ipy_autorestart.reexec.tty import Terminal
@@ -34,7 +35,7 @@ from ipy_autorestart.script.pipes import no_ends
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
 from ipy_autorestart.wire.link import Link
-from ipy_autorestart.wire.messages import END, HEADER, METADATA, PARENT, parse
+from ipy_autorestart.wire.messages import END, HEADER, PARENT, parse
 
 #: Seconds between two looks at the parent.
 LOOKED_AT = 1.0
@@ -93,9 +94,9 @@ class Proxy:
         ]
         path = f"/proc/{os.getpid()}/fd/{self._start_state}"
         self._launcher = Launcher(sys.executable, path, start, roots)
-        # What the next kernel needs to go on, in a file, and the descriptors that it names.
-        self._state = _in_file(replace(carried, own=replace(own, listeners=(), requests={})))
-        self._death = words.TakeOver()  # what the next kernel is told of the one before
+        self._backup = Backup(replace(carried, own=replace(own, listeners=(), requests={})))
+        self._crash = Crash(self._frontend, self._book)
+        self._checkpoints = Checkpoints(self._happen, self._take_in)
         self._kernels = Kernels()
         self._backends: dict[int, Backend] = {}
         self._dismissed: dict[int, float] = {}  # processes that end by themselves, and when they must have
@@ -112,7 +113,7 @@ class Proxy:
     def run(self) -> int:
         """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
         if self._own.copied:
-            self._happen(policy.Started(self._add(Run(self._own.copied, no_ends(), lossless=False), None)))
+            self._happen(policy.Started(self._add(Run(self._own.copied, no_ends(), lossless=False))))
             self._reap()  # it may have died before this program could hear of it
         self._happen(policy.Tick())
         try:
@@ -137,6 +138,7 @@ class Proxy:
         self._frontend.returning.note_connections()
         self._launcher.keep_up()
         self._look_at_parent()
+        self._checkpoints.keep_up()
         if time.monotonic() >= self._kernels.due:
             self._happen(policy.Tick())
         self._serve()
@@ -171,6 +173,7 @@ class Proxy:
         sources += [self._frontend.sockets[channel] for channel in ("hb", "iopub")]
         if self._live:
             sources += [self._frontend.sockets[channel] for channel in ("shell", "control", "stdin")]
+        sources += self._checkpoints.fds()
         for backend in self._backends.values():
             sources += backend.fds()
             if self._is_heard(backend):
@@ -262,10 +265,20 @@ class Proxy:
         match action:
             case policy.Start():
                 self._start(forked=False)
+            case policy.Fork(checkpoint):
+                self._count += 1
+                self._checkpoints.fork(checkpoint, self._count)
+            case policy.Drop(checkpoint):
+                self._checkpoints.drop(checkpoint)
+            case policy.Judge():
+                self._drop_outdated(leaving=True)
+                self._happen(policy.Tick())
             case policy.HandOver(number):
                 self._hand_over(self._backends[number])
             case policy.Serve():
                 self._serve()
+            case policy.Kill(number) if number not in self._backends:
+                self._checkpoints.forget(number)
             case policy.Kill(number):
                 backend = self._backends.pop(number)
                 self._pending += backend.pending_signals()
@@ -276,7 +289,8 @@ class Proxy:
                 backend.close()
                 self._dismissed[backend.pid] = time.monotonic() + END_MAX
             case policy.AnswerLost(number, status):
-                self._answer_lost(self._backends[number], status)
+                dead = self._backends[number]
+                self._crash.answer(status, tells=dead.tells or number != self._answers, again=dead.again)
             case policy.Exit(status):
                 self._status = status
 
@@ -299,28 +313,32 @@ class Proxy:
         else:
             self._happen(policy.Started(number))
 
-    def _add(self, run: Run, source: int | None) -> int:
+    def _add(self, run: Run, source: int | None = None) -> int:
         self._count += 1
         self._backends[self._count] = Backend(self._context, self._folder.path, self._count, run, source)
         if not self._answers:  # from the first on, with which it removes the folder
             self._guardian.guard(run.pid)
         return self._count
 
+    def _take_in(self, number: int, pid: int, link: Link) -> None:
+        """Have a kernel that was made of a checkpoint connect."""
+        expose(pid, really=False)
+        try:
+            self._folder.restore()
+            run = Run(pid, no_ends(), lossless=False)
+            backend = self._backends[number] = Backend(self._context, self._folder.path, number, run, None)
+        except (OSError, zmq.ZMQError) as error:
+            sys.stderr.write(f"ipy_autorestart: no kernel can be made of a checkpoint: {error}\n")
+            link.close()
+            self._happen(policy.NotForked(number))
+        else:
+            backend.connect(link)
+
     def _hand_over(self, backend: Backend) -> None:
         if backend.link:
-            file, fds = self._state
-            os.lseek(file, 0, os.SEEK_SET)
             interrupted = signal.SIGINT in self._pending
             self._pending = [signum for signum in self._pending if signum != signal.SIGINT]
-            backend.link.send(replace(self._death, interrupted=interrupted), [file, *fds])
-
-    def _answer_lost(self, dead: Backend, status: int) -> None:
-        lost = self._book.take_lost(tells=dead.tells or dead.number != self._answers)
-        answer_lost(self._frontend, lost, status)
-        cells = [one for one in lost.begun if one.kind == policy.EXECUTE]
-        ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
-        is_to_blame = bool(dead.again) and not lost.begun
-        self._death = words.TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_to_blame)
+            self._backup.hand_over(backend.link, self._crash.word(interrupted=interrupted))
 
     def _serve(self) -> None:
         """Have the live kernel answer, as soon as the clients are back that were there before an exec."""
@@ -355,6 +373,7 @@ class Proxy:
         for reader in self._launcher.readers():
             if reader.fileno() == fd:
                 reader.read()
+        self._checkpoints.read(fd)
         for backend in list(self._backends.values()):
             if backend.run.reports.is_open and backend.run.reports.fileno() == fd:
                 backend.read_reports()
@@ -404,19 +423,21 @@ class Proxy:
             case words.Done(key):
                 self._book.forget(key)
             case words.Backup() if self._kernels.state(backend.number) is State.LIVE:
-                self._close_state()
-                self._state = fds[0], fds[1:]
-            case words.Leaving(interrupted, cold):
-                self._close_state()
-                self._state = fds[0], fds[1:]
+                self._backup.replace(fds)
+            case words.Leaving(interrupted, cold, back):
+                self._backup.replace(fds)
                 self._pending += [signal.SIGINT] * interrupted
-                self._drop_outdated(leaving=True, cold=cold)
                 if cold:
+                    self._drop_outdated(leaving=True, cold=True)
                     self._start(forked=False, cold=True)
-                self._happen(policy.Leaves(backend.number))
+                self._happen(policy.Leaves(backend.number, () if cold else back, cold))
+            case words.Parked(number, pid) if self._kernels.state(backend.number) is State.LIVE:
+                self._checkpoints.park(backend.number, number, pid, Link(socket.socket(fileno=fds[0])))
+            case words.Keep(numbers, likely):
+                self._happen(policy.Keep(backend.number, numbers, likely))
             case words.TookOver():
                 self._failures = 0
-                self._death = words.TakeOver()
+                self._crash.forget()
                 self._happen(policy.TookOver(backend.number))
             case words.Goodbye():
                 self._happen(policy.Goodbye(backend.number))
@@ -431,7 +452,7 @@ class Proxy:
         source = self._launcher.source
         cold = cold or (leaving and self._launcher.is_shadowed)
         for backend in list(self._backends.values()):
-            if self._kernels.state(backend.number) not in (State.STARTING, State.STANDBY):
+            if backend.number not in self._kernels.waiting(0).values():
                 continue
             backend.read_reports()
             is_old = backend.source != source and (source is not None or leaving)
@@ -445,7 +466,7 @@ class Proxy:
             signum == signal.SIGHUP
             and not self._ignores_hangups
             and self._terminal.is_gone
-            and not self._is_own_hangup()
+            and not self._backup.announces_hangup()
         ):
             self._status = -signal.SIGHUP  # as the kernel would, which is in another session
         elif (live := self._live) is not None:
@@ -456,17 +477,6 @@ class Proxy:
         else:
             self._pending.append(signum)
 
-    def _is_own_hangup(self) -> bool:
-        """Whether a supervisor has announced a SIGHUP, which the kernel has not heard of yet."""
-        _, fds = self._state
-        waiting = array.array("i", [0])
-        for hangups in fds[1::2]:  # `SupervisorState.fds`
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(hangups, termios.FIONREAD, waiting)
-            if waiting[0]:
-                return True
-        return False
-
     def _reap(self) -> None:
         while True:
             try:
@@ -476,11 +486,13 @@ class Proxy:
             if found is None:
                 return
             backend = next((one for one in self._backends.values() if one.pid == found.si_pid), None)
-            if backend is not None or self._dismissed.pop(found.si_pid, 0.0):
+            is_ours = backend is not None or self._checkpoints.has(found.si_pid)
+            if is_ours or self._dismissed.pop(found.si_pid, 0.0):
                 kill_group(found.si_pid)  # what it has left there, while the number can't be another's
             _, status = os.waitpid(found.si_pid, 0)
             if backend is not None:
                 self._note_end(backend, os.waitstatus_to_exitcode(status))
+            self._checkpoints.note_end(found.si_pid)
 
     def _note_end(self, backend: Backend, status: int) -> None:
         self._hear(backend)  # its last words
@@ -490,13 +502,12 @@ class Proxy:
                 self._forward_answers(backend, [sock for sock, _ in left])
                 if backend.number not in self._backends:
                     return
-        if self._kernels.state(backend.number) in (State.STARTING, State.STANDBY):
+        if backend.number in self._kernels.waiting(0).values():
             self._failures += 1
         if (backend.number, -status) in self._passed_on:  # it was asked to end
             self._happen(policy.Goodbye(backend.number))
-        if self._kernels.state(backend.number) is State.LIVE and not self._kernels.closing:  # another one is to follow
-            self._drop_outdated(leaving=True)
-        self._happen(policy.Died(backend.number, status))
+        hung_up = (backend.number, signal.SIGHUP) in self._passed_on
+        self._happen(policy.Died(backend.number, status, hung_up))
         del self._backends[backend.number]
         backend.close()
 
@@ -508,19 +519,15 @@ class Proxy:
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    def _close_state(self) -> None:
-        file, fds = self._state
-        for fd in (file, *fds):
-            os.close(fd)
-
     def _close(self) -> None:
         for backend in self._backends.values():
             backend.kill()
+        self._checkpoints.close()
         for pid in self._dismissed:
             kill_group(pid)
         self._launcher.close()
         self._guardian.close()
-        self._close_state()
+        self._backup.close()
         self._frontend.close()
         self._context.term()
         os.close(self._start_state)
@@ -533,13 +540,6 @@ class Proxy:
 def _imported(fd: int) -> Learnt:
     """Return what a kernel says to have imported, which has not reported it: it was not started from here."""
     return Learnt(begun=True, imported=words.from_file(fd).split("\n"))
-
-
-def _in_file(carried: Carried) -> tuple[int, list[int]]:
-    """Return the descriptor of a file with the state, and those that it names."""
-    file = os.memfd_create("ipy_autorestart")
-    carried.write(file)
-    return file, list(carried.fds)
 
 
 def _peer(sock: socket.socket) -> int:

@@ -10,10 +10,10 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from waiting import eventually, pass_time
 
+from ipy_autorestart.proxy.book import Lost, Request
 from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend, Returning
-from ipy_autorestart.proxy.policy import Lost, Request
 from ipy_autorestart.reexec.state import ListeningSocket
 
 

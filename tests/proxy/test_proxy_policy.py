@@ -1,4 +1,6 @@
-"""Which requests another kernel is to do, and which kernel answers."""
+"""Which kernel behind a proxy answers."""
+
+from dataclasses import replace
 
 import pytest
 
@@ -14,18 +16,24 @@ from ipy_autorestart.proxy.policy import (
     TAKE_MAX,
     TRIES_MAX,
     AnswerLost,
-    Book,
     Died,
     Dismiss,
+    Drop,
     Ended,
     Exit,
+    Fork,
     Goodbye,
     HandOver,
+    Judge,
+    Keep,
     Kernels,
     Kill,
     Leaves,
+    Memory,
+    NotForked,
     NotStarted,
     Outdated,
+    Parked,
     Ready,
     Serve,
     Start,
@@ -33,129 +41,22 @@ from ipy_autorestart.proxy.policy import (
     State,
     Tick,
     TookOver,
+    Unparked,
     standby_at,
     step,
 )
-
-
-def book(*requests):
-    found = Book()
-    for key, kind in requests:
-        found.note(key, "shell", kind, [key.encode()])
-    return found
-
-
-def keys(requests):
-    return [request.frames[0].decode() for request in requests]
-
-
-# -- requests ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("order", [("replied", "idle"), ("idle", "replied")])
-def test_a_request_is_done_when_it_is_replied_to_and_the_kernel_says_so(order):
-    found = book(("a", "execute_request"))
-    getattr(found, order[0])("a")
-    assert len(found) == 1
-    getattr(found, order[1])("a")
-    assert len(found) == 0
-
-
-def test_what_has_no_reply_is_done_when_the_kernel_says_so():
-    found = book(("a", "comm_msg"))
-    found.busy("a")
-    found.idle("a")
-    assert len(found) == 0
-
-
-def test_another_kernel_does_what_is_left_in_its_order_from_the_start():
-    found = book(("a", "execute_request"), ("b", "complete_request"), ("c", "execute_request"))
-    found.busy("b")
-    found.replied("b")
-    assert keys(found.left()) == ["a", "b", "c"]
-    assert not any(request.replied or request.begun for request in found.left())
-    found.idle("b")  # a new reply is awaited
-    assert len(found) == 3
-
-
-def test_a_message_without_reply_that_the_kernel_says_to_be_done_is_not_sent_again():
-    found = book(("a", "unknown"), ("b", "execute_request"))
-    found.idle("a")
-    assert keys(found.left()) == ["b"]
-
-
-def test_what_nobody_asked_for_is_not_noted():
-    found = book(("a", "execute_request"))
-    for act in (found.busy, found.idle, found.replied):
-        act("other")
-    assert keys(found.left()) == ["a"]
-
-
-def test_a_dead_kernel_loses_what_it_was_at_work_on_and_the_cells_that_follow():
-    found = book(("a", "execute_request"), ("b", "complete_request"), ("c", "execute_request"), ("d", "comm_msg"))
-    found.busy("a")
-    lost = found.take_lost()
-    assert [keys(one) for one in lost] == [["a"], ["c"], []]
-    assert keys(found.left()) == ["b", "d"]
-
-
-def test_a_kernel_that_dies_before_it_says_what_it_has_begun_was_at_work_on_the_oldest():
-    found = book(("a", "complete_request"), ("b", "execute_request"), ("c", "execute_request"))
-    found.note("control", "control", "usage_request", [b"control"])
-    assert [keys(one) for one in found.take_lost()] == [["a"], [], []]
-    assert [keys(one) for one in found.take_lost()] == [["b"], ["c"], []]
-    assert [keys(one) for one in found.take_lost()] == [[], [], []]
-    assert keys(found.left()) == ["control"]
-
-
-def test_a_kernel_that_dies_of_something_else_than_a_cell_aborts_no_cell():
-    found = book(("a", "complete_request"), ("b", "execute_request"))
-    found.busy("a")
-    assert [keys(one) for one in found.take_lost()] == [["a"], [], []]
-    assert keys(found.left()) == ["b"]
-
-
-def test_where_a_kernel_tells_what_it_begins_no_other_request_is_blamed():
-    found = book(("a", "execute_request"))
-    assert [keys(one) for one in found.take_lost(tells=True)] == [[], [], []]
-    assert keys(found.left()) == ["a"]
-
-
-def test_a_message_without_reply_is_not_blamed():
-    found = book(("a", "comm_msg"), ("b", "execute_request"))
-    assert [keys(one) for one in found.take_lost()] == [["b"], [], []]
-
-
-def test_a_question_about_comms_is_answered_as_any_other():
-    found = book(("a", "comm_info_request"), ("b", "execute_request"))
-    assert [keys(one) for one in found.take_lost()] == [["a"], [], []]
-
-
-def test_what_is_done_though_nobody_is_told_is_forgotten():
-    found = book(("a", "comm_msg"))
-    found.forget("a")
-    found.forget("other")
-    assert len(found) == 0
-
-
-def test_what_was_answered_before_the_death_is_only_said_to_be_done():
-    found = book(("a", "execute_request"), ("b", "execute_request"))
-    found.busy("a")
-    found.replied("a")
-    assert [keys(one) for one in found.take_lost()] == [["b"], [], ["a"]]
-
-
-# -- kernels -----------------------------------------------------------------------------------------------------------
-
 
 NONE = Kernels()
 
 
 def run(*events, kernels=NONE, now=0.0):
-    """Return the kernels after events, and all actions."""
-    actions = []
-    for event in events:
-        kernels, more = step(kernels, event, now)
+    """Return the kernels after events, and all actions; where kernels are to be judged, none is outdated."""
+    actions, events = [], list(events)
+    while events:
+        kernels, more = step(kernels, events.pop(0), now)
+        if Judge() in more:
+            more.remove(Judge())
+            events.insert(0, Tick())
         actions += more
     return kernels, actions
 
@@ -357,3 +258,192 @@ def test_the_next_one_is_started_ahead_when_the_live_one_has_had_time_for_itself
     assert standby_at(serving(Goodbye(1)), 0) is None
     assert standby_at(serving(), FAILURES_MAX) is None
     assert standby_at(run(Leaves(1), kernels=serving())[0], 0) is None
+
+
+def test_kernels_are_judged_once_before_a_fresh_one_takes_over():
+    kernels, actions = step(serving(Started(2), Ready(2)), Leaves(1), 0.0)
+    assert actions == [Judge()]
+    kernels, actions = step(kernels, Outdated(2), 0.0)
+    assert actions == [Kill(2), Start()]
+    assert run(Tick(), kernels=kernels)[1] == [Start()]
+    assert step(serving(Started(2), Ready(2)), Leaves(1, cold=True), 0.0)[1] == [HandOver(2)]  # just started for it
+    kernels, actions = step(serving(Started(2), Ready(2)), Died(1, -9), 0.0)
+    assert actions == [AnswerLost(1, -9), Judge()]
+    assert step(kernels, Tick(), 0.0)[1] == [HandOver(2)]
+
+
+# -- checkpoints -------------------------------------------------------------------------------------------------------
+
+
+def parked(*checkpoints, more=()):
+    """Return a kernel that serves, with a fresh one that waits, and checkpoints in the order of their making."""
+    return serving(Started(2), Ready(2), *(Parked(1, one) for one in checkpoints), *more)
+
+
+def lived(kernels, seconds=ANSWERED + 1):
+    """Return kernels of which the live one has served for long enough."""
+    return replace(kernels, since=kernels.since - seconds)
+
+
+def test_the_next_kernel_is_made_of_the_first_checkpoint_that_there_is():
+    kernels, actions = run(Leaves(1, (8, 7, 3)), kernels=parked(3, 7))
+    assert actions == [Fork(7)]
+    kernels, actions = run(Started(4, 7), Ready(4), *ends(1), TookOver(4), kernels=kernels)
+    assert actions == [HandOver(4), Dismiss(1), Serve(4)]
+    assert kernels.origin(4) == 7
+    assert kernels.parked == (7, 3)
+
+
+def test_one_that_waits_takes_over_at_once_and_one_that_is_being_made_is_waited_for():
+    ahead = (Keep(1, (3, 7), 7), Started(4, 7))
+    assert run(Leaves(1, (7,)), kernels=parked(3, 7, more=(*ahead, Ready(4))))[1] == [HandOver(4)]
+    kernels, actions = run(Leaves(1, (7,)), kernels=parked(3, 7, more=ahead))
+    assert actions == []
+    assert run(Ready(4), kernels=kernels)[1] == [HandOver(4)]
+
+
+def test_one_that_waits_takes_over_though_its_checkpoint_has_ended():
+    ahead = (Keep(1, (3, 7), 7), Started(4, 7), Ready(4), Unparked(7))
+    assert run(Leaves(1, (7, 3)), kernels=parked(3, 7, more=ahead))[1] == [HandOver(4)]
+
+
+def test_without_a_checkpoint_that_is_wanted_a_fresh_one_takes_over():
+    for back in ((), (5,)):
+        kernels, actions = run(Leaves(1, back), kernels=parked(3, 7))
+        assert actions == [HandOver(2)]
+        kernels, actions = run(*ends(1), TookOver(2), kernels=kernels)
+        assert actions == [Dismiss(1), Drop(7), Drop(3), Serve(2)]
+        assert kernels.parked == ()
+
+
+@pytest.mark.parametrize(
+    ("failure", "drops"),
+    [
+        ([NotForked(4)], [Drop(7)]),
+        ([Unparked(7), NotForked(4)], []),
+        ([Died(4, -9)], [Drop(7)]),
+        ([Ready(4), Died(4, -9)], [HandOver(4), Drop(7)]),
+    ],
+    ids=["it can't", "it has ended", "dies before it waits", "dies while it takes over"],
+)
+def test_what_fails_is_followed_by_the_next_that_is_wanted_and_at_last_by_a_fresh_one(failure, drops):
+    kernels, _ = run(Leaves(1, (7, 3)), *ends(1), Started(4, 7), kernels=parked(3, 7))
+    kernels, actions = run(*failure, kernels=kernels)
+    assert actions == [*drops, Fork(3)]
+    kernels, actions = run(Started(5, 3), NotForked(5), kernels=kernels)
+    assert actions == [Drop(3), HandOver(2)]
+    assert kernels.deaths == 0
+
+
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_one_that_is_made_of_a_checkpoint_has_its_time(is_ready):
+    kernels, _ = run(Leaves(1, (7,)), *ends(1), Started(4, 7), *([Ready(4)] * is_ready), kernels=parked(3, 7))
+    assert kernels.due == TAKE_MAX
+    assert run(Tick(), kernels=kernels, now=TAKE_MAX - 1)[1] == []
+    assert run(Tick(), kernels=kernels, now=TAKE_MAX)[1] == [Kill(4), Drop(7), HandOver(2)]
+
+
+def test_a_kernel_of_a_checkpoint_makes_later_ones_of_the_same_numbers():
+    kernels, _ = run(Leaves(1, (3,)), Started(4, 3), Ready(4), *ends(1), kernels=parked(1, 3, 4, 5))
+    kernels, _ = run(Parked(1, 6), Keep(1, ()), Parked(4, 4), kernels=kernels)  # none of them is live
+    assert kernels.parked == (5, 4, 3, 1)
+    kernels, actions = run(TookOver(4), Parked(4, 4), kernels=kernels)
+    assert actions == [Drop(5), Drop(4), Serve(4)]
+    assert kernels.parked == (4, 3, 1)
+
+
+def test_only_what_is_kept_stays():
+    kernels, actions = run(Keep(1, (2, 9, 3)), kernels=parked(1, 2, 3))
+    assert actions == [Drop(1)]
+    assert kernels.parked == (2, 3)
+
+
+def test_one_is_made_ahead_of_the_likely_checkpoint_when_the_live_one_has_had_time_for_itself():
+    kernels = parked(3, 7)
+    assert kernels.ahead_at is None
+    kernels, actions = run(Keep(1, (7, 3), 3), kernels=kernels, now=5.0)
+    assert (actions, kernels.due) == ([], 5.0 + STANDBY_AFTER)
+    kernels, _ = run(Keep(1, (7, 3), 3), kernels=kernels, now=5.05)  # no news
+    kernels, actions = run(Tick(), kernels=kernels, now=5.0 + STANDBY_AFTER)
+    assert actions == [Fork(3)]
+    kernels, actions = run(Started(4, 3), Tick(), Ready(4), Tick(), kernels=kernels, now=6.0)
+    assert (actions, kernels.due) == ([], float("inf"))
+    kernels, actions = run(Keep(1, (7, 3), 7), kernels=kernels, now=7.0)
+    assert actions == [Kill(4)]
+    kernels, _ = run(Tick(), Started(5, 7), kernels=kernels, now=8.0)
+    assert run(Keep(1, (7, 3)), kernels=kernels, now=9.0)[1] == [Kill(5)]
+    assert run(Keep(1, (3,), 7), kernels=kernels, now=9.0)[1] == [Drop(7), Kill(5)]
+    assert run(Goodbye(1), kernels=kernels, now=9.0)[0].ahead_at is None
+
+
+def test_one_that_fails_ahead_is_not_tried_again():
+    for failure in (NotForked(4), Died(4, -9)):
+        kernels, actions = run(Keep(1, (7, 3), 7), Started(4, 7), failure, Tick(), kernels=parked(3, 7))
+        assert actions == [Drop(7)]
+        assert kernels.ahead_at is None
+    kernels, _ = run(Keep(1, (7, 3), 7), Started(4, 7), kernels=parked(3, 7))
+    assert run(Tick(), kernels=kernels, now=TAKE_MAX)[1] == [Kill(4), Drop(7)]
+
+
+def test_what_is_likely_stays_so_if_it_is_older_than_what_took_over():
+    kernels, _ = run(Keep(1, (7, 3), 3), Leaves(1, (7,)), Started(4, 7), Ready(4), *ends(1), kernels=parked(3, 7))
+    assert run(TookOver(4), kernels=kernels)[0].likely == 3
+    kernels, _ = run(Keep(1, (7, 3), 7), Started(4, 7), Ready(4), Leaves(1, (3,)), *ends(1), kernels=parked(3, 7))
+    kernels, actions = run(Started(5, 3), Ready(5), TookOver(5), kernels=kernels)
+    assert actions == [HandOver(5), Drop(7), Serve(5), Kill(4)]
+    assert kernels.likely == 0
+
+
+def test_one_that_was_made_ahead_is_never_outdated():
+    kernels = parked(7, more=(Keep(1, (7,), 7), Started(4, 7), Ready(4)))
+    assert run(Outdated(4), kernels=kernels) == (kernels, [])
+    assert standby_at(run(Outdated(2), kernels=kernels)[0], 0) == STANDBY_AFTER  # the fresh one has its own rules
+
+
+def test_one_that_dies_is_followed_by_one_of_the_newest_checkpoint_then_of_older_ones():
+    kernels, actions = run(Died(1, -11), kernels=parked(3, 7))
+    assert actions == [AnswerLost(1, -11), Fork(7)]
+    _, actions = run(Started(4, 7), NotForked(4), Started(5, 3), NotForked(5), kernels=kernels)
+    assert actions == [Drop(7), Fork(3), Drop(3), HandOver(2)]
+
+
+def test_one_that_dies_with_a_restart_to_come_is_followed_by_a_fresh_one():
+    kernels, actions = run(Died(1, -11, hung_up=True), kernels=parked(3, 7))
+    assert actions == [AnswerLost(1, -11), HandOver(2)]
+    assert run(TookOver(2), kernels=kernels)[1] == [Drop(7), Drop(3), Serve(2)]
+
+
+def test_a_checkpoint_of_which_a_kernel_dies_at_once_is_not_taken_again():
+    before, _ = run(Died(1, -11), Started(4, 7), Ready(4), TookOver(4), Parked(4, 8), kernels=parked(3, 7))
+    kernels, actions = run(Died(4, -11), kernels=before)
+    assert actions == [AnswerLost(4, -11), Fork(3)]
+    assert kernels.deaths == 2
+    assert run(Died(4, -11), kernels=lived(before))[1] == [AnswerLost(4, -11), Fork(8)]
+
+
+def test_deaths_in_a_row_end_the_proxy_though_there_are_checkpoints():
+    kernels = parked(3, 5, 7, 9)
+    for number, checkpoint in ((1, 9), (4, 7)):
+        kernels, actions = run(Died(number, -11), kernels=kernels)
+        assert actions[:2] == [AnswerLost(number, -11), Fork(checkpoint)]
+        following = number + 3 if number == 1 else 5
+        kernels, _ = run(Started(following, checkpoint), Ready(following), TookOver(following), kernels=kernels)
+    assert run(Died(5, -11), kernels=kernels)[1] == [Exit(-11)]
+
+
+def test_short_of_memory_it_does_without_what_is_made_ahead_then_without_what_is_missed_least():
+    kernels, _ = run(Keep(1, (3, 7), 3), Started(4, 3), Ready(4), kernels=parked(3, 7))
+    kernels, actions = run(Memory(is_short=True), Tick(), kernels=kernels, now=100.0)
+    assert actions == [Kill(4)]
+    kernels, actions = run(Memory(is_short=True), Tick(), kernels=kernels, now=101.0)
+    assert actions == [Drop(7)]
+    assert run(Memory(is_short=False), kernels=kernels, now=102.0)[1] == [Fork(3)]
+    assert run(Memory(is_short=True), Memory(is_short=True), kernels=kernels, now=102.0)[1] == [Drop(3)]
+    kernels, _ = run(Leaves(1, (3,)), kernels=kernels, now=102.0)
+    assert run(Memory(is_short=True), kernels=kernels, now=103.0)[1] == [Fork(3)]  # not now
+
+
+def test_words_of_checkpoints_of_one_that_is_not_live_change_nothing():
+    kernels = parked(3, more=(Started(4, 3),))
+    for event in (Parked(2, 9), Keep(2, ()), NotForked(1), NotForked(9), Unparked(9), Memory(is_short=False)):
+        assert run(event, kernels=replace(kernels, likely=3))[0].parked == (3,)
