@@ -13,7 +13,7 @@ from kernel_traffic import rate, round_trip
 from kernels import RERUN, start, watch
 
 FOLDER = Path(__file__).parent / "benchmarks"
-LIBRARIES = ("__main__", "kernels", "peers", "projects", "report")
+LIBRARIES = ("__main__", "kernels", "peers", "projects", "reactive", "report")
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in LIBRARIES)
 
 

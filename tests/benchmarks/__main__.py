@@ -18,8 +18,8 @@ import report
 
 FOLDER = Path(__file__).parent
 NAMES = (
-    "kernel_restart", "kernel_traffic", "terminal", "servers", "counts", "output_rate", "import_cost", "status_cost",
-    "audit_cost", "trees", "restart_latency",
+    "kernel_restart", "checkpoints", "kernel_traffic", "terminal", "servers", "counts", "output_rate", "import_cost",
+    "status_cost", "audit_cost", "trees", "restart_latency",
 )  # fmt: skip
 BESIDE_NODEMON = ("restart_latency", "terminal", "servers")
 
