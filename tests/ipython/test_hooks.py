@@ -1,6 +1,7 @@
 """An interrupt that comes while functions of ours run before a cell stops the cell, and nothing of ours is shown."""
 
 import atexit
+import gc
 import os
 import signal
 import threading
@@ -25,7 +26,9 @@ def interrupt(*_):
 def shell():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    gc.disable()  # hypothesis is told of collections, and what interrupts that is lost, as in any such callback
     yield shell
+    gc.enable()
     atexit.unregister(shell.atexit_operations)
     signal.signal(signal.SIGINT, handler)
 
