@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ipy_autorestart.pristine import os
-from ipy_autorestart.protocol.parse import OPTIONS
+from ipy_autorestart.protocol.parse import BACK, OPTIONS
 
 #: Switches of the magics alone, which are no options of a watch.
-ACTIONS = ("--now", "--pause", "--resume")
+ACTIONS = ("--now", "--pause", "--resume", BACK)
 STATUS_FLAGS = ("--json", "--why")
 
 _OPTIONS = {option.flag: option for option in OPTIONS}
@@ -38,7 +38,7 @@ class Completed(NamedTuple):
 Listing = Callable[[str], Iterable[Entry]]
 
 
-def complete(line: str, *, listing: Listing, targets: Sequence[str]) -> Completed | None:
+def complete(line: str, *, listing: Listing, targets: Sequence[str], cells: Iterable[int] = ()) -> Completed | None:
     """Complete the last word of a line, which ends where the cursor is.
 
     Parameters
@@ -49,6 +49,8 @@ def complete(line: str, *, listing: Listing, targets: Sequence[str]) -> Complete
         Returns what a folder holds, "" for the current one; nothing for what is no folder.
     targets
         The names of what is watched.
+    cells
+        The numbers of those that have run.
 
     Returns
     -------
@@ -62,8 +64,9 @@ def complete(line: str, *, listing: Listing, targets: Sequence[str]) -> Complete
         return Completed(typed, sorted({name for name in targets if name.startswith(typed)}))
     words = _WORD.findall(typed)
     if words and words[0] in ACTIONS and (len(words) > 1 or typed[-1:].isspace()):
+        names = map(str, cells) if words[0] == BACK else sorted(set(targets))
         typed = typed.removeprefix(words[0]).lstrip()
-        return Completed(typed, sorted({name for name in targets if name.startswith(typed)}))
+        return Completed(typed, [name for name in names if name.startswith(typed)])
     fragment = words.pop() if words and not typed[-1:].isspace() else ""
     if magic == "watch_status":
         return Completed(fragment, [flag for flag in STATUS_FLAGS if flag.startswith(fragment)])

@@ -21,8 +21,8 @@ from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import ShellSession, session_of
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
-from ipy_autorestart.protocol.parse import parse, parser
-from ipy_autorestart.protocol.request import Request, check_platform
+from ipy_autorestart.protocol.parse import BACK, cell_of, parse, parser
+from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.tables import NOTHING, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
@@ -57,6 +57,8 @@ EXAMPLES = """Examples:
   %watch_restart src/ -m app -- --port 80   the same for a module, with arguments
   %watch_restart src/                       restart this kernel, in place
 By hand, for one TARGET or all: %watch_restart --now | --pause | --resume [TARGET]
+Undo: %watch_restart --back [CELL] returns this kernel to its newest checkpoint before a cell, which is named by the
+number in its brackets, or else before the last that ran; no cell is run again
 
 """
 
@@ -87,6 +89,9 @@ class WatchMagics(Magics):
         try:
             check_platform()
             argv = _split("%watch_restart", self._expanded(line, local_ns or {}))
+            if BACK in argv:
+                self._go_back([one for one in argv if one != BACK])
+                return
             if act := next((one for one in argv if one in BY_HAND), None):
                 for supervisor in self._chosen("%watch_restart", [one for one in argv if one != act]):
                     BY_HAND[act](supervisor)
@@ -105,6 +110,14 @@ class WatchMagics(Magics):
             supervisor.start()
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None
+
+    def _go_back(self, words: Sequence[str]) -> None:
+        """Go back to before a cell; raises `BadInput`."""
+        session = self._session
+        cell = cell_of(words, [cell.number for cell in session.recorder.ledger.cells])
+        if not any(isinstance(one.request.target, Kernel) for one in session.supervisors) or session.restarter is None:
+            raise BadInput(f"{BACK}: the kernel is not watched; %watch_restart src/ --checkpoints begins")
+        session.restarter.go_back(cell)
 
     def _expanded(self, line: str, local_ns: Mapping[str, Any]) -> str:
         """Expand variables in a line as IPython does, but don't look for them in vain.
@@ -182,7 +195,8 @@ class WatchMagics(Magics):
         """Complete the words of these magics."""
         line = context.text_until_cursor.rpartition("\n")[2]
         targets = [one.request.target.title for one in self._session.supervisors]
-        found = complete(line, listing=list_folder, targets=targets)
+        cells = sorted(cell.number for cell in self._session.recorder.ledger.cells)
+        found = complete(line, listing=list_folder, targets=targets, cells=cells)
         if found is None:
             return {"completions": []}
         words = [SimpleCompletion(word) for word in found.words]

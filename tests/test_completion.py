@@ -90,6 +90,17 @@ def test_what_is_watched_is_offered_to_what_is_done_by_hand():
     assert words("%watch_restart --n", ["main.py"]) == ["--now"]
 
 
+def test_cells_are_offered_to_go_back_before():
+    cells = [1, 3, 12]
+    assert complete("%watch_restart --back ", listing=listing, targets=["kernel"], cells=cells).words == [
+        "1",
+        "3",
+        "12",
+    ]
+    assert complete("%watch_restart --back 1", listing=listing, targets=["kernel"], cells=cells).words == ["1", "12"]
+    assert words("%watch_restart --ba") == ["--back"]
+
+
 def test_the_status_has_flags_of_its_own():
     assert words("%watch_status ") == list(STATUS_FLAGS)
     assert words("%watch_status --j") == ["--json"]

@@ -190,6 +190,12 @@ class Options:
         only="kernel",
         help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
+    checkpoints: bool = option(
+        default=False,
+        check=flag,
+        only="kernel",
+        help="a restart of the kernel keeps what cells made before they used the changed file; --rerun does so anyway",
+    )
     keep: bool = option(default=False, check=flag, only="script", help="keep what earlier runs printed")
 
     warm: bool = option(
@@ -205,6 +211,11 @@ class Options:
         only="script",
         help="import these ahead too, whatever the script does with them",
     )
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """Whether a kernel keeps copies of itself, to which it goes back rather than to its start."""
+        return self.warm and (self.checkpoints or self.rerun != Rerun.NONE.value)
 
     def __post_init__(self) -> None:
         """Check each value, wherever it comes from."""

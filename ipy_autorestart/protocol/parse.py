@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from typing import Any, NoReturn
 
 from ipy_autorestart.decide.guard import SHEBANG
@@ -110,6 +110,33 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool
             restarted = f"the script {target.name}" if what else "the kernel"
             raise BadInput(f"{one.flag}: it is for a {one.only}, and this restarts {restarted}; leave it out")
     return Request(target, given.pop("paths"), dataclasses.replace(defaults, **given), folder)
+
+
+#: Of the magic: returns the kernel to a checkpoint.
+BACK = "--back"
+
+#: So many cells are named.
+CELLS_MAX = 5
+
+
+def cell_of(words: Sequence[str], numbers: Collection[int]) -> int | None:
+    """Return the number of the cell that is named behind `BACK`, None if none is.
+
+    Raises
+    ------
+    BadInput
+        If it is none of these numbers.
+    """
+    if not words:
+        return None
+    last = max(numbers, default=0)
+    fix = f"write {BACK} {last}, or {BACK} alone" if last else "none has run yet"
+    if len(words) > 1 or not words[0].isdecimal():
+        raise BadInput(f"{BACK}: expected the number of a cell, as in its brackets, got {' '.join(words)!r}; {fix}")
+    if int(words[0]) not in numbers:
+        there = ", ".join(map(str, sorted(numbers)[-CELLS_MAX:]))
+        raise BadInput(f"{BACK}: there is no cell {words[0]}; {f'the last are {there}' if there else fix}")
+    return int(words[0])
 
 
 def _read(argv: Sequence[str]) -> dict[str, Any]:

@@ -97,9 +97,7 @@ class Restarter(abc.ABC):
             If there is none.
         """
         before = "" if cell is None else f" before cell {cell}"
-        raise BadInput(
-            f"--back: there is no checkpoint{before}; %watch_restart src/ --checkpoints makes a kernel have some"
-        )
+        raise BadInput(f"--back: there is no checkpoint{before}; watch with --checkpoints or --rerun to have some")
 
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one."""

@@ -30,6 +30,9 @@ MISTAKES = {
     "%watch_restart src/ -- x": "x: it needs a script to run, such as main.py",
     "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it by a backslash",
     "%unwatch nothing.py": "nothing.py: no such target; name one of those watched: main.py",
+    "%watch_restart --back": "--back: the kernel is not watched; %watch_restart src/ --checkpoints begins",
+    "%watch_restart --back now": "--back: expected the number of a cell, as in its brackets, got 'now'; write --back",
+    "%watch_restart --back 999": "--back: there is no cell 999; the last are ",
     "%watch_status now": "expected nothing, --why or --json, got 'now'",
 }
 

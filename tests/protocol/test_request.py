@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.options import each
-from ipy_autorestart.protocol.parse import parse
+from ipy_autorestart.protocol.parse import cell_of, parse
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request
 
@@ -207,11 +207,57 @@ def test_words_that_switch_off_what_is_on():
             "--on-busy: it is for a kernel, and this restarts the script -m app; leave it out",
         ),
         (["src/", "--keep"], "--keep: it is for a script, and this restarts the kernel; leave it out"),
+        (
+            ["main.py", "--checkpoints"],
+            "--checkpoints: it is for a kernel, and this restarts the script main.py; leave it out",
+        ),
     ],
 )
 def test_options_for_another_kind_of_target_are_refused(words, message):
     with pytest.raises(BadInput, match=re.escape(message)):
         read(*words)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ({}, False),
+        ({"checkpoints": True}, True),
+        ({"rerun": "marked"}, True),
+        ({"rerun": "all", "warm": False}, False),
+        ({"checkpoints": True, "warm": False}, False),
+    ],
+)
+def test_checkpoints_are_kept_on_request_or_where_cells_run_again_and_never_cold(said, kept):
+    assert Options(**said).keeps_checkpoints is kept
+
+
+def test_a_cell_is_named_by_its_number():
+    assert cell_of([], [1, 3]) is None
+    assert cell_of(["3"], [1, 3]) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "numbers", "message"),
+    [
+        (
+            ["x"],
+            [1, 3],
+            "--back: expected the number of a cell, as in its brackets, got 'x'; write --back 3, or --back alone",
+        ),
+        (["[3]"], [1, 3], "got '[3]'; write --back 3"),
+        (["-1"], [1, 3], "got '-1'; write --back 3"),
+        (["²"], [1, 3], "got '²'; write --back 3"),
+        (["1", "3"], [1, 3], "got '1 3'; write --back 3"),
+        (["x"], [], "got 'x'; none has run yet"),
+        (["2"], [1, 3], "--back: there is no cell 2; the last are 1, 3"),
+        (["99"], range(1, 10), "--back: there is no cell 99; the last are 5, 6, 7, 8, 9"),
+        (["2"], [], "--back: there is no cell 2; none has run yet"),
+    ],
+)
+def test_a_cell_that_is_none_is_a_mistake(words, numbers, message):
+    with pytest.raises(BadInput, match=re.escape(message) + "$" if message.startswith("-") else re.escape(message)):
+        cell_of(words, numbers)
 
 
 def test_options_for_another_kind_of_target_may_be_configured():
