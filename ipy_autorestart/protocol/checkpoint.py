@@ -19,9 +19,12 @@ class Checkpoint:
         Its own, which it doesn't share with the kernel or another checkpoint.
     why
         Why there is none: "5 threads of polars"; nothing if there is one.
+    pid
+        The process that the copy is, 0 if there is none.
     """
 
     after: int
     seconds: float = 0.0
     memory_bytes: int = 0
     why: str = ""
+    pid: int = 0

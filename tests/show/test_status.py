@@ -56,7 +56,7 @@ def test_tables_are_aligned_text_and_html():
 
 def test_checkpoints_are_a_table_and_what_has_none_says_why():
     polars = Checkpoint(4, why="5 threads of <polars>")
-    parked = (Checkpoint(3, seconds=31.2, memory_bytes=11_400_000), polars, Checkpoint(6, 0.3, 4_300_000))
+    parked = (Checkpoint(3, seconds=31.2, memory_bytes=11_400_000, pid=7), polars, Checkpoint(6, 0.3, 4_300_000))
     kernel = Statistics("kernel", ("src/",), Status(), checkpoints=parked)
     bundle = tables.overview([Statistics("main.py", ("src/",), Status()), kernel, kernel])
     assert bundle["text/plain"].splitlines()[-6:] == [
@@ -72,7 +72,7 @@ def test_checkpoints_are_a_table_and_what_has_none_says_why():
     only = tables.overview([replace(kernel, checkpoints=(polars,))])
     assert "saves" not in only["text/plain"]
     (one,) = json.loads(tables.as_json([kernel])["text/plain"])
-    assert one["checkpoints"][0] == {"after": 3, "seconds": 31.2, "memory_bytes": 11_400_000, "why": ""}
+    assert one["checkpoints"][0] == {"after": 3, "seconds": 31.2, "memory_bytes": 11_400_000, "why": "", "pid": 7}
 
 
 def test_reasons_have_their_time():
