@@ -62,6 +62,8 @@ class Snapshot:
         The folders.
     fresh
         Paths that a scan found with another content than the scan before; the reader clears it.
+    rewritten
+        Paths that a scan found with the same content as the scan before, but written since; the reader clears it.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Snapshot:
     ) -> None:
         self.tree = Tree(roots, which, wall_ns=wall_ns)
         self.fresh: set[str] = set()
+        self.rewritten: set[str] = set()
         self._named = frozenset(named)
         self._extra: frozenset[str] = frozenset()
         self._strict = strict
@@ -110,7 +113,7 @@ class Snapshot:
         A file written after ``since_ns``, unless that is 0, differs from it: the target has read an older content.
         """
         self._committed_ns = self._wall_ns()
-        for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh):
+        for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh, self.rewritten):
             known.clear()
         self._kept_bytes = 0
         self._unread += [path for path in self._paths() if self._add(path, since_ns or math.inf)]
@@ -270,6 +273,7 @@ class Snapshot:
             return
         if tracked is None:
             tracked = self._tracked[path] = _Tracked()
+        was_written = tracked.signature not in (None, signature(status))
         tracked.signature = signature(status)
         tracked.settled = is_settled(status, self._wall_ns())
         if status.st_nlink > 1:
@@ -283,6 +287,8 @@ class Snapshot:
             self._release(new, None)
             if old is tracked.base:
                 tracked.inode = status.st_ino
+            if was_written:
+                self.rewritten.add(path)
             return
         tracked.seen = new
         self._release(old, tracked.base)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from ipy_autorestart.decide.change import Change, Found, Hint, Progress, Unfinished
+from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.compiled import is_compiled, is_outdated
 from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.decide.guard import Likeness
@@ -178,7 +178,8 @@ class Watch:
     def take_differed(self) -> tuple[Change, ...]:
         """Return what has differed at any look or commit since the last call, but for files with the same code.
 
-        What has been put back since is among them: something may have been read in between.
+        What has been put back since is among them, and what was written anew as it was, for it may have been otherwise
+        for a moment: something may have been read in between.
         """
         differed, self._differed = self._differed, {}
         return tuple(differed.values())
@@ -226,6 +227,8 @@ class Watch:
 
     def _differences(self) -> list[Difference]:
         differences = self._snapshot.differences()
+        rewritten, self._snapshot.rewritten = self._snapshot.rewritten, set()
+        self._differed |= {path: Change(path, Kind.MODIFIED) for path in rewritten}
         self._differed |= {one.change.path: one.change for one in differences if one.verdict is not Likeness.SAME_CODE}
         return differences
 

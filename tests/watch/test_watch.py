@@ -468,6 +468,20 @@ def test_all_that_has_differed_is_known_used_or_not_and_though_it_was_put_back(s
     assert watch.take_differed() == ()
 
 
+def test_what_was_put_back_before_any_look_has_differed(stage):
+    watch = stage.watch(poll=0.1)
+    watch.look()
+    assert watch.take_differed() == ()
+    stage.write("x.py", "V = 2\n")
+    stage.write("x.py", "V = 1\n")
+
+    assert watch.look().changes == ()
+
+    assert watch.take_differed() == (changed(stage, "x.py"),)
+    watch.look()
+    assert watch.take_differed() == ()
+
+
 def test_what_is_committed_without_a_look_has_differed(stage):
     watch = stage.watch(poll=0.1, since_ns=1)
     watch.commit()
