@@ -36,6 +36,7 @@ ENTRIES_MAX = 1000
 NO_FILES = ("/proc/", "/sys/", "/dev/")
 IMPORTS = "<frozen importlib."
 LIBRARY = os.path.dirname(os.__file__) + "/"
+SEARCHES = (IMPORTS, LIBRARY + "importlib/")  # for modules, or for what is installed
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + "/"
 
 
@@ -176,7 +177,7 @@ class Uses:
                 elif _starts_interpreters(args[0]):
                     self._add(self._opened, ANYTHING)
             elif event in LISTINGS:
-                self._note_listing(args[0], sys._getframe(2))  # noqa: SLF001  # public but for its name
+                self._note_listing(args[0])
             elif event in STARTS:
                 if ANYTHING not in self._opened and _is_by_user(sys._getframe(2)) and not _is_quiet(event, args):  # noqa: SLF001
                     self._add(self._opened, ANYTHING)
@@ -202,14 +203,15 @@ class Uses:
         if name not in self._opened and not name.startswith(NO_FILES):
             self._add(self._opened, name)
 
-    def _note_listing(self, path: Any, frame: FrameType) -> None:
-        file = frame.f_code.co_filename
-        if file.startswith((IMPORTS, LIBRARY + "importlib/")):  # a search for modules, or for what is installed
+    def _note_listing(self, path: Any) -> None:
+        if path.__class__ is int:
+            name = os.readlink(f"/proc/self/fd/{path}")
+        else:
+            name = _absolute("." if path is None else path)
+        if name in self._listed or name.startswith(NO_FILES):
             return
-        name = (
-            os.readlink(f"/proc/self/fd/{path}") if path.__class__ is int else _absolute("." if path is None else path)
-        )
-        if name in self._listed or name.startswith(NO_FILES) or _origin(frame).startswith(PACKAGE):
+        frame = sys._getframe(3)  # noqa: SLF001  # public but for its name
+        if frame.f_code.co_filename.startswith(SEARCHES) or _origin(frame).startswith(PACKAGE):
             return
         self._add(self._listed, name)  # first, as the look is heard, too
         self._folders[name] = _folders_in(name)
