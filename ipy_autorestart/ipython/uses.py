@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import itertools
+import re
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +19,9 @@ from ipy_autorestart.pristine import os
 
 #: Events of programs and children that are started, and of what else tells no more than that.
 STARTS = PROGRAMS | {"os.exec"}
-LISTINGS = frozenset({"os.listdir", "os.scandir"})
-EVENTS = STARTS | LISTINGS | {"open", "import", "ctypes.dlopen", "sqlite3.connect"}
+LISTINGS = frozenset({"os.listdir", "os.scandir", "os.fwalk"})
+PATTERNS = frozenset({"glob.glob/2", "pathlib.Path.glob", "pathlib.Path.rglob"})
+EVENTS = STARTS | LISTINGS | PATTERNS | {"open", "import", "os.chdir", "ctypes.dlopen", "sqlite3.connect"}
 
 #: Programs that libraries ask for the machine while a user's function runs, as joblib does; they read nothing else.
 QUIET = frozenset({"lscpu", "ldconfig", "uname", "fc-list", "nvidia-smi"})
@@ -34,6 +36,7 @@ USES_MAX = 200_000
 ENTRIES_MAX = 1000
 
 NO_FILES = ("/proc/", "/sys/", "/dev/")
+WILD = re.compile(r"[*?[]")  # as in `glob`
 IMPORTS = "<frozen importlib."
 LIBRARY = os.path.dirname(os.__file__) + "/"
 SEARCHES = (IMPORTS, LIBRARY + "importlib/")  # for modules, or for what is installed
@@ -60,6 +63,7 @@ class Uses:
         self._opened: dict[str, int] = {}  # absolute paths, as they were given
         self._listed: dict[str, int] = {}
         self._folders: dict[str, frozenset[str]] = {}  # of what is listed, the folders that were there
+        self._globbed: dict[str, int] = {}  # folders below which files were looked for by patterns
         self._sought: dict[str, int] = {}  # modules, whether there are any or not
         self._sorted = Sorted()
         if not is_fresh:
@@ -87,7 +91,7 @@ class Uses:
         self._finder.leave()
 
     def __len__(self) -> int:
-        return 1 + len(self._opened) + len(self._listed) + len(self._sought)
+        return 1 + len(self._opened) + len(self._listed) + len(self._globbed) + len(self._sought)
 
     @property
     def anything(self) -> int | None:
@@ -123,48 +127,50 @@ class Uses:
         paths = dict.fromkeys((change.path, os.path.realpath(change.path)))
         places = [self._sorted.files[path] for path in paths if path in self._sorted.files]
         if change.kind is not Kind.MODIFIED:
-            for path in paths:
-                places += self._listings(path, change.kind)
-                if is_source:
-                    places += self._searches(path, change.kind)
+            places += itertools.chain(*(self._listings(path, change.kind) for path in paths))
         if not places and not is_source:
             return 0
+        if change.kind is not Kind.MODIFIED:
+            places += itertools.chain(*(self._searches(path, change.kind) for path in paths))
         if self.anything is not None:
             places.append(self.anything)
         return min(places, default=None)
 
     def _listings(self, path: str, kind: Kind) -> Iterator[int]:
         """Yield the places of listings that would be others with a change: of a folder that has one entry more."""
+        known = self._sorted
         entry = path
         while entry:
             folder, _, name = entry.rpartition("/")
-            for listed in self._sorted.listed.get(folder or "/", ()):
-                if kind is Kind.ADDED:
-                    is_other = name not in self._folders.get(listed, ())
-                else:
-                    is_other = not os.path.lexists(entry)
-                if entry == path or is_other:
-                    yield self._listed[listed]
+            listed = known.listed.get(folder or "/", ())
+            for one in listed:
+                was_there = name in self._folders.get(one, ()) if kind is Kind.ADDED else os.path.lexists(entry)
+                if entry == path or not was_there:
+                    yield self._listed[one]
+            yield from (self._globbed[one] for one in known.globbed.get(folder or "/", ()))
+            opened = known.files.get(folder) if kind is Kind.ADDED else None
+            if opened is not None and all(opened < self._listed[one] for one in listed):
+                yield opened  # in vain, mostly
             entry = folder
 
     def _searches(self, path: str, kind: Kind) -> Iterator[int]:
-        """Yield the places of searches for modules that a source, or a folder that has come or gone with it, may end.
+        """Yield the places of searches that a source may end otherwise, or a folder that has come or gone with a file.
 
-        A folder is a package by itself (namespace packages).
+        For a folder is a package by itself, or a part of one (namespace packages).
         """
-        entry = path.removesuffix(".py").removesuffix("/__init__")
-        is_folder = False
+        is_folder = not path.endswith(".py")
+        entry = path.rpartition("/")[0] if is_folder else path.removesuffix(".py").removesuffix("/__init__")
         while entry:
             folder, _, name = entry.rpartition("/")
             for module in self._sorted.modules.get(name, ()):
-                if is_folder and (module in sys.modules if kind is Kind.ADDED else os.path.lexists(entry)):
+                if is_folder and (_was_part(module, entry) if kind is Kind.ADDED else os.path.lexists(entry)):
                     continue
                 if _may_hold(module.rpartition(".")[0], folder):
                     yield self._sought[module]
             entry, is_folder = folder, True
 
     def _sort(self) -> None:
-        self._sorted.take(self._opened, self._listed, self._sought)
+        self._sorted.take(self._opened, self._listed, self._globbed, self._sought)
 
     def _hear(self, event: str, args: tuple[Any, ...]) -> None:
         try:
@@ -178,6 +184,11 @@ class Uses:
                     self._add(self._opened, ANYTHING)
             elif event in LISTINGS:
                 self._note_listing(args[0])
+            elif event in PATTERNS:
+                self._note_pattern(event, args)
+            elif event == "os.chdir":
+                if not os.path.isdir(args[0]):
+                    self._note(args[0])
             elif event in STARTS:
                 if ANYTHING not in self._opened and _is_by_user(sys._getframe(2)) and not _is_quiet(event, args):  # noqa: SLF001
                     self._add(self._opened, ANYTHING)
@@ -213,8 +224,26 @@ class Uses:
         frame = sys._getframe(3)  # noqa: SLF001  # public but for its name
         if frame.f_code.co_filename.startswith(SEARCHES) or _origin(frame).startswith(PACKAGE):
             return
-        self._add(self._listed, name)  # first, as the look is heard, too
-        self._folders[name] = _folders_in(name)
+        self._list(name)
+
+    def _list(self, folder: str) -> None:
+        if folder not in self._listed:
+            self._add(self._listed, folder)  # first, as the look is heard, too
+            self._folders[folder] = _folders_in(folder)
+
+    def _note_pattern(self, event: str, args: tuple[Any, ...]) -> None:
+        """Note a search; only what is listed for it is heard of else, and not what is asked for by its name."""
+        if event == "glob.glob/2":
+            pattern = os.path.join(os.fsdecode(args[2] or ""), os.fsdecode(args[0]))
+        else:
+            pattern = os.path.join(os.fsdecode(args[0]), "**" if event.endswith("rglob") else "", str(args[1]))
+        first, *parts = _absolute(pattern).split("/")
+        named = list(itertools.takewhile(lambda part: not WILD.search(part), parts[:-1]))
+        folder = "/".join([first, *named]) or "/"
+        if len(named) == len(parts) - 1:
+            self._list(folder)
+        elif folder not in self._globbed:
+            self._add(self._globbed, folder)
 
     def _add(self, known: dict[str, int], key: str) -> None:
         place = len(self)
@@ -255,8 +284,8 @@ class Sorted:
     ----------
     files
         Places, by absolute paths and by real ones.
-    listed
-        The paths by which folders were listed, by the same.
+    listed, globbed
+        The paths by which folders were listed and searched, by the same.
     modules
         Full names of modules, by the last part of each.
     """
@@ -264,10 +293,13 @@ class Sorted:
     def __init__(self) -> None:
         self.files: dict[str, int] = {}
         self.listed: dict[str, list[str]] = {}
+        self.globbed: dict[str, list[str]] = {}
         self.modules: dict[str, list[str]] = {}
-        self._taken = [0, 0, 0]
+        self._taken = [0, 0, 0, 0]
 
-    def take(self, opened: dict[str, int], listed: dict[str, int], sought: dict[str, int]) -> None:
+    def take(
+        self, opened: dict[str, int], listed: dict[str, int], globbed: dict[str, int], sought: dict[str, int]
+    ) -> None:
         """Take in what has come since the last time."""
         real = _RealPaths()
         for path in self._new(0, opened):
@@ -277,7 +309,10 @@ class Sorted:
         for path in self._new(1, listed):
             for name in real.names_of(path):
                 self.listed.setdefault(name, []).append(path)
-        for module in self._new(2, sought):
+        for path in self._new(2, globbed):
+            for name in real.names_of(path):
+                self.globbed.setdefault(name, []).append(path)
+        for module in self._new(3, sought):
             self.modules.setdefault(module.rpartition(".")[2], []).append(module)
 
     def _new(self, kind: int, keys: dict[str, int]) -> list[str]:
@@ -354,11 +389,25 @@ def _may_hold(package: str, folder: str) -> bool:
     """Return whether the modules of a package may lie in a folder; without a package, anything may be on the path."""
     if f"{folder}/".endswith(f"/{package.replace('.', '/')}/") or not package:
         return True
+    path = _path_of(package)
+    return path is None or os.path.realpath(folder) in path
+
+
+def _was_part(module: str, folder: str) -> bool:
+    """Return whether a folder makes no difference to a module that was found: its own, or it needs none."""
+    path = _path_of(module)
+    if path is None or _attribute(sys.modules[module], "__file__"):
+        return module in sys.modules
+    return os.path.realpath(folder) in path
+
+
+def _path_of(package: str) -> list[str] | None:
+    """Return the real paths of a package's folders, as they were found; None if it is none, or is gone."""
+    path = _attribute(sys.modules.get(package), "__path__")
     try:
-        entries = list(_attribute(sys.modules[package], "__path__"))
-    except (KeyError, TypeError):  # it is gone, or is none
-        return True
-    return folder in entries or os.path.realpath(folder) in map(os.path.realpath, entries)
+        return [os.path.realpath(one) for one in getattr(path, "_path", path)]  # that of namespaces looks anew
+    except TypeError:
+        return None
 
 
 def _attribute(module: object, name: str) -> Any:

@@ -187,6 +187,7 @@ SEARCHES = {
     "found elsewhere": ("import package.inner", "other/package/inner.py"),
     "a package without a file": ("import spaces.inner", "spaces/__init__.py"),
     "in one of those": ("import spaces.new", "spaces/new.py"),
+    "with another part": ("import spaces", "other/spaces/deep/new.py"),
     "its other part": ("import spaces.new", "other/spaces/new.py"),
     "in a folder without a file": ("import new.deep.one", "new/deep/one.py"),
     "in a new folder of a package": ("import package.deep.one", "package/deep/one.py"),
@@ -212,6 +213,16 @@ OTHER_SEARCHES = {
 @pytest.mark.parametrize(("code", "path"), OTHER_SEARCHES.values(), ids=OTHER_SEARCHES.keys())
 def test_a_new_module_was_not_used_by_what_looked_for_others(uses, code, path):
     assert not is_used_by(uses, lambda: exec(code), path, Kind.ADDED)
+
+
+def test_a_folder_is_a_package_whatever_comes_into_it(uses):
+    with contextlib.suppress(ImportError):
+        importlib.import_module("new")
+    before = len(uses)
+    with contextlib.suppress(OSError):
+        open("new/one.csv").close()
+    assert place(uses, "new/one.csv", Kind.ADDED) == before - 1
+    assert place(uses, "new/two.csv", Kind.ADDED) == 0
 
 
 def test_a_package_without_a_file_was_used_by_its_import_when_its_folder_is_gone(uses, folder):
@@ -270,9 +281,18 @@ def test_listing_a_folder_uses_new_folders_in_it_but_not_what_is_in_those_that_w
 
 
 def test_a_folder_that_was_listed_in_vain_was_used(uses, folder):
-    with contextlib.suppress(OSError):
-        os.listdir("new/deep")
-    assert place(uses, "new/deep/one.py", Kind.ADDED) == len(uses) - 1
+    for path, act in (
+        ("new/deep", os.listdir),
+        ("fwalk", lambda path: list(os.fwalk(path))),
+        ("rglob", lambda path: list(pathlib.Path(path).rglob("*"))),
+        ("glob", lambda path: glob.glob(f"{path}/*.py")),
+        ("chdir", os.chdir),
+    ):
+        before = len(uses)
+        with contextlib.suppress(OSError):
+            act(path)
+        places = [place(uses, f"{path}/{name}", Kind.ADDED) for name in ("one.py", "a/one.csv")]
+        assert places == [before, before]
 
 
 def test_a_large_folder_is_not_looked_through_to_its_end(uses, folder):
@@ -282,6 +302,24 @@ def test_a_large_folder_is_not_looked_through_to_its_end(uses, folder):
     of_those = [place(uses, f"data/{number}/new.py", Kind.ADDED) for number in range(ENTRIES_MAX + 9)]
     assert of_those.count(None) in (ENTRIES_MAX, ENTRIES_MAX - 1)  # there is a file, too
     assert of_those.count(len(uses) - 1) in (9, 10)
+
+
+SEARCHES_BY_PATTERN = {
+    "glob": lambda: glob.glob("*/new.py"),
+    "glob in a folder": lambda: glob.glob("*/new.py", root_dir="."),
+    "pathlib": lambda: list(pathlib.Path(".").glob("*/new.py")),
+    "rglob": lambda: list(pathlib.Path(".").rglob("new.py")),
+    "without a wildcard": lambda: list(pathlib.Path("package").glob("new.py")),
+}
+
+
+@pytest.mark.parametrize("act", SEARCHES_BY_PATTERN.values(), ids=SEARCHES_BY_PATTERN.keys())
+def test_what_was_looked_for_by_a_pattern_was_used_though_its_folder_was_not_listed(uses, act):
+    assert is_used_by(uses, act, "package/new.py", Kind.ADDED)
+
+
+def test_a_pattern_for_a_folder_is_no_search_below_it(uses):
+    assert not is_used_by(uses, lambda: glob.glob("*.py"), "package/new.py", Kind.ADDED)
 
 
 def test_a_listed_folder_has_two_names(uses):
