@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
-from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
@@ -34,6 +34,7 @@ from ipy_autorestart.decide.events import (
     Stop,
     Tick,
 )
+from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
@@ -144,6 +145,8 @@ class Engine:
         self._link_is_ready = False
         self._finished = False
         self._used = Used()
+        self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
+        self._put_back: dict[str, Change] = {}
         self._reporter = Reporter(link, target, pid, folder)
 
     def run(self) -> None:
@@ -225,6 +228,8 @@ class Engine:
     def _receive(self, record: Record) -> None:
         if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
+        if isinstance(record, Started):
+            self._changed, self._put_back = {}, {}
         if isinstance(record, Said):
             self._handle(record)
         elif isinstance(record, Forward) and self._target:
@@ -266,11 +271,10 @@ class Engine:
                 target.kill()
             case Start(cause):
                 changed = [change.path for change in cause.changes]
-                differed = self._watch.take_differed()
-                self._forget({*changed, *(change.path for change in differed)})
+                committed, put_back = self._watch.take_changed()
+                self._forget({*changed, *(change.path for change in (*committed, *put_back))})
                 if not target:
-                    pid = self._loads.pid if self._loads else self._pid
-                    self._link.send(Changed(pid, cause.reason, differed))
+                    self._tell_changed(cause.reason, committed, put_back)
                 if self._announces:
                     self._reporter.announce(self._cycle)
                 if target:
@@ -286,6 +290,13 @@ class Engine:
             case _:
                 assert_never(action)
         return []
+
+    def _tell_changed(self, reason: Reason, changes: Iterable[Change], put_back: Iterable[Change]) -> None:
+        """Tell the kernel that exits what has changed since the last one started: it may yet refuse to restart."""
+        self._changed |= {change.path: change for change in changes}
+        self._put_back |= {change.path: change for change in put_back}
+        pid = self._loads.pid if self._loads else self._pid
+        self._link.send(Changed(pid, reason, tuple(self._changed.values()), tuple(self._put_back.values())))
 
     def _hang_up(self) -> None:
         """Send SIGHUP to the process that restarts itself."""

@@ -251,13 +251,16 @@ class Changed:
         Why it restarts: "change", "asked" (by hand, which what has changed besides doesn't alter) or "hangup" (from
         elsewhere, or from another supervisor).
     changes
-        All that the kernel or a copy of it may have read otherwise, with absolute paths: what has differed since its
-        start, used or not, though it was put back. Files of which only comments or layout have changed are left out.
+        All files, by absolute paths, that the kernel or a copy of it may have read otherwise than they are: what has
+        changed since its start, used or not. Files of which only comments or layout have changed are left out.
+    put_back
+        Files that are as they were at its start, and may have been read while they were otherwise.
     """
 
     pid: int
     reason: Reason
     changes: tuple[Change, ...] = ()
+    put_back: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,8 @@ class Watch:
         self._plan = Plan()
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use()
-        self._differed: dict[str, Change] = {}
+        self._differed: dict[str, Change] = {}  # what a look has found, by its path
+        self._committed: dict[str, Change] = {}  # what has become the baseline
         self._hints = Hints(self._roots, self._named, filter, on_hint)
         self._late: set[str] = set()  # hints that came while the last look went on
         self._silent: list[str] = []  # notes on the roots of which some changes send no events
@@ -172,20 +173,25 @@ class Watch:
 
     def commit(self) -> None:
         """Make the baseline what the last `look` saw."""
-        self._differences()
+        self._note_committed(self._differences())
         self._snapshot.commit()
 
-    def take_differed(self) -> tuple[Change, ...]:
-        """Return what has differed at any look or commit since the last call, but for files with the same code.
+    def take_changed(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
+        """Return the changes of the baseline since the last call, and those that were put back before they became any.
 
-        What has been put back since is among them, and what was written anew as it was, for it may have been otherwise
-        for a moment: something may have been read in between.
+        What was written anew with the same content is among the latter: it may have been otherwise in between. Files
+        with the same code are in neither.
         """
-        differed, self._differed = self._differed, {}
-        return tuple(differed.values())
+        committed, self._committed = self._committed, {}
+        put_back = [change for path, change in self._differed.items() if path not in committed]
+        self._differed = {}
+        return tuple(committed.values()), tuple(put_back)
 
     def settle(self, paths: Iterable[str]) -> None:
         """Make the baseline of these files what the last `look` saw: the target doesn't use their older content."""
+        paths = set(paths)
+        if paths:
+            self._note_committed(one for one in self._snapshot.differences() if one.change.path in paths)
         self._snapshot.settle(paths)
 
     def used(self, paths: Iterable[str] | None, *, written: Iterable[str] = ()) -> None:
@@ -229,8 +235,11 @@ class Watch:
         differences = self._snapshot.differences()
         rewritten, self._snapshot.rewritten = self._snapshot.rewritten, set()
         self._differed |= {path: Change(path, Kind.MODIFIED) for path in rewritten}
-        self._differed |= {one.change.path: one.change for one in differences if one.verdict is not Likeness.SAME_CODE}
+        self._differed |= {change.path: change for change in _changes(differences)}
         return differences
+
+    def _note_committed(self, differences: Iterable[Difference]) -> None:
+        self._committed |= {change.path: change for change in _changes(differences)}
 
     def _scan(self) -> None:
         self._locks = tuple(filter(None, map(lock_of, self._roots)))
@@ -352,6 +361,10 @@ class Hints:
             reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
             if all(reasons) and reasons:
                 yield path, reasons[0]
+
+
+def _changes(differences: Iterable[Difference]) -> Iterator[Change]:
+    return (one.change for one in differences if one.verdict is not Likeness.SAME_CODE)
 
 
 def _both(paths: Iterable[str]) -> Iterable[str]:

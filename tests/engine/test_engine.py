@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
@@ -213,7 +214,7 @@ def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
 
 
 def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wakeups, watch):
-    watch.differed = (A, Change("/p/lib.so", Kind.MODIFIED))
+    watch.changed, watch.put_back = (A,), (Change("/p/lib.so", Kind.MODIFIED),)
 
     class Asking(Kernel):
         def send(self, record):
@@ -224,12 +225,12 @@ def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wa
     given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
     Engine(target=None, pid=7, watch=watch, link=link, wakeups=wakeups, loads=Loads(os.getpid()), **given).run()
     link.close()
-    told = (Changed(os.getpid(), Reason.ASKED, (A, Change("/p/lib.so", Kind.MODIFIED))), 1)
+    told = (Changed(os.getpid(), Reason.ASKED, (A,), (Change("/p/lib.so", Kind.MODIFIED),)), 1)
     assert [record for record in link.sent if isinstance(record, tuple)] == [told]
 
 
 def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):
-    watch.differed = (A,)
+    watch.changed = (A,)
     asks = []
 
     class Refusing(FakeLink):
@@ -250,13 +251,39 @@ def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watc
     assert watch.commits == 2
 
 
+def test_what_a_kernel_was_told_that_goes_on_all_the_same_is_told_again(wakeups, watch):
+    watch.changed = (A,)
+    watch.put_back = (Change("/p/b.py", Kind.MODIFIED),)
+    told = []
+
+    class Staying(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Ask):
+                self.say(Hangup(), Exited())
+            elif isinstance(record, Changed):
+                told.append(record)
+                self.say(
+                    *([Refused("no checkpoint"), Asked()], [Started(), Asked()], [Started(), Close()])[len(told) - 1]
+                )
+
+    link = Staying()
+    link.say(Asked())
+    given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
+    with subprocess.Popen(["true"]) as deaf:
+        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    assert told[0] == told[1] == Changed(deaf.pid, Reason.ASKED, (A,), (Change("/p/b.py", Kind.MODIFIED),))
+    assert told[2] == Changed(deaf.pid, Reason.ASKED)
+
+
 def test_a_scripts_front_hears_nothing_of_it(run, link, watch, wakeups):
     def save():
-        watch.found, watch.differed = Found((A,)), (A,)
+        watch.found, watch.changed = Found((A,)), (A,)
         wakeups.hint(SAVED)
 
     run(save, nothing, nothing)
-    assert watch.differed == ()
+    assert watch.changed == ()
     assert not [record for record in link.sent if isinstance(record, Changed)]
 
 

@@ -200,7 +200,8 @@ class FakeWatch:
     def __init__(self):
         self.found = Found()
         self.commits = 0
-        self.differed = ()
+        self.changed = ()
+        self.put_back = ()
         self.settled = []
         self.uses = []
         self.ignored = []
@@ -212,9 +213,9 @@ class FakeWatch:
         self.commits += 1
         self.found = Found()
 
-    def take_differed(self):
-        differed, self.differed = self.differed, ()
-        return differed
+    def take_changed(self):
+        taken, self.changed, self.put_back = (self.changed, self.put_back), (), ()
+        return taken
 
     def settle(self, paths):
         self.settled += paths
