@@ -36,11 +36,19 @@ class Checkpoints:
         Called with what happens.
     take_in
         Called with the number, the process and the link of each kernel that has been made.
+    is_short
+        Returns whether memory is short.
     """
 
-    def __init__(self, happen: Callable[[policy.Event], None], take_in: Callable[[int, int, Link], None]) -> None:
+    def __init__(
+        self,
+        happen: Callable[[policy.Event], None],
+        take_in: Callable[[int, int, Link], None],
+        is_short: Callable[[], bool] = is_short,
+    ) -> None:
         self._happen = happen
         self._take_in = take_in
+        self._is_short = is_short
         self._parked: dict[int, Checkpoint] = {}
         self._asked: dict[int, tuple[Checkpoint, Link]] = {}  # kernels that are to be made, by their numbers
         self._look_at = 0.0
@@ -102,7 +110,7 @@ class Checkpoints:
         """Look at the memory when it is time to: while a cell runs, nobody else could."""
         if (self._parked or self._was_short) and (now := time.monotonic()) >= self._look_at:
             self._look_at = now + LOOKED_AT
-            was_short, self._was_short = self._was_short, is_short()
+            was_short, self._was_short = self._was_short, self._is_short()
             if was_short or self._was_short:
                 self._happen(policy.Memory(self._was_short))
 

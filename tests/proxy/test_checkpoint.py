@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 from waiting import eventually
 
-from ipy_autorestart.proxy.checkpoint import Checkpoints, is_child
-from ipy_autorestart.proxy.policy import NotForked, Parked, Started, Unparked
+from ipy_autorestart.proxy.checkpoint import LOOKED_AT, Checkpoints, is_child
+from ipy_autorestart.proxy.policy import Memory, NotForked, Parked, Started, Unparked
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.wire.link import Connect, Link
 
@@ -54,8 +55,12 @@ class Lab:
     """Checkpoints, and what has happened."""
 
     def __init__(self):
-        self.happened, self.made = [], {}
-        self.checkpoints = Checkpoints(self.happened.append, self._take_in)
+        self.happened, self.made, self.looks = [], {}, []
+        self.checkpoints = Checkpoints(self.happened.append, self._take_in, self._is_short)
+
+    def _is_short(self):
+        self.looks.append(time.monotonic())
+        return len(self.looks) == 1
 
     def _take_in(self, number, pid, link):
         self.made[number] = pid, link
@@ -165,6 +170,20 @@ def test_a_kernel_that_is_not_wanted_any_more_ends(lab):
 def children():
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return set(map(int, file.read().split()))
+
+
+def test_memory_is_looked_at_now_and_then_as_long_as_there_is_something_to_drop(lab):
+    lab.checkpoints.keep_up()
+    assert not lab.looks
+    lab.park(3)
+
+    def looked():
+        lab.checkpoints.keep_up()
+        return len(lab.looks) == 2
+
+    eventually(looked)
+    assert lab.happened == [Memory(is_short=True), Memory(is_short=False)]
+    assert lab.looks[1] - lab.looks[0] >= LOOKED_AT
 
 
 def test_one_of_the_same_number_takes_the_place(lab):
