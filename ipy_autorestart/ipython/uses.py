@@ -232,7 +232,7 @@ class Uses:
             self._folders[folder] = _folders_in(folder)
 
     def _note_pattern(self, event: str, args: tuple[Any, ...]) -> None:
-        """Note a search; only what is listed for it is heard of else, and not what is asked for by its name."""
+        """Note a search: the folders that it lists are heard of anyway, but not the names that it asks for."""
         if event == "glob.glob/2":
             pattern = os.path.join(os.fsdecode(args[2] or ""), os.fsdecode(args[0]))
         else:
@@ -439,7 +439,7 @@ def _is_installed(file: str) -> bool:
     return file.startswith(LIBRARY) or "/site-packages/" in file or "/dist-packages/" in file
 
 
-_FUNCTIONS: tuple[Any, ...] = (_origin, os.path.join, os.fsdecode, importlib.util.source_from_cache)
+_FUNCTIONS: tuple[Any, ...] = (_origin, os.path.join, os.path.isdir, os.fsdecode, importlib.util.source_from_cache)
 _OWN = frozenset(code.co_filename for one in _FUNCTIONS if isinstance(code := getattr(one, "__code__", None), CodeType))
 
 

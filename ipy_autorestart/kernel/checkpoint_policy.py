@@ -110,6 +110,14 @@ def over_budget(checkpoints: Iterable[Checkpoint], budget_bytes: int) -> tuple[i
     return tuple(dropped)
 
 
+def by_worth(checkpoints: Iterable[Checkpoint]) -> tuple[int, ...]:
+    """Return their numbers, the one first that would be missed most, and last the one that is to go first."""
+    checkpoints = tuple(checkpoints)
+    dropped = over_budget(checkpoints, 0)
+    newest = sorted((one.number for one in checkpoints if one.number not in dropped), reverse=True)  # they cost nothing
+    return (*newest, *reversed(dropped))
+
+
 def budget(available_bytes: int) -> int:
     """Return how much memory checkpoints may have while so much is available."""
     return max(available_bytes, 0) // PART

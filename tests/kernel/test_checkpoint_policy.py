@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ipy_autorestart.kernel.checkpoint_policy import (
     Checkpoint,
     budget,
+    by_worth,
     is_worth,
     kept,
     likely,
@@ -80,6 +81,17 @@ def test_the_first_to_go_are_those_that_save_the_fewest_seconds_per_byte():
     assert over_budget(three, 399) == (2, 3)
     assert over_budget(three, 99) == (2, 3, 1)
     assert over_budget([], 0) == ()
+
+
+def test_the_one_that_goes_first_is_worth_least():
+    three = [
+        checkpoint(1, seconds=30.0, memory_bytes=100),
+        checkpoint(2, seconds=31.0, memory_bytes=100),
+        checkpoint(3, seconds=35.0, memory_bytes=300),
+    ]
+    assert by_worth(three) == (1, 3, 2)
+    assert by_worth([*three, checkpoint(4, seconds=35.1)]) == (4, 1, 3, 2)
+    assert by_worth([checkpoint(number) for number in (1, 2)]) == (2, 1)
 
 
 def test_one_that_has_no_memory_of_its_own_is_not_dropped():
