@@ -363,7 +363,7 @@ def went_back(
         goes on behind `` · ``.
     """
     words = f"back to cell {after} in {duration(seconds)}"
-    behind = [cell for cell in left if not cell.own and has_content(cell.code)]
+    kept, behind = ([cell for cell in each if not cell.own and has_content(cell.code)] for each in (kept, left))
     are = "is" if len(behind) == 1 else "are"
     if asked:
         return f"{words}, as asked" + (f"; {_ranges(behind)} {are} undone" if behind else "")

@@ -312,9 +312,9 @@ def test_many_cells_that_are_kept_are_counted():
     assert "6 cells kept" in went_back(11, cells(*range(1, 12, 2)), 0.1)
 
 
-def test_what_does_nothing_is_not_worth_running_again_nor_undoing():
+def test_what_does_nothing_is_not_worth_keeping_nor_running_again_nor_undoing():
     idle = [cell("a", 4)._replace(own=True), cell("b", 5, code="# later")]
-    assert went_back(3, (), 0.004, left=idle) == "back to cell 3 in 4 ms"
+    assert went_back(3, (), 0.004, left=idle) == went_back(3, idle, 0.004) == "back to cell 3 in 4 ms"
     assert went_back(3, (), 0.004, asked=True, left=idle) == "back to cell 3 in 4 ms, as asked"
 
 
