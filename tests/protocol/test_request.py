@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.options import each
-from ipy_autorestart.protocol.parse import cell_of, parse
+from ipy_autorestart.protocol.parse import cell_of, parse, parser
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request
 
@@ -230,6 +230,14 @@ def test_options_for_another_kind_of_target_are_refused(words, message):
 )
 def test_checkpoints_are_kept_on_request_or_where_cells_run_again_and_never_cold(said, kept):
     assert Options(**said).keeps_checkpoints is kept
+
+
+def test_help_for_scripts_alone_has_nothing_of_kernels():
+    told, everything = parser("", kinds=("script",)).format_help(), parser("").format_help()
+    of_kernels = [one.flag for one in each() if one.only == "kernel"]
+    assert "--checkpoints" in of_kernels
+    assert [flag for flag in of_kernels if flag in everything] == of_kernels
+    assert not [flag for flag in of_kernels if flag in told]
 
 
 def test_a_cell_is_named_by_its_number():
