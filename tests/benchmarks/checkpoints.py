@@ -22,14 +22,14 @@ data; "beyond" is what a way takes longer than that, in each round.
 
 The price: what is from the end of a cell to the beginning of the one that is queued behind it, a checkpoint between
 them, beside the same in a plain kernel; how long the first change of old memory takes after a checkpoint, as the pages
-changed are copied then, beside a second one; and the memory that belongs to no other process than the checkpoint. Cells
-of 50 ms are too short for one: what they are delayed by is what looking takes.
+changed are copied then, beside a second one; and the memory of all processes beyond that of a plain kernel (pages that
+several have count once), before and after the change. Cells of 50 ms are too short for a checkpoint: they are delayed
+by all else that watching a kernel with ``--rerun`` takes.
 """
 
 import contextlib
 import importlib.util
 import itertools
-import math
 import random
 import statistics
 import tempfile
@@ -38,6 +38,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import kernels
+import psutil
 import reactive
 import report
 
@@ -218,7 +219,6 @@ def show(found, megabytes, seconds):
 
 WORK = 3  # seconds: a checkpoint of anything below is worth it
 CLOCK = "import time; print(time.time())"
-STATUS = "#| rerun: false\n%watch_status --json"
 FILL = f"import time\n{{make}}\ntime.sleep({WORK})\nprint(time.time())"
 CHANGE = """from time import perf_counter
 began = perf_counter()
@@ -268,12 +268,14 @@ class Filled:
         moments = self.queue(*[SHORT] * SHORTS)
         return statistics.median(after[0] - before[1] for before, after in itertools.pairwise(moments))
 
-    def parked(self):
-        """Return the megabytes of the newest checkpoint, NaN if there is none."""
-        [output] = self.player.run(STATUS, cell_id="status").outputs
-        [watched] = output["data"]["application/json"]
-        found = [one["memory_bytes"] / 1e6 for one in watched["checkpoints"] if not one["why"]]
-        return found[-1] if found else math.nan
+    def memory(self):
+        """Return the megabytes of all its processes; what they share counts once (proc_pid_smaps(5))."""
+        itself = psutil.Process(self.player.pid)
+        return sum(one.memory_full_info().pss for one in (itself, *itself.children(recursive=True))) / 1e6
+
+    def rest(self):
+        """Wait until nothing is at work any more, such as a kernel that is made ahead."""
+        kernels.settle(self.player)
 
 
 def price(rounds, make, change):
@@ -281,11 +283,18 @@ def price(rounds, make, change):
     columns = [], [], [], [], []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
         plain, watched = (Filled(stack, Path(root, str(one)), watched=one) for one in (False, True))
+
+        def more(figures):
+            return figures[watched] - figures[plain]
+
         for _ in range(rounds):
             delays = {kernel: kernel.delay(make) for kernel in random.sample([plain, watched], 2)}
-            before = watched.parked()
-            figures = (delays[watched] - delays[plain], *watched.change(change), before, watched.parked())
-            for column, figure in zip(columns, figures, strict=True):
+            watched.rest()
+            memory = [more({kernel: kernel.memory() for kernel in (plain, watched)})]
+            seconds = {kernel: kernel.change(change) for kernel in random.sample([plain, watched], 2)}
+            watched.rest()
+            memory.append(more({kernel: kernel.memory() for kernel in (plain, watched)}))
+            for column, figure in zip(columns, (more(delays), *seconds[watched], *memory), strict=True):
                 column.append(figure)
     return columns
 
@@ -305,7 +314,7 @@ def show_price(rounds):
         *seconds, before, after = price(rounds, *how)
         rows.append((name, *map(spread, seconds), *(report.spread(column) for column in (before, after))))
     rows.append((f"cells of 50 ms, {SHORTS} in a row", spread(price_of_looking(rounds), digits=1), *["–"] * 4))
-    heads = ("in memory", "next cell later, ms", "first change, ms", "second, ms", "checkpoint, MB", "changed, MB")
+    heads = ("in memory", "next cell later, ms", "first change, ms", "second, ms", "more memory, MB", "then, MB")
     report.table(f"price of a checkpoint: medians of {rounds} rounds (quartiles)", heads, rows)
 
 
