@@ -20,13 +20,13 @@ import types
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.kernel.gate import OWN
+from ipy_autorestart.kernel.clients import Clients
 from ipy_autorestart.kernel.ipykernel import channels_of
-from ipy_autorestart.pristine import Event, os, signal, time
+from ipy_autorestart.pristine import Event, os, signal
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.start import FIRST
-from ipy_autorestart.reexec.state import Carried, KernelState, ListeningSocket
+from ipy_autorestart.reexec.state import Carried, KernelState
 from ipy_autorestart.wire.connection import connect_as, restore_file
 
 if TYPE_CHECKING:
@@ -139,107 +139,6 @@ def set_in_parents() -> None:
             setattr(sys.modules[parent], leaf, sys.modules[name])
 
 
-#: Seconds that the clients may take to reconnect: libzmq tries every 100 to 200 ms.
-CLIENTS_MAX = 1.0
-
-#: Seconds to wait where nobody knows how many were connected: most have come by then.
-CLIENTS_UNKNOWN = 0.3
-
-#: Seconds that the first request then waits for clients that are still missing.
-LATE_MAX = 0.3
-
-#: Seconds after a handshake in which subscriptions arrive, where they can't be seen (ipykernel 6).
-SUBSCRIBED = 0.02
-
-
-class Clients:
-    """The clients of the image before, until they have connected again to the sockets at which they wait."""
-
-    def __init__(self, listeners: Sequence[ListeningSocket]) -> None:
-        self._missing = {one.port: one.clients for one in listeners if one.clients is not None}
-        self._subscribers = sum(one.clients or 0 for one in listeners if one.channel == "iopub")
-        self._monitors: dict[Any, tuple[Any, int]] = {}
-        self._subscriptions: list[bytes] = []
-        self._publisher: Any = None
-        self._is_over = False
-
-    def watch(self, socket: Any, port: int) -> None:
-        """Count the clients that connect to a socket, which is about to be bound."""
-        import zmq
-
-        if self._missing.get(port):
-            monitor = socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
-            self._monitors[monitor] = socket, port
-        if socket.type == zmq.XPUB:
-            socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # pass on each subscription, not only new ones
-            self._publisher = socket
-
-    def note_subscriptions(self, original: Callable[..., None], thread: Any, frames: list[bytes]) -> None:
-        """Count subscriptions, in iopub's thread, and pass on what it would get without ``XPUB_VERBOSE``."""
-        if self._is_over:
-            original(thread, frames)
-            return
-        for frame in frames:
-            if frame not in self._subscriptions or frame[:1] != b"\x01":
-                original(thread, [frame])
-            self._subscriptions.append(frame)
-
-    def wait(self) -> None:
-        """Wait until the previous clients have reconnected: libzmq drops messages that have no subscriber."""
-        import zmq
-        from zmq.utils.monitor import recv_monitor_message
-
-        if not self._missing:  # they couldn't be counted
-            time.sleep(CLIENTS_UNKNOWN)
-            return
-        poller = zmq.Poller()
-        for monitor in self._monitors:
-            poller.register(monitor, zmq.POLLIN)
-        deadline = time.monotonic() + CLIENTS_MAX
-        while any(count > 0 for count in self._missing.values()) and (left := deadline - time.monotonic()) > 0:
-            for monitor, _ in poller.poll(int(left * 1000) + 1):
-                recv_monitor_message(monitor)
-                self._missing[self._monitors[monitor][1]] -= 1
-        for socket, _ in self._monitors.values():  # a monitor would keep the context from ending
-            socket.disable_monitor()
-        for monitor in self._monitors:
-            monitor.close(linger=0)
-        self._monitors.clear()
-        self._wait_for_subscriptions(deadline)
-
-    def _wait_for_subscriptions(self, deadline: float) -> None:
-        if self._publisher is None and self._subscribers:
-            time.sleep(SUBSCRIBED)
-        while not self._are_subscribed and time.monotonic() < deadline:
-            time.sleep(0.001)
-
-    @property
-    def _are_subscribed(self) -> bool:
-        return self._publisher is None or len(self._subscriptions) >= self._subscribers
-
-    def expect_late(self, kernel: Any) -> None:
-        """Have the first request wait a moment if some are missing: the client that sent it is about to subscribe."""
-        if self._are_subscribed:
-            self._end(kernel)
-            return
-        original = kernel.dispatch_shell
-
-        async def dispatch(message: list[Any], *args: Any, **options: Any) -> None:
-            if not self._is_over and len(message) > 1 and message[0].bytes != OWN:
-                self._wait_for_subscriptions(time.monotonic() + LATE_MAX)
-                self._end(kernel)
-            await original(message, *args, **options)
-
-        kernel.dispatch_shell = dispatch
-
-    def _end(self, kernel: Any) -> None:
-        self._is_over = True
-        if self._publisher is not None:
-            import zmq
-
-            kernel.iopub_thread.schedule(lambda: self._publisher.setsockopt(zmq.XPUB_VERBOSE, 0))
-
-
 log = logging.getLogger(__name__)
 
 #: Seconds that the control thread waits for the kernel to have started.
@@ -300,8 +199,7 @@ class Arrival:
         self._replaced.put(Heartbeat, "_try_bind_socket", self._bind)
         self._replaced.put(IPKernelApp, "init_extensions", self._init_extensions)
         self._replaced.put(IPKernelApp, "init_signal", self._init_signal)
-        if hasattr(IOPubThread, "_handle_subscription"):  # ipykernel 7
-            self._replaced.put(IOPubThread, "_handle_subscription", self._clients.note_subscriptions)
+        self._replaced.put(IOPubThread, "_setup_event_pipe", self._clients.tell_missed)
 
     def _init_connection_file(self, _: Callable[..., None], app: Any) -> None:
         app.connection_file = self._own.connection_file
@@ -325,9 +223,10 @@ class Arrival:
         """Bind by the descriptor that has been listening all the time (zmq_setsockopt(3), ``ZMQ_USE_FD``)."""
         import zmq
 
-        if arguments:
-            self._clients.watch(*arguments)
         socket, port = arguments or (owner.socket, owner.port)  # the heartbeat has its own
+        if arguments:
+            socket = self._clients.watch(owner, socket, port)
+            arguments = socket, port
         fd = self._listeners.pop(port, None)
         if fd is None:
             return original(owner, *arguments)
@@ -356,7 +255,6 @@ class Arrival:
         if self._carried.trouble:
             log.warning("requests may have been lost in the restart: %s", self._carried.trouble)
         requests = self._own.requests
-        self._clients.expect_late(kernel)
         if self._own.subshells:
             make_subshells(kernel, self._own.subshells)
         channels = channels_of(kernel)

@@ -84,5 +84,5 @@ def _answer(
     if content and request.has_reply:
         kind = request.kind.removesuffix("_request") + "_reply"
         reply = build(frontend.key, kind, content, parent=parent, identities=message.identities)
-        frontend.sockets[request.channel].send_multipart(reply)
+        frontend.send(request.channel, reply)
     frontend.publish("status", {"execution_state": "idle"}, parent=parent)

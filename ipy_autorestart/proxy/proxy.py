@@ -21,7 +21,7 @@ from ipy_autorestart.proxy.book import Book
 from ipy_autorestart.proxy.checkpoint import Checkpoints
 from ipy_autorestart.proxy.crash import Crash
 from ipy_autorestart.proxy.folder import Folder
-from ipy_autorestart.proxy.forward import plain, received, send
+from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
 from ipy_autorestart.proxy.memory import expose
@@ -45,6 +45,9 @@ RETURN_MAX, SUBSCRIBE_MAX = 1.0, 0.2
 
 #: Seconds until the next try to send what a kernel could not be sent yet.
 UNSENT = 0.005
+
+#: Seconds until the next try to send what a client could not be sent that isn't back yet.
+UNDELIVERED = 0.05
 
 #: Seconds that a kernel may take to end by itself, once it has said all.
 END_MAX = 10.0
@@ -130,12 +133,12 @@ class Proxy:
         for fd in fds:
             self._read(fd)
         self._forward(ready)
-        if fds or self._frontend.returning.monitors or time.monotonic() >= self._due_at:
+        if fds or self._frontend.connections.monitors or time.monotonic() >= self._due_at:
             self._do_due()
 
     def _do_due(self) -> None:
         """Do what is due."""
-        self._frontend.returning.note_connections()
+        self._frontend.connections.note()
         self._launcher.keep_up()
         self._look_at_parent()
         self._checkpoints.keep_up()
@@ -167,7 +170,7 @@ class Proxy:
         sources: list[object] = [
             self._signals.fileno(),
             self._folder.listener.fileno(),
-            *self._frontend.returning.monitors,
+            *self._frontend.connections.monitors,
         ]
         sources += [reader.fileno() for reader in self._launcher.readers()]
         sources += [self._frontend.sockets[channel] for channel in ("hb", "iopub")]
@@ -201,6 +204,8 @@ class Proxy:
         live, sockets = self._live, self._frontend.sockets
         if live and not live.flush():
             self._due_at = min(self._due_at, time.monotonic() + UNSENT)
+        if not self._frontend.flush():
+            self._due_at = min(self._due_at, time.monotonic() + UNDELIVERED)
         for channel in ("control", "shell", "stdin"):
             if live and sockets[channel] in ready:
                 self._forward_requests(live, channel)
@@ -235,7 +240,7 @@ class Proxy:
                         return
                     continue
                 self._note_answer(backend.number, channel, frames)
-                send(self._frontend.sockets[channel], frames)
+                self._frontend.send(channel, frames)
 
     def _note_answer(self, number: int, channel: str, frames: Sequence[zmq.Frame]) -> None:
         if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
@@ -345,12 +350,12 @@ class Proxy:
         number = self._kernels.one(State.LIVE)
         if number is None or number == self._answers or not self._kernels.serves:
             return
-        if not self._frontend.returning.are_back and (now := time.monotonic()) < self._waits_until:
-            if self._frontend.returning.are_connected:
+        if not self._frontend.are_back and (now := time.monotonic()) < self._waits_until:
+            if self._frontend.connections.are_all:
                 self._waits_until = min(self._waits_until, now + SUBSCRIBE_MAX)
                 self._due_at = min(self._due_at, self._waits_until)
             return
-        self._frontend.returning.close()
+        self._frontend.connections.close()
         self._answers = number
         live = self._backends[number]
         self._guardian.guard(live.pid)

@@ -1,7 +1,5 @@
 """What a person sees: JupyterLab and Notebook in a real browser."""
 
-import re
-
 import documents
 import pytest
 from lab import Page
@@ -89,7 +87,10 @@ def live(open_page, server, site):
 
 
 def picture(page, place):
-    return page.cell(place).locator("img").get_attribute("src")
+    """Return the one picture that a cell shows, as soon as there is one."""
+    image = page.cell(place).locator("img")
+    eventually(lambda: image.count() == 1, timeout=30, what=lambda: f"a picture; {place} shows {page.text(place)!r}")
+    return image.get_attribute("src")
 
 
 def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site):
@@ -99,6 +100,8 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
     page.run_all()
     page.wait(5, "pid")
     page.wait(0, "running")
+    page.wait(1, "^value 1$")
+    page.wait(2, "ten times 10")
     page.wait(4, "(?m)^1$")
     before, shown = page.text(5), picture(page, 3)
     prompts = [f"[{number}]:" for number in range(1, 7)]
@@ -111,10 +114,9 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
         page.wait(1, f"^value {live.value}$")
         page.wait(2, f"ten times {live.value * 10}")
         page.wait(4, f"(?m)^{live.value}$")
-        assert picture(page, 3) != shown
-        assert page.cell(3).locator("img").count() == 1
+        eventually(lambda shown=shown: picture(page, 3) != shown)
         shown = picture(page, 3)
-        assert re.fullmatch(r"pid \d+\s*", page.text(5))
+        page.wait(5, r"^pid \d+\s*$")
         assert page.text(5) != before  # another kernel, behind the process that the server knows
         page.until_idle()
         assert page.prompts() == prompts

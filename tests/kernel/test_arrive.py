@@ -1,16 +1,13 @@
-"""What stands in for slow modules in a kernel's new image, and the wait for its clients."""
+"""What stands in for slow modules in a kernel's new image."""
 
 import asyncio
 import sys
-import time
 import types
 
 import pytest
-import zmq
 
 from ipy_autorestart.kernel import arrive
-from ipy_autorestart.kernel.arrive import DEBUGGER, EMBED, Clients, LateDebugger
-from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.kernel.arrive import DEBUGGER, EMBED, LateDebugger
 
 
 @pytest.fixture
@@ -104,75 +101,3 @@ def test_a_late_embed_is_imported_when_it_is_used(modules):
 def test_a_debugger_of_somebody_elses_is_not_plain():
     assert not arrive.has_plain_debugger(types.SimpleNamespace(debugger=None))
     assert not arrive.has_plain_debugger(types.SimpleNamespace())
-
-
-@pytest.fixture
-def socket():
-    """Make sockets, closed at the end."""
-    made = []
-    with zmq.Context() as context:
-
-        def make(kind):
-            made.append(context.socket(kind))
-            return made[-1]
-
-        yield make
-        for one in made:
-            one.close(linger=0)
-
-
-def bind(socket, clients, port=1):
-    """Bind a socket as the new image does, for one at this port, and return its address."""
-    clients.watch(socket, port)
-    return f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
-
-
-def test_it_waits_for_the_clients_that_were_there(socket):
-    clients = Clients([ListeningSocket("shell", 1, 3, 1)])
-    server, client = socket(zmq.ROUTER), socket(zmq.DEALER)
-    client.connect(bind(server, clients))
-    began = time.monotonic()
-    clients.wait()
-    assert time.monotonic() - began < arrive.CLIENTS_MAX
-    client.send(b"x")
-    assert server.recv_multipart()[1] == b"x"
-
-
-def test_where_there_were_none_it_does_not_wait(socket):
-    clients = Clients([ListeningSocket("shell", 1, 3, 0), ListeningSocket("hb", 2, 4, None)])
-    bind(socket(zmq.ROUTER), clients)
-    began = time.monotonic()
-    clients.wait()
-    assert time.monotonic() - began < arrive.CLIENTS_UNKNOWN
-
-
-def test_it_waits_for_subscriptions_and_passes_each_on_once(socket):
-    clients = Clients([ListeningSocket("iopub", 1, 3, 2)])
-    bind(socket(zmq.XPUB), clients, port=0)  # nobody is counted who connects
-    passed = []
-    for frame in (b"\x01", b"\x01", b"\x00", b"\x00"):
-        clients.note_subscriptions(lambda thread, frames: passed.extend(frames), None, [frame])
-    assert passed == [b"\x01", b"\x00", b"\x00"]
-    kernel = types.SimpleNamespace(iopub_thread=types.SimpleNamespace(schedule=lambda act: act()), dispatch_shell=None)
-    clients.expect_late(kernel)
-    assert kernel.dispatch_shell is None  # there is nobody to wait for
-
-
-def test_the_first_request_waits_for_a_client_that_is_missing(socket):
-    clients = Clients([ListeningSocket("iopub", 1, 3, 1)])
-    bind(socket(zmq.XPUB), clients, port=0)  # nobody is counted who connects
-    answered = []
-
-    async def dispatch(message):
-        answered.append(message)
-
-    kernel = types.SimpleNamespace(
-        iopub_thread=types.SimpleNamespace(schedule=lambda act: act()), dispatch_shell=dispatch
-    )
-    clients.expect_late(kernel)
-    request = [types.SimpleNamespace(bytes=b"client"), types.SimpleNamespace(bytes=b"")]
-    began = time.monotonic()
-    clients.note_subscriptions(lambda thread, frames: None, None, [b"\x01"])
-    asyncio.run(kernel.dispatch_shell(request))
-    assert answered == [request]
-    assert time.monotonic() - began < arrive.LATE_MAX

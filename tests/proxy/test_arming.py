@@ -89,6 +89,28 @@ def test_no_request_is_lost(kernel, project):
     assert [client.finish() for client in clients] == [{}, {}]
 
 
+def test_a_client_that_looks_late_has_missed_nothing(kernel, project):
+    """libzmq subscribes again only when the client's program looks at that socket: a busy server does so late."""
+    kernel.run("%load_ext ipy_autorestart")
+    late = kernel.manager.blocking_client()
+    late.start_channels(shell=False, stdin=False, hb=False, control=False)
+    eventually(lambda: kernel.run("1") and late.iopub_channel.msg_ready())
+    watch(kernel)
+    armed(kernel)
+    cell = kernel.run("print('meanwhile')")
+    pass_time(0.3)  # the proxy waits for nobody any more
+    later = kernel.send("print('later')")
+    heard = {cell.id: [], later.id: []}
+    while "idle" not in heard[later.id]:
+        message = late.get_iopub_msg(timeout=10)
+        kind, content = message["msg_type"], message["content"]
+        heard.get(message["parent_header"].get("msg_id"), []).append(content.get("execution_state", kind))
+    assert list(heard.values()) == [["busy", "execute_input", "stream", "idle"]] * 2
+    kernel.wait(lambda: later.idle)
+    assert [cell.streams(), later.streams()] == ["meanwhile\n", "later\n"]
+    late.stop_channels()
+
+
 #: Memory that is kept from copies, which only a copy notices; and nobody has to wait for children.
 KEPT = """
 import mmap, signal

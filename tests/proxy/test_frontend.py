@@ -13,7 +13,7 @@ from waiting import eventually, pass_time
 from ipy_autorestart.proxy.book import Lost, Request
 from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received
-from ipy_autorestart.proxy.frontend import Frontend, Returning
+from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.reexec.state import ListeningSocket
 
 
@@ -52,7 +52,7 @@ def request_of(frontend, channel="shell"):
 def subscribe(frontend, *, welcome=False):
     def subscribed():
         frontend.note_subscriptions(welcome=welcome)
-        return bool(frontend.returning._topics)
+        return bool(frontend._subscribers._topics)
 
     eventually(subscribed)
 
@@ -99,32 +99,40 @@ def test_sockets_that_listen_already_are_taken_with_who_waits_there(context, con
     client.start_channels(hb=False)
     number = client.execute("1")
     frontend = Frontend(context, connection, listeners)
-    assert not frontend.returning.are_back
+    assert not frontend.are_back
 
     def are_back():
         frontend.note_subscriptions(welcome=False)
-        frontend.returning.note_connections()
-        return frontend.returning.are_back
+        frontend.connections.note()
+        return frontend.are_back
 
     eventually(are_back)
     assert number.encode() in b"".join(request_of(frontend))
-    frontend.returning.close()
-    assert frontend.returning.monitors == []
     client.stop_channels()
     client.context.destroy(0)
     frontend.close()
 
 
-def test_only_new_subscriptions_are_new():
-    returning = Returning(())
-    assert returning.are_back
-    assert [returning.note_subscription(frame) for frame in (b"\1", b"\1", b"\1a", b"\0", b"\1")] == [
-        True,
-        False,
-        True,
-        False,
-        True,
-    ]
+def test_answers_are_kept_in_order_for_who_is_not_back_and_nobody_else_waits(context, connection, monkeypatch):
+    listener = socket.create_server((connection["ip"], connection["shell_port"])).detach()
+    frontend = Frontend(context, connection, [ListeningSocket("shell", connection["shell_port"], listener, 1)])
+    address = f"tcp://{connection['ip']}:{connection['shell_port']}"
+    with zmq.Context() as theirs, theirs.socket(zmq.DEALER) as here, theirs.socket(zmq.DEALER) as late:
+        here.routing_id, late.routing_id = b"here", b"late"
+        here.connect(address)
+        for number in range(3):
+            frontend.send("shell", [b"late", b"%d" % number])
+            frontend.send("shell", [b"here", b"%d" % number])
+        eventually(lambda: frontend.flush() or here.poll(10))
+        assert [here.recv() for _ in range(3)] == [b"0", b"1", b"2"]
+        late.connect(address)
+        eventually(frontend.flush)
+        frontend.send("shell", [b"late", b"3"])
+        assert [late.recv() for _ in range(4)] == [b"0", b"1", b"2", b"3"]
+    frontend.send("shell", [b"late", b"4"])
+    monkeypatch.setattr(frontend, "_late_until", 0.0)
+    assert frontend.flush()  # those who have not come by now never will
+    frontend.close()
 
 
 def test_the_lost_are_answered_with_what_happened(context, connection):
