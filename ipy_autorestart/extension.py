@@ -12,7 +12,7 @@ from ipy_autorestart.client.session import ATTRIBUTE, NO_KERNEL
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.ipython.ledger import from_plain, without
+from ipy_autorestart.ipython.ledger import from_plain, gone_back, without
 from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
@@ -51,7 +51,7 @@ class ShellSession:
         self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
         self._restarter: KernelRestarter | TerminalRestarter | None = None
         if self.lines is None:
-            self._restarter = KernelRestarter(shell, self.supervisors, self.recorder)
+            self._restarter = KernelRestarter(shell, self.supervisors, self.recorder, self.take_up)
         elif is_restartable(shell):
             self._restarter = TerminalRestarter(shell, self.supervisors, self.recorder)
         self._shell = shell
@@ -79,6 +79,24 @@ class ShellSession:
         """Whether this kernel waits behind a proxy, and may never have its turn: until then, nothing is begun."""
         proxy = self._restarter.proxy if isinstance(self._restarter, KernelRestarter) else None
         return proxy is not None and proxy.waits
+
+    def take_up(self, states: Sequence[SupervisorState]) -> None:
+        """Go on with these, in a kernel that has gone back, and so has left those that it had then."""
+        before = {one.pid: one for one in self.supervisors}
+        for state in states:
+            if supervisor := before.pop(state.pid, None):
+                supervisor.go_on(state)
+            else:
+                supervisor = Supervisor.attach(state, screen=_screen(self._shell, state))
+                if isinstance(state.request.target, Kernel):
+                    supervisor.rearm(previous=None)
+            screen = supervisor.screen
+            if isinstance(screen, CellScreen) and not screen.has_buttons:
+                self._shell.kernel.io_loop.call_later(BUTTONS_LATER, screen.control, supervisor)  # type: ignore[attr-defined]
+        for supervisor in before.values():  # they have ended since
+            self.supervisors.remove(supervisor)
+            if self._restarter:
+                self._restarter.disarm(supervisor)
 
     def close(self) -> None:
         """Take all of it out of the shell."""
@@ -130,7 +148,11 @@ def stand_by(carried: Carried, hangups: Hangups) -> None:
         assert isinstance(state, KernelState)
         resume(shell, before.supervisors, hangups, state.cells, state.gaps, word)
 
-    standby = Standby(carried, own, resume=take_over)
+    def prepare(shell: InteractiveShell) -> None:
+        if isinstance(restarter := session_of(shell).restarter, KernelRestarter):
+            restarter.prepare()
+
+    standby = Standby(carried, own, prepare=prepare, resume=take_over)
     standby.replace_methods()
 
 
@@ -148,7 +170,7 @@ def resume(
     if isinstance(session.restarter, KernelRestarter):
         session.restarter.pace = Pace(gaps=gaps)
     if cells:  # first, for the proxy is given it as soon as something is watched
-        session.recorder.ledger = without(from_plain(cells), {word.lost} - {""})
+        session.recorder.ledger = gone_back(without(from_plain(cells), {word.lost} - {""}))
     asked = list(session.supervisors)  # by startup files
     begun = {one.request.target for one in asked if one.has_begun}  # these are watched already
     attached = []
@@ -180,8 +202,8 @@ def resume(
     hangups.end()
     if cells and session.restarter and session.restarter.is_armed:
         if word.rerun and isinstance(session.restarter, KernelRestarter):
-            why = f"the kernel {word.died}" if word.died else ""
-            session.restarter.replay(why, f"by exec, as {no_proxy}" if no_proxy else "")
+            before = f"the kernel {word.died}; " if word.died else ""
+            session.restarter.replay(before, f"; by exec, as {no_proxy}" if no_proxy else "")
         elif word.rerun:
             session.restarter.replay()
         else:

@@ -92,6 +92,14 @@ class Process:
         self.kill()
         self.wait()
 
+    def leave(self) -> None:
+        """Close what this process has of it, which goes on with another one."""
+        if self.hangups >= 0:
+            os.close(self.hangups)
+            self.hangups = -1
+        if self._errors:
+            self._errors.close()
+
     def wait(self) -> str:
         """Wait for its end, and return the last line that it wrote to standard error, if it is known."""
         with contextlib.suppress(ChildProcessError):  # the user's own os.wait() was first

@@ -68,6 +68,9 @@ class LeavingScreen(Protocol):
     def before_exec(self, status: Status) -> None:
         """Show a status without that part, until a new image has a screen at the same place."""
 
+    def go_on(self, status: Status) -> None:
+        """Show again what this one has, in an older copy of the process that has shown this status last."""
+
 
 def show(screen: Screen, record: Record, *, rich: RichScreen | None = None) -> None:
     """Have the screen show what a supervisor reports; it may be a rich one, which takes a while to find out."""

@@ -244,17 +244,17 @@ class Supervisor:
 
     # -- over the kernel's exec ----------------------------------------------------------------------------------------
 
-    def detach(self) -> SupervisorState | None:
+    def detach(self, *, quietly: bool = False) -> SupervisorState | None:
         """Stop listening and return what `attach` needs to go on in another image of this process.
 
-        None if there is nothing to go on with.
+        None if there is nothing to go on with. ``quietly``, what is shown stays as it is.
         """
         if self._link is None or self._listener is None or self._process is None:
             return None
         self._listener.stop()
         if self._session and self not in self._session.supervisors:  # its process ended just now
             return None
-        if isinstance(self.screen, LeavingScreen):
+        if isinstance(self.screen, LeavingScreen) and not quietly:
             self.screen.before_exec(self.status.restarting() if self._restarter else self.status)
         return replace(self._state(self._link, self._process), received=self._link.received, link=self._link.detach())
 
@@ -267,6 +267,22 @@ class Supervisor:
         """Listen again, here or in a copy of this process, where there is no thread that does."""
         if self._link and self._link.fileno() >= 0:
             self._listen(self._link)
+
+    def leave(self) -> None:
+        """Close what this process has of it; in a copy of the one that goes on with it, where nobody listens."""
+        if self._link:
+            self._link.close()
+        if self._process:
+            self._process.leave()
+
+    def go_on(self, state: SupervisorState) -> None:
+        """Go on, in the copy that has left it, from where another copy has detached."""
+        self._process = Process(state.pid, hangups=state.hangups)
+        self._history.runs, self._history.decisions = state.runs, state.decisions
+        self.request, self.label, self.status = state.request, state.label, state.status
+        if isinstance(self.screen, LeavingScreen):
+            self.screen.go_on(state.status)
+        self._listen(Link(socket.socket(fileno=state.link), state.received))
 
     def snapshot(self) -> SupervisorState | None:
         """Return what `attach` needs to go on in another process, should this one be gone without `detach`.

@@ -17,6 +17,7 @@ from ipy_autorestart.ipython.hooks import Hooks
 from ipy_autorestart.ipython.ledger import Cell, Choice, Ledger, Rerun
 from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Pace, begun
+from ipy_autorestart.ipython.uses import Uses
 from ipy_autorestart.ipython.writes import COARSE_NS, Audit, WatchedFiles
 from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
@@ -99,10 +100,25 @@ class Recorder:
         self._restart_interrupts = False
         self._before = self._identities()
         self._hooks = Hooks(shell, {"pre_run_cell": self._note_start, "post_run_cell": self._note_end})
+        self._watched_for: tuple[Request, ...] = ()
+        self._watched = WatchedFiles(())
+        #: What cells use, in a kernel, which alone can go back to what it was before that.
+        self.uses = Uses(is_fresh=self._is_fresh) if getattr(shell, "kernel", None) is not None else None
 
     def close(self) -> None:
-        """Unregister from the shell's events."""
+        """Unregister from the shell's events, and hear no more of what is used."""
         self._hooks.close()
+        if self.uses:
+            self.uses.close()
+
+    @property
+    def _is_fresh(self) -> bool:
+        """Whether no cell has run before this, nor anything in the cell that loads this."""
+        code = str(self._request.get("content", {}).get("code", ""))
+        first = next(
+            (line for line in map(str.strip, code.splitlines()) if line and not line.startswith("#")), "%load_ext"
+        )
+        return not self.ledger.unknown and first.startswith(("%load_ext", "%reload_ext"))
 
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
@@ -222,9 +238,16 @@ class Recorder:
         history = {name for name in bound if name.startswith("_i")}
         return frozenset(bound - history | (names.bound | changed) & now.keys())
 
-    def to_plain(self, wanted: Rerun) -> dict[str, Any] | None:
-        """Return what the next image needs to run the cells again, None if it isn't to run any."""
-        return ledger.to_plain(self.ledger) if wanted is not Rerun.NONE else None
+    def to_plain(self) -> dict[str, Any]:
+        """Return what the next image needs to run the cells again."""
+        return ledger.to_plain(self.ledger)
+
+    def places(self) -> set[int]:
+        """Return the places of the first uses of watched files, as `Uses` has them."""
+        requests = tuple(self._requests())
+        if requests != self._watched_for:
+            self._watched_for, self._watched = requests, WatchedFiles(requests)
+        return self.uses.places(self._watched.counts_by_name) if self.uses else set()
 
     # -- running again -------------------------------------------------------------------------------------------------
 

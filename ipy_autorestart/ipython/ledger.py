@@ -27,6 +27,7 @@ class Cell(NamedTuple):
     after: frozenset[str] = frozenset()  # the keys of the cells that had made what it used
     place: int = 0  # its first execution that came to its end, counting all; the very first, if none did
     settled: bool = False  # whether one did
+    last: int = 0  # its last execution, counting all; 0: none of them has made what this kernel has in its memory
     old: bool = False  # whether its output is marked as old
     own: bool = False  # whether it calls this project's magics and does nothing else
     began_ns: int = 0  # when, since 1970
@@ -46,11 +47,17 @@ class Ledger(NamedTuple):
         """The highest execution count."""
         return max((cell.number for cell in self.cells), default=0)
 
+    @property
+    def kept(self) -> tuple[Cell, ...]:
+        """The cells that this kernel has run, or has in its memory since it was made of one that did."""
+        return tuple(cell for cell in self.cells if cell.last)
+
 
 def ran(ledger: Ledger, cell: Cell, *, used: Collection[str] = ()) -> Ledger:
     """Record an execution that has ended; it used these global names, whoever made them."""
     executions = ledger.executions + 1
-    cell = cell._replace(key=cell.key or f"execution {executions}", place=executions, settled=not cell.error)
+    key = cell.key or f"execution {executions}"
+    cell = cell._replace(key=key, place=executions, settled=not cell.error, last=executions)
     before = next((other for other in ledger.cells if other.key == cell.key), None)
     if before and (before.settled or cell.error):
         cell = cell._replace(place=before.place, settled=before.settled)
@@ -75,6 +82,7 @@ def ran_again(
     span: tuple[int, int] | None = None,
 ) -> Ledger:
     """Record how a cell was run again. An error that it had only then is none that it had before."""
+    executions = ledger.executions + 1
 
     def updated(cell: Cell) -> Cell:
         if cell.key != key:
@@ -87,9 +95,22 @@ def ran_again(
             old=False,
             wrote=tuple(dict.fromkeys((*cell.wrote, *wrote))),
             span=span or cell.span,
+            last=executions,
         )
 
-    return ledger._replace(cells=tuple(map(updated, ledger.cells)))
+    return ledger._replace(cells=tuple(map(updated, ledger.cells)), executions=executions)
+
+
+def gone_back(ledger: Ledger, past: Ledger = Ledger()) -> Ledger:  # noqa: B008  # a value
+    """Return the ledger of a kernel that goes on with another's, and has in its memory what ``past`` says.
+
+    By default that is nothing, as in a kernel that has just started.
+    """
+    if past.executions > ledger.executions:  # the other has died before it could tell of its last cells
+        return past
+    then = {cell.key: cell.last for cell in past.cells}
+    cells = (cell if then.get(cell.key) == cell.last else cell._replace(last=0) for cell in ledger.cells)
+    return ledger._replace(cells=tuple(cells))
 
 
 def attributed(ledger: Ledger, changed: Mapping[str, int]) -> Ledger:
@@ -183,13 +204,13 @@ class Choice(NamedTuple):
 
 
 def chosen(ledger: Ledger, rerun: Rerun, writers: Mapping[str, str] | None = None, page: Sequence[str] = ()) -> Choice:
-    """Return what is to be run again. A cell with nothing but this project's magics isn't worth a word.
+    """Return what is to be run again, of what isn't kept. A cell with only this project's magics isn't worth a word.
 
     ``writers`` has the keys of cells that write watched files, and what they write: run again, they would overwrite the
     very change that is the cause. ``page`` has the ids of its cells, as they stand there.
     """
     cells, left = [], []
-    for cell in in_order(ledger.cells, page):
+    for cell in in_order([cell for cell in ledger.cells if not cell.last], page):
         if rerun is Rerun.NONE or cell.own or not has_content(cell.code):
             continue
         if not mark(cell.code, default=rerun is Rerun.ALL):

@@ -107,7 +107,8 @@ class TerminalRestarter(Restarter):
                 return self._prompt()
 
     def _prepare(self) -> TerminalHandover:
-        state = TerminalState(typed=self._typed, cells=self._recorder.to_plain(self._rerun))
+        cells = self._recorder.to_plain() if self._rerun is not Rerun.NONE else None
+        state = TerminalState(typed=self._typed, cells=cells)
         return TerminalHandover(self._shell, self._start, self._terminal, state, survives=self._own)
 
     def _refuse(self, why: str) -> None:

@@ -47,6 +47,11 @@ class Backups:
         self._at, self._took = time.monotonic(), TAKES  # the proxy has that of the kernel before
         self._is_due = False
 
+    def renewed(self, proxy: Link) -> Backups:
+        """Return one with another link, in a copy of the kernel; what this one has put off is another kernel's."""
+        self._is_due = False
+        return Backups(proxy, self._state, call_later=self._call_later)
+
     def note(self, ledger: Ledger, watches: Sequence[object]) -> None:
         """Note what cells have run by now and what watches, and give the state if that is news.
 

@@ -12,7 +12,7 @@ at the beginning, for which no checkpoint is right.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 #: Seconds of work that are worth a checkpoint, and so many times what it costs: it is made for each such stretch, and
@@ -121,8 +121,3 @@ def by_worth(checkpoints: Iterable[Checkpoint]) -> tuple[int, ...]:
 def budget(available_bytes: int) -> int:
     """Return how much memory checkpoints may have while so much is available."""
     return max(available_bytes, 0) // PART
-
-
-def why_none(after: int, doubts: Collection[str]) -> str:
-    """Say why there is no checkpoint after a cell."""
-    return f"no checkpoint after cell {after}: {'; '.join(doubts)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ipy_autorestart.kernel.inherited import CantCopy, renew_loop
-from ipy_autorestart.kernel.machinery import Machinery
+from ipy_autorestart.kernel.machinery import STAND_MAX, Machinery
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.reexec.exec import or_end
 
@@ -46,7 +47,12 @@ class Copy:
         self._machinery.close()
 
     def fork(
-        self, live: Callable[[], None], *, repair: Callable[[], object] = lambda: None, apart: bool = False
+        self,
+        live: Callable[[], None],
+        *,
+        repair: Callable[[], object] = lambda: None,
+        apart: bool = False,
+        within: float = STAND_MAX,
     ) -> int:
         """Copy the kernel; return the child's process id, and 0 in the child.
 
@@ -62,8 +68,10 @@ class Copy:
         repair
             Called in the child before all else, to make anew what is the user's (`trust.Trust.repair`).
         apart
-            Whether the copy is no child of this kernel, which nothing that looks for children may find. The id is that
-            of the process in between, which ends at once and is to be waited for.
+            Whether the copy is no child of this kernel, so that nothing that looks for children finds it: the process
+            in between has ended when this returns.
+        within
+            Seconds in which the threads must stand.
 
         Raises
         ------
@@ -75,11 +83,11 @@ class Copy:
         is_running = asyncio._get_running_loop() is not None  # noqa: SLF001
         chance = random.getstate()  # Python seeds every forked process anew
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-        wake = self._machinery.stand() if self._is_alive else None
+        wake = self._machinery.stand(within) if self._is_alive else None
         pid = -1
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-            pid = _fork()
+            pid = _fork_apart() if apart else _fork()
         except OSError as error:
             raise CantCopy(f"the process can't be forked: {error}") from error
         finally:
@@ -90,8 +98,6 @@ class Copy:
         if pid:
             return pid
         with or_end():  # there must not be a second kernel by mistake
-            if apart and _fork():
-                os._exit(0)  # noqa: SLF001  # its name
             os.setsid()
             random.setstate(chance)
             _number_main_thread()
@@ -124,6 +130,30 @@ def _fork() -> int:
         return os.fork()
     finally:
         warnings.filters = filters
+
+
+def _fork_apart() -> int:
+    """Fork by way of a process in between, which ends; return the number of the one at the end, and 0 in that."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        if between := _fork():
+            os.close(write)
+            write = -1
+            said = os.read(read, 20)
+            with contextlib.suppress(ChildProcessError):  # nobody has to wait for it where SIGCHLD is ignored
+                os.waitpid(between, 0)
+            if not said:
+                raise OSError("its child can't be forked")
+            return int(said)
+        with or_end():
+            if pid := _fork():
+                os.write(write, str(pid).encode())
+                os._exit(0)  # noqa: SLF001  # its name
+        return 0
+    finally:
+        os.close(read)
+        if write >= 0:
+            os.close(write)
 
 
 def _number_main_thread() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ipy_autorestart.ipython.policy import Pace, begun
-from ipy_autorestart.kernel.ipykernel import MARK, Channels, header_of, runs_cell
+from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, header_of, runs_cell
 from ipy_autorestart.pristine import time
 
 #: The identity that our own requests come from; no client has it, so their replies go nowhere.
@@ -157,8 +157,11 @@ class Gate:
         """Let no request begin any more."""
         self._closed = True
 
-    async def close(self) -> None:
-        """Let no request begin any more and wait until none is on its way; raises NotStill, and is open then."""
+    async def close(self, *, within: float = STILL_MAX) -> None:
+        """Let no request begin any more and wait until none is on its way; raises NotStill, and is open then.
+
+        That may take so many seconds.
+        """
         self.shut()
         self._mark = MARK + str(next(self._attempts)).encode()
         marks = asyncio.Semaphore(0)
@@ -169,7 +172,7 @@ class Gate:
                 await marks.acquire()
 
         try:
-            await self._channels.still(self._mark, marked)
+            await self._channels.still(self._mark, marked, within=within)
         except BaseException:
             self.reopen()
             raise
@@ -187,8 +190,10 @@ class Gate:
 
     def renew(self) -> None:
         """Let requests pass in a copy of the kernel; what was held back comes to it again, by the proxy."""
-        self._closed = False
-        self.held.clear()
+        self._closed = self._cells_wait = False
+        for requests in (self.held, self._passing, self._stopped):
+            requests.clear()
+        self._answering.clear()
         self._channels.renew()
 
     def subshells(self) -> list[str]:

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import contextvars
 import logging
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ipy_autorestart.ipython.history import end_session, end_session_later
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
+from ipy_autorestart.kernel.comms import close_comms
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
-from ipy_autorestart.pristine import Event, Lock, os
-from ipy_autorestart.reexec.exec import Handover, logged
+from ipy_autorestart.pristine import Event, Lock, os, time
+from ipy_autorestart.reexec.exec import Handover, SupervisorHandle, logged
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import KernelState, ListeningSocket
 from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
@@ -60,6 +60,7 @@ def state_of(
         requests={},
         gaps=gate.pace.gaps if gate else (),
         cells=cells,
+        comms=tuple(kernel.comm_manager.comms),
     )
 
 
@@ -95,7 +96,7 @@ class KernelEnd(Handover):
         """Do what an interpreter does at its end, in the same order; what fails is logged, and the rest is done."""
         self.end_history()
         with logged("the comms"):
-            contextvars.Context().run(_close_comms, self._kernel)
+            close_comms(self._kernel)
         with logged("the kernel's children"):
             _end_children(besides=trackers() | left_to_multiprocessing())
         # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
@@ -219,15 +220,18 @@ class KernelSwitch(KernelEnd):
         super().close()
         self._subshells = self._gate.subshells()
 
+    @property
+    def word(self) -> Leaving:
+        """What the proxy is told; signals that are pending in this process are seen by it."""
+        return Leaving(interrupted=self._interrupts is not None and self._interrupts.noted, cold=self._cold)
+
     def replace(self) -> None:
         """Hand over the state, send the last message of each channel, and end."""
         if not self._handed_over.acquire(blocking=False):
             Event().wait()
         carried = self.carried
         carried.write(self._carrier)
-        # Signals that are pending in this process are seen by the proxy.
-        interrupted = self._interrupts is not None and self._interrupts.noted
-        self._proxy.send(Leaving(interrupted=interrupted, cold=self._cold), [self._carrier, *carried.fds])
+        self._proxy.send(self.word, [self._carrier, *carried.fds])
         with logged("the channels"):
             self._gate.finish(END)
         self._kernel.iopub_thread.send_multipart([END])
@@ -235,6 +239,49 @@ class KernelSwitch(KernelEnd):
             self._end_history()
         self._proxy.wait_for_end()  # it has all that was sent
         os._exit(0)  # noqa: SLF001  # its name
+
+
+class KernelBack(KernelSwitch):
+    """Has a checkpoint of this kernel go on, in the state that it had then.
+
+    Parameters
+    ----------
+    back
+        The numbers of those that are right, the best first.
+    undoes
+        Whether nothing is to run again.
+    """
+
+    def __init__(self, *args: Any, back: tuple[int, ...], undoes: bool, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._back, self._undoes = back, undoes
+        self._left_at = time.monotonic()
+
+    def exec(self, supervisors: Iterable[SupervisorHandle], *, hangup_ignored: bool) -> NoReturn:
+        """Give way; what the supervisors show stays."""
+        states = []
+        for supervisor in list(supervisors):
+            with logged("a watch"):
+                states.append(supervisor.detach(quietly=True))
+        self.exec_with(tuple(filter(None, states)), hangup_ignored=hangup_ignored)
+
+    def end_life(self) -> None:
+        """End the history and the children, but run no exit functions: what they would remove is in the copy, too."""
+        atexit.unregister(self._proxy.say_goodbye)
+        self.end_history()
+        self.end_children()
+
+    def end_trackers(self) -> None:
+        """Leave the trackers to the copy, which has their pipes."""
+
+    def own(self) -> KernelState:
+        """Return what the copy needs, which knows all that is older than itself."""
+        return replace(super().own(), left_at=self._left_at, undoes=self._undoes)
+
+    @property
+    def word(self) -> Leaving:
+        """What the proxy is told."""
+        return replace(super().word, back=self._back)
 
 
 class _Registered:
@@ -249,16 +296,6 @@ class _Registered:
     def __eq__(self, other: object) -> bool:
         self.was_found = self.was_found or other == self._function
         return bool(other == self._function)
-
-
-def _close_comms(kernel: Any) -> None:
-    """Close the comms, so that pages drop their widgets: the new image doesn't know them."""
-    for name, nothing in (("_shell_parent", {}), ("_shell_parent_ident", b"")):
-        if isinstance(variable := getattr(kernel, name, None), contextvars.ContextVar):
-            variable.set(nothing)  # 7.0 fails without, outside of a request
-    for comm in list(kernel.comm_manager.comms.values()):
-        with logged("a comm"):
-            comm.close()
 
 
 def _end_children(*, besides: Collection[int] = ()) -> None:

@@ -89,7 +89,9 @@ class Channels:
         stream = self._kernel.control_stream
         self._kernel.control_thread.io_loop.add_callback(lambda: _receive(stream, frames))
 
-    async def still(self, mark: bytes, marked: Callable[[int], Awaitable[object]]) -> None:
+    async def still(
+        self, mark: bytes, marked: Callable[[int], Awaitable[object]], *, within: float = STILL_MAX
+    ) -> None:
         """Stop reading, and wait until all that was read is dispatched and all control requests are answered.
 
         The mark is `MARK` and a number that tells it from earlier attempts, whose marks may arrive late; ``marked``
@@ -98,7 +100,7 @@ class Channels:
         """
         self._is_still = True
         try:
-            async with asyncio.timeout(STILL_MAX):
+            async with asyncio.timeout(within):
                 await marked(await self._still_shell(mark))
                 await in_loop(self._kernel.control_thread.io_loop, self._still_control())
         except TimeoutError:

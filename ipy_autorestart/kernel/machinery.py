@@ -70,7 +70,7 @@ class Machinery:
 
     # -- before the fork -----------------------------------------------------------------------------------------------
 
-    def stand(self) -> Callable[[], None]:
+    def stand(self, within: float = STAND_MAX) -> Callable[[], None]:
         """Have all threads stand where they hold nothing, with all output on its way; return what lets them go on.
 
         Raises `CantCopy` if one is busy; all go on then.
@@ -95,7 +95,7 @@ class Machinery:
                 stands = Event()
                 call(functools.partial(_stand, stands, go_on))
                 standing.append(stands)
-            if not all(stands.wait(STAND_MAX) for stands in standing):
+            if not all(stands.wait(within) for stands in standing):
                 raise CantCopy("a thread of the kernel is busy")
             self._epolls = epolls_of_libzmq(self._contexts())
         except BaseException:
@@ -148,7 +148,8 @@ class Machinery:
     def renew(self, address: Callable[[str], str]) -> None:
         """Make all anew; the sockets connect to ``address(channel)``, and the kernel answers requests from there.
 
-        Nothing is published: to all clients it is the kernel that it was.
+        Nothing is published: to all clients it is the kernel that it was. The history has no session: the copied kernel
+        has lines of the same numbers in the one before.
         """
         self._app.session.pid = os.getpid()
         self._connect(address)
@@ -323,12 +324,12 @@ def _stop_history(history: Any) -> Callable[[], None]:
 
 
 def _renew_history(history: Any) -> None:
-    """Go on in a session of its own: the copied kernel has lines of the same numbers in the one before."""
     if _is_in_file(history):
-        _open_history(history, new_session=True)
+        history.session_number = 0
+        _open_history(history)
 
 
-def _open_history(history: Any, *, new_session: bool = False) -> None:
+def _open_history(history: Any) -> None:
     """Connect to the file and start the thread that saves, as ``HistoryManager`` does at its beginning.
 
     But not by its ``init_db``, which takes a file that is locked for a moment for a corrupt one.
@@ -340,8 +341,6 @@ def _open_history(history: Any, *, new_session: bool = False) -> None:
     parsed = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
     try:
         history.db = sqlite3.connect(str(history.hist_file), **{"detect_types": parsed, **history.connection_options})
-        if new_session:
-            history.new_session()
         history.save_thread = HistorySavingThread(history)
         history.save_thread.start()
     except (sqlite3.Error, RuntimeError) as error:

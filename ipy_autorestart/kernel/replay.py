@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import StdinNotImplementedError
@@ -48,6 +48,7 @@ class Replay:
     """Runs cells one after the other; cells that the user runs meanwhile wait.
 
     ``may_go_on`` returns whether another cell may begin: not while a restart is pending, for it starts all over.
+    ``between`` is called after each.
     ``on_cleared`` is called with the id of a request whose cell has been cleared. ``interrupts`` notes those that come
     outside of the cells' code, since the restart was asked for.
     """
@@ -59,6 +60,7 @@ class Replay:
         recorder: Recorder,
         *,
         may_go_on: Callable[[], bool],
+        between: Callable[[], Awaitable[None]],
         on_cleared: Callable[[str], object],
         report: Callable[[Record], None],
         interrupts: Interrupts,
@@ -68,6 +70,7 @@ class Replay:
         self._gate = gate
         self._recorder = recorder
         self._may_go_on = may_go_on
+        self._between = between
         self._on_cleared = on_cleared
         self._report = report
         self._interrupts = interrupts
@@ -100,6 +103,7 @@ class Replay:
                 self._mark_old(went_on(course, None).stale)
                 raise
             course = went_on(course, error)
+            await self._between()
         if self._may_go_on():
             self._mark_old(course.stale)
         return outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)

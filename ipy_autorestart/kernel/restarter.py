@@ -6,8 +6,11 @@ The handler only notes the signal and wakes the event loop. `ipython.policy` dec
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import contextlib
 import contextvars
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -15,28 +18,38 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.ledger import Rerun
+from ipy_autorestart.ipython.history import begin_session_later
+from ipy_autorestart.ipython.ledger import Rerun, from_plain, gone_back, went_back, without
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
-from ipy_autorestart.kernel.backup import Backups
+from ipy_autorestart.kernel.arrive import make_subshells
+from ipy_autorestart.kernel.behind import Behind
+from ipy_autorestart.kernel.comms import renew_comms
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.kernel.handover import KernelEnd, KernelHandover, KernelSwitch, state_of
+from ipy_autorestart.kernel.handover import KernelBack, KernelEnd, KernelHandover, KernelSwitch, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
+from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
-from ipy_autorestart.protocol.messages import Hangup, Moved, Record, Reran, Waiting
+from ipy_autorestart.pristine import Timer, get_ident, is_main_thread, os, signal, time
+from ipy_autorestart.protocol.checkpoint import Checkpoint
+from ipy_autorestart.protocol.messages import Asked, Changed, Exited, Hangup, Moved, Record, Reran, Started, Waiting
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
-from ipy_autorestart.reexec.state import Carried
+from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import ATTRIBUTE, Begun, Done, Link, Watching, in_file, make_folder
+from ipy_autorestart.wire.link import (
+    ATTRIBUTE,
+    Begun,
+    Link,
+    TookOver,
+    make_folder,
+)
 
 if TYPE_CHECKING:
-    import asyncio
     from types import FrameType
 
     from IPython.core.interactiveshell import InteractiveShell
@@ -56,8 +69,15 @@ NEVER = float("inf")
 class KernelRestarter(Restarter):
     """Restarts the kernel in place after a SIGHUP."""
 
-    def __init__(self, shell: InteractiveShell, supervisors: Sequence[SupervisorHandle], recorder: Recorder) -> None:
+    def __init__(
+        self,
+        shell: InteractiveShell,
+        supervisors: Sequence[SupervisorHandle],
+        recorder: Recorder,
+        take_up: Callable[[Sequence[SupervisorState]], None],
+    ) -> None:
         super().__init__(supervisors)
+        self._take_up = take_up
         self._shell = shell
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
@@ -72,9 +92,19 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         self._restart: asyncio.Task[None] | None = None
         self._replay: asyncio.Task[None] | None = None
-        self.proxy: Link | None = getattr(self._kernel, ATTRIBUTE, None)  # where the kernel is behind one
+        link: Link | None = getattr(self._kernel, ATTRIBUTE, None)
+        self.behind = self._behind(link) if link else None  # a proxy, if it is
         self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
-        self._backups: Backups | None = None  # of what another one needs there, should this one die
+        self._undo: tuple[int, ...] = ()  # the checkpoints to which a person wants to go back
+
+    def _behind(self, link: Link) -> Behind:
+        parts = (self._shell, link, self._recorder, self._supervisors)
+        return Behind(*parts, state=self._state, go_on=self._go_on)
+
+    @property
+    def proxy(self) -> Link | None:
+        """The link to its proxy, where the kernel is behind one."""
+        return self.behind.link if self.behind else None
 
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
@@ -92,7 +122,9 @@ class KernelRestarter(Restarter):
 
     @property
     def _is_restarting(self) -> bool:
-        return self._restart is not None and not self._restart.done()
+        """Whether it restarts, or is about to be copied."""
+        is_parking = self.behind is not None and self.behind.is_parking
+        return is_parking or (self._restart is not None and not self._restart.done())
 
     def wake(self) -> None:
         """Wake the loop: the system may have chosen another thread for a SIGHUP, whose handler waits for the main one.
@@ -113,17 +145,17 @@ class KernelRestarter(Restarter):
         if self._owners:
             self._options = self._owners[-1].request.options
         super()._settle(previous)
-        self._tell_roots()
+        self._settle_behind()
         self._back_up()
-        if self._wants_proxy and not self._why_no_proxy and self.proxy is None and self._arms is None:
+        if self._wants_proxy and not self._why_no_proxy and self.behind is None and self._arms is None:
             self._arms = time.monotonic()
             self._check_arming()
 
-    def _tell_roots(self) -> None:
-        if self.proxy and self._owners:
-            fd = in_file("\n".join(root for owner in self._owners for root in owner.request.roots))
-            self.proxy.send(Watching(), [fd])
-            os.close(fd)
+    def _settle_behind(self) -> None:
+        if self.behind and self._owners:
+            self.behind.watch(root for owner in self._owners for root in owner.request.roots)
+        if self.behind:
+            self.behind.make_checkpoints(self._wants_proxy)
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop
@@ -152,8 +184,8 @@ class KernelRestarter(Restarter):
         if self._gate:
             self.pace = self._gate.pace
             self._gate.remove()
-            if self.proxy:
-                self.proxy.send(Begun())
+            if self.behind:
+                self.behind.link.send(Begun())
         if self._cells:
             self._cells.close()
         if self._interrupts:
@@ -165,10 +197,10 @@ class KernelRestarter(Restarter):
     def _rerun(self) -> Rerun:
         return Rerun(self._options.rerun)
 
-    def replay(self, why: str = "", note: str = "") -> None:
+    def replay(self, before: str = "", behind: str = "") -> None:
         """Run the cells of the kernel before again, ahead of any that the user runs.
 
-        It is told why, if it isn't for a change, and a note with it.
+        What is told of it stands between these words, which say why, if it isn't for a change, and what is to note.
         """
         if self._loop is None or self._gate is None:
             self._report(Reran("no cell is run again: this ipykernel is not known"))
@@ -181,8 +213,9 @@ class KernelRestarter(Restarter):
             gate,
             self._recorder,
             may_go_on=lambda: self._pending is None and self._restart is None,
+            between=self._park_between,
             on_cleared=self._show_again,
-            report=lambda record: self._report(_with(record, why, note)),
+            report=lambda record: self._report(_with(record, before, behind)),
             interrupts=interrupts,
         )
         self._replay = self._loop.create_task(replay.run(self._rerun), context=contextvars.Context())
@@ -190,6 +223,8 @@ class KernelRestarter(Restarter):
 
     def _end_replay(self, task: asyncio.Task[None], gate: Gate) -> None:
         """Have the cells that wait run whatever has ended the replay, even before its first step."""
+        if task is not self._replay:  # that of the kernel which was copied
+            return
         error = None if task.cancelled() else task.exception()
         if gate is not self._gate or not (task.cancelled() or error):
             return
@@ -238,7 +273,7 @@ class KernelRestarter(Restarter):
     def _admits(self, *, is_cell: bool) -> bool:
         """Whether a request, which counts as one in progress by now, may begin; in any thread."""
         if self._pending is None or not self._owners:
-            return True
+            return not (is_cell and is_main_thread() and self._parks(running=1))
         self._report(Waiting(self.describe()))
         batch = self._batch()
         return admits(replace(batch, running=batch.running - 1), time.monotonic(), is_cell=is_cell)
@@ -248,33 +283,26 @@ class KernelRestarter(Restarter):
         self._back_up()
         if self._arms is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check_arming)
+        if self.behind is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._check_parking)
         if self._pending is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._check)
 
     def _back_up(self) -> None:
-        """Give the proxy what another kernel needs to go on, if that has changed."""
-        if self.proxy and is_main_thread() and not self._is_restarting:
-            call_later = self._kernel.io_loop.call_later
-            self._backups = self._backups or Backups(self.proxy, self._state, call_later=call_later)
-            self._backups.note(self._recorder.ledger, tuple(self._owners))
+        if self.behind and is_main_thread() and not self._is_restarting:
+            self.behind.back_up(self._owners)
 
     def _note_begin(self, key: str, again: bool) -> None:  # noqa: FBT001  # as the gate calls it
-        """Have the proxy know what this kernel is at work on, should it die of that."""
-        if self._backups and is_main_thread():
-            self._backups.before_request()
-        if self.proxy and key:
-            with contextlib.suppress(OSError):
-                self.proxy.send(Begun(key, again))
+        if self.behind:
+            self.behind.begin(key, again=again)
 
     def _note_unsaid(self, key: str) -> None:
-        """Have the proxy forget a request that is done: it goes by what is said to the clients."""
-        if self.proxy and key:
-            with contextlib.suppress(OSError):
-                self.proxy.send(Done(key))
+        if self.behind:
+            self.behind.done(key)
 
     def _state(self) -> Carried:
         """Return what another kernel needs to go on from here."""
-        cells = self._recorder.to_plain(self._rerun) if self._owners else None
+        cells = self._cells_to_plain() if self._owners else None
         own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
         supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
         return Carried(self._start.first, supervisors, own)
@@ -313,10 +341,16 @@ class KernelRestarter(Restarter):
                 self._loop.call_later(seconds, self._check)
 
     async def _exec_or_go_on(self, since: float) -> None:
-        import asyncio
-
         try:
-            handover = await self._prepare()
+            self._start.check()
+            gate = self._gate
+            if gate is not None:
+                await gate.close()
+            self._report(Exited())
+            back = await self._right_checkpoints()
+            if self._gate is not gate:
+                raise CantRestart("the watch has ended meanwhile")
+            handover = self._handover(back)
         except CantRestart as refusal:
             self._refuse(str(refusal))
         except NotStill as why:
@@ -335,33 +369,143 @@ class KernelRestarter(Restarter):
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")
         else:
-            self._exec(handover)
+            if self._pending is not None:  # another one has come meanwhile: it is for the next kernel
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+                signal.pthread_kill(get_ident(), signal.SIGHUP)
+            handover.exec(self._supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
 
-    async def _prepare(self) -> KernelEnd:
+    def _handover(self, back: tuple[int, ...]) -> KernelEnd:
         """Do all that can fail and can be undone."""
-        self._start.check()
-        gate = self._gate
-        if gate is not None:
-            await gate.close()
-        try:
-            if self._gate is not gate:
-                raise CantRestart("the watch has ended meanwhile")
-            cells = self._recorder.to_plain(self._rerun)
-            facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
-            if self.proxy and gate:
-                cold = not self._options.warm
-                return KernelSwitch(self._shell, self._start, gate, proxy=self.proxy, cold=cold, **facts)
-            why_not, folder = self._why_no_proxy if self._wants_proxy else "", ""
-            if self._wants_proxy and not why_not:
-                try:
-                    folder = make_folder()
-                except OSError as error:
-                    why_not = str(error)
-            return KernelHandover(self._shell, self._start, gate, folder=folder, no_proxy=why_not, **facts)
-        except BaseException:
-            if gate is not None:
-                gate.reopen()
-            raise
+        facts: dict[str, Any] = {"connection": self._connection, "cells": self._cells_to_plain()}
+        if self.behind and self._gate:
+            parts, facts["proxy"] = (self._shell, self._start, self._gate), self.behind.link
+            if back:
+                return KernelBack(*parts, cold=False, back=back, undoes=bool(self._undo), **facts)
+            return KernelSwitch(*parts, cold=not self._options.warm, **facts)
+        why_not, folder = self._why_no_proxy if self._wants_proxy else "", ""
+        if self._wants_proxy and not why_not:
+            try:
+                folder = make_folder()
+            except OSError as error:
+                why_not = str(error)
+        return KernelHandover(self._shell, self._start, self._gate, folder=folder, no_proxy=why_not, **facts)
+
+    def _cells_to_plain(self) -> dict[str, Any] | None:
+        is_of_use = self._rerun is not Rerun.NONE or self._options.keeps_checkpoints
+        return self._recorder.to_plain() if is_of_use else None
+
+    # -- checkpoints ---------------------------------------------------------------------------------------------------
+
+    def prepare(self) -> None:
+        """Get ready for checkpoints, in a fresh kernel that waits for its turn."""
+        if self.behind:
+            self.behind.make_checkpoints(is_fresh=True)
+
+    def _parks(self, *, running: int) -> bool:
+        """Begin to make a checkpoint if that is worth it, and no more requests are in progress than so many."""
+        if self.behind is None or self._gate is None or self._gate.running > running or not self._may_park:
+            return False
+        if (self._replay is not None and not self._replay.done()) or not self.behind.is_due:
+            return False
+        self._gate.shut()
+        self.behind.park_soon(self._gate, then=self._check)
+        return True
+
+    def _check_parking(self) -> None:
+        if not self._parks(running=0) and self.behind and not self._is_restarting:
+            self.behind.sort_out()
+
+    @property
+    def _may_park(self) -> bool:
+        return self._pending is None and not self._is_restarting
+
+    async def _park_between(self) -> None:
+        """Make a checkpoint between two cells that run again, if that is worth it."""
+        if self.behind is None or self._gate is None or not self._may_park or not self.behind.is_due:
+            return
+        with contextlib.suppress(NotStill):
+            if await self.behind.park(self._gate):  # this one's cells are to run again as it has been told
+                raise asyncio.CancelledError
+
+    def _go_on(self, turn: Turn) -> None:
+        """Go on as the kernel, in the state of a checkpoint, from where another one has ended."""
+        began = time.monotonic()
+        carrier, *rest = turn.fds
+        carried, word = Carried.read(carrier).renumbered(rest), turn.word
+        carried.keep_from_children()
+        own, gate = carried.own, self._gate
+        assert isinstance(own, KernelState)
+        assert gate
+        assert self.behind
+        self._pid, self._terminal = os.getpid(), Terminal()
+        turn.link.waits = False
+        setattr(self._kernel, ATTRIBUTE, turn.link)
+        atexit.register(turn.link.say_goodbye)
+        self.behind.renew(turn.link)
+        self._restart = self._replay = self._pending = None
+        self._interrupted, self._undo = False, ()
+        gate.renew()
+        gate.pace = Pace(gaps=own.gaps)
+        if made_since := set(own.subshells).difference(gate.subshells()):
+            make_subshells(self._kernel, list(made_since))
+        if self._interrupts:
+            self._interrupts.forget()  # those of then
+        if word.interrupted:
+            self._interrupts = self._interrupts or Interrupts()
+            self._interrupts.note()
+        begin_session_later(self._shell)
+        importlib.invalidate_caches()
+        session = self._kernel.session
+        session.send(self._kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
+        renew_comms(self._kernel, own.comms)
+        if own.cells:
+            told = without(from_plain(own.cells), {word.lost} - {""})
+            self._recorder.ledger = gone_back(told, self._recorder.ledger)
+        self._take_up(carried.supervisors)
+        runs_again = self.is_armed and not own.undoes and word.rerun and self._rerun is not Rerun.NONE
+        if runs_again:
+            self._report(Reran("", goes_on=True))
+        self._report(Started(self._pid))
+        turn.link.send(TookOver())
+        self._settle()
+        ledger = self._recorder.ledger
+        what = went_back(
+            max(ledger.kept, key=lambda cell: cell.last).number,
+            ledger.kept,
+            time.monotonic() - (own.left_at if not word.died else began),
+            died=word.died,
+            asked=own.undoes,
+            left=() if runs_again else [cell for cell in ledger.cells if not cell.last],
+        )
+        if runs_again:
+            self.replay(f"{what} · ")
+        else:
+            self.say(what)
+
+    async def _right_checkpoints(self) -> tuple[int, ...]:
+        if self.behind is None or not self._options.warm:
+            return ()
+        right = await self.behind.right_checkpoints(self._owners, self._undo)
+        if self._undo and not right:
+            raise CantRestart("the checkpoint is gone, or files have changed that it had used")
+        return right
+
+    def go_back(self, cell: int | None) -> None:
+        """Go back to before a cell, by default the last one, as soon as nothing runs; raises `BadInput`."""
+        numbers = self.behind.before(cell) if self.behind and self._owners else ()
+        if not numbers:
+            super().go_back(cell)  # which says how to have some
+        self._undo = numbers
+        self._owners[-1].send(Asked())
+
+    def checkpoints(self) -> Sequence[Checkpoint]:
+        """Return the checkpoints of this kernel, and the cells after which there is none."""
+        return self.behind.tell() if self.behind else ()
+
+    def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:
+        """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
+        if self.behind:
+            self.behind.note_changes(owner, changed)
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 
@@ -396,8 +540,7 @@ class KernelRestarter(Restarter):
             pid = arming.begin(supervisors)
             if pid == 0:
                 return
-            cells = self._recorder.to_plain(self._rerun)
-            facts: dict[str, Any] = {"connection": self._connection, "cells": cells}
+            facts: dict[str, Any] = {"connection": self._connection, "cells": self._cells_to_plain()}
             handover = KernelArming(self._shell, self._start, gate, arming=arming, **facts)
         except BaseException as why:  # the border, to a cancellation too: the kernel goes on
             is_refusal = isinstance(why, CantArm | CantRestart | NotStill)
@@ -420,17 +563,18 @@ class KernelRestarter(Restarter):
     def _live_on(self, proxy: Link) -> None:
         """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
         self._pid, self._terminal = os.getpid(), Terminal()
-        self.proxy, self._restart = proxy, None
+        self.behind, self._restart = self._behind(proxy), None
+        begin_session_later(self._shell)
         if self._gate:
             self._gate.renew()
         for supervisor in list(self._supervisors):
             supervisor.listen_again()
             supervisor.send(Moved(self._pid))
-        self._tell_roots()
+        self._settle_behind()
 
     @property
     def _wants_proxy(self) -> bool:
-        return self._gate is not None and self._rerun is not Rerun.NONE and self._options.warm
+        return self._gate is not None and self._options.keeps_checkpoints
 
     @property
     def _why_no_proxy(self) -> str:
@@ -442,7 +586,7 @@ class KernelRestarter(Restarter):
         return ""
 
     def _refuse(self, why: str) -> None:
-        self._restart = None
+        self._restart, self._undo = None, ()
         if self._gate:
             self._gate.reopen()  # it may hold requests though it was never closed
         log.warning("the kernel goes on as it is: %s", why)
@@ -450,9 +594,8 @@ class KernelRestarter(Restarter):
         self._check()  # for a signal that came meanwhile
 
 
-def _with(record: Record, *more: str) -> Record:
+def _with(record: Record, before: str, behind: str) -> Record:
     """Return what a rerun reports with more words around it."""
     if not isinstance(record, Reran) or not record.what:
         return record
-    before, after = more
-    return replace(record, what="; ".join(filter(None, (before, record.what, after))))
+    return replace(record, what=f"{before}{record.what}{behind}")

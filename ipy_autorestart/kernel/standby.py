@@ -61,16 +61,23 @@ class Standby:
         The state of a kernel that starts.
     own
         The part of it that only such kernels have.
+    prepare
+        Called with the shell when the kernel has started.
     resume
         Called with the shell and the state of the kernel before when its turn has come, and with the word of that.
     """
 
     def __init__(
-        self, carried: Carried, own: StandbyState, *, resume: Callable[[InteractiveShell, Carried, TakeOver], None]
+        self,
+        carried: Carried,
+        own: StandbyState,
+        *,
+        prepare: Callable[[InteractiveShell], None],
+        resume: Callable[[InteractiveShell, Carried, TakeOver], None],
     ) -> None:
         self._carried = carried
         self._own = own
-        self._resume = resume
+        self._prepare, self._resume = prepare, resume
         self._replaced = Replaced()
         self._unconnected: list[tuple[Any, str]] = []
         self._proxy = os.getppid()
@@ -163,6 +170,7 @@ class Standby:
         kernel.io_loop.add_handler(self.link.fileno(), lambda *_: self._hear(kernel), kernel.io_loop.READ)
         self._folder = Folder()
         _prepare()
+        self._prepare(kernel.shell)
         sys.audit(STARTED)
         say_ready(self.link)
 

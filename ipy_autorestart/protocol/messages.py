@@ -31,6 +31,7 @@ __all__ = [
     "Output",
     "Paused",
     "Ran",
+    "Reason",
     "Record",
     "Refused",
     "Reran",

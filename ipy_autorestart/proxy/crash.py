@@ -62,7 +62,7 @@ def describe(status: int) -> str:
 
 def answer_lost(frontend: Frontend, lost: Lost, status: int) -> None:
     """Answer what is lost: errors say what happened, and cells that were to follow are aborted as after any error."""
-    what = f"the kernel {describe(status)} while this ran; another has taken over, without what was in its memory"
+    what = f"the kernel {describe(status)} while this ran; another has taken over"
     error = {"ename": "KernelDied", "evalue": what, "traceback": [f"KernelDied: {what}"]}
     for request in lost.begun:
         _answer(frontend, request, {"status": "error", **error, "execution_count": 0}, error=error)

@@ -70,8 +70,14 @@ class SupervisorHandle(Protocol):
     def has_hung_up(self) -> bool:
         """Return whether it has sent this process a SIGHUP since this was asked last; also in a signal handler."""
 
-    def detach(self) -> SupervisorState | None:
-        """Return what another image of this process needs to continue; None if the supervisor has ended."""
+    def detach(self, *, quietly: bool = False) -> SupervisorState | None:
+        """Return what another image of this process needs to continue; None if the supervisor has ended.
+
+        ``quietly``, what is shown stays as it is.
+        """
+
+    def leave(self) -> None:
+        """Close what this process has of it, in a copy of the one that goes on with it."""
 
     def snapshot(self) -> SupervisorState | None:
         """Return the same, and continue here."""

@@ -76,6 +76,9 @@ class KernelState:
     no_proxy: str = ""  # why there is none, though one was wanted
     copied: int = 0  # the process of a copy that goes on as the kernel
     folder: str = ""  # for the proxy's sockets
+    comms: tuple[str, ...] = ()  # ids of those that are open
+    left_at: float = 0.0  # when it stopped answering, on the clock of all processes
+    undoes: bool = False  # whether a person asked to go back, so that nothing runs again
     packages: str = ""  # where the proxy finds pyzmq
 
 

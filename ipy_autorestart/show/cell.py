@@ -152,6 +152,17 @@ class CellScreen:
         self._status, self._buttons = status, None
         self._publish("update_display_data", self._status_content())
 
+    def go_on(self, status: Status) -> None:
+        """Show the status with the buttons of this copy of the process; others may have been there meanwhile."""
+        self._status = status
+        self._update_buttons()
+        self._publish("update_display_data", self._status_content())
+
+    @property
+    def has_buttons(self) -> bool:
+        """Whether there are buttons beside the line."""
+        return self._buttons is not None
+
     def open(self) -> None:
         """Show the status line for the first time."""
         self._publish("display_data", self._status_content())

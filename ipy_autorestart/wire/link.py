@@ -255,11 +255,14 @@ class Link:
     ----------
     waits
         Whether the kernel at this end has not had its turn yet.
+    folder
+        Where the proxy has its sockets, at a kernel's end.
     """
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, folder: str = "") -> None:
         self._socket = sock
         self.waits = False
+        self.folder = folder
         self._pid = os.getpid()
 
     @classmethod
@@ -271,7 +274,7 @@ class Link:
         except OSError:
             sock.close()
             raise
-        return cls(sock)
+        return cls(sock, folder)
 
     def fileno(self) -> int:
         """Return the descriptor."""

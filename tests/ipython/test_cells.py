@@ -11,7 +11,7 @@ import pytest
 from fakes import FakeShell
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
-from ipy_autorestart.ipython.ledger import Cell, Rerun
+from ipy_autorestart.ipython.ledger import Cell
 
 
 class FakeKernel:
@@ -88,8 +88,7 @@ def test_a_cell_that_has_run_is_recorded(shell, recorder):
     execute(shell, "x = 1", number=3)
     [cell] = recorder.ledger.cells
     assert (cell.number, cell.code, cell.error) == (3, "x = 1", "")
-    assert recorder.to_plain(Rerun.NONE) is None
-    assert recorder.to_plain(Rerun.ALL)["cells"][0]["number"] == 3
+    assert recorder.to_plain()["cells"][0]["number"] == 3
 
 
 def test_without_the_front_ends_id_each_execution_is_a_cell(shell, recorder):

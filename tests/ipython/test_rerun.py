@@ -19,6 +19,7 @@ from ipy_autorestart.ipython.ledger import (
     attributed,
     chosen,
     from_plain,
+    gone_back,
     in_order,
     is_own,
     mark,
@@ -76,12 +77,15 @@ def shell():
 
 def test_each_cell_runs_in_its_last_version():
     made = ledger(cell("a", 1), cell("b", 2), cell("a", 3, "y"))
-    assert [(one.key, one.number, one.code) for one in chosen(made, Rerun.ALL).cells] == [("a", 3, "y"), ("b", 2, "x")]
+    assert [(one.key, one.number, one.code) for one in chosen(gone_back(made), Rerun.ALL).cells] == [
+        ("a", 3, "y"),
+        ("b", 2, "x"),
+    ]
 
 
 def test_without_an_id_of_its_own_each_execution_is_a_cell():
     made = ledger(cell("", 1, "i += 1"), cell("", 2, "i += 1"), cell("", 3, "print(i)"))
-    assert numbers(chosen(made, Rerun.ALL).cells) == [1, 2, 3]
+    assert numbers(chosen(gone_back(made), Rerun.ALL).cells) == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -160,7 +164,7 @@ def waits_for(key, after):
 
 def test_what_failed_runs_again_in_its_place():
     made = ran(ledger(cell("a", 1), cell("b", 2, error="NameError"), cell("c", 3)), cell("a", 4, error="ValueError"))
-    assert numbers(chosen(made, Rerun.ALL).cells) == [4, 2, 3]
+    assert numbers(chosen(gone_back(made), Rerun.ALL).cells) == [4, 2, 3]
     assert made.last_number == 4
 
 
@@ -170,17 +174,17 @@ def test_what_was_deleted_is_forgotten():
 
 
 def test_what_was_interrupted_is_left_out_for_it_may_have_no_end():
-    choice = chosen(ledger(cell("a", 1), cell("b", 2, error="KeyboardInterrupt")), Rerun.ALL)
+    choice = chosen(gone_back(ledger(cell("a", 1), cell("b", 2, error="KeyboardInterrupt"))), Rerun.ALL)
     assert (numbers(choice.cells), choice.left[0][0].number, choice.left[0][1]) == ([1], 2, "interrupted")
 
 
 def test_marks():
     made = ledger(cell("a", 1, "#| rerun: true\nx"), cell("b", 2, "x\n#|rerun:False"), cell("c", 3))
-    assert numbers(chosen(made, Rerun.ALL).cells) == [1, 3]
-    assert [(one.number, why) for one, why in chosen(made, Rerun.ALL).left] == [(2, "rerun: false")]
-    assert numbers(chosen(made, Rerun.MARKED).cells) == [1]
-    assert {why for _, why in chosen(made, Rerun.MARKED).left} == {"not marked"}
-    assert chosen(made, Rerun.NONE) == Choice(())
+    assert numbers(chosen(gone_back(made), Rerun.ALL).cells) == [1, 3]
+    assert [(one.number, why) for one, why in chosen(gone_back(made), Rerun.ALL).left] == [(2, "rerun: false")]
+    assert numbers(chosen(gone_back(made), Rerun.MARKED).cells) == [1]
+    assert {why for _, why in chosen(gone_back(made), Rerun.MARKED).left} == {"not marked"}
+    assert chosen(gone_back(made), Rerun.NONE) == Choice(())
     assert mark("# rerun: true\n'#| rerun: false'", default=False) is False
 
 
@@ -208,7 +212,7 @@ def test_a_cell_that_only_watches_is_told_from_one_that_does_more(shell, code, o
 
 def test_a_cell_that_only_watches_and_one_without_code_are_not_run_again():
     made = ledger(cell("a", 1)._replace(own=True), cell("b", 2, "# a note"), cell("c", 3))
-    assert chosen(made, Rerun.ALL) == Choice((made.cells[2],))
+    assert chosen(gone_back(made), Rerun.ALL) == Choice((gone_back(made).cells[2],))
     assert made.last_number == 3
 
 
@@ -331,7 +335,7 @@ def test_words_for_what_failed_before_and_what_is_left_out():
 
 def test_a_cell_that_writes_what_is_watched_is_left_out_and_told():
     made = ledger(cell("a", 1), cell("b", 2), cell("c", 3)._replace(error="KeyboardInterrupt"))
-    choice = chosen(made, Rerun.ALL, {"b": "src/tool.py", "c": "src/other.py"})
+    choice = chosen(gone_back(made), Rerun.ALL, {"b": "src/tool.py", "c": "src/other.py"})
     assert numbers(choice.cells) == [1]
     assert [(one.cell.number, one.why) for one in choice.left] == [(2, "writes src/tool.py"), (3, "interrupted")]
     assert "left out: cell 2 (writes src/tool.py)" in outcome(Course(choice, ("",)), made, seconds=0.1)
@@ -355,3 +359,32 @@ def test_what_a_notebook_saved_later_does_not_have_was_deleted():
     assert without_unsaved(made, {"x"}, 10**12) == made  # another notebook
     unnamed = ledger(cell("", 1)._replace(metadata={}), cell("a", 2))
     assert without_unsaved(unnamed, {"a"}, 10**12) == unnamed
+
+
+# -- what is kept ------------------------------------------------------------------------------------------------------
+
+
+def test_what_has_run_since_a_state_runs_again_when_that_state_is_back():
+    then = ledger(cell("a", 1), cell("b", 2))
+    now = ran(ran(then, cell("a", 3)), cell("c", 4))
+    back = gone_back(now, then)
+    assert [(one.key, one.last) for one in back.cells] == [("b", 2), ("a", 0), ("c", 0)]
+    assert numbers(back.kept) == [2]
+    assert numbers(chosen(back, Rerun.ALL).cells) == [3, 4]
+    assert numbers(chosen(gone_back(now), Rerun.ALL).cells) == [3, 2, 4]
+
+
+def test_a_cell_that_runs_again_is_kept_from_then_on_and_what_waits_is_not():
+    then = ledger(cell("a", 1))
+    back = gone_back(ran(ran(then, cell("b", 2)), cell("c", 3)), then)
+    halfway = ran_again(back, "b", 0.1, failed=False)  # a checkpoint is made here
+    assert [(one.key, one.last) for one in halfway.cells] == [("a", 1), ("b", 4), ("c", 0)]
+    done = ran_again(halfway, "c", 0.1, failed=False)
+    assert numbers(chosen(gone_back(done, halfway), Rerun.ALL).cells) == [3]
+    assert numbers(chosen(gone_back(halfway, halfway), Rerun.ALL).cells) == [3]
+
+
+def test_a_state_that_is_newer_than_what_was_told_of_it_counts():
+    told = ledger(cell("a", 1))
+    newer = ran(told, cell("b", 2))
+    assert gone_back(told, newer) is newer

@@ -16,7 +16,6 @@ from ipy_autorestart.kernel.checkpoint_policy import (
     likely,
     over_budget,
     right_for,
-    why_none,
 )
 
 
@@ -101,11 +100,6 @@ def test_one_that_has_no_memory_of_its_own_is_not_dropped():
 def test_a_quarter_of_what_is_available_may_be_used():
     assert budget(4000) == 1000
     assert budget(-1) == 0
-
-
-def test_why_there_is_none_is_said():
-    assert why_none(4, ("5 threads of polars",)) == "no checkpoint after cell 4: 5 threads of polars"
-    assert why_none(4, ("a timer is set", "1 thread (x)")) == "no checkpoint after cell 4: a timer is set; 1 thread (x)"
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ class Channels:
         self.dispatch = dispatch
         on_idle()
 
-    async def still(self, mark, marked):
+    async def still(self, mark, marked, *, within):
         self.marks.append(mark)
         if len(self.marks) == 1:
             raise NotStill("busy")

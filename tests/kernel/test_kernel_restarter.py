@@ -33,7 +33,7 @@ class Played:
             _send_interrupt_children=lambda: self.interrupted.append(True),
         )
         self.owner, self.script = FakeSupervisor(**options), FakeSupervisor()
-        self.restarter = KernelRestarter(self.shell, [self.owner, self.script], Recorder(self.shell))
+        self.restarter = KernelRestarter(self.shell, [self.owner, self.script], Recorder(self.shell), lambda _: None)
 
     async def hang_up(self):
         os.kill(os.getpid(), signal.SIGHUP)

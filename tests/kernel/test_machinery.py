@@ -61,10 +61,12 @@ def test_a_history_that_stands_is_written_and_holds_nothing(history):
     assert written(history.hist_file)[-1] == (session, 2, "'the next'")
 
 
-def test_the_history_of_a_copy_has_a_session_of_its_own(history):
+def test_the_history_of_a_copy_has_no_session_until_one_is_begun(history):
     session = history.session_number
     _stop_history(history)
     _renew_history(history)
+    assert history.session_number == 0
+    history.new_session()
     assert history.session_number == session + 1
     history.store_inputs(2, "'in the copy'")
     history.writeout_cache()
@@ -93,9 +95,7 @@ def test_a_history_that_is_locked_stays_where_it_is(history, tmp_path):
     _stop_history(history)
     with locked(history.hist_file):
         _renew_history(history)
-    assert str(history.hist_file) == ":memory:"
-    history.store_inputs(2, "'not saved'")
-    history.writeout_cache()
+    assert str(history.hist_file) == str(tmp_path / "history.sqlite")
     assert [path.name for path in tmp_path.glob("history*")] == ["history.sqlite"]
     assert len(written(tmp_path / "history.sqlite")) == 1
 

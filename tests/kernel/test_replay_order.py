@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from ipy_autorestart.ipython.ledger import Cell, Ledger, Rerun, chosen
+from ipy_autorestart.ipython.ledger import Cell, Ledger, Rerun, chosen, gone_back
 from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.replay import InputNeeded, Replay
 from ipy_autorestart.protocol.messages import Reran
@@ -76,7 +76,7 @@ class FakeRecorder:
         self.next = None
 
     def choose(self, rerun):
-        return chosen(self.ledger, rerun)
+        return chosen(gone_back(self.ledger), rerun)
 
     @contextlib.contextmanager
     def again(self, cell):
@@ -112,13 +112,14 @@ class Played:
         self.recorder = FakeRecorder(*cells)
         self.gate = FakeGate(kernel)
         self.answer = answer
-        self.cleared, self.reported = [], []
+        self.cleared, self.reported, self.betweens = [], [], []
         self.interrupts = Interrupts()
         replay = Replay(
             self.shell,
             self.gate,
             self.recorder,
             may_go_on=may_go_on,
+            between=self.between,
             on_cleared=self.cleared.append,
             report=self.reported.append,
             interrupts=self.interrupts,
@@ -130,6 +131,9 @@ class Played:
 
     async def execute(self, message):
         self.answer(self)
+
+    async def between(self):
+        self.betweens.append(len(self.gate.ran))
 
 
 def test_each_cell_runs_as_its_own_request_after_a_clear():
@@ -218,6 +222,12 @@ def test_an_interrupt_of_the_restart_that_follows_is_kept_for_it():
     played = Played(cell(1), answer=interrupt, may_go_on=lambda: not played.gate.ran)
     played.run()
     assert played.interrupts.noted
+
+
+def test_there_is_time_for_a_checkpoint_after_each_cell():
+    played = Played(cell(1), cell(2))
+    played.run()
+    assert played.betweens == [1, 2]
 
 
 def test_another_restart_ends_it_without_a_word():

@@ -9,12 +9,33 @@ from waiting import pass_time
 USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
 
 
+#: Has a kernel, and those that start after it, make no checkpoint, whatever the machine takes for a cell.
+WITHOUT_CHECKPOINTS = """
+def without_checkpoints():
+    from pathlib import Path
+    line = "import ipy_autorestart.kernel.checkpoint_policy as policy; policy.WORK_MIN = float('inf'); del policy"
+    Path(get_ipython().profile_dir.startup_dir, "without.py").write_text(line)
+    exec(line)
+without_checkpoints()
+del without_checkpoints
+"""
+
+
+def without_checkpoints(kernel):
+    """Have each restart of a kernel be a fresh start."""
+    kernel.client.execute(WITHOUT_CHECKPOINTS, silent=True, store_history=False)
+
+
 class Behind:
-    """A kernel that watches, behind a proxy since its first restart, which is for a first value if there is one."""
+    """A kernel that watches, behind a proxy since its first restart, which is for a first value if there is one.
+
+    It starts afresh each time.
+    """
 
     def __init__(self, kernel, project, options="--rerun all", value=2):
         self.kernel, self.project, self.restarts = kernel, project, 0
         assert kernel.run("%load_ext ipy_autorestart").error == ""
+        without_checkpoints(kernel)
         pass_time(0.05)  # files are older than the first cell
         self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
         kernel.wait(lambda: "running" in self.watching.text)

@@ -5,6 +5,7 @@ import contextvars
 
 from ipykernel.kernelapp import IPKernelApp
 
+from ipy_autorestart.ipython.history import begin_session_later
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.inherited import CantCopy
@@ -48,3 +49,5 @@ class Generations:
     def revive(self, folder):
         """In a copy: go on behind the front that has this folder."""
         self.copy.revive(lambda channel: f"ipc://{folder}/{channel}")
+        assert self.app.shell
+        begin_session_later(self.app.shell)

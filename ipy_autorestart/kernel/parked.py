@@ -1,0 +1,112 @@
+"""A parked copy of a kernel: a checkpoint, which waits and makes kernels that go on from its state.
+
+It runs no code of the user's: it waits for words of the proxy, with all signals blocked, and forks. A kernel that it
+has made connects to the proxy at once, and waits for its turn in the same way: neither the user's tasks nor timers go
+on before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ipy_autorestart.kernel.copy import Copy
+from ipy_autorestart.kernel.inherited import CantCopy
+from ipy_autorestart.kernel.standby import end_with, say_ready
+from ipy_autorestart.pristine import os, signal, socket, time
+from ipy_autorestart.reexec.exec import FAILED
+from ipy_autorestart.wire.link import Connect, Fork, Forked, Link, TakeOver, Word
+
+#: Seconds in which the process in between must have ended, and between two looks.
+ADOPTED_MAX, LOOKED_AT = 10.0, 0.0002
+
+
+class Turn(NamedTuple):
+    """The turn of a kernel that was made of a checkpoint: the word with its descriptors, and the link to the proxy."""
+
+    word: TakeOver
+    fds: list[int]
+    link: Link
+
+
+class ParkedKernel:
+    """The checkpoint, in its process.
+
+    Parameters
+    ----------
+    copy
+        Made this process.
+    repair
+        Makes anew what is the user's, in each process that is forked; returns why that can't be trusted, if so.
+    link
+        To the proxy.
+    proxy, folder
+        The proxy's process, and where it has its sockets.
+    """
+
+    def __init__(
+        self, copy: Copy, *, repair: Callable[[], tuple[str, ...]], link: Link, proxy: int, folder: str
+    ) -> None:
+        self._copy = copy
+        self._repair = repair
+        self._link = link
+        self._proxy = proxy
+        self._folder = folder
+        self._blocked: set[Any] = set()
+        self._turn: Turn | None = None
+
+    def wait(self) -> Turn:
+        """Wait as long as there is a proxy, and make kernels; return in one of those, when its turn has come."""
+        be_adopted(self._proxy)
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            word, fds = _hear(self._link)
+            if isinstance(word, Fork):
+                self._make(word.number, fds[0])
+                if self._turn:
+                    return self._turn
+            for fd in fds:
+                os.close(fd)
+
+    def _make(self, number: int, fd: int) -> None:
+        """Make a kernel, and tell the proxy; return in both processes."""
+        try:
+            pid = self._copy.fork(lambda: self._become(fd), repair=self._repair_or_end, apart=True)
+        except CantCopy:
+            pid = 0
+        if self._turn is None:
+            self._link.send(Forked(number, pid))
+
+    def _repair_or_end(self) -> None:
+        if self._repair():
+            os._exit(FAILED)  # noqa: SLF001  # its name; another checkpoint is to be tried
+
+    def _become(self, fd: int) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        self._link.close()
+        link = Link(socket.socket(fileno=fd), self._folder)
+        link.waits = True
+        be_adopted(self._proxy)
+        word, _ = _hear(link)
+        number = word.number if isinstance(word, Connect) else 0
+        self._copy.revive(lambda channel: f"ipc://{self._folder}/{number}-{channel}")
+        say_ready(link)
+        while self._turn is None:
+            word, fds = _hear(link)
+            if isinstance(word, TakeOver):
+                self._turn = Turn(word, fds, link)
+
+
+def _hear(link: Link) -> tuple[Word, list[int]]:
+    try:
+        return link.receive()
+    except EOFError:  # it isn't wanted any more, or the proxy is gone
+        os._exit(0)  # noqa: SLF001  # its name
+
+
+def be_adopted(proxy: int) -> None:
+    """Wait until this process, whose parent is ending, is a child of the proxy, and end with that from then on."""
+    deadline = time.monotonic() + ADOPTED_MAX
+    while os.getppid() != proxy and time.monotonic() < deadline:
+        time.sleep(LOOKED_AT)
+    end_with(proxy)
