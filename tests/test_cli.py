@@ -15,7 +15,7 @@ import pexpect
 import psutil
 import pyte
 import pytest
-from processes import guardian_of, runners
+from processes import guardian_of, has_ended, runners
 from project import Project
 from waiting import eventually
 
@@ -341,7 +341,7 @@ def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
 def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(project):
     shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
     out = project.with_name(project.name + ".out")
-    shell.sendline(f"{' '.join(PROGRAM)} src/ main.py >{out} 2>&1 & echo the pid is $!; disown")
+    shell.sendline(f"{' '.join(PROGRAM)} src/ main.py >{out} 2>&1 & pid=$!; disown; echo the pid is $pid")
     shell.expect(r"the pid is (\d+)")
     process = psutil.Process(int(shell.match.group(1)))
     eventually(lambda: out.exists() and "value 1" in out.read_text())
@@ -381,7 +381,7 @@ def test_a_shell_in_the_script_has_job_control(start, project):
     session.wait(r"bash-\S+[#$] ")
     session.type("sleep 100\n")
     [job] = eventually(
-        lambda: [one for one in psutil.Process(session.pid).children(recursive=True) if one.name() == "sleep"]
+        lambda: [one for one in psutil.Process(session.pid).children(recursive=True) if cmdline(one) == "sleep 100"]
     )
     for count in (1, 2):
         session.type("\x1a")
@@ -738,7 +738,7 @@ def test_nothing_outlives_it(piped, project, ends, warm):
     assert len(family) >= 3  # the script, its helper, the guardian
     process.send_signal(ends)
     assert process.wait(10) == -ends
-    eventually(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in family))
+    eventually(lambda: all(has_ended(one) for one in family))
 
 
 def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):

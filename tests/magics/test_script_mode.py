@@ -8,6 +8,7 @@ import zipfile
 import psutil
 import pytest
 from busy import busy
+from processes import has_ended
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("script mode")]
 
@@ -180,7 +181,7 @@ def test_unwatch_ends_the_run_and_its_children(kernel, project):
     kernel.wait(lambda: "\n" in cell.streams())
     grandchild = psutil.Process(int(cell.streams().split()[1]))
     kernel.run("%unwatch")
-    assert not grandchild.is_running() or grandchild.status() == psutil.STATUS_ZOMBIE
+    assert has_ended(grandchild)
     kernel.wait(shows(cell, "ended"))
     assert kernel.run("%watch_status").text.startswith("nothing is watched")
 

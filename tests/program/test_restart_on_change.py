@@ -338,8 +338,8 @@ def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(pr
     )
     out = project.with_name(project.name + ".out")
     shell = pexpect.spawn("bash", ["--norc", "-i"], cwd=str(project), timeout=10)
-    shell.sendline(f"{sys.executable} main.py >{out} & echo begun; disown")
-    shell.expect("begun")
+    shell.sendline(f"{sys.executable} main.py >{out} & disown; echo disowned $((40 + 2))")
+    shell.expect("disowned 42")  # as which it isn't typed
     pid = eventually(lambda: out.exists() and out.read_text()).split()[2]
     shell.close(force=True)
     for value in (2, 3):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from processes import has_ended
 from waiting import eventually
 
 from ipy_autorestart.script.guardian import Guardian
@@ -46,7 +47,9 @@ def supervisor(act, **how):
 
 
 def is_gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return has_ended(psutil.Process(pid))
+    return True
 
 
 def test_the_group_that_runs_is_killed_with_the_supervisor(sleeper):

@@ -9,6 +9,7 @@ import threading
 
 import psutil
 import pytest
+from processes import status_of
 from screens import Screen
 from waiting import eventually, pass_time
 
@@ -50,7 +51,7 @@ def group(number):
 
 
 def zombies(process):
-    return [child for child in process.children(recursive=True) if child.status() == psutil.STATUS_ZOMBIE]
+    return [child for child in process.children(recursive=True) if status_of(child) == psutil.STATUS_ZOMBIE]
 
 
 def test_a_grandchild_that_ignores_the_signal_is_killed_after_its_time(project, screen):

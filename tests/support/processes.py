@@ -46,6 +46,18 @@ def guardian_of(supervisor):
     return next((child for child in supervisor.children() if _is(child, guardian.NAME)), None)
 
 
+def status_of(process):
+    """Return the status of a process, "" if it is gone: perhaps since it was found."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status()
+    return ""
+
+
+def has_ended(process):
+    """Return whether a process has ended; nobody may have waited for its end."""
+    return status_of(process) in ("", psutil.STATUS_ZOMBIE)
+
+
 def runners(supervisor):
     """Return the living processes below a supervisor but its guardian and ear, the oldest first: fork servers, runs."""
     alive = []
