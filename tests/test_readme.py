@@ -66,6 +66,7 @@ def test_the_live_notebook_shows_what_is_new_in_its_cells(start_kernel):
     assert "<td>5</td><td>125</td>" in shown["table"].outputs[0]["data"]["text/html"]
     assert "200,25" in shown["picture"].outputs[0]["data"]["image/svg+xml"]
     assert "3 restarts" in shown["watch"].text
+    assert "checkpoint after" in shown["status"].text
 
 
 @pytest.mark.e2e
