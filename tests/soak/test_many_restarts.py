@@ -1,25 +1,27 @@
 """Restarts without number leave everything as it was when a fifth of them was over."""
 
 import os
+import re
 import subprocess
 import sys
 
 import length
 import psutil
 import pytest
-from processes import runners
+from processes import guardian_of, runners
 from resources import Plateau
 from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
+from ipy_autorestart.client.process import PROGRAM
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="what processes hold is told by proc(5)"),
 ]
 
-RESTARTS = length.restarts(20)
+RESTARTS, SWITCHES = length.restarts(20), length.restarts(8)
 
 #: An even number, after which a run goes on.
 FIFTH = max(RESTARTS // 5, 4) // 2 * 2
@@ -54,15 +56,15 @@ def save(project):
     return save
 
 
-def restart_again_and_again(restart, processes):
+def restart_again_and_again(restart, processes, restarts=RESTARTS):
     """Restart so many times, and compare the end with what was when a fifth of it was over."""
     plateau = None
-    for number in range(1, RESTARTS + 1):
+    for number in range(1, restarts + 1):
         restart(number)
         if number == FIFTH:
             plateau = Plateau(processes)
     eventually(lambda: not plateau.more(), what=plateau.more)
-    sys.stdout.write(f"after {RESTARTS} restarts: {plateau.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
+    sys.stdout.write(f"after {restarts} restarts: {plateau.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
     assert max(plateau.growth().values()) < GROWTH_MAX, plateau.growth()
 
 
@@ -114,3 +116,40 @@ def test_the_command_line_may_restart_without_number(project, save):
     finally:
         program.terminate()
         program.wait()
+
+
+def links(proxy):
+    """Count the kernels that are connected to a proxy: a standby is, as soon as it is ready."""
+    paths = [one.laddr for one in proxy.net_connections("unix")]
+    return sum(path.endswith("/link") for path in paths) - 1
+
+
+USE = "import sys; sys.path.insert(0, 'src'); import a, b; print(f'value {a.V} {b.V}')"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are proxies on Linux only")
+@pytest.mark.timeout(60 + 4 * SWITCHES)
+def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, save):
+    with start_kernel() as kernel:
+        assert kernel.run("%load_ext ipy_autorestart").error == ""
+        watching = kernel.run("%watch_restart src/ --rerun all", cell_id="watch")
+        kernel.wait(lambda: "running" in watching.text)
+        use = kernel.run(USE, cell_id="use")
+        proxy = psutil.Process(kernel.pid)
+        [supervisor] = [one for one in proxy.children() if PROGRAM in one.cmdline()]
+
+        def restart(number):
+            expected = save(number)
+            again = rf"· {number} restart.*run again in"
+            kernel.wait(lambda: use.streams() == expected and re.search(again, watching.text))
+            if number == FIFTH:  # guardian, supervisor, fork server, what is parked, standby and the live one
+                eventually(lambda: len(proxy.children(recursive=True)) == 6 and links(proxy) == 2, what=proxy.children)
+            kernel.cells = {cell.id: cell for cell in (watching, use)}
+
+        def processes():
+            live = psutil.Process(int(kernel.run("__import__('os').getpid()").text))
+            others = set(proxy.children()) - {live, supervisor, guardian_of(proxy)}
+            server = min(others, key=psutil.Process.create_time)  # which has forked the standby and what is parked
+            return {"the proxy": proxy, "the kernel": live, "the fork server": server, "the supervisor": supervisor}
+
+        restart_again_and_again(restart, processes, SWITCHES)
