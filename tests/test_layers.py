@@ -120,7 +120,13 @@ def test_every_file_has_its_room():
 
 @pytest.mark.parametrize(
     "path",
-    [*ROOT.glob("decide/*.py"), *ROOT.glob("*/*policy.py"), ROOT / "ipython/ledger.py", ROOT / "proxy/book.py"],
+    [
+        *ROOT.glob("decide/*.py"),
+        *ROOT.glob("*/*policy.py"),
+        ROOT / "ipython/ledger.py",
+        ROOT / "proxy/book.py",
+        ROOT / "proxy/events.py",
+    ],
     ids=name_of,
 )
 def test_decisions_are_made_of_values_alone(path):

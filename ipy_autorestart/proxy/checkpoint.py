@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ipy_autorestart.proxy import policy
+from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import kill_group
 from ipy_autorestart.proxy.memory import expose, is_short
 from ipy_autorestart.wire.link import Fork, Forked, Link
@@ -42,7 +42,7 @@ class Checkpoints:
 
     def __init__(
         self,
-        happen: Callable[[policy.Event], None],
+        happen: Callable[[events.Event], None],
         take_in: Callable[[int, int, Link], None],
         is_short: Callable[[], bool] = is_short,
     ) -> None:
@@ -60,15 +60,15 @@ class Checkpoints:
             self.drop(number)
         self._parked[number] = Checkpoint(number, pid, link)
         expose(pid, really=True)
-        self._happen(policy.Parked(kernel, number))
+        self._happen(events.Parked(kernel, number))
 
     def fork(self, number: int, kernel: int) -> None:
         """Ask a checkpoint to make a kernel of this number."""
-        self._happen(policy.Started(kernel, number))
+        self._happen(events.Started(kernel, number))
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         except OSError:  # no descriptors are to be had
-            self._happen(policy.NotForked(kernel))
+            self._happen(events.NotForked(kernel))
             return
         checkpoint = self._parked[number]
         self._asked[kernel] = checkpoint, Link(ours)
@@ -112,7 +112,7 @@ class Checkpoints:
             self._look_at = now + LOOKED_AT
             was_short, self._was_short = self._was_short, self._is_short()
             if was_short or self._was_short:
-                self._happen(policy.Memory(self._was_short))
+                self._happen(events.Memory(self._was_short))
 
     def close(self) -> None:
         """End all of them; nothing happens by that any more."""
@@ -139,16 +139,16 @@ class Checkpoints:
                     self._take_in(word.number, word.pid, asked[1])
                 else:
                     asked[1].close()
-                    self._happen(policy.NotForked(word.number))
+                    self._happen(events.NotForked(word.number))
 
     def _end(self, checkpoint: Checkpoint) -> None:
         if self._parked.get(checkpoint.number) is not checkpoint:
             return
         self._release(checkpoint)
-        self._happen(policy.Unparked(checkpoint.number))
+        self._happen(events.Unparked(checkpoint.number))
         for kernel in [kernel for kernel, (one, _) in self._asked.items() if one is checkpoint]:
             self.forget(kernel)
-            self._happen(policy.NotForked(kernel))
+            self._happen(events.NotForked(kernel))
 
     def _release(self, checkpoint: Checkpoint) -> None:
         del self._parked[checkpoint.number]

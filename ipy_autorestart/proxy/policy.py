@@ -5,7 +5,36 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import NamedTuple
+
+from ipy_autorestart.proxy.events import (
+    Action,
+    AnswerLost,
+    Died,
+    Dismiss,
+    Drop,
+    Ended,
+    Event,
+    Exit,
+    Fork,
+    Goodbye,
+    HandOver,
+    Judge,
+    Keep,
+    Kill,
+    Leaves,
+    Memory,
+    NotForked,
+    NotStarted,
+    Outdated,
+    Parked,
+    Ready,
+    Serve,
+    Start,
+    Started,
+    Tick,
+    TookOver,
+    Unparked,
+)
 
 #: Channels on which a kernel says that it has sent its last message.
 ENDING = frozenset({"shell", "control", "iopub"})
@@ -132,197 +161,10 @@ class Kernels:
         """Return the checkpoint of which a kernel was made, 0 if it was started."""
         return dict(self.origins).get(number, 0)
 
-    def waiting(self, origin: int) -> dict[State, int]:
-        """Return the oldest kernels of an origin that start and that wait to take over."""
+    def waiting(self, origin: int) -> list[int]:
+        """Return the kernels of an origin that start, or wait to take over, the oldest first."""
         states = (State.STARTING, State.STANDBY)
-        found = [(state, number) for number, state in self.states if state in states and self.origin(number) == origin]
-        return dict(reversed(found))
-
-
-class Started(NamedTuple):
-    """A kernel has been started, or a checkpoint asked to make it; it is not ready yet."""
-
-    number: int
-    origin: int = 0
-
-
-@dataclass(frozen=True, slots=True)  # no tuple: all empty ones are equal
-class NotStarted:
-    """No kernel could be started, though it is waited for."""
-
-
-class NotForked(NamedTuple):
-    """A kernel could not be made of a checkpoint."""
-
-    number: int
-
-
-class Ready(NamedTuple):
-    """A kernel has come to the end of its start."""
-
-    number: int
-
-
-class Leaves(NamedTuple):
-    """The live kernel gives way to the next; what that needs has been handed over.
-
-    Attributes
-    ----------
-    back
-        Checkpoints of which that may be made, the best first.
-    cold
-        Whether what waits was started for it, of nothing that has been forked.
-    """
-
-    number: int
-    back: tuple[int, ...] = ()
-    cold: bool = False
-
-
-class Ended(NamedTuple):
-    """A kernel has sent the last message of a channel."""
-
-    number: int
-    channel: str
-
-
-class TookOver(NamedTuple):
-    """A kernel continues where the one before has ended."""
-
-    number: int
-
-
-class Goodbye(NamedTuple):
-    """The live kernel ends in order, as it was asked to or by ``exit``; so does the proxy."""
-
-    number: int
-
-
-class Died(NamedTuple):
-    """The process of a kernel has ended."""
-
-    number: int
-    status: int  # as ``Popen.returncode`` gives it
-    hung_up: bool = False  # it had been sent a SIGHUP: its checkpoints may have seen what has changed
-
-
-class Parked(NamedTuple):
-    """A copy of a kernel, which is live, waits as a checkpoint."""
-
-    number: int
-    checkpoint: int
-
-
-class Unparked(NamedTuple):
-    """A checkpoint has ended."""
-
-    checkpoint: int
-
-
-class Keep(NamedTuple):
-    """Of a kernel, which is live, only these checkpoints are wanted, the one first that would be missed the most."""
-
-    number: int
-    checkpoints: tuple[int, ...]
-    likely: int = 0
-
-
-class Memory(NamedTuple):
-    """The memory has been looked at."""
-
-    is_short: bool
-
-
-class Outdated(NamedTuple):
-    """A kernel that starts or waits isn't any more what a fresh start would be."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Time has passed."""
-
-
-Event = (
-    Started
-    | NotStarted
-    | NotForked
-    | Ready
-    | Leaves
-    | Ended
-    | TookOver
-    | Goodbye
-    | Died
-    | Parked
-    | Unparked
-    | Keep
-    | Memory
-    | Outdated
-    | Tick
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Start a kernel at once: there is none that could take over."""
-
-
-class Fork(NamedTuple):
-    """Ask a checkpoint to make a kernel."""
-
-    checkpoint: int
-
-
-class Drop(NamedTuple):
-    """End a checkpoint."""
-
-    checkpoint: int
-
-
-@dataclass(frozen=True, slots=True)
-class Judge:
-    """Say which kernels that were started ahead are `Outdated`, and then `Tick`: the next one is to be a fresh one."""
-
-
-class HandOver(NamedTuple):
-    """Have a kernel take over."""
-
-    number: int
-
-
-class Serve(NamedTuple):
-    """Have a kernel answer the clients: first what is not done, in its order, then what they send from now on."""
-
-    number: int
-
-
-class Kill(NamedTuple):
-    """End a kernel: it has nothing to do any more."""
-
-    number: int
-
-
-class Dismiss(NamedTuple):
-    """Hear no more of a kernel that has said all: it ends by itself."""
-
-    number: int
-
-
-class AnswerLost(NamedTuple):
-    """Answer in the place of the live kernel, which has died, what it was at work on."""
-
-    number: int
-    status: int
-
-
-class Exit(NamedTuple):
-    """End as the kernel has ended."""
-
-    status: int
-
-
-Action = Start | Fork | Drop | Judge | HandOver | Serve | Kill | Dismiss | AnswerLost | Exit
+        return [number for number, state in self.states if state in states and self.origin(number) == origin]
 
 
 def step(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Action]]:
@@ -368,7 +210,7 @@ def _noted(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Ac
             kernels = replace(_with(kernels, number, State.LIVE), wanted=())
         case Goodbye(number) if kernels.state(number) is State.LIVE:
             kernels = replace(kernels, closing=True)
-        case Outdated(number) if number in kernels.waiting(0).values():
+        case Outdated(number) if number in kernels.waiting(0):
             kernels, actions = _without(kernels, number), [Kill(number)]
         case Died(number, status):
             kernels, actions = _died(kernels, number, status, now, hung_up=event.hung_up)
@@ -419,11 +261,12 @@ def _go_on(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
 def _follow(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     """Have the next kernel take over: one of the best checkpoint that there is, or else a fresh one."""
     for origin in (*kernels.wanted, 0):
-        waiting = kernels.waiting(origin)
         if not origin and not kernels.is_judged:
             return replace(kernels, is_judged=True), [Judge()]
-        if State.STANDBY in waiting:
-            return _with(kernels, waiting[State.STANDBY], State.TAKING), [HandOver(waiting[State.STANDBY])]
+        waiting = kernels.waiting(origin)
+        for number in waiting:
+            if kernels.state(number) is State.STANDBY:
+                return _with(kernels, number, State.TAKING), [HandOver(number)]
         if waiting:
             break
         if origin in kernels.parked:

@@ -14,12 +14,13 @@ from dataclasses import replace
 import zmq
 
 from ipy_autorestart.protocol.request import Kernel
-from ipy_autorestart.proxy import policy
+from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.backup import Backup
 from ipy_autorestart.proxy.book import Book
 from ipy_autorestart.proxy.checkpoint import Checkpoints
 from ipy_autorestart.proxy.crash import Crash
+from ipy_autorestart.proxy.exchange import Exchange
 from ipy_autorestart.proxy.folder import Folder
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
@@ -35,7 +36,7 @@ from ipy_autorestart.script.pipes import no_ends
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
 from ipy_autorestart.wire.link import Link
-from ipy_autorestart.wire.messages import END, HEADER, PARENT, parse
+from ipy_autorestart.wire.messages import END
 
 #: Seconds between two looks at the parent.
 LOOKED_AT = 1.0
@@ -75,9 +76,10 @@ class Proxy:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._frontend = Frontend(self._context, own.connection, own.listeners)
         self._book = Book()
+        self._exchange = Exchange(self._book, self._frontend.key)
         for channel in ("control", "shell"):
             for frames in own.requests.get(channel, ()):
-                self._note(channel, frames)
+                self._exchange.note_request(channel, frames)
         start = Carried(
             process=carried.process,
             supervisors=(),
@@ -116,9 +118,9 @@ class Proxy:
     def run(self) -> int:
         """Run until the kernel ends in order, and return its status as ``Popen.returncode`` gives it."""
         if self._own.copied:
-            self._happen(policy.Started(self._add(Run(self._own.copied, no_ends(), lossless=False))))
+            self._happen(events.Started(self._add(Run(self._own.copied, no_ends(), lossless=False))))
             self._reap()  # it may have died before this program could hear of it
-        self._happen(policy.Tick())
+        self._happen(events.Tick())
         try:
             while self._status is None:
                 self._turn()
@@ -143,7 +145,7 @@ class Proxy:
         self._look_at_parent()
         self._checkpoints.keep_up()
         if time.monotonic() >= self._kernels.due:
-            self._happen(policy.Tick())
+            self._happen(events.Tick())
         self._serve()
         self._drop_outdated()
         if self._standby_at() <= time.monotonic():
@@ -215,18 +217,10 @@ class Proxy:
             self._frontend.note_subscriptions(welcome=any(backend.welcomes for backend in self._backends.values()))
             self._due_at = 0.0  # they may be back
 
-    def _note(self, channel: str, frames: Sequence[bytes]) -> None:
-        message = parse(frames)
-        if message is None or not self._frontend.key.has_signed(message.parts):
-            return  # the kernel answers to nothing of that
-        header = message.part(HEADER)
-        if key := str(header.get("msg_id", "")):
-            self._book.note(key, channel, str(header.get("msg_type", "")), frames)
-
     def _forward_requests(self, live: Backend, channel: str) -> None:
         for frames in received(self._frontend.sockets[channel]):
             if channel != "stdin":
-                self._note(channel, plain(frames))
+                self._exchange.note_request(channel, plain(frames))
             live.send(channel, frames)
 
     def _forward_answers(self, backend: Backend, ready: Sequence[object]) -> None:
@@ -235,68 +229,53 @@ class Proxy:
                 continue
             for frames in received(sock):
                 if len(frames) == 1 and frames[0].bytes == END:
-                    self._happen(policy.Ended(backend.number, channel))
+                    self._happen(events.Ended(backend.number, channel))
                     if backend.number not in self._backends:
                         return
                     continue
-                self._note_answer(backend.number, channel, frames)
+                if self._exchange.note_answer(channel, frames):
+                    self._happen(events.Goodbye(backend.number))
                 self._frontend.send(channel, frames)
-
-    def _note_answer(self, number: int, channel: str, frames: Sequence[zmq.Frame]) -> None:
-        if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
-            return
-        message = parse(plain(frames))
-        if message is None:
-            return
-        key = str(message.part(PARENT).get("msg_id", ""))
-        if channel != "iopub":
-            self._book.replied(key)
-            if b'"shutdown_reply"' in message.parts[1]:  # whatever it dies of now, it was to end
-                self._happen(policy.Goodbye(number))
-        elif b'"busy"' in message.parts[4]:
-            self._book.busy(key)
-        elif b'"idle"' in message.parts[4]:
-            self._book.idle(key)
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 
-    def _happen(self, event: policy.Event) -> None:
+    def _happen(self, event: events.Event) -> None:
         self._due_at = 0.0
         self._kernels, actions = step(self._kernels, event, time.monotonic())
         for action in actions:
             self._act(action)
 
-    def _act(self, action: policy.Action) -> None:
+    def _act(self, action: events.Action) -> None:
         match action:
-            case policy.Start():
+            case events.Start():
                 self._start(forked=False)
-            case policy.Fork(checkpoint):
+            case events.Fork(checkpoint):
                 self._count += 1
                 self._checkpoints.fork(checkpoint, self._count)
-            case policy.Drop(checkpoint):
+            case events.Drop(checkpoint):
                 self._checkpoints.drop(checkpoint)
-            case policy.Judge():
+            case events.Judge():
                 self._drop_outdated(leaving=True)
-                self._happen(policy.Tick())
-            case policy.HandOver(number):
+                self._happen(events.Tick())
+            case events.HandOver(number):
                 self._hand_over(self._backends[number])
-            case policy.Serve():
+            case events.Serve():
                 self._serve()
-            case policy.Kill(number) if number not in self._backends:
+            case events.Kill(number) if number not in self._backends:
                 self._checkpoints.forget(number)
-            case policy.Kill(number):
+            case events.Kill(number):
                 backend = self._backends.pop(number)
                 self._pending += backend.pending_signals()
                 backend.kill()
-            case policy.Dismiss(number):
+            case events.Dismiss(number):
                 backend = self._backends.pop(number)
                 self._pending += backend.pending_signals()
                 backend.close()
                 self._dismissed[backend.pid] = time.monotonic() + END_MAX
-            case policy.AnswerLost(number, status):
+            case events.AnswerLost(number, status):
                 dead = self._backends[number]
                 self._crash.answer(status, tells=dead.tells or number != self._answers, again=dead.again)
-            case policy.Exit(status):
+            case events.Exit(status):
                 self._status = status
 
     def _start(self, *, forked: bool, cold: bool = False) -> None:
@@ -314,9 +293,9 @@ class Proxy:
             if forked:
                 self._failures += 1
             else:
-                self._happen(policy.NotStarted())
+                self._happen(events.NotStarted())
         else:
-            self._happen(policy.Started(number))
+            self._happen(events.Started(number))
 
     def _add(self, run: Run, source: int | None = None) -> int:
         self._count += 1
@@ -335,7 +314,7 @@ class Proxy:
         except (OSError, zmq.ZMQError) as error:
             sys.stderr.write(f"ipy_autorestart: no kernel can be made of a checkpoint: {error}\n")
             link.close()
-            self._happen(policy.NotForked(number))
+            self._happen(events.NotForked(number))
         else:
             backend.connect(link)
 
@@ -416,7 +395,7 @@ class Proxy:
                 backend.read_reports()
                 self._launcher.preload(environment)
                 self._launcher.learn(_imported(fds[0]) if fds else backend.run.reports)
-                self._happen(policy.Ready(backend.number))
+                self._happen(events.Ready(backend.number))
             case words.Watching() if self._kernels.state(backend.number) in (State.TAKING, State.LIVE):
                 self._launcher.watch(words.from_file(fds[0]).split("\n"))
             case words.Begun(key, again):
@@ -435,17 +414,17 @@ class Proxy:
                 if cold:
                     self._drop_outdated(leaving=True, cold=True)
                     self._start(forked=False, cold=True)
-                self._happen(policy.Leaves(backend.number, () if cold else back, cold))
+                self._happen(events.Leaves(backend.number, () if cold else back, cold))
             case words.Parked(number, pid) if self._kernels.state(backend.number) is State.LIVE:
                 self._checkpoints.park(backend.number, number, pid, Link(socket.socket(fileno=fds[0])))
             case words.Keep(numbers, likely):
-                self._happen(policy.Keep(backend.number, numbers, likely))
+                self._happen(events.Keep(backend.number, numbers, likely))
             case words.TookOver():
                 self._failures = 0
                 self._crash.forget()
-                self._happen(policy.TookOver(backend.number))
+                self._happen(events.TookOver(backend.number))
             case words.Goodbye():
-                self._happen(policy.Goodbye(backend.number))
+                self._happen(events.Goodbye(backend.number))
             case _:
                 for fd in fds:
                     os.close(fd)
@@ -457,12 +436,12 @@ class Proxy:
         source = self._launcher.source
         cold = cold or (leaving and self._launcher.is_shadowed)
         for backend in list(self._backends.values()):
-            if backend.number not in self._kernels.waiting(0).values():
+            if backend.number not in self._kernels.waiting(0):
                 continue
             backend.read_reports()
             is_old = backend.source != source and (source is not None or leaving)
             if cold or is_old or (leaving and backend.is_stale):
-                self._happen(policy.Outdated(backend.number))
+                self._happen(events.Outdated(backend.number))
 
     def _take_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
@@ -507,12 +486,12 @@ class Proxy:
                 self._forward_answers(backend, [sock for sock, _ in left])
                 if backend.number not in self._backends:
                     return
-        if backend.number in self._kernels.waiting(0).values():
+        if backend.number in self._kernels.waiting(0):
             self._failures += 1
         if (backend.number, -status) in self._passed_on:  # it was asked to end
-            self._happen(policy.Goodbye(backend.number))
+            self._happen(events.Goodbye(backend.number))
         hung_up = (backend.number, signal.SIGHUP) in self._passed_on
-        self._happen(policy.Died(backend.number, status, hung_up))
+        self._happen(events.Died(backend.number, status, hung_up))
         del self._backends[backend.number]
         backend.close()
 

@@ -139,9 +139,9 @@ class Parked:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """From the live kernel: only these checkpoints are wanted; the next kernel will probably be made of ``likely``.
+    """From the live kernel: only these checkpoints are wanted, the one first that would be missed the most.
 
-    That is 0 if it will be a fresh start.
+    The next kernel will probably be made of ``likely``; that is 0 if it will be a fresh start.
     """
 
     numbers: tuple[int, ...]

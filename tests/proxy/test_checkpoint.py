@@ -12,7 +12,13 @@ import pytest
 from waiting import eventually
 
 from ipy_autorestart.proxy.checkpoint import LOOKED_AT, Checkpoints, is_child
-from ipy_autorestart.proxy.policy import Memory, NotForked, Parked, Started, Unparked
+from ipy_autorestart.proxy.events import (
+    Memory,
+    NotForked,
+    Parked,
+    Started,
+    Unparked,
+)
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.wire.link import Connect, Link
 

@@ -3,8 +3,7 @@
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ipy_autorestart.proxy.policy import (
-    ENDING,
+from ipy_autorestart.proxy.events import (
     Died,
     Drop,
     Ended,
@@ -14,7 +13,6 @@ from ipy_autorestart.proxy.policy import (
     HandOver,
     Judge,
     Keep,
-    Kernels,
     Leaves,
     Memory,
     NotForked,
@@ -24,10 +22,14 @@ from ipy_autorestart.proxy.policy import (
     Ready,
     Start,
     Started,
-    State,
     Tick,
     TookOver,
     Unparked,
+)
+from ipy_autorestart.proxy.policy import (
+    ENDING,
+    Kernels,
+    State,
     step,
 )
 

@@ -4,17 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from ipy_autorestart.proxy.policy import (
-    AGAIN,
-    ANSWERED,
-    DEATHS_MAX,
-    ENDING,
-    FAILURES_MAX,
-    LEAVE_MAX,
-    NO_KERNEL,
-    STANDBY_AFTER,
-    TAKE_MAX,
-    TRIES_MAX,
+from ipy_autorestart.proxy.events import (
     AnswerLost,
     Died,
     Dismiss,
@@ -26,7 +16,6 @@ from ipy_autorestart.proxy.policy import (
     HandOver,
     Judge,
     Keep,
-    Kernels,
     Kill,
     Leaves,
     Memory,
@@ -38,10 +27,23 @@ from ipy_autorestart.proxy.policy import (
     Serve,
     Start,
     Started,
-    State,
     Tick,
     TookOver,
     Unparked,
+)
+from ipy_autorestart.proxy.policy import (
+    AGAIN,
+    ANSWERED,
+    DEATHS_MAX,
+    ENDING,
+    FAILURES_MAX,
+    LEAVE_MAX,
+    NO_KERNEL,
+    STANDBY_AFTER,
+    TAKE_MAX,
+    TRIES_MAX,
+    Kernels,
+    State,
     standby_at,
     step,
 )
