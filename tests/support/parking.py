@@ -28,6 +28,10 @@ class Kernel:
 
     def __init__(self, real):
         self.link = getattr(real, ATTRIBUTE)
+        self.link.send(Keep(()))  # what it has parked by itself; and it parks no more
+        send = self.link.send
+        self.link.send = lambda word, fds=(): None if isinstance(word, Keep | Parked) else send(word, fds)
+        self._say = send
         self.session = real.session
         self.proxy = os.getppid()
         self.folder = os.path.dirname(self.link._socket.getpeername())
@@ -44,11 +48,11 @@ class Kernel:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ours, theirs:
             self.pids[number] = _child_of(self.proxy, lambda: self._wait(number, how, Link(theirs)), theirs)
-            self.link.send(Parked(number, self.pids[number]), [ours.fileno()])
+            self._say(Parked(number, self.pids[number]), [ours.fileno()])
         return self.pids[number]
 
     def keep(self, *numbers, likely=0):
-        self.link.send(Keep(numbers, likely))
+        self._say(Keep(numbers, likely))
 
     def leave(self, *back, cold=False):
         """Leave, as soon as the cell has been answered."""
@@ -71,6 +75,7 @@ class Kernel:
 
     def _serve(self, origin, how, link):
         self.origin, self.how, self.link, self._back = origin, how, link, None
+        self._say = link.send
         number = number_of(link)
         context = zmq.Context()
         sockets = {channel: context.socket(kind) for channel, kind in KINDS.items()}
