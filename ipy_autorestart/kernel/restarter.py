@@ -326,8 +326,11 @@ class KernelRestarter(Restarter):
             return
         if self._gate:
             self._gate.shut()
-        if self._interrupted and self._interrupts:
-            self._interrupts.forget()  # our own, which may have come after the end of the cell
+        if (
+            self._interrupts
+        ):  # our own may have come after the end of the cell; others before one were for what was then
+            ended = float("inf") if self._interrupted else self._batch().pace.ended
+            self._interrupts.forget(before=ended)
         since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())

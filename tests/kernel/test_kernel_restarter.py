@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 
 import fakes
@@ -144,6 +145,23 @@ def test_the_interrupt_of_a_restart_itself_stops_no_rerun(play):
     handler = signal.getsignal(signal.SIGINT)
     play(act, on_busy="interrupt", rerun="all")
     assert signal.getsignal(signal.SIGINT) == handler
+
+
+@pytest.mark.parametrize("runs", [True, False], ids=["a cell has run since", "no cell has run since"])
+def test_an_interrupt_stops_no_rerun_if_a_cell_has_begun_after_it(play, runs):
+    async def act(played):
+        interrupts = played.restarter._interrupts = Interrupts()
+        interrupts.note()  # right before a save
+        if runs:
+            played.shell.events.trigger("pre_execute")
+        await played.hang_up()
+        if runs:
+            played.restarter._cells.pace = Pace(ended=time.monotonic())
+            played.shell.events.trigger("post_execute")
+        await played.until(len(played.owner.reported) + runs)
+        assert interrupts.noted is not runs
+
+    play(act, rerun="all")
 
 
 def test_a_pending_restart_can_be_withdrawn(play):
@@ -299,8 +317,8 @@ def child(act):
 
 def kernel():  # it stands in the terminal that its parent, a shell, leads
     shell = FakeShell()
-    shell.kernel = types.SimpleNamespace(parent=None)
-    restarter = KernelRestarter(shell, [], Recorder(shell))
+    shell.kernel = types.SimpleNamespace(parent=None, get_parent=lambda channel: {})
+    restarter = KernelRestarter(shell, [], Recorder(shell), print)
     assert restarter._terminal._controls
     def copy():
         os.setsid()
