@@ -8,7 +8,7 @@ each round, in random order, every one's module is saved once; the clock starts 
 the four shows the new value.
 
 - ``--rerun all`` goes back to a checkpoint, if there is one, so that only the cells that use the project run again; in
-  brackets stands whether the data was kept. With ``--cold`` all run again after an exec.
+  brackets stands how often the data was loaded anew. With ``--cold`` all run again after an exec.
 - ``restart_kernel()`` is called right after the save, and all cells are sent, at once, as soon as it answers. A person
   takes longer: whoever restarts by hand has to notice, to click, and to confirm.
 - ``%autoreload 2``: the four cells are sent right after the save. Which ones they are, a person has to know, and find;
@@ -58,6 +58,7 @@ USES = (
 )
 # Its length differs from save to save, or Python itself would trust the compiled form within a second.
 MODULE = "V = {value}\n#{padding}\n\n\ndef scale(column):\n    return column * V\n"
+WARMING_UP = 2  # rounds that don't count
 ALONE = "the cells that use the project, alone"
 
 
@@ -126,7 +127,7 @@ class Watched(Notebook):
     """One that restarts itself."""
 
     def __init__(self, *how, options):
-        self.options = options
+        self.options, self.loaded = options, []
         super().__init__(*how)
 
     def start(self, stack):
@@ -135,14 +136,15 @@ class Watched(Notebook):
         kernels.settle(self.player)  # by now it is behind its proxy
         self.save()
         self.run_all()
-        self.loaded = self.texts()[0]
 
     def renew(self):
+        self.loaded = [*self.loaded, self.texts()[0]]
         begun = self.save()
         return kernels.moments(self.player, self.are_new)[0] - begun
 
     def describe(self):
-        return f"`%watch_restart src/ {self.options}` ({'kept' if self.texts()[0] == self.loaded else 'loaded anew'})"
+        times = len({*self.loaded[WARMING_UP:], self.texts()[0]}) - 1
+        return f"`%watch_restart src/ {self.options}` (data loaded anew {times} times)"
 
 
 class Reloaded(Notebook):
@@ -195,7 +197,7 @@ def measure(rounds, load):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
         notebooks = start_all(stack, root, load)
         found = {notebook: [] for notebook in notebooks}
-        for number in range(-2, rounds):
+        for number in range(-WARMING_UP, rounds):
             report.progress(f"checkpoints: {report.round_of(number, rounds)}")
             for notebook in random.sample(notebooks, len(notebooks)):
                 notebook.rest()
