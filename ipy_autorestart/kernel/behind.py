@@ -166,7 +166,7 @@ class Behind:
             await gate.close(within=STILL_MAX)
         except NotStill:
             if self._checkpoints:
-                self._checkpoints.put_off()
+                self._checkpoints.put_off(self._recorder.ledger)
             raise
         turn: Turn | None = None
         hushed: list[SupervisorHandle] = []

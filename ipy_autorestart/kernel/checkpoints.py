@@ -53,6 +53,7 @@ class Checkpoints:
         self._told: Keep | None = None
         self._sorted: tuple[tuple[int, ...], int] | None = None  # the checkpoints, and the uses by then
         self._not_before, self._cost = float("-inf"), 0.0
+        self._tried_at = -1  # after so many executions; no cell waits twice for one
         self._count = self._executions = 0  # at the last one
         self._ages: dict[int, int] = {}  # executions at the making of each
         self.made: tuple[Checkpoint, ...] = ()
@@ -74,13 +75,13 @@ class Checkpoints:
         latest = max(kept, key=lambda cell: cell.last, default=None)
         if latest is None or latest.error or latest.last <= self._executions:
             return False
-        if time.monotonic() < self._not_before:
+        if ledger.executions == self._tried_at or time.monotonic() < self._not_before:
             return False
         return policy.is_worth(sum(cell.seconds for cell in kept if cell.last > self._executions), self._cost)
 
-    def put_off(self) -> None:
-        """Make none for a while, as other requests go on."""
-        self._not_before = time.monotonic() + policy.WORK_MIN
+    def put_off(self, ledger: Ledger) -> None:
+        """Make none before another cell has run, as other requests go on."""
+        self._tried_at = ledger.executions
 
     def make(
         self,
@@ -104,7 +105,7 @@ class Checkpoints:
         leave
             Called in the copy: it lets go of those, and of the link.
         """
-        began = time.monotonic()
+        began, self._tried_at = time.monotonic(), ledger.executions
         latest = max(ledger.kept, key=lambda cell: cell.last)
         known = _known((*fds, proxy.fileno()), supervisors)
         doubts = self._trust.doubts(known, self._baseline)

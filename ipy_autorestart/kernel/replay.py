@@ -48,7 +48,7 @@ class Replay:
     """Runs cells one after the other; cells that the user runs meanwhile wait.
 
     ``may_go_on`` returns whether another cell may begin: not while a restart is pending, for it starts all over.
-    ``between`` is called after each.
+    ``between`` is called after each, and returns whether this has become another kernel.
     ``on_cleared`` is called with the id of a request whose cell has been cleared. ``interrupts`` notes those that come
     outside of the cells' code, since the restart was asked for.
     """
@@ -60,7 +60,7 @@ class Replay:
         recorder: Recorder,
         *,
         may_go_on: Callable[[], bool],
-        between: Callable[[], Awaitable[None]],
+        between: Callable[[], Awaitable[bool]],
         on_cleared: Callable[[str], object],
         report: Callable[[Record], None],
         interrupts: Interrupts,
@@ -79,15 +79,25 @@ class Replay:
         """Run them; in the end, or where it stops, the cells that wait may run."""
         try:
             result = await self._run(self._recorder.choose(rerun))
-        finally:
-            if self._may_go_on():  # else it may be one that is to stop the next replay
-                self._interrupts.forget()
-            self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
+        except BaseException:
+            self._end()
+            raise
+        if result is None:
+            return
+        self._end()
         self._report(Reran(result))
         await self._gate.let_cells(while_=self._may_go_on)
 
-    async def _run(self, choice: Choice) -> str:
-        """Run the cells and return how that went, or nothing if another replay follows."""
+    def _end(self) -> None:
+        if self._may_go_on():  # else it may be one that is to stop the next replay
+            self._interrupts.forget()
+        self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
+
+    async def _run(self, choice: Choice) -> str | None:
+        """Run the cells and return how that went, or nothing if another replay follows.
+
+        None in a kernel that has gone on from a checkpoint between two of them: there, another has begun.
+        """
         began = time.monotonic()
         course = Course(choice)
         while cell := course.next:
@@ -103,7 +113,8 @@ class Replay:
                 self._mark_old(went_on(course, None).stale)
                 raise
             course = went_on(course, error)
-            await self._between()
+            if await self._between():
+                return None
         if self._may_go_on():
             self._mark_old(course.stale)
         return outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)

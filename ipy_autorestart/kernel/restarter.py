@@ -422,13 +422,14 @@ class KernelRestarter(Restarter):
     def _may_park(self) -> bool:
         return self._pending is None and not self._is_restarting
 
-    async def _park_between(self) -> None:
-        """Make a checkpoint between two cells that run again, if that is worth it."""
+    async def _park_between(self) -> bool:
+        """Make a checkpoint between two cells that run again; return whether this is a kernel that went on from it."""
         if self.behind is None or self._gate is None or not self._may_park or not self.behind.is_due:
-            return
-        with contextlib.suppress(NotStill):
-            if await self.behind.park(self._gate):  # this one's cells are to run again as it has been told
-                raise asyncio.CancelledError
+            return False
+        try:
+            return await self.behind.park(self._gate)
+        except NotStill:
+            return False
 
     def _go_on(self, turn: Turn) -> None:
         """Go on as the kernel, in the state of a checkpoint, from where another one has ended."""

@@ -105,6 +105,11 @@ class Book:
         """Forget a request that is done though nothing was said of it."""
         self._requests.pop(key, None)
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the kernel has begun what it has not answered."""
+        return any(one.begun and not one.replied for one in self._requests.values())
+
     def take_lost(self, *, tells: bool = False) -> Lost:
         """Take out what a kernel that has died can't answer any more.
 

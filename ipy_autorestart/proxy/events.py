@@ -71,6 +71,7 @@ class Died(NamedTuple):
     number: int
     status: int  # as ``Popen.returncode`` gives it
     hung_up: bool = False  # it had been sent a SIGHUP: its checkpoints may have seen what has changed
+    at_work: bool = False  # on a client's request, which may be what it died of
 
 
 class Parked(NamedTuple):

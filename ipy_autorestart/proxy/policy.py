@@ -212,8 +212,8 @@ def _noted(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Ac
             kernels = replace(kernels, closing=True)
         case Outdated(number) if number in kernels.waiting(0):
             kernels, actions = _without(kernels, number), [Kill(number)]
-        case Died(number, status):
-            kernels, actions = _died(kernels, number, status, now, hung_up=event.hung_up)
+        case Died():
+            kernels, actions = _died(kernels, event, now)
         case Parked(number, checkpoint) if kernels.state(number) is State.LIVE:
             kernels = replace(kernels, parked=(checkpoint, *(one for one in kernels.parked if one != checkpoint)))
         case Unparked(checkpoint):
@@ -276,7 +276,8 @@ def _follow(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     return kernels, []
 
 
-def _died(kernels: Kernels, number: int, status: int, now: float, *, hung_up: bool) -> tuple[Kernels, list[Action]]:
+def _died(kernels: Kernels, died: Died, now: float) -> tuple[Kernels, list[Action]]:
+    number, status = died.number, died.status
     kernels = _forgiven(kernels, now)
     state, origin = kernels.state(number), kernels.origin(number)
     if state is State.LIVE and kernels.closing:
@@ -285,9 +286,11 @@ def _died(kernels: Kernels, number: int, status: int, now: float, *, hung_up: bo
         return _failed(kernels, number)
     if state is State.LIVE:
         back = sorted(kernels.parked, reverse=True)
-        if origin and not (kernels.serves and now - kernels.since > ANSWERED):  # it may be that which has killed it
+        has_lived = kernels.serves and now - kernels.since > ANSWERED
+        is_known = kernels.deaths == 0 and (died.at_work or max(back, default=0) > origin)
+        if origin and not has_lived and not is_known:  # it may be its checkpoint of which it has died
             back = [one for one in back if one < origin]
-        kernels = replace(kernels, wanted=() if hung_up else tuple(back), is_judged=False, serves=False)
+        kernels = replace(kernels, wanted=() if died.hung_up else tuple(back), is_judged=False, serves=False)
     kernels = _without(kernels, number)
     is_missed = state in (State.LIVE, State.TAKING) or (state is State.STARTING and kernels.one(State.LIVE) is None)
     if not is_missed:
@@ -333,7 +336,7 @@ def _hung(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     number, state = awaited
     if state is State.LEAVING:
         return _without(kernels, number), [Kill(number)]
-    kernels, actions = _died(kernels, number, HUNG, now, hung_up=False)
+    kernels, actions = _died(kernels, Died(number, HUNG), now)
     return kernels, [Kill(number), *actions]
 
 

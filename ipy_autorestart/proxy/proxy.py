@@ -491,7 +491,8 @@ class Proxy:
         if (backend.number, -status) in self._passed_on:  # it was asked to end
             self._happen(events.Goodbye(backend.number))
         hung_up = (backend.number, signal.SIGHUP) in self._passed_on
-        self._happen(events.Died(backend.number, status, hung_up))
+        at_work = backend.number == self._answers and self._book.is_at_work
+        self._happen(events.Died(backend.number, status, hung_up, at_work))
         del self._backends[backend.number]
         backend.close()
 

@@ -125,6 +125,8 @@ def test_it_is_said_why_there_is_none(made, when):
     setattr(made.trust, when, ())
     assert not made.checkpoints.is_due(made.ledger)  # not at once: to look costs something, too
     made.checkpoints._not_before = 0
+    assert not made.checkpoints.is_due(made.ledger)  # nor is a cell to wait for it twice
+    made.run(0)
     assert made.checkpoints.is_due(made.ledger)
 
 

@@ -113,6 +113,7 @@ class Played:
         self.gate = FakeGate(kernel)
         self.answer = answer
         self.cleared, self.reported, self.betweens = [], [], []
+        self.goes_on_elsewhere = False
         self.interrupts = Interrupts()
         replay = Replay(
             self.shell,
@@ -134,6 +135,7 @@ class Played:
 
     async def between(self):
         self.betweens.append(len(self.gate.ran))
+        return self.goes_on_elsewhere
 
 
 def test_each_cell_runs_as_its_own_request_after_a_clear():
@@ -228,6 +230,15 @@ def test_there_is_time_for_a_checkpoint_after_each_cell():
     played = Played(cell(1), cell(2))
     played.run()
     assert played.betweens == [1, 2]
+
+
+def test_in_a_kernel_that_goes_on_from_a_checkpoint_between_two_cells_it_leaves_all_to_the_next():
+    played = Played(cell(1), cell(2))
+    played.goes_on_elsewhere = True
+    played.run()
+    assert len(played.gate.ran) == 1
+    assert played.recorder.next is None
+    assert [record.what for record in played.reported] == ["running again: cell 1 of 2"]
 
 
 def test_another_restart_ends_it_without_a_word():

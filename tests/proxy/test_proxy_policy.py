@@ -423,6 +423,15 @@ def test_a_checkpoint_of_which_a_kernel_dies_at_once_is_not_taken_again():
     assert run(Died(4, -11), kernels=lived(before))[1] == [AnswerLost(4, -11), Fork(8)]
 
 
+def test_a_cell_that_kills_a_kernel_which_has_just_gone_back_costs_that_cell_alone():
+    back = (Leaves(1, (7, 3)), Ended(1, "shell"), Ended(1, "control"), Ended(1, "iopub"), Started(4, 7), Ready(4))
+    before, _ = run(*back, TookOver(4), kernels=parked(3, 7))
+    assert before.one(State.LIVE) == 4
+    assert run(Died(4, -11, at_work=True), kernels=before)[1] == [AnswerLost(4, -11), Fork(7)]
+    assert run(Parked(4, 8), Died(4, -11), kernels=before)[1] == [AnswerLost(4, -11), Fork(8)]
+    assert run(Died(4, -11), kernels=before)[1] == [AnswerLost(4, -11), Fork(3)]
+
+
 def test_deaths_in_a_row_end_the_proxy_though_there_are_checkpoints():
     kernels = parked(3, 5, 7, 9)
     for number, checkpoint in ((1, 9), (4, 7)):
