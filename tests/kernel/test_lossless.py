@@ -6,6 +6,7 @@ import sys
 
 import length
 import pytest
+from checkpointed import Checkpointed
 from jupyter_client.manager import KernelManager
 from traffic import Client
 
@@ -83,6 +84,27 @@ def test_no_request_is_lost_behind_a_proxy_under_load(start_kernel, name):
         sent = {client.name: client.counts() for client in clients}
         sys.stdout.write(f"{SWITCHES} switches, {sent}\n")
         assert [client.finish() for client in clients] == [{}, {}, {}]
+
+
+@pytest.mark.timeout(60 + 3 * SWITCHES)
+def test_no_request_is_lost_when_kernels_go_back_under_load(start_kernel, project):
+    with start_kernel() as player:
+        life = Checkpointed(player, project, "--busy-timeout 0.1 --rerun all")
+        life.until_armed()
+        life.load("load")
+        life.do("use", "import a; print(a.V)")
+        clients = clients_of(player, owed_max=20, control=5)
+        clients.append(Client(player.manager, "three", every=0.1, sizes=LARGE, owed_max=10, control=2))
+        for client in clients:
+            client.start()
+        for number in range(1, SWITCHES + 1):
+            life.wait(lambda least=number * ANSWERED: all(len(client.order) >= least for client in clients))
+            life.save("src/a.py", f"V = {number + 1}\n", again=True)
+            assert life.shows("use") == f"{number + 1}\n"
+        sent = {client.name: client.counts() for client in clients}
+        sys.stdout.write(f"back {SWITCHES} times, {sent}\n")
+        assert [client.finish() for client in clients] == [{}, {}, {}]
+        assert life.runs("load") == 1
 
 
 def test_large_requests_on_their_way_are_not_lost(start_kernel):

@@ -1,14 +1,17 @@
 """Whatever is killed at a random moment while people edit, the last content runs last."""
 
+import contextlib
 import random
 import signal
 import sys
 import threading
+import time
 
 import length
 import psutil
 import pytest
 import writers
+from checkpointed import Checkpointed
 from processes import runners
 from screens import Screen
 from waiting import eventually
@@ -99,6 +102,54 @@ def test_the_last_content_runs_last_whatever_was_killed(project, modules, seed, 
         sys.stdout.write(f"{kills} kills, {supervisor.status.runs} runs\n")
         assert process.is_running()
     assert not psutil.Process().children()
+
+
+#: Seconds between deaths of live kernels: three in a row, of which none has answered for 5 s, are the end of it.
+APART = 6.0
+
+
+def kill_one(proxy, live, rng, *, may_be_live):
+    """Kill one process of those behind a proxy, but for supervisors, and say which."""
+    victims = []
+    for one in proxy.children():
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "--link" not in one.cmdline() and (may_be_live or one.pid != live):
+                victims.append(one)
+    if not victims:
+        return 0
+    victim = rng.choice(victims)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        victim.kill()
+    return victim.pid
+
+
+@pytest.mark.timeout(180 + 2 * SECONDS)
+def test_a_kernel_shows_the_last_content_whichever_process_behind_its_proxy_was_killed(
+    start_kernel, project, modules, seed
+):
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        life.load("load")
+        life.do("use", writers.program(modules))
+        proxy, rng, kills, killed_at = psutil.Process(life.pid), random.Random(seed), 0, float("-inf")
+        with writers.editing(project, seed) as people:
+            end = time.monotonic() + SECONDS
+            while time.monotonic() < end:
+                life.look_on(rng.uniform(0, 0.5))
+                live, now = life.live, time.monotonic()
+                killed = kill_one(proxy, live, rng, may_be_live=now > killed_at + APART)
+                kills += bool(killed)
+                killed_at = now if killed == live else killed_at
+        project.save("src/shared_0.py", writers.text(writers.LAST))  # what killed a cell that ran again ended that
+        expected = writers.on_disk(project, modules) + "\n"
+        life.wait(
+            lambda: life.shows("use") == expected,
+            timeout=writers.SETTLED,
+            what=f"{expected!r} after {writers.last_edits(people)}",
+        )
+        sys.stdout.write(f"{kills} kills: {life.status}\n")
+        assert proxy.is_running()
 
 
 def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(kernel, project):

@@ -1,0 +1,362 @@
+"""A kernel goes back to what it was before a file was used, and runs again only what came after."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from checkpointed import SLOW, Checkpointed
+from play import kernel as real_kernel
+from project import Project
+from surroundings import SHARED_PORTS, environment
+from waiting import eventually
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("checkpoints")]
+
+#: What tests save, each its own: they share a kernel.
+MODULES = (
+    "kept",
+    "early",
+    "late",
+    "program",
+    "crash",
+    "parked",
+    "chance",
+    "comms",
+    "child",
+    "thread",
+    "quick",
+    "undone",
+)
+
+
+@pytest.fixture(scope="module")
+def whole_life(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("checkpoints")
+    project = Project(folder / "project")
+    for name in MODULES:
+        project.save(f"src/{name}.py", "V = 1\n")
+    variables = {**environment(), "IPYTHONDIR": str(folder / "ipython")}
+    with real_kernel(cwd=str(project), env=variables) as player:
+        ports = {port for name, port in player.manager.get_connection_info().items() if name.endswith("_port")}
+        SHARED_PORTS.update(ports)
+        player.client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
+        life = Checkpointed(player, project)
+        life.until_armed()
+        yield life
+        SHARED_PORTS.difference_update(ports)
+
+
+@pytest.fixture
+def life(whole_life):
+    """One kernel for all tests, and a page without the cells of the tests before."""
+    for key in list(whole_life.shown):
+        if key not in ("extension", "watch", "set up"):
+            whole_life.delete(key)
+    (whole_life.project / "runs").write_text("")
+    return whole_life
+
+
+def test_what_was_loaded_is_kept_and_what_has_seen_the_change_runs_again(life):
+    life.do("mark", "#| rerun: false\nmarked = [1]")
+    life.load("load", "loaded = object(); first = id(loaded)")
+    life.do("use", "import kept; print(kept.V)")
+    life.noted("other", "print(id(loaded) == first, marked)")
+    lives, number = {life.live}, life.ask("get_ipython().execution_count")
+    for value in (2, 3):
+        life.save("src/kept.py", f"V = {value}\n")
+        assert life.shows("use") == f"{value}\n"
+        assert life.shows("other") == "True [1]\n"
+        assert re.search(
+            r"· src/kept.py changed · .*· back to cell \d+ in .* kept \(.*\) · 2 cells run again", life.status
+        )
+        assert life.ask("get_ipython().execution_count") == number
+        lives.add(life.live)
+    assert len(lives) == 3
+    assert (life.runs("load"), life.runs("other")) == (1, 3)
+
+
+def test_a_file_that_was_used_earlier_goes_further_back(life):
+    life.load("first")
+    life.do("early", "import early; print(early.V)")
+    life.load("second", "before = early.V")
+    life.do("late", "import late; print(before, late.V)")
+    for value in (2, 3):
+        life.save("src/late.py", f"V = {value}\n")
+        assert life.shows("late") == f"1 {value}\n"
+    assert life.runs("second") == 1
+    life.save("src/early.py", "V = 2\n")
+    assert life.shows("early") == "2\n"
+    assert life.shows("late") == "2 3\n"
+    assert (life.runs("first"), life.runs("second")) == (1, 2)
+    life.save("src/late.py", "V = 4\n")  # by a checkpoint that was made as the cells ran again
+    assert life.shows("late") == "2 4\n"
+    assert (life.runs("first"), life.runs("second")) == (1, 2)
+
+
+def test_a_cell_that_starts_a_program_may_have_used_anything(life):
+    life.load("load")
+    life.noted("program", "import subprocess; subprocess.run(['true'])")
+    life.load("more")
+    life.do("use", "import program; print(program.V)")
+    life.save("src/program.py", "V = 2\n")
+    assert life.shows("use") == "2\n"
+    assert (life.runs("load"), life.runs("program"), life.runs("more")) == (1, 2, 2)
+    life.delete("program")
+    life.do("use", "import program; print(program.V)")
+    life.save("src/program.py", "V = 3\n")
+    life.save("src/program.py", "V = 4\n")
+    assert life.shows("use") == "4\n"
+    assert (life.runs("load"), life.runs("more")) == (1, 3)
+
+
+def test_a_save_right_after_a_reply_is_not_missed(life):
+    life.load("load")
+    for value in range(2, 7):
+        life.do("use", "import quick; print(quick.V)", until="reply")
+        life.save("src/quick.py", f"V = {value}\n")
+        life.wait(lambda value=value: life.shows("use") == f"{value}\n", timeout=20)
+
+
+def test_chance_and_places_in_open_files_are_those_of_then(life):
+    (life.project / "lines").write_text("one\ntwo\nthree\nfour\n")
+    life.do("open", "import random; random.seed(7); file = open('lines'); print(file.readline().strip())")
+    life.load("load", "env = os.environ['NB_X'] = 'x'; os.chdir('data'); rolled = [random.random()]")
+    life.do("use", "import chance; print(chance.V)")
+    code = (
+        "print(file.readline().strip(), random.random(), os.environ['NB_X'], os.getcwd())\n"
+        "os.environ['NB_X'] += 'y'; os.chdir('/')"
+    )
+    life.do("go on", code)
+    expected = life.shows("go on")
+    assert expected.startswith("two 0.")
+    assert expected.split()[2:] == ["x", str(life.project / "data")]
+    for value in (2, 3):
+        life.save("src/chance.py", f"V = {value}\n")
+        assert life.shows("use") == f"{value}\n"
+        assert life.shows("go on") == expected
+    life.do("back", "file.close(); os.chdir('..'); os.chdir(" + repr(str(life.project)) + ")")
+
+
+COMM = """
+from comm import create_comm
+{name} = create_comm(target_name="page", data={{}})
+{name}_heard = []
+{name}.on_msg(lambda message: {name}_heard.append(message["content"]["data"]))
+"""
+
+
+def test_comms_of_then_go_on_and_those_made_since_are_closed(life):
+    life.do("one", COMM.format(name="one"))
+    life.load("load")
+    life.do("use", "import comms; print(comms.V)")
+    life.do("two", "#| rerun: false\n" + COMM.format(name="two"))
+    one, two = life.ask("one.comm_id"), life.ask("two.comm_id")
+    life.comms.clear()
+    life.save("src/comms.py", "V = 2\n")
+    life.wait(lambda: any(message["msg_type"] == "comm_close" for message in life.comms), timeout=10)
+    closed = [message["content"]["comm_id"] for message in life.comms if message["msg_type"] == "comm_close"]
+    assert closed == [two]
+    life.client.shell_channel.send(life.client.session.msg("comm_msg", {"comm_id": one, "data": {"value": 5}}))
+    assert life.ask("one_heard") == [{"value": 5}]
+    life.comms.clear()
+    life.do("say", "one.send({'value': 6})")
+    life.wait(lambda: {"comm_id": one, "data": {"value": 6}} in [message["content"] for message in life.comms])
+
+
+INTERRUPTED = """
+count = 0
+for _ in range(2):
+    try:
+        print("sleeps", flush=True); time.sleep(0.5 if count else 30)
+    except KeyboardInterrupt:
+        count += 1
+print("interrupts", count)
+"""
+
+
+def was_interrupted(pid):
+    """Whether a process was sent a SIGINT that it has not taken."""
+    pending = re.findall(r"(?:SigPnd|ShdPnd):\s(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return any(int(mask, 16) & 1 << signal.SIGINT - 1 for mask in pending)
+
+
+def test_an_interrupt_reaches_the_live_kernel_alone(life):
+    life.load("load")
+    life.do("use", "import parked; print(parked.V)")
+    life.save("src/parked.py", "V = 2\n")
+    assert life.parked
+    parked = life.parked
+    cell = life.begin("interrupted", INTERRUPTED)
+    life.wait(lambda: "sleeps" in cell.text)
+    life.manager.interrupt_kernel()
+    life.until_idle()
+    assert cell.streams() == "sleeps\nsleeps\ninterrupts 1\n"
+    assert not any(map(was_interrupted, parked))
+
+
+LOOK = """
+import psutil
+try:
+    print(os.waitpid(-1, os.WNOHANG))
+except ChildProcessError:
+    print("none")
+print(psutil.Process().children(recursive=True))
+"""
+
+
+def test_processes_that_make_and_are_checkpoints_are_none_of_the_users(life):
+    life.load("load")
+    life.do("use", "import parked; print(parked.V)")
+    life.save("src/parked.py", "V = 3\n")
+    assert life.do("look", LOOK).streams() == "none\n[]\n"
+    assert life.parked
+    assert all(psutil.Process(pid).ppid() == life.pid for pid in [*life.parked, life.live])
+
+
+def test_its_history_goes_on(life):
+    life.load("load")
+    life.do("use", "import parked; print(parked.V)")
+    life.do("before", "'in the history before'")
+    life.save("src/parked.py", "V = 4\n")
+    life.do("then", "'in the history then'")
+    assert "'in the history then'" in life.do("show", "%history -l 2").streams()
+    manager = "get_ipython().history_manager"
+    twice = f"list({manager}.db.execute('select count(*) n from history group by session, line having n > 1'))"
+    assert life.ask(twice) == []
+    assert "in the history before" in life.do("search", "%history -g in the history").streams()
+
+
+def test_what_exit_functions_would_remove_is_kept_and_what_was_started_since_ends(life):
+    life.do(
+        "folder", "import atexit, tempfile; folder = tempfile.TemporaryDirectory(); atexit.register(os.mkdir, 'ended')"
+    )
+    life.load("load")
+    life.do("use", "import child; print(child.V, os.path.isdir(folder.name))")
+    life.do(
+        "child", "#| rerun: false\nimport subprocess; sleeper = subprocess.Popen(['sleep', '1000']); print(sleeper.pid)"
+    )
+    child = psutil.Process(int(life.shows("child")))
+    life.save("src/child.py", "V = 2\n")
+    assert life.shows("use") == "2 True\n"
+    assert not (life.project / "ended").exists()
+    eventually(lambda: not child.is_running(), what="the end of what the kernel before has started")
+    life.do("clean", "atexit.unregister(os.mkdir); folder.cleanup()")
+
+
+def test_there_is_none_after_what_a_copy_cannot_carry_and_the_status_says_why(life):
+    life.load("load")
+    made = life.noted(
+        "thread", "import threading; stop = threading.Event(); mine = threading.Thread(target=stop.wait); mine.start()"
+    )
+    assert made.error == ""
+    life.noted("more", SLOW)
+    life.do("use", "import thread; print(thread.V)")
+    assert re.search(r"no checkpoint after cell \d+: 1 thread", life.do("why", "%watch_status").text)
+    life.save("src/thread.py", "V = 2\n")
+    assert life.shows("use") == "2\n"
+    assert (life.runs("load"), life.runs("thread"), life.runs("more")) == (1, 2, 2)
+    life.do("end", "stop.set(); mine.join()")
+    assert life.ask("mine.is_alive()") is False
+
+
+def test_a_checkpoint_that_was_killed_is_done_without(life):
+    life.load("first")
+    life.load("second")
+    life.do("use", "import late; print(late.V)")
+    newest = life.parked[-1]
+    os.kill(newest, signal.SIGKILL)
+    eventually(lambda: not psutil.pid_exists(newest))
+    life.save("src/late.py", "V = 7\n")
+    assert life.shows("use") == "7\n"
+    assert life.runs("second") == 2
+
+
+def test_a_person_can_go_back_before_a_cell_that_has_spoilt_something(life):
+    life.load("load", "values = [1]")
+    spoil = life.noted("spoil", "values.clear(); print(get_ipython().execution_count - 1)")
+    life.noted("look", "print(values)")
+    number = int(spoil.streams())
+    life.do("back", f"%watch_restart --back {number}")
+    life.until_restarted()
+    assert re.search(rf"back to cell \d+ in .*, as asked; cells {number}–{number + 1} are undone", life.status)
+    assert life.ask("values") == [1]
+    assert (life.runs("load"), life.runs("spoil"), life.runs("look")) == (1, 1, 1)
+    assert life.do("look", "print(values)").streams() == "[1]\n"
+
+
+def test_the_start_is_the_last_resort(life):
+    life.load("load")
+    life.do("use", "import late; print(late.V)")
+    life.save("data/never_opened.txt", "1")
+    assert "back to" not in life.status
+    assert life.runs("load") == 2
+    os.kill(life.pid, signal.SIGHUP)  # of somebody else
+    life.until_restarted()
+    assert "back to" not in life.status
+    assert life.runs("load") == 3
+    life.save("src/late.py", "V = 8\n")
+    assert life.shows("use") == "8\n"
+    assert life.runs("load") == 3
+
+
+@pytest.mark.parametrize("how", ["by a cell", "while idle"])
+def test_a_crash_goes_back_to_the_newest(start_kernel, project, how):
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        life.load("load")
+        life.do("x", "x = 5")
+        if how == "by a cell":
+            cell = life.begin("crash", "os.kill(os.getpid(), 9)")
+            life.wait(lambda: cell.reply is not None)
+            assert cell.error.startswith("KernelDied")
+        else:
+            os.kill(life.live, signal.SIGKILL)
+        life.until_restarted()
+        assert re.search(r"the kernel was ended by SIGKILL .*; back to cell \d+", life.status)
+        assert life.ask("x") == 5
+        assert life.runs("load") == 1
+
+
+def processes(pid):
+    return [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+
+
+def test_nothing_outlives_the_proxy(start_kernel, project):
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        life.load("load")
+        life.do("use", "import a; print(a.V)")
+        life.save("src/a.py", "V = 2\n")
+        ours, parked = processes(life.pid), life.parked
+        assert set(parked) < {one.pid for one in ours}
+        os.kill(life.pid, signal.SIGKILL)
+        _, alive = psutil.wait_procs(ours[1:], timeout=10)
+        assert alive == []
+
+
+def test_without_rerun_the_state_goes_back_and_the_cells_are_named(start_kernel, project):
+    with start_kernel() as player:
+        life = Checkpointed(player, project, "--checkpoints")
+        life.until_armed()
+        life.load("load", "loaded = 1")
+        life.do("use", "import a; print(a.V)")
+        life.save("src/a.py", "V = 2\n")
+        assert re.search(r"back to cell \d+ in .* kept .*cell \d+ is to be run again", life.status)
+        assert life.shows("use") == "1\n"
+        assert life.ask("loaded, 'a' in globals()") == (1, False)
+        assert life.do("use", "import a; print(a.V)").streams() == "2\n"
+
+
+def test_cold_makes_none(start_kernel, project):
+    with start_kernel() as player:
+        life = Checkpointed(player, project, "--rerun all --cold")
+        life.noted("load", SLOW)
+        life.do("use", "import a; print(a.V)")
+        life.save("src/a.py", "V = 2\n")
+        assert "back to" not in life.status
+        assert life.runs("load") == 2
