@@ -21,3 +21,12 @@ def seconds(short):
 def examples(short):
     """So many examples of hypothesis: 30,000 for 1,000 restarts."""
     return 30 * _WANTED or short
+
+
+def notebooks(short):
+    """So many notebooks: 3,000 for 1,000 restarts."""
+    return 3 * _WANTED or short
+
+
+#: Whether they go on for long.
+is_long = bool(_WANTED)

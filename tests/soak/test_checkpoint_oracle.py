@@ -1,0 +1,527 @@
+"""Whatever people do with a notebook and its files, cells that run again leave what a fresh kernel would have come to.
+
+Hypothesis makes notebooks and saves of files between and during their cells. A kernel that watches runs them and goes
+back; another process runs, from nothing, what the kernel says is the past of its memory. Both must have come to the
+same: names and objects, what cells show, numbers, history, folder, environment, chance, places in open files.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import digest
+import length
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from page import Page
+from play import kernel as real_kernel
+from project import Project
+from reference import Reference, shown
+from surroundings import SHARED_PORTS, environment
+
+from ipy_autorestart.ipython import ledger
+from ipy_autorestart.kernel.replay import OLD
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + length.notebooks(12) * 3)]
+
+HAS_PANDAS = importlib.util.find_spec("pandas") is not None
+WARM = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline", *(["pandas"] if HAS_PANDAS else []))
+
+# -- what notebooks are made of -------------------------------------------------------------------------------------
+
+#: Runs first in each notebook. All that belongs to an example comes after its first look at ``epoch-….txt``.
+BEGIN = """\
+import os, random, sys
+import numpy as np
+ROOT = {root!r}
+os.chdir(ROOT)
+epochs = [open(f"data/epoch-{{number}}.txt").read() for number in range(8)]
+sys.path.insert(0, ROOT + "/src")
+random.seed(7)
+np.random.seed(7)
+"""
+
+A = """\
+import c
+V = {n}
+held = []
+
+def f(x):
+    return x + {n} + c.K
+
+class P:
+    kind = {n}
+    def __init__(self, v):
+        self.v = v
+"""
+
+FIRST = {
+    "src/a.py": A.format(n=0),
+    "src/b.py": "from a import f\nW = f(0)\n",
+    "src/c.py": "K = 0\n",
+    "src/extra.py": None,
+    "src/pkg/__init__.py": "from .d import D\n",
+    "src/pkg/d.py": "D = 0\n",
+    "src/run.py": "made = 0\n",
+    "data/rows.txt": "first 0\nsecond 0\nthird 0\n",
+    "data/conf.json": '{"n": 0}\n',
+    "data/table.csv": "a,b\n1,2\n3,0\n",
+}
+
+#: Cells, and the files that they may look at.
+CELLS = {
+    "import a\nx = a.f({n})": ("src/a.py", "src/c.py"),
+    "import a\np = a.P({n})": ("src/a.py", "src/c.py"),
+    "import b; y = b.W": ("src/b.py", "src/a.py", "src/c.py"),
+    "import time; time.sleep(0.03)\nimport b\ny = b.W + {n}": ("src/b.py", "src/a.py", "src/c.py"),
+    "from pkg import D\nz = D + {n}": ("src/pkg/__init__.py", "src/pkg/d.py"),
+    "try:\n    import extra\n    e = extra.E\nexcept ImportError:\n    e = None\ne": ("src/extra.py",),
+    "%run src/run.py": ("src/run.py",),
+    "rows = open(ROOT + '/data/rows.txt').read().split()": ("data/rows.txt",),
+    "f = open(ROOT + '/data/rows.txt')\nline = f.readline()": ("data/rows.txt",),
+    "import json, pathlib\nconf = json.loads(pathlib.Path('data/conf.json').read_text())": ("data/conf.json",),
+    "listed = sorted(os.listdir(ROOT + '/src'))": ("src/extra.py",),
+    "import subprocess\nout = subprocess.run(['cat', ROOT + '/data/rows.txt'], capture_output=True).stdout": (
+        "data/rows.txt",
+    ),
+    "line = f.readline(); line": (),
+    "x = {n}": (),
+    "x = x + {n}; x": (),
+    "items = [{n}]": (),
+    "items.append({n})": (),
+    "items.append(x)\nitems": (),
+    "alias = items\nalias.append({n})": (),
+    "table = {{'a': {n}}}": (),
+    "table['b'] = items": (),
+    "v = np.arange({n} + 2)": (),
+    "v += {n}": (),
+    "v = np.random.rand({n} + 1); v": (),
+    "r = random.random(); r": (),
+    "own = random.Random({n}); r = own.random()": (),
+    "p.v += {n}": (),
+    "a.held.append({n})": (),
+    "import c\nc.K = {n}": ("src/c.py",),
+    "def g(x):\n    return x + {n}": (),
+    "h = lambda: items": (),
+    "x = g({n})": (),
+    "gen = (one * {n} for one in range(9))": (),
+    "x = next(gen)": (),
+    "raise ValueError({n})": (),
+    "1 / 0": (),
+    "x = x + unknown": (),
+    "raise KeyboardInterrupt": (),
+    "x = (": (),
+    "print('n', {n})": (),
+    "print({n}, file=sys.stderr); print(x)": (),
+    "display(x)": (),
+    "from IPython.display import HTML, display\ndisplay(HTML('<b>{n}</b>'))\nx": (),
+    "from IPython.display import clear_output\nprint('before')\nclear_output()\nprint({n})": (),
+    "print(len(In), In[-1])": (),
+    "q = _": (),
+    "sorted(Out)": (),
+    "os.chdir(ROOT + '/data')": (),
+    "os.chdir(ROOT)": (),
+    "%cd -q data": (),
+    "os.environ['NB_{n}'] = str(x)": (),
+    "os.environ.pop('NB_{n}', None)": (),
+    "#| rerun: false\nx = {n}": (),
+    "#| rerun: false\nitems = [{n}]": (),
+    "del x": (),
+    "%%capture cap\nprint({n})": (),
+    "cap.stdout": (),
+    "import asyncio\nawait asyncio.sleep(0)\nx = {n}": (),
+    "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1)); plt.plot(items); plt.title('{n}')": (),
+}
+
+if HAS_PANDAS:
+    CELLS |= {
+        "import pandas as pd\nframe = pd.read_csv(ROOT + '/data/table.csv')": ("data/table.csv",),
+        "frame['c'] = frame['a'] * {n}": (),
+        "frame.loc[0, 'a'] = {n}; frame": (),
+        "frame.drop(0, inplace=True)": (),
+    }
+
+#: Other contents of files, with a number.
+CONTENTS = {
+    "src/a.py": [
+        A,
+        "V = {n}\nheld = [{n}]\n\ndef f(x):\n    raise ValueError({n})\n",
+    ],
+    "src/b.py": ["from a import f\nW = f({n})\n", "W = {n}\n"],
+    "src/c.py": ["K = {n}\n"],
+    "src/extra.py": ["E = {n}\n", None],
+    "src/pkg/__init__.py": ["from .d import D\n", "D = {n}\n"],
+    "src/pkg/d.py": ["D = {n}\n"],
+    "src/run.py": ["made = {n}\n", "made = x = {n}\n", "import c\nmade = c.K + {n}\n"],
+    "data/rows.txt": ["first {n}\nsecond {n}\nthird {n}\n", "only {n}\n"],
+    "data/conf.json": ['{{"n": {n}}}\n'],
+    "data/table.csv": ["a,b\n1,2\n3,{n}\n", "a,b\n{n},1\n"],
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Run a cell, and wait for so much of what comes back before the next step."""
+
+    key: str
+    code: str
+    until: str = "idle"
+
+
+@dataclass(frozen=True)
+class Save:
+    """Save a file; it is deleted if there is no text."""
+
+    name: str
+    text: str | None
+    by_rename: bool = False
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete a cell."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class HangUp:
+    """Send the kernel a signal, of which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Crash:
+    """Run a cell that kills the kernel."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class Settle:
+    """Wait until all is done, and compare."""
+
+
+KEYS = "pqrstuvw"
+numbers = st.integers(1, 9)
+
+
+@st.composite
+def notebooks(draw):
+    """What a person does, as steps."""
+    steps, cells, used = [], {}, []
+    for _ in range(draw(st.integers(6, 16))):
+        kinds = ["new"] * 5 + ["again"] * bool(cells) + ["edit"] * bool(cells) + ["delete"] * bool(cells)
+        kinds += ["save"] * 4 * bool(used) + ["settle"]
+        kinds += ["save anything", "crash", "hang up"] * (len(cells) > 5)
+        kind = draw(st.sampled_from(kinds))
+        if kind in ("new", "edit", "again"):
+            unused = [key for key in KEYS if key not in cells]
+            key = draw(st.sampled_from(sorted(cells))) if kind != "new" or not unused else unused[0]
+            if kind != "again":
+                code = draw(st.sampled_from(sorted(CELLS)))
+                used += CELLS[code]
+                cells[key] = code.format(n=draw(numbers))
+            steps.append(Run(key, cells[key], draw(st.sampled_from(["idle", "idle", "reply", "nothing"]))))
+        elif kind == "delete":
+            key = draw(st.sampled_from(sorted(cells)))
+            del cells[key]
+            steps.append(Delete(key))
+        elif kind == "settle":
+            steps.append(Settle())
+        elif kind == "hang up":
+            steps.append(HangUp())
+        elif kind == "crash":
+            steps.append(Crash(draw(st.sampled_from(KEYS))))
+        else:
+            name = draw(st.sampled_from(used if kind == "save" else sorted(CONTENTS)))
+            text = draw(st.sampled_from(CONTENTS[name]))
+            text = text and text.format(n=draw(numbers))
+            steps.append(Save(name, text, by_rename=draw(st.booleans())))
+            if draw(st.booleans()):
+                steps.append(Settle())
+    return [*steps, Settle()]
+
+
+# -- a kernel that plays them ---------------------------------------------------------------------------------------
+
+WATCH = "%watch_restart src/ data/ --pattern '*.txt' --pattern '*.json' --pattern '*.csv' --rerun all"
+
+#: Not of the examples: what the kernel is like in all of them. Work of any length is worth a checkpoint.
+SET_UP = """\
+import sys
+sys.path.append({support!r})
+import digest
+from ipy_autorestart.ipython import policy
+from ipy_autorestart.kernel import checkpoint_policy
+policy.QUIET_MAX = policy.QUIET
+checkpoint_policy.is_worth = lambda work, cost: True
+for name in {warm!r}: __import__(name)
+get_ipython().whole = digest.Digest(get_ipython(), {root!r})
+del name, checkpoint_policy, digest, policy, sys
+"""
+
+CRASH = "import os; os.kill(os.getpid(), 9)"
+
+#: Seconds between deaths: three in a row, of which none has answered for 5 s, are the end of it.
+APART = 6.0
+
+#: Seconds until all is settled, where the machine is busy with much else.
+SETTLED = 40
+
+
+class Notebook:
+    """A kernel that watches, and the page of the example that it is at."""
+
+    def __init__(self, project, page, reference):
+        self._project, self._page, self._reference = project, page, reference
+        self._epoch, self._last, self._died = 0, {}, float("-inf")
+        self.counts = {"examples": 0, "settled": 0, "kept": 0, "again": 0}
+        for name, text in FIRST.items():
+            self._write(name, text)
+        for number in range(8):
+            self._write(f"data/epoch-{number}.txt", "0")
+        assert page.run("%load_ext ipy_autorestart").error == ""
+        self.watching = page.run(WATCH, cell_id="watch")
+        page.wait(lambda: "running" in self.watching.text)
+        support = str(Path(digest.__file__).parent)
+        cell = page.run(SET_UP.format(support=support, root=str(project), warm=WARM), cell_id="set up")
+        assert cell.error == "", cell.text
+        self._begin()
+
+    def _write(self, name, text, *, by_rename=False):
+        path = self._project / name
+        if text is None:
+            path.unlink(missing_ok=True)
+        elif not path.exists() or path.read_text() != text:
+            if by_rename:
+                self._project.save(name + ".new~", text).rename(path)
+            else:
+                self._project.save(name, text)
+
+    def _begin(self):
+        page = self._page
+        page.until_idle()
+        for key in [key for key in page.shown if key != "begin"]:
+            page.delete(key)
+        first = page.begin("begin", BEGIN.format(root=str(self._project)))
+        page.until_idle()
+        assert first.error == "", first.text
+        before = self._told()
+        for name, text in FIRST.items():
+            self._write(name, text)
+        self._epoch += 1
+        self._write(f"data/epoch-{self._epoch % 8}.txt", str(self._epoch))
+        page.ask("get_ipython()._ipy_autorestart.supervisors[0].resume()")  # a person asks: this is no loop
+
+        def is_new():
+            told = self._told()
+            return told["pid"] != before["pid"] and [one[2] for one in told["log"]] == [first.id]
+
+        page.wait(is_new, timeout=SETTLED, what="a new notebook")
+        self._last.clear()
+
+    def _told(self):
+        return json.loads(self._page.ask("get_ipython().whole.told()"))
+
+    def play(self, steps):
+        """Play an example."""
+        self.counts["examples"] += 1
+        self._begin()
+        for step in steps:
+            match step:
+                case Run(key, code, until):
+                    cell = self._page.begin(key, code)
+                    if until == "reply":
+                        self._page.wait(lambda cell=cell: cell.reply is not None)
+                    elif until == "idle":
+                        self._page.wait(lambda cell=cell: cell.reply is not None and cell.idle)
+                case Save(name, text, by_rename):
+                    self._write(name, text, by_rename=by_rename)
+                case Delete(key):
+                    self._page.delete(key)
+                case HangUp():
+                    os.kill(self._page.pid, signal.SIGHUP)
+                case Crash(key) if time.monotonic() > self._died + APART:
+                    self._died = time.monotonic()
+                    self._page.begin(key, CRASH)
+                    self._page.until_idle()
+                case Settle():
+                    self._settle()
+
+    def _settle(self):
+        """Wait until the kernel has come to what a fresh one comes to."""
+        page, before, told, differences = self._page, None, {}, []
+        page.until_idle()
+
+        def is_same():
+            nonlocal before, told, differences
+            told = self._told()
+            if "running again" in self.watching.text:
+                return False
+            if (now := [told, self._shows()]) == before:  # nor has anything changed on the page
+                return not differences
+            before = now
+            past = [(number, code) for *_, number, code in told["log"]]
+            state, shown_by = self._reference.run(self._project, past, following=told["next"])
+            differences = [*differing(state, told["state"]), *self._shown_otherwise(told["log"], shown_by)]
+            differences += self._run_otherwise(told, shown_by)
+            return not differences
+
+        try:
+            page.wait(is_same, timeout=SETTLED)
+        except TimeoutError:
+            past = "\n".join(
+                f"{pid} {'again' if again else '     '} [{number}] {code!r}"
+                for pid, again, _, number, code in told["log"]
+            )
+            raise AssertionError("\n".join([*differences, past, self.watching.text])) from None
+        self._last |= {cell.id: self._shows()[key] for key, cell in page.shown.items()}
+        self.counts["settled"] += 1
+        self.counts["again"] += sum(again for _, again, *_ in told["log"])
+        self.counts["kept"] += sum(pid != told["pid"] for pid, *_ in told["log"][1:])
+
+    def _shows(self):
+        return {key: shown(without_old(cell.outputs)) for key, cell in self._page.shown.items()}
+
+    def _shown_otherwise(self, log, shown_by):
+        """Compare what the cells show; one that has not run in this memory shows what it has shown before."""
+        last = {request: place for place, (_, _, request, *_) in enumerate(log)}
+        for key, shows in self._shows().items():
+            cell = self._page.shown[key]
+            expected = shown_by[last[cell.id]] if cell.id in last else self._last.get(cell.id, shows)
+            is_old = len(without_old(cell.outputs)) < len(cell.outputs)
+            if plain(shows) != plain(expected):
+                yield f"cell {key}, {cell.code!r}, shows {plain(shows)}, not {plain(expected)}"
+            if is_old and cell.id in last:
+                yield f"cell {key}, {cell.code!r}, is marked as old"
+
+    def _run_otherwise(self, told, shown_by):
+        """Compare the cells that have run again in this process with those that were to."""
+        log, known = told["log"], ledger.from_plain(told["ledger"])
+        number_of = {cell.header["msg_id"]: cell for cell in known.cells}
+        kept = {request for pid, _, request, *_ in log if pid != told["pid"]}
+        own = [(again, request, place) for place, (pid, again, request, *_) in enumerate(log) if pid == told["pid"]]
+        ran = [request for again, request, _ in own if again and request in number_of]
+        new = {request for again, request, _ in own if not again}
+        behind = [cell for cell in known.cells if cell.header["msg_id"] not in kept | new and cell.key != "set up"]
+        behind = [cell._replace(**({"last": 0} if "last" in cell._fields else {})) for cell in behind]
+        due = [cell.header["msg_id"] for cell in ledger.chosen(ledger.Ledger(tuple(behind)), ledger.Rerun.ALL).cells]
+        if any(again for again, *_ in own[next((i for i, one in enumerate(own) if not one[0]), len(own)) :]):
+            yield "a cell has run again after a new one"
+        places = [place for again, _, place in own if again]
+        stopped = bool(places) and any("ename" in one for one in shown_by[places[-1]][1])
+        if set(ran) != set(due) and not (stopped and set(ran) < set(due)):
+            yield f"have run again: {[number_of[one].code for one in ran]}, not {[number_of[one].code for one in due]}"
+        elif not new and ran != due[: len(ran)]:
+            yield f"in this order: {[number_of[one].code for one in ran]}, not {[number_of[one].code for one in due]}"
+        if not new and ran and told["next"] != known.last_number + 1:
+            yield f"the next number is {told['next']} after {known.last_number}"
+
+
+def without_old(outputs):
+    return [one for one in outputs if one.get("data") != OLD["data"]]
+
+
+def plain(shows):
+    """Return what is shown as something to be compared and read: pictures are long, and errors of many colours."""
+    text = re.sub(r"\\u001b\[[\d;]*m", "", json.dumps(shows))
+    text = re.sub(r"\((\d+\.py|<ipython-input-[-\w]+>), ", "(a cell, ", text)  # what the code is called
+    return json.loads(text, object_hook=shortened)
+
+
+def shortened(data):
+    return {
+        key: digest.short(each) if isinstance(each, str) and len(each) > 3000 else each for key, each in data.items()
+    }
+
+
+def differing(expected, found, where="state"):
+    """Yield in what two states differ."""
+    for name in expected.keys() | found.keys():
+        if expected.get(name) == found.get(name):
+            continue
+        if isinstance(expected.get(name), dict) and isinstance(found.get(name), dict):
+            yield from differing(expected[name], found[name], f"{where}[{name!r}]")
+        else:
+            yield f"{where}[{name!r}] is {found.get(name)!r}, not {expected.get(name)!r}"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with Reference(*WARM) as reference:
+        yield reference
+
+
+class Life:
+    """The kernel of the examples: another one after an example that has failed."""
+
+    def __init__(self, folders, reference):
+        self._folders, self._reference = folders, reference
+        self._stack, self._notebook = contextlib.ExitStack(), None
+        self.counts = {}
+
+    def play(self, steps):
+        if self._notebook is None:
+            self._notebook = self._start()
+        try:
+            self._notebook.play(steps)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self):
+        folder = self._folders.mktemp("notebook")
+        variables = {**environment(), "IPYTHONDIR": str(folder / "ipython")}
+        project = Project(folder / "project")
+        (project / "src").mkdir(parents=True)
+        (project / "data").mkdir()
+        player = self._stack.enter_context(real_kernel(cwd=str(project), env=variables))
+        ports = {port for name, port in player.manager.get_connection_info().items() if name.endswith("_port")}
+        SHARED_PORTS.update(ports)
+        self._stack.callback(SHARED_PORTS.difference_update, ports)
+        player.client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
+        return Notebook(project, Page(player.manager, player.client), self._reference)
+
+    def close(self):
+        if self._notebook:
+            for name, count in self._notebook.counts.items():
+                self.counts[name] = self.counts.get(name, 0) + count
+        self._notebook = None
+        self._stack.close()
+
+
+@pytest.fixture
+def life(tmp_path_factory, reference):
+    life = Life(tmp_path_factory, reference)
+    yield life
+    life.close()
+
+
+PLAYED = settings(
+    max_examples=length.notebooks(12),
+    deadline=None,
+    database=None,
+    derandomize=not length.is_long,  # who has changed nothing has broken nothing
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+
+
+def test_what_runs_again_comes_to_what_a_fresh_kernel_comes_to(life):
+    @PLAYED
+    @given(steps=notebooks())
+    def play(steps):
+        life.play(steps)
+
+    play()
+    life.close()
+    sys.stdout.write(f"{life.counts}\n")
+    assert life.counts["kept"] > life.counts["settled"] / 5  # else it tells little of checkpoints
