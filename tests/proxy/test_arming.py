@@ -134,32 +134,6 @@ def test_what_a_copy_would_lack_puts_it_off_until_the_next_restart(kernel, proje
     assert pid_of(kernel) != kernel.pid
 
 
-#: Does what a supervisor does when a file has changed, as soon as a copy is made, in a kernel that takes no notice of a
-#: SIGHUP from elsewhere.
-CHANGED = """
-import os, signal
-pid = os.getpid()
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-def hang_up():
-    if not hung_up:
-        hung_up.append(True)
-        from ipy_autorestart.client.session import current_session
-        reads = current_session().supervisors[0]._process.hangups
-        os.write(writes := os.open(f"/proc/self/fd/{reads}", os.O_WRONLY), b"x")
-        os.close(writes)
-        os.kill(os.getpid(), signal.SIGHUP)
-hung_up = []
-os.register_at_fork(after_in_parent=hang_up)
-"""
-
-
-def test_a_change_on_the_way_is_not_lost(kernel, project):
-    """It reaches the process that is copied, and the copy is to act on it."""
-    kernel.run(CHANGED)
-    watch(kernel)
-    eventually(lambda: kernel.run("pid").text != str(kernel.pid), timeout=20, what="a restart of the copy")
-
-
 def runs_of(kernel, name):
     """Return the processes below a kernel that run a script; some may end meanwhile."""
     found = set()
