@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.pristine import time
+from ipy_autorestart.wire.messages import PARENT, parse
 
 if TYPE_CHECKING:
     import zmq
@@ -147,11 +148,18 @@ class Subscribers:
         self._socket.setsockopt(zmq.UNSUBSCRIBE, b"")
 
     def keep(self, frames: Sequence[Any]) -> None:
-        """Keep a message that is published, for those who are late."""
-        if self.are_back:
+        """Keep a message that is published, for those who are late, if it answers to a request."""
+        if self.are_back or _is_of_nobody(frames):
             return
         if time.monotonic() > self._until:
             self._missing = 0
             self._missed.clear()
         elif len(self._missed) < MISSED_MAX:
             self._missed.append(list(frames))
+
+
+def _is_of_nobody(frames: Sequence[Any]) -> bool:
+    """Return whether a message answers to no request: an old "idle" would end a console's wait for its own output."""
+    plain = [frame if isinstance(frame, bytes) else bytes(frame) for frame in frames]
+    message = parse(plain)
+    return message is not None and len(message.parts) >= PARENT and not message.part(PARENT)

@@ -6,6 +6,7 @@ from ends import sockets
 from waiting import eventually, pass_time
 
 from ipy_autorestart.wire import returning
+from ipy_autorestart.wire.messages import PARENT, Key, build, parse
 from ipy_autorestart.wire.returning import Connections, Subscribers
 
 
@@ -150,3 +151,12 @@ def test_nothing_is_kept_for_ever(socket, monkeypatch):
     client = published.subscribe(b"")
     published.publish()
     assert heard(client) == [returning.MISSED_MAX + 3]
+
+
+def test_what_answers_to_no_request_is_not_told_late(socket):
+    """A console that has sent a cell takes it for the end of that."""
+    published = Published(socket, missing=1)
+    key = Key(b"")
+    for parent in ({}, {"msg_id": "1"}):
+        published.subscribers.keep(build(key, "status", {"execution_state": "idle"}, parent=parent))
+    assert [parse(frames).part(PARENT) for frames in published.subscribers._missed] == [{"msg_id": "1"}]
