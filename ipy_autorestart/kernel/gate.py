@@ -180,8 +180,8 @@ class Gate:
     def reopen(self) -> None:
         """Deliver what was held back, and let requests pass again."""
         self._closed = False
+        self._channels.read_on()  # first: ipykernel 6 delivers to what reads
         self._deliver_held()
-        self._channels.read_on()
 
     def _deliver_held(self) -> None:
         held, self.held = self.held, []

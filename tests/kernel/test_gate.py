@@ -16,6 +16,7 @@ class Channels:
     def __init__(self):
         self.marks = []
         self.delivered = []
+        self.reads = True
 
     def replace_dispatch(self, dispatch, on_idle):
         self.dispatch = dispatch
@@ -23,17 +24,19 @@ class Channels:
 
     async def still(self, mark, marked, *, within):
         self.marks.append(mark)
+        self.reads = False
         if len(self.marks) == 1:
             raise NotStill("busy")
         await marked(1)
 
     def read_on(self):
-        pass
+        self.reads = True
 
     def restore_dispatch(self):
         pass
 
     def deliver(self, frames):
+        assert self.reads  # else ipykernel 6 loses it
         self.delivered.append(frames)
 
 
@@ -84,3 +87,19 @@ def test_what_is_held_can_be_let_pass_at_once():
     gate.let_all()
     assert channels.delivered == [[b"one"], [b"two"]]
     assert gate.held == []
+
+
+def test_what_is_held_is_delivered_when_the_channels_read_on():
+    async def play():
+        channels = Channels()
+        channels.marks.append(b"an earlier one")
+        gate = Gate(types.SimpleNamespace(dispatch_shell=None), channels, admits=lambda: True, on_end=lambda: None)
+        closing = asyncio.create_task(gate.close())
+        await asyncio.sleep(0)
+        await channels.dispatch([types.SimpleNamespace(bytes=channels.marks[-1])])
+        await closing
+        gate.held.append([b"request"])
+        gate.reopen()
+        assert channels.delivered == [[b"request"]]
+
+    asyncio.run(play())
