@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.client.screen import Screen
@@ -146,6 +147,8 @@ def stand_by(carried: Carried, hangups: Hangups) -> None:
     def take_over(shell: InteractiveShell, before: Carried, word: TakeOver) -> None:
         state = before.own
         assert isinstance(state, KernelState)
+        if state.undoes:  # the checkpoint has just gone; nothing was to run again
+            word = replace(word, rerun=False)
         resume(shell, before.supervisors, hangups, state.cells, state.gaps, word)
 
     def prepare(shell: InteractiveShell) -> None:
@@ -207,7 +210,8 @@ def resume(
         elif word.rerun:
             session.restarter.replay()
         else:
-            session.restarter.say(f"the kernel {word.died} while its cells ran again; none is run again")
+            why = f"the kernel {word.died} while its cells ran again" if word.died else "no checkpoint is left"
+            session.restarter.say(f"{why}; none is run again")
     if interrupts:
         interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:

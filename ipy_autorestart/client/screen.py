@@ -68,6 +68,9 @@ class LeavingScreen(Protocol):
     def before_exec(self, status: Status) -> None:
         """Show a status without that part, until a new image has a screen at the same place."""
 
+    def flush(self) -> None:
+        """Show what is held back."""
+
     def go_on(self, status: Status) -> None:
         """Show again what this one has, in an older copy of the process that has shown this status last."""
 

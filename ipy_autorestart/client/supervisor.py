@@ -254,7 +254,9 @@ class Supervisor:
         self._listener.stop()
         if self._session and self not in self._session.supervisors:  # its process ended just now
             return None
-        if isinstance(self.screen, LeavingScreen) and not quietly:
+        if isinstance(self.screen, LeavingScreen) and quietly:
+            self.screen.flush()
+        elif isinstance(self.screen, LeavingScreen):
             self.screen.before_exec(self.status.restarting() if self._restarter else self.status)
         return replace(self._state(self._link, self._process), received=self._link.received, link=self._link.detach())
 

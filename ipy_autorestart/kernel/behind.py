@@ -73,6 +73,7 @@ class Behind:
         self._backups = Backups(link, state, call_later=self._call_later)
         self._checkpoints: Checkpoints | None = None
         self._parking: asyncio.Task[bool] | None = None
+        self._parks = False  # in whatever task
         self._answers: Answers | None = None
 
     def _call_later(self, seconds: float, act: Callable[[], None]) -> None:
@@ -109,7 +110,7 @@ class Behind:
     @property
     def is_parking(self) -> bool:
         """Whether one is being made."""
-        return self._parking is not None and not self._parking.done()
+        return self._parks or (self._parking is not None and not self._parking.done())
 
     def tell(self) -> list[Checkpoint]:
         """Return the checkpoints for people, and the cells after which there is none."""
@@ -155,19 +156,28 @@ class Behind:
             asyncio.get_running_loop().call_soon(then)
             return False
 
+        def ended(task: asyncio.Task[bool]) -> None:
+            if task.cancelled() and self._parking is task:  # by a cell, perhaps before its first step
+                gate.reopen()
+                then()
+
         self._parking = asyncio.get_running_loop().create_task(park(), context=contextvars.Context())
+        self._parking.add_done_callback(ended)
 
     async def park(self, gate: Gate) -> bool:
         """Make a checkpoint; return whether this is a kernel that has gone on from it.
 
         Raises NotStill if a request goes on.
         """
+        self._parks = True
         try:
             await gate.close(within=STILL_MAX)
         except NotStill:
             if self._checkpoints:
                 self._checkpoints.put_off(self._recorder.ledger)
             raise
+        finally:
+            self._parks = False  # nothing else comes to run in what follows
         turn: Turn | None = None
         hushed: list[SupervisorHandle] = []
         try:
@@ -216,20 +226,25 @@ class Behind:
         self._backups = self._backups.renewed(link)
         self._parking = self._answers = None
 
-    async def right_checkpoints(
-        self, owners: Sequence[SupervisorHandle], asked: Collection[int] = ()
-    ) -> tuple[int, ...]:
+    @property
+    def gone_back_to(self) -> int:
+        """The number of the cell after which the newest checkpoint was made."""
+        return self._checkpoints.made[-1].after if self._checkpoints else 0
+
+    def ask(self, owners: Sequence[SupervisorHandle]) -> None:
+        """Be ready for what the owners answer, who are about to be told that this kernel has ended."""
+        self._answers = Answers(owners) if self._checkpoints and self._checkpoints.made else None
+
+    async def right_checkpoints(self, asked: Collection[int] = ()) -> tuple[int, ...]:
         """Return the checkpoints to which the kernel may go back for what has changed, the best first.
 
-        Its owners have been told that it has ended, and answer. A person may have asked for one of these; who asks for
-        a restart without more wants a fresh start.
+        A person may have asked for one of these; who asks for a restart without more wants a fresh start.
         """
-        if not (self._checkpoints and self._checkpoints.made):
+        if self._answers is None or self._checkpoints is None:
             return ()
-        answers = self._answers = Answers(owners)
         try:
             async with asyncio.timeout(TOLD_MAX):
-                told = await answers.all
+                told = await self._answers.all
         except TimeoutError:
             return ()
         finally:

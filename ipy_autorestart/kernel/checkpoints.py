@@ -173,8 +173,8 @@ class Checkpoints:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Their numbers, the newest first."""
-        return tuple(one.number for one in reversed(self.made))
+        """The numbers of those that are there, the newest first."""
+        return tuple(one.number for one in reversed(self.made) if os.path.exists(f"/proc/{one.pid}"))
 
     def before(self, execution: int) -> tuple[int, ...]:
         """Return those that were made before an execution, the newest first."""
@@ -188,8 +188,9 @@ class Checkpoints:
         return sorted([*made, *none], key=lambda one: one.after)
 
     def right_for(self, changes: Iterable[Change]) -> tuple[int, ...]:
-        """Return the checkpoints that have used nothing of what has changed, the best first."""
-        return policy.right_for(self.made, [self._uses.place_of(change) for change in changes])
+        """Return the checkpoints that are there and have used nothing of what has changed, the best first."""
+        there = [one for one in self.made if os.path.exists(f"/proc/{one.pid}")]
+        return policy.right_for(there, [self._uses.place_of(change) for change in changes])
 
     def sort_out(self, proxy: Link, places: Callable[[], Collection[int]]) -> None:
         """Keep only what can be of use, and tell the proxy; ``places`` returns those of first uses of watched files."""

@@ -12,8 +12,11 @@ from typing import Any
 
 from ipy_autorestart.kernel.inherited import CantCopy, renew_loop
 from ipy_autorestart.kernel.machinery import STAND_MAX, Machinery
-from ipy_autorestart.pristine import os, signal
+from ipy_autorestart.pristine import os, select, signal
 from ipy_autorestart.reexec.exec import or_end
+
+#: Seconds in which the process in between must have forked: handlers of libraries run in it.
+APART_MAX = 5.0
 
 
 class Copy:
@@ -139,6 +142,10 @@ def _fork_apart() -> int:
         if between := _fork():
             os.close(write)
             write = -1
+            waiting = select.poll()
+            waiting.register(read, select.POLLIN)
+            if not waiting.poll(APART_MAX * 1000):
+                os.kill(between, signal.SIGKILL)
             said = os.read(read, 20)
             with contextlib.suppress(ChildProcessError):  # nobody has to wait for it where SIGCHLD is ignored
                 os.waitpid(between, 0)

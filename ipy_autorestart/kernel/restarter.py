@@ -39,6 +39,7 @@ from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState
+from ipy_autorestart.reexec.trackers import forget_trackers
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.wire.connection import read_file
 from ipy_autorestart.wire.link import (
@@ -61,6 +62,9 @@ EARLY = 0.25
 
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
+
+#: Seconds for which checkpoints are kept though nothing is watched.
+UNWATCHED = 1.0
 
 #: Stands for the moment when it is too late: it has been tried.
 NEVER = float("inf")
@@ -115,7 +119,7 @@ class KernelRestarter(Restarter):
         """Cancel a pending restart; return whether there was one. Once the exec is prepared, it is too late."""
         if self._is_restarting or not super().withdraw():
             return False
-        self._interrupted = False
+        self._interrupted, self._undo = False, ()
         if self._gate:
             self._gate.reopen()
         return True
@@ -154,8 +158,14 @@ class KernelRestarter(Restarter):
     def _settle_behind(self) -> None:
         if self.behind and self._owners:
             self.behind.watch(root for owner in self._owners for root in owner.request.roots)
-        if self.behind:
+        if self.behind and self._owners:
             self.behind.make_checkpoints(self._wants_proxy)
+        elif self.behind:  # unless another watch takes the place of this one
+            self._kernel.io_loop.call_later(UNWATCHED, self._let_checkpoints_go)
+
+    def _let_checkpoints_go(self) -> None:
+        if self.behind and not self._owners:
+            self.behind.make_checkpoints(wanted=False)
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop
@@ -349,9 +359,13 @@ class KernelRestarter(Restarter):
             gate = self._gate
             if gate is not None:
                 await gate.close()
+            if self.behind and self._options.warm:
+                self.behind.ask(self._owners)
             self._report(Exited())
             back = await self._right_checkpoints()
             if self._gate is not gate:
+                if gate is not None:
+                    gate.reopen()
                 raise CantRestart("the watch has ended meanwhile")
             handover = self._handover(back)
         except CantRestart as refusal:
@@ -415,12 +429,12 @@ class KernelRestarter(Restarter):
         return True
 
     def _check_parking(self) -> None:
-        if not self._parks(running=0) and self.behind and not self._is_restarting:
+        if not self._parks(running=0) and self.behind and self._may_park:
             self.behind.sort_out()
 
     @property
     def _may_park(self) -> bool:
-        return self._pending is None and not self._is_restarting
+        return self._pending is None and not self._undo and not self._is_restarting
 
     async def _park_between(self) -> bool:
         """Make a checkpoint between two cells that run again; return whether this is a kernel that went on from it."""
@@ -430,6 +444,9 @@ class KernelRestarter(Restarter):
             return await self.behind.park(self._gate)
         except NotStill:
             return False
+        finally:
+            if self._loop is not None:
+                self._loop.call_soon(self._check)  # for a signal that came meanwhile
 
     def _go_on(self, turn: Turn) -> None:
         """Go on as the kernel, in the state of a checkpoint, from where another one has ended."""
@@ -458,6 +475,7 @@ class KernelRestarter(Restarter):
             self._interrupts = self._interrupts or Interrupts()
             self._interrupts.note()
         begin_session_later(self._shell)
+        forget_trackers()  # they end with the group of the kernel before
         importlib.invalidate_caches()
         session = self._kernel.session
         session.send(self._kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
@@ -474,7 +492,7 @@ class KernelRestarter(Restarter):
         self._settle()
         ledger = self._recorder.ledger
         what = went_back(
-            max(ledger.kept, key=lambda cell: cell.last).number,
+            self.behind.gone_back_to,
             ledger.kept,
             time.monotonic() - (own.left_at if not word.died else began),
             died=word.died,
@@ -489,7 +507,7 @@ class KernelRestarter(Restarter):
     async def _right_checkpoints(self) -> tuple[int, ...]:
         if self.behind is None or not self._options.warm:
             return ()
-        right = await self.behind.right_checkpoints(self._owners, self._undo)
+        right = await self.behind.right_checkpoints(self._undo)
         if self._undo and not right:
             raise CantRestart("the checkpoint is gone, or files have changed that it had used")
         return right

@@ -28,6 +28,7 @@ from ipy_autorestart.kernel.arrive import (
     stand_in_for_debugger,
     stand_in_for_embed,
 )
+from ipy_autorestart.kernel.comms import renew_comms
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.plain import prepare
 from ipy_autorestart.reexec.exec import or_end
@@ -194,6 +195,7 @@ class Standby:
         if own.subshells:
             make_subshells(kernel, own.subshells)
         begin_session_later(kernel.shell)
+        renew_comms(kernel, own.comms)  # of a kernel that could not close them
         # The server believes in "starting" until it gets an "idle" without a parent.
         kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
         if word.interrupted and (interrupts := current()):

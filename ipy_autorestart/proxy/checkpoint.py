@@ -56,10 +56,11 @@ class Checkpoints:
 
     def park(self, kernel: int, number: int, pid: int, link: Link) -> None:
         """Add a checkpoint of a kernel; one of the same number is another kernel's, which has ended."""
-        if number in self._parked:
-            self.drop(number)
+        lost = self.drop(number) if number in self._parked else []
         self._parked[number] = Checkpoint(number, pid, link)
         expose(pid, really=True)
+        for one in lost:
+            self._happen(events.NotForked(one))
         self._happen(events.Parked(kernel, number))
 
     def fork(self, number: int, kernel: int) -> None:
@@ -80,9 +81,9 @@ class Checkpoints:
         if asked := self._asked.pop(kernel, None):
             asked[1].close()
 
-    def drop(self, number: int) -> None:
-        """End a checkpoint."""
-        self._end(self._parked[number])
+    def drop(self, number: int) -> list[int]:
+        """End a checkpoint, as has been decided; return the kernels that were to be made of it, and will not be."""
+        return self._release(self._parked[number])
 
     def fds(self) -> Iterator[int]:
         """Yield descriptors to wait for."""
@@ -144,17 +145,20 @@ class Checkpoints:
     def _end(self, checkpoint: Checkpoint) -> None:
         if self._parked.get(checkpoint.number) is not checkpoint:
             return
-        self._release(checkpoint)
+        lost = self._release(checkpoint)
         self._happen(events.Unparked(checkpoint.number))
-        for kernel in [kernel for kernel, (one, _) in self._asked.items() if one is checkpoint]:
-            self.forget(kernel)
+        for kernel in lost:
             self._happen(events.NotForked(kernel))
 
-    def _release(self, checkpoint: Checkpoint) -> None:
+    def _release(self, checkpoint: Checkpoint) -> list[int]:
         del self._parked[checkpoint.number]
+        lost = [kernel for kernel, (one, _) in self._asked.items() if one is checkpoint]
+        for kernel in lost:
+            self.forget(kernel)
         checkpoint.link.close()
         if is_child(checkpoint.pid):  # it may be stopped, or no longer hear
             kill_group(checkpoint.pid)
+        return lost
 
 
 def is_child(pid: int) -> bool:

@@ -108,6 +108,11 @@ class Outdated(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What was started ahead and is `Outdated` has been said to be so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -127,6 +132,7 @@ Event = (
     | Keep
     | Memory
     | Outdated
+    | Judged
     | Tick
 )
 
@@ -150,7 +156,7 @@ class Drop(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """Say which kernels that were started ahead are `Outdated`, and then `Tick`: the next one is to be a fresh one."""
+    """Say which kernels that were started ahead are `Outdated`, and then `Judged`: the next one is to be fresh."""
 
 
 class HandOver(NamedTuple):

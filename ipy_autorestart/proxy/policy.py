@@ -19,6 +19,7 @@ from ipy_autorestart.proxy.events import (
     Goodbye,
     HandOver,
     Judge,
+    Judged,
     Keep,
     Kill,
     Leaves,
@@ -222,6 +223,8 @@ def _noted(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Ac
             kernels, actions = _keep(kernels, [one for one in checkpoints if one in kernels.parked])
             if (likely := likely if likely in checkpoints else 0) != kernels.likely:
                 kernels = replace(kernels, likely=likely, likely_since=now)
+        case Judged():
+            kernels = replace(kernels, is_judged=True)
         case Memory(is_short):
             kernels, actions = _spare(replace(kernels, is_short=is_short))
         case Tick() if now >= kernels.until:
@@ -262,7 +265,7 @@ def _follow(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
     """Have the next kernel take over: one of the best checkpoint that there is, or else a fresh one."""
     for origin in (*kernels.wanted, 0):
         if not origin and not kernels.is_judged:
-            return replace(kernels, is_judged=True), [Judge()]
+            return kernels, [Judge()]
         waiting = kernels.waiting(origin)
         for number in waiting:
             if kernels.state(number) is State.STANDBY:

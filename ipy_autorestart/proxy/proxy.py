@@ -108,6 +108,7 @@ class Proxy:
         self._count = self._failures = 0
         self._due_at = 0.0  # when `_do_due` has something to do
         self._pending: list[int] = []  # signals that wait for a kernel that answers
+        self._told = 0  # interrupts among them of which a kernel has been told
         self._passed_on: set[tuple[int, int]] = set()  # kernels and the signals that they were sent
         self._status: int | None = None
         self._waits_until = time.monotonic() + RETURN_MAX
@@ -242,8 +243,14 @@ class Proxy:
     def _happen(self, event: events.Event) -> None:
         self._due_at = 0.0
         self._kernels, actions = step(self._kernels, event, time.monotonic())
+        lost: list[int] = []
         for action in actions:
-            self._act(action)
+            if isinstance(action, events.Drop):
+                lost += self._checkpoints.drop(action.checkpoint)
+            else:
+                self._act(action)
+        for kernel in lost:  # only now, for what was decided is to be done first
+            self._happen(events.NotForked(kernel))
 
     def _act(self, action: events.Action) -> None:
         match action:
@@ -252,11 +259,9 @@ class Proxy:
             case events.Fork(checkpoint):
                 self._count += 1
                 self._checkpoints.fork(checkpoint, self._count)
-            case events.Drop(checkpoint):
-                self._checkpoints.drop(checkpoint)
             case events.Judge():
                 self._drop_outdated(leaving=True)
-                self._happen(events.Tick())
+                self._happen(events.Judged())
             case events.HandOver(number):
                 self._hand_over(self._backends[number])
             case events.Serve():
@@ -321,7 +326,7 @@ class Proxy:
     def _hand_over(self, backend: Backend) -> None:
         if backend.link:
             interrupted = signal.SIGINT in self._pending
-            self._pending = [signum for signum in self._pending if signum != signal.SIGINT]
+            self._told = self._pending.count(signal.SIGINT)  # it has them when it has taken over
             self._backup.hand_over(backend.link, self._crash.word(interrupted=interrupted))
 
     def _serve(self) -> None:
@@ -422,6 +427,9 @@ class Proxy:
             case words.TookOver():
                 self._failures = 0
                 self._crash.forget()
+                for _ in range(self._told):
+                    self._pending.remove(signal.SIGINT)
+                self._told = 0
                 self._happen(events.TookOver(backend.number))
             case words.Goodbye():
                 self._happen(events.Goodbye(backend.number))

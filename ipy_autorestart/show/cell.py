@@ -155,8 +155,14 @@ class CellScreen:
     def go_on(self, status: Status) -> None:
         """Show the status with the buttons of this copy of the process; others may have been there meanwhile."""
         self._status = status
+        self._tracebacks = Tracebacks(lambda: style_of(self._kernel.shell))
+        self._clearing = self._is_mid_line = False
         self._update_buttons()
         self._publish("update_display_data", self._status_content())
+
+    def flush(self) -> None:
+        """Show the traceback that is held back until it is whole."""
+        self._flush_tracebacks()
 
     @property
     def has_buttons(self) -> bool:

@@ -12,6 +12,7 @@ from ipy_autorestart.proxy.events import (
     Goodbye,
     HandOver,
     Judge,
+    Judged,
     Keep,
     Leaves,
     Memory,
@@ -72,7 +73,7 @@ class World:
             case Drop(number):
                 del self.table[number]
             case Judge():
-                self.happen(Tick())
+                self.happen(Judged())
             case HandOver(number):
                 self.check_choice(number)
             case Exit():

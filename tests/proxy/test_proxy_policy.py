@@ -15,6 +15,7 @@ from ipy_autorestart.proxy.events import (
     Goodbye,
     HandOver,
     Judge,
+    Judged,
     Keep,
     Kill,
     Leaves,
@@ -58,7 +59,7 @@ def run(*events, kernels=NONE, now=0.0):
         kernels, more = step(kernels, events.pop(0), now)
         if Judge() in more:
             more.remove(Judge())
-            events.insert(0, Tick())
+            events.insert(0, Judged())
         actions += more
     return kernels, actions
 
@@ -262,16 +263,16 @@ def test_the_next_one_is_started_ahead_when_the_live_one_has_had_time_for_itself
     assert standby_at(run(Leaves(1), kernels=serving())[0], 0) is None
 
 
-def test_kernels_are_judged_once_before_a_fresh_one_takes_over():
+def test_kernels_are_judged_before_a_fresh_one_takes_over():
     kernels, actions = step(serving(Started(2), Ready(2)), Leaves(1), 0.0)
     assert actions == [Judge()]
     kernels, actions = step(kernels, Outdated(2), 0.0)
-    assert actions == [Kill(2), Start()]
-    assert run(Tick(), kernels=kernels)[1] == [Start()]
+    assert actions == [Kill(2), Judge()]  # none takes over before all are judged
+    assert step(kernels, Judged(), 0.0)[1] == [Start()]
     assert step(serving(Started(2), Ready(2)), Leaves(1, cold=True), 0.0)[1] == [HandOver(2)]  # just started for it
     kernels, actions = step(serving(Started(2), Ready(2)), Died(1, -9), 0.0)
     assert actions == [AnswerLost(1, -9), Judge()]
-    assert step(kernels, Tick(), 0.0)[1] == [HandOver(2)]
+    assert step(kernels, Judged(), 0.0)[1] == [HandOver(2)]
 
 
 # -- checkpoints -------------------------------------------------------------------------------------------------------
