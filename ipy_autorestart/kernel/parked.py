@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.inherited import CantCopy
 from ipy_autorestart.kernel.standby import end_with, say_ready
-from ipy_autorestart.pristine import os, signal, socket, time
+from ipy_autorestart.pristine import os, select, signal, socket, time
 from ipy_autorestart.reexec.exec import FAILED
 from ipy_autorestart.wire.link import Connect, Fork, Forked, Link, TakeOver, Word
 
@@ -57,7 +57,7 @@ class ParkedKernel:
 
     def wait(self) -> Turn:
         """Wait as long as there is a proxy, and make kernels; return in one of those, when its turn has come."""
-        be_adopted(self._proxy)
+        be_adopted(self._proxy, self._link)
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             word, fds = _hear(self._link)
@@ -86,7 +86,7 @@ class ParkedKernel:
         self._link.close()
         link = Link(socket.socket(fileno=fd), self._folder)
         link.waits = True
-        be_adopted(self._proxy)
+        be_adopted(self._proxy, link)
         word, _ = _hear(link)
         number = word.number if isinstance(word, Connect) else 0
         self._copy.revive(lambda channel: f"ipc://{self._folder}/{number}-{channel}")
@@ -104,9 +104,13 @@ def _hear(link: Link) -> tuple[Word, list[int]]:
         os._exit(0)  # noqa: SLF001  # its name
 
 
-def be_adopted(proxy: int) -> None:
+def be_adopted(proxy: int, link: Link) -> None:
     """Wait until this process, whose parent is ending, is a child of the proxy, and end with that from then on."""
     deadline = time.monotonic() + ADOPTED_MAX
+    gone = select.poll()
+    gone.register(link.fileno(), 0)  # the end of the other side is told all the same
     while os.getppid() != proxy and time.monotonic() < deadline:
+        if gone.poll(0):  # so is the proxy, perhaps, and this process somebody else's child
+            os._exit(0)  # noqa: SLF001  # its name
         time.sleep(LOOKED_AT)
     end_with(proxy)
