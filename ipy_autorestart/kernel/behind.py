@@ -112,6 +112,11 @@ class Behind:
         """Whether one is being made."""
         return self._parks or (self._parking is not None and not self._parking.done())
 
+    @property
+    def makes_checkpoints(self) -> bool:
+        """Whether it makes them, or has made some."""
+        return self._checkpoints is not None
+
     def tell(self) -> list[Checkpoint]:
         """Return the checkpoints for people, and the cells after which there is none."""
         return self._checkpoints.tell() if self._checkpoints else []

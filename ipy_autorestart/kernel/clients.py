@@ -84,7 +84,7 @@ class Telling:
 
     def _send(self, message: Sequence[Any], *args: Any, **how: Any) -> None:
         thread = self._thread
-        if self._subscribers.are_back or thread.socket is not self._socket:  # in a copy, it has another
+        if self._subscribers.is_over or thread.socket is not self._socket:  # in a copy, it has another
             for name in ("_really_send", "_handle_subscription"):
                 vars(thread).pop(name, None)
         if not thread._is_master_process():  # noqa: SLF001  # the socket isn't a child's

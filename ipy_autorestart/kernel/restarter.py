@@ -160,7 +160,7 @@ class KernelRestarter(Restarter):
             self.behind.watch(root for owner in self._owners for root in owner.request.roots)
         if self.behind and self._owners:
             self.behind.make_checkpoints(self._wants_proxy)
-        elif self.behind:  # unless another watch takes the place of this one
+        elif self.behind and self.behind.makes_checkpoints:  # unless another watch takes the place of this one
             self._kernel.io_loop.call_later(UNWATCHED, self._let_checkpoints_go)
 
     def _let_checkpoints_go(self) -> None:

@@ -222,7 +222,10 @@ class Proxy:
         for frames in received(self._frontend.sockets[channel]):
             if channel != "stdin":
                 self._exchange.note_request(channel, plain(frames))
-            live.send(channel, frames)
+            for signum in self._signals.take():  # those came first: an interrupt is not for what was sent after it
+                self._take_signal(signum)
+            if live is self._live:  # else the next one gets it, from the book
+                live.send(channel, frames)
 
     def _forward_answers(self, backend: Backend, ready: Sequence[object]) -> None:
         for channel, sock in list(backend.sockets.items()):

@@ -104,6 +104,11 @@ class Subscribers:
         """Whether all have subscribed, or nobody waits for them any more."""
         return self._missing <= 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nobody any more who might have missed something."""
+        return not self._splits
+
     def take(self, frames: Iterable[bytes] = ()) -> list[bytes]:
         """Take subscriptions that were received, and all that can be; return those to what nobody had subscribed to."""
         import zmq
@@ -116,11 +121,17 @@ class Subscribers:
                 break
             if self._take(frame):
                 new.append(frame)
-        if self.are_back and self._splits:  # only now: what was received until then has no effect by itself
-            self._splits = False
+        self._end_in_time()
+        return new
+
+    def _end_in_time(self) -> None:
+        """Wait for nobody any more, but not as soon as all are back: a connection that is new may be lost once more."""
+        import zmq
+
+        if self._splits and time.monotonic() > self._until:
+            self._splits, self._missing = False, 0
             self._missed.clear()
             self._socket.setsockopt(zmq.XPUB_MANUAL, 0)
-        return new
 
     def _take(self, frame: bytes) -> bool:
         import zmq
@@ -131,7 +142,11 @@ class Subscribers:
                 self._tell_missed()
             for part in [topic] if topic else ALL:
                 self._socket.setsockopt(zmq.SUBSCRIBE if begins else zmq.UNSUBSCRIBE, part)
+            if not begins and not topic:
+                self._missing += 1
         self._missing -= begins
+        if self.are_back:
+            self._missed.clear()
         is_new = begins and topic not in self._topics
         if begins:
             self._topics.add(topic)
@@ -149,12 +164,8 @@ class Subscribers:
 
     def keep(self, frames: Sequence[Any]) -> None:
         """Keep a message that is published, for those who are late, if it answers to a request."""
-        if self.are_back or _is_of_nobody(frames):
-            return
-        if time.monotonic() > self._until:
-            self._missing = 0
-            self._missed.clear()
-        elif len(self._missed) < MISSED_MAX:
+        self._end_in_time()
+        if not self.are_back and len(self._missed) < MISSED_MAX and not _is_of_nobody(frames):
             self._missed.append(list(frames))
 
 

@@ -132,6 +132,21 @@ def test_who_leaves_and_subscribes_again_gets_what_comes(socket):
     assert heard(client) == [0, 1]
 
 
+def test_who_is_cut_off_once_more_is_waited_for_again(socket):
+    """A connection that a client has made while the exec went on is one of the image before."""
+    published = Published(socket, missing=1)
+    first = published.subscribe(b"")
+    assert published.subscribers.are_back
+    first.close(linger=0)
+    assert published._socket.poll(5000)
+    published.subscribers.take()
+    assert not published.subscribers.are_back
+    published.publish()
+    again = published.subscribe(b"")
+    published.publish()
+    assert heard(again) == [0, 1]
+
+
 def test_new_topics_are_told(socket):
     subscribers = Subscribers(socket(zmq.XPUB), 0)
     assert subscribers.are_back
