@@ -64,6 +64,11 @@ def test_what_is_published_reaches_who_subscribes_later(socket, kind, monkeypatc
     assert client.recv_multipart()[-3:] == [b"topic", b"meanwhile", b"buffer"]
     thread.send_multipart([b"topic", b"then"])
     assert client.recv_multipart() == [b"topic", b"then"]
+    assert clients._subscribers
+    clients._subscribers._until = 0.0  # as after a minute
+    for word in (b"at last", b"by itself"):
+        thread.send_multipart([b"topic", word])
+        assert client.recv_multipart() == [b"topic", word]
     eventually(lambda: "_really_send" not in vars(thread))
     thread.stop()
     thread.close()
