@@ -26,6 +26,7 @@ def interrupt(*_):
 def shell():
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     shell = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    shell.run_cell("0")  # what IPython imports at the first cell would be interrupted, with its files open
     gc.disable()  # hypothesis is told of collections, and what interrupts that is lost, as in any such callback
     yield shell
     gc.enable()
