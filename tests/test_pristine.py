@@ -21,7 +21,7 @@ REPLACED = {"_thread", "os", "posix", "select", "signal", "socket", "subprocess"
 
 #: What runs in a user's process: a kernel, an IPython in a terminal, or a program that restarts itself.
 USERS = ("client", "ipython", "kernel", "program", "protocol", "reexec", "show", "wire")
-DOORS = ("completion.py", "extension.py", "magics.py")
+DOORS = ("completion.py", "extension.py", "magics.py", "memory.py")
 
 #: What takes some from where all do, and why.
 EXCEPTIONS = {

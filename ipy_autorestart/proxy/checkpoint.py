@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ipy_autorestart.memory import is_short
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import kill_group
-from ipy_autorestart.proxy.memory import expose, is_short
 from ipy_autorestart.wire.link import Fork, Forked, Link
+
+#: The value of ``oom_score_adj`` by which the system ends a process before all others (proc_pid_oom_score_adj(5)).
+FIRST = 1000
 
 #: Seconds between two looks at the memory.
 LOOKED_AT = 1.0
@@ -167,3 +170,12 @@ def is_child(pid: int) -> bool:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return True
     return False
+
+
+def expose(pid: int, *, really: bool) -> None:
+    """Have the system end a process first when there is no memory left; or as any other, of those of this process."""
+    with contextlib.suppress(OSError):  # it has just ended
+        with open("/proc/self/oom_score_adj") as file:
+            own = file.read()
+        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
+            file.write(str(FIRST) if really else own)

@@ -18,14 +18,13 @@ from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.backup import Backup
 from ipy_autorestart.proxy.book import Book
-from ipy_autorestart.proxy.checkpoint import Checkpoints
+from ipy_autorestart.proxy.checkpoint import Checkpoints, expose
 from ipy_autorestart.proxy.crash import Crash
 from ipy_autorestart.proxy.exchange import Exchange
 from ipy_autorestart.proxy.folder import Folder
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
-from ipy_autorestart.proxy.memory import expose
 from ipy_autorestart.proxy.policy import Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState

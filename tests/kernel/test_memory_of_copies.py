@@ -1,21 +1,13 @@
-"""Private memory of real processes, and limits as the system writes them."""
+"""Private memory of real processes."""
 
 import contextlib
 import gc
 import mmap
 import os
 
-import psutil
 import pytest
 
-from ipy_autorestart.kernel.memory import (
-    available_bytes,
-    groups_of,
-    headrooms,
-    private_bytes,
-    private_bytes_at_most,
-    private_bytes_of,
-)
+from ipy_autorestart.kernel.memory import private_bytes, private_bytes_at_most, private_bytes_of
 
 MB = 1 << 20
 
@@ -98,49 +90,3 @@ def test_a_close_look_is_taken_only_where_all_may_be_too_large():
         some = private_bytes_of((one, other), sum(most.values()) - MB)
         assert sum(some.values()) < sum(most.values()) - MB
     assert private_bytes_of((), 0) == {}
-
-
-def test_no_more_is_available_than_there_is():
-    assert 0 < available_bytes() <= psutil.virtual_memory().total
-
-
-@pytest.fixture
-def mount(tmp_path):
-    """Folders of cgroups, version 2, with nothing in them."""
-    (tmp_path / "user/app").mkdir(parents=True)
-    return tmp_path
-
-
-def write(group, **contents):
-    for name, content in contents.items():
-        (group / f"memory.{name}").write_text(f"{content}\n")
-
-
-def test_a_group_may_have_what_its_limits_leave(mount):
-    write(mount, max="max", high="max", current=500, stat="anon 1\ninactive_file 70\nactive_file 9")
-    assert list(headrooms(str(mount))) == []
-    write(mount, max=1000)
-    assert list(headrooms(str(mount))) == [570]
-    write(mount, high=900)
-    assert sorted(headrooms(str(mount))) == [470, 570]
-    assert list(headrooms(str(mount / "user"))) == []
-
-
-def test_a_group_of_version_1_may_have_what_its_limit_leaves(mount):
-    write(mount, limit_in_bytes=1000, usage_in_bytes=500, stat="inactive_file 1\ntotal_inactive_file 70")
-    assert list(headrooms(str(mount))) == [570]
-
-
-def test_each_group_around_a_process_counts(mount):
-    def found(lines):
-        return [os.path.relpath(folder, mount) for folder in groups_of(lines, str(mount))]
-
-    assert found("0::/user/app\n") == ["user/app", "user", "."]
-    assert found("0::/\n") == ["."]
-    assert found("0::/docker/of/outside\n") == ["."]
-    assert found("3:cpu:/user\n2:name=systemd:/user:x\n") == []
-    (mount / "memory/user").mkdir(parents=True)
-    assert found("4:memory:/user/app\n3:cpu:/user\n") == ["memory/user", "memory"]
-    assert found("4:cpu,memory:/user\n") == ["memory/user", "memory"]
-    (mount / "unified/user").mkdir(parents=True)
-    assert found("0::/user\n") == ["user", ".", "unified/user", "unified"]
