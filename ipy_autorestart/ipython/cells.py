@@ -102,7 +102,7 @@ class Recorder:
         self._hooks = Hooks(shell, {"pre_run_cell": self._note_start, "post_run_cell": self._note_end})
         self._watched_for: tuple[Request, ...] = ()
         self._watched = WatchedFiles(())
-        #: What cells use, in a kernel, which alone can go back to what it was before that.
+        # What cells use, in a kernel, which alone can go back to what it was before that.
         self.uses = Uses(is_fresh=self._is_fresh) if getattr(shell, "kernel", None) is not None else None
 
     def close(self) -> None:

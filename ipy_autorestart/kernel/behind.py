@@ -128,12 +128,9 @@ class Behind:
             return ()
         return self._checkpoints.before(max(one.last for one in ran))
 
-    def make_checkpoints(self, wanted: bool = True, *, is_fresh: bool = False) -> None:  # noqa: FBT001, FBT002
-        """Make them from now on, or let all go; in a fresh kernel, what it holds now was given to it."""
-        if not wanted and self._checkpoints:
-            self._checkpoints.close(self.link)
-            self._checkpoints = None
-        if not wanted or self._checkpoints or self._recorder.uses is None:
+    def make_checkpoints(self, *, is_fresh: bool = False) -> None:
+        """Make them from now on; in a fresh kernel, what it holds now was given to it."""
+        if self._checkpoints or self._recorder.uses is None:
             return
         try:
             copy = Copy(self._kernel.parent)
@@ -143,6 +140,12 @@ class Behind:
         self._checkpoints = Checkpoints(copy, Trust(self._kernel), self._recorder.uses)
         if is_fresh:
             self._checkpoints.note_baseline([self.link.fileno()])
+
+    def let_checkpoints_go(self) -> None:
+        """Make none any more, and let those go that there are."""
+        if self._checkpoints:
+            self._checkpoints.close(self.link)
+            self._checkpoints = None
 
     @property
     def is_due(self) -> bool:

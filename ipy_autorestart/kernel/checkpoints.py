@@ -18,10 +18,11 @@ from ipy_autorestart.kernel import checkpoint_policy as policy
 from ipy_autorestart.kernel.checkpoint_policy import Checkpoint
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.inherited import CantCopy
-from ipy_autorestart.kernel.memory import available_bytes, private_bytes, private_bytes_of
-from ipy_autorestart.kernel.parked import ParkedKernel, Turn
+from ipy_autorestart.kernel.memory import private_bytes, private_bytes_of
+from ipy_autorestart.kernel.parked import ParkedKernel, Turn, or_leave
 from ipy_autorestart.kernel.trust import Known, Trust
 from ipy_autorestart.kernel.trust_policy import Baseline
+from ipy_autorestart.memory import available_bytes
 from ipy_autorestart.pristine import os, socket, time
 from ipy_autorestart.protocol import checkpoint as told
 from ipy_autorestart.reexec.trackers import trackers
@@ -118,7 +119,7 @@ class Checkpoints:
                 pid=0,
                 after=latest.number,
             )
-            before = self.made, self._executions
+            undo = self.made, self._executions
             self.made, self._executions = (*self.made, checkpoint), ledger.executions  # so the copy knows of itself
             self._count = checkpoint.number
             self._ages[checkpoint.number] = ledger.executions
@@ -131,7 +132,7 @@ class Checkpoints:
                 self._told = self._sorted = None
                 return turn
             if doubts:
-                self.made, self._executions = before
+                self.made, self._executions = undo
         self._cost = time.monotonic() - began
         if doubts:
             self._not_before = began + policy.WORK_PER_COST * self._cost
@@ -154,7 +155,7 @@ class Checkpoints:
             self._turn = parked.wait()
 
         try:
-            pid = self._copy.fork(park, repair=self._repair, apart=True, within=STAND_MAX)
+            pid = self._copy.fork(park, repair=or_leave(self._trust.repair), apart=True, within=STAND_MAX)
             if self._turn:
                 return ()
             if doubts := self._trust.survivors():
@@ -166,10 +167,6 @@ class Checkpoints:
             if not self._turn:
                 ours.close()
                 theirs.close()
-
-    def _repair(self) -> None:
-        if doubts := self._trust.repair():
-            raise CantCopy("; ".join(doubts))  # which ends the copy
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -183,8 +180,8 @@ class Checkpoints:
     def tell(self) -> list[told.Checkpoint]:
         """Return them for people, and the cells after which there is none."""
         made = [told.Checkpoint(one.after, one.seconds, private_bytes(one.pid), pid=one.pid) for one in self.made]
-        others = {one.after for one in self.made}
-        none = [told.Checkpoint(after, why=why) for after, why in self.why_none.items() if after not in others]
+        numbers = {one.after for one in self.made}
+        none = [told.Checkpoint(after, why=why) for after, why in self.why_none.items() if after not in numbers]
         return sorted([*made, *none], key=lambda one: one.after)
 
     def right_for(self, changes: Iterable[Change]) -> tuple[int, ...]:

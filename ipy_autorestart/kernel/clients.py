@@ -60,7 +60,7 @@ class Clients:
 
 
 class Telling:
-    """Puts itself between an ``IOPubThread`` and its socket, until all are back; works in that thread."""
+    """Puts itself between an ``IOPubThread`` and its socket while somebody may be late; works in that thread."""
 
     def __init__(self, thread: Any, subscribers: Subscribers) -> None:
         self._thread, self._subscribers = thread, subscribers

@@ -71,15 +71,11 @@ class ParkedKernel:
     def _make(self, number: int, fd: int) -> None:
         """Make a kernel, and tell the proxy; return in both processes."""
         try:
-            pid = self._copy.fork(lambda: self._become(fd), repair=self._repair_or_end, apart=True)
+            pid = self._copy.fork(lambda: self._become(fd), repair=or_leave(self._repair), apart=True)
         except CantCopy:
             pid = 0
         if self._turn is None:
             self._link.send(Forked(number, pid))
-
-    def _repair_or_end(self) -> None:
-        if self._repair():
-            os._exit(FAILED)  # noqa: SLF001  # its name; another checkpoint is to be tried
 
     def _become(self, fd: int) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
@@ -102,6 +98,16 @@ def _hear(link: Link) -> tuple[Word, list[int]]:
         return link.receive()
     except EOFError:  # it isn't wanted any more, or the proxy is gone
         os._exit(0)  # noqa: SLF001  # its name
+
+
+def or_leave(repair: Callable[[], tuple[str, ...]]) -> Callable[[], None]:
+    """Return what does this in a copy, and ends the copy if it can't be trusted: a refusal is no error to be shown."""
+
+    def act() -> None:
+        if repair():
+            os._exit(FAILED)  # noqa: SLF001  # its name
+
+    return act
 
 
 def be_adopted(proxy: int, link: Link) -> None:

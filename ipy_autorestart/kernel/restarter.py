@@ -7,7 +7,6 @@ The handler only notes the signal and wakes the event loop. `ipython.policy` dec
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import contextvars
 import importlib
@@ -22,14 +21,13 @@ from ipy_autorestart.ipython.history import begin_session_later
 from ipy_autorestart.ipython.ledger import Rerun, from_plain, gone_back, went_back, without
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
-from ipy_autorestart.kernel.arrive import make_subshells
 from ipy_autorestart.kernel.behind import Behind
-from ipy_autorestart.kernel.comms import renew_comms
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelBack, KernelEnd, KernelHandover, KernelSwitch, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.replay import Replay
+from ipy_autorestart.kernel.standby import begin_turn
 from ipy_autorestart.pristine import Timer, get_ident, is_main_thread, os, signal, time
 from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Asked, Changed, Exited, Hangup, Moved, Record, Reran, Started, Waiting
@@ -158,14 +156,16 @@ class KernelRestarter(Restarter):
     def _settle_behind(self) -> None:
         if self.behind and self._owners:
             self.behind.watch(root for owner in self._owners for root in owner.request.roots)
-        if self.behind and self._owners:
-            self.behind.make_checkpoints(self._wants_proxy)
+            if self._wants_proxy:
+                self.behind.make_checkpoints()
+            else:
+                self.behind.let_checkpoints_go()
         elif self.behind and self.behind.makes_checkpoints:  # unless another watch takes the place of this one
             self._kernel.io_loop.call_later(UNWATCHED, self._let_checkpoints_go)
 
     def _let_checkpoints_go(self) -> None:
         if self.behind and not self._owners:
-            self.behind.make_checkpoints(wanted=False)
+            self.behind.let_checkpoints_go()
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop
@@ -336,11 +336,8 @@ class KernelRestarter(Restarter):
             return
         if self._gate:
             self._gate.shut()
-        if (
-            self._interrupts
-        ):  # our own may have come after the end of the cell; others before one were for what was then
-            ended = float("inf") if self._interrupted else self._batch().pace.ended
-            self._interrupts.forget(before=ended)
+        if self._interrupts:  # those of before the last cell's end were for that, and so was our own, whenever it came
+            self._interrupts.forget(before=float("inf") if self._interrupted else self._batch().pace.ended)
         since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
@@ -459,27 +456,20 @@ class KernelRestarter(Restarter):
         assert gate
         assert self.behind
         self._pid, self._terminal = os.getpid(), Terminal()
-        turn.link.waits = False
         setattr(self._kernel, ATTRIBUTE, turn.link)
-        atexit.register(turn.link.say_goodbye)
         self.behind.renew(turn.link)
         self._restart = self._replay = self._pending = None
         self._interrupted, self._undo = False, ()
         gate.renew()
         gate.pace = Pace(gaps=own.gaps)
-        if made_since := set(own.subshells).difference(gate.subshells()):
-            make_subshells(self._kernel, list(made_since))
         if self._interrupts:
             self._interrupts.forget()  # those of then
         if word.interrupted:
             self._interrupts = self._interrupts or Interrupts()
             self._interrupts.note()
-        begin_session_later(self._shell)
         forget_trackers()  # they end with the group of the kernel before
         importlib.invalidate_caches()
-        session = self._kernel.session
-        session.send(self._kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
-        renew_comms(self._kernel, own.comms)
+        begin_turn(self._kernel, turn.link, own, subshells=gate.subshells())
         if own.cells:
             told = without(from_plain(own.cells), {word.lost} - {""})
             self._recorder.ledger = gone_back(told, self._recorder.ledger)

@@ -17,7 +17,7 @@ import importlib
 import io
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.history import begin_session_later
@@ -190,18 +190,35 @@ class Standby:
         own = carried.own
         assert isinstance(own, KernelState)
         self._folder.enter()
-        self.link.waits = False
-        atexit.register(self.link.say_goodbye)
-        if own.subshells:
-            make_subshells(kernel, own.subshells)
-        begin_session_later(kernel.shell)
-        renew_comms(kernel, own.comms)  # of a kernel that could not close them
-        # The server believes in "starting" until it gets an "idle" without a parent.
-        kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
+        begin_turn(kernel, self.link, own)
         if word.interrupted and (interrupts := current()):
             interrupts.note()
         self._resume(kernel.shell, carried, word)
         self.link.send(TookOver())
+
+
+def begin_turn(kernel: Any, link: Link, own: KernelState, *, subshells: Collection[str] = ()) -> None:
+    """Be the live kernel from now on, to clients and the proxy, in the place of one that had this state.
+
+    Parameters
+    ----------
+    kernel
+        The ipykernel ``Kernel``.
+    link
+        To the proxy.
+    own
+        The state.
+    subshells
+        The ids of those that this kernel has.
+    """
+    link.waits = False
+    atexit.register(link.say_goodbye)
+    if missing := [name for name in own.subshells if name not in subshells]:
+        make_subshells(kernel, missing)
+    begin_session_later(kernel.shell)
+    renew_comms(kernel, own.comms)
+    # The server believes in "starting" until it gets an "idle" without a parent.
+    kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")
 
 
 def end_with(proxy: int) -> None:

@@ -40,6 +40,9 @@ class FakeTrust:
         self.known.append(known)
         return self.before
 
+    def repair(self):
+        return ()
+
     def survivors(self):
         return self.after
 
