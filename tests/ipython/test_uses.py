@@ -115,6 +115,7 @@ def test_the_first_use_is_what_counts(uses):
     assert place(uses, "data.csv") == first == place(uses, "alone.py") - 1 == len(uses) - 2
 
 
+@pytest.mark.e2e
 def test_a_table_is_used_by_pandas(uses):
     pandas = pytest.importorskip("pandas")
     assert is_used_by(uses, lambda: pandas.read_csv("data.csv"), "data.csv")

@@ -177,13 +177,12 @@ def test_threads_stand_until_they_are_told_to_go_on(shell, history, monkeypatch)
     shell.history_manager = None
 
 
-def test_all_goes_on_if_a_thread_is_busy(shell, history, monkeypatch):
-    monkeypatch.setattr(machinery, "STAND_MAX", 0.05)
+def test_all_goes_on_if_a_thread_is_busy(shell, history):
     shell.history_manager = history
     bare, busy = Bare(shell), threading.Event()
     bare._calls.put(busy.wait)
     with pytest.raises(CantCopy, match="busy"):
-        bare.stand()
+        bare.stand(within=0.05)
     assert history.save_thread.is_alive()
     busy.set()
     bare.end()

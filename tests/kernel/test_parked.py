@@ -115,6 +115,7 @@ def start():
         proxy.close()
 
 
+@pytest.mark.e2e
 def test_it_makes_one_kernel_after_the_other_each_from_its_own_state(start):
     proxy = start()
     made = []

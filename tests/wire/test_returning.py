@@ -79,6 +79,7 @@ def heard(client):
     return found
 
 
+@pytest.mark.e2e
 def test_who_subscribes_late_gets_what_he_has_missed_once_and_in_order_and_nobody_else_does(socket):
     published = Published(socket, missing=3)
     published.publish()
@@ -97,6 +98,7 @@ def test_who_subscribes_late_gets_what_he_has_missed_once_and_in_order_and_nobod
     assert [heard(client) for client in (early, new)] == [[4, 5], [5]]
 
 
+@pytest.mark.e2e
 def test_two_that_subscribe_at_the_same_time_are_both_heard(socket):
     """The second one's subscription was received while it had no effect by itself."""
     published = Published(socket, missing=1)
