@@ -167,13 +167,17 @@ class Player:
                 self.on_show(cell, _text({"kind": kind, **content}))
 
 
-def until_ready(client: BlockingKernelClient, *, timeout: float = DEADLINE) -> None:
-    """Wait until a kernel answers and is heard, whoever has started it; raises TimeoutError.
+def until_ready(
+    client: BlockingKernelClient, *, timeout: float = DEADLINE, is_alive: Callable[[], bool] = lambda: True
+) -> None:
+    """Wait until a kernel answers and is heard, whoever has started it; raises TimeoutError, or EOFError if it ends.
 
     Unlike ``wait_for_ready`` it doesn't listen to the heartbeat, which a kernel that is busy importing misses.
     """
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
+        if not is_alive():
+            raise EOFError("the kernel has ended before it answered")
         number = client.kernel_info()
         with contextlib.suppress(queue.Empty):
             while client.get_shell_msg(timeout=1)["parent_header"].get("msg_id") != number:
@@ -198,7 +202,7 @@ def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[
     client = manager.blocking_client()
     client.start_channels()
     try:
-        until_ready(client)
+        until_ready(client, is_alive=manager.is_alive)
         yield Player(manager, client)
     finally:
         client.stop_channels()

@@ -13,9 +13,11 @@ import uuid
 import psutil
 import pytest
 from hypothesis import settings
+from jupyter_client.connect import LocalPortCache
 from jupyter_core.utils import ensure_event_loop
 from play import Player
 from play import kernel as real_kernel
+from ports import Ports, worker
 from processes import MARK, all_tasks, marked_processes, newest_process, our_threads
 from project import Project
 from surroundings import SHARED_PORTS, environment
@@ -54,6 +56,15 @@ def pytest_configure(config):
 def pytest_collection_finish():
     """Spare the garbage collector what has been collected: it would look at all of it every few tests."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_ports():
+    """Give kernels ports that no other worker chooses."""
+    ports = Ports(worker())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalPortCache, "instance", lambda: ports)
+        yield
 
 
 def open_files():
