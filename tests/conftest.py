@@ -87,7 +87,7 @@ def nothing_left(monkeypatch):
     yield
     os.chdir(folder)
     try:
-        eventually(lambda: not marked_processes(mark, after=newest), timeout=5)
+        eventually(lambda: not marked_processes(mark, after=newest))
     except AssertionError:
         left = marked_processes(mark)
         commands = [(process.pid, process.ppid(), process.cmdline()) for process in left]
@@ -96,10 +96,9 @@ def nothing_left(monkeypatch):
         pytest.fail(f"processes are left: {commands}")
     eventually(
         lambda: not set(threading.enumerate()) - threads,
-        timeout=5,
         what=lambda: f"threads to end: {set(threading.enumerate()) - threads}",
     )
-    eventually(lambda: not our_threads(besides=tasks), timeout=5)
+    eventually(lambda: not our_threads(besides=tasks))
     assert signal.getsignal(signal.SIGHUP) == handler
     assert not unreaped()
     if files and left_open(files):

@@ -17,7 +17,7 @@ import pyte
 import pytest
 from processes import guardian_of, has_ended, runners
 from project import Project
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.script.foreground import PLAIN_SCREEN
 
@@ -50,7 +50,7 @@ class Session:
 
     def __init__(self, *words, program=PROGRAM):
         first, *rest = [*program, *words]
-        self.child = pexpect.spawn(first, rest, timeout=20, dimensions=(24, 100), env=dict(os.environ))
+        self.child = pexpect.spawn(first, rest, timeout=DEADLINE, dimensions=(24, 100), env=dict(os.environ))
         self.pid = self.child.pid
         self.shown = b""
 
@@ -316,7 +316,7 @@ def test_the_terminals_hang_up_ends_it(start, project, warmth):
 def test_the_terminals_hang_up_ends_it_where_nobody_passes_it_on(project):
     """The system tells only the leader of the session, here a shell without job control, and the foreground."""
     project.script(MAIN + "time.sleep(100)\n")
-    shell = pexpect.spawn("sh", ["-c", f"{' '.join(PROGRAM)} src/ main.py; true"], timeout=20, encoding="utf-8")
+    shell = pexpect.spawn("sh", ["-c", f"{' '.join(PROGRAM)} src/ main.py; true"], timeout=DEADLINE, encoding="utf-8")
     shell.expect("value 1")
     processes = psutil.Process(shell.pid).children(recursive=True)
     assert processes
@@ -326,7 +326,7 @@ def test_the_terminals_hang_up_ends_it_where_nobody_passes_it_on(project):
 
 def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
     project.script("import sys\nprint('read', repr(sys.stdin.read()), flush=True)\n")
-    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
+    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=DEADLINE, encoding="utf-8")
     try:
         shell.sendline(f"{' '.join(PROGRAM)} main.py --quiet &")
         shell.expect("read ''")
@@ -339,7 +339,7 @@ def test_in_the_background_it_takes_nothing_of_what_is_typed(project):
 
 
 def test_disowned_it_goes_on_when_the_terminal_is_closed_and_saves_are_served(project):
-    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=20, encoding="utf-8")
+    shell = pexpect.spawn("bash", ["--norc", "-i"], timeout=DEADLINE, encoding="utf-8")
     out = project.with_name(project.name + ".out")
     shell.sendline(f"{' '.join(PROGRAM)} src/ main.py >{out} 2>&1 & pid=$!; disown; echo the pid is $pid")
     shell.expect(r"the pid is (\d+)")
@@ -455,7 +455,7 @@ def test_one_that_ends_by_itself_is_left_its_screen(start, project):
 def test_a_watch_whose_output_nobody_reads_ends_in_silence(project, stream):
     project.script(MAIN + "time.sleep(100)\n")
     command = f"{{ {' '.join(PROGRAM)} main.py {'-q' * bool(stream)}; echo $? >status; }} {stream} | head -n 1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=DEADLINE)
     assert done.stdout == "value 1\n"
     eventually(lambda: os.path.exists("status") and Path("status").read_text() == f"{128 + signal.SIGPIPE}\n")
     assert done.stderr == ("" if stream else "⟳ main.py · running · first run · 1 run\n")
@@ -599,7 +599,7 @@ def test_without_a_terminal_there_are_plain_pipes(piped, project):
     lines = [process.stderr.readline() for _ in range(2)]
     assert re.fullmatch(r"⟳ main.py · (running|finished).*\n", lines[0])
     process.terminate()
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(DEADLINE) == -signal.SIGTERM
 
 
 def test_quiet_says_nothing(piped, project):
@@ -608,7 +608,7 @@ def test_quiet_says_nothing(piped, project):
     save(project, 2)
     assert process.stdout.readline() == "value 2\n"
     process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=10)[1] == ""
+    assert process.communicate(timeout=DEADLINE)[1] == ""
 
 
 def test_interrupts_without_a_terminal_end_it_with_0(piped, project):
@@ -618,7 +618,7 @@ def test_interrupts_without_a_terminal_end_it_with_0(piped, project):
     process.send_signal(signal.SIGINT)
     eventually(lambda: b"killed by SIGINT" in os.read(process.stderr.fileno(), 10_000))
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(DEADLINE) == 0
 
 
 def test_hangups_restart(piped, project):
@@ -715,7 +715,9 @@ def test_thousands_of_files_may_be_named_as_a_shell_does_it(piped, project):
 
 def test_a_limit_that_it_meets_at_its_start_is_one_line(project):
     command = 'ulimit -n 5; exec "$@"'
-    done = subprocess.run(["sh", "-c", command, "sh", *PROGRAM, "main.py"], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        ["sh", "-c", command, "sh", *PROGRAM, "main.py"], capture_output=True, text=True, timeout=DEADLINE
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("ipy-autorestart: can't go on: [Errno 24] Too many open files")
     assert done.stderr.count("\n") == 1
@@ -737,7 +739,7 @@ def test_nothing_outlives_it(piped, project, ends, warm):
     family = psutil.Process(process.pid).children(recursive=True)
     assert len(family) >= 3  # the script, its helper, the guardian
     process.send_signal(ends)
-    assert process.wait(10) == -ends
+    assert process.wait(DEADLINE) == -ends
     eventually(lambda: all(has_ended(one) for one in family))
 
 
@@ -750,7 +752,7 @@ def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):
     eventually(lambda: guardian_of(watch) not in (None, first))
     family = watch.children()
     process.kill()
-    process.wait(10)
+    process.wait(DEADLINE)
     eventually(lambda: not any(one.is_running() for one in family))
 
 
@@ -768,7 +770,7 @@ def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):
     ],
 )
 def test_bad_usage_is_one_line_and_status_2(project, words, message):
-    done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, timeout=30)
+    done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, timeout=DEADLINE)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("ipy-autorestart: ")
     assert message in done.stderr
@@ -776,7 +778,7 @@ def test_bad_usage_is_one_line_and_status_2(project, words, message):
 
 
 def test_help_and_version_need_no_script(project):
-    shown = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, timeout=30)
+    shown = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, timeout=DEADLINE)
     assert shown.returncode == 0
     for word in (
         "ipy-autorestart [PATH ...] [SCRIPT | -m MODULE]",
@@ -786,13 +788,13 @@ def test_help_and_version_need_no_script(project):
         "src/ main.py",
     ):
         assert word in shown.stdout
-    version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, timeout=30)
+    version = subprocess.run([*PROGRAM, "--version"], capture_output=True, text=True, timeout=DEADLINE)
     assert re.fullmatch(r"ipy-autorestart \d+\.\d+\.\d+\n", version.stdout)
 
 
 def test_the_installed_command_is_the_same(project):
     command = Path(sys.executable).with_name("ipy-autorestart")
-    assert subprocess.run([command, "--version"], capture_output=True, timeout=30).returncode == 0
+    assert subprocess.run([command, "--version"], capture_output=True, timeout=DEADLINE).returncode == 0
 
 
 def test_words_after_the_dashes_are_the_scripts(piped, project):

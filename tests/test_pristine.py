@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from processes import our_threads
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 import ipy_autorestart
 from ipy_autorestart import pristine
@@ -138,7 +138,7 @@ def test_a_thread_ends_though_its_function_fails(monkeypatch):
         raise RuntimeError("no room")
 
     thread = pristine.Thread(fail)
-    thread.join(10)
+    thread.join(DEADLINE)
     assert not thread.is_alive
     eventually(lambda: [str(failure.exc_value) for failure in failures] == ["no room"])
 

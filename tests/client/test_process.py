@@ -7,7 +7,7 @@ import socket
 import sys
 
 import pytest
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.protocol.link import Link
@@ -44,7 +44,7 @@ def test_records_are_heard_until_the_other_side_is_gone(ends, listen):
     eventually(lambda: heard == [Began(1)])
     assert (listener.thread.is_alive, ended) == (True, [])
     ends[1].close()
-    listener.thread.join(10)
+    listener.thread.join(DEADLINE)
     assert (listener.thread.is_alive, ended) == (False, [True])
 
 

@@ -162,8 +162,8 @@ def test_a_folder_made_anew_is_run_in_anew(project, screen):
 
 FRONT = """
 import os, signal, subprocess, sys, time
-from ipy_autorestart import Script, Supervisor
-supervisor = Supervisor(Script("main.py"))
+from ipy_autorestart import Options, Script, Supervisor
+supervisor = Supervisor(Script("main.py"), options=Options(stop_timeout=3600))  # it is killed at once
 supervisor.start()
 child = 0
 while not supervisor.status.pid:
@@ -183,7 +183,7 @@ def test_nothing_outlives_a_killed_front(project, how):
     front.wait()
     front.stdout.close()
     try:
-        eventually(lambda: not psutil.pid_exists(pid), timeout=2)
+        eventually(lambda: not psutil.pid_exists(pid))
     finally:
         if child:
             os.kill(child, signal.SIGKILL)
@@ -201,7 +201,7 @@ def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen)
         eventually(lambda: screen.printed)
         for number in range(1000):
             project.save("src/a.py", f"V = 'content {number}'\n")
-        eventually(lambda: screen.printed.endswith("content 999\n"), timeout=20)
+        eventually(lambda: screen.printed.endswith("content 999\n"))
         (process,) = psutil.Process().children()
         run = supervisor.status.pid
         assert [child.pid for child in runners(process) if is_in_group(child, run)] == [run]
@@ -278,7 +278,7 @@ def test_thousands_of_files_may_be_named(project, screen):
         project.save(name, "V = 1\n")
     project.script("import sys\nsys.path.insert(0, 'src')\nimport module_with_a_long_name_2999 as m\nprint(m.V)\n")
     with Supervisor(Script("main.py"), names, screen=screen) as supervisor:
-        eventually(lambda: screen.printed == "1\n" and supervisor.status.state == "finished", timeout=20)
+        eventually(lambda: screen.printed == "1\n" and supervisor.status.state == "finished")
         project.save(names[-1], "V = 2\n")
         eventually(lambda: screen.printed == "1\n2\n")
         assert supervisor.status.cause.changes == (Change(names[-1], Kind.MODIFIED),)

@@ -90,8 +90,8 @@ def test_the_shell_finds_its_terminal_as_it_was(project):
 def test_closing_the_terminal_ends_it_as_ever(terminal, project):
     children = psutil.Process(terminal.pid).children(recursive=True)
     terminal.shell.close(force=False)  # hangs up
-    eventually(lambda: not psutil.pid_exists(terminal.pid), timeout=3)
-    eventually(lambda: not any(child.is_running() for child in children), timeout=3)
+    eventually(lambda: not psutil.pid_exists(terminal.pid))
+    eventually(lambda: not any(child.is_running() for child in children))
 
 
 def test_without_a_watch_the_signal_is_the_users(terminal, project):

@@ -11,7 +11,7 @@ from checkpointed import SLOW, Checkpointed
 from play import kernel as real_kernel
 from project import Project
 from surroundings import SHARED_PORTS, environment
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("checkpoints")]
 
@@ -117,7 +117,7 @@ def test_a_save_right_after_a_reply_is_not_missed(life):
     for value in range(2, 7):
         life.do("use", "import quick; print(quick.V)", until="reply")
         life.save("src/quick.py", f"V = {value}\n")
-        life.wait(lambda value=value: life.shows("use") == f"{value}\n", timeout=20)
+        life.wait(lambda value=value: life.shows("use") == f"{value}\n")
 
 
 def test_chance_and_places_in_open_files_are_those_of_then(life):
@@ -156,7 +156,7 @@ def test_comms_of_then_go_on_and_those_made_since_are_closed(life):
     one, two = life.ask("one.comm_id"), life.ask("two.comm_id")
     life.comms.clear()
     life.save("src/comms.py", "V = 2\n")
-    life.wait(lambda: any(message["msg_type"] == "comm_close" for message in life.comms), timeout=10)
+    life.wait(lambda: any(message["msg_type"] == "comm_close" for message in life.comms))
     closed = [message["content"]["comm_id"] for message in life.comms if message["msg_type"] == "comm_close"]
     assert closed == [two]
     life.client.shell_channel.send(life.client.session.msg("comm_msg", {"comm_id": one, "data": {"value": 5}}))
@@ -335,7 +335,7 @@ def test_nothing_outlives_the_proxy(start_kernel, project):
         ours, parked = processes(life.pid), life.parked
         assert set(parked) < {one.pid for one in ours}
         os.kill(life.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(ours[1:], timeout=10)
+        _, alive = psutil.wait_procs(ours[1:], timeout=DEADLINE)
         assert alive == []
 
 

@@ -13,7 +13,7 @@ from fronts import Front
 from play import kernel as real_kernel
 from resources import held
 from surroundings import SHARED_PORTS, environment
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.reexec.exec import FAILED
 
@@ -129,7 +129,7 @@ def control(player, kind, content=None):
     message = player.client.session.msg(kind, content or {})
     player.client.control_channel.send(message)
     while True:
-        reply = player.client.get_control_msg(timeout=20)
+        reply = player.client.get_control_msg(timeout=DEADLINE)
         if reply["parent_header"].get("msg_id") == message["header"]["msg_id"]:
             return reply["content"]
 
@@ -180,16 +180,16 @@ def test_what_is_printed_stands_under_its_cell(either):
 )
 def test_what_is_written_to_descriptor_1_stands_under_its_cell(either, code, expected):
     cell = either.run(f"print('before', flush=True)\n{code}")
-    either.wait(lambda: cell.streams().replace("\r", "") == f"before\n{expected}", timeout=10)
+    either.wait(lambda: cell.streams().replace("\r", "") == f"before\n{expected}")
     error = either.run("os.write(2, b'raw 2\\n')")
-    either.wait(lambda: error.streams("stderr") == "raw 2\n", timeout=10)
+    either.wait(lambda: error.streams("stderr") == "raw 2\n")
 
 
 def test_output_of_a_thread_and_a_forked_child_and_logging(either):
     cell = either.run("thread = threading.Thread(target=print, args=['of a thread']); thread.start(); thread.join()")
     assert cell.streams() == "of a thread\n"
     cell = either.run("pid = os.fork()\nif not pid:\n    print('forked', flush=True); os._exit(0)\nos.waitpid(pid, 0)")
-    either.wait(lambda: "forked" in cell.streams(), timeout=10)
+    either.wait(lambda: "forked" in cell.streams())
     cell = either.run("logging.getLogger('x').warning('logged'); logging.basicConfig(force=True)")
     assert "logged" in cell.streams("stderr")
 
@@ -203,7 +203,7 @@ def test_results_displays_and_errors(either):
 
 def test_input(either):
     cell = either.send("print('got', input('name? '))", allow_stdin=True)
-    question = either.client.get_stdin_msg(timeout=20)
+    question = either.client.get_stdin_msg(timeout=DEADLINE)
     assert question["content"]["prompt"] == "name? "
     either.client.input("Ada")
     either.wait(lambda: cell.idle)
@@ -211,13 +211,13 @@ def test_input(either):
 
 
 def test_completion_and_inspection(either):
-    complete = either.client.complete("value.ke", 8, reply=True, timeout=20)["content"]
+    complete = either.client.complete("value.ke", 8, reply=True, timeout=DEADLINE)["content"]
     assert "keys" in " ".join(complete["matches"])
-    assert either.client.inspect("value", 3, reply=True, timeout=20)["content"]["found"]
+    assert either.client.inspect("value", 3, reply=True, timeout=DEADLINE)["content"]["found"]
 
 
 def test_comms_are_known_and_heard(either):
-    comms = either.client.comm_info(reply=True, timeout=20)["content"]["comms"]
+    comms = either.client.comm_info(reply=True, timeout=DEADLINE)["content"]["comms"]
     assert {"target_name": "here"} in comms.values()
     number = either.run("print(comm.comm_id)").streams().strip()
     content = {"comm_id": number, "data": {"answer": 42}}

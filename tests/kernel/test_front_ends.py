@@ -41,8 +41,8 @@ class Server:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        self.url = eventually(self._find_url, timeout=30)
-        eventually(self._answers, timeout=30)
+        self.url = eventually(self._find_url, timeout=60)
+        eventually(self._answers, timeout=60)
 
     def _find_url(self):
         for file in self._runtime.glob("jpserver-*.json"):
@@ -144,7 +144,7 @@ def test_the_servers_view_stays_calm(server, project):
         while "1 restart" not in watching.text and time.monotonic() < deadline:
             player.pump(0.02)
             seen.append(kernel.state)
-        eventually(lambda: kernel.state == "idle", timeout=2)
+        eventually(lambda: kernel.state == "idle")
         assert set(seen) <= {"idle", "busy", "starting"}
         assert seen.count("starting") <= 2
         assert kernel.ask("POST", "/interrupt") is None
@@ -193,7 +193,7 @@ def test_interrupting_leaves_no_indicator_stuck(server, project):
         player.wait(lambda: "begun" in running.text)
         os.kill(player.pid, signal.SIGHUP)
         player.wait(lambda: "1 restart" in watching.text)
-        eventually(lambda: kernel.state == "idle", timeout=2)
+        eventually(lambda: kernel.state == "idle")
 
 
 def test_nbclient_executes_a_notebook_whose_kernel_goes_behind_a_proxy(project):

@@ -90,7 +90,7 @@ def test_a_signal_that_came_in_another_thread_is_handled_when_its_sender_asks(pl
             eventually(lambda: sys._current_frames()[main].f_code.co_name == "select")  # the loop has nothing to do
             signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
             played.restarter.wake()
-            eventually(lambda: played.owner.reported, timeout=5)
+            eventually(lambda: played.owner.reported)
 
         await asyncio.get_running_loop().run_in_executor(None, receive)
 

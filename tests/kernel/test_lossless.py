@@ -51,7 +51,7 @@ def clients_of(player, **options):
     return [Client(player.manager, name, every=every, **options) for name, every in (("one", 0.03), ("two", 0.02))]
 
 
-@pytest.mark.timeout(60 + 2 * RESTARTS)
+@pytest.mark.timeout(120 + 2 * RESTARTS)
 @pytest.mark.parametrize("name", ["tcp", "ipc", "curve"])
 def test_no_request_is_lost_under_load(start_kernel, name):
     with start_kernel(manager=manager(name)) as player:
@@ -66,7 +66,7 @@ def test_no_request_is_lost_under_load(start_kernel, name):
         assert all(len(client.requests) > RESTARTS * 10 for client in clients)
 
 
-@pytest.mark.timeout(60 + 3 * SWITCHES)
+@pytest.mark.timeout(120 + 3 * SWITCHES)
 @pytest.mark.parametrize("name", ["tcp", "ipc", "curve"])
 def test_no_request_is_lost_behind_a_proxy_under_load(start_kernel, name):
     with start_kernel(manager=manager(name)) as player:
@@ -86,7 +86,7 @@ def test_no_request_is_lost_behind_a_proxy_under_load(start_kernel, name):
         assert [client.finish() for client in clients] == [{}, {}, {}]
 
 
-@pytest.mark.timeout(60 + 3 * SWITCHES)
+@pytest.mark.timeout(120 + 3 * SWITCHES)
 def test_no_request_is_lost_when_kernels_go_back_under_load(start_kernel, project):
     with start_kernel() as player:
         life = Checkpointed(player, project, "--busy-timeout 0.1 --rerun all")
@@ -120,7 +120,7 @@ def test_large_requests_on_their_way_are_not_lost(start_kernel):
         assert [client.finish() for client in clients] == [{}, {}]
 
 
-@pytest.mark.timeout(60 + 3 * SWITCHES)
+@pytest.mark.timeout(120 + 3 * SWITCHES)
 def test_restarts_under_load_may_come_faster_than_kernels_start(start_kernel):
     with start_kernel() as player:
         cell = watch(player, "--busy-timeout 0.1 --rerun all")

@@ -12,7 +12,7 @@ import documents
 import psutil
 import pytest
 from shell import Shell
-from waiting import eventually, pass_time
+from waiting import DEADLINE, eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -418,7 +418,7 @@ def test_a_cell_of_a_subshell_beside_it_is_left_alone(notebook, kernel):
     if "kernel subshells" not in features:
         pytest.skip("this ipykernel has no subshells")
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
-    subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    subshell = kernel.client.get_control_msg(timeout=DEADLINE)["content"]["subshell_id"]
     notebook.run(IMPORT)
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1)")
     notebook.project.save("src/a.py", "V = 2\n")

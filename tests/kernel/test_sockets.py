@@ -10,6 +10,7 @@ import threading
 
 import pytest
 import zmq
+from waiting import DEADLINE
 
 pytestmark = [
     pytest.mark.e2e,
@@ -102,7 +103,7 @@ class Server:
     def close(self):
         self.process.stdin.close()
         self.process.stdout.close()
-        assert self.process.wait(10) == 0
+        assert self.process.wait(DEADLINE) == 0
 
 
 @pytest.fixture
@@ -151,7 +152,7 @@ def test_a_client_that_is_held_up_while_it_sends_loses_nothing(server):
     requests, _, _ = server.ask("release")
     later = server.ask("continue", "shell")
     goes_on.join()
-    assert client.wait(10) == 0
+    assert client.wait(DEADLINE) == 0
     assert [first, *requests["shell"], *later] == [*map(str, range(20_000)), "end"]
 
 
@@ -164,7 +165,7 @@ def test_clients_are_counted_with_the_fences_own(server, connect):
 
 def test_the_ports_stay_open_for_clients_that_come_meanwhile(server):
     server.ask("release")
-    with socket.create_connection(("127.0.0.1", server.ports["control"]), timeout=5) as early:
+    with socket.create_connection(("127.0.0.1", server.ports["control"]), timeout=DEADLINE) as early:
         assert server.ask("accept", "control") == list(early.getsockname())
 
 

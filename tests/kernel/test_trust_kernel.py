@@ -6,7 +6,7 @@ import re
 import sys
 
 import pytest
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = [
     pytest.mark.e2e,
@@ -174,7 +174,7 @@ def test_a_subshell_is_the_kernels_unless_it_is_at_work(kernel):
     if "kernel subshells" not in kernel.client.kernel_info(reply=True)["content"].get("supported_features", []):
         pytest.skip("this ipykernel has no subshells")
     kernel.client.control_channel.send(kernel.client.session.msg("create_subshell_request"))
-    subshell = kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    subshell = kernel.client.get_control_msg(timeout=DEADLINE)["content"]["subshell_id"]
     run(kernel, "import threading; go = threading.Event()")
     cell = kernel.send("print('begun'); go.wait()", subshell_id=subshell)
     kernel.wait(lambda: "begun" in cell.text)
@@ -191,7 +191,7 @@ def test_a_debugger_is_told_and_stays_when_it_is_detached(kernel):
         message = kernel.client.session.msg("debug_request", content)
         kernel.client.control_channel.send(message)
         while True:
-            reply = kernel.client.get_control_msg(timeout=20)
+            reply = kernel.client.get_control_msg(timeout=DEADLINE)
             if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
                 return reply["content"]
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -95,7 +95,7 @@ def subshell(kernel):
         pytest.skip("this ipykernel has no subshells")
     control = kernel.client.control_channel
     control.send(kernel.client.session.msg("create_subshell_request"))
-    return kernel.client.get_control_msg(timeout=10)["content"]["subshell_id"]
+    return kernel.client.get_control_msg(timeout=DEADLINE)["content"]["subshell_id"]
 
 
 def test_magics_work_from_a_subshell(kernel, project, subshell):
@@ -131,7 +131,7 @@ def test_a_terminal_ipython_runs_scripts(project):
 
 def offered(kernel, code):
     """Return what a front end would put in place of what is typed."""
-    content = kernel.client.complete(code, len(code), reply=True, timeout=20)["content"]
+    content = kernel.client.complete(code, len(code), reply=True, timeout=DEADLINE)["content"]
     return [code[: content["cursor_start"]] + match for match in content["matches"]]
 
 

@@ -52,14 +52,14 @@ class Program:
     def told(self):
         return self.err.read_text()
 
-    def wait(self, pattern, *, times=1, timeout=10.0):
+    def wait(self, pattern, *, times=1):
         """Wait until it has printed what a pattern matches so many times; return the last match."""
 
         def found():
             matches = list(re.finditer(pattern, self.text, re.MULTILINE))
             return matches[-1] if len(matches) >= times else None
 
-        return eventually(found, timeout=timeout, what=lambda: f"{pattern!r} in {self.text!r} and {self.told!r}")
+        return eventually(found, what=lambda: f"{pattern!r} in {self.text!r} and {self.told!r}")
 
     def wait_told(self, pattern):
         """Wait for what it writes to standard error."""

@@ -10,7 +10,7 @@ import types
 
 import pytest
 from processes import our_threads
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.program.alarm import QT, Alarm
 
@@ -36,7 +36,7 @@ def test_tk_is_asked_something_in_a_thread_of_its_own_whatever_it_says(monkeypat
     root = FakeTk()
     monkeypatch.setitem(sys.modules, "tkinter", types.SimpleNamespace(_default_root=root))
     Alarm().ring()
-    assert root.asked.get(timeout=10) == ("info", "patchlevel")
+    assert root.asked.get(timeout=DEADLINE) == ("info", "patchlevel")
     eventually(lambda: not our_threads())
 
 

@@ -5,6 +5,7 @@ import socket
 import threading
 
 import pytest
+from waiting import DEADLINE
 
 pytestmark = pytest.mark.e2e
 
@@ -23,7 +24,7 @@ while True:
 
 
 def answer(port):
-    with socket.create_connection(("localhost", port), timeout=10) as client:
+    with socket.create_connection(("localhost", port), timeout=DEADLINE) as client:
         return client.recv(10)
 
 

@@ -9,7 +9,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -38,7 +38,7 @@ FORK = "#| rerun: false\nimport os, time\nif not (child := os.fork()):\n    {way
 def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
     ours, daemon = (int(kernel.run(FORK.format(way=way)).streams()) for way in ("pass", "os.setsid()"))
     cell = kernel.send("os.kill(os.getpid(), 9)")
-    kernel.wait(lambda: cell.reply is not None, timeout=20)
+    kernel.wait(lambda: cell.reply is not None)
     assert cell.error.startswith("KernelDied")
     assert kernel.run("1 + 1").text == "2"
     eventually(lambda: not psutil.pid_exists(ours), what="the end of what it has left in its group, as at a restart")
@@ -64,7 +64,7 @@ def test_a_kernel_that_cannot_be_started_at_once_is_started_later(behind, kernel
         ours = [child for child in proxy.children() if "bootstrap.py" in " ".join(child.cmdline())]
         for child in ours:
             child.kill()
-        psutil.wait_procs(ours, timeout=10)
+        psutil.wait_procs(ours, timeout=DEADLINE)
         assert proxy.is_running()
         cell = kernel.send("__import__('os').getpid()")
     finally:
@@ -130,7 +130,7 @@ print('interrupts', n)
 def test_an_interrupt_at_any_moment_of_a_switch_stops_at_most_the_running_cell_and_once(behind, kernel):
     def interrupt_by_message():
         kernel.client.control_channel.send(kernel.client.session.msg("interrupt_request", {}))
-        assert kernel.client.get_control_msg(timeout=20)["content"]["status"] == "ok"
+        assert kernel.client.get_control_msg(timeout=DEADLINE)["content"]["status"] == "ok"
 
     for interrupt in (kernel.manager.interrupt_kernel, interrupt_by_message):
         for milliseconds in (0, 5, 20, 50, 100):
@@ -160,4 +160,4 @@ def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, k
     kernel.client.control_channel.send(kernel.client.session.msg("usage_request", {}))
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
     assert [cell.text for cell in cells] == [cell.code for cell in cells]
-    assert kernel.client.control_channel.get_msg(timeout=10)["content"]["pid"] == behind.live
+    assert kernel.client.control_channel.get_msg(timeout=DEADLINE)["content"]["pid"] == behind.live

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from play import until_ready
 from traffic import Client
-from waiting import eventually, pass_time
+from waiting import DEADLINE, eventually, pass_time
 
 pytestmark = pytest.mark.e2e
 
@@ -103,7 +103,7 @@ def test_a_client_that_looks_late_has_missed_nothing(kernel, project):
     later = kernel.send("print('later')")
     heard = {cell.id: [], later.id: []}
     while "idle" not in heard[later.id]:
-        message = late.get_iopub_msg(timeout=10)
+        message = late.get_iopub_msg(timeout=DEADLINE)
         kind, content = message["msg_type"], message["content"]
         heard.get(message["parent_header"].get("msg_id"), []).append(content.get("execution_state", kind))
     assert list(heard.values()) == [["busy", "execute_input", "stream", "idle"]] * 2

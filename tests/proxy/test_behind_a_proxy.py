@@ -11,7 +11,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
-from waiting import eventually
+from waiting import DEADLINE, eventually
 from zmq.utils.monitor import recv_monitor_message
 
 pytestmark = pytest.mark.e2e
@@ -108,7 +108,7 @@ def test_deaths_in_a_row_end_it_as_they_would_end_any_kernel(behind, kernel):
         cell = kernel.send("import os; os.kill(os.getpid(), 9)")
         kernel.wait(lambda cell=cell: cell.reply is not None)
     kernel.send("import os; os.kill(os.getpid(), 9)")
-    eventually(lambda: not kernel.manager.is_alive(), timeout=20, what="the end of the proxy")
+    eventually(lambda: not kernel.manager.is_alive(), what="the end of the proxy")
 
 
 def processes(pid):
@@ -121,7 +121,7 @@ def test_nothing_outlives_the_proxy(behind, kernel, signum):
     ours, folder = processes(kernel.pid), behind.folder
     assert len(ours) >= 3
     os.kill(kernel.pid, signum)
-    _, alive = psutil.wait_procs(ours[1:], timeout=10)
+    _, alive = psutil.wait_procs(ours[1:], timeout=DEADLINE)
     assert alive == []
     eventually(lambda: not os.path.exists(folder), what="the end of the folder")
 
@@ -131,7 +131,7 @@ def test_shutdown_ends_all_of_it(start_kernel, project):
         behind = Behind(kernel, project)
         folder, ours = behind.folder, processes(kernel.pid)
         assert os.path.isdir(folder)
-    _, alive = psutil.wait_procs(ours, timeout=10)
+    _, alive = psutil.wait_procs(ours, timeout=DEADLINE)
     assert alive == []
     assert not os.path.exists(folder)
 
@@ -140,7 +140,7 @@ def test_a_kernel_can_be_ended_by_its_own_code(start_kernel, project):
     with start_kernel() as kernel:
         Behind(kernel, project)
         kernel.send("exit")
-        eventually(lambda: not kernel.manager.is_alive(), timeout=10, what="the end")
+        eventually(lambda: not kernel.manager.is_alive(), what="the end")
 
 
 @pytest.mark.parametrize(("who", "signum"), [("standby", 9), ("live", 9), ("live", 15)])
@@ -148,7 +148,7 @@ def test_a_kernel_that_is_killed_is_replaced(behind, kernel, who, signum):
     before = behind.live
     if who == "live":
         os.kill(before, signum)
-        eventually(lambda: kernel.run("__import__('os').getpid()").text.isdigit(), timeout=20)
+        eventually(lambda: kernel.run("__import__('os').getpid()").text.isdigit())
         assert behind.live != before
     else:
         for child in psutil.Process(kernel.pid).children():
@@ -166,7 +166,7 @@ def test_restarts_close_together_lose_nothing(behind, kernel):
         cells += [kernel.send(f"'cell {value} {number}'") for number in range(3)]
         until = time.monotonic() + 0.13
         kernel.wait(lambda until=until: time.monotonic() > until)
-    kernel.wait(lambda: all(cell.reply for cell in cells) and behind.use.streams() == "value 19\n", timeout=60)
+    kernel.wait(lambda: all(cell.reply for cell in cells) and behind.use.streams() == "value 19\n")
     assert [cell.text for cell in cells] == [cell.code for cell in cells]
 
 
@@ -213,5 +213,5 @@ def test_it_ends_with_the_server_that_has_started_it(project):
     ) as server:
         ours = processes(int(server.stdout.readline()))
         server.kill()
-    _, alive = psutil.wait_procs(ours, timeout=10)
+    _, alive = psutil.wait_procs(ours, timeout=DEADLINE)
     assert alive == []

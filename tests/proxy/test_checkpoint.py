@@ -97,7 +97,7 @@ class Lab:
                 self.checkpoints.note_end(pid)
             return condition()
 
-        return eventually(turn, timeout=20)
+        return eventually(turn)
 
     def has_ended(self, *pids):
         self.until(lambda: not any(map(is_child, pids)))

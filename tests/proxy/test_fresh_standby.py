@@ -29,7 +29,7 @@ class Standbys(Behind):
 
 def wait_for_standby(kernel, started):
     others = {int(kernel.run("__import__('os').getpid()").text), kernel.pid}  # the latter was the first kernel
-    eventually(lambda: any(map(psutil.pid_exists, pids(started) - others)), timeout=20)
+    eventually(lambda: any(map(psutil.pid_exists, pids(started) - others)))
 
 
 def pids(started):
@@ -130,4 +130,4 @@ def test_what_a_startup_file_watches_is_watched_once(start_kernel, project, writ
         pass_time(0.1)
         kernel.run("'the proxy knows by now'")
         kernel.send("import os; os._exit(1)")  # as a fresh start, another one begins what there is in the file
-        eventually(lambda: len(supervisors(kernel)) == 2, timeout=20)
+        eventually(lambda: len(supervisors(kernel)) == 2)

@@ -63,7 +63,7 @@ def test_requests_arrive_and_messages_of_its_own_are_understood(context, connect
         assert number.encode() in b"".join(request_of(frontend))
         subscribe(frontend)
         frontend.publish("status", {"execution_state": "idle"}, parent={"msg_id": number})
-        message = client.get_iopub_msg(timeout=5)
+        message = client.get_iopub_msg(timeout=30)
         assert message["content"] == {"execution_state": "idle"}
         assert message["parent_header"]["msg_id"] == number
 
@@ -71,7 +71,7 @@ def test_requests_arrive_and_messages_of_its_own_are_understood(context, connect
 def test_who_subscribes_is_welcome_where_the_kernel_would_say_so(context, connection):
     with connected(context, connection) as (frontend, client):
         subscribe(frontend, welcome=True)
-        assert client.get_iopub_msg(timeout=5)["msg_type"] == "iopub_welcome"
+        assert client.get_iopub_msg(timeout=30)["msg_type"] == "iopub_welcome"
 
 
 def test_heartbeats_come_back(context, connection):
@@ -143,10 +143,10 @@ def test_the_lost_are_answered_with_what_happened(context, connection):
             client.shell_channel.send(client.session.msg(kind, {}))
             requests.append(Request("shell", kind, tuple(request_of(frontend))))
         answer_lost(frontend, Lost(begun=(requests[0],), aborted=(requests[1],), answered=(requests[2],)), -11)
-        replies = [client.get_shell_msg(timeout=5)["content"] for _ in range(2)]
+        replies = [client.get_shell_msg(timeout=30)["content"] for _ in range(2)]
         assert [reply["status"] for reply in replies] == ["error", "aborted"]
         assert "SIGSEGV" in replies[0]["evalue"]
-        published = [client.get_iopub_msg(timeout=5) for _ in range(4)]
+        published = [client.get_iopub_msg(timeout=30) for _ in range(4)]
         assert [one["msg_type"] for one in published] == ["error", "status", "status", "status"]
 
 

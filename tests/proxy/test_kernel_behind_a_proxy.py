@@ -10,7 +10,7 @@ from play import Cell
 from play import kernel as real_kernel
 from project import Project
 from surroundings import SHARED_PORTS, environment
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("behind a proxy")]
 
@@ -81,11 +81,11 @@ class Living:
         if channel == "shell":  # of which the player takes the replies
             asked = self.kernel.cells[number] = Cell(number, kind)
             client.shell_channel.send(message)
-            self.kernel.wait(lambda: asked.reply is not None, timeout=20, what=kind)
+            self.kernel.wait(lambda: asked.reply is not None, what=kind)
             return asked.reply
         client.control_channel.send(message)
         while True:
-            reply = client.get_control_msg(timeout=20)
+            reply = client.get_control_msg(timeout=DEADLINE)
             if reply["parent_header"].get("msg_id") == number:
                 return reply["content"]
 
@@ -152,14 +152,14 @@ def test_input_and_getpass_ask_the_client(kernel):
         ("__import__('getpass').getpass('secret? ')", "secret? ", True),
     ):
         cell = kernel.send(f"#| rerun: false\nprint('got', {code})", allow_stdin=True)
-        request = kernel.client.get_stdin_msg(timeout=20)
+        request = kernel.client.get_stdin_msg(timeout=DEADLINE)
         assert request["content"] == {"prompt": prompt, "password": is_secret}
         kernel.client.input("this")
         kernel.wait(lambda cell=cell: cell.reply and cell.idle)
         assert cell.streams() == "got this\n"
     assert kernel.run("#| rerun: false\ninput()").error.startswith("StdinNotImplementedError")
     cell = kernel.send("#| rerun: false\ninput('never? ')", allow_stdin=True)
-    kernel.client.get_stdin_msg(timeout=20)
+    kernel.client.get_stdin_msg(timeout=DEADLINE)
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: cell.reply and cell.idle)
     assert cell.error.startswith("KeyboardInterrupt")
@@ -228,7 +228,7 @@ def test_widgets_hear_the_page_and_the_page_hears_them(kernel, living):
     kernel.comms.clear()
     kernel.run("#| rerun: false\nslider.send({'value': 99})")
     said = {"comm_id": number, "data": {"value": 99}}
-    kernel.wait(lambda: said in [one["content"] for one in kernel.comms], timeout=10)
+    kernel.wait(lambda: said in [one["content"] for one in kernel.comms])
 
 
 PROCESSES = r"""#| rerun: false
@@ -259,7 +259,7 @@ multiprocessing.set_start_method(None, force=True)  # spawning has chosen it
 def test_its_processes_are_its_own(kernel):
     cell = kernel.run(PROCESSES)
     assert cell.error == ""
-    kernel.wait(lambda: "forked\n" in cell.streams(), timeout=10)
+    kernel.wait(lambda: "forked\n" in cell.streams())
     lines = "no children of others fork [2.0, 3.0] spawn [2.0, 3.0] [4.0] shell b'async\\n'"
     assert " ".join(cell.streams().replace("forked\n", "").split()) == lines
 
@@ -271,12 +271,12 @@ def test_what_is_written_to_its_descriptors_is_shown(kernel, living):
         "os.system('echo child; echo error >&2')\n"
         "late = subprocess.Popen('while [ ! -e go ]; do sleep 0.01; done; echo late', shell=True)"
     )
-    kernel.wait(lambda: cell.streams() == "print\nraw\nC\nchild\n", timeout=10)
-    kernel.wait(lambda: cell.streams("stderr") == "error\n", timeout=10)
+    kernel.wait(lambda: cell.streams() == "print\nraw\nC\nchild\n")
+    kernel.wait(lambda: cell.streams("stderr") == "error\n")
     (living.project / "go").touch()  # after the end of the cell
     then = kernel.run("#| rerun: false\nprint(late.wait(10)); del late")
     (living.project / "go").unlink()
-    kernel.wait(lambda: "late\n" in cell.streams() + then.streams(), timeout=10)
+    kernel.wait(lambda: "late\n" in cell.streams() + then.streams())
     assert "0\n" in then.streams()
 
 
@@ -294,7 +294,7 @@ def test_a_thread_goes_on_printing_after_its_cell(kernel):
     )
     ended = kernel.run("#| rerun: false\ngo.set(); thread.join()")
     # Versions of ipykernel differ in which of them shows it.
-    kernel.wait(lambda: begun.streams() + ended.streams() == "begun\nfrom a thread\n", timeout=10)
+    kernel.wait(lambda: begun.streams() + ended.streams() == "begun\nfrom a thread\n")
 
 
 def test_signals_to_the_process_that_is_known_reach_it(kernel):

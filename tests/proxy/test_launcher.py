@@ -81,7 +81,7 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
             reader.read()
         return launcher.source
 
-    source = eventually(there, timeout=20)
+    source = eventually(there)
     assert source in [reader.pid for reader in launcher.readers()]
     forked = launcher.start_forked()
     assert found_by(forked, tmp_path)[1] == "cat"
@@ -96,5 +96,5 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     (tmp_path / "fractions.py").unlink()
     launcher.watch([str(tmp_path)])
     assert launcher.source is None
-    assert eventually(there, timeout=20) != source
+    assert eventually(there) != source
     assert any("fractions" in path for reader in launcher.readers() for path in reader.files)

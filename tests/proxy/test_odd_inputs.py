@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 from behind import Behind
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +47,7 @@ def test_a_crash_of_a_cell_with_an_odd_id_is_survived(behind, kernel, cell_id):
     message = kernel.client.session.msg("execute_request", {"code": "import os; os._exit(1)"})
     message["metadata"] = {"cellId": cell_id}
     kernel.client.shell_channel.send(message)
-    eventually(lambda: kernel.run("1 + 1").text == "2", timeout=20)
+    eventually(lambda: kernel.run("1 + 1").text == "2")
 
 
 def test_startup_files_choose_the_folder_and_leave_no_children(start_kernel, project, monkeypatch):
@@ -68,5 +68,5 @@ def test_startup_files_choose_the_folder_and_leave_no_children(start_kernel, pro
         assert not behind.folder.startswith(str(deep))
         ours = psutil.Process(kernel.pid).children(recursive=True)
         assert any("sleep" in one.name() for one in ours)
-    _, alive = psutil.wait_procs(ours, timeout=5)
+    _, alive = psutil.wait_procs(ours, timeout=DEADLINE)
     assert alive == []

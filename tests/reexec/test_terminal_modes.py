@@ -70,7 +70,7 @@ def test_it_is_gone_when_its_other_end_is_closed_if_it_is_the_one_that_controls_
     assert process.stdout.readline() == "False\n"
     os.close(theirs)
     os.close(ours)
-    assert process.communicate(timeout=10)[0] == f"{whose == 'its own'}\n"
+    assert process.communicate(timeout=30)[0] == f"{whose == 'its own'}\n"
 
 
 def test_a_process_without_one_has_nothing_to_lose():

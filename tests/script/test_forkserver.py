@@ -30,7 +30,7 @@ def fork(tmp_path, monkeypatch):
         what = program("main.py", env=variables, roots=[f"{tmp_path}/src/"])
         server = ForkServer(what, Preloads(names=(name,), **preloads))
         servers.append(server)
-        eventually(lambda: server.read() or server.is_ready or not server.is_alive, timeout=20)
+        eventually(lambda: server.read() or server.is_ready or not server.is_alive)
         return server
 
     def run(module, script):

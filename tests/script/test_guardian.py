@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from processes import has_ended
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.script.guardian import Guardian
 
@@ -56,7 +56,7 @@ def test_the_group_that_runs_is_killed_with_the_supervisor(sleeper):
     with supervisor(lambda guardian: guardian.guard(sleeper.pid)):
         assert sleeper.poll() is None
 
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(DEADLINE) == -signal.SIGKILL
 
 
 PARENT = """
@@ -86,7 +86,7 @@ def test_descendants_are_killed_with_it_whatever_their_session(family):
     parent, child = family
     with supervisor(lambda guardian: guardian.guard(parent.pid)):
         pass
-    assert parent.wait(10) == -signal.SIGKILL
+    assert parent.wait(DEADLINE) == -signal.SIGKILL
     eventually(lambda: is_gone(child.pid))
 
 
@@ -95,7 +95,7 @@ def test_descendants_with_sessions_of_their_own_may_be_left_alone(family):
     parent, child = family
     with supervisor(lambda guardian: guardian.guard(parent.pid), leave_daemons=True):
         pass
-    assert parent.wait(10) == -signal.SIGKILL
+    assert parent.wait(DEADLINE) == -signal.SIGKILL
     assert not is_gone(child.pid)
 
 
@@ -103,7 +103,7 @@ def test_processes_besides_are_killed_without_any_group(sleeper):
     with supervisor(lambda guardian: guardian.guard(0, [sleeper.pid])):
         assert sleeper.poll() is None
 
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(DEADLINE) == -signal.SIGKILL
 
 
 def test_it_can_be_had_to_act_at_once(sleeper):
@@ -113,7 +113,7 @@ def test_it_can_be_had_to_act_at_once(sleeper):
 
     guardian.act()
 
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(DEADLINE) == -signal.SIGKILL
     guardian.close()
 
 
@@ -152,7 +152,7 @@ def test_a_guardian_that_was_killed_is_replaced(sleeper):
     with supervisor(act):
         assert sleeper.poll() is None
 
-    assert sleeper.wait(10) == -signal.SIGKILL
+    assert sleeper.wait(DEADLINE) == -signal.SIGKILL
 
 
 def test_a_guardian_that_was_reaped_by_others_is_replaced():

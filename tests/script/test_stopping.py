@@ -225,7 +225,7 @@ def test_children_with_sessions_of_their_own_die_with_a_killed_supervisor(projec
         pass_time(1.5)  # the guardian is told once a second
         (process,) = psutil.Process().children()
         process.kill()
-        eventually(lambda: not servers(ports), timeout=2)
+        eventually(lambda: not servers(ports))
 
 
 def test_a_run_that_was_stopped_ends_at_once(project, screen):
@@ -313,7 +313,7 @@ def test_another_interpreter_folder_and_variables(project, screen):
 FRONT = """
 import os, signal, sys, time
 from ipy_autorestart import Options, Script, Supervisor
-supervisor = Supervisor(Script("main.py"), options=Options(stop_timeout=30))
+supervisor = Supervisor(Script("main.py"), options=Options(stop_timeout=3600))
 supervisor.start()
 while not os.path.exists("up"):
     time.sleep(0.01)
@@ -332,7 +332,7 @@ def test_nothing_outlives_the_front(project, end):
     )
     front = subprocess.run([sys.executable, "-c", FRONT.format(end)], stdout=subprocess.PIPE, text=True)
     pid = int(front.stdout)
-    eventually(lambda: not group(pid), timeout=1.5)
+    eventually(lambda: not group(pid))
 
 
 def test_what_has_a_group_of_its_own_in_the_session_is_stopped_too(project, screen):
@@ -412,7 +412,7 @@ def test_a_run_that_was_never_shown_dies_with_a_killed_supervisor(project, scree
         threading.Event().wait(moment * 0.01)
         process.kill()
         (second,) = (int(name[4:]) for name in os.listdir() if name.startswith("pid-") and name != first)
-        eventually(lambda: not group(second), timeout=2)
+        eventually(lambda: not group(second))
 
 
 def test_shared_memory_of_a_run_that_has_to_be_killed_is_removed(project, screen):

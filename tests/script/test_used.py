@@ -66,9 +66,7 @@ def test_a_library_that_another_one_loads_counts_while_the_script_runs(watch, pr
 def test_a_package_that_loads_a_watched_library_is_not_imported_ahead(watch, project):
     (project / "src/ext.so").write_bytes(library("1"))
     watched = watch("import odd\nprint(odd.V)\n", {"odd": LOADED.replace("print(", "V = (")})
-    eventually(
-        lambda: watched.is_ready() and "not odd: it loads watched code" in watched.screen.status.preloads, timeout=30
-    )
+    eventually(lambda: watched.is_ready() and "not odd: it loads watched code" in watched.screen.status.preloads)
     replaced(project / "src/ext.so", "2")
     eventually(lambda: watched.screen.text == "2\n")
 

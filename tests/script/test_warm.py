@@ -64,7 +64,7 @@ def test_packages_in_an_environment_of_the_project_are_imported_ahead(watch, pro
     code = "import sys\nprint('theirs' in sys.modules)\nimport theirs\n"
     watched = watch(code)
     watched.next()  # from the compiled form
-    eventually(lambda: watched.is_ready() and watched.next() == "True\n", timeout=30)
+    eventually(lambda: watched.is_ready() and watched.next() == "True\n")
 
 
 PLUGIN = "import mine\nV = mine.V\n"
@@ -216,7 +216,7 @@ def test_a_parked_run_that_does_not_wake_loses_no_change(watch, how):
 
 def test_a_save_shortly_before_a_fork_server_is_ready_waits_for_it(watch):
     watched = watch("import slow\nprint('first')\n", {"slow": "import time\ntime.sleep(1.5)\n"})
-    eventually(lambda: "being made" in watched.screen.status.preloads, timeout=20)
+    eventually(lambda: "being made" in watched.screen.status.preloads)
     pass_time(1.2)
     assert watched.next("import slow\nprint('second')\n") == "second\n"
     assert watched.screen.status.warm is True
@@ -243,7 +243,7 @@ def test_a_script_that_imports_more_and_more_gets_a_new_fork_server(watch):
     watched.next("import lib, late\n")
     eventually(lambda: "being made" in watched.screen.status.preloads or watched.is_ready())
     watched.until_ready()
-    eventually(lambda: watched.next("import sys\nprint('late' in sys.modules)\n") == "True\n", timeout=20)
+    eventually(lambda: watched.next("import sys\nprint('late' in sys.modules)\n") == "True\n")
 
 
 def test_a_restart_under_way_many_times_leaves_one_of_each(watch):
@@ -296,7 +296,7 @@ def test_nothing_outlives_a_kernel_and_a_supervisor_that_are_killed_at_once(proj
                 continue
         return found
 
-    eventually(lambda: not group(), timeout=1.5)
+    eventually(lambda: not group())
 
 
 def test_saves_at_any_moment_after_a_start_are_all_served(watch):
@@ -306,7 +306,7 @@ def test_saves_at_any_moment_after_a_start_are_all_served(watch):
         code = f"print({number + 1})\n"
         watched.project.script(code)
         threading.Event().wait(number % 30 / 1000)
-    eventually(lambda: watched.screen.text == "60\n", timeout=20)
+    eventually(lambda: watched.screen.text == "60\n")
 
 
 def test_what_changes_while_a_fork_server_imports_it_is_new_in_the_next_run(watch, project):

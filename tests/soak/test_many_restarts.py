@@ -68,7 +68,7 @@ def restart_again_and_again(restart, processes, restarts=RESTARTS):
     assert max(plateau.growth().values()) < GROWTH_MAX, plateau.growth()
 
 
-@pytest.mark.timeout(60 + RESTARTS)
+@pytest.mark.timeout(120 + RESTARTS)
 @pytest.mark.parametrize("warm", [True, False], ids=["warm", "cold"])
 def test_a_script_may_be_restarted_without_number(project, save, warm):
     if warm and sys.platform != "linux":
@@ -97,7 +97,7 @@ def test_a_script_may_be_restarted_without_number(project, save, warm):
     assert warmths.count(warm) > 0.7 * RESTARTS, warmths
 
 
-@pytest.mark.timeout(60 + RESTARTS)
+@pytest.mark.timeout(120 + RESTARTS)
 def test_the_command_line_may_restart_without_number(project, save):
     shown = project.parent / f"{project.name}.out"
     with shown.open("wb") as file:
@@ -128,7 +128,7 @@ USE = "import sys; sys.path.insert(0, 'src'); import a, b; print(f'value {a.V} {
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="there are proxies on Linux only")
-@pytest.mark.timeout(60 + 4 * SWITCHES)
+@pytest.mark.timeout(120 + 4 * SWITCHES)
 def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, save):
     with start_kernel() as kernel:
         assert kernel.run("%load_ext ipy_autorestart").error == ""

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import writers
 from screens import Screen
-from waiting import eventually, pass_time
+from waiting import DEADLINE, eventually, pass_time
 
 from ipy_autorestart import Options, Script, Supervisor
 
@@ -58,7 +58,7 @@ def test_the_last_content_is_what_the_kernel_shows_last(kernel, project, modules
     assert cell.streams() == writers.on_disk(project, modules) + "\n"
     with writers.editing(project, seed) as people:
         end = time.monotonic() + SECONDS
-        kernel.wait(lambda: time.monotonic() > end, timeout=2 * SECONDS)
+        kernel.wait(lambda: time.monotonic() > end, timeout=SECONDS + DEADLINE)
     expected = writers.on_disk(project, modules) + "\n"
     kernel.wait(
         lambda: cell.streams() == expected,
@@ -101,4 +101,4 @@ def test_the_last_content_runs_last_in_a_terminal_too(project, modules, seed, ho
         )
     finally:
         program.terminate()
-        program.wait(timeout=10)
+        program.wait(timeout=DEADLINE)

@@ -47,7 +47,7 @@ class Checkpointed(Page):
         """Run such a cell that takes long enough for a checkpoint, and wait for that."""
         self.noted(key, SLOW + code)
         number = self.ask("get_ipython().execution_count") - 1
-        self.wait(lambda: number in self.ask(f"[one.after for one in {MADE}]"), timeout=20, what="a checkpoint")
+        self.wait(lambda: number in self.ask(f"[one.after for one in {MADE}]"), what="a checkpoint")
 
     def runs(self, key):
         """Return how often that has run."""
@@ -70,7 +70,7 @@ class Checkpointed(Page):
         self.restarts += 1
         ends = ("run again in", "no cell to run again", "to be run again", "left out", "not run again:", "as asked")
         over = rf"· {self.restarts} restart.*({'|'.join(ends)})"
-        self.wait(lambda: re.search(over, self.status), timeout=30, what=over)
+        self.wait(lambda: re.search(over, self.status), what=over)
 
     def shows(self, key):
         """Return what a cell has printed."""
@@ -83,7 +83,7 @@ class Checkpointed(Page):
 
     def until_armed(self):
         """Wait until the process that is known has become the proxy."""
-        eventually(lambda: self.live != self.pid, timeout=20, what="a proxy")
+        eventually(lambda: self.live != self.pid, what="a proxy")
 
     @property
     def parked(self):

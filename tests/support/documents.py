@@ -34,7 +34,7 @@ def client(folder, *sources):
     import nbformat
 
     notebook = nbformat.v4.new_notebook(cells=cells(*sources))
-    return nbclient.NotebookClient(notebook, timeout=30, resources={"metadata": {"path": str(folder)}})
+    return nbclient.NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(folder)}})
 
 
 def texts(client):

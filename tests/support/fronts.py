@@ -68,7 +68,7 @@ class Front:
         until_ready(self._client)
         return self.player
 
-    def control(self, kind, content=None, timeout=20):
+    def control(self, kind, content=None, timeout=30):
         """Send a control request and return the reply's content."""
         message = self._client.session.msg(kind, content or {})
         self._client.control_channel.send(message)

@@ -71,7 +71,7 @@ class Server:
 
     def ask(self, path, method="GET"):
         request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": "token t"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -127,7 +127,7 @@ class Page:
     def save_document(self, file, words):
         """Save the notebook and wait until the file holds some words."""
         self.execute("docmanager:save")
-        eventually(lambda: words in file.read_text(), timeout=10)
+        eventually(lambda: words in file.read_text())
 
     def cell(self, place):
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(place)

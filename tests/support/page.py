@@ -3,7 +3,7 @@
 import ast
 import contextlib
 
-from play import Cell, Player
+from play import DEADLINE, Cell, Player
 
 
 class Page(Player):
@@ -30,14 +30,14 @@ class Page(Player):
         if self.shown.pop(key, None):
             self._deleted.append(key)
 
-    def until_idle(self, timeout=30):
+    def until_idle(self, timeout=DEADLINE):
         """Wait until all that was sent has ended."""
         cells = list(self.shown.values())
         self.wait(
             lambda: all(cell.reply is not None and cell.idle for cell in cells), timeout=timeout, what="the cells"
         )
 
-    def ask(self, expression, timeout=30):
+    def ask(self, expression, timeout=DEADLINE):
         """Return the value of an expression, by a request of which no page shows anything; None if it fails."""
         content = {"code": "", "silent": True, "store_history": False, "user_expressions": {"asked": expression}}
         message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})

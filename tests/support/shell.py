@@ -7,6 +7,7 @@ import time
 
 import pexpect
 import pyte
+from waiting import DEADLINE
 
 
 class Shell:
@@ -25,7 +26,7 @@ class Shell:
     def text(self):
         return "\n".join(line.rstrip() for line in self._screen.display).rstrip()
 
-    def wait(self, pattern, timeout=20):
+    def wait(self, pattern, timeout=DEADLINE):
         """Wait until what is seen matches, and return the match."""
         deadline = time.monotonic() + timeout
         while not (found := re.search(pattern, self.text + " " * pattern.endswith(" $"))):

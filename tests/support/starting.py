@@ -49,7 +49,7 @@ def finish(run):
         run.drain()
         return ended and not ended[-1].left
 
-    eventually(has_ended, timeout=30)
+    eventually(has_ended)
     run.drain()
     out, err = (stream.take(0, 1 << 30)[0] for stream in run.streams)
     for pipe in run.close():

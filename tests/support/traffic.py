@@ -131,7 +131,7 @@ class Client:
         """Return how many requests of each kind were sent."""
         return dict(collections.Counter(request.kind for request in self.requests.values()))
 
-    def finish(self, timeout=30):
+    def finish(self, timeout=60):
         """Send no more, wait for what is owed, and return which requests went wrong, by what did."""
         self._sends = False
         deadline = time.monotonic() + timeout

@@ -33,7 +33,7 @@ class Watched:
         return status and "imported ahead" in status.preloads and "being made" not in status.preloads
 
     def until_ready(self):
-        eventually(self.is_ready, timeout=30, what="a fork server")
+        eventually(self.is_ready, what="a fork server")
         eventually(lambda: len(self.processes) >= 3, what="a parked run")
 
     def next(self, code=None):
@@ -43,7 +43,7 @@ class Watched:
             self.supervisor.restart()
         else:
             self.project.script(code)
-        eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None, timeout=20)
+        eventually(lambda: (now := self.screen.status).runs > runs and now.exit_status is not None)
         return self.screen.text
 
 

@@ -11,7 +11,7 @@ from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.watch.watch import Watch
 
 #: How long something that must come may take on a machine that is busy with other things.
-DEADLINE = 20.0
+DEADLINE = 30.0
 
 
 class Stage:

@@ -34,7 +34,7 @@ def test_change_below_the_plan_is_noticed(stage, observer, notices):
 
     stage.write("pkg/m.py")
 
-    assert notices.get(timeout=10) == stage.path("pkg/m.py")
+    assert notices.get(timeout=30) == stage.path("pkg/m.py")
 
 
 def test_same_plan_adds_no_watch(stage, observer):
@@ -52,7 +52,7 @@ def test_folder_that_left_the_plan_is_noticed_no_more(stage, observer, notices):
     stage.write("pkg/m.py")
     stage.write("x.py")
 
-    assert notices.get(timeout=10) == stage.path("x.py")
+    assert notices.get(timeout=30) == stage.path("x.py")
 
 
 def test_folder_made_again_in_the_same_place_is_watched_again(stage, observer, notices):
@@ -65,7 +65,7 @@ def test_folder_made_again_in_the_same_place_is_watched_again(stage, observer, n
         notices.get()
     stage.write("x.py", "V = 3\n")
 
-    assert notices.get(timeout=10) == stage.path("x.py")
+    assert notices.get(timeout=30) == stage.path("x.py")
 
 
 def test_observer_that_dies_again_waits_before_it_is_started(stage, observer):
