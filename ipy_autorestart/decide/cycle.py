@@ -72,6 +72,8 @@ class Pending:
     reason: Reason = Reason.HANGUP  # why it was sent
     noticed: float | None = None  # when its cause was, if that was before it was sent
     waits_for: str = ""  # what a busy kernel must finish before it can even take the signal
+    sent_at: float | None = None  # when it was sent to another process, which restarts itself
+    ask_at: float | None = None  # when to ask that one again, which has said nothing yet
 
 
 class LastRun(NamedTuple):

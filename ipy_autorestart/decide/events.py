@@ -133,6 +133,11 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """Wake a process that restarts itself and has been sent a SIGHUP, and ask what it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Ask the target to end; an Exited follows."""
 
@@ -161,4 +166,4 @@ class Finish:
     """Leave the loop: nothing is left to do."""
 
 
-Action = Look | Signal | Stop | Kill | Commit | Start | Finish
+Action = Look | Signal | Ask | Stop | Kill | Commit | Start | Finish

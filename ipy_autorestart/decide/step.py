@@ -23,6 +23,7 @@ from ipy_autorestart.decide.change import Found, Hint, Progress
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Looks, Pending, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
     Action,
+    Ask,
     Asked,
     Begin,
     Close,
@@ -53,6 +54,10 @@ UNFINISHED_MAX = 15.0
 #: Seconds after which a stop is shown.
 SHOWN_AFTER = 0.03
 
+#: Seconds after a SIGHUP when a process that has not said that it got it is asked again, and from then on each time
+#: after twice as many. A proxy may pass the signal on later than the first `Ask`, just when the loop falls asleep.
+ASK_AFTER = 0.02
+
 #: Seconds that a killed group may take to be gone; a process with much memory takes some.
 LINGER = 1.0
 
@@ -62,7 +67,7 @@ Stepped = tuple[Cycle, tuple[Action, ...]]
 def wake_at(cycle: Cycle) -> float | None:
     """Return when a `Tick` is due, on the clock that `step` is given, or None."""
     looks, phase = cycle.looks, cycle.phase
-    moments = [looks.at, looks.scan_at]
+    moments = [looks.at, looks.scan_at, cycle.pending.ask_at if cycle.pending else None]
     if isinstance(phase, Stopping):
         moments += (phase.shown_at, phase.kill_at)
     elif isinstance(phase, Ended):
@@ -89,8 +94,7 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Hangup():
             return _hangup(cycle, now)
         case Asked():
-            noticed = cycle.pending.noticed if cycle.pending else None
-            return cycle._replace(pending=Pending(Reason.ASKED, noticed)), (Signal(),)
+            return _asked(cycle, now)
         case Paused():
             return _paused(cycle, event, now)
         case Waiting(what):
@@ -178,7 +182,24 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
         return cycle._replace(looks=looks, run=run, held_until=held_until), ()
     if phase.refusal:
         phase = replace(phase, refusal="")
-    return cycle._replace(loop=loop, phase=phase, pending=Pending(Reason.CHANGE, since)), (Signal(),)
+    return _signal(cycle._replace(loop=loop, phase=phase), Reason.CHANGE, now, noticed=since)
+
+
+def _asked(cycle: Cycle, now: float) -> Stepped:
+    phase = cycle.phase
+    match phase:  # a restart is under way: a signal could come to a process that is about to end
+        case Stopping():
+            return cycle._replace(phase=replace(phase, cause=replace(phase.cause, reason=Reason.ASKED))), ()
+        case Starting():
+            return cycle._replace(phase=replace(phase, again=Reason.ASKED)), ()
+    return _signal(cycle, Reason.ASKED, now, noticed=cycle.pending.noticed if cycle.pending else None)
+
+
+def _signal(cycle: Cycle, reason: Reason, now: float, *, noticed: float | None = None) -> Stepped:
+    pending = Pending(reason, noticed)
+    if cycle.manner.stops_itself:
+        pending = replace(pending, sent_at=now, ask_at=now + ASK_AFTER)
+    return cycle._replace(pending=pending), (Signal(),)
 
 
 def _reveal(cycle: Cycle) -> Cycle:
@@ -216,9 +237,7 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
     pending, phase = cycle.pending or Pending(), cycle.phase
     cycle = cycle._replace(pending=None)
     if isinstance(phase, Starting):
-        return cycle._replace(phase=replace(phase, again=pending.reason)), ()
-    if isinstance(phase, Stopping) and pending.reason is Reason.ASKED:  # which the restart under way serves
-        return cycle._replace(phase=replace(phase, cause=replace(phase.cause, reason=Reason.ASKED))), ()
+        return cycle._replace(phase=replace(phase, again=phase.again or pending.reason)), ()
     if not isinstance(phase, Running | Ended):
         return cycle, ()
     cause = Cause(pending.reason, cycle.found.changes)
@@ -254,7 +273,7 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     run = LastRun(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
     cycle = cycle._replace(phase=Running(), run=run)
     if isinstance(phase, Starting) and phase.again:
-        return cycle._replace(pending=cycle.pending or Pending(phase.again)), (Signal(),)
+        return _signal(cycle, phase.again, now)
     if not isinstance(phase, Starting):  # a kernel has died, and another one goes on: who was to act is gone
         cycle = cycle._replace(pending=None)
     if cycle.found.changes and looks.at is None:
@@ -281,7 +300,7 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
-    phase, looks = cycle.phase, cycle.looks
+    phase, looks, pending = cycle.phase, cycle.looks, cycle.pending
     if isinstance(phase, Stopping):
         if phase.shown_at is not None and now >= phase.shown_at:
             phase = replace(phase, shown_at=None)
@@ -294,11 +313,13 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
         return cycle._replace(looks=looks._replace(at=None, due=True)), (Look(),)
     if looks.scan_at is not None and now >= looks.scan_at:
         return cycle._replace(looks=looks._replace(scan_at=None)), (Look(),)
+    if pending and pending.sent_at is not None and pending.ask_at is not None and now >= pending.ask_at:
+        return cycle._replace(pending=replace(pending, ask_at=2 * now - pending.sent_at)), (Ask(),)
     if isinstance(phase, Ended) and phase.respawn_at is not None and now >= phase.respawn_at:
         if cycle.found.broken or cycle.paused:  # never into a syntax error
             return cycle._replace(phase=replace(phase, respawn_at=now + cycle.pause)), ()
         cycle = cycle._replace(phase=replace(phase, respawn_at=None))
-        return (cycle, ()) if cycle.pending else (cycle._replace(pending=Pending(Reason.ENDED)), (Signal(),))
+        return (cycle, ()) if pending else _signal(cycle, Reason.ENDED, now)
     return cycle, ()
 
 

@@ -17,6 +17,7 @@ from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
+    Ask,
     Begin,
     Close,
     Commit,
@@ -43,7 +44,7 @@ from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Ask, Changed, Forward, Record, Reran, Said
+from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Said
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -265,6 +266,8 @@ class Engine:
                     self._wakeups.hang_up()
                 else:
                     self._hang_up()
+            case Ask():
+                self._link.send(action)
             case Stop() if target:
                 target.terminate()
             case Kill() if target:

@@ -129,7 +129,7 @@ class KernelRestarter(Restarter):
         return is_parking or (self._restart is not None and not self._restart.done())
 
     def wake(self) -> None:
-        """Wake the loop: the system may have chosen another thread for a SIGHUP, whose handler waits for the main one.
+        """Wake the loop: a SIGHUP doesn't if it comes to another thread, or just before the main one falls asleep.
 
         So would asyncio's handlers of signals, by the one descriptor for that, which trio warns not to share.
         """

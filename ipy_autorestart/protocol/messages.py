@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ipy_autorestart.decide.change import Broken, Change
-from ipy_autorestart.decide.events import Asked, Close, Exited, Hangup, Moved, Paused, Refused, Started, Waiting
+from ipy_autorestart.decide.events import Ask, Asked, Close, Exited, Hangup, Moved, Paused, Refused, Started, Waiting
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
@@ -233,11 +233,6 @@ class Clear:
 
     wait: bool
     run: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """The kernel has been sent a SIGHUP, and is asked what it does."""
 
 
 @dataclass(frozen=True, slots=True)

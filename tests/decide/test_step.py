@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.cycle import Cycle, Ended, Running, Starting, Stopping
 from ipy_autorestart.decide.events import (
+    Ask,
     Asked,
     Begin,
     Close,
@@ -90,6 +91,37 @@ def test_hangup_after_the_end_starts_without_a_stop():
     assert isinstance(cycle.phase, Ended)
     _, actions = play(cycle, (10, Hangup()))
     assert actions == [Commit(), Start(Cause(Reason.HANGUP))]
+
+
+def test_a_kernel_that_says_nothing_of_its_hangup_is_asked_again_less_and_less_often():
+    cycle, actions = play(running(KERNEL), (10, Asked()))
+    assert actions == [Signal()]
+    moments = []
+    for _ in range(8):
+        now = wake_at(cycle)
+        cycle, actions = play(cycle, (now, Tick()), (now, Waiting("cell 7")))
+        assert actions == [Ask()]
+        moments.append(now - 10)
+    assert moments == pytest.approx([0.02 * 2**count for count in range(8)])
+    cycle, _ = play(cycle, (20, Hangup()))
+    assert wake_at(cycle) == 1000
+    cycle, actions = play(cycle, (21, Exited()), (22, Hangup()), (23, Started()), (24, Tick()))
+    assert actions[-2:] == [Signal(), Ask()]
+    assert wake_at(play(running(KERNEL), (10, Asked()), (11, Paused(withdrawn=True)))[0]) == 1000
+
+
+def test_a_script_is_signalled_in_its_own_process_and_never_asked():
+    assert wake_at(play(running(), (10, Asked()))[0]) == 1000
+
+
+def test_a_wish_during_a_kernels_restart_needs_no_signal_that_would_meet_no_kernel():
+    stops, _ = play(running(KERNEL), (10, Hangup()))
+    cycle, actions = play(stops, (11, Asked()))
+    assert (actions, cycle.pending) == ([], None)
+    cycle, actions = play(cycle, (12, Exited()), (13, Asked()))
+    assert actions == [Commit(), Start(Cause(Reason.ASKED))]
+    _, actions = play(cycle, (20, Started()), (20, Hangup()), (21, Exited()))
+    assert actions == [Signal(), Stop(), Commit(), Start(Cause(Reason.ASKED))]
 
 
 def test_what_ignores_the_stop_is_killed_after_the_timeout():

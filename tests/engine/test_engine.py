@@ -213,6 +213,22 @@ def test_a_kernel_is_signalled_asked_and_never_ended(wakeups, watch):
     assert link.statuses[-1].state is State.ENDED
 
 
+def test_a_kernel_that_says_nothing_of_its_hangup_is_asked_again(wakeups, watch):
+    class Sleeping(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if self.sent.count(Ask()) == 3:
+                self.say(Close())
+
+    link = Sleeping()
+    link.say(Asked())
+    given = {"timing": Timing(), "manner": KERNEL, "folder": "/p"}
+    with subprocess.Popen(["true"]) as deaf:
+        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    assert link.sent.count(Ask()) == 3
+
+
 def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wakeups, watch):
     watch.changed, watch.put_back = (A,), (Change("/p/lib.so", Kind.MODIFIED),)
 

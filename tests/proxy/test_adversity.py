@@ -151,6 +151,25 @@ def test_an_interrupt_at_any_moment_of_a_switch_stops_at_most_the_running_cell_a
     kernel.wait(lambda: behind.use.streams() == "value 9\n")
 
 
+DEAF = "#| rerun: false\nimport signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP]);"
+
+
+def test_a_hangup_is_heard_that_comes_after_what_wakes_the_kernel_for_it(behind, kernel):
+    kernel.run(DEAF)  # another thread than the main one gets it, while that sleeps
+    kernel.wait(lambda: "· running ·" in behind.watching.text)
+    kernel.look_on(0.5)  # until the loop has nothing to do
+    proxy, live = psutil.Process(kernel.pid), psutil.Process(behind.live)
+    proxy.suspend()  # by whose way it comes
+    try:
+        wakings = live.num_ctx_switches().voluntary
+        behind.project.save("src/a.py", "V = 3\n")
+        eventually(lambda: live.num_ctx_switches().voluntary > wakings, what="the main thread to be woken")
+    finally:
+        proxy.resume()
+    behind.until_restarted()
+    assert behind.use.streams() == "value 3\n"
+
+
 def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, kernel):
     killed = [one for one in psutil.Process(kernel.pid).children() if "bootstrap.py" in " ".join(one.cmdline())]
     for one in killed:
