@@ -221,13 +221,16 @@ def test_the_stop_button_at_any_moment_of_a_restart_stops_the_rerun(project, sta
 
 def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(notebook, kernel):
     first = notebook.run(IMPORT)
-    slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1); print('to its end')")
+    code = "import os, time\nif a.V == 2:\n    print('slow')\n    while not os.path.exists('go'): time.sleep(0.01)"
+    slow = notebook.run(f"{code}\n    print('to its end')")
     last = notebook.run("print('last', a.V)")
     notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     notebook.messages.clear()
-    notebook.restarts = 1
-    notebook.save(3, until="3 cells run again")
+    notebook.project.save("src/a.py", "V = 3\n")
+    kernel.wait(lambda: "waiting for cell 4" in notebook.watching.text)
+    (notebook.project / "go").touch()
+    kernel.wait(lambda: re.search("· 2 restart.*3 cells run again", notebook.watching.text))
     assert [cell.streams() for cell in (first, slow, last)] == ["value 3\n", "", "last 3\n"]
     assert "to its end\n" in [m["content"]["text"] for m in notebook.messages if m["msg_type"] == "stream"]
     assert notebook.of(last).count("execute_input") == 1  # never with the value between
@@ -247,13 +250,16 @@ def test_what_a_person_runs_meanwhile_waits_its_turn(notebook, kernel):
     assert inputs[-5:] == [cell.id for cell in cells]
 
 
+HELD = "import os, time\nwhile a.V == 2 and not os.path.exists('go'): time.sleep(0.01)"
+
+
 def test_progress_is_told(notebook, kernel):
     notebook.run(IMPORT)
-    slow = notebook.run("import time\nif a.V == 2: time.sleep(1.5)")
+    slow = notebook.run(HELD)
     notebook.project.save("src/a.py", "V = 2\n")
-    kernel.wait(lambda: "running again: cell 2 of 2, 1.0 s" in notebook.watching.text)
-    kernel.wait(lambda: "2 cells run again in 1." in notebook.watching.text)
-    assert "of it cell 4 1.5 s" in notebook.watching.text
+    kernel.wait(lambda: re.search(r"running again: cell 2 of 2, \d\.0 s", notebook.watching.text))
+    (notebook.project / "go").touch()
+    kernel.wait(lambda: re.search(r"2 cells run again in \d\.\d s, of it cell 4 \d\.\d s", notebook.watching.text))
     assert slow.outputs == []
 
 

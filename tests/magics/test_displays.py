@@ -1,6 +1,7 @@
 """What a script displays, in the cell that started the watch."""
 
 import pytest
+from waiting import DEADLINE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("displays")]
 
@@ -166,7 +167,7 @@ def test_in_a_flood_of_displays_the_kernel_answers(kernel, project):
     code = "from IPython.display import display\nwhile True: display({'text/plain': 'x' * 9999}, raw=True)\n"
     cell = watch(kernel, project, code, until="xxx")
     for number in range(10):
-        assert kernel.run(f"print({number})", timeout=2).streams() == f"{number}\n"
+        assert kernel.run(f"print({number})", timeout=DEADLINE).streams() == f"{number}\n"
     assert again(kernel, project, cell, "print('calm')\n", 2) == ["calm\n"]
 
 

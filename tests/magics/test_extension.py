@@ -120,7 +120,9 @@ def test_unwatch_works_from_a_subshell(kernel, project, subshell):
 
 
 def test_a_terminal_ipython_runs_scripts(project):
-    lines = "%load_ext ipy_autorestart\n%watch_restart src/ main.py\nimport time; time.sleep(1.5)\n%unwatch\n"
+    ended = "get_ipython()._ipy_autorestart.supervisors[0].status.exit_status is not None"
+    wait = f"import time; any(time.sleep(0.01) or {ended} for _ in range(3000))"
+    lines = f"%load_ext ipy_autorestart\n%watch_restart src/ main.py\n{wait}\n%unwatch\n"
     done = subprocess.run(
         [sys.executable, "-m", "IPython", "--no-banner", "--simple-prompt", "--colors=NoColor"],
         input=lines, capture_output=True, text=True, timeout=60, env=None,

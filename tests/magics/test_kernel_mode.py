@@ -70,11 +70,13 @@ def test_it_restarts_again_and_again(kernel, project, watching):
 
 
 def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watching):
-    first = kernel.send("import time; print('begun'); time.sleep(0.5); x = 1")
+    held = "while not os.path.exists('go'): time.sleep(0.01)"
+    first = kernel.send(f"import os, time; print('begun')\n{held}\nx = 1")
     kernel.wait(lambda: "begun" in first.text)
     rest = [kernel.send("time.sleep(0.02); print(x)") for _ in range(10)]
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
+    (project / "go").touch()
     kernel.wait(lambda: all(cell.reply and cell.idle for cell in (first, *rest)))
     assert [cell.streams() for cell in rest] == ["1\n"] * 10
     kernel.wait(restarts(watching, 1))
@@ -210,6 +212,7 @@ def test_the_api_does_what_the_magic_does(kernel, project):
     assert kernel.run("%watch_status").text.startswith("nothing is watched")
 
 
+@pytest.mark.timing
 def test_a_burst_restarts_the_kernel_once(kernel, project, watching):
     for number in range(10):
         project.save(f"src/n{number}.py", "x = 1\n")

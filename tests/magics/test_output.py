@@ -4,6 +4,7 @@ import re
 
 import pytest
 from busy import busy
+from waiting import DEADLINE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("output")]
 
@@ -99,7 +100,7 @@ def test_in_a_flood_the_kernel_answers_and_the_last_lines_are_shown(kernel, proj
     begin = f"import os, sys\nprint('FIRST')\ni = 0\nwhile not os.path.exists({str(enough)!r}):\n"
     cell = watch(kernel, project, f"{begin}{code}print('LAST')\n")
     for number in range(20):
-        assert kernel.run(f"print({number})", timeout=2).streams() == f"{number}\n"
+        assert kernel.run(f"print({number})", timeout=DEADLINE).streams() == f"{number}\n"
     kernel.wait(shows(cell, told))
     enough.touch()
     kernel.wait(shows(cell, "LAST"))

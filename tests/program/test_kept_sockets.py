@@ -5,7 +5,7 @@ import socket
 import threading
 
 import pytest
-from waiting import DEADLINE
+from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -44,6 +44,7 @@ def test_every_client_is_served_while_it_restarts(start):
     asking.start()
     try:
         for number in range(2, 7):
+            eventually(lambda served=b"%d" % (number - 1): served in answers)
             program.save(number)
             assert int(program.wait(rf"value {number} (\d+)").group(1)) == port
     finally:

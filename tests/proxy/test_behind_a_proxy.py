@@ -55,8 +55,10 @@ def test_each_kernel_is_a_fresh_one(behind, kernel):
 @pytest.mark.parametrize("death", ["import ctypes; ctypes.string_at(0)", "import os; os._exit(0)"])
 def test_a_crash_costs_a_cell(behind, kernel, death):
     kernel.run("x = a.V + 3", cell_id="x")
-    busy = kernel.send("import time; time.sleep(0.3)")  # all is there before the crash
+    busy = kernel.send("import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)")
     cell, then = kernel.send(death), kernel.send("'not run'")
+    kernel.look_on(0.5)  # all is there before the crash
+    (behind.project / "go").touch()
     kernel.wait(lambda: busy.reply is not None)
     kernel.wait(lambda: cell.reply is not None and then.reply is not None)
     assert cell.error.startswith("KernelDied")

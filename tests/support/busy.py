@@ -14,12 +14,15 @@ os.close(held)
 
 
 @contextlib.contextmanager
-def busy(kernel, folder):
-    """Hold a kernel in a call of C; yields the cell that makes it. Beside the folder a pipe is made to end it."""
+def busy(kernel, folder, *, then=""):
+    """Hold a kernel in a call of C; yields the cell that makes it. Beside the folder a pipe is made to end it.
+
+    After the call the cell does what is to be done ``then``.
+    """
     path = f"{folder}-held"
     os.mkfifo(path)
     fd = os.open(path, os.O_RDWR)
-    cell = kernel.send(CALL.format(path=path))
+    cell = kernel.send(CALL.format(path=path) + then)
     try:
         kernel.wait(lambda: os.path.exists(f"{path}-read"))
         yield cell
