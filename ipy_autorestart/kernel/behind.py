@@ -211,7 +211,6 @@ class Behind:
             with or_end():  # another one is to try
                 self._go_on(turn)
             return True
-        self.sort_out()
         return False
 
     def sort_out(self) -> None:

@@ -64,6 +64,9 @@ AGAIN = 0.2
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
 
+#: Seconds after a checkpoint in which the cell begins that was queued: looking at the memory would delay it.
+SORTED_AFTER = 0.1
+
 #: Stands for the moment when it is too late: it has been tried.
 NEVER = float("inf")
 
@@ -422,8 +425,14 @@ class KernelRestarter(Restarter):
         if (self._replay is not None and not self._replay.done()) or not self.behind.is_due:
             return False
         self._gate.shut()
-        self.behind.park_soon(self._gate, then=self._check)
+        self.behind.park_soon(self._gate, then=self._note_parked)
         return True
+
+    def _note_parked(self) -> None:
+        """Go on after a checkpoint: for a signal that came meanwhile, and later for which ones can be of use."""
+        self._check()
+        if self._loop is not None:
+            self._loop.call_later(SORTED_AFTER, self._check_parking)
 
     def _check_parking(self) -> None:
         if not self._parks(running=0) and self.behind and self._may_park:
