@@ -159,7 +159,7 @@ def test_the_servers_view_stays_calm(server, project):
 def test_the_server_notices_nothing_of_what_happens_behind_a_proxy(server, project):
     with server.kernel(project) as (kernel, player):
         behind = Behind(player, project, value=None)
-        eventually(lambda: behind.live != player.pid, timeout=20, what="a proxy")
+        behind.until_armed()
         eventually(lambda: kernel.state == "idle")
         seen = set()
         for value in (2, 3):

@@ -8,6 +8,7 @@ import sys
 
 import psutil
 import pytest
+from processes import has_ended
 from waiting import eventually
 
 # A proxy in small: it forks a process that parks, asks it for kernels, and tells what they say.
@@ -99,7 +100,10 @@ class Proxy:
 
 
 def is_gone(pid):
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return has_ended(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from busy import busy
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from play import until_ready
+from processes import supervisors
 from resources import Plateau
 from waiting import DEADLINE, eventually, pass_time
 
@@ -493,7 +494,7 @@ def test_clients_find_a_kernel_whose_connection_file_is_gone_or_broken(kernel, p
 def test_many_restarts_leave_everything_as_after_the_first(kernel, project, watching):
     def processes():
         process = psutil.Process(kernel.pid)
-        return {"the kernel": process, "the supervisor": process.children()[0]}
+        return {"the kernel": process, "the supervisor": supervisors(kernel.pid)[0]}
 
     restart(kernel, watching)
     kernel.run("1")
@@ -561,8 +562,7 @@ def test_a_startup_file_that_watches_is_not_doubled(start_kernel, project):
             hang_up(player)
             eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(player.pid).cmdline()))
             assert player.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
-        children = psutil.Process(player.pid).children()
-        assert len([child for child in children if "--link" in child.cmdline()]) == 1
+        assert len(supervisors(player.pid)) == 1
 
 
 def test_what_a_startup_file_watches_gives_the_signal_back(start_kernel, project):

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import documents
-import psutil
 import pytest
+from processes import supervisors
 from shell import Shell
 from waiting import DEADLINE, eventually, pass_time
 
@@ -330,8 +330,7 @@ def test_this_projects_magics_do_nothing_while_cells_run_again(kernel, project):
         project.save("src/a.py", f"V = {value}\n")
         kernel.wait(lambda value=value: re.search(rf"· {value - 1} restart.*· 1 cell run again", watching.text))
         assert cell.text == f"value {value}\n"
-    children = psutil.Process(kernel.pid).children()
-    assert len([child for child in children if "--link" in child.cmdline()]) == 1
+    assert len(supervisors(kernel.pid)) == 1
 
 
 def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(kernel, project):
@@ -414,8 +413,7 @@ def test_an_end_of_the_watch_meanwhile_leaves_a_kernel_that_answers(notebook, ke
     slow = notebook.run("import time\nif a.V == 2: print('slow'); time.sleep(1)")
     notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
-    children = psutil.Process(kernel.pid).children()
-    next(child for child in children if "--link" in child.cmdline()).kill()
+    supervisors(kernel.pid)[0].kill()
     assert notebook.run("print('alive')").streams() == "alive\n"
 
 

@@ -6,6 +6,7 @@ import signal
 import psutil
 import pytest
 from compiling import library, replaced, unlinked_and_copied
+from processes import supervisors
 from waiting import eventually, pass_time
 
 pytestmark = pytest.mark.e2e
@@ -64,8 +65,7 @@ def test_it_restarts_again_and_again(kernel, project, watching):
     for number in range(1, 4):
         project.save("src/a.py", f"V = {number + 1}\n")
         kernel.wait(restarts(watching, number))
-    children = psutil.Process(kernel.pid).children()
-    assert len([child for child in children if "--link" in child.cmdline()]) == 1
+    assert len(supervisors(kernel.pid)) == 1
     assert "4" in kernel.run("import sys; sys.path.insert(0, 'src'); import a; a.V").text
 
 
@@ -245,7 +245,7 @@ program = subprocess.Popen(['sleep', '60'])
 
 def test_the_kernels_children_end_with_its_life(kernel, project, watching):
     def children():
-        return {one for one in psutil.Process(kernel.pid).children() if "--link" not in one.cmdline()}
+        return {*psutil.Process(kernel.pid).children()} - {*supervisors(kernel.pid)}
 
     kernel.run(CHILDREN)
     before = children()

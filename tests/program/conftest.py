@@ -8,7 +8,7 @@ import sys
 
 import psutil
 import pytest
-from processes import MARK
+from processes import MARK, supervisors
 from waiting import eventually
 
 #: Without what would keep standard output from being buffered.
@@ -75,7 +75,7 @@ class Program:
         return psutil.Process(self.pid).children()
 
     def supervisor(self):
-        [supervisor] = [child for child in self.children() if "--link" in child.cmdline()]
+        [supervisor] = supervisors(self.pid)
         return supervisor
 
     def close(self):

@@ -9,6 +9,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
+from processes import children_with
 from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
@@ -61,7 +62,7 @@ def test_a_kernel_that_cannot_be_started_at_once_is_started_later(behind, kernel
     live = behind.live
     proxy.rlimit(psutil.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir(f"/proc/{kernel.pid}/fd")) + 2, limits[1]))
     try:
-        ours = [child for child in proxy.children() if "bootstrap.py" in " ".join(child.cmdline())]
+        ours = children_with("bootstrap.py", kernel.pid)
         for child in ours:
             child.kill()
         psutil.wait_procs(ours, timeout=DEADLINE)
@@ -171,7 +172,7 @@ def test_a_hangup_is_heard_that_comes_after_what_wakes_the_kernel_for_it(behind,
 
 
 def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, kernel):
-    killed = [one for one in psutil.Process(kernel.pid).children() if "bootstrap.py" in " ".join(one.cmdline())]
+    killed = children_with("bootstrap.py", kernel.pid)
     for one in killed:
         one.kill()
     eventually(lambda: not any(one.is_running() for one in killed))  # the proxy knows

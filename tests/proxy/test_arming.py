@@ -1,11 +1,13 @@
 """A running kernel goes behind a proxy in place: its memory, its watches and its clients stay."""
 
-import contextlib
 import re
 
 import psutil
 import pytest
+from behind import live, until_armed
+from patience import PATIENT
 from play import until_ready
+from processes import words_of
 from traffic import Client
 from waiting import DEADLINE, eventually, pass_time
 
@@ -27,21 +29,13 @@ resource_tracker.ensure_running()
 """
 
 
-def pid_of(kernel):
-    return int(kernel.run("__import__('os').getpid()").text)
-
-
 def watch(kernel, options="--rerun all"):
     assert kernel.run("%load_ext ipy_autorestart").error == ""
+    kernel.client.execute(PATIENT, silent=True, store_history=False)
     pass_time(0.05)  # files are older than the first cell
     cell = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
     kernel.wait(lambda: "running" in cell.text)
     return cell
-
-
-def armed(kernel):
-    """Wait until the kernel is another process than the one that is known."""
-    eventually(lambda: pid_of(kernel) != kernel.pid, timeout=20, what="a proxy")
 
 
 def save(kernel, project, watching, value, number):
@@ -54,7 +48,7 @@ def test_memory_outputs_and_watches_stay(kernel, project):
     assert kernel.run(OTHERS).error == ""
     use = kernel.run(USE)
     watching = watch(kernel)
-    armed(kernel)
+    until_armed(kernel)
     assert kernel.run("data, f.tell()").text == "([0, 1, 2, 3, 4], 6)"
     assert kernel.run("os.getppid()").text == str(kernel.pid)
     assert kernel.run("table.execute('select * from t').fetchall()").text == "[(7,)]"
@@ -70,23 +64,23 @@ def test_memory_outputs_and_watches_stay(kernel, project):
 def test_the_first_restart_after_it_is_by_the_proxy(kernel, project):
     watching = watch(kernel)
     use = kernel.run(USE)
-    armed(kernel)
-    first = pid_of(kernel)
+    until_armed(kernel)
+    first = live(kernel)
     for number in (1, 2):
         save(kernel, project, watching, number + 1, number)
         assert use.streams() == f"value {number + 1}\n"
-    assert pid_of(kernel) not in (first, kernel.pid)
+    assert live(kernel) not in (first, kernel.pid)
     assert "by exec" not in watching.text
 
 
 def test_no_request_is_lost(kernel, project):
-    kernel.run("%load_ext ipy_autorestart")
+    kernel.run(f"%load_ext ipy_autorestart\n{PATIENT}")
     clients = [Client(kernel.manager, name, every=0.02) for name in ("one", "two")]
     for client in clients:
         client.start()
     watching = kernel.run("%watch_restart src/ --rerun all --busy-timeout 0.1")
     kernel.wait(lambda: "running" in watching.text)
-    armed(kernel)
+    until_armed(kernel)
     assert [client.finish() for client in clients] == [{}, {}]
 
 
@@ -97,7 +91,7 @@ def test_a_client_that_looks_late_has_missed_nothing(kernel, project):
     late.start_channels(shell=False, stdin=False, hb=False, control=False)
     eventually(lambda: kernel.run("1") and late.iopub_channel.msg_ready())
     watch(kernel)
-    armed(kernel)
+    until_armed(kernel)
     cell = kernel.run("print('meanwhile')")
     pass_time(0.3)  # the proxy waits for nobody any more
     later = kernel.send("print('later')")
@@ -129,18 +123,14 @@ def test_what_a_copy_would_lack_puts_it_off_until_the_next_restart(kernel, proje
     watching = watch(kernel)
     kernel.run(USE)
     kernel.look_on(1.0)
-    assert pid_of(kernel) == kernel.pid
+    assert live(kernel) == kernel.pid
     save(kernel, project, watching, 2, 1)
-    assert pid_of(kernel) != kernel.pid
+    assert live(kernel) != kernel.pid
 
 
 def runs_of(kernel, name):
     """Return the processes below a kernel that run a script; some may end meanwhile."""
-    found = set()
-    for one in psutil.Process(kernel.pid).children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            found |= {one.pid} if name in one.cmdline() else set()
-    return found
+    return {one.pid for one in psutil.Process(kernel.pid).children(recursive=True) if name in words_of(one)}
 
 
 def test_a_script_that_is_watched_goes_on(kernel, project):
@@ -149,7 +139,7 @@ def test_a_script_that_is_watched_goes_on(kernel, project):
     kernel.wait(lambda: "script" in script.text)
     first = runs_of(kernel, "main.py")
     watch(kernel)
-    armed(kernel)
+    until_armed(kernel)
     assert runs_of(kernel, "main.py") & first
     kernel.run("%watch_restart --now main.py")
     kernel.wait(lambda: "asked by hand" in script.text)
@@ -158,7 +148,7 @@ def test_a_script_that_is_watched_goes_on(kernel, project):
 
 def test_another_client_gets_through(kernel, project):
     watch(kernel)
-    armed(kernel)
+    until_armed(kernel)
     other = kernel.manager.blocking_client()
     other.start_channels(hb=True)
     until_ready(other)

@@ -11,6 +11,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
+from processes import children_with
 from waiting import DEADLINE, eventually
 from zmq.utils.monitor import recv_monitor_message
 
@@ -153,8 +154,8 @@ def test_a_kernel_that_is_killed_is_replaced(behind, kernel, who, signum):
         eventually(lambda: kernel.run("__import__('os').getpid()").text.isdigit())
         assert behind.live != before
     else:
-        for child in psutil.Process(kernel.pid).children():
-            if child.pid != before and "bootstrap.py" in " ".join(child.cmdline()):
+        for child in children_with("bootstrap.py", kernel.pid):
+            if child.pid != before:
                 child.kill()
     behind.restarts += who == "live"
     behind.save(7)

@@ -24,7 +24,7 @@ class GoingBack:
     def __init__(self, kernel, project):
         self.kernel = kernel
         behind = Behind(kernel, project, value=None)
-        eventually(lambda: behind.live != kernel.pid, timeout=20, what="a proxy")
+        behind.until_armed()
 
     def ask(self, code):
         """Return the value of an expression in the live kernel."""

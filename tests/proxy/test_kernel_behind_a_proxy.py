@@ -5,7 +5,7 @@ import os
 import signal
 
 import pytest
-from behind import Behind
+from behind import Behind, live
 from play import Cell
 from play import kernel as real_kernel
 from project import Project
@@ -56,7 +56,7 @@ class Living:
         """Have it go on as far as a state."""
         if self.state == "plain" != state:
             self.behind = Behind(self.kernel, self.project, value=None)
-            eventually(lambda: self.live != self.kernel.pid, timeout=20, what="a proxy")
+            self.behind.until_armed()
             self.state = "armed"
         if state == "followed" != self.state:
             self.switch()
@@ -70,7 +70,7 @@ class Living:
     @property
     def live(self):
         """The process of the kernel that answers."""
-        return int(self.kernel.run("__import__('os').getpid()").text)
+        return live(self.kernel)
 
     def ask(self, kind, content=None, *, channel="control", **header):
         """Send a request and return the content of its reply."""

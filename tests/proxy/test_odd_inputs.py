@@ -6,6 +6,7 @@ from pathlib import Path
 import psutil
 import pytest
 from behind import Behind
+from processes import words_of
 from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
@@ -67,6 +68,6 @@ def test_startup_files_choose_the_folder_and_leave_no_children(start_kernel, pro
         assert kernel.run("import os; os.getcwd()").text == repr(str(inner))
         assert not behind.folder.startswith(str(deep))
         ours = psutil.Process(kernel.pid).children(recursive=True)
-        assert any("sleep" in one.name() for one in ours)
+        assert any("sleep" in words_of(one) for one in ours)
     _, alive = psutil.wait_procs(ours, timeout=DEADLINE)
     assert alive == []

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from page import Page
+from patience import PATIENT
 from play import kernel as real_kernel
 from project import Project
 from reference import Reference, shown
@@ -292,7 +293,7 @@ class Notebook:
         self.watching = page.run(WATCH, cell_id="watch")
         page.wait(lambda: "running" in self.watching.text)
         support = str(Path(digest.__file__).parent)
-        cell = page.run(SET_UP.format(support=support, root=str(project), warm=WARM), cell_id="set up")
+        cell = page.run(SET_UP.format(support=support, root=str(project), warm=WARM) + PATIENT, cell_id="set up")
         assert cell.error == "", cell.text
         self._begin()
 

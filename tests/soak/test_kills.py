@@ -12,7 +12,7 @@ import psutil
 import pytest
 import writers
 from checkpointed import Checkpointed
-from processes import runners
+from processes import runners, supervisors, words_of
 from screens import Screen
 from waiting import eventually
 
@@ -112,9 +112,8 @@ def kill_one(proxy, live, rng, *, may_be_live):
     """Kill one process of those behind a proxy, but for supervisors, and say which."""
     victims = []
     for one in proxy.children():
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if "--link" not in one.cmdline() and (may_be_live or one.pid != live):
-                victims.append(one)
+        if "--link" not in words_of(one) and (may_be_live or one.pid != live):
+            victims.append(one)
     if not victims:
         return 0
     victim = rng.choice(victims)
@@ -155,7 +154,7 @@ def test_a_kernel_shows_the_last_content_whichever_process_behind_its_proxy_was_
 def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(kernel, project):
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
-    [supervisor] = [child for child in psutil.Process(kernel.pid).children() if "--link" in child.cmdline()]
+    [supervisor] = supervisors(kernel.pid)
     supervisor.kill()
     kernel.wait(lambda: "the supervisor has ended; nothing is watched any more" in cell.text)
     assert "· ended ·" in cell.text

@@ -8,13 +8,12 @@ import sys
 import length
 import psutil
 import pytest
-from processes import guardian_of, runners
+from processes import guardian_of, runners, supervisors
 from resources import Plateau
 from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
-from ipy_autorestart.client.process import PROGRAM
 
 pytestmark = [
     pytest.mark.e2e,
@@ -136,7 +135,7 @@ def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, s
         kernel.wait(lambda: "running" in watching.text)
         use = kernel.run(USE, cell_id="use")
         proxy = psutil.Process(kernel.pid)
-        [supervisor] = [one for one in proxy.children() if PROGRAM in one.cmdline()]
+        [supervisor] = supervisors(proxy.pid)
 
         def restart(number):
             expected = save(number)

@@ -4,7 +4,9 @@ import os
 import re
 
 import psutil
-from waiting import pass_time
+from page import ask
+from patience import PATIENT
+from waiting import eventually, pass_time
 
 USE = "import sys; sys.path.insert(0, 'src'); import a; print('value', a.V)"
 
@@ -26,6 +28,16 @@ def without_checkpoints(kernel):
     kernel.client.execute(WITHOUT_CHECKPOINTS, silent=True, store_history=False)
 
 
+def live(kernel):
+    """Return the process of the kernel that answers."""
+    return ask(kernel, "__import__('os').getpid()")
+
+
+def until_armed(kernel):
+    """Wait until the process that is known has become the proxy of a kernel."""
+    eventually(lambda: live(kernel) != kernel.pid, what="a proxy")
+
+
 class Behind:
     """A kernel that watches, behind a proxy since its first restart, which is for a first value if there is one.
 
@@ -36,6 +48,7 @@ class Behind:
         self.kernel, self.project, self.restarts = kernel, project, 0
         assert kernel.run("%load_ext ipy_autorestart").error == ""
         without_checkpoints(kernel)
+        kernel.client.execute(PATIENT, silent=True, store_history=False)
         pass_time(0.05)  # files are older than the first cell
         self.watching = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
         kernel.wait(lambda: "running" in self.watching.text)
@@ -56,7 +69,11 @@ class Behind:
     @property
     def live(self):
         """The process of the kernel that answers."""
-        return int(self.kernel.run("__import__('os').getpid()").text)
+        return live(self.kernel)
+
+    def until_armed(self):
+        """Wait until the process that is known has become the proxy."""
+        until_armed(self.kernel)
 
     @property
     def folder(self):

@@ -3,6 +3,7 @@
 import re
 
 from page import Page
+from patience import PATIENT
 from waiting import eventually
 
 WATCH = "%watch_restart src/ data/ --pattern '*.txt'"
@@ -27,9 +28,10 @@ class Checkpointed(Page):
         self.project, self.restarts = project, 0
         (project / "data").mkdir(exist_ok=True)
         assert self.do("extension", "%load_ext ipy_autorestart").error == ""
+        self.ask(f"exec({PATIENT!r}, {{}})")
         self.watching = self.do("watch", f"{WATCH} {options}")
         self.wait(lambda: "running" in self.status)
-        assert self.do("set up", SET_UP.format(src=str(project / "src"))).error == ""
+        assert self.do("set up", SET_UP.format(src=str(project / "src")) + PATIENT).error == ""
 
     def do(self, key, code, *, until="idle"):
         """Run a cell and wait for its end."""

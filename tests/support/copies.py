@@ -7,7 +7,10 @@ import sys
 #: A warm process; each act is played in a fork of it, so that nothing is left of one for the next.
 SERVER = """
 import json, os, signal, sys, tempfile, time, traceback
+from ipy_autorestart.kernel import trust
 from ipy_autorestart.kernel.trust import Known, Trust
+
+trust.WAITS_MAX = 2.0  # on a busy machine others have their turns
 
 def copied(value, trust, names):
     told, tell = os.pipe()

@@ -6,6 +6,25 @@ import contextlib
 from play import DEADLINE, Cell, Player
 
 
+def ask(player, expression, timeout=DEADLINE):
+    """Return the value of an expression, by a request of which no page shows anything; None if it is no literal.
+
+    Such a request prolongs no batch, as a cell does, for whose end a kernel waits.
+    """
+    content = {"code": "", "silent": True, "store_history": False, "user_expressions": {"asked": expression}}
+    message = player.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})
+    asked = player.cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"], expression)
+    player.client.shell_channel.send(message)
+    player.wait(lambda: asked.reply is not None, timeout=timeout, what=expression)
+    del player.cells[asked.id]
+    answer = (asked.reply or {}).get("user_expressions", {}).get("asked", {})
+    if answer.get("status") == "error":
+        raise AssertionError("\n".join(answer["traceback"]))
+    with contextlib.suppress(KeyError):
+        return ast.literal_eval(answer["data"]["text/plain"])
+    return None
+
+
 class Page(Player):
     """A kernel, and the cells that a page has of it."""
 
@@ -38,16 +57,5 @@ class Page(Player):
         )
 
     def ask(self, expression, timeout=DEADLINE):
-        """Return the value of an expression, by a request of which no page shows anything; None if it fails."""
-        content = {"code": "", "silent": True, "store_history": False, "user_expressions": {"asked": expression}}
-        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})
-        asked = self.cells[message["header"]["msg_id"]] = Cell(message["header"]["msg_id"], expression)
-        self.client.shell_channel.send(message)
-        self.wait(lambda: asked.reply is not None, timeout=timeout, what=expression)
-        del self.cells[asked.id]
-        answer = (asked.reply or {}).get("user_expressions", {}).get("asked", {})
-        if answer.get("status") == "error":
-            raise AssertionError("\n".join(answer["traceback"]))
-        with contextlib.suppress(KeyError):
-            return ast.literal_eval(answer["data"]["text/plain"])
-        return None
+        """Return the value of an expression, by a request of which no page shows anything."""
+        return ask(self, expression, timeout)

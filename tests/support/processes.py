@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import psutil
+from waiting import eventually
 
 from ipy_autorestart import pristine
 from ipy_autorestart.script import ear, guardian
@@ -58,6 +59,36 @@ def has_ended(process):
     return status_of(process) in ("", psutil.STATUS_ZOMBIE)
 
 
+def words_of(process):
+    """Return the words of a process's command line, none if it is gone: perhaps since it was found."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.cmdline()
+    return []
+
+
+def children_with(word, pid):
+    """Return the children of a process that have a word in their command lines, as far as these are still there."""
+    return [child for child in psutil.Process(pid).children() if any(word in one for one in words_of(child))]
+
+
+def supervisors(pid):
+    """Return the supervisors that a process has started."""
+    return children_with("--link", pid)
+
+
+def until_warm(pid):
+    """Wait until the one supervisor that a process has started has a run of ``main.py`` that was forked ahead."""
+    [supervisor] = supervisors(pid)
+    eventually(lambda: any(map(is_parked, runners(supervisor))), what="a parked run")
+
+
+def is_parked(process, what="main.py"):
+    """Return whether it is a run that waits to begin: it has the run's command line, and reads a pipe."""
+    with contextlib.suppress(OSError), open(f"/proc/{process.pid}/wchan") as file:
+        return "pipe_read" in file.read() and what in " ".join(words_of(process))
+    return False
+
+
 def runners(supervisor):
     """Return the living processes below a supervisor but its guardian and ear, the oldest first: fork servers, runs."""
     alive = []
@@ -69,9 +100,7 @@ def runners(supervisor):
 
 
 def _is(process, *names):
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return not set(names).isdisjoint(process.cmdline())
-    return False
+    return not set(names).isdisjoint(words_of(process))
 
 
 def all_tasks(pid="self"):

@@ -1,7 +1,8 @@
 """A supervised script and its processes, and how the tests ask for its next run."""
 
-import psutil
-from processes import runners
+import os
+
+from processes import is_parked, runners, supervisors
 from screens import Screen
 from waiting import eventually
 
@@ -20,7 +21,7 @@ class Watched:
     @property
     def processes(self):
         """The supervisor, and what serves, runs or waits."""
-        (supervisor,) = [child for child in psutil.Process().children() if "--link" in child.cmdline()]
+        (supervisor,) = supervisors(os.getpid())
         return [supervisor, *runners(supervisor)]
 
     @property
@@ -34,7 +35,7 @@ class Watched:
 
     def until_ready(self):
         eventually(self.is_ready, what="a fork server")
-        eventually(lambda: len(self.processes) >= 3, what="a parked run")
+        eventually(lambda: any(map(is_parked, self.processes)), what="a parked run")
 
     def next(self, code=None):
         """Save and return what the next run printed."""
