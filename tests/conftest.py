@@ -12,7 +12,7 @@ import uuid
 
 import psutil
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jupyter_client.connect import LocalPortCache
 from jupyter_core.utils import ensure_event_loop
 from play import Player
@@ -32,7 +32,8 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
 
 sys.dont_write_bytecode = False  # else each worker compiles all tests, each time: seconds
 
-settings.register_profile("suite", deadline=None)  # no test asserts a time
+# No test asserts a time.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 ensure_event_loop()  # the one that jupyter_client uses and keeps, made before anything is counted
@@ -60,11 +61,11 @@ def pytest_collection_finish():
 
 @pytest.fixture(scope="session", autouse=True)
 def own_ports():
-    """Give kernels ports that no other worker chooses."""
+    """Give kernels ports that no other worker chooses; yields who chooses them."""
     ports = Ports(worker())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalPortCache, "instance", lambda: ports)
-        yield
+        yield ports
 
 
 def open_files():

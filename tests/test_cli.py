@@ -15,7 +15,7 @@ import pexpect
 import psutil
 import pyte
 import pytest
-from processes import guardian_of, has_ended, runners
+from processes import guardian_of, has_ended, is_parked, runners, words_of
 from project import Project
 from waiting import DEADLINE, eventually
 
@@ -163,19 +163,6 @@ def forked(pid):
     with contextlib.suppress(psutil.Error):
         return runners(psutil.Process(pid))
     return []
-
-
-def cmdline(process):
-    with contextlib.suppress(psutil.Error):
-        return " ".join(process.cmdline())
-    return ""
-
-
-def is_parked(process, what="main.py"):
-    """Whether it is a run that waits to begin: a child of the program that has its command line, and reads a pipe."""
-    with contextlib.suppress(OSError):
-        return "pipe_read" in Path(f"/proc/{process.pid}/wchan").read_text() and what in cmdline(process)
-    return False
 
 
 def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_ahead(start, project):
@@ -381,7 +368,9 @@ def test_a_shell_in_the_script_has_job_control(start, project):
     session.wait(r"bash-\S+[#$] ")
     session.type("sleep 100\n")
     [job] = eventually(
-        lambda: [one for one in psutil.Process(session.pid).children(recursive=True) if cmdline(one) == "sleep 100"]
+        lambda: [
+            one for one in psutil.Process(session.pid).children(recursive=True) if words_of(one) == ["sleep", "100"]
+        ]
     )
     for count in (1, 2):
         session.type("\x1a")
@@ -478,7 +467,7 @@ def watch_of(session):
             (
                 one
                 for one in psutil.Process(session.pid).children(recursive=True)
-                if "ipy_autorestart" in cmdline(one) and one.ppid() == session.pid
+                if "ipy_autorestart" in " ".join(words_of(one)) and one.ppid() == session.pid
             ),
             None,
         )

@@ -213,6 +213,7 @@ def test_a_script_that_writes_into_its_own_tree_is_told_so_and_does_not_loop(wat
     assert watched.restarts == 1
 
 
+@pytest.mark.timing
 def test_what_another_program_writes_for_the_script_does_not_loop_endlessly(watch):
     write("main.py", MAIN + "import subprocess; subprocess.run('echo NOW=$(date +1%N) > src/gen.py', shell=True)\n")
     watched = watch("idle")
@@ -220,6 +221,7 @@ def test_what_another_program_writes_for_the_script_does_not_loop_endlessly(watc
     assert watched.restarts <= 8
 
 
+@pytest.mark.timing
 def test_a_file_that_something_else_appends_to_all_the_time_is_told_so(watch):
     watched = watch("config.toml")
 

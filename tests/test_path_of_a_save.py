@@ -7,6 +7,7 @@ import json
 import time
 
 import pytest
+from processes import until_warm
 
 TRACER = """
 import atexit, json, os, sys, threading, time
@@ -42,7 +43,7 @@ def test_a_save_passes_few_modules_and_rooms(start_kernel, project, monkeypatch)
         player.run("%load_ext ipy_autorestart")
         watching = player.run("%watch_restart src/ main.py")
         player.wait(lambda: "finished" in watching.text)
-        player.look_on(1)  # until the fork server stands
+        until_warm(player.pid)
         saved = time.time()
         project.save("src/a.py", "V = 2\n")
         player.wait(lambda: "value 2" in watching.text)

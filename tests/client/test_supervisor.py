@@ -138,9 +138,10 @@ def test_a_script_may_have_any_name_and_folder(project, screen):
         eventually(lambda: "again" in screen.printed)
 
 
-def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(project, screen):
+def test_the_next_run_finds_the_port_free_that_a_child_of_the_old_one_held(project, screen, own_ports):
+    port = own_ports.find_available_port("127.0.0.1")
     project.script(
-        "import os, socket, time\ns = socket.create_server(('127.0.0.1', 45871))\n"
+        f"import os, socket, time\ns = socket.create_server(('127.0.0.1', {port}))\n"
         "if os.fork() == 0:\n    data = bytearray(b'x') * (300 << 20)\n    print('ready')\n    time.sleep(60)\n"
         "s.close()\ntime.sleep(60)\n"
     )
@@ -203,8 +204,11 @@ def test_a_thousand_saves_end_with_the_last_content_and_one_run(project, screen)
             project.save("src/a.py", f"V = 'content {number}'\n")
         eventually(lambda: screen.printed.endswith("content 999\n"))
         (process,) = psutil.Process().children()
-        run = supervisor.status.pid
-        assert [child.pid for child in runners(process) if is_in_group(child, run)] == [run]
+
+        def runs():
+            return [child.pid for child in runners(process) if is_in_group(child, supervisor.status.pid)]
+
+        eventually(lambda: runs() == [supervisor.status.pid])  # which is told of a moment later
         eventually(lambda: psutil.STATUS_ZOMBIE not in map(status_of, process.children(recursive=True)))
     assert not psutil.Process().children()
 

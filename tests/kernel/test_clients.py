@@ -26,7 +26,8 @@ def bind(clients, made, port=1):
     return bound, f"tcp://127.0.0.1:{bound.bind_to_random_port('tcp://127.0.0.1')}"
 
 
-def test_it_waits_for_the_clients_that_were_there(socket):
+def test_it_waits_for_the_clients_that_were_there(socket, monkeypatch):
+    monkeypatch.setattr(module, "BACK_MAX", 60.0)
     clients = Clients([ListeningSocket("shell", 1, 3, 1)])
     server, address = bind(clients, socket(zmq.ROUTER))
     client = socket(zmq.DEALER)
@@ -38,7 +39,9 @@ def test_it_waits_for_the_clients_that_were_there(socket):
     assert server.recv_multipart()[1] == b"x"
 
 
-def test_where_there_were_none_it_does_not_wait(socket):
+def test_where_there_were_none_it_does_not_wait(socket, monkeypatch):
+    monkeypatch.setattr(module, "UNKNOWN", 60.0)
+    monkeypatch.setattr(module, "BACK_MAX", 60.0)
     clients = Clients([ListeningSocket("shell", 1, 3, 0), ListeningSocket("hb", 2, 4, None)])
     bind(clients, socket(zmq.ROUTER))
     began = time.monotonic()

@@ -1,6 +1,7 @@
 """What a script displays, in the cell that started the watch."""
 
 import pytest
+from processes import until_warm
 from waiting import DEADLINE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("displays")]
@@ -39,6 +40,7 @@ def test_figures_are_shown_by_show_and_at_the_end(kernel, project):
     shown = ["a\n", ["image/png"], "b\nend\n", ["image/png"], "<Figure size 640x480 with 0 Axes>"]
     assert kinds(cell) == shown
     kernel.wait(lambda: "ahead" in (status := kernel.run("%watch_status").text) and "being made" not in status)
+    until_warm(kernel.pid)
     assert again(kernel, project, cell, code + "x = 0\n", 2) == shown
     assert "warm" in kernel.run("%watch_status").text
     chosen = (

@@ -8,7 +8,7 @@ import zipfile
 import psutil
 import pytest
 from busy import busy
-from processes import has_ended
+from processes import has_ended, supervisors, until_warm
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("script mode")]
 
@@ -198,7 +198,7 @@ def test_a_crash_is_shown_and_waits_for_the_next_change(kernel, project):
 def test_a_hangup_of_the_supervisor_means_a_restart(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(shows(cell, "finished"))
-    (supervisor,) = [p for p in psutil.Process(kernel.pid).children() if "--link" in p.cmdline()]
+    (supervisor,) = supervisors(kernel.pid)
     supervisor.send_signal(signal.SIGHUP)
     kernel.wait(shows(cell, "SIGHUP received"))
     kernel.wait(shows(cell, "2 runs"))
@@ -241,6 +241,7 @@ def test_the_status_tells_what_is_warm_and_what_is_imported_ahead(kernel, projec
     cell = kernel.run("%watch_restart main.py")
     kernel.wait(shows(cell, "one"))
     kernel.wait(lambda: "imported ahead" in kernel.run("%watch_status").text)
+    until_warm(kernel.pid)
     project.script("import json\nprint('two')\n")
     kernel.wait(shows(cell, "two"))
     kernel.wait(shows(cell, "· warm ·"))

@@ -6,6 +6,7 @@ import socket
 import psutil
 import pytest
 import zmq
+from fronts import CHANNELS
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.connect import write_connection_file
 from waiting import eventually, pass_time
@@ -39,8 +40,9 @@ def connected(context, connection, listeners=()):
 
 
 @pytest.fixture
-def connection(tmp_path):
-    _, found = write_connection_file(str(tmp_path / "connection.json"), key=b"secret")
+def connection(tmp_path, own_ports):
+    ports = {f"{channel}_port": own_ports.find_available_port("127.0.0.1") for channel in CHANNELS}
+    _, found = write_connection_file(str(tmp_path / "connection.json"), key=b"secret", **ports)
     return {**found, "key": "secret"}
 
 
@@ -171,7 +173,7 @@ def test_a_client_that_reads_nothing_costs_a_bounded_memory_and_the_others_get_a
         lazy.rcvhwm, lazy.linger = 1, 0
         lazy.subscribe(b"")
         lazy.connect(address)
-        assert monitor.poll(5000)
+        assert monitor.poll(30_000)
         lazy.disable_monitor()
         monitor.close()
         subscribe(frontend)
@@ -182,6 +184,6 @@ def test_a_client_that_reads_nothing_costs_a_bounded_memory_and_the_others_get_a
             while iopub.poll(1000 if number - got > 100 else 0):  # one that reads, if not at once
                 got += bool(iopub.recv_multipart())
         while got < count:
-            assert iopub.poll(5000)
+            assert iopub.poll(30_000)
             got += bool(iopub.recv_multipart())
         assert process.memory_info().rss - before < count * size / 2
