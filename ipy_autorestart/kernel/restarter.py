@@ -28,7 +28,7 @@ from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interru
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.kernel.standby import begin_turn
-from ipy_autorestart.pristine import Timer, get_ident, is_main_thread, os, signal, time
+from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
 from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Asked, Changed, Exited, Hangup, Moved, Record, Reran, Started, Waiting
 from ipy_autorestart.protocol.options import Options
@@ -386,10 +386,7 @@ class KernelRestarter(Restarter):
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")
         else:
-            if self._pending is not None:  # another one has come meanwhile: it is for the next kernel
-                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-                signal.pthread_kill(get_ident(), signal.SIGHUP)
-            handover.exec(self._supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
+            self._leave(handover)
 
     def _handover(self, back: tuple[int, ...]) -> KernelEnd:
         """Do all that can fail and can be undone."""

@@ -101,6 +101,7 @@ class Handover(abc.ABC):
         self._hangup_ignored = False
         self._trouble = ""
         self._interrupts: Interrupts | None = None
+        self._hung_up = False
         self._waiting = {signal.SIGHUP}  # signals that the new image gets
         self._once = Lock()
         self._late = Timer(END_MAX, self._close_and_exec)
@@ -146,6 +147,18 @@ class Handover(abc.ABC):
         """Yield the signals that were only noted here, for the new image to act on."""
         if self._interrupts and self._interrupts.noted:
             yield signal.SIGINT
+        if self._hung_up:
+            yield signal.SIGHUP
+
+    def hold_hangups(self) -> None:
+        """Have SIGHUP stay pending in the main thread from now on, for the new image, whichever thread gets it."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
+        signal.signal(signal.SIGHUP, self.hold_hangup)
+
+    def hold_hangup(self, *_: object) -> None:
+        """Have one that has come to another thread, or before, stay pending, too; in the main thread."""
+        self._hung_up = True
+        signal.pthread_kill(get_ident(), signal.SIGHUP)
 
     @abc.abstractmethod
     def own(self) -> KernelState | TerminalState | ProgramState:
@@ -166,6 +179,7 @@ class Handover(abc.ABC):
         if self.notes_interrupts and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
             self._interrupts = Interrupts()  # for one that another thread takes, where it isn't blocked
             self._waiting.add(signal.SIGINT)
+        self.hold_hangups()
         # They stay pending until the new image has its handlers: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._waiting)
         try:

@@ -6,7 +6,7 @@ import abc
 import logging
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, assert_never
+from typing import Any, NoReturn, assert_never
 
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
@@ -183,6 +183,13 @@ class Restarter(abc.ABC):
 
     def _exec(self, handover: Handover) -> None:
         self._report(Exited())
+        self._leave(handover)
+
+    def _leave(self, handover: Handover) -> NoReturn:
+        """Have who follows take over, and act on a SIGHUP that has come meanwhile."""
+        handover.hold_hangups()
+        if self._pending is not None:
+            handover.hold_hangup()
         handover.exec(self._supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
 
     def _report(self, record: Record) -> None:

@@ -171,6 +171,21 @@ def test_a_hangup_is_heard_that_comes_after_what_wakes_the_kernel_for_it(behind,
     assert behind.use.streams() == "value 3\n"
 
 
+def test_a_hangup_that_comes_to_a_kernel_which_leaves_is_the_next_ones(behind, kernel):
+    kernel.run(f"#| rerun: false\nimport atexit, os, time\n{LEAVING}atexit.register(leave);")
+    behind.project.save("src/a.py", "V = 3\n")
+    behind.restarts += 1
+    behind.until_restarted()
+    assert behind.use.streams() == "value 3\n"
+
+
+LEAVING = f"""
+def leave():
+    os.kill(os.getppid(), {signal.SIGHUP:d})
+    [time.sleep(0.01) for _ in range(20)]
+"""
+
+
 def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, kernel):
     killed = children_with("bootstrap.py", kernel.pid)
     for one in killed:

@@ -86,6 +86,14 @@ def test_an_interrupt_on_the_way_waits_for_the_next_image(tmp_path, thread):
     assert ended.stderr == ""
 
 
+@pytest.mark.parametrize("thread", ["", OTHER])
+def test_a_hangup_on_the_way_waits_for_the_next_image(tmp_path, thread):
+    code = "atexit.register(os.kill, os.getpid(), signal.SIGHUP)\nMine(start).exec([], hangup_ignored=False)\n"
+    ended = ran(thread + code, tmp_path)
+    assert json.loads(ended.stdout.splitlines()[-1])[-1] == [1]
+    assert ended.stderr == ""
+
+
 def test_an_interrupt_that_is_ignored_stays_so(tmp_path):
     ended = ran("signal.signal(signal.SIGINT, signal.SIG_IGN)\nMine(start).exec([], hangup_ignored=False)\n", tmp_path)
     assert json.loads(ended.stdout.splitlines()[-1])[4] == [1]

@@ -16,6 +16,13 @@ from ipy_autorestart.reexec.start import CantRestart
 class FakeHandover:
     def __init__(self):
         self.handed_over = []
+        self.held = []
+
+    def hold_hangups(self):
+        self.held.append("those to come")
+
+    def hold_hangup(self):
+        self.held.append("one that has come")
 
     def exec(self, supervisors, *, hangup_ignored):
         self.handed_over.append((list(supervisors), hangup_ignored))
@@ -120,6 +127,16 @@ def test_a_pending_restart_can_be_withdrawn_once(restarter, supervisor):
     hang_up()
     assert restarter.withdraw()
     assert not restarter.withdraw()
+
+
+def test_a_hangup_that_comes_while_it_is_handed_over_is_left_to_who_follows(restarter, supervisor):
+    restarter.arm(supervisor)
+    hang_up()
+    restarter.restart()
+    assert restarter.handover.held == ["those to come"]
+    supervisor.send = lambda record: hang_up() if record == Exited() else None
+    restarter.restart()
+    assert restarter.handover.held[1:] == ["those to come", "one that has come"]
 
 
 def test_a_hand_over_is_reported_and_takes_all_supervisors_along(before, restarter, supervisor):
