@@ -176,7 +176,7 @@ def test_hangups_are_left_to_who_has_taken_them_since(heard):
 
 def test_the_proxy_passes_on_what_came_since_the_copy_was_made(arms, heard):
     becomes = KernelArming.__new__(KernelArming)
-    becomes._arming, becomes._interrupts = arms, None
+    becomes._arming, becomes._interrupts, becomes._hung_up = arms, None, False
     assert list(becomes.noted()) == []
     arms.hangups = Hangups()
     assert list(becomes.noted()) == []
