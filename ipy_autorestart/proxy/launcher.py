@@ -15,8 +15,9 @@ from ipy_autorestart.script.preloader import Preloader, Reports
 from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.run import Run, start_cold
 
-#: A kernel imports these when somebody debugs; they print, and start a program.
-NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger")
+#: A kernel imports the first ones when somebody debugs; they print, and start a program. The others look for a shell,
+#: without which no figure comes to its cell. What else does so is found out, which takes one more start.
+NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger", "matplotlib_inline", "ipywidgets")
 
 
 @dataclass(slots=True)

@@ -131,3 +131,16 @@ def test_what_a_startup_file_watches_is_watched_once(start_kernel, project, writ
         kernel.run("'the proxy knows by now'")
         kernel.send("import os; os._exit(1)")  # as a fresh start, another one begins what there is in the file
         eventually(lambda: len(supervisors(kernel)) == 2)
+
+
+IS_AHEAD = "import sys\nprint('matplotlib.pyplot' in sys.modules)"
+DRAW = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
+
+
+def test_figures_are_shown_by_a_kernel_that_has_imported_ahead_what_draws_them(kernel, project):
+    behind = Behind(kernel, project)
+    is_ahead = kernel.run(IS_AHEAD, cell_id="is ahead")
+    drawn = kernel.run(DRAW, cell_id="draw")
+    while is_ahead.text != "True\n":
+        behind.save(behind.restarts)
+        assert [list(output["data"]) for output in drawn.outputs] == [["text/plain", "image/png"]]

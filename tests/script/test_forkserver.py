@@ -99,6 +99,7 @@ def test_the_script_may_change_the_builtins_that_display_uses(fork):
         ("import sys\nsys.path.append('/nowhere')\n", "it changes sys.path"),
         ("import os\nos.kill(os.getpid(), 11)\n", "its import ended the process"),
         ("import beside\n", "it imports beside, which the script has too"),
+        ("import ipykernel, IPython\nimport colorsys\nIPython.get_ipython()\n", "it looks for the kernel's shell"),
     ],
 )
 def test_it_says_which_module_it_must_not_import_and_why(fork, tmp_path, module, why):
@@ -111,6 +112,11 @@ def test_it_says_which_module_it_must_not_import_and_why(fork, tmp_path, module,
     name, told = server.unfit
     assert name == "lib"
     assert told.startswith(why)
+
+
+def test_what_looks_for_a_shell_is_imported_ahead_of_a_script_which_has_none(fork):
+    module = "import IPython\nimport colorsys\nFOUND = IPython.get_ipython()\n"
+    assert fork(module, "import sys, lib\nprint(lib.FOUND)\n") == ("None\n", [])
 
 
 def test_it_goes_on_without_a_module_that_is_not_there(fork):

@@ -133,6 +133,7 @@ class Trial:
         self._files = _open_files()
         self._shared, self._libraries = _mappings()
         self._path = list(sys.path)
+        self._shell: Any = None
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
@@ -141,6 +142,7 @@ class Trial:
             return
         if event == "import":
             self.attempted.add(args[0].partition(".")[0])
+            self._attend()
         elif event == "open":
             if isinstance(args[0], str) and os.path.abspath(args[0]) in self._watched:
                 self._faults.append("it reads watched files")
@@ -149,12 +151,27 @@ class Trial:
         elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
             self._faults.append("it starts a program")
 
+    def _attend(self) -> None:
+        """Note from now on when an import looks for a shell: a kernel will have one, and this process has none."""
+        module: Any = sys.modules.get("IPython.core.interactiveshell")
+        if self._shell is None and "ipykernel" in sys.modules and hasattr(module, "InteractiveShell"):
+            self._shell = module.InteractiveShell
+
+            def initialized(_: object) -> bool:  # `get_ipython` asks for it
+                self._faults.append("it looks for the kernel's shell")
+                return False
+
+            self._shell.initialized = classmethod(initialized)
+
     def end(self) -> None:
         """Do nothing from now on."""
         self._armed.clear()
+        if self._shell is not None:
+            del self._shell.initialized  # what it inherits is there again
 
     def check(self) -> None:
         """Raise `Unfit` for an effect that does not survive a fork, or that belongs to the run."""
+        self._attend()
         for name in list(sys.modules)[self._modules :]:
             file = getattr(sys.modules.get(name), "__file__", None)
             if isinstance(file, str) and (file in self._watched or os.path.realpath(file) in self._watched):
