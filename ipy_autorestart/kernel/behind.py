@@ -161,6 +161,8 @@ class Behind:
                     return went_on
             except NotStill:
                 pass  # later
+            except Exception:  # the border: what waits for it goes on
+                log.exception("no checkpoint could be made")
             asyncio.get_running_loop().call_soon(then)
             return False
 
@@ -187,31 +189,36 @@ class Behind:
         finally:
             self._parks = False  # nothing else comes to run in what follows
         turn: Turn | None = None
-        hushed: list[SupervisorHandle] = []
         try:
-            if self._checkpoints is not None:
-                for supervisor in list(self._supervisors):
-                    hushed.append(supervisor)
-                    supervisor.hush()
-                turn = self._checkpoints.make(
-                    self.link,
-                    self._recorder.ledger,
-                    supervisors=[one.pid for one in hushed],
-                    fds=[fd for one in hushed for fd in one.fds()],
-                    leave=lambda: self._leave(hushed),
-                )
+            turn = self._make(gate)
         except Exception:  # the border: the kernel goes on without
             log.exception("no checkpoint could be made")
-        finally:
-            if turn is None:
-                for supervisor in hushed:
-                    supervisor.listen_again()
-                gate.reopen()
         if turn is not None:
             with or_end():  # another one is to try
                 self._go_on(turn)
-            return True
-        return False
+        return turn is not None
+
+    def _make(self, gate: Gate) -> Turn | None:
+        """Make a checkpoint if that can be, and open the gate; in a kernel that goes on from it, return its turn."""
+        with contextlib.ExitStack() as back:  # each of it, whatever the others come to
+            back.callback(gate.reopen)
+            if self._checkpoints is None:
+                return None
+            hushed: list[SupervisorHandle] = []
+            for supervisor in list(self._supervisors):
+                hushed.append(supervisor)
+                back.callback(supervisor.listen_again)
+                supervisor.hush()
+            turn = self._checkpoints.make(
+                self.link,
+                self._recorder.ledger,
+                supervisors=[one.pid for one in hushed],
+                fds=[fd for one in hushed for fd in one.fds()],
+                leave=lambda: self._leave(hushed),
+            )
+            if turn is not None:
+                back.pop_all()
+            return turn
 
     def sort_out(self) -> None:
         """Keep only the checkpoints that can be of use, by what cells have used, and tell the proxy."""

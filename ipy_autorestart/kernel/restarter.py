@@ -344,6 +344,12 @@ class KernelRestarter(Restarter):
         since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
+        self._restart.add_done_callback(self._end_restart)
+
+    def _end_restart(self, task: asyncio.Task[None]) -> None:
+        """Go on if the kernel's own code has cancelled a restart, perhaps before its first step."""
+        if task.cancelled() and task is self._restart:
+            self._refuse("cancelled by the kernel's own code")
 
     def _check_in(self, seconds: float) -> None:
         """Check later, by our own clock: the loop's stands still where a program plays with the time."""
@@ -379,9 +385,6 @@ class KernelRestarter(Restarter):
             self._restart, self._pending = None, since
             self._report(Waiting(str(why)))
             self._check_in(AGAIN)
-        except asyncio.CancelledError:
-            self._refuse("cancelled by the kernel's own code")
-            raise
         except Exception as error:  # the border: the kernel goes on
             log.exception("the restart could not be prepared")
             self._refuse(f"{type(error).__name__}: {error}")

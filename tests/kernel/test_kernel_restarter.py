@@ -296,6 +296,22 @@ def test_code_that_cancels_all_tasks_cancels_a_restart_not_the_next(play):
     play(act, rerun="all")
 
 
+def test_code_that_cancels_all_tasks_shuts_no_gate_even_before_the_first_step_of_a_restart(play):
+    async def act(played):
+        played.restarter._start = types.SimpleNamespace(check=lambda: None)
+        played.restarter._gate = gate = Closing()
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0)
+        assert played.restarter._is_restarting
+        cancel(played)
+        await played.until(2)
+        assert played.owner.reported == [Hangup(), Refused("cancelled by the kernel's own code")]
+        assert gate.is_open
+        assert not gate.begun.is_set()
+
+    play(act, rerun="all")
+
+
 def refuse():
     raise CantRestart(WHY)
 
