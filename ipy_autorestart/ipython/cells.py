@@ -18,7 +18,7 @@ from ipy_autorestart.ipython.ledger import Cell, Choice, Ledger, Rerun
 from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.ipython.uses import Uses
-from ipy_autorestart.ipython.writes import COARSE_NS, Audit, WatchedFiles
+from ipy_autorestart.ipython.writes import Audit, WatchedFiles, files_now_ns
 from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
 from ipy_autorestart.text import relative
@@ -91,7 +91,8 @@ class Recorder:
         self._shell = shell
         self._requests = requests
         self._audit: Audit | None = None
-        self._began_ns = wall_ns()  # of the cell that loads this, as far as it has had the time to write
+        # Of the cell that loads this, as far as it has had the time to write.
+        self._began_ns, self._writes_from_ns = wall_ns(), files_now_ns()
         self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
         self._began = time.monotonic()
         self._again: Cell | None = None
@@ -123,6 +124,7 @@ class Recorder:
     def _note_start(self, info: Any) -> None:  # an ExecutionInfo
         if self._is_cell(info):
             self._began, self._began_ns = time.monotonic(), wall_ns()
+            self._writes_from_ns = files_now_ns()
             self._task = _current_task()
             self._restart_interrupts = False
             if self._audit is None and self._reruns:
@@ -156,7 +158,7 @@ class Recorder:
             return
         seconds = time.monotonic() - self._began
         wrote, is_all = self._audit.end() if self._audit else ((), False)
-        span = None if is_all else (self._began_ns - COARSE_NS, wall_ns())
+        span = None if is_all else (self._writes_from_ns, wall_ns())
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling

@@ -4,7 +4,10 @@ import asyncio
 import contextlib
 import datetime
 import os
+import subprocess
+import sys
 import threading
+import time
 import types
 
 import pytest
@@ -12,6 +15,9 @@ from fakes import FakeShell
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.ledger import Cell
+from ipy_autorestart.ipython.writes import FILES_CLOCK
+from ipy_autorestart.protocol.options import Options
+from ipy_autorestart.protocol.request import Kernel, Request
 
 
 class FakeKernel:
@@ -250,3 +256,16 @@ def test_cells_have_a_pace(shell):
     cells.close()
     execute(shell)
     assert len(cells.pace.gaps) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the clock of files can't be read")
+def test_what_was_saved_just_before_a_cell_is_not_taken_for_what_its_programs_have_written(shell, tmp_path):
+    request = Request(Kernel(), (str(tmp_path),), Options(rerun="all"), str(tmp_path))
+    recorder = Recorder(shell, lambda: [request])
+    saved, written = tmp_path / "saved.py", tmp_path / "written.py"
+    saved.write_text("V = 1\n")
+    while time.clock_gettime_ns(FILES_CLOCK) <= saved.stat().st_ctime_ns:
+        pass  # what comes in one tick can't be told apart
+    execute(shell, act=lambda: subprocess.run(["touch", str(written)], check=True))
+    assert recorder.ledger.cells[0].wrote == (str(written),)
+    recorder.close()

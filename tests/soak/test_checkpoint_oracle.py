@@ -329,6 +329,9 @@ class Notebook:
         page.wait(is_new, timeout=SETTLED, what="a new notebook")
         self._last.clear()
 
+    def status(self):
+        return self._page.run("%watch_status").text
+
     def _told(self):
         return json.loads(self._page.ask("get_ipython().whole.told()"))
 
@@ -414,7 +417,10 @@ class Notebook:
         new = {request for again, request, _ in own if not again}
         behind = [cell for cell in known.cells if cell.header["msg_id"] not in kept | new and cell.key != "set up"]
         behind = [cell._replace(**({"last": 0} if "last" in cell._fields else {})) for cell in behind]
-        due = [cell.header["msg_id"] for cell in ledger.chosen(ledger.Ledger(tuple(behind)), ledger.Rerun.ALL).cells]
+        # A program is taken to have written what was saved while it ran.
+        writers = {cell.key: cell.wrote[0] for cell in behind if cell.wrote and "subprocess" in cell.code}
+        chosen = ledger.chosen(ledger.Ledger(tuple(behind)), ledger.Rerun.ALL, writers)
+        due = [cell.header["msg_id"] for cell in chosen.cells]
         if any(again for again, *_ in own[next((i for i, one in enumerate(own) if not one[0]), len(own)) :]):
             yield "a cell has run again after a new one"
         places = [place for again, _, place in own if again]
@@ -491,6 +497,10 @@ class Life:
         player.client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
         return Notebook(project, Page(player.manager, player.client), self._reference)
 
+    def status(self):
+        """Return the kernel's own word of its checkpoints."""
+        return self._notebook.status() if self._notebook else ""
+
     def close(self):
         if self._notebook:
             for name, count in self._notebook.counts.items():
@@ -523,6 +533,7 @@ def test_what_runs_again_comes_to_what_a_fresh_kernel_comes_to(life):
         life.play(steps)
 
     play()
+    checkpoints = life.status()
     life.close()
     sys.stdout.write(f"{life.counts}\n")
-    assert life.counts["kept"] > life.counts["settled"] / 5  # else it tells little of checkpoints
+    assert life.counts["kept"] > life.counts["settled"] / 5, checkpoints  # else it tells little of checkpoints
