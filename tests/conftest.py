@@ -17,7 +17,7 @@ from jupyter_client.connect import LocalPortCache
 from jupyter_core.utils import ensure_event_loop
 from play import Player
 from play import kernel as real_kernel
-from ports import Ports, worker
+from ports import Ports
 from processes import MARK, all_tasks, marked_processes, newest_process, our_threads
 from project import Project
 from surroundings import SHARED_PORTS, environment
@@ -62,8 +62,7 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session", autouse=True)
 def own_ports():
     """Give kernels ports that no other worker chooses; yields who chooses them."""
-    ports = Ports(worker())
-    with pytest.MonkeyPatch.context() as patch:
+    with contextlib.closing(Ports()) as ports, pytest.MonkeyPatch.context() as patch:
         patch.setattr(LocalPortCache, "instance", lambda: ports)
         yield ports
 
