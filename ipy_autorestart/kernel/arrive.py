@@ -49,7 +49,16 @@ class LateModule(types.ModuleType):
 def _real(name: str) -> Any:
     if isinstance(sys.modules.get(name), LateModule):
         del sys.modules[name]
-    return importlib.import_module(name)
+    hook = sys.breakpointhook
+    try:
+        return importlib.import_module(name)
+    finally:
+        if hook is not debugpy_breakpointhook:  # the user's own, which an import at the start would not have replaced
+            sys.breakpointhook = hook
+
+
+def debugpy_breakpointhook() -> None:
+    """Pass over a breakpoint, as debugpy's function of this name while no debugger is attached."""
 
 
 class LateDebugger:
@@ -107,11 +116,14 @@ def has_plain_debugger(kernel: Any) -> bool:
 
 
 def stand_in_for_debugger() -> None:
-    """Put a module in place of ipykernel's until a debugger is made."""
+    """Put a module in place of ipykernel's until a debugger is made, and do to the process what its import does."""
     module: Any = LateModule(DEBUGGER)
     module.Debugger = LateDebugger
     module._is_debugpy_available = importlib.util.find_spec("debugpy") is not None  # noqa: SLF001  # its name
     sys.modules[DEBUGGER] = module
+    if module._is_debugpy_available:  # noqa: SLF001  # its name
+        os.environ.setdefault("PYDEVD_USE_FRAME_EVAL", "NO")
+        sys.breakpointhook = debugpy_breakpointhook
 
 
 def is_embed_early() -> bool:
@@ -238,7 +250,8 @@ class Arrival:
 
     def _init_extensions(self, original: Callable[..., None], app: Any) -> None:
         set_in_parents()
-        gc.freeze()  # what exists by now stays: no collection needs to look at it, not even the one at the kernel's end
+        gc.freeze()  # what exists by now counts as old at once: the first collections need not look at it
+        gc.unfreeze()
         gc.enable()
         self._clients.wait()
         setattr(app.shell, FIRST, self._carried.process)

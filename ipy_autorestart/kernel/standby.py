@@ -256,7 +256,7 @@ def _prepare() -> None:
 
     TransformerManager().transform_cell("0")  # type: ignore[no-untyped-call]  # of IPython
     prepare(Carried)
-    gc.freeze()  # as after an exec: no collection needs to look at what exists by now
+    gc.freeze()  # it is shared with other kernels, until somebody asks for all objects
 
 
 class _Kinds:

@@ -38,7 +38,8 @@ def main() -> None:
     if not sys.flags.safe_path:
         del sys.path[0]  # this file's folder
     packages = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    sys.path.append(packages)
+    if is_missing := packages not in sys.path:
+        sys.path.append(packages)
     from ipy_autorestart.reexec import RUN, STATE
     from ipy_autorestart.reexec.interrupts import Interrupts
     from ipy_autorestart.reexec.state import Carried
@@ -64,7 +65,8 @@ def main() -> None:
     sys.orig_argv[:] = carried.process.argv
     module, _, name = carried.entry.partition(":")
     getattr(importlib.import_module(module), name)(carried, hangups)
-    sys.path.remove(packages)
+    if is_missing:
+        sys.path.remove(packages)
     how, argv = "", sys.argv[1:]
     if argv[0] in ("-m", "-c"):
         how, *argv = argv

@@ -50,7 +50,10 @@ WORD_BYTES = 1 << 16
 
 #: Names of variables that the libraries of a kernel set at its start, whatever runs in it: a module that is imported
 #: ahead is to find them, too.
-SET_BY_KERNELS = ("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER")
+SET_BY_KERNELS = (
+    *("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER"),
+    "PYDEVD_USE_FRAME_EVAL",
+)
 
 #: Descriptors that the system takes at once (unix(7)).
 FDS_MAX = 253

@@ -1,6 +1,7 @@
 """What stands in for slow modules in a kernel's new image."""
 
 import asyncio
+import os
 import sys
 import types
 
@@ -87,6 +88,30 @@ def test_what_is_asked_of_the_debuggers_module_comes_from_the_real_one(modules):
     assert isinstance(modules[DEBUGGER]._is_debugpy_available, bool)
     assert modules[DEBUGGER].VariableExplorer.__module__ == DEBUGGER
     assert modules[DEBUGGER].Debugger is not LateDebugger
+
+
+@pytest.fixture
+def early(modules, monkeypatch):
+    """As after the start of a kernel, the debugger of which has not been imported."""
+    monkeypatch.setattr(sys, "breakpointhook", sys.__breakpointhook__)
+    monkeypatch.delenv("PYDEVD_USE_FRAME_EVAL", raising=False)
+    monkeypatch.setattr(arrive.importlib.util, "find_spec", lambda _: object())
+    monkeypatch.setattr(arrive.importlib, "import_module", lambda _: setattr(sys, "breakpointhook", len))
+    arrive.stand_in_for_debugger()
+
+
+def test_a_breakpoint_is_passed_over_until_there_is_a_debugger(early):
+    breakpoint()
+    assert sys.breakpointhook.__name__ == "debugpy_breakpointhook"
+    assert os.environ["PYDEVD_USE_FRAME_EVAL"] == "NO"
+    arrive._real(DEBUGGER)
+    assert sys.breakpointhook is len
+
+
+def test_a_late_debugger_leaves_the_users_hook_of_breakpoints_in_place(early):
+    sys.breakpointhook = max
+    arrive._real(DEBUGGER)
+    assert sys.breakpointhook is max
 
 
 def test_a_late_embed_is_imported_when_it_is_used(modules):

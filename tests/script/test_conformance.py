@@ -137,6 +137,13 @@ CASES = {
     "KeyboardInterrupt": Case("raise KeyboardInterrupt", status=-2, shows="KeyboardInterrupt"),
     "killed": Case("import os\nos.kill(os.getpid(), 15)\nimport time\ntime.sleep(60)", status=-15),
     "a segfault": Case("import os, signal\nprint('x', flush=True)\nos.kill(os.getpid(), signal.SIGSEGV)", status=-11),
+    "all objects": Case(
+        "import decimal, gc\nprint(any(one is decimal for one in gc.get_objects()))",
+        shows="True",
+    ),
+    "what refers to a module": Case(
+        "import decimal, gc, sys\nprint(any(one is sys.modules for one in gc.get_referrers(decimal)))", shows="True"
+    ),
     "faulthandler": Case(
         "import faulthandler, os, signal\nfaulthandler.enable()\nos.kill(os.getpid(), signal.SIGSEGV)",
         status=-11,

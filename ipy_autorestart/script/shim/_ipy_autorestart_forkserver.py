@@ -29,8 +29,9 @@ if False:  # for type checkers only
     from collections.abc import Callable, Container
     from typing import Any
 
-    #: Sets up what a run needs, given its descriptors for reports and displays; returns what starts its reports.
-    Attach = Callable[..., Callable[[], None]]
+    #: Sets up what a run needs, given its descriptors for reports and displays, and what shows hidden objects; returns
+    #: what starts its reports.
+    Attach = Callable[[list[int], Callable[[], object]], Callable[[], None]]
 
 _SERVER, _REHEARSAL = os.getpid(), os.path.abspath(__file__)
 
@@ -118,7 +119,7 @@ def _park(
     atexit.register(gc.unfreeze)
     _seed()
     _number_main_thread()
-    report = attach(*fds[4:])
+    report = attach(fds[4:], gc.unfreeze)  # all is shared with the fork server until somebody looks at it
     _rehearse()
     # A finder misses files that are added in the clock's tick of its last look; installed ones are watched.
     installed = tuple(path + "/" for path in filter(is_installed, sys.path))

@@ -10,7 +10,7 @@ import os
 import sys
 
 if False:  # for type checkers only: the script would find these imported
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
     from typing import Any
 
@@ -28,7 +28,8 @@ ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
 #: Events of a kernel's own (`kernel.standby`): it looks for a file, whether or not there is one; its start is over.
 LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
 LOOKS = {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir", LOOKS_FOR}
-EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | {STARTED}
+LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
@@ -65,7 +66,7 @@ def begin() -> None:
         if displays:  # prepared for the import of IPython, as nothing is displayed yet
             displays.before("IPython.core.display_functions")
         # Only forked children return from this.
-        serve(int(fd), int(plan), lambda *fds: attach(fds, displays, watched), watched)
+        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, thaw), watched)
     elif ours:
         attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, watched)()
 
@@ -78,10 +79,16 @@ def is_ours(fd: int, inode: int) -> bool:
         return False
 
 
-def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", watched: "Watched") -> "Callable[[], None]":
+def attach(
+    fds: "Sequence[int]",
+    displays: "LazyDisplays | None",
+    watched: "Watched",
+    thaw: "Callable[[], object]" = lambda: None,
+) -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
-    The descriptors are the one for reports and, with ``displays``, the one to display on.
+    The descriptors are the one for reports and, with ``displays``, the one to display on. ``thaw`` is called before
+    anybody is given a list of all objects.
     """
     # Python would hold back whole blocks for a pipe; a notebook wants each line.
     if sys.stdout is not None:
@@ -89,7 +96,7 @@ def attach(fds: "tuple[int, ...]", displays: "LazyDisplays | None", watched: "Wa
     reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
     if displays:
         displays.open(shown[0])
-    hear = Reports(reports, watched, displays).hear
+    hear = Reports(reports, watched, displays, thaw).hear
     armed: list[bool] = []
     events = EVENTS
 
@@ -177,8 +184,11 @@ class Reports:
     Each is one write of less than PIPE_BUF bytes, so that reports of forked children don't mix.
     """
 
-    def __init__(self, fd: int, watched: Watched, displays: "LazyDisplays | None") -> None:
+    def __init__(
+        self, fd: int, watched: Watched, displays: "LazyDisplays | None", thaw: "Callable[[], object]" = lambda: None
+    ) -> None:
         self._fd = fd
+        self._thaw = thaw
         self._pipe = fstat(fd)
         self._watched = watched
         self._displays = displays
@@ -208,6 +218,9 @@ class Reports:
         """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
         if event == STARTED:
             self._starts = False
+            return None
+        if event in LISTS_OBJECTS:
+            self._thaw()
             return None
         path = args[0]
         if event == "open":
