@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from ipy_autorestart.kernel.inherited import CantCopy, renew_loop
+from ipy_autorestart.kernel.inherited import CantCopy, renew_loop, wakeup_fd
 from ipy_autorestart.kernel.machinery import STAND_MAX, Machinery
 from ipy_autorestart.pristine import os, select, signal
 from ipy_autorestart.reexec.exec import or_end
@@ -90,6 +90,7 @@ class Copy:
         pid = -1
         try:
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            wakeup = wakeup_fd()
             pid = _fork_apart() if apart else _fork()
         except OSError as error:
             raise CantCopy(f"the process can't be forked: {error}") from error
@@ -105,7 +106,9 @@ class Copy:
             random.setstate(chance)
             _number_main_thread()
             repair()  # before the loop watches what is made anew
-            renew_loop(self._io_loop, is_running=is_running)  # before a signal comes, which would wake the other's
+            renew_loop(
+                self._io_loop, is_running=is_running, wakeup=wakeup
+            )  # before a signal comes, which would wake the other's
             if self._is_alive:
                 self._machinery.let_go()
             self._is_alive = False

@@ -94,10 +94,27 @@ def let_go_of_loop(io_loop: Any) -> None:
     close_copied(loop)
 
 
-def renew_loop(io_loop: Any, *, is_running: bool) -> None:
+def wakeup_fd() -> int:
+    """Return the descriptor to which signals are written (`signal.set_wakeup_fd`), -1 for none.
+
+    It is to be asked before a fork: from 3.12 on asyncio has a forked process forget it.
+    """
+    fd = signal.set_wakeup_fd(-1)
+    if fd >= 0:
+        _wake_by(fd)
+    return fd
+
+
+def _wake_by(fd: int) -> None:
+    with contextlib.suppress(ValueError, OSError):  # a program has closed its own
+        signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+
+
+def renew_loop(io_loop: Any, *, is_running: bool, wakeup: int) -> None:
     """Give the loop of this very thread a selector and a wake-up of its own; only libzmq's sockets leave it.
 
-    Its tasks, timers and callbacks go on, and the user's descriptors are watched as before.
+    Its tasks, timers and callbacks go on, and the user's descriptors are watched as before. Signals wake it if
+    ``wakeup``, what `wakeup_fd` returned before the fork, is its own; else they are written where they were.
     """
     import zmq
     from zmq.eventloop.zmqstream import ZMQStream
@@ -105,8 +122,8 @@ def renew_loop(io_loop: Any, *, is_running: bool) -> None:
     loop = io_loop.asyncio_loop
     watched = list(loop._selector.get_map().values())  # noqa: SLF001
     gone = {loop._ssock.fileno()}  # noqa: SLF001
-    woken = signal.set_wakeup_fd(-1)
-    is_loops = woken == loop._csock.fileno()  # noqa: SLF001
+    signal.set_wakeup_fd(-1)
+    is_loops = wakeup == loop._csock.fileno()  # noqa: SLF001
     for fd, (file, handler) in list(io_loop.handlers.items()):
         if isinstance(file, zmq.Socket):
             gone.add(fd)
@@ -131,8 +148,7 @@ def renew_loop(io_loop: Any, *, is_running: bool) -> None:
         asyncio.set_event_loop(loop)
     if is_running:
         asyncio._set_running_loop(loop)  # noqa: SLF001  # it is one process's only
-    with contextlib.suppress(ValueError, OSError):  # a program has closed its own
-        signal.set_wakeup_fd(loop._csock.fileno() if is_loops else woken, warn_on_full_buffer=False)  # noqa: SLF001
+    _wake_by(loop._csock.fileno() if is_loops else wakeup)  # noqa: SLF001
 
 
 def _stop(stream: Any) -> None:

@@ -21,6 +21,7 @@ from ipy_autorestart.kernel.inherited import (
     let_go_of_libzmq,
     let_go_of_loop,
     renew_loop,
+    wakeup_fd,
 )
 
 pytestmark = pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux tells of descriptors in /proc")
@@ -160,11 +161,14 @@ def test_a_programs_own_way_to_be_woken_by_signals_stays():
         theirs.setblocking(False)  # noqa: FBT003
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
+        io_loop, wakeup = IOLoop.current(), wakeup_fd()
+        assert wakeup == theirs.fileno()
+
         def renew():
-            renew_loop(IOLoop.current(), is_running=True)
+            renew_loop(io_loop, is_running=True, wakeup=wakeup)
             assert signal.set_wakeup_fd(-1) == theirs.fileno()
             theirs.close()
-            renew_loop(IOLoop.current(), is_running=True)
+            renew_loop(io_loop, is_running=True, wakeup=wakeup)
             assert signal.set_wakeup_fd(-1) == -1
 
         assert in_a_fork(renew) == 0
@@ -193,10 +197,11 @@ def test_the_main_loop_goes_on_in_both(context, talking):
         client.send(b"late")
         assert select.select([server.FD], [], [], 10)[0]  # it is due, and nothing has been read
         loop.call_soon(heard.append, "due")
+        wakeup = wakeup_fd()
         pid = os.fork()
         if not pid:
             try:
-                renew_loop(io_loop, is_running=True)
+                renew_loop(io_loop, is_running=True, wakeup=wakeup)
                 let_go_of_libzmq([context], epolls)
                 written.send(b"mine")
                 os.kill(os.getpid(), signal.SIGUSR1)
