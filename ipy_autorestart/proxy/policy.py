@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -101,7 +102,9 @@ class Kernels:
     until
         When the one that is waited for (`awaited`) is taken to hang.
     deaths
-        How many have died in a row, without one that has answered for some seconds.
+        How many have died in a row: in between, clients were not answered for some seconds, by whichever.
+    revived
+        When they were answered again after the last death.
     tries
         How many times in a row none could be started.
     start_at
@@ -123,6 +126,7 @@ class Kernels:
     ended: frozenset[tuple[int, str]] = frozenset()
     until: float = float("inf")
     deaths: int = 0
+    revived: float = 0.0
     tries: int = 0
     start_at: float = float("-inf")
     closing: bool = False
@@ -249,7 +253,7 @@ def _go_on(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
         return _follow(kernels, now) if kernels.one(State.TAKING) is None else (kernels, [])
     actions: list[Action] = []
     if not kernels.serves and kernels.one(State.LEAVING) is None:
-        kernels = replace(kernels, serves=True, since=now)
+        kernels = replace(kernels, serves=True, since=now, revived=min(kernels.revived, now))
         actions = [Serve(live)]
     for number, state in kernels.states:  # one is made ahead, of what is likely now
         is_waiting = state in (State.STARTING, State.STANDBY)
@@ -298,7 +302,7 @@ def _died(kernels: Kernels, died: Died, now: float) -> tuple[Kernels, list[Actio
     is_missed = state in (State.LIVE, State.TAKING) or (state is State.STARTING and kernels.one(State.LIVE) is None)
     if not is_missed:
         return kernels, []
-    kernels = replace(kernels, deaths=kernels.deaths + 1)
+    kernels = replace(kernels, deaths=kernels.deaths + 1, revived=math.inf)
     if kernels.deaths >= DEATHS_MAX:
         return kernels, [Exit(status)]
     return kernels, [AnswerLost(number, status)] if state is State.LIVE else []
@@ -328,8 +332,8 @@ def _spare(kernels: Kernels) -> tuple[Kernels, list[Action]]:
 
 
 def _forgiven(kernels: Kernels, now: float) -> Kernels:
-    """Forget earlier deaths if a kernel has answered for long enough."""
-    return replace(kernels, deaths=0) if kernels.serves and now - kernels.since > ANSWERED else kernels
+    """Forget earlier deaths if none has died for long enough; kernels that give way to the next one are well."""
+    return replace(kernels, deaths=0) if kernels.serves and now - kernels.revived > ANSWERED else kernels
 
 
 def _hung(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:

@@ -158,6 +158,19 @@ def test_deaths_that_lie_apart_do_not():
         kernels, _ = run(Started(number + 1), Ready(number + 1), TookOver(number + 1), kernels=kernels, now=now)
 
 
+def test_deaths_that_lie_apart_do_not_though_no_kernel_stays_for_long():
+    kernels, number, now = serving(), 1, 0.0
+    for _ in range(3 * DEATHS_MAX):
+        kernels, actions = run(Died(number, -11), kernels=kernels, now=now)
+        assert actions == [AnswerLost(number, -11), Start()]
+        for _ in range(4):
+            number, now = number + 1, now + ANSWERED / 2
+            kernels, _ = run(Started(number), Ready(number), TookOver(number), kernels=kernels, now=now)
+            kernels, _ = run(Leaves(number), *ends(number), kernels=kernels, now=now)  # files are saved again and again
+        number += 1
+        kernels, _ = run(Started(number), Ready(number), TookOver(number), kernels=kernels, now=now)
+
+
 def test_deaths_count_however_long_each_takes_to_die_if_none_answers():
     kernels = run(Leaves(1), *ends(1), kernels=serving(Started(2), Ready(2)))[0]
     for number in range(2, 1 + DEATHS_MAX):
@@ -285,7 +298,7 @@ def parked(*checkpoints, more=()):
 
 def lived(kernels, seconds=ANSWERED + 1):
     """Return kernels of which the live one has served for long enough."""
-    return replace(kernels, since=kernels.since - seconds)
+    return replace(kernels, since=kernels.since - seconds, revived=kernels.revived - seconds)
 
 
 def test_the_next_kernel_is_made_of_the_first_checkpoint_that_there_is():
