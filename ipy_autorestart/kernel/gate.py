@@ -10,9 +10,7 @@ from typing import Any
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, header_of, runs_cell
 from ipy_autorestart.pristine import time
-
-#: The identity that our own requests come from; no client has it, so their replies go nowhere.
-OWN = b"ipy_autorestart"
+from ipy_autorestart.wire.messages import OWN
 
 
 class Gate:

@@ -15,10 +15,11 @@ from IPython.core.error import StdinNotImplementedError
 
 from ipy_autorestart.ipython.cells import Recorder, replaced
 from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
-from ipy_autorestart.kernel.gate import OWN, Gate
+from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.messages import Record, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.wire.messages import OWN
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

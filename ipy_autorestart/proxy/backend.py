@@ -62,6 +62,7 @@ class Backend:
         self.welcomes = False
         self.tells = False  # of each request that it begins
         self.again: set[str] = set()  # cells that it runs again now
+        self.passed_on: set[int] = set()  # signals that have come for it
         self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
         try:
@@ -131,6 +132,11 @@ class Backend:
         """Send the process a signal; those of terminals and servers to its whole group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             (os.killpg if signum in TO_GROUP else os.kill)(self.pid, signum)
+
+    def pass_on(self, signum: int) -> None:
+        """Send the process a signal that has come for it."""
+        self.passed_on.add(signum)
+        self.signal(signum)
 
     def kill(self) -> None:
         """End the process, and close what belongs to it."""

@@ -10,7 +10,7 @@ import zmq
 
 from ipy_autorestart.proxy.forward import received, send
 from ipy_autorestart.reexec.state import ListeningSocket
-from ipy_autorestart.wire.messages import Key, build
+from ipy_autorestart.wire.messages import OWN, Key, build
 from ipy_autorestart.wire.returning import LATE_MAX, MISSED_MAX, Connections, Subscribers
 
 #: Kinds of the sockets by their channels.
@@ -88,6 +88,8 @@ class Frontend:
         if channel == "iopub":
             send(self.sockets[channel], frames)
             self._subscribers.keep(frames)
+        elif _to(frames) == OWN:
+            return
         elif any(_to(kept) == _to(frames) for one, kept in self._undelivered if one == channel):
             self._keep(channel, frames)
         else:

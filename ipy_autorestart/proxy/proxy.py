@@ -108,7 +108,6 @@ class Proxy:
         self._due_at = 0.0  # when `_do_due` has something to do
         self._pending: list[int] = []  # signals that wait for a kernel that answers
         self._told = 0  # interrupts among them of which a kernel has been told
-        self._passed_on: set[tuple[int, int]] = set()  # kernels and the signals that they were sent
         self._status: int | None = None
         self._waits_until = time.monotonic() + RETURN_MAX
         self._answers = 0  # the kernel to which clients' messages go
@@ -347,8 +346,7 @@ class Proxy:
         self._guardian.guard(live.pid)
         pending, self._pending = self._pending, []
         for signum in pending:  # first: an interrupt is not for what was sent after it
-            self._passed_on.add((number, signum))
-            live.signal(signum)
+            live.pass_on(signum)
         for request in self._book.left():
             live.send(request.channel, request.frames)
 
@@ -464,8 +462,7 @@ class Proxy:
         ):
             self._status = -signal.SIGHUP  # as the kernel would, which is in another session
         elif (live := self._live) is not None:
-            self._passed_on.add((live.number, signum))
-            live.signal(signum)
+            live.pass_on(signum)
         elif signum == signal.SIGTERM:
             self._status = -signal.SIGTERM
         else:
@@ -498,9 +495,9 @@ class Proxy:
                     return
         if backend.number in self._kernels.waiting(0):
             self._failures += 1
-        if (backend.number, -status) in self._passed_on:  # it was asked to end
+        if -status in backend.passed_on:  # it was asked to end
             self._happen(events.Goodbye(backend.number))
-        hung_up = (backend.number, signal.SIGHUP) in self._passed_on
+        hung_up = signal.SIGHUP in backend.passed_on
         at_work = backend.number == self._answers and self._book.is_at_work
         self._happen(events.Died(backend.number, status, hung_up, at_work))
         del self._backends[backend.number]

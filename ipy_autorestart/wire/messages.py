@@ -23,6 +23,9 @@ VERSION = "5.4"
 #: All of the last message that a kernel behind a proxy sends on a channel; no client sends anything like it.
 END = b"ipy_autorestart end"
 
+#: The identity of a kernel's requests to itself: no client has it, and nobody waits for their replies.
+OWN = b"ipy_autorestart"
+
 
 class Key:
     """The key of a connection, by which messages are signed; without one, they aren't."""

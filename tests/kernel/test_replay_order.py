@@ -9,10 +9,10 @@ import types
 import pytest
 
 from ipy_autorestart.ipython.ledger import Cell, Ledger, Rerun, chosen, gone_back
-from ipy_autorestart.kernel.gate import OWN
 from ipy_autorestart.kernel.replay import InputNeeded, Replay
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.wire.messages import OWN
 
 
 class FakeSession:

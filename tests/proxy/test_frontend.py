@@ -16,6 +16,7 @@ from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.wire.messages import OWN
 
 
 @pytest.fixture
@@ -134,6 +135,13 @@ def test_answers_are_kept_in_order_for_who_is_not_back_and_nobody_else_waits(con
     frontend.send("shell", [b"late", b"4"])
     monkeypatch.setattr(frontend, "_late_until", 0.0)
     assert frontend.flush()  # those who have not come by now never will
+    frontend.close()
+
+
+def test_replies_to_requests_of_a_kernel_to_itself_are_not_kept_for_anybody(context, connection):
+    frontend = Frontend(context, connection, ())
+    frontend.send("shell", [OWN, b"a cell that has run again"])
+    assert frontend.flush()
     frontend.close()
 
 
