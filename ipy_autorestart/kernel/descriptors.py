@@ -8,6 +8,7 @@ from __future__ import annotations
 import array
 import contextlib
 import fcntl
+import io
 import stat
 import sys
 import termios
@@ -48,6 +49,7 @@ class Descriptors:
         self._spare = len(contexts)  # each has an eventfd that nobody shows, for its end
         self._addresses = {one for context in contexts for one in _addresses_of(context)}
         self._history = _history(kernel)
+        self._logs = set(_of_logs(getattr(kernel, "shell", None)))
 
     def besides(self, known: Collection[int]) -> Iterator[Descriptor]:
         """Yield them, but for some that are known by their numbers."""
@@ -88,7 +90,7 @@ class Descriptors:
             return _socket(number, status, self._addresses)
         if self._history and name.startswith(self._history):
             return None
-        seen = _file(number, status, name)
+        seen = _file(number, status, name, is_log=number in self._logs)
         if seen.kind is Kind.FILE and not seen.writes and not name.startswith("/proc/"):
             self._mending.others.append(mend.File(number, seen.inode))
         return seen
@@ -143,6 +145,21 @@ def _history(kernel: Any) -> str:
     """Return the path of IPython's history, with which those of its journals begin."""
     path = getattr(getattr(getattr(kernel, "shell", None), "history_manager", None), "hist_file", "")
     return os.path.realpath(path) if path and path != ":memory:" else ""
+
+
+def _of_logs(shell: Any) -> Iterator[int]:
+    """Yield the descriptors of logs, by `logging` and ``%logstart``: each record is written at once.
+
+    Of other files that are written to it can't be told what is held back, which the copy would write once more.
+    """
+    owners = [one() for one in list(getattr(sys.modules.get("logging"), "_handlerList", ()))]
+    streams = [getattr(one, "__dict__", {}).get("stream") for one in owners]
+    for stream in (*streams, getattr(getattr(shell, "logger", None), "logfile", None)):
+        # No code of the user's; and a handler of his own kind may have held something back.
+        if type(stream) is io.TextIOWrapper and type(stream.buffer) is io.BufferedWriter:
+            with contextlib.suppress(OSError, ValueError):  # no room, or closed
+                stream.flush()
+                yield stream.fileno()
 
 
 def _of_trackers() -> Iterator[int]:
@@ -233,7 +250,7 @@ def _shown(address: Any) -> str:
     return address.decode(errors="replace").replace("\0", "@") if isinstance(address, bytes) else str(address)
 
 
-def _file(number: int, status: os.stat_result, name: str) -> Descriptor:
+def _file(number: int, status: os.stat_result, name: str, *, is_log: bool) -> Descriptor:
     if stat.S_ISDIR(status.st_mode):
         return Descriptor(number, Kind.FOLDER, name, status.st_ino)
     if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
@@ -241,7 +258,7 @@ def _file(number: int, status: os.stat_result, name: str) -> Descriptor:
     if name.startswith("anon_inode:"):
         return Descriptor(number, Kind.OTHER, name.removeprefix("anon_inode:").strip("[]"))
     flags = fcntl.fcntl(number, fcntl.F_GETFL)
-    writes = flags & os.O_ACCMODE != os.O_RDONLY and not flags & os.O_APPEND
+    writes = flags & os.O_ACCMODE != os.O_RDONLY and not (is_log and flags & os.O_APPEND)
     return Descriptor(
         number, Kind.FILE, name, status.st_ino, writes=writes, is_locked=not writes and proc.is_locked(number)
     )

@@ -1,5 +1,8 @@
 """What is said of each open file, by itself; a kernel's are in test_trust_kernel."""
 
+import contextlib
+import io
+import logging
 import os
 import select
 import socket
@@ -33,11 +36,37 @@ def seen():
 
 def test_a_file_is_told_with_how_it_may_be_written(seen, tmp_path):
     (tmp_path / "a").touch()
-    with (tmp_path / "a").open("r+") as both, (tmp_path / "a").open() as read, (tmp_path / "a").open("a") as log:
+    with (tmp_path / "a").open("r+") as both, (tmp_path / "a").open() as read, (tmp_path / "a").open("a") as end:
         found = seen()
-        assert [found[file.fileno()].writes for file in (both, read, log)] == [True, False, False]
+        assert [found[file.fileno()].writes for file in (both, read, end)] == [True, False, True]
         assert {one.kind for one in found.values()} == {Kind.FILE}
         assert {one.name for one in found.values()} == {str(tmp_path / "a")}
+
+
+def test_a_log_to_which_records_are_appended_holds_nothing_back(seen, tmp_path):
+    with contextlib.closing(logging.FileHandler(tmp_path / "a", encoding="utf-8")) as log:
+        log.stream.write("held back")
+        [one] = seen(mending := Mending(None)).values()
+        assert (tmp_path / "a").read_text() == "held back"
+        assert not one.writes
+        assert [type(one).__name__ for one in mending.others] == ["File"]
+
+
+class Own(io.TextIOWrapper):
+    """The user's own kind of file, whose code isn't run between cells."""
+
+    flushed = False
+
+    def flush(self):
+        self.flushed = True
+        super().flush()
+
+
+def test_a_log_of_another_kind_of_file_is_a_file_like_others(seen, tmp_path):
+    with Own((tmp_path / "a").open("ab")) as file, contextlib.closing(logging.StreamHandler(file)):
+        [one] = seen().values()
+        assert one.writes
+        assert not file.flushed
 
 
 def test_only_files_that_are_not_written_get_a_place_of_their_own(seen):

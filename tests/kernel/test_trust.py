@@ -25,9 +25,21 @@ TRUSTED = {
     "nothing": ("", "True"),
     "file to read": ("open('t', 'w').write('ab'); f = open('t'); f.read(1)", "f.read() == 'b'"),
     "log": (
-        "import logging; h = logging.FileHandler('l.log'); log = logging.getLogger('q'); log.addHandler(h)",
-        "log.warning('b') or open('l.log').read() == 'b\\n'",
+        "import logging; h = logging.FileHandler('l.log'); log = logging.getLogger('q'); log.addHandler(h)\n"
+        "log.warning('a'); h.stream.write('held back')",
+        "log.warning('b') or open('l.log').read() == 'a\\nheld backb\\n'",
     ),
+    "log that is rotated": (
+        "from logging.handlers import RotatingFileHandler as R; h = R('r.log', maxBytes=9, backupCount=3)\n"
+        "import logging; log = logging.getLogger('r'); log.addHandler(h); log.warning('aaaaaa')",
+        "log.warning('bbbbbb') or [open('r.log').read(), open('r.log.1').read()] == ['bbbbbb\\n', 'aaaaaa\\n']",
+    ),
+    "log that has nothing to say yet": (
+        "import logging; h = logging.FileHandler('y.log', delay=True); log = logging.getLogger('y'); log.addHandler(h)",
+        "log.warning('b') or open('y.log').read() == 'b\\n'",
+    ),
+    "log that was closed": ("import logging; h = logging.FileHandler('z.log'); h.stream.close()", "h.stream.closed"),
+    "file that was written and closed": ("with open('c.txt', 'a') as f: f.write('a')", "f.closed"),
     "folder": ("import os; f = os.open('.', os.O_RDONLY)", "os.fstat(f) is not None"),
     "devices without state": ("fs = [open('/dev/' + name, 'r+b', 0) for name in ('null', 'zero', 'urandom')]", "True"),
     "memory map to read": (
@@ -236,6 +248,26 @@ UNTRUSTED = {
     ),
     "memory without a name": ("import os; f = os.memfd_create('a')", ["memory shared with other processes"]),
     "file open for writing": ("f = open('o.txt', 'w')", ["o.txt is open for writing"]),
+    "file open for writing with others": ("f = open('o.txt', 'w+')", ["o.txt is open for writing"]),
+    "file open to be continued": ("f = open('p.txt', 'a'); f.write('a'); f.flush()", ["p.txt is open for writing"]),
+    "file open to be continued, with more to come": (
+        "f = open('p.txt', 'a'); f.write('a')",
+        ["p.txt is open for writing"],
+    ),
+    "file open to be continued and read": ("f = open('p.txt', 'a+b', 0)", ["p.txt is open for writing"]),
+    "descriptor of a file that is continued": (
+        "import os; f = os.open('p.txt', os.O_WRONLY | os.O_APPEND | os.O_CREAT)",
+        ["p.txt is open for writing"],
+    ),
+    "table that grows": (
+        "import csv; f = open('p.csv', 'a'); w = csv.writer(f); w.writerow([1])",
+        ["p.csv is open for writing"],
+    ),
+    "log written anew": ("import logging; h = logging.FileHandler('w.log', 'w')", ["w.log is open for writing"]),
+    "log packed by a class of the user's": (
+        "import gzip, logging; h = logging.StreamHandler(gzip.open('p.gz', 'at'))",
+        ["p.gz is open for writing"],
+    ),
     "temporary file": (
         "import tempfile; f = tempfile.NamedTemporaryFile(prefix='it', suffix='.x', delete=False)\n"
         "import os; os.rename(f.name, 'it.x')",
@@ -245,7 +277,10 @@ UNTRUSTED = {
         "import sqlite3; db = sqlite3.connect('d.db'); db.execute('create table if not exists t(a)')",
         ["d.db is open for writing"],
     ),
-    "locked log": ("import fcntl; f = open('k.log', 'a'); fcntl.flock(f, fcntl.LOCK_EX)", ["k.log is locked"]),
+    "locked log": (
+        "import fcntl, logging; h = logging.FileHandler('k.log'); fcntl.flock(h.stream, fcntl.LOCK_EX)",
+        ["k.log is locked"],
+    ),
     "connection": (
         "import socket; l = socket.create_server(('127.0.0.1', 0)); a = l.getsockname()\n"
         "c = socket.create_connection(a); l.accept()[0].detach(); l.close(); port = a[1]",

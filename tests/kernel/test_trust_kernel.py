@@ -109,6 +109,7 @@ ORDINARY = [
     ),
     ("import logging; logging.basicConfig(); logging.warning('x'); import sys; sys.stdout.fileno()", "", "0"),
     ("import os; os.system('echo to 1')", "", "0"),
+    ("%logstart -q said.py append", "", "get_ipython().logger.logfile.name"),
     ("display({'text/plain': 'x' * 3_000_000}, raw=True)", "", "0"),
     ("get_ipython().kernel.session.send(get_ipython().kernel.iopub_socket, 'x', buffers=[bytes(1 << 20)])", "", "0"),
     ("import numpy as np; a = np.random.rand(500, 500); a @ a", "numpy", "float((a @ a == a @ a).all())"),
