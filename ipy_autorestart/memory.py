@@ -11,6 +11,9 @@ from ipy_autorestart.pristine import os
 #: The share of the memory that is to be available.
 AVAILABLE_MIN = 0.05
 
+#: The value of ``oom_score_adj`` by which the system ends a process before all others (proc_pid_oom_score_adj(5)).
+ENDED_FIRST = 1000
+
 MACHINE = re.compile(rb"^Mem(Available|Total): +(\d+) kB$", re.MULTILINE)
 
 #: Of control groups, version 2 and 1: limits, usage, and the part of that which the system gives up first.

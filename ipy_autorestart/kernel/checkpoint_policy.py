@@ -41,7 +41,7 @@ class Checkpoint:
     after
         The execution count of the last cell in it.
     memory_bytes
-        Memory that nobody else has, when it was last looked at.
+        Memory that is there for it and not for the live kernel, when it was last looked at.
     """
 
     number: int

@@ -18,7 +18,7 @@ from ipy_autorestart.kernel import checkpoint_policy as policy
 from ipy_autorestart.kernel.checkpoint_policy import Checkpoint
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.inherited import CantCopy
-from ipy_autorestart.kernel.memory import private_bytes, private_bytes_of
+from ipy_autorestart.kernel.memory import held_by, waiting
 from ipy_autorestart.kernel.parked import ParkedKernel, Turn, or_leave
 from ipy_autorestart.kernel.trust import Known, Trust
 from ipy_autorestart.kernel.trust_policy import Baseline
@@ -179,7 +179,8 @@ class Checkpoints:
 
     def tell(self) -> list[told.Checkpoint]:
         """Return them for people, and the cells after which there is none."""
-        made = [told.Checkpoint(one.after, one.seconds, private_bytes(one.pid), pid=one.pid) for one in self.made]
+        memory = self._memory()
+        made = [told.Checkpoint(one.after, one.seconds, memory[one.pid], pid=one.pid) for one in self.made]
         numbers = {one.after for one in self.made}
         none = [told.Checkpoint(after, why=why) for after, why in self.why_none.items() if after not in numbers]
         return sorted([*made, *none], key=lambda one: one.after)
@@ -195,7 +196,7 @@ class Checkpoints:
             return
         found, budget = places(), policy.budget(available_bytes())
         if self._sorted is None or self._sorted[0] != self.numbers:  # else it was looked at before long
-            memory = private_bytes_of([one.pid for one in self.made], budget)
+            memory = self._memory(budget)
             there = [one for one in self.made if os.path.exists(f"/proc/{one.pid}")]
             self.made = tuple(replace(one, memory_bytes=memory[one.pid]) for one in there)
         kept = policy.kept(self.made, found)
@@ -203,6 +204,12 @@ class Checkpoints:
         dropped = policy.over_budget(left, budget)
         self._tell(proxy, policy.by_worth([one for one in left if one.number not in dropped]), found)
         self._sorted = self.numbers, state[1]
+
+    def _memory(self, budget_bytes: float = -1.0) -> dict[int, int]:
+        """Return the memory that each holds, by their processes; what they may hold, if that is within a budget."""
+        parked = [one.pid for one in self.made]
+        ahead = waiting(os.getppid()).difference(parked)
+        return held_by(parked, ahead=ahead, live=os.getpid(), budget_bytes=budget_bytes)
 
     def _tell(self, proxy: Link, numbers: tuple[int, ...], places: Iterable[int] = ()) -> None:
         self.made = tuple(one for one in self.made if one.number in numbers)

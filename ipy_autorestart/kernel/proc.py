@@ -172,6 +172,14 @@ def children() -> list[ChildSeen]:
     return found
 
 
+def children_of(pid: int) -> Iterator[int]:
+    """Yield the children of a process, by their numbers."""
+    with contextlib.suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError):
+                yield from map(int, read(f"/proc/{pid}/task/{task}/children").split())
+
+
 def descriptors() -> Iterator[tuple[int, os.stat_result, str]]:
     """Yield the open files: number, status, and the system's word for it, mostly its path."""
     folder = os.open("/proc/self/fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -9,13 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ipy_autorestart.memory import is_short
+from ipy_autorestart.memory import ENDED_FIRST, is_short
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import kill_group
 from ipy_autorestart.wire.link import Fork, Forked, Link
-
-#: The value of ``oom_score_adj`` by which the system ends a process before all others (proc_pid_oom_score_adj(5)).
-FIRST = 1000
 
 #: Seconds between two looks at the memory.
 LOOKED_AT = 1.0
@@ -178,4 +175,4 @@ def expose(pid: int, *, really: bool) -> None:
         with open("/proc/self/oom_score_adj") as file:
             own = file.read()
         with open(f"/proc/{pid}/oom_score_adj", "w") as file:
-            file.write(str(FIRST) if really else own)
+            file.write(str(ENDED_FIRST) if really else own)

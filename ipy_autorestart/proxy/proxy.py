@@ -311,8 +311,7 @@ class Proxy:
         return self._count
 
     def _take_in(self, number: int, pid: int, link: Link) -> None:
-        """Have a kernel that was made of a checkpoint connect."""
-        expose(pid, really=False)
+        """Have a kernel that was made of a checkpoint connect; it is exposed as that, until it has its turn."""
         try:
             self._folder.restore()
             run = Run(pid, no_ends(), lossless=False)
@@ -325,6 +324,8 @@ class Proxy:
             backend.connect(link)
 
     def _hand_over(self, backend: Backend) -> None:
+        if self._kernels.origin(backend.number):
+            expose(backend.pid, really=False)
         if backend.link:
             interrupted = signal.SIGINT in self._pending
             self._told = self._pending.count(signal.SIGINT)  # it has them when it has taken over

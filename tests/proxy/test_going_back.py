@@ -17,6 +17,8 @@ import sys; sys.path.append({os.path.dirname(parking.__file__)!r})
 import os, parking
 kernel = parking.Kernel(get_ipython().kernel)"""
 
+WAITING = "__import__('ipy_autorestart.kernel.memory', fromlist=['_']).waiting(os.getppid())"
+
 
 class GoingBack:
     """A kernel behind a proxy, and what its cells say of it."""
@@ -77,8 +79,10 @@ def test_the_next_kernel_is_made_of_what_is_wanted_or_a_fresh_one(back, kernel):
     back.ask("kernel.keep(4, 2, likely=2)")
     back.until_ended(first[0], newer[0])
     ahead = back.made(2)
+    assert back.ask(f"sorted({WAITING})") == sorted([first[1], again, ahead])
     assert back.ask("kernel.leave(2)") is None
     assert back.ask("kernel.origin, os.getpid()") == (2, ahead)
+    assert oom_score_adj(ahead) == oom_score_adj(os.getpid())
     back.until_ended(again)
 
     # Where none is there any more, a fresh one takes over.
