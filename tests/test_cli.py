@@ -15,6 +15,7 @@ import pexpect
 import psutil
 import pyte
 import pytest
+from hanging import hang_up
 from processes import guardian_of, has_ended, is_parked, runners, words_of
 from project import Project
 from waiting import DEADLINE, eventually
@@ -296,8 +297,8 @@ def test_the_terminals_hang_up_ends_it(start, project, warmth):
     session.wait("value 1")
     runs = runs_of(session)
     assert runs
-    session.child.close(force=False)
-    eventually(lambda: not any(run.is_running() for run in runs) and not session.child.isalive())
+    hang_up(session.child)
+    eventually(lambda: not any(run.is_running() for run in runs))
 
 
 def test_the_terminals_hang_up_ends_it_where_nobody_passes_it_on(project):

@@ -66,7 +66,8 @@ def test_the_quick_start_notebook_shows_both_modes(start_kernel):
 
 
 @pytest.mark.e2e
-def test_the_live_notebook_shows_what_is_new_in_its_cells(start_kernel):
+def test_the_live_notebook_shows_what_is_new_in_its_cells(start_kernel, tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # its folder has a fixed name
     with start_kernel() as player:
         cells = play(ROOT / "notebooks/live_notebook.ipynb", player)
     shown = {source.id: cell for source, cell in zip(sources("live_notebook"), cells, strict=True)}

@@ -6,6 +6,7 @@ import sys
 
 import psutil
 import pytest
+from hanging import hang_up
 from shell import Shell
 from waiting import eventually
 
@@ -89,7 +90,7 @@ def test_the_shell_finds_its_terminal_as_it_was(project):
 
 def test_closing_the_terminal_ends_it_as_ever(terminal, project):
     children = psutil.Process(terminal.pid).children(recursive=True)
-    terminal.shell.close(force=False)  # hangs up
+    hang_up(terminal.shell)
     eventually(lambda: not psutil.pid_exists(terminal.pid))
     eventually(lambda: not any(child.is_running() for child in children))
 

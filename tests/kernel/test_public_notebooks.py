@@ -3,6 +3,7 @@
 import importlib.util
 
 import pytest
+from patience import PATIENT
 from tutorials import TUTORIALS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # large libraries are imported three times
@@ -11,8 +12,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]  # large libraries are 
 EAGER = (
     "%load_ext ipy_autorestart\n"
     "from ipy_autorestart.kernel import checkpoint_policy\n"
-    "checkpoint_policy.WORK_MIN = checkpoint_policy.WORK_PER_COST = 0"
-)
+    "checkpoint_policy.WORK_MIN = checkpoint_policy.WORK_PER_COST = 0\n"
+) + PATIENT
 
 
 def shown(cell):

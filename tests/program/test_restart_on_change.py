@@ -13,6 +13,7 @@ import length
 import pexpect
 import psutil
 import pytest
+from hanging import hang_up
 from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
@@ -302,7 +303,7 @@ def test_a_closed_terminal_ends_it(project):
     terminal.kill(signal.SIGHUP)
     terminal.expect("ready")
     processes = [psutil.Process(terminal.pid), *psutil.Process(terminal.pid).children()]
-    terminal.close(force=False)
+    hang_up(terminal)
     assert terminal.signalstatus == signal.SIGHUP
     eventually(lambda: not any(process.is_running() for process in processes))
 

@@ -8,6 +8,7 @@ import sys
 import length
 import psutil
 import pytest
+from behind import without_checkpoints
 from processes import guardian_of, runners, supervisors
 from resources import Plateau
 from screens import Screen
@@ -28,29 +29,34 @@ FIFTH = max(RESTARTS // 5, 4) // 2 * 2
 #: What the allocator's habits may add to a process that has come to rest.
 GROWTH_MAX = 1.1
 
-#: The names of two modules in turn: always the same file, right after each start, would be taken for a loop.
-MAIN = """\
-import json, sys, time
-sys.path.insert(0, "src")
-import a, b
-print(f"value {a.V} {b.V}", flush=True)
-if max(a.V, b.V) % 10 != 3: time.sleep(600)
+#: Modules that are saved in turn: the same few files, right after each start, would be taken for a loop, and wait.
+NAMES = "abcde"
+USE = "import sys; sys.path.insert(0, 'src'); import a, b, c, d, e; values = [one.V for one in (a, b, c, d, e)]"
+MAIN = f"""\
+import json, time
+{USE}
+print("value", *values, flush=True)
+if max(values) % 10 != 3: time.sleep(600)
 """
+
+
+def printed(values):
+    return f"value {' '.join(map(str, values))}\n"
 
 
 @pytest.fixture
 def save(project):
-    """Save the restart's number, now in one module and now in the other; return what a run prints of it."""
-    project.save("src/b.py", "V = 0\n")
-    project.save("src/a.py", "V = 0\n")
+    """Save the restart's number in one module after the other; return what a run prints of it."""
+    for name in NAMES:
+        project.save(f"src/{name}.py", "V = 0\n")
     project.script(MAIN)
-    values = {"a": 0, "b": 0}
+    values = dict.fromkeys(NAMES, 0)
 
     def save(number):
-        name = "ab"[number % 2]
+        name = NAMES[number % len(NAMES)]
         values[name] = number
         project.save(f"src/{name}.py", f"V = {number}\n")
-        return f"value {values['a']} {values['b']}\n"
+        return printed(values.values())
 
     return save
 
@@ -91,7 +97,7 @@ def test_a_script_may_be_restarted_without_number(project, save, warm):
         return {"the supervisor": supervisor, **({"the fork server": servers[0]} if servers else {})}
 
     with Supervisor(Script("main.py"), ["src/"], screen=screen, options=Options(warm=warm)):
-        eventually(lambda: screen.text == "value 0 0\n")
+        eventually(lambda: screen.text == printed([0] * len(NAMES)))
         restart_again_and_again(restart, processes)
     assert warmths.count(warm) > 0.7 * RESTARTS, warmths
 
@@ -110,7 +116,7 @@ def test_the_command_line_may_restart_without_number(project, save):
             eventually(lambda: len(program.children()) >= 4)  # the guardian, the run, a fork server, and what is parked
 
     try:
-        eventually(lambda: shown.read_text() == "value 0 0\n")
+        eventually(lambda: shown.read_text() == printed([0] * len(NAMES)))
         restart_again_and_again(restart, lambda: {"the program": program})
     finally:
         program.terminate()
@@ -123,17 +129,15 @@ def links(proxy):
     return sum(path.endswith("/link") for path in paths) - 1
 
 
-USE = "import sys; sys.path.insert(0, 'src'); import a, b; print(f'value {a.V} {b.V}')"
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="there are proxies on Linux only")
 @pytest.mark.timeout(120 + 4 * SWITCHES)
 def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, save):
     with start_kernel() as kernel:
         assert kernel.run("%load_ext ipy_autorestart").error == ""
+        without_checkpoints(kernel)
         watching = kernel.run("%watch_restart src/ --rerun all", cell_id="watch")
         kernel.wait(lambda: "running" in watching.text)
-        use = kernel.run(USE, cell_id="use")
+        use = kernel.run(f"{USE}; print('value', *values)", cell_id="use")
         proxy = psutil.Process(kernel.pid)
         [supervisor] = supervisors(proxy.pid)
 

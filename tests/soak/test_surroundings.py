@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import os
 import shutil
 import subprocess
@@ -138,17 +139,18 @@ def test_a_wall_clock_that_is_set_forth_and_back_decides_nothing(project, watch,
     site.mkdir()
     (site / "sitecustomize.py").write_text(CLOCK)
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
-    project.save("src/b.py", "V = 1\n")
-    project.script(MAIN.replace("import a\n", "import a, b\na.V *= b.V\n"))
+    values = dict.fromkeys("abcd", 1)
+    for name in values:
+        project.save(f"src/{name}.py", "V = 1\n")
+    project.script(MAIN.replace("import a\n", "import a, b, c, d\na.V *= b.V * c.V * d.V\n"))
     screen, supervisor = watch(project)
-    values = {"a": 1, "b": 1}
     for number, shift in enumerate([0, 10**9, -(10**9), 3600, -3600, 1, -1] * 2, start=2):
-        name = "ab"[number % 2]  # one and the same would be taken for a loop
+        name = "abcd"[number % 4]  # the same few would be taken for a loop, and wait
         values[name] = number
         path = project / f"src/{name}.py"
         path.write_text(f"V = {number}\n")
         os.utime(path, (moment := os.stat(path).st_mtime + shift, moment))
-        expected = f"value {values['a'] * values['b']}\n"
+        expected = f"value {math.prod(values.values())}\n"
         eventually(lambda expected=expected: screen.text == expected, what=lambda: (screen.texts, supervisor.status))
         eventually(lambda number=number: supervisor.status.runs == number)
         if supervisor.status.took is not None:
