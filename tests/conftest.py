@@ -100,10 +100,10 @@ def nothing_left(monkeypatch):
     )
     eventually(lambda: not our_threads(besides=tasks))
     assert signal.getsignal(signal.SIGHUP) == handler
-    assert not unreaped()
+    eventually(lambda: not unreaped(), what=unreaped)
     if files and left_open(files):
         gc.collect()  # now only, for it takes longer than most tests
-        assert not left_open(files)
+        eventually(lambda: not left_open(files), what=lambda: f"the end of {left_open(files)}")
 
 
 def unreaped():
