@@ -282,6 +282,8 @@ def _started(cycle: Cycle, now: float) -> Stepped:
 
 
 def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
+    if cycle.manner.stops_itself and isinstance(cycle.phase, Running):  # that began before its word of the SIGHUP
+        cycle, _ = _hangup(cycle, now)
     phase, run, first = cycle.phase, cycle.run, not cycle.left
     lasted = now - run.since if first and run.since is not None else run.lasted
     gone_at = None if event.left else now

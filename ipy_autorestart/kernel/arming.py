@@ -71,10 +71,14 @@ class Arming:
         self.folder = ""
         self.hangups: Hangups | None = None
 
+    def note_hangups(self) -> None:
+        """Only note SIGHUPs from now on: one that acted on memory which is then copied would act in the copy."""
+        self.hangups = Hangups()
+
     def begin(self, supervisors: Iterable[SupervisorHandle]) -> int:
         """Copy the kernel; return the process id of the copy, which lives by then, and 0 in that.
 
-        Nobody may be listening to the supervisors. Raises `CantArm`; all is as it was then.
+        Nobody may be listening to the supervisors, and SIGHUPs are only noted. Raises `CantArm`; all is as it was then.
         """
         ours = list(supervisors)
         known = Known(
@@ -86,7 +90,6 @@ class Arming:
         try:
             self.folder = make_folder()
             self._copy = Copy(self._kernel.parent)
-            self.hangups = Hangups()
             with Beginning() as beginning:
                 live, repair = (functools.partial(act, beginning) for act in (self._live, self._repair))
                 self._pid = self._copy.fork(live, repair=repair)

@@ -553,6 +553,7 @@ class KernelRestarter(Restarter):
         try:
             self._start.check()
             await gate.close()
+            arming.note_hangups()
             if self._gate is not gate or not self._wants_proxy or self._pending is not None:
                 raise CantArm("the watch has changed, or a restart is due")
             supervisors = list(self._supervisors)

@@ -169,6 +169,15 @@ def test_a_change_during_a_kernels_start_leads_to_one_more_restart():
     assert play(cycle, (22, Tick()), (22, Found((A,))))[1] == [Look(), Signal()]
 
 
+def test_the_end_of_a_kernel_says_that_it_has_heard_its_hangup():
+    """A restart may begin before the word of the signal is said."""
+    cycle, actions = play(
+        running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (13, Exited()), (14, Started())
+    )
+    assert actions == [Look(), Signal(), Commit(), Start(Cause(Reason.CHANGE, (A,)))]
+    assert (cycle.phase, cycle.pending, cycle.run.number, cycle.run.took) == (Running(), None, 1, 4)
+
+
 def test_a_hangup_during_the_start_is_owed():
     cycle, _ = play(running(KERNEL), (10, Hangup()), (11, Exited()), (12, Hangup()), (13, Hangup()))
     _, actions = play(cycle, (20, Started()))

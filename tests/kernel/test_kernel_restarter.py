@@ -256,6 +256,26 @@ def test_a_change_before_the_copy_is_made_is_for_the_restart(play):
     play(act, rerun="all")
 
 
+def test_a_hangup_right_before_the_copy_is_made_is_not_in_its_memory(play):
+    async def act(played):
+        gate = await arm(played)
+        pending = []
+
+        def hush():
+            os.kill(os.getpid(), signal.SIGHUP)
+            pending.append(played.restarter._pending)
+
+        for one in (played.owner, played.script):
+            one.hush, one.listen_again = hush, lambda: None
+        gate.closed.set()
+        await played.until(1)
+        assert pending == [None, None]
+        assert played.owner.reported == [Refused(WHY)]  # there is none, and so it acts here
+        assert gate.is_open
+
+    play(act, rerun="all")
+
+
 def test_a_watch_that_ends_before_the_copy_is_made_needs_no_proxy(play):
     async def act(played):
         gate = await arm(played)
