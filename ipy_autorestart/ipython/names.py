@@ -6,6 +6,7 @@ import ast
 import contextlib
 import re
 import symtable
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -27,7 +28,10 @@ def names_of(code: str, *, shows: bool) -> Names:
     """
     try:
         with _unheard():
-            top, tree = symtable.symtable(code, _AGAIN, "exec"), ast.parse(code, _AGAIN)
+            tree = ast.parse(code, _AGAIN)
+            if _INLINES and any(isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp) for node in ast.walk(tree)):
+                code = ast.unparse(_Apart().visit(tree))
+            top = symtable.symtable(code, _AGAIN, "exec")
     except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError):  # all that the parser raises
         return Names()
     used, bound = set(), set()
@@ -56,6 +60,23 @@ def names_of(code: str, *, shows: bool) -> Names:
             case ast.Expr(value=call) | ast.Assign(value=call):
                 used |= _words(call)
     return Names(frozenset(used), frozenset(bound), frozenset(changed & (used | bound)))
+
+
+#: Whether symbol tables have the names of a comprehension as those of the code around it (PEP 709).
+_INLINES = sys.version_info >= (3, 12)
+
+
+class _Apart(ast.NodeTransformer):
+    """Makes generators of comprehensions, for these have a table of their own in each version."""
+
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp) -> ast.AST:  # as `ast` calls it
+        return self.generic_visit(ast.GeneratorExp(node.elt, node.generators))
+
+    visit_SetComp = visit_ListComp  # noqa: N815
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
+        pair = ast.Tuple([node.key, node.value], ast.Load())
+        return self.generic_visit(ast.GeneratorExp(pair, node.generators))
 
 
 #: What the parser calls the code, so that a filter of warnings tells it from all else.

@@ -23,6 +23,8 @@ def names(code, *, shows=False):
         ("def f():\n    global x\n    x = 1", set(), {"f", "x"}),
         ("class C(Base):\n    y = z\n    def m(self): return w", {"Base", "z", "w"}, {"C"}),
         ("[n * k for n in ns if (last := n)]", {"ns", "k"}, {"last"}),
+        ("x = {k: [v for v in vs] for k, vs in d.items()}\n{k for k in ks}", {"d", "ks"}, {"x"}),
+        ("def f(): return [n for n in w]", {"w"}, {"f"}),
         ("f'{x!r:>{width}}'", {"x", "width"}, set()),
         ("await x\nasync with y as z: pass", {"x", "y"}, {"z"}),
         ("get_ipython().run_line_magic('timeit', 'f(x)')", {"get_ipython", "timeit", "f", "x"}, set()),
