@@ -4,6 +4,8 @@ import contextlib
 import os
 import random
 import signal
+import threading
+import warnings
 from pathlib import Path
 
 import ipykernel
@@ -15,6 +17,7 @@ from resources import held
 from surroundings import SHARED_PORTS, environment
 from waiting import DEADLINE, eventually
 
+from ipy_autorestart.kernel.copy import _fork
 from ipy_autorestart.reexec.exec import FAILED
 
 pytestmark = pytest.mark.e2e
@@ -540,3 +543,19 @@ def test_a_debugger_can_be_attached_to_a_copy(parent):
         assert debug("continue", threadId=stop["body"]["threadId"])["success"]
         front.player.wait(lambda: cell.idle)
         assert front.player.run("here").text == "2"
+
+
+def test_nobody_is_warned_that_threads_are_not_copied():
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    thread.start()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        filters = warnings.filters
+        if not (pid := _fork()):
+            os._exit(0)
+        assert warnings.filters is filters
+    end.set()
+    thread.join()
+    assert os.waitpid(pid, 0)[1] == 0
+    assert not warned  # as Python 3.12 does
