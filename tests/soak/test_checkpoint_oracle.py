@@ -326,7 +326,10 @@ class Notebook:
             told = self._told()
             return told["pid"] != before["pid"] and [one[2] for one in told["log"]] == [first.id]
 
-        page.wait(is_new, timeout=SETTLED, what="a new notebook")
+        try:
+            page.wait(is_new, timeout=SETTLED)
+        except TimeoutError:
+            raise AssertionError(f"no new notebook: {self._told()['log']}\n{self.watching.text}") from None
         self._last.clear()
 
     def status(self):
@@ -417,8 +420,9 @@ class Notebook:
         new = {request for again, request, _ in own if not again}
         behind = [cell for cell in known.cells if cell.header["msg_id"] not in kept | new and cell.key != "set up"]
         behind = [cell._replace(**({"last": 0} if "last" in cell._fields else {})) for cell in behind]
-        # A program is taken to have written what was saved while it ran.
-        writers = {cell.key: cell.wrote[0] for cell in behind if cell.wrote and "subprocess" in cell.code}
+        # A program is taken to have written what was saved while it ran, from the next time on.
+        left = [cell for cell in behind if "subprocess" in cell.code and cell.header["msg_id"] not in ran]
+        writers = {cell.key: cell.wrote[0] for cell in left if cell.wrote}
         chosen = ledger.chosen(ledger.Ledger(tuple(behind)), ledger.Rerun.ALL, writers)
         due = [cell.header["msg_id"] for cell in chosen.cells]
         if any(again for again, *_ in own[next((i for i, one in enumerate(own) if not one[0]), len(own)) :]):
