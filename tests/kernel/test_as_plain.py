@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
+from behind import until_armed
+from patience import PATIENT
 
 import ipy_autorestart
 
@@ -94,8 +96,11 @@ LOAD = "import time; time.sleep(0.5)"
 @pytest.mark.parametrize(("options", "load"), [("", ""), ("--cold", ""), ("--rerun all", ""), ("--rerun all", LOAD)])
 def test_a_kernel_that_has_restarted_says_the_same_of_itself(kernel, project, options, load):
     expected = properties(kernel)
+    kernel.client.execute(PATIENT, silent=True, store_history=False)
     watching = kernel.run(f"%watch_restart src/ {options}")
     kernel.wait(lambda: "running" in watching.text)
+    if load:  # is kept in a checkpoint, which is made behind a proxy
+        until_armed(kernel)
     kernel.run(load)
     kernel.run("import sys; sys.path.insert(0, 'src'); import a; sys.path.remove('src')")
     for number in (1, 2, 3):
