@@ -15,6 +15,7 @@ import atexit  # noqa: E402
 import gc  # noqa: E402
 
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
+    Chance,
     PlanFile,
     fork,
     is_installed,
@@ -22,7 +23,7 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
 )
 
 # Modules that are imported ahead, and the script, import their own.
-for _name in {"_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
+for _name in {"_ipy_autorestart_chance", "_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
     del sys.modules[_name]
 
 if False:  # for type checkers only
@@ -47,7 +48,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         _send(socket, "preparing")
         made = PlanFile(text, watched)
         cwd = made.cwd
-        prepare(made, file, lambda *words: _send(socket, *words))
+        chance = prepare(made, file, lambda *words: _send(socket, *words))
     del text, file, made
     gc.collect()
     gc.freeze()
@@ -64,7 +65,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
             if child := fork():
                 _send(socket, "forked", str(child))  # for the supervisor adopts orphans, and ends those of a run
                 os._exit(0)
-            _park(socket, between, fds, cwd, attach, watched)
+            _park(socket, between, fds, cwd, attach, watched, chance)
             return
         for fd in fds:
             os.close(fd)
@@ -102,7 +103,13 @@ def _send(socket: "_socket.socket", *words: str) -> None:
 
 
 def _park(
-    socket: "_socket.socket", between: int, fds: "list[int]", cwd: str, attach: "Attach", watched: "Container[str]"
+    socket: "_socket.socket",
+    between: int,
+    fds: "list[int]",
+    cwd: str,
+    attach: "Attach",
+    watched: "Container[str]",
+    chance: "Chance",
 ) -> None:
     """Do in the child all that can be done ahead, then wait."""
     while os.getppid() == between:
@@ -117,7 +124,7 @@ def _park(
         os.close(fd)  # it is greater than 2: these are taken
     # Frozen objects, `__main__` among them, would not be finalized. What is registered first runs last.
     atexit.register(gc.unfreeze)
-    _seed()
+    chance.renew()
     _number_main_thread()
     report = attach(fds[4:], gc.unfreeze)  # all is shared with the fork server until somebody looks at it
     _rehearse()
@@ -164,16 +171,6 @@ def _rehearse() -> None:
             __import__(name)
         except ImportError:
             pass
-
-
-def _seed() -> None:
-    """Give the run its own random state in libraries that keep one from their import."""
-    numpy = sys.modules.get("numpy.random.mtrand") or sys.modules.get("numpy.random")
-    if numpy is not None and hasattr(numpy, "seed"):
-        numpy.seed()
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "default_generator"):
-        torch.default_generator.seed()
 
 
 def _number_main_thread() -> None:

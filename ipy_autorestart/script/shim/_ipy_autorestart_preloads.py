@@ -7,6 +7,8 @@ import _signal  # type: ignore[import-not-found]  # it has no stub
 import os
 import sys
 
+from _ipy_autorestart_chance import Chance  # type: ignore[import-not-found]  # it lies beside
+
 if False:  # for type checkers only
     from collections.abc import Callable, Container
     from typing import Any, TextIO
@@ -134,6 +136,7 @@ class Trial:
         self._shared, self._libraries = _mappings()
         self._path = list(sys.path)
         self._shell: Any = None
+        self.chance = Chance(self._faults.append)
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
@@ -142,6 +145,8 @@ class Trial:
             return
         if event == "import":
             self.attempted.add(args[0].partition(".")[0])
+            if args[0] == "random":
+                self.chance.attend()
             self._attend()
         elif event == "open":
             if isinstance(args[0], str) and os.path.abspath(args[0]) in self._watched:
@@ -166,6 +171,7 @@ class Trial:
     def end(self) -> None:
         """Do nothing from now on."""
         self._armed.clear()
+        self.chance.end()
         if self._shell is not None:
             del self._shell.initialized  # what it inherits is there again
 
@@ -225,8 +231,11 @@ class Trial:
         self._threads = len(names)
 
 
-def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> None:
-    """Import the modules of the plan, report each, and write the result to the plan's file."""
+def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> Chance:
+    """Import the modules of the plan, report each, and write the result to the plan's file.
+
+    Returns what gives each run random state of its own.
+    """
     os.set_blocking(plan.output, False)
     trial = Trial(plan)
     before = set(sys.modules)
@@ -259,6 +268,7 @@ def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> None
         file.write("file " + entry + "/.py\n")
     file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
     file.writelines("failed " + name + " " + why + "\n" for name, why in failed)
+    return trial.chance
 
 
 def fork() -> int:

@@ -1,0 +1,99 @@
+"""Random state that modules draw at their import: each run has its own, as if it had imported them itself.
+
+As in `sitecustomize`, only builtin and low-level modules may be imported here, and they are removed again.
+"""
+
+import os
+import sys
+
+_there = set(sys.modules)
+import _weakref  # noqa: E402
+
+if "_weakref" not in _there:
+    del sys.modules["_weakref"]
+
+if False:  # for type checkers only
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+#: Packages that draw at their import what they don't keep, or what is drawn anew for each run.
+HARMLESS = frozenset({"numpy", "scipy", "multiprocessing", "jupyter_client"})
+
+urandom = os.urandom
+
+
+class Urandom:
+    """Stands in for ``os.urandom``; no function, which a class that keeps it would take for a method."""
+
+    def __init__(self, hear: "Callable[[FrameType | None], None]") -> None:
+        self._hear = hear
+
+    def __call__(self, size: int, /) -> bytes:
+        """Return so many random bytes."""
+        self._hear(sys._getframe(1))  # noqa: SLF001  # public but for its name
+        return urandom(size)
+
+
+class Chance:
+    """Hears of what imports draw, from its making to `end`.
+
+    Of Python's generators that were not seeded on purpose it remembers which they are, to seed them in each run. Of all
+    else, ``note`` is called: nobody knows what has become of it.
+    """
+
+    def __init__(self, note: "Callable[[str], object]") -> None:
+        self._note = note
+        self._generators: dict[int, tuple[Any, bool]] = {}  # by their ids: themselves, weakly, and whether they drew
+        self._attends = False
+        self._random: Any = None
+        self._seed: Any = None
+        self._stand_in: Any = Urandom(self._hear)
+        os.urandom = self._stand_in
+
+    def attend(self) -> None:
+        """Hear of generators; to be called when `random` is about to be imported."""
+        if self._attends:  # that import says so, too
+            return
+        self._attends = True
+        self._random = random = __import__("random")  # its own generator is seeded anew at each fork, by itself
+        self._seed = original = random.Random.seed
+        generators = self._generators
+
+        def seed(generator: "Any", a: "Any" = None, version: int = 2) -> None:  # noqa: ANN401
+            generators[id(generator)] = _weakref.ref(generator), a is None
+            original(generator, a, version)
+
+        random.Random.seed = seed
+
+    def _hear(self, frame: "FrameType | None") -> None:
+        while frame is not None and frame.f_code.co_name != "<module>":
+            frame = frame.f_back
+        if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] not in HARMLESS:
+            self._note("it draws random numbers")
+
+    def end(self) -> None:
+        """Put back what was replaced, wherever modules have it from there."""
+        os.urandom = urandom
+        if self._random is not None:
+            self._random.Random.seed = self._seed
+        for module in list(sys.modules.values()):
+            names = getattr(module, "__dict__", {})
+            for name in [name for name, value in list(names.items()) if value is self._stand_in]:
+                names[name] = urandom
+
+    def renew(self) -> None:
+        """Draw anew, in a run."""
+        for reference, drew in self._generators.values():
+            generator = reference()
+            if drew and generator is not None:
+                self._seed(generator)
+        numpy: Any = sys.modules.get("numpy.random.mtrand") or sys.modules.get("numpy.random")
+        if hasattr(numpy, "seed"):
+            numpy.seed()
+        torch: Any = sys.modules.get("torch")
+        if hasattr(torch, "default_generator"):
+            torch.default_generator.seed()
+        process: Any = sys.modules.get("multiprocessing.process")
+        if hasattr(process, "AuthenticationString"):
+            process.current_process().authkey = urandom(32)
