@@ -3,6 +3,7 @@
 import documents
 import pytest
 from lab import Page
+from patience import PATIENT
 from waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
@@ -125,6 +126,40 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
     seen = page.page.evaluate("[...window.seen]")
     assert [text for text in seen if "kernel" not in text] == []  # the line stays, though its buttons come and go
     assert any("· 1 restart ·" in text for text in seen)  # it was looked at between
+    page.page.close()
+
+
+#: A checkpoint is worth its price after this cell, whatever the machine takes for it.
+LOAD = f"""\
+import time
+from ipy_autorestart.kernel import checkpoint_policy
+checkpoint_policy.is_worth = lambda work, cost: work >= 0.3
+{PATIENT}
+time.sleep(0.31)
+print('loaded at', time.time())"""
+
+
+def test_what_was_loaded_stays_as_it_is_when_what_uses_it_is_new(open_page, server, site):
+    folder = make_folder(server, "kept", site)
+    page = open_page(folder, WATCH, LOAD, IMPORT, LAST)
+    live = Live(page, folder)
+    page.run_all()
+    page.wait(3, "last 1")
+    page.wait(0, "running")
+    live.save()  # by which the kernel is behind its proxy, if it hasn't been yet
+    page.wait(0, "1 restart .*run again")
+    page.wait(3, "^last 2$")
+    page.until_idle()
+    loaded, prompts = page.text(1), page.prompts()
+    assert "loaded at" in loaded
+    live.save()
+    page.wait(0, r"2 restarts .*back to cell 2 in .*cell 2 kept \(.*2 cells run again")
+    page.wait(2, "^value 3$")
+    page.wait(3, "^last 3$")
+    page.until_idle()
+    assert (page.text(1), page.prompts()) == (loaded, prompts)
+    assert prompts == ["[1]:", "[2]:", "[3]:", "[4]:"]
+    assert page.dialogs == []
     page.page.close()
 
 
