@@ -394,7 +394,7 @@ def test_displays_and_widgets_of_its_own_work(notebook, kernel):
 
 def test_whatever_would_ask_says_so_in_one_line(notebook):
     notebook.run(IMPORT)
-    asking = notebook.run("if a.V in (2, 4): input() if a.V == 2 else breakpoint()")
+    asking = notebook.run("import pdb\nif a.V in (2, 4): input() if a.V == 2 else pdb.set_trace()")
     for value in (2, 4):
         notebook.save(value, until="InputNeeded in cell 4")
         notebook.kernel.wait(lambda: asking.error.startswith("InputNeeded: nobody is asked while cells run again"))
