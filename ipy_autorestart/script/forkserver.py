@@ -67,8 +67,9 @@ class ForkServer:
         The module that made it give up, and the reason.
     heard_at
         Time of its last message, or of the last request.
-    files, names, failed
-        Once it is ready: files of all modules, top-level names, and modules that could not be imported with the reason.
+    files, names, failed, opened
+        Once it is ready: files of all modules, top-level names, modules that could not be imported with the reason, and
+        what else was opened, with its state then (`installed.state_of`).
     """
 
     def __init__(self, program: Program, plan: Preloads) -> None:
@@ -77,6 +78,7 @@ class ForkServer:
         self.files: tuple[str, ...] = ()
         self.names: frozenset[str] = frozenset()
         self.failed: dict[str, str] = {}
+        self.opened: dict[str, str] = {}
         self.heard_at = time.monotonic()
         self._program = program
         self._importing = ""
@@ -172,6 +174,7 @@ class ForkServer:
                 self.files = tuple(found.get("file", ()))
                 self.names = frozenset(found.get("name", ()))
                 self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
+                self.opened = {path: state for state, _, path in (one.partition(" ") for one in found.get("read", ()))}
                 self.is_ready = True
             case "forked" if self._asked:
                 self._asked.pid = int(fields[0])

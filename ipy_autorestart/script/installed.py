@@ -7,7 +7,7 @@ import ctypes
 import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 #: inotify(7): events that write, make, rename or delete a file.
 CHANGES = 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
@@ -31,11 +31,13 @@ READ_BYTES = 1 << 16
 class Installed:
     """The files of some modules, and the folders in which packages are installed.
 
-    If the system allows no more watches, each file's time, size and inode are compared instead.
+    If the system allows no more watches, each file's time, size and inode are compared instead. So they are for the few
+    others that imports have read, ``{path: state}``, as matplotlib reads a ``matplotlibrc``.
     """
 
-    def __init__(self, files: Iterable[str]) -> None:
+    def __init__(self, files: Iterable[str], read: Mapping[str, str] | None = None) -> None:
         self._files = tuple(files)
+        self._read = dict(read or {})
         folders = {os.path.dirname(file) for file in self._files}
         folders |= {found[0] for found in map(PACKAGES.match, folders) if found}
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -49,7 +51,9 @@ class Installed:
 
     @property
     def has_changed(self) -> bool:
-        """Whether any of them has changed since the last question."""
+        """Whether any of them has changed since the last question, or one that was read since it was."""
+        if any(state_of(path) != state for path, state in self._read.items()):
+            return True
         if self._states is not None:
             before, self._states = self._states, self._look()
             return before != self._states
@@ -59,22 +63,23 @@ class Installed:
                 changed = changed or _means_other_code(data)
         return changed
 
-    def _look(self) -> list[tuple[int, int, int] | None]:
-        states: list[tuple[int, int, int] | None] = []
-        for file in self._files:
-            try:
-                found = os.stat(file)
-            except OSError:
-                states.append(None)
-            else:
-                states.append((found.st_mtime_ns, found.st_size, found.st_ino))
-        return states
+    def _look(self) -> list[str]:
+        return list(map(state_of, self._files))
 
     def close(self) -> None:
         """Close the descriptor."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def state_of(path: str) -> str:
+    """Return what tells a file from what it is later: its time, size and inode, or nothing while it isn't there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}.{found.st_size}.{found.st_ino}"
 
 
 def _means_other_code(events: bytes) -> bool:

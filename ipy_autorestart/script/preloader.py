@@ -162,7 +162,7 @@ class Preloader:
                 outdated.close()
         self._server, self._next = server, None
         python = self._program.python
-        self._installed = Installed((*server.files, python, os.path.realpath(python)))
+        self._installed = Installed((*server.files, python, os.path.realpath(python)), server.opened)
         if self._next_installed and self._next_installed.has_changed:  # while it imported
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         self._memory_bytes = server.memory_bytes

@@ -27,6 +27,7 @@ class FakeForkServer:
         self.files = ()
         self.names = frozenset()
         self.failed = {}
+        self.opened = {}
         self.memory_bytes = 5_000_000
         self.parked = 0
 

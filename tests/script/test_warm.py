@@ -170,6 +170,24 @@ def test_an_edited_or_upgraded_package_is_new_in_the_next_run(watch, project):
     assert watched.screen.status.warm is True
 
 
+def test_what_a_package_reads_of_the_users_is_new_in_the_next_run(watch, tmp_path_factory):
+    settings, absent = (tmp_path_factory.mktemp("home") / name for name in ("librc", "more"))
+    settings.write_text("1")
+    read = f"from pathlib import Path\nV = Path({str(settings)!r}).read_text()\n"
+    read += f"try:\n    V += open({str(absent)!r}).read()\nexcept OSError: pass\n"
+    watched = watch("import sys\nahead = 'lib' in sys.modules\nimport lib\nprint(ahead, lib.V)\n", {"lib": read})
+    watched.until_ready()
+    assert watched.next() == "True 1\n"
+    settings.write_text("2")
+    assert watched.next() == "False 2\n"
+    watched.until_ready()
+    assert watched.next() == "True 2\n"
+    absent.write_text("3")
+    assert watched.next() == "False 23\n"
+    watched.until_ready()
+    assert watched.next() == "True 23\n"
+
+
 def test_a_package_that_is_installed_later_makes_a_new_fork_server(watch, project):
     watched = watch("import lib\n", {"lib": ""})
     watched.until_ready()

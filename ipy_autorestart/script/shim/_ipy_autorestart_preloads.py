@@ -22,6 +22,11 @@ PATCHES = frozenset({"gevent", "eventlet"})
 #: Files that may stay open.
 HARMLESS_FILES = frozenset({"/dev/null", "/dev/urandom", "/dev/random"})
 
+#: What is there isn't the same twice.
+NO_FILES = ("/proc/", "/sys/", "/dev/")
+
+TO_WRITE = os.O_WRONLY | os.O_RDWR
+
 #: Threads that come back by themselves after a fork.
 HARMLESS_THREADS = frozenset({"jemalloc_bg_thd"})
 
@@ -97,6 +102,15 @@ def _stands_for(top: str, base: str) -> bool:
     return where.startswith(base + "/" + top)
 
 
+def _state(path: str) -> str:
+    """Return what tells a file from what it is later, as `script.installed.state_of` does."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ""
+    return ".".join(map(str, (found.st_mtime_ns, found.st_size, found.st_ino)))
+
+
 def _open_files() -> "dict[str, str]":
     """Return the files of this process's descriptors."""
     found = {}
@@ -128,6 +142,8 @@ class Trial:
         self.beside = plan.beside
         self.output = plan.output
         self.attempted: set[str] = set()
+        self.read: dict[str, str] = {}  # files of no package's, and their states when they were opened
+        self._inside = (*NO_FILES, *(path + "/" for path in filter(is_installed, sys.path)))
         self._faults: list[str] = []
         self._armed = [True]
         self._modules = len(sys.modules)
@@ -149,12 +165,18 @@ class Trial:
                 self.chance.attend()
             self._attend()
         elif event == "open":
-            if isinstance(args[0], str) and os.path.abspath(args[0]) in self._watched:
-                self._faults.append("it reads watched files")
+            if isinstance(args[0], str):
+                self._note_open(os.path.abspath(args[0]), args[2])
         elif event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
             self._faults.append("it makes temporary files")
         elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
             self._faults.append("it starts a program")
+
+    def _note_open(self, path: str, flags: int) -> None:
+        if path in self._watched:
+            self._faults.append("it reads watched files")
+        elif not flags & TO_WRITE and not path.startswith(self._inside) and not path.endswith((".py", ".pyc")):
+            self.read.setdefault(path, _state(path))
 
     def _attend(self) -> None:
         """Note from now on when an import looks for a shell: a kernel will have one, and this process has none."""
@@ -267,6 +289,7 @@ def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> Chan
     for entry in filter(is_installed, sys.path):  # a module that is installed later may go first
         file.write("file " + entry + "/.py\n")
     file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
+    file.writelines("read " + state + " " + path + "\n" for path, state in trial.read.items() if "\n" not in path)
     file.writelines("failed " + name + " " + why + "\n" for name, why in failed)
     return trial.chance
 
