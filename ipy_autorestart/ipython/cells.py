@@ -8,7 +8,7 @@ import contextlib
 import json
 import sys
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython import ledger
@@ -322,6 +322,18 @@ def replaced(owner: Any, **methods: Callable[..., Any]) -> Iterator[None]:
                 setattr(owner, name, before[name])
             else:
                 delattr(owner, name)
+
+
+def interrupted(shell: InteractiveShell) -> contextlib.AbstractContextManager[None]:
+    """Have what the main thread executes end as what is interrupted in its first line does."""
+    original: Callable[..., Awaitable[bool]] = shell.run_code
+
+    async def run_code(code: types.CodeType, result: Any = None, *, async_: bool = False) -> bool:
+        if is_main_thread():
+            code, async_ = compile("raise KeyboardInterrupt", code.co_filename, "exec"), False
+        return await original(code, result, async_=async_)
+
+    return replaced(shell, run_code=run_code)
 
 
 def _extension_stays(shell: InteractiveShell) -> contextlib.AbstractContextManager[None]:

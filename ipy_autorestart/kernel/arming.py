@@ -49,7 +49,8 @@ class Arming:
     kernel
         An ipykernel ``Kernel``.
     lives
-        Called in the copy, with the link to the proxy, when it is the kernel that answers from now on.
+        Called in the copy, with the link to the proxy, when it is the kernel that answers from now on; and with whether
+        a SIGINT has come meanwhile.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class Arming:
         that both processes read: so this one passes them on, by the proxy.
     """
 
-    def __init__(self, kernel: Any, *, lives: Callable[[Link], None]) -> None:
+    def __init__(self, kernel: Any, *, lives: Callable[[Link, bool], None]) -> None:
         self._kernel = kernel
         self._lives = lives
         self._trust = Trust(kernel)
@@ -155,7 +156,7 @@ class Arming:
             os.close(fd)
         if isinstance(word, TakeOver):  # what comes with it is here
             with or_end():  # another one is to try
-                self._lives(self._link)
+                self._lives(self._link, word.interrupted)
                 self._link.send(TookOver())
             self._act_on_hangups()  # only now does the proxy heed that this kernel leaves
 

@@ -20,6 +20,11 @@ from dataclasses import dataclass
 WORK_MIN = 0.3
 WORK_PER_COST = 20
 
+#: Seconds of work for which the next cell waits while the kernel goes behind a proxy, without which there are no
+#: checkpoints; that takes about half as long. If it is refused, it is tried again when there is so many times the work.
+ARMING_MIN = 1.0
+TRIED_AGAIN = 2
+
 #: Of the memory that is available, the part that checkpoints may have.
 PART = 4
 
@@ -56,6 +61,11 @@ class Checkpoint:
 def is_worth(work: float, cost: float) -> bool:
     """Return whether so many seconds of work since the last checkpoint are worth one that costs so many seconds."""
     return work >= max(WORK_MIN, WORK_PER_COST * cost)
+
+
+def is_worth_arming(work: float, tried: float) -> bool:
+    """Return whether a cell is to wait for that after so many seconds of work, having waited after `tried` last."""
+    return work >= max(ARMING_MIN, TRIED_AGAIN * tried)
 
 
 def right_for(checkpoints: Iterable[Checkpoint], places: Iterable[int | None]) -> tuple[int, ...]:

@@ -230,19 +230,29 @@ class ThreadChannels(Channels):
     def replace_dispatch(self, dispatch: Dispatch, on_idle: Callable[[], None]) -> None:
         """Replace the method, which `Kernel.shell_main` looks up for each request."""
         kernel = self._kernel
-        kernel.dispatch_shell = dispatch
-        locks = [(kernel.io_loop, kernel._main_asyncio_lock)] if hasattr(kernel, "io_loop") else []  # noqa: SLF001
+        main = kernel._main_asyncio_lock  # noqa: SLF001
+        locks = [(kernel.io_loop, main)] if hasattr(kernel, "io_loop") else []
         locks += [(subshell.io_loop, subshell.asyncio_lock) for subshell in self._subshells().values()]
         held = [(loop, lock) for loop, lock in locks if lock.locked()]
-        left = len(held)
+        left = {lock for _, lock in held}
+
+        def end(lock: asyncio.Lock) -> None:
+            if lock in left:
+                left.discard(lock)
+                if not left:
+                    on_idle()
 
         async def wait(lock: asyncio.Lock) -> None:
-            nonlocal left
             async with lock:
-                left -= 1
-            if not left:
-                on_idle()
+                end(lock)
 
+        async def dispatch_next(message: Any, *args: Any, **options: Any) -> None:
+            # Requests that wait for the lock already have it before `wait`, but not before the one in progress ends.
+            if left and options.get("subshell_id") is None and not options.get("concurrent"):
+                end(main)
+            await dispatch(message, *args, **options)
+
+        kernel.dispatch_shell = dispatch_next
         for loop, lock in held:
             asyncio.run_coroutine_threadsafe(wait(lock), loop.asyncio_loop)
         if not held:

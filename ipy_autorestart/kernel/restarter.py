@@ -16,12 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.cells import Cells, Recorder, interrupted
 from ipy_autorestart.ipython.history import begin_session_later
 from ipy_autorestart.ipython.ledger import Rerun, from_plain, gone_back, went_back, without
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
 from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
 from ipy_autorestart.kernel.behind import Behind
+from ipy_autorestart.kernel.checkpoint_policy import is_worth_arming
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.handover import KernelBack, KernelEnd, KernelHandover, KernelSwitch, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
@@ -100,6 +101,9 @@ class KernelRestarter(Restarter):
         link: Link | None = getattr(self._kernel, ATTRIBUTE, None)
         self.behind = self._behind(link) if link else None  # a proxy, if it is
         self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
+        self._arms_after = 0.0  # seconds of work at the last try between two cells
+        self._waits_since = float("inf")  # since when a cell waits for what is done between two
+        self._interrupting = contextlib.ExitStack()  # the cell that has begun, as it was interrupted while it waited
         self._undo: tuple[int, ...] = ()  # the checkpoints to which a person wants to go back
 
     def _behind(self, link: Link) -> Behind:
@@ -286,12 +290,28 @@ class KernelRestarter(Restarter):
     def _admits(self, *, is_cell: bool) -> bool:
         """Whether a request, which counts as one in progress by now, may begin; in any thread."""
         if self._pending is None or not self._owners:
-            return not (is_cell and is_main_thread() and self._parks(running=1))
+            return not (is_cell and is_main_thread() and self._keeps_waiting())
+        self._waits_since = float("inf")
         self._report(Waiting(self.describe()))
         batch = self._batch()
         return admits(replace(batch, running=batch.running - 1), time.monotonic(), is_cell=is_cell)
 
+    def _keeps_waiting(self) -> bool:
+        """Begin what a cell is to wait for, if there is anything; an interrupt meanwhile is for that cell."""
+        if self._arms_between() or self._parks(running=1):
+            self._waits_since = min(self._waits_since, time.monotonic())
+            return True
+        since, self._waits_since = self._waits_since, float("inf")
+        if self._interrupts:
+            self._interrupts.forget(before=since)
+            if self._interrupts.noted:
+                self._interrupts.forget()
+                self._interrupting.enter_context(interrupted(self._shell))
+        return False
+
     def _note_end(self) -> None:
+        if is_main_thread():
+            self._interrupting.close()
         self._note_interrupts()
         self._back_up()
         if self._arms is not None and self._loop is not None:
@@ -468,7 +488,7 @@ class KernelRestarter(Restarter):
         setattr(self._kernel, ATTRIBUTE, turn.link)
         self.behind.renew(turn.link)
         self._restart = self._replay = self._pending = None
-        self._interrupted, self._undo = False, ()
+        self._interrupted, self._undo, self._waits_since = False, (), float("inf")
         gate.renew()
         gate.pace = Pace(gaps=own.gaps)
         if self._interrupts:
@@ -541,13 +561,41 @@ class KernelRestarter(Restarter):
         if due > now:
             self._loop.call_later(due - now, self._check_arming)
             return
-        self._arms = NEVER
-        self._restart = self._loop.create_task(self._arm(), context=contextvars.Context())
+        self._arm_soon(otherwise=NEVER)
 
-    async def _arm(self) -> None:
-        """Have a copy of this kernel go on behind a proxy, which this process becomes; or go on as it is."""
+    def _arms_between(self) -> bool:
+        """Begin to go there before a cell that waits already, if there is work that a checkpoint would keep then."""
+        if self._arms in (None, NEVER) or self._gate is None or self._gate.running > 1 or self._is_restarting:
+            return False
+        work = sum(cell.seconds for cell in self._recorder.ledger.kept)
+        # The cells behind one that has failed are to be aborted, not held back.
+        if self._kernel._aborting or not is_worth_arming(work, self._arms_after):  # noqa: SLF001
+            return False
+        self._arms_after = work
+        self._arm_soon(otherwise=self._arms)
+        return True
+
+    def _arm_soon(self, *, otherwise: float | None) -> None:
+        """Begin to go there; where that comes to nothing, it is to be tried again since then."""
+        assert self._loop
         gate = self._gate
-        assert gate is not None
+        assert gate
+
+        def end(task: asyncio.Task[None]) -> None:
+            if task.cancelled() and self._restart is task:  # by the user's code, before its first step
+                gate.reopen()
+                self._stay("cancelled by the kernel's own code", otherwise)
+
+        gate.shut()
+        self._arms = NEVER
+        self._restart = self._loop.create_task(self._arm(gate, otherwise), context=contextvars.Context())
+        self._restart.add_done_callback(end)
+
+    async def _arm(self, gate: Gate, otherwise: float | None) -> None:
+        """Have a copy of this kernel go on behind a proxy, which this process becomes; or go on as it is.
+
+        It returns in the copy, too, where nothing may begin before `_live_on`.
+        """
         arming = Arming(self._kernel, lives=self._live_on)
         supervisors: list[SupervisorHandle] = []
         try:
@@ -567,7 +615,7 @@ class KernelRestarter(Restarter):
         except BaseException as why:  # the border, to a cancellation too: the kernel goes on
             is_refusal = isinstance(why, CantArm | CantRestart | NotStill)
             with contextlib.ExitStack() as back:  # each of it, whatever the others come to
-                back.callback(self._stay, f"{'' if is_refusal else type(why).__name__ + ': '}{why}")
+                back.callback(self._stay, f"{'' if is_refusal else type(why).__name__ + ': '}{why}", otherwise)
                 back.callback(gate.reopen)
                 for supervisor in supervisors:
                     back.callback(supervisor.listen_again)
@@ -577,15 +625,19 @@ class KernelRestarter(Restarter):
             return
         handover.become(pid, supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
 
-    def _stay(self, why: str) -> None:
-        log.info("the kernel goes behind a proxy with the next restart: %s", why)
+    def _stay(self, why: str, arms: float | None) -> None:
+        log.info("the kernel goes behind a proxy %s: %s", "with the next restart" if arms == NEVER else "later", why)
         self._restart = None
+        if self._arms == NEVER:  # else the watch has ended meanwhile
+            self._arms = arms
         self._check()
 
-    def _live_on(self, proxy: Link) -> None:
+    def _live_on(self, proxy: Link, interrupted: bool) -> None:  # noqa: FBT001  # as `Arming` calls it
         """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
         self._pid, self._terminal = os.getpid(), Terminal()
         self.behind, self._restart = self._behind(proxy), None
+        if interrupted and self._interrupts:
+            self._interrupts.note()
         begin_session_later(self._shell)
         if self._gate:
             self._gate.renew()
@@ -593,6 +645,8 @@ class KernelRestarter(Restarter):
             supervisor.listen_again()
             supervisor.send(Moved(self._pid))
         self._settle_behind()
+        if self._loop is not None:
+            self._loop.call_soon(self._check_parking)  # what has run by now may be worth one
 
     @property
     def _wants_proxy(self) -> bool:

@@ -142,3 +142,29 @@ def test_a_thread_that_goes_on_is_an_error():
     )
     with pytest.raises(TimeoutError, match="the thread stubborn does not end"):
         end(stubborn)
+
+
+def test_a_request_in_progress_has_ended_before_the_next_one_begins_though_that_has_waited_for_longer():
+    async def play():
+        seen, lock, thread = [], asyncio.Lock(), types.SimpleNamespace(manager=types.SimpleNamespace(_cache={}))
+        loop = types.SimpleNamespace(asyncio_loop=asyncio.get_running_loop())
+        kernel = types.SimpleNamespace(io_loop=loop, _main_asyncio_lock=lock, shell_channel_thread=thread)
+
+        async def dispatch(message, **options):
+            seen.append(message)
+
+        async def request(message):
+            async with lock:
+                await kernel.dispatch_shell(message, subshell_id=None)
+
+        async with lock:
+            waiting = [asyncio.create_task(request(message)) for message in ("first", "second")]
+            await asyncio.sleep(0)
+            ThreadChannels(kernel).replace_dispatch(dispatch, lambda: seen.append("idle"))
+            await kernel.dispatch_shell("comm", subshell_id=None, concurrent=True)
+            await kernel.dispatch_shell("other", subshell_id="a subshell")
+        await asyncio.gather(*waiting)
+        async with lock:  # all that has waited for it is over
+            assert seen == ["comm", "other", "idle", "first", "second"]
+
+    asyncio.run(play())

@@ -12,6 +12,7 @@ from ipy_autorestart.kernel.checkpoint_policy import (
     budget,
     by_worth,
     is_worth,
+    is_worth_arming,
     kept,
     likely,
     over_budget,
@@ -33,6 +34,13 @@ THREE = [checkpoint(number, 10 * number, seconds=float(number), memory_bytes=100
 )
 def test_it_is_made_where_it_saves_more_than_it_costs(work, cost, worth):
     assert is_worth(work, cost) is worth
+
+
+@pytest.mark.parametrize(
+    ("work", "tried", "worth"), [(0.99, 0.0, False), (1.0, 0.0, True), (1.9, 1.0, False), (2.0, 1.0, True)]
+)
+def test_a_cell_waits_for_a_proxy_after_some_work_and_again_after_twice_as_much(work, tried, worth):
+    assert is_worth_arming(work, tried) is worth
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_a_copy_that_fails_never_returns():
 @pytest.fixture
 def arms(tmp_path):
     """An arming of no kernel, with a folder."""
-    arms = Arming(None, lives=lambda link: None)
+    arms = Arming(None, lives=lambda *_: None)
     arms.folder = str(tmp_path / "folder")
     os.mkdir(arms.folder)
     return arms
@@ -190,13 +190,13 @@ def test_a_kernel_does_not_leave_before_it_has_taken_over(arms, heard):
     told = []
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     proxy, arms._link = Link(theirs), Link(ours)
-    arms._lives = lambda link: told.append((link, list(heard)))
+    arms._lives = lambda link, interrupted: told.append((link, interrupted, list(heard)))
     arms.hangups = Hangups()
     hang_up()
     eventually(lambda: arms.hangups.noted)
-    proxy.send(TakeOver())
+    proxy.send(TakeOver(interrupted=True))
     arms._hear()
-    assert told == [(arms._link, [])]
+    assert told == [(arms._link, True, [])]
     assert proxy.receive() == (TookOver(), [])
     eventually(lambda: heard)
     for one in (proxy, arms._link):
@@ -204,7 +204,7 @@ def test_a_kernel_does_not_leave_before_it_has_taken_over(arms, heard):
 
 
 def test_a_copy_that_cannot_take_over_ends(arms):
-    def fail(link):
+    def fail(*_):
         os.close(2)
         raise OSError
 

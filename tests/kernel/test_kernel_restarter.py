@@ -15,6 +15,7 @@ from fakes import FakeShell, FakeSupervisor
 from waiting import eventually
 
 from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
@@ -332,6 +333,82 @@ def test_code_that_cancels_all_tasks_shuts_no_gate_even_before_the_first_step_of
     play(act, rerun="all")
 
 
+def worked(played, seconds):
+    played.restarter._recorder.ledger = Ledger((Cell("cell", 1, "", {}, {}, seconds, last=1),), 1)
+
+
+async def begin_to_arm(played):
+    """Have a cell wait for the way behind a proxy; return the gate."""
+    played.restarter._kernel.eventloop, played.restarter._kernel._aborting = None, False
+    played.restarter._gate = gate = Closing()
+    gate.running = 1
+    played.restarter._settle()
+    assert played.restarter._admits(is_cell=True)
+    worked(played, 1.0)
+    assert played.restarter._admits(is_cell=False)
+    assert not played.restarter._admits(is_cell=True)
+    assert not gate.is_open
+    return gate
+
+
+def test_a_cell_that_need_not_wait_any_more_is_not_kept_waiting_soon_again(play):
+    async def act(played):
+        since = time.monotonic()
+        gate = await begin_to_arm(played)
+        await played.turn()
+        assert gate.is_open
+        assert not played.restarter._is_restarting
+        assert since < played.restarter._arms < time.monotonic()  # when nothing runs, it is tried again
+        assert played.restarter._admits(is_cell=True)
+        worked(played, 2.0)
+        played.restarter._kernel._aborting = True
+        assert played.restarter._admits(is_cell=True)
+        played.restarter._kernel._aborting = False
+        assert not played.restarter._admits(is_cell=True)
+        await played.turn()
+
+    play(act, rerun="all")
+
+
+def test_code_that_cancels_all_tasks_lets_the_cell_that_waits_pass(play):
+    async def act(played):
+        played.restarter._start = types.SimpleNamespace(check=lambda: None)
+        gate = await begin_to_arm(played)
+        cancel(played)
+        await played.turn()
+        assert gate.is_open
+        assert played.restarter._arms < time.monotonic()
+
+    play(act, rerun="all")
+
+
+def test_an_interrupt_while_a_cell_waits_is_for_that_cell_and_one_before_is_for_none(play):
+    async def act(played):
+        async def run_code(code, result=None, *, async_=False):
+            exec(code)
+
+        played.shell.run_code = run_code
+        played.restarter._interrupts = interrupts = Interrupts()
+        interrupts.note()
+        await begin_to_arm(played)
+        await played.turn()
+        assert played.restarter._admits(is_cell=True)
+        assert played.shell.run_code is run_code
+        worked(played, 2.0)
+        assert not played.restarter._admits(is_cell=True)
+        interrupts.note()
+        await played.turn()
+        assert played.restarter._admits(is_cell=True)
+        with pytest.raises(KeyboardInterrupt):
+            await played.shell.run_code(compile("", "cell", "exec"))
+        played.restarter._note_end()
+        assert played.shell.run_code is run_code
+        assert played.restarter._admits(is_cell=True)
+        assert played.shell.run_code is run_code
+
+    play(act, rerun="all")
+
+
 def refuse():
     raise CantRestart(WHY)
 
@@ -358,7 +435,7 @@ def kernel():  # it stands in the terminal that its parent, a shell, leads
     assert restarter._terminal._controls
     def copy():
         os.setsid()
-        restarter._live_on(types.SimpleNamespace())
+        restarter._live_on(types.SimpleNamespace(), False)
         return restarter._terminal.is_gone
     return child(copy)
 

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from behind import live, until_armed
 from patience import PATIENT
-from play import until_ready
+from play import Cell, until_ready
 from processes import words_of
 from traffic import Client
 from waiting import DEADLINE, eventually, pass_time
@@ -36,6 +36,23 @@ def watch(kernel, options="--rerun all"):
     cell = kernel.run(f"%watch_restart src/ {options}", cell_id="watch")
     kernel.wait(lambda: "running" in cell.text)
     return cell
+
+
+#: The first cell of a notebook.
+FIRST = f"%load_ext ipy_autorestart\n{PATIENT}"
+
+LOAD = "with open('runs', 'a') as runs: print('load', file=runs)\nimport os, time; time.sleep(1.1); data = [7]"
+
+
+def run_all(kernel, *codes):
+    """Send cells at once, as a front end does: one that fails aborts those behind it."""
+    cells = [Cell(kernel.client.execute(code), code) for code in codes]
+    kernel.cells.update({cell.id: cell for cell in cells})
+    return cells
+
+
+def until_ended(kernel, *cells):
+    kernel.wait(lambda: all(cell.reply is not None and cell.idle for cell in cells))
 
 
 def save(kernel, project, watching, value, number):
@@ -78,9 +95,10 @@ def test_no_request_is_lost(kernel, project):
     clients = [Client(kernel.manager, name, every=0.02) for name in ("one", "two")]
     for client in clients:
         client.start()
-    watching = kernel.run("%watch_restart src/ --rerun all --busy-timeout 0.1")
-    kernel.wait(lambda: "running" in watching.text)
-    until_armed(kernel)
+    watches = "%watch_restart src/ --rerun all"
+    *others, last = run_all(kernel, watches, LOAD, "os.getppid()")  # which waits for it, with what comes meanwhile
+    until_ended(kernel, *others, last)
+    assert last.text == str(kernel.pid)
     assert [client.finish() for client in clients] == [{}, {}]
 
 
@@ -155,3 +173,40 @@ def test_another_client_gets_through(kernel, project):
     assert other.is_alive()
     other.stop_channels()
     other.context.destroy()
+
+
+def test_cells_that_are_all_sent_at_once_are_behind_a_proxy_as_soon_as_something_is_loaded(start_kernel, project):
+    watches = "%watch_restart src/ --rerun all"
+    fails = "time.sleep(0.3); 1/0"  # those behind it have been read by then
+    with start_kernel() as kernel:
+        cells = run_all(kernel, FIRST, watches, LOAD, f"{USE}; print(data, os.getppid())", fails, "print('never')")
+        until_ended(kernel, *cells)
+        assert [cell.reply["status"] for cell in cells] == ["ok", "ok", "ok", "ok", "error", "aborted"]
+        assert [cell.reply.get("execution_count") for cell in cells] == [1, 2, 3, 4, 5, None]
+        assert cells[3].streams() == f"value 1\n[7] {kernel.pid}\n"
+        kernel.wait(lambda: "running" in cells[1].text)
+        save(kernel, project, cells[1], 2, 1)
+        assert cells[3].streams() == f"value 2\n[7] {kernel.pid}\n"
+        assert "back to cell 3" in cells[1].text
+        assert (project / "runs").read_text() == "load\n"
+
+
+def test_so_are_cells_of_which_each_is_sent_after_the_reply_to_the_one_before(start_kernel, project):
+    with start_kernel() as kernel:
+        _, watching, _, use = (kernel.run(code) for code in (FIRST, "%watch_restart src/ --rerun all", LOAD, USE))
+        kernel.wait(lambda: "running" in watching.text)
+        until_armed(kernel)
+        save(kernel, project, watching, 2, 1)
+        assert use.streams() == "value 2\n"
+        assert (project / "runs").read_text() == "load\n"
+
+
+def test_an_interrupt_meanwhile_is_for_the_cell_that_waits(start_kernel, project):
+    with start_kernel() as kernel:
+        cells = run_all(kernel, FIRST, "%watch_restart src/ --rerun all", LOAD, "time.sleep(60)")
+        eventually(lambda: any("proxy" in word for word in words_of(psutil.Process(kernel.pid))))
+        kernel.manager.interrupt_kernel()
+        until_ended(kernel, *cells)
+        assert [cell.reply["status"] for cell in cells] == ["ok", "ok", "ok", "error"]
+        assert cells[3].error == "KeyboardInterrupt: "
+        assert kernel.run("data, os.getppid()").text == f"([7], {kernel.pid})"
