@@ -10,9 +10,9 @@ from typing import Any
 
 from ipy_autorestart.pristine import time
 from ipy_autorestart.reexec.state import ListeningSocket
-from ipy_autorestart.wire.returning import Connections, Subscribers
+from ipy_autorestart.wire.returning import SUBSCRIBE_MAX, Connections, Subscribers
 
-#: Seconds that the clients may take to connect and to subscribe again.
+#: Seconds that the clients may take to connect again.
 BACK_MAX = 1.0
 
 #: Seconds to wait where nobody knows how many were connected: most have come by then.
@@ -49,7 +49,9 @@ class Clients:
             time.sleep(UNKNOWN)
             return
         deadline = time.monotonic() + BACK_MAX
-        while not self._are_back and time.monotonic() < deadline:
+        while not self._are_back and (now := time.monotonic()) < deadline:
+            if self._connections.are_all:
+                deadline = min(deadline, now + SUBSCRIBE_MAX)
             time.sleep(0.001)
             self._connections.note()
         self._connections.close()

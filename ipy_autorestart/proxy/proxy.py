@@ -36,12 +36,13 @@ from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
 from ipy_autorestart.wire.link import Link
 from ipy_autorestart.wire.messages import END
+from ipy_autorestart.wire.returning import SUBSCRIBE_MAX
 
 #: Seconds between two looks at the parent.
 LOOKED_AT = 1.0
 
-#: Seconds that clients may take to connect again after an exec, and to subscribe then.
-RETURN_MAX, SUBSCRIBE_MAX = 1.0, 0.2
+#: Seconds that clients may take to connect again after an exec.
+RETURN_MAX = 1.0
 
 #: Seconds until the next try to send what a kernel could not be sent yet.
 UNSENT = 0.005

@@ -16,6 +16,9 @@ from ipy_autorestart.wire.messages import PARENT, parse
 if TYPE_CHECKING:
     import zmq
 
+#: Seconds for which clients that are connected are waited for to subscribe: one that waits for a reply doesn't do so.
+SUBSCRIBE_MAX = 0.05
+
 #: Messages that are kept for those who are late, as libzmq keeps them for one that reads slowly, and the seconds.
 MISSED_MAX, LATE_MAX = 1_000, 60.0
 

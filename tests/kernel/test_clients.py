@@ -39,6 +39,17 @@ def test_it_waits_for_the_clients_that_were_there(socket, monkeypatch):
     assert server.recv_multipart()[1] == b"x"
 
 
+def test_it_does_not_wait_for_one_that_subscribes_when_it_has_a_reply(socket, monkeypatch):
+    monkeypatch.setattr(module, "BACK_MAX", 60.0)
+    clients = Clients([ListeningSocket("iopub", 1, 3, 1)])
+    _, address = bind(clients, socket(zmq.XPUB))
+    client = socket(zmq.SUB)  # which has subscribed to nothing
+    client.connect(address)
+    began = time.monotonic()
+    clients.wait()
+    assert time.monotonic() - began < module.BACK_MAX
+
+
 def test_where_there_were_none_it_does_not_wait(socket, monkeypatch):
     monkeypatch.setattr(module, "UNKNOWN", 60.0)
     monkeypatch.setattr(module, "BACK_MAX", 60.0)
