@@ -9,12 +9,14 @@ import length
 import psutil
 import pytest
 from behind import without_checkpoints
+from checkpointed import Checkpointed
 from processes import guardian_of, runners, supervisors
 from resources import Plateau
 from screens import Screen
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
+from ipy_autorestart.proxy.backend import KINDS
 
 pytestmark = [
     pytest.mark.e2e,
@@ -61,13 +63,13 @@ def save(project):
     return save
 
 
-def restart_again_and_again(restart, processes, restarts=RESTARTS):
-    """Restart so many times, and compare the end with what was when a fifth of it was over."""
+def restart_again_and_again(restart, processes, restarts=RESTARTS, *, besides=()):
+    """Restart so many times, and compare the end, but for some, with what was when a fifth of it was over."""
     plateau = None
     for number in range(1, restarts + 1):
         restart(number)
         if number == FIFTH:
-            plateau = Plateau(processes)
+            plateau = Plateau(processes, besides=besides)
     eventually(lambda: not plateau.more(), what=plateau.more)
     sys.stdout.write(f"after {restarts} restarts: {plateau.held}, memory {plateau.memory}, grown {plateau.growth()}\n")
     assert max(plateau.growth().values()) < GROWTH_MAX, plateau.growth()
@@ -123,6 +125,10 @@ def test_the_command_line_may_restart_without_number(project, save):
         program.wait()
 
 
+#: The second fork server, ten seconds after the first, has imported more, and watches more folders for that.
+LATER = () if length.is_long else ("the proxy's watches",)
+
+
 def links(proxy):
     """Count the kernels that are connected to a proxy: a standby is, as soon as it is ready."""
     paths = [one.laddr for one in proxy.net_connections("unix")]
@@ -155,4 +161,50 @@ def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, s
             server = min(others, key=psutil.Process.create_time)  # which has forked the standby and what is parked
             return {"the proxy": proxy, "the kernel": live, "the fork server": server, "the supervisor": supervisor}
 
-        restart_again_and_again(restart, processes, SWITCHES)
+        restart_again_and_again(restart, processes, SWITCHES, besides=LATER)
+
+
+#: Kernels at rest: the live one, one that is started ahead, and one that is made ahead of a checkpoint.
+KERNELS = 3
+
+#: A checkpoint is made when the data is there and none after that, however long cells take on a busy machine.
+ONE = "checkpoint_policy.is_worth = lambda *_: 'big' in globals() and 'a' not in sys.modules"
+
+
+def connections(proxy):
+    """Count the connections of kernels to a proxy's sockets, with its ends that listen."""
+    paths = [str(one.laddr) for one in proxy.net_connections("unix")]
+    return sum(path.endswith(tuple(f"-{channel}" for channel in KINDS)) for path in paths)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there are proxies on Linux only")
+@pytest.mark.timeout(90 + 3 * SWITCHES)
+def test_a_kernel_may_go_back_without_number(start_kernel, project):
+    project.save("src/a.py", "V = 0\n")
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        life.do("one", ONE)
+        life.load("load", "big = bytearray(10**7)")
+        proxy, checkpoint = psutil.Process(life.pid), psutil.Process(life.parked[-1])
+        life.do("use", "import a; print(a.V)")
+        life.do("plot", "big[::4096] = bytes(len(big[::4096])); display({'text/plain': 'x' * 10**5}, raw=True)")
+
+        def are_all_there():
+            # Guardian, supervisor, fork server and what is parked of that; a slow start is worth a checkpoint, too.
+            children = 4 + len(life.parked) + KERNELS
+            ends = (len(proxy.children(recursive=True)), links(proxy), connections(proxy))
+            return ends == (children, 1, 2 * len(KINDS) * KERNELS)
+
+        def restart(number):
+            life.save("src/a.py", f"V = {number}\n", again=True)
+            assert life.shows("use") == f"{number}\n"
+            if number == FIFTH:
+                eventually(are_all_there, what=lambda: (proxy.children(recursive=True), connections(proxy)))
+
+        def processes():
+            return {"the proxy": proxy, "the kernel": psutil.Process(life.live), "the checkpoint": checkpoint}
+
+        restart_again_and_again(restart, processes, SWITCHES, besides=LATER)
+        assert life.runs("load") == 1
+        assert life.parked[-1] == checkpoint.pid

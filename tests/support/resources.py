@@ -4,6 +4,7 @@ import contextlib
 import os
 
 import psutil
+from waiting import eventually
 
 
 def held(process):
@@ -32,18 +33,22 @@ class Plateau:
     ----------
     processes
         Returns them by their names.
+    besides
+        Whatever of it may become more.
     """
 
-    def __init__(self, processes):
-        self._processes = processes
-        self.held, self.memory = self._held(), self._memory()
+    def __init__(self, processes, *, besides=()):
+        self._processes, self._besides = processes, besides
+        looks = [self._held()]  # what is replaced during one is missed by that
+        eventually(lambda: looks.append(self._held()) or looks[-1] == looks[-2], what=looks)
+        self.held, self.memory = looks[-1], self._memory()
 
     def _held(self):
         found = {}
         for name, process in self._processes().items():
             with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):
                 found |= {f"{name}'s {kind}": count for kind, count in held(process).items()}
-        return found
+        return {kind: count for kind, count in found.items() if kind not in self._besides}
 
     def _memory(self):
         found = {}
