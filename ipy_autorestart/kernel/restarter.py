@@ -68,6 +68,10 @@ UNWATCHED = 1.0
 #: Seconds after a checkpoint in which the cell begins that was queued: looking at the memory would delay it.
 SORTED_AFTER = 0.1
 
+#: How often an idle kernel tries to go behind a proxy, and seconds between two tries: a busy machine may be the reason
+#: why a thread was not seen to wait.
+ARMING_TRIES, ARMED_AGAIN = 3, 1.0
+
 #: Stands for the moment when it is too late: it has been tried.
 NEVER = float("inf")
 
@@ -101,6 +105,7 @@ class KernelRestarter(Restarter):
         link: Link | None = getattr(self._kernel, ATTRIBUTE, None)
         self.behind = self._behind(link) if link else None  # a proxy, if it is
         self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
+        self._arming_tries = 0  # while idle
         self._arms_after = 0.0  # seconds of work at the last try between two cells
         self._waits_since = float("inf")  # since when a cell waits for what is done between two
         self._interrupting = contextlib.ExitStack()  # the cell that has begun, as it was interrupted while it waited
@@ -561,7 +566,8 @@ class KernelRestarter(Restarter):
         if due > now:
             self._loop.call_later(due - now, self._check_arming)
             return
-        self._arm_soon(otherwise=NEVER)
+        self._arming_tries += 1
+        self._arm_soon(otherwise=self._arms if self._arming_tries < ARMING_TRIES else NEVER)
 
     def _arms_between(self) -> bool:
         """Begin to go there before a cell that waits already, if there is work that a checkpoint would keep then."""
@@ -630,6 +636,8 @@ class KernelRestarter(Restarter):
         self._restart = None
         if self._arms == NEVER:  # else the watch has ended meanwhile
             self._arms = arms
+        if self._loop is not None:
+            self._loop.call_later(ARMED_AGAIN, self._check_arming)
         self._check()
 
     def _live_on(self, proxy: Link, interrupted: bool) -> None:  # noqa: FBT001  # as `Arming` calls it

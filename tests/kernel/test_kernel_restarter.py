@@ -17,6 +17,8 @@ from waiting import eventually
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
+from ipy_autorestart.kernel import restarter
+from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -277,6 +279,31 @@ def test_a_hangup_right_before_the_copy_is_made_is_not_in_its_memory(play):
     play(act, rerun="all")
 
 
+def test_an_idle_kernel_tries_to_go_behind_a_proxy_a_few_times(play, monkeypatch):
+    monkeypatch.setattr(restarter, "ARMED_AGAIN", 0)
+    tries = []
+
+    async def busy():
+        tries.append(True)
+        raise NotStill("a thread is busy")
+
+    async def act(played):
+        gate = await arm(played)
+        for one in (played.owner, played.script):
+            one.hush = one.listen_again = lambda: None
+        gate.close = busy
+        played.restarter._start = types.SimpleNamespace(check=lambda: None)
+        gate.closed.set()  # what follows is refused: this is no kernel
+        while len(tries) < restarter.ARMING_TRIES - 1:
+            await asyncio.sleep(0.001)
+        await played.turn()
+        assert played.restarter._arms == restarter.NEVER
+        assert gate.is_open
+        assert played.owner.reported == []
+
+    play(act, rerun="all")
+
+
 def test_a_watch_that_ends_before_the_copy_is_made_needs_no_proxy(play):
     async def act(played):
         gate = await arm(played)
@@ -417,6 +444,8 @@ SHELL = """
 import os, pty, sys, types
 from fakes import FakeShell
 from ipy_autorestart.ipython.cells import Recorder
+from ipy_autorestart.kernel import restarter
+from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.reexec.tty import Terminal
 
