@@ -15,6 +15,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import sysconfig
 import threading
 
 import pytest
@@ -33,8 +34,11 @@ def folder(tmp_path, monkeypatch):
     for path in ("alone.py", "package/__init__.py", "package/inner.py", "spaces/inner.py", "data.csv", "data/one.csv"):
         write(tmp_path / path)
     yield tmp_path
+    installed = tuple({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     for name in set(sys.modules) - before:
-        del sys.modules[name]
+        # What is really installed stays: numpy, for one, can't be imported twice.
+        if not (getattr(sys.modules[name], "__file__", None) or "").startswith(installed):
+            del sys.modules[name]
 
 
 @pytest.fixture
