@@ -1,6 +1,7 @@
 """What a person does by hand and looks up, in a real kernel."""
 
 import json
+import re
 
 import pytest
 from waiting import eventually
@@ -119,7 +120,7 @@ def test_a_long_run_is_timed_without_drawing_its_buttons_anew(kernel, project):
     project.script("import time; time.sleep(60)")
     cell = kernel.run("%watch_restart src/ main.py")
     kernel.wait(lambda: "running" in cell.text)
-    kernel.wait(lambda: "running for 3.0 s" in str(kernel.comms))
+    kernel.wait(lambda: re.search(r"running for \d+\.\d s", str(kernel.comms)))  # which one, the machine's load decides
     assert "running for" not in cell.text
 
 

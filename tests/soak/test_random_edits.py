@@ -43,7 +43,7 @@ def test_the_last_content_runs_last(project, modules, seed, warm, poll):
             what=lambda: f"{expected!r} after {writers.last_edits(people)}; {supervisor.status}\n{screen.texts}",
         )
         if SECONDS < 10:
-            assert supervisor.status.runs > 2
+            assert supervisor.status.runs > 1  # in how many bursts the edits come, the machine's load decides
         [process] = psutil.Process().children()
         eventually(lambda: not any(map(is_zombie, process.children(recursive=True))))
     assert screen.text == expected
