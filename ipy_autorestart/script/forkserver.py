@@ -69,7 +69,7 @@ class ForkServer:
         Time of its last message, or of the last request.
     files, names, failed, opened
         Once it is ready: files of all modules, top-level names, modules that could not be imported with the reason, and
-        what else was opened, with its state then (`installed.state_of`).
+        what else was opened, with its state then (`pipes.state_of`).
     """
 
     def __init__(self, program: Program, plan: Preloads) -> None:

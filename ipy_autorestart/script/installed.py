@@ -9,6 +9,8 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 
+from ipy_autorestart.script.pipes import state_of
+
 #: inotify(7): events that write, make, rename or delete a file.
 CHANGES = 0x2 | 0x8 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400 | 0x800
 NONBLOCK_CLOEXEC = 0o4000 | 0o2000000
@@ -71,15 +73,6 @@ class Installed:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def state_of(path: str) -> str:
-    """Return what tells a file from what it is later: its time, size and inode, or nothing while it isn't there."""
-    try:
-        found = os.stat(path)
-    except OSError:
-        return ""
-    return f"{found.st_mtime_ns}.{found.st_size}.{found.st_ino}"
 
 
 def _means_other_code(events: bytes) -> bool:

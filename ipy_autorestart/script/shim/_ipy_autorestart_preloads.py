@@ -103,7 +103,7 @@ def _stands_for(top: str, base: str) -> bool:
 
 
 def _state(path: str) -> str:
-    """Return what tells a file from what it is later, as `script.installed.state_of` does."""
+    """Return what tells a file from what it is later, as `script.pipes.state_of` does."""
     try:
         found = os.stat(path)
     except OSError:
