@@ -9,26 +9,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import importlib
 import logging
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder, interrupted
 from ipy_autorestart.ipython.history import begin_session_later
-from ipy_autorestart.ipython.ledger import Rerun, from_plain, gone_back, went_back, without
+from ipy_autorestart.ipython.ledger import Rerun
 from ipy_autorestart.ipython.policy import Batch, OnBusy, Pace, admits, restart_at
-from ipy_autorestart.kernel.arming import Arming, CantArm, KernelArming
 from ipy_autorestart.kernel.behind import Behind
-from ipy_autorestart.kernel.checkpoint_policy import is_worth_arming
 from ipy_autorestart.kernel.gate import Gate
+from ipy_autorestart.kernel.going_on import GoingOn
 from ipy_autorestart.kernel.handover import KernelBack, KernelEnd, KernelHandover, KernelSwitch, state_of
 from ipy_autorestart.kernel.ipykernel import NotStill, channels_of, give_interrupts_back
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.replay import Replay
-from ipy_autorestart.kernel.standby import begin_turn
+from ipy_autorestart.kernel.way_behind import WayBehind, why_no_proxy
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
 from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Asked, Changed, Exited, Hangup, Moved, Record, Reran, Started, Waiting
@@ -37,17 +34,10 @@ from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
-from ipy_autorestart.reexec.state import Carried, KernelState, SupervisorState
-from ipy_autorestart.reexec.trackers import forget_trackers
+from ipy_autorestart.reexec.state import Carried, SupervisorState
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import (
-    ATTRIBUTE,
-    Begun,
-    Link,
-    TookOver,
-    make_folder,
-)
+from ipy_autorestart.wire.link import ATTRIBUTE, Begun, Link, make_folder
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -65,16 +55,6 @@ AGAIN = 0.2
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
 
-#: Seconds after a checkpoint in which the cell begins that was queued: looking at the memory would delay it.
-SORTED_AFTER = 0.1
-
-#: How often an idle kernel tries to go behind a proxy, and seconds between two tries: a busy machine may be the reason
-#: why a thread was not seen to wait.
-ARMING_TRIES, ARMED_AGAIN = 3, 1.0
-
-#: Stands for the moment when it is too late: it has been tried.
-NEVER = float("inf")
-
 
 class KernelRestarter(Restarter):
     """Restarts the kernel in place after a SIGHUP."""
@@ -91,11 +71,11 @@ class KernelRestarter(Restarter):
         self._shell = shell
         self._recorder = recorder
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
-        self._start = ProcessStart.of(shell)
+        self.start = ProcessStart.of(shell)
         self._connection = read_file(getattr(self._kernel.parent, "abs_connection_file", ""))
         self._options = Options()  # of the last owner; they stay while that one is disarmed
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._gate: Gate | None = None
+        self.gate: Gate | None = None
         self._cells: Cells | None = None
         self._interrupts: Interrupts | None = None
         self.pace = Pace()  # of the cells when the gate was there last
@@ -104,15 +84,13 @@ class KernelRestarter(Restarter):
         self._replay: asyncio.Task[None] | None = None
         link: Link | None = getattr(self._kernel, ATTRIBUTE, None)
         self.behind = self._behind(link) if link else None  # a proxy, if it is
-        self._arms: float | None = None  # since when it is to go there, and inf when that has been tried
-        self._arming_tries = 0  # while idle
-        self._arms_after = 0.0  # seconds of work at the last try between two cells
+        self._way_behind = WayBehind(self, shell, recorder, supervisors)
         self._waits_since = float("inf")  # since when a cell waits for what is done between two
         self._interrupting = contextlib.ExitStack()  # the cell that has begun, as it was interrupted while it waited
         self._undo: tuple[int, ...] = ()  # the checkpoints to which a person wants to go back
 
     def _behind(self, link: Link) -> Behind:
-        parts = (self._shell, link, self._recorder, self._supervisors)
+        parts = (self, self._shell, link, self._recorder, self._supervisors)
         return Behind(*parts, state=self._state, go_on=self._go_on)
 
     @property
@@ -122,7 +100,7 @@ class KernelRestarter(Restarter):
 
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
-        answering = self._gate or self._cells
+        answering = self.gate or self._cells
         return answering.describe() if answering else ""
 
     def withdraw(self) -> bool:
@@ -130,15 +108,25 @@ class KernelRestarter(Restarter):
         if self._is_restarting or not super().withdraw():
             return False
         self._interrupted, self._undo = False, ()
-        if self._gate:
-            self._gate.reopen()
+        if self.gate:
+            self.gate.reopen()
         return True
 
     @property
     def _is_restarting(self) -> bool:
         """Whether it restarts, or is about to be copied."""
-        is_parking = self.behind is not None and self.behind.is_parking
-        return is_parking or (self._restart is not None and not self._restart.done())
+        is_parking = self.behind is not None and self.behind.parking.is_begun
+        return is_parking or self._way_behind.is_begun or (self._restart is not None and not self._restart.done())
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no restart is due or has begun, nor anything for which the kernel must be still."""
+        return self._pending is None and not self._undo and not self._is_restarting
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether cells run again."""
+        return self._replay is not None and not self._replay.done()
 
     def wake(self) -> None:
         """Wake the loop: a SIGHUP doesn't if it comes to another thread, or just before the main one falls asleep.
@@ -161,23 +149,22 @@ class KernelRestarter(Restarter):
         super()._settle(previous)
         self._settle_behind()
         self._back_up()
-        if self._wants_proxy and not self._why_no_proxy and self.behind is None and self._arms is None:
-            self._arms = time.monotonic()
-            self._check_arming()
+        if self.wants_proxy and self._loop and self.behind is None and not why_no_proxy(self._kernel):
+            self._way_behind.want(self._loop)
 
     def _settle_behind(self) -> None:
         if self.behind and self._owners:
             self.behind.watch(root for owner in self._owners for root in owner.request.roots)
-            if self._wants_proxy:
-                self.behind.make_checkpoints()
+            if self.wants_proxy:
+                self.behind.parking.begin()
             else:
-                self.behind.let_checkpoints_go()
-        elif self.behind and self.behind.makes_checkpoints:  # unless another watch takes the place of this one
+                self.behind.parking.end()
+        elif self.behind and self.behind.parking.is_on:  # unless another watch takes the place of this one
             self._kernel.io_loop.call_later(UNWATCHED, self._let_checkpoints_go)
 
     def _let_checkpoints_go(self) -> None:
         if self.behind and not self._owners:
-            self.behind.let_checkpoints_go()
+            self.behind.parking.end()
 
     def _install(self) -> None:
         from tornado.ioloop import IOLoop
@@ -186,7 +173,7 @@ class KernelRestarter(Restarter):
         self._interrupted = False
         channels = channels_of(self._kernel)
         if channels:
-            self._gate = Gate(
+            self.gate = Gate(
                 self._kernel,
                 channels,
                 admits=self._admits,
@@ -203,16 +190,17 @@ class KernelRestarter(Restarter):
     def _uninstall(self) -> None:
         if self._replay:
             self._replay.cancel()
-        if self._gate:
-            self.pace = self._gate.pace
-            self._gate.remove()
+        if self.gate:
+            self.pace = self.gate.pace
+            self.gate.remove()
             if self.behind:
                 self.behind.link.send(Begun())
         if self._cells:
             self._cells.close()
         if self._interrupts:
             give_interrupts_back(self._kernel, self._interrupts)
-        self._loop = self._gate = self._cells = self._interrupts = self._arms = None
+        self._way_behind.end()
+        self._loop = self.gate = self._cells = self._interrupts = None
         super()._uninstall()
 
     @property
@@ -224,17 +212,17 @@ class KernelRestarter(Restarter):
 
         What is told of it stands between these words, which say why, if it isn't for a change, and what is to note.
         """
-        if self._loop is None or self._gate is None:
+        if self._loop is None or self.gate is None:
             self._report(Reran("no cell is run again: this ipykernel is not known"))
             return
-        gate = self._gate
+        gate = self.gate
         gate.keep_cells()
         interrupts = self._interrupts = Interrupts()  # with those that came during the restart
         replay = Replay(
             self._shell,
             gate,
             self._recorder,
-            may_go_on=lambda: self._pending is None and self._restart is None,
+            may_go_on=lambda: self._pending is None and self._restart is None and not self._way_behind.is_begun,
             between=self._park_between,
             on_cleared=self._show_again,
             report=lambda record: self._report(_with(record, before, behind)),
@@ -248,7 +236,7 @@ class KernelRestarter(Restarter):
         if task is not self._replay:  # that of the kernel which was copied
             return
         error = None if task.cancelled() else task.exception()
-        if gate is not self._gate or not (task.cancelled() or error):
+        if gate is not self.gate or not (task.cancelled() or error):
             return
         if error:
             log.error("the cells could not be run again", exc_info=error)
@@ -262,8 +250,10 @@ class KernelRestarter(Restarter):
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
-    def _batch(self) -> Batch:
-        answering = self._gate or self._cells
+    @property
+    def batch(self) -> Batch:
+        """The work of the kernel, and the restart that is pending."""
+        answering = self.gate or self._cells
         return Batch(
             pending=self._pending,
             running=answering.running if answering else 0,
@@ -281,7 +271,7 @@ class KernelRestarter(Restarter):
                 self._interrupts.forget(before=self._pending - self._options.debounce - EARLY)
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._wake)
-        if not self._interrupted and self._batch().on_busy is OnBusy.INTERRUPT and self.describe():
+        if not self._interrupted and self.batch.on_busy is OnBusy.INTERRUPT and self.describe():
             self._interrupted = True
             self._recorder.expect_interrupt()
             self._kernel._send_interrupt_children()  # noqa: SLF001  # as the stop button does
@@ -290,7 +280,7 @@ class KernelRestarter(Restarter):
         if self._loop is None or self._pending is None:  # done already, or withdrawn
             return
         self._report(Hangup())
-        self._check()
+        self.check()
 
     def _admits(self, *, is_cell: bool) -> bool:
         """Whether a request, which counts as one in progress by now, may begin; in any thread."""
@@ -298,12 +288,12 @@ class KernelRestarter(Restarter):
             return not (is_cell and is_main_thread() and self._keeps_waiting())
         self._waits_since = float("inf")
         self._report(Waiting(self.describe()))
-        batch = self._batch()
+        batch = self.batch
         return admits(replace(batch, running=batch.running - 1), time.monotonic(), is_cell=is_cell)
 
     def _keeps_waiting(self) -> bool:
         """Begin what a cell is to wait for, if there is anything; an interrupt meanwhile is for that cell."""
-        if self._arms_between() or self._parks(running=1):
+        if self._way_behind.begins_between() or (self.behind and self.behind.parking.begins(running=1)):
             self._waits_since = min(self._waits_since, time.monotonic())
             return True
         since, self._waits_since = self._waits_since, float("inf")
@@ -319,12 +309,14 @@ class KernelRestarter(Restarter):
             self._interrupting.close()
         self._note_interrupts()
         self._back_up()
-        if self._arms is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._check_arming)
-        if self.behind is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._check_parking)
-        if self._pending is not None and self._loop is not None:
-            self._loop.call_soon_threadsafe(self._check)
+        if self._loop is None:
+            return
+        if self._way_behind.since is not None:
+            self._loop.call_soon_threadsafe(self._way_behind.check)
+        if self.behind is not None:
+            self._loop.call_soon_threadsafe(self.behind.parking.check)
+        if self._pending is not None:
+            self._loop.call_soon_threadsafe(self.check)
 
     def _back_up(self) -> None:
         if self.behind and is_main_thread() and not self._is_restarting:
@@ -341,31 +333,32 @@ class KernelRestarter(Restarter):
     def _state(self) -> Carried:
         """Return what another kernel needs to go on from here."""
         cells = self._cells_to_plain() if self._owners else None
-        own = state_of(self._kernel, self._start, self._connection, gate=self._gate, cells=cells)
+        own = state_of(self._kernel, self.start, self._connection, gate=self.gate, cells=cells)
         supervisors = tuple(filter(None, (one.snapshot() for one in list(self._supervisors))))
-        return Carried(self._start.first, supervisors, own)
+        return Carried(self.start.first, supervisors, own)
 
     def _note_interrupts(self) -> None:
         """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
-        if self._interrupts or self._gate is None or self._gate.running or self._rerun is Rerun.NONE:
+        if self._interrupts or self.gate is None or self.gate.running or self._rerun is Rerun.NONE:
             return
         if is_main_thread():
             self._interrupts = Interrupts()
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Begin a restart that is pending as soon as it may; harmless if there is none."""
         if self._loop is None or self._is_restarting:
             return
         now = time.monotonic()
-        due = restart_at(self._batch(), now)
+        due = restart_at(self.batch, now)
         if self._pending is None or due is None:
             return
         if due > now:
             self._check_in(due - now)
             return
-        if self._gate:
-            self._gate.shut()
+        if self.gate:
+            self.gate.shut()
         if self._interrupts:  # those of before the last cell's end were for that, and so was our own, whenever it came
-            self._interrupts.forget(before=float("inf") if self._interrupted else self._batch().pace.ended)
+            self._interrupts.forget(before=float("inf") if self._interrupted else self.batch.pace.ended)
         since, self._pending, self._interrupted = self._pending, None, False
         # In no cell's context: what exit functions print belongs to the last cell, not to the one that began the watch.
         self._restart = self._loop.create_task(self._exec_or_go_on(since), context=contextvars.Context())
@@ -382,19 +375,19 @@ class KernelRestarter(Restarter):
             Timer(seconds, self._note_end).start()
         except RuntimeError:  # no thread can be started: a cell has limited the memory
             if self._loop is not None:
-                self._loop.call_later(seconds, self._check)
+                self._loop.call_later(seconds, self.check)
 
     async def _exec_or_go_on(self, since: float) -> None:
         try:
-            self._start.check()
-            gate = self._gate
+            self.start.check()
+            gate = self.gate
             if gate is not None:
                 await gate.close()
             if self.behind and self._options.warm:
                 self.behind.ask(self._owners)
             self._report(Exited())
             back = await self._right_checkpoints()
-            if self._gate is not gate:
+            if self.gate is not gate:
                 if gate is not None:
                     gate.reopen()
                 raise CantRestart("the watch has ended meanwhile")
@@ -418,19 +411,23 @@ class KernelRestarter(Restarter):
 
     def _handover(self, back: tuple[int, ...]) -> KernelEnd:
         """Do all that can fail and can be undone."""
-        facts: dict[str, Any] = {"connection": self._connection, "cells": self._cells_to_plain()}
-        if self.behind and self._gate:
-            parts, facts["proxy"] = (self._shell, self._start, self._gate), self.behind.link
+        facts = self.to_hand_over()
+        if self.behind and self.gate:
+            parts, proxy = (self._shell, self.start, self.gate), self.behind.link
             if back:
-                return KernelBack(*parts, cold=False, back=back, undoes=bool(self._undo), **facts)
-            return KernelSwitch(*parts, cold=not self._options.warm, **facts)
-        why_not, folder = self._why_no_proxy if self._wants_proxy else "", ""
-        if self._wants_proxy and not why_not:
+                return KernelBack(*parts, proxy=proxy, cold=False, back=back, undoes=bool(self._undo), **facts)
+            return KernelSwitch(*parts, proxy=proxy, cold=not self._options.warm, **facts)
+        why_not, folder = why_no_proxy(self._kernel) if self.wants_proxy else "", ""
+        if self.wants_proxy and not why_not:
             try:
                 folder = make_folder()
             except OSError as error:
                 why_not = str(error)
-        return KernelHandover(self._shell, self._start, self._gate, folder=folder, no_proxy=why_not, **facts)
+        return KernelHandover(self._shell, self.start, self.gate, folder=folder, no_proxy=why_not, **facts)
+
+    def to_hand_over(self) -> Mapping[str, Any]:
+        """Return what each handover needs."""
+        return {"connection": self._connection, "cells": self._cells_to_plain()}
 
     def _cells_to_plain(self) -> dict[str, Any] | None:
         is_of_use = self._rerun is not Rerun.NONE or self._options.keeps_checkpoints
@@ -441,88 +438,38 @@ class KernelRestarter(Restarter):
     def prepare(self) -> None:
         """Get ready for checkpoints, in a fresh kernel that waits for its turn."""
         if self.behind:
-            self.behind.make_checkpoints(is_fresh=True)
-
-    def _parks(self, *, running: int) -> bool:
-        """Begin to make a checkpoint if that is worth it, and no more requests are in progress than so many."""
-        if self.behind is None or self._gate is None or self._gate.running > running or not self._may_park:
-            return False
-        if (self._replay is not None and not self._replay.done()) or not self.behind.is_due:
-            return False
-        self._gate.shut()
-        self.behind.park_soon(self._gate, then=self._note_parked)
-        return True
-
-    def _note_parked(self) -> None:
-        """Go on after a checkpoint: for a signal that came meanwhile, and later for which ones can be of use."""
-        self._check()
-        if self._loop is not None:
-            self._loop.call_later(SORTED_AFTER, self._check_parking)
-
-    def _check_parking(self) -> None:
-        if not self._parks(running=0) and self.behind and self._may_park:
-            self.behind.sort_out()
-
-    @property
-    def _may_park(self) -> bool:
-        return self._pending is None and not self._undo and not self._is_restarting
+            self.behind.parking.begin(is_fresh=True)
 
     async def _park_between(self) -> bool:
         """Make a checkpoint between two cells that run again; return whether this is a kernel that went on from it."""
-        if self.behind is None or self._gate is None or not self._may_park or not self.behind.is_due:
-            return False
-        try:
-            return await self.behind.park(self._gate)
-        except NotStill:
-            return False
-        finally:
-            if self._loop is not None:
-                self._loop.call_soon(self._check)  # for a signal that came meanwhile
+        return self.behind is not None and await self.behind.parking.between()
 
     def _go_on(self, turn: Turn) -> None:
         """Go on as the kernel, in the state of a checkpoint, from where another one has ended."""
-        began = time.monotonic()
-        carrier, *rest = turn.fds
-        carried, word = Carried.read(carrier).renumbered(rest), turn.word
-        carried.keep_from_children()
-        own, gate = carried.own, self._gate
-        assert isinstance(own, KernelState)
+        then, gate = GoingOn(turn), self.gate
         assert gate
         assert self.behind
         self._pid, self._terminal = os.getpid(), Terminal()
-        setattr(self._kernel, ATTRIBUTE, turn.link)
-        self.behind.renew(turn.link)
+        self.behind.renew(then.link)
         self._restart = self._replay = self._pending = None
         self._interrupted, self._undo, self._waits_since = False, (), float("inf")
         gate.renew()
-        gate.pace = Pace(gaps=own.gaps)
+        gate.pace = Pace(gaps=then.own.gaps)
         if self._interrupts:
             self._interrupts.forget()  # those of then
-        if word.interrupted:
+        if then.is_interrupted:
             self._interrupts = self._interrupts or Interrupts()
             self._interrupts.note()
-        forget_trackers()  # they end with the group of the kernel before
-        importlib.invalidate_caches()
-        begin_turn(self._kernel, turn.link, own, subshells=gate.subshells())
-        if own.cells:
-            told = without(from_plain(own.cells), {word.lost} - {""})
-            self._recorder.ledger = gone_back(told, self._recorder.ledger)
-        self._take_up(carried.supervisors)
-        runs_again = self.is_armed and not own.undoes and word.rerun and self._rerun is not Rerun.NONE
+        then.begin(self._kernel, gate.subshells())
+        self._recorder.ledger = then.told(self._recorder.ledger)
+        self._take_up(then.carried.supervisors)
+        runs_again = self.is_armed and then.may_rerun and self._rerun is not Rerun.NONE
         if runs_again:
             self._report(Reran("", goes_on=True))
         self._report(Started(self._pid))
-        turn.link.send(TookOver())
+        then.take_over()
         self._settle()
-        ledger = self._recorder.ledger
-        what = went_back(
-            self.behind.gone_back_to,
-            ledger.kept,
-            time.monotonic() - (own.left_at if not word.died else began),
-            died=word.died,
-            asked=own.undoes,
-            left=() if runs_again else [cell for cell in ledger.cells if not cell.last],
-        )
+        what = then.describe(self._recorder.ledger, after=self.behind.parking.latest, runs_again=runs_again)
         if runs_again:
             self.replay(f"{what} · ")
         else:
@@ -538,7 +485,7 @@ class KernelRestarter(Restarter):
 
     def go_back(self, cell: int | None) -> None:
         """Go back to before a cell, by default the last one, as soon as nothing runs; raises `BadInput`."""
-        numbers = self.behind.before(cell) if self.behind and self._owners else ()
+        numbers = self.behind.parking.before(cell) if self.behind and self._owners else ()
         if not numbers:
             super().go_back(cell)  # which says how to have some
         self._undo = numbers
@@ -546,7 +493,7 @@ class KernelRestarter(Restarter):
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of this kernel, and the cells after which there is none."""
-        return self.behind.tell() if self.behind else ()
+        return self.behind.parking.tell() if self.behind else ()
 
     def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:
         """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
@@ -555,127 +502,40 @@ class KernelRestarter(Restarter):
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 
-    def _check_arming(self) -> None:
-        """Go behind a proxy when the kernel has nothing to do."""
-        if self._arms is None or self._loop is None or self._pending is not None or self._is_restarting:
-            return
-        now = time.monotonic()
-        due = restart_at(replace(self._batch(), pending=self._arms), now)
-        if due is None or self._arms == NEVER:
-            return
-        if due > now:
-            self._loop.call_later(due - now, self._check_arming)
-            return
-        self._arming_tries += 1
-        self._arm_soon(otherwise=self._arms if self._arming_tries < ARMING_TRIES else NEVER)
-
-    def _arms_between(self) -> bool:
-        """Begin to go there before a cell that waits already, if there is work that a checkpoint would keep then."""
-        if self._arms in (None, NEVER) or self._gate is None or self._gate.running > 1 or self._is_restarting:
-            return False
-        work = sum(cell.seconds for cell in self._recorder.ledger.kept)
-        # The cells behind one that has failed are to be aborted, not held back.
-        if self._kernel._aborting or not is_worth_arming(work, self._arms_after):  # noqa: SLF001
-            return False
-        self._arms_after = work
-        self._arm_soon(otherwise=self._arms)
-        return True
-
-    def _arm_soon(self, *, otherwise: float | None) -> None:
-        """Begin to go there; where that comes to nothing, it is to be tried again since then."""
-        assert self._loop
-        gate = self._gate
-        assert gate
-
-        def end(task: asyncio.Task[None]) -> None:
-            if task.cancelled() and self._restart is task:  # by the user's code, before its first step
-                gate.reopen()
-                self._stay("cancelled by the kernel's own code", otherwise)
-
-        gate.shut()
-        self._arms = NEVER
-        self._restart = self._loop.create_task(self._arm(gate, otherwise), context=contextvars.Context())
-        self._restart.add_done_callback(end)
-
-    async def _arm(self, gate: Gate, otherwise: float | None) -> None:
-        """Have a copy of this kernel go on behind a proxy, which this process becomes; or go on as it is.
-
-        It returns in the copy, too, where nothing may begin before `_live_on`.
-        """
-        arming = Arming(self._kernel, lives=self._live_on)
-        supervisors: list[SupervisorHandle] = []
-        try:
-            self._start.check()
-            await gate.close()
-            arming.note_hangups()
-            if self._gate is not gate or not self._wants_proxy or self._pending is not None:
-                raise CantArm("the watch has changed, or a restart is due")
-            supervisors = list(self._supervisors)
-            for supervisor in supervisors:
-                supervisor.hush()
-            pid = arming.begin(supervisors)
-            if pid == 0:
-                return
-            facts: dict[str, Any] = {"connection": self._connection, "cells": self._cells_to_plain()}
-            handover = KernelArming(self._shell, self._start, gate, arming=arming, **facts)
-        except BaseException as why:  # the border, to a cancellation too: the kernel goes on
-            is_refusal = isinstance(why, CantArm | CantRestart | NotStill)
-            with contextlib.ExitStack() as back:  # each of it, whatever the others come to
-                back.callback(self._stay, f"{'' if is_refusal else type(why).__name__ + ': '}{why}", otherwise)
-                back.callback(gate.reopen)
-                for supervisor in supervisors:
-                    back.callback(supervisor.listen_again)
-                back.callback(arming.undo)
-            if not isinstance(why, Exception):
-                raise
-            return
-        handover.become(pid, supervisors, hangup_ignored=self._previous is signal.SIG_IGN)
-
-    def _stay(self, why: str, arms: float | None) -> None:
-        log.info("the kernel goes behind a proxy %s: %s", "with the next restart" if arms == NEVER else "later", why)
-        self._restart = None
-        if self._arms == NEVER:  # else the watch has ended meanwhile
-            self._arms = arms
-        if self._loop is not None:
-            self._loop.call_later(ARMED_AGAIN, self._check_arming)
-        self._check()
-
-    def _live_on(self, proxy: Link, interrupted: bool) -> None:  # noqa: FBT001  # as `Arming` calls it
+    def live_on(self, proxy: Link, interrupted: bool) -> None:  # noqa: FBT001  # as `Arming` calls it
         """Go on as the kernel behind a proxy, in a copy of the process that becomes the proxy."""
         self._pid, self._terminal = os.getpid(), Terminal()
-        self.behind, self._restart = self._behind(proxy), None
+        self._way_behind.live_on()
+        self.behind = self._behind(proxy)
         if interrupted and self._interrupts:
             self._interrupts.note()
         begin_session_later(self._shell)
-        if self._gate:
-            self._gate.renew()
+        if self.gate:
+            self.gate.renew()
         for supervisor in list(self._supervisors):
             supervisor.listen_again()
             supervisor.send(Moved(self._pid))
         self._settle_behind()
         if self._loop is not None:
-            self._loop.call_soon(self._check_parking)  # what has run by now may be worth one
+            self._loop.call_soon(self.behind.parking.check)  # what has run by now may be worth one
 
     @property
-    def _wants_proxy(self) -> bool:
-        return self._gate is not None and self._options.keeps_checkpoints
+    def wants_proxy(self) -> bool:
+        """Whether restarts are to take place behind a proxy."""
+        return self.gate is not None and self._options.keeps_checkpoints
 
     @property
-    def _why_no_proxy(self) -> str:
-        """Why this process can't become a proxy, behind which restarts take milliseconds."""
-        if sys.platform != "linux":
-            return "only Linux has what a kernel behind a proxy needs"
-        if getattr(self._kernel, "eventloop", None) is not None:
-            return "a %gui loop runs"
-        return ""
+    def hangup_ignored(self) -> bool:
+        """Whether SIGHUP was ignored before the watch."""
+        return self._previous is signal.SIG_IGN
 
     def _refuse(self, why: str) -> None:
         self._restart, self._undo = None, ()
-        if self._gate:
-            self._gate.reopen()  # it may hold requests though it was never closed
+        if self.gate:
+            self.gate.reopen()  # it may hold requests though it was never closed
         log.warning("the kernel goes on as it is: %s", why)
         super()._refuse(why)
-        self._check()  # for a signal that came meanwhile
+        self.check()  # for a signal that came meanwhile
 
 
 def _with(record: Record, before: str, behind: str) -> Record:

@@ -11,14 +11,12 @@ import types
 
 import fakes
 import pytest
-from fakes import FakeShell, FakeSupervisor
+from fakes import ClosingGate, FakeShell, FakeSupervisor
 from waiting import eventually
 
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
-from ipy_autorestart.kernel import restarter
-from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -215,34 +213,15 @@ class HeldCells:
         pass
 
 
-class Closing(HeldCells):
-    """A gate whose closing takes until it is let; it notes whether it is open."""
-
-    def __init__(self):
-        super().__init__()
-        self.is_open, self.begun, self.closed = True, asyncio.Event(), asyncio.Event()
-
-    def shut(self):
-        self.is_open = False
-
-    async def close(self):
-        self.shut()
-        self.begun.set()
-        await self.closed.wait()
-
-    def reopen(self):
-        self.is_open = True
-
-
 async def arm(played):
     """Go behind a proxy as far as the gate's closing; return the gate."""
-    refuses, played.restarter._start = played.restarter._start, types.SimpleNamespace(check=lambda: None)
+    refuses, played.restarter.start = played.restarter.start, types.SimpleNamespace(check=lambda: None)
     played.restarter._kernel.eventloop = None
-    played.restarter._gate = gate = Closing()
+    played.restarter.gate = gate = ClosingGate()
     played.restarter._settle()
     await gate.begun.wait()
     assert played.restarter._is_restarting
-    played.restarter._start = refuses  # a restart
+    played.restarter.start = refuses  # a restart
     return gate
 
 
@@ -279,31 +258,6 @@ def test_a_hangup_right_before_the_copy_is_made_is_not_in_its_memory(play):
     play(act, rerun="all")
 
 
-def test_an_idle_kernel_tries_to_go_behind_a_proxy_a_few_times(play, monkeypatch):
-    monkeypatch.setattr(restarter, "ARMED_AGAIN", 0)
-    tries = []
-
-    async def busy():
-        tries.append(True)
-        raise NotStill("a thread is busy")
-
-    async def act(played):
-        gate = await arm(played)
-        for one in (played.owner, played.script):
-            one.hush = one.listen_again = lambda: None
-        gate.close = busy
-        played.restarter._start = types.SimpleNamespace(check=lambda: None)
-        gate.closed.set()  # what follows is refused: this is no kernel
-        while len(tries) < restarter.ARMING_TRIES - 1:
-            await asyncio.sleep(0.001)
-        await played.turn()
-        assert played.restarter._arms == restarter.NEVER
-        assert gate.is_open
-        assert played.owner.reported == []
-
-    play(act, rerun="all")
-
-
 def test_a_watch_that_ends_before_the_copy_is_made_needs_no_proxy(play):
     async def act(played):
         gate = await arm(played)
@@ -312,7 +266,7 @@ def test_a_watch_that_ends_before_the_copy_is_made_needs_no_proxy(play):
         await played.turn()
         assert gate.is_open
         assert not played.restarter._is_restarting
-        assert played.restarter._arms is None  # the next watch tries again
+        assert played.restarter._way_behind.since is None  # the next watch tries again
 
     play(act, rerun="all")
 
@@ -331,13 +285,13 @@ def test_code_that_cancels_all_tasks_leaves_a_kernel_that_restarts(play):
 
 def test_code_that_cancels_all_tasks_cancels_a_restart_not_the_next(play):
     async def act(played):
-        played.restarter._start = types.SimpleNamespace(check=lambda: None)
-        played.restarter._gate = gate = Closing()
+        played.restarter.start = types.SimpleNamespace(check=lambda: None)
+        played.restarter.gate = gate = ClosingGate()
         await played.hang_up()
         await gate.begun.wait()
         await played.hang_up()
         cancel(played)
-        played.restarter._start = types.SimpleNamespace(check=refuse)
+        played.restarter.start = types.SimpleNamespace(check=refuse)
         await played.until(3)
         assert played.owner.reported[2:] == [Refused("cancelled by the kernel's own code"), Refused(WHY)]
 
@@ -346,8 +300,8 @@ def test_code_that_cancels_all_tasks_cancels_a_restart_not_the_next(play):
 
 def test_code_that_cancels_all_tasks_shuts_no_gate_even_before_the_first_step_of_a_restart(play):
     async def act(played):
-        played.restarter._start = types.SimpleNamespace(check=lambda: None)
-        played.restarter._gate = gate = Closing()
+        played.restarter.start = types.SimpleNamespace(check=lambda: None)
+        played.restarter.gate = gate = ClosingGate()
         os.kill(os.getpid(), signal.SIGHUP)
         await asyncio.sleep(0)
         assert played.restarter._is_restarting
@@ -367,7 +321,7 @@ def worked(played, seconds):
 async def begin_to_arm(played):
     """Have a cell wait for the way behind a proxy; return the gate."""
     played.restarter._kernel.eventloop, played.restarter._kernel._aborting = None, False
-    played.restarter._gate = gate = Closing()
+    played.restarter.gate = gate = ClosingGate()
     gate.running = 1
     played.restarter._settle()
     assert played.restarter._admits(is_cell=True)
@@ -376,37 +330,6 @@ async def begin_to_arm(played):
     assert not played.restarter._admits(is_cell=True)
     assert not gate.is_open
     return gate
-
-
-def test_a_cell_that_need_not_wait_any_more_is_not_kept_waiting_soon_again(play):
-    async def act(played):
-        since = time.monotonic()
-        gate = await begin_to_arm(played)
-        await played.turn()
-        assert gate.is_open
-        assert not played.restarter._is_restarting
-        assert since < played.restarter._arms < time.monotonic()  # when nothing runs, it is tried again
-        assert played.restarter._admits(is_cell=True)
-        worked(played, 2.0)
-        played.restarter._kernel._aborting = True
-        assert played.restarter._admits(is_cell=True)
-        played.restarter._kernel._aborting = False
-        assert not played.restarter._admits(is_cell=True)
-        await played.turn()
-
-    play(act, rerun="all")
-
-
-def test_code_that_cancels_all_tasks_lets_the_cell_that_waits_pass(play):
-    async def act(played):
-        played.restarter._start = types.SimpleNamespace(check=lambda: None)
-        gate = await begin_to_arm(played)
-        cancel(played)
-        await played.turn()
-        assert gate.is_open
-        assert played.restarter._arms < time.monotonic()
-
-    play(act, rerun="all")
 
 
 def test_an_interrupt_while_a_cell_waits_is_for_that_cell_and_one_before_is_for_none(play):
@@ -444,8 +367,6 @@ SHELL = """
 import os, pty, sys, types
 from fakes import FakeShell
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.kernel import restarter
-from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.reexec.tty import Terminal
 
@@ -464,7 +385,7 @@ def kernel():  # it stands in the terminal that its parent, a shell, leads
     assert restarter._terminal._controls
     def copy():
         os.setsid()
-        restarter._live_on(types.SimpleNamespace(), False)
+        restarter.live_on(types.SimpleNamespace(), False)
         return restarter._terminal.is_gone
     return child(copy)
 
@@ -494,7 +415,7 @@ def fail(played):
 @pytest.mark.parametrize(("end", "why"), [(cancel, "cancelled by the kernel's own code"), (fail, "AttributeError: ")])
 def test_whatever_ends_a_replay_lets_the_cells_that_wait_run(play, end, why):
     async def act(played):
-        played.restarter._gate = gate = HeldCells()
+        played.restarter.gate = gate = HeldCells()
         played.restarter.replay()
         assert gate.waits
         end(played)

@@ -1,5 +1,6 @@
 """Stand-ins with the real signatures, for what would need a process or a kernel."""
 
+import asyncio
 import collections
 import contextlib
 import socket
@@ -9,6 +10,7 @@ from IPython.core.events import EventManager, available_events
 from ipy_autorestart.decide.change import Found
 from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.decide.use import Used
+from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.protocol.messages import Status
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
@@ -82,6 +84,29 @@ class FakeShell:
     def prompt_for_code(self):
         self.prompts.append(self.execution_count)
         return "typed"
+
+
+class ClosingGate:
+    """A gate in front of no kernel, whose closing takes until it is let; it notes whether it is open."""
+
+    running, pace = 0, Pace()
+
+    def __init__(self):
+        self.is_open, self.begun, self.closed = True, asyncio.Event(), asyncio.Event()
+
+    def shut(self):
+        self.is_open = False
+
+    async def close(self):
+        self.shut()
+        self.begun.set()
+        await self.closed.wait()
+
+    def reopen(self):
+        self.is_open = True
+
+    def remove(self):
+        pass
 
 
 class FakeTarget:
