@@ -10,7 +10,6 @@ from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.standby import begin_turn
 from ipy_autorestart.pristine import time
 from ipy_autorestart.reexec.state import Carried, KernelState
-from ipy_autorestart.reexec.trackers import forget_trackers
 from ipy_autorestart.wire.link import ATTRIBUTE, Link, TookOver
 
 
@@ -48,7 +47,6 @@ class GoingOn:
 
     def begin(self, kernel: Any, subshells: list[str]) -> None:
         """Be the live kernel, for its clients."""
-        forget_trackers()  # they end with the group of the kernel before
         importlib.invalidate_caches()
         setattr(kernel, ATTRIBUTE, self.link)
         begin_turn(kernel, self.link, self.own, subshells=subshells)

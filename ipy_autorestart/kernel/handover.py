@@ -266,10 +266,9 @@ class KernelBack(KernelSwitch):
         self.exec_with(tuple(filter(None, states)), hangup_ignored=hangup_ignored)
 
     def end_life(self) -> None:
-        """End the history and the children, but run no exit functions: what they would remove is in the copy, too."""
+        """End the history, but run no exit functions: what they would remove is in the copy, too."""
         atexit.unregister(self._proxy.say_goodbye)
         self.end_history()
-        self.end_children()
 
     def end_trackers(self) -> None:
         """Leave the trackers to the copy, which has their pipes."""

@@ -15,6 +15,7 @@ from ipy_autorestart.kernel.inherited import CantCopy
 from ipy_autorestart.kernel.standby import end_with, say_ready
 from ipy_autorestart.pristine import os, select, signal, socket, time
 from ipy_autorestart.reexec.exec import FAILED
+from ipy_autorestart.reexec.trackers import forget_trackers
 from ipy_autorestart.wire.link import Connect, Fork, Forked, Link, TakeOver, Word
 
 #: Seconds in which the process in between must have ended, and between two looks.
@@ -85,6 +86,7 @@ class ParkedKernel:
         be_adopted(self._proxy, link)
         word, _ = _hear(link)
         number = word.number if isinstance(word, Connect) else 0
+        forget_trackers()  # they end with the group of the kernel before
         self._copy.revive(lambda channel: f"ipc://{self._folder}/{number}-{channel}")
         say_ready(link)
         while self._turn is None:

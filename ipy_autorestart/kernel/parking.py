@@ -20,6 +20,7 @@ from ipy_autorestart.kernel.inherited import CantCopy
 from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.trust import Trust
+from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.reexec.exec import SupervisorHandle, or_end
 from ipy_autorestart.wire.link import Link
@@ -34,6 +35,9 @@ STILL_MAX = 0.1
 
 #: Seconds after a checkpoint in which the cell begins that was queued: looking at the memory would delay it.
 SORTED_AFTER = 0.1
+
+#: Seconds in which a kernel that has gone on runs cells first: to look at the memory takes as long as many a cell.
+UNSORTED = 1.0
 
 
 class Host(Protocol):
@@ -93,6 +97,7 @@ class Parking:
         self._checkpoints: Checkpoints | None = None
         self._task: asyncio.Task[bool] | None = None
         self._parks = False  # in whatever task
+        self._sorts_from = 0.0  # by the monotonic clock, though cells run again
 
     # -- which there are -----------------------------------------------------------------------------------------------
 
@@ -168,8 +173,14 @@ class Parking:
 
     def check(self) -> None:
         """Begin to make one where nothing runs, or else keep only those that can be of use, and tell the proxy."""
+        if self._host.is_replaying and time.monotonic() < self._sorts_from:
+            return
         if not self.begins(running=0) and self._checkpoints is not None and self._host.is_free:
             self._checkpoints.sort_out(self._link, self._recorder.places)
+
+    def check_later(self) -> None:
+        """Do so in a moment: what is queued goes first."""
+        asyncio.get_running_loop().call_later(SORTED_AFTER, self.check)
 
     async def between(self) -> bool:
         """Make one between two cells that run again; return whether this is a kernel that has gone on from it."""
@@ -202,7 +213,7 @@ class Parking:
 
     def _note_made(self) -> None:
         self._host.check()
-        asyncio.get_running_loop().call_later(SORTED_AFTER, self.check)
+        self.check_later()
 
     async def _park(self, gate: Gate) -> bool:
         """Make one; return whether this is a kernel that has gone on from it. Raises NotStill if a request goes on."""
@@ -259,3 +270,4 @@ class Parking:
     def renew(self, link: Link) -> None:
         """Go on with another link, in a kernel that was made of a checkpoint."""
         self._link, self._task = link, None
+        self._sorts_from = time.monotonic() + UNSORTED

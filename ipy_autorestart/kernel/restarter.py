@@ -235,6 +235,8 @@ class KernelRestarter(Restarter):
         """Have the cells that wait run whatever has ended the replay, even before its first step."""
         if task is not self._replay:  # that of the kernel which was copied
             return
+        if self.behind:
+            self.behind.parking.check_later()
         error = None if task.cancelled() else task.exception()
         if gate is not self.gate or not (task.cancelled() or error):
             return

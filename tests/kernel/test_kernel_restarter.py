@@ -426,3 +426,32 @@ def test_whatever_ends_a_replay_lets_the_cells_that_wait_run(play, end, why):
         assert not told.goes_on
 
     play(act, rerun="all")
+
+
+class FakeBehind:
+    """A proxy's side of a kernel that makes no checkpoint; it counts how often it is to look at those."""
+
+    def __init__(self):
+        self.link = types.SimpleNamespace(send=lambda word: None)
+        self.parking = types.SimpleNamespace(is_begun=False, is_on=False, check_later=self.note)
+        self.noted = 0
+
+    def note(self):
+        self.noted += 1
+
+    def back_up(self, owners):
+        pass
+
+
+def test_checkpoints_are_looked_at_when_cells_have_run_again(play):
+    async def act(played):
+        played.restarter.behind = behind = FakeBehind()
+        played.restarter.gate = HeldCells()
+        played.restarter.replay()
+        assert behind.noted == 0
+        while played.restarter.is_replaying:
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert behind.noted == 1
+
+    play(act, rerun="all")

@@ -5,6 +5,7 @@ import types
 
 import pytest
 
+from ipy_autorestart.kernel import parking as parking_module
 from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.parking import Parking
 
@@ -40,10 +41,10 @@ class FakeHost:
 
 
 class FakeCheckpoints:
-    made = 0
+    made, sorted_out, due = 0, 0, True
 
     def is_due(self, ledger):
-        return True
+        return self.due
 
     def put_off(self, ledger):
         pass
@@ -52,7 +53,7 @@ class FakeCheckpoints:
         self.made += 1
 
     def sort_out(self, *_):
-        pass
+        self.sorted_out += 1
 
 
 class Watcher:
@@ -150,3 +151,19 @@ def test_one_is_made_between_two_cells_that_run_again():
         assert one._checkpoints.made == 1
 
     asyncio.run(between())
+
+
+def test_a_kernel_that_has_gone_on_runs_cells_again_before_it_sorts_out(monkeypatch):
+    host = FakeHost(FakeGate())
+    one = parking(host)
+    one._checkpoints.due = False
+    one.check()
+    assert one._checkpoints.sorted_out == 1
+    host.is_replaying = True
+    one.renew(None)
+    one.check()
+    assert one._checkpoints.sorted_out == 1
+    monkeypatch.setattr(parking_module, "UNSORTED", 0)  # they take long
+    one.renew(None)
+    one.check()
+    assert one._checkpoints.sorted_out == 2
