@@ -105,18 +105,26 @@ class KernelRestarter(Restarter):
 
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one. Once the exec is prepared, it is too late."""
-        if self._is_restarting or not super().withdraw():
+        if self._is_leaving or not super().withdraw():
             return False
         self._interrupted, self._undo = False, ()
-        if self.gate:
+        if self.gate and not self._is_parking:  # which opens it at its own end
             self.gate.reopen()
         return True
 
     @property
+    def _is_parking(self) -> bool:
+        return self.behind is not None and self.behind.parking.is_begun
+
+    @property
+    def _is_leaving(self) -> bool:
+        """Whether another process is about to take the place of this one."""
+        return self._way_behind.is_begun or (self._restart is not None and not self._restart.done())
+
+    @property
     def _is_restarting(self) -> bool:
         """Whether it restarts, or is about to be copied."""
-        is_parking = self.behind is not None and self.behind.parking.is_begun
-        return is_parking or self._way_behind.is_begun or (self._restart is not None and not self._restart.done())
+        return self._is_parking or self._is_leaving
 
     @property
     def is_free(self) -> bool:
@@ -340,8 +348,9 @@ class KernelRestarter(Restarter):
         return Carried(self.start.first, supervisors, own)
 
     def _note_interrupts(self) -> None:
-        """Note SIGINT from now on while no request is in progress, if it could stop cells that run again."""
-        if self._interrupts or self.gate is None or self.gate.running or self._rerun is Rerun.NONE:
+        """Note SIGINT from now on while no request is in progress, if it could stop cells that run again, or wait."""
+        stops_nothing = self._rerun is Rerun.NONE and not self.wants_proxy
+        if self._interrupts or self.gate is None or self.gate.running or stops_nothing:
             return
         if is_main_thread():
             self._interrupts = Interrupts()

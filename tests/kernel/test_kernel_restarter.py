@@ -19,7 +19,7 @@ from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
-from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.reexec.interrupts import Interrupts, current
 from ipy_autorestart.reexec.start import CantRestart
 
 
@@ -178,6 +178,23 @@ def test_a_pending_restart_can_be_withdrawn(play):
     play(act)
 
 
+def test_a_restart_can_be_withdrawn_while_a_checkpoint_is_made(play):
+    async def act(played):
+        played.restarter.behind = behind = FakeBehind()
+        played.restarter.gate = gate = ClosingGate()
+        gate.shut()
+        behind.parking.is_begun = True
+        await played.hang_up()
+        assert played.restarter.withdraw()
+        assert not gate.is_open  # the checkpoint needs it so
+        behind.parking.is_begun = False
+        played.restarter.check()
+        await played.turn()
+        assert played.owner.reported == [Hangup()]
+
+    play(act, checkpoints=True)
+
+
 def test_a_cleared_cell_is_told_to_every_supervisor(play):
     async def act(played):
         played.restarter._show_again("m1")
@@ -332,13 +349,17 @@ async def begin_to_arm(played):
     return gate
 
 
-def test_an_interrupt_while_a_cell_waits_is_for_that_cell_and_one_before_is_for_none(play):
+@pytest.mark.parametrize("options", [{"rerun": "all"}, {"checkpoints": True}], ids=["rerun", "checkpoints"])
+def test_an_interrupt_while_a_cell_waits_is_for_that_cell_and_one_before_is_for_none(play, options):
     async def act(played):
         async def run_code(code, result=None, *, async_=False):
             exec(code)
 
         played.shell.run_code = run_code
-        played.restarter._interrupts = interrupts = Interrupts()
+        played.restarter.gate = ClosingGate()
+        played.restarter._note_end()  # of the cell that watches
+        interrupts = current()
+        assert interrupts
         interrupts.note()
         await begin_to_arm(played)
         await played.turn()
@@ -356,7 +377,7 @@ def test_an_interrupt_while_a_cell_waits_is_for_that_cell_and_one_before_is_for_
         assert played.restarter._admits(is_cell=True)
         assert played.shell.run_code is run_code
 
-    play(act, rerun="all")
+    play(act, **options)
 
 
 def refuse():

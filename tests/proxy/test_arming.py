@@ -201,9 +201,10 @@ def test_so_are_cells_of_which_each_is_sent_after_the_reply_to_the_one_before(st
         assert (project / "runs").read_text() == "load\n"
 
 
-def test_an_interrupt_meanwhile_is_for_the_cell_that_waits(start_kernel, project):
+@pytest.mark.parametrize("options", ["--rerun all", "--checkpoints"])
+def test_an_interrupt_meanwhile_is_for_the_cell_that_waits(start_kernel, project, options):
     with start_kernel() as kernel:
-        cells = run_all(kernel, FIRST, "%watch_restart src/ --rerun all", LOAD, "time.sleep(60)")
+        cells = run_all(kernel, FIRST, f"%watch_restart src/ {options}", LOAD, "time.sleep(60)")
         eventually(lambda: any("proxy" in word for word in words_of(psutil.Process(kernel.pid))))
         kernel.manager.interrupt_kernel()
         until_ended(kernel, *cells)
