@@ -34,19 +34,24 @@ def fork(tmp_path, monkeypatch):
         return server
 
     def run(module, script):
-        run = start(module, script).go(lossless=False, within=5, guard=lambda pid: None)
-        displays = []
-        run.displays.on_display = lambda display, _: displays.append(display)
-        eventually(lambda: run.drain() or not any(pipe.is_open for pipe in run.streams))
-        text = "".join(stream.take(0, 1 << 20)[0] for stream in run.streams)
-        run.close()
-        return text, displays
+        return finished(start(module, script))
 
     run.start = start
     yield run
     for server in servers:
         server.close()
         os.waitpid(server.pid, 0)  # as the supervisor does with any orphan
+
+
+def finished(server):
+    """Return the output and the displays of a run that is forked now."""
+    run = server.go(lossless=False, within=5, guard=lambda pid: None)
+    displays = []
+    run.displays.on_display = lambda display, _: displays.append(display)
+    eventually(lambda: run.drain() or not any(pipe.is_open for pipe in run.streams))
+    text = "".join(stream.take(0, 1 << 20)[0] for stream in run.streams)
+    run.close()
+    return text, displays
 
 
 def test_a_run_finds_imported_what_was_imported_ahead(fork):
@@ -123,3 +128,31 @@ def test_it_goes_on_without_a_module_that_is_not_there(fork):
     server = fork.start("", "", name="missing")
     assert server.failed == {"missing": "ModuleNotFoundError"}
     assert server.is_ready
+
+
+MOMENTS = """
+import datetime, logging, time
+class Own(datetime.datetime): pass
+KEPT = [time.time, time.time_ns, time.monotonic, time.monotonic_ns, datetime.datetime.now, Own.now]
+KEPT.append(lambda: datetime.datetime.now(datetime.timezone.utc))
+A, B, C, D, E, F, G = [clock() for clock in KEPT]
+CHOSEN, LONG_AGO, NUMBER = 86400.0, datetime.datetime(1, 1, 1), 7
+"""
+SAYS_MOMENTS = """
+import datetime, lib, logging
+then = {}
+kept = [getattr(lib, name) for name in "ABCDEFG"]
+print([one >= two for one, two in zip(kept, then)], type(kept[5]), kept[6].tzinfo, logging._startTime > 1e9)
+print([0 <= (clock() - one) / datetime.timedelta(seconds=1) for clock, one in zip(lib.KEPT[4:], kept[4:])])
+print(lib.CHOSEN, lib.LONG_AGO.year, lib.NUMBER)
+"""
+
+
+def test_moments_that_a_module_keeps_of_its_import_are_of_the_runs_begin(fork, tmp_path):
+    server = fork.start(MOMENTS, "")
+    names = {}
+    exec(MOMENTS, names)
+    then = [clock() for clock in names["KEPT"]]
+    said = repr(then).replace("Own(", "datetime.datetime(")
+    (tmp_path / "main.py").write_text(SAYS_MOMENTS.format(said))
+    assert finished(server)[0] == (f"{[True] * 7} <class 'lib.Own'> UTC True\n{[True] * 3}\n86400.0 1 7\n")

@@ -14,6 +14,7 @@ import _socket  # noqa: E402
 import atexit  # noqa: E402
 import gc  # noqa: E402
 
+from _ipy_autorestart_moments import Moments  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
     Chance,
     PlanFile,
@@ -23,7 +24,8 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
 )
 
 # Modules that are imported ahead, and the script, import their own.
-for _name in {"_ipy_autorestart_chance", "_ipy_autorestart_preloads", "_signal", "_socket", "atexit", "gc"} - _there:
+_own = {"_ipy_autorestart_chance", "_ipy_autorestart_moments", "_ipy_autorestart_preloads"}
+for _name in (_own | {"_signal", "_socket", "atexit", "gc"}) - _there:
     del sys.modules[_name]
 
 if False:  # for type checkers only
@@ -48,7 +50,9 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         _send(socket, "preparing")
         made = PlanFile(text, watched)
         cwd = made.cwd
+        moments = Moments()
         chance = prepare(made, file, lambda *words: _send(socket, *words))
+    moments.find(list(sys.modules.values()))
     del text, file, made
     gc.collect()
     gc.freeze()
@@ -65,7 +69,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
             if child := fork():
                 _send(socket, "forked", str(child))  # for the supervisor adopts orphans, and ends those of a run
                 os._exit(0)
-            _park(socket, between, fds, cwd, attach, watched, chance)
+            _park(socket, between, fds, cwd, attach, watched, chance, moments)
             return
         for fd in fds:
             os.close(fd)
@@ -110,6 +114,7 @@ def _park(
     attach: "Attach",
     watched: "Container[str]",
     chance: "Chance",
+    moments: "Moments",
 ) -> None:
     """Do in the child all that can be done ahead, then wait."""
     while os.getppid() == between:
@@ -150,7 +155,7 @@ def _park(
         sys.path_importer_cache.pop(path, None)
     for forget in forgets:
         forget()
-    _start_clock()
+    moments.renew()
 
 
 def _rehearse() -> None:
@@ -178,12 +183,3 @@ def _number_main_thread() -> None:
     threading: Any = sys.modules.get("threading")
     if threading is not None and hasattr(threading.Thread, "_set_native_id"):
         threading.main_thread()._set_native_id()  # noqa: SLF001
-
-
-def _start_clock() -> None:
-    """Let `relativeCreated` of log records count from the run's start."""
-    logging: Any = sys.modules.get("logging")
-    if logging is not None and hasattr(logging, "_startTime"):
-        import time
-
-        logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()  # noqa: SLF001
