@@ -15,7 +15,7 @@ from ipy_autorestart.engine.build import serve, supervise
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.parse import parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
-from ipy_autorestart.reexec.start import inherited, split
+from ipy_autorestart.reexec.commandline import inherited, split
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 from ipy_autorestart.script.foreground import Foreground
 

@@ -27,7 +27,7 @@ BELOW = {
     "ipython": {"text", "decide", "pristine", "protocol", "reexec"},
     "wire": {"pristine", "protocol"},
     "kernel": {"pristine", "memory", "protocol", "reexec", "ipython", "wire"},
-    "proxy": {"memory", "protocol", "reexec", "script", "wire"},
+    "proxy": {"memory", "reexec", "script", "wire"},
     "show": {"text", "decide", "pristine", "protocol", "client"},
     "program": {"pristine", "protocol", "reexec", "client", "show"},
     "engine": {"text", "decide", "protocol", "watch", "script"},

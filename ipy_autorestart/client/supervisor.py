@@ -18,8 +18,8 @@ from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import Ask, Asked, Changed, Close, Decided, Paused, Ran, Record, Status, Waiting
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
+from ipy_autorestart.reexec.commandline import inherited, split
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import inherited, split
 from ipy_autorestart.reexec.state import SupervisorState
 from ipy_autorestart.text import relative
 

@@ -20,9 +20,10 @@ from ipy_autorestart.pristine import is_main_thread, os, signal, time
 from ipy_autorestart.protocol.messages import Reran
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.reexec.process import ProcessState
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import FIRST, ProcessStart
-from ipy_autorestart.reexec.state import ProcessState, TerminalState
+from ipy_autorestart.reexec.state import TerminalState
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 
 if TYPE_CHECKING:

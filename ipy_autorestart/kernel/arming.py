@@ -12,7 +12,6 @@ import functools
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Any, NoReturn, Self
 
 from ipy_autorestart.kernel.copy import Copy
@@ -22,7 +21,6 @@ from ipy_autorestart.kernel.standby import end_with, number_of, say_ready
 from ipy_autorestart.kernel.trust import Known, Trust
 from ipy_autorestart.pristine import os, select, signal, time
 from ipy_autorestart.reexec.exec import FAILED, SupervisorHandle, or_end
-from ipy_autorestart.reexec.state import KernelState
 from ipy_autorestart.reexec.trackers import trackers
 from ipy_autorestart.reexec.tty import give_hangups_back
 from ipy_autorestart.wire.link import ATTRIBUTE, Link, TakeOver, TookOver, make_folder
@@ -240,7 +238,6 @@ class KernelArming(KernelHandover):
     def __init__(self, *args: Any, arming: Arming, **options: Any) -> None:
         super().__init__(*args, folder=arming.folder, no_proxy="", **options)
         self._arming = arming
-        self._copied = 0
         if self._sockets is None:
             self.give_up()
             raise CantArm(self._no_proxy or "the sockets aren't as expected")
@@ -264,7 +261,3 @@ class KernelArming(KernelHandover):
         yield from super().noted()
         if self._arming.hangups and self._arming.hangups.noted:
             yield signal.SIGHUP
-
-    def own(self) -> KernelState:
-        """Return what the proxy needs."""
-        return replace(super().own(), copied=self._copied)

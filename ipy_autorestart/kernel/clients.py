@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipy_autorestart.pristine import time
-from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.reexec.process import ListeningSocket
 from ipy_autorestart.wire.returning import SUBSCRIBE_MAX, Connections, Subscribers
 
 #: Seconds that the clients may take to connect again.

@@ -16,9 +16,11 @@ from ipy_autorestart.kernel.comms import close_comms
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
 from ipy_autorestart.pristine import Event, Lock, os, time
-from ipy_autorestart.reexec.exec import Handover, SupervisorHandle, logged
+from ipy_autorestart.protocol.request import Kernel
+from ipy_autorestart.reexec.exec import Handover, SupervisorHandle, logged, new_file
+from ipy_autorestart.reexec.process import Filed, ListeningSocket, ProxyState
 from ipy_autorestart.reexec.start import ProcessStart
-from ipy_autorestart.reexec.state import KernelState, ListeningSocket
+from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
 from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 from ipy_autorestart.wire.connection import connection_of
 from ipy_autorestart.wire.link import Leaving, Link
@@ -145,6 +147,8 @@ class KernelHandover(KernelEnd):
     def __init__(self, *args: Any, folder: str, no_proxy: str, **options: Any) -> None:
         super().__init__(*args, **options)
         self._folder, self._no_proxy = folder, no_proxy  # the former for a proxy's sockets, if it is to be one
+        self._copied = 0  # the process of a copy that goes on as the kernel
+        self._files: list[int] = []  # for what kernels read behind the proxy
         self._sockets: Sockets | None = None
         if self._gate:
             try:
@@ -154,6 +158,14 @@ class KernelHandover(KernelEnd):
                 if folder:
                     os.rmdir(folder)
                     self._no_proxy, self._folder = str(why), ""
+        if self._folder:
+            self._files = [new_file(), new_file()]
+
+    def give_up(self) -> None:
+        """Close what was opened, if there is to be no exec."""
+        for fd in self._files:
+            os.close(fd)
+        super().give_up()
 
     def close(self) -> None:
         """End what the exit functions have left, and close the connections so that nothing on them is lost."""
@@ -172,6 +184,44 @@ class KernelHandover(KernelEnd):
             return [self._start.executable, "-P", PROXY, *self._start.first.argv[1:]]  # so that it is known in lists
         return super().command()
 
+    def left(self) -> Filed:
+        """Return what is left to the new image, or to the proxy."""
+        return self._left_to_proxy() if self._folder else super().left()
+
+    def _left_to_proxy(self) -> ProxyState:
+        """Write what kernels will read behind the proxy, which passes it on; return what is its own."""
+        carried, own = self.carried, self.own()
+        start = StandbyState(
+            folder=self._folder,
+            connection_file=own.connection_file,
+            connection=own.connection,
+            plain_debugger=own.plain_debugger,
+            early_embed=own.early_embed,
+        )
+        stand_by = Carried(carried.process, (), start, entry="ipy_autorestart.extension:stand_by")
+        backup = replace(carried, own=replace(own, listeners=(), requests={}))
+        for file, each in zip(self._files, (stand_by, backup), strict=True):
+            each.write(file)
+        return ProxyState(
+            process=carried.process,
+            connection_file=own.connection_file,
+            connection=own.connection,
+            owns_connection_file=own.owns_connection_file,
+            listeners=own.listeners,
+            requests=own.requests,
+            folder=self._folder,
+            packages=os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["zmq"].__file__ or ""))),
+            copied=self._copied,
+            roots=tuple(
+                root
+                for one in carried.supervisors
+                if isinstance(one.request.target, Kernel)
+                for root in one.request.roots
+            ),
+            start=self._files[0],
+            backup=(self._files[1], *backup.fds),
+        )
+
     def own(self) -> KernelState:
         """Return what the kernel's new image needs."""
         listeners: tuple[ListeningSocket, ...] = ()
@@ -189,8 +239,6 @@ class KernelHandover(KernelEnd):
             listeners=listeners,
             requests={channel: tuple(map(tuple, each)) for channel, each in requests.items()},
             no_proxy=self._no_proxy,
-            folder=self._folder,
-            packages=os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["zmq"].__file__ or ""))),
         )
 
 

@@ -15,8 +15,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ipy_autorestart.pristine import os
+from ipy_autorestart.reexec.commandline import split
 from ipy_autorestart.reexec.interrupts import Interrupts
-from ipy_autorestart.reexec.start import split
 
 T = TypeVar("T")
 

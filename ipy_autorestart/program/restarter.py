@@ -19,9 +19,10 @@ from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.protocol.messages import Started, State, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
+from ipy_autorestart.reexec.commandline import split
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.restarter import Restarter
-from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file, split
+from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file
 from ipy_autorestart.reexec.state import ProgramState
 from ipy_autorestart.reexec.surroundings import ignore_only
 from ipy_autorestart.reexec.tty import Terminal

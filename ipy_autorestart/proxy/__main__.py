@@ -18,19 +18,18 @@ if not __package__:  # started by its path, as the supervisor is
 
 from ipy_autorestart.proxy.signals import Signals
 from ipy_autorestart.reexec import STATE
-from ipy_autorestart.reexec.state import Carried, KernelState
+from ipy_autorestart.reexec.process import ProxyState
 
 
 def main() -> None:
     """Run the proxy of the kernel that this process was, and end as the last kernel behind it ends."""
     signals = Signals()
-    carried = Carried.read(int(os.environ.pop(STATE)))
-    carried.keep_from_children()
-    if isinstance(carried.own, KernelState):  # the kernel may have found pyzmq by what it has done to `sys.path`
-        sys.path.append(carried.own.packages)
+    state = ProxyState.read(int(os.environ.pop(STATE)))
+    state.keep_from_children()
+    sys.path.append(state.packages)  # the kernel may have found pyzmq by what it has done to `sys.path`
     from ipy_autorestart.proxy.proxy import Proxy
 
-    status = Proxy(carried, signals).run()
+    status = Proxy(state, signals).run()
     if status < 0:
         signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
         os.kill(os.getpid(), -status)

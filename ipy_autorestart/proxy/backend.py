@@ -102,7 +102,7 @@ class Backend:
         """
         reports = self.run.reports
         found = {**self._used, **reports.at_start}
-        return reports.used.read is None or any(state_of(path) != then for path, then in found.items())
+        return not reports.is_complete or any(state_of(path) != then for path, then in found.items())
 
     def send(self, channel: str, frames: Sequence[zmq.Frame | bytes]) -> None:
         """Send the process a message, or keep it until the process has connected; it may be gone."""

@@ -9,17 +9,14 @@ import os
 import termios
 from collections.abc import Sequence
 
-from ipy_autorestart.reexec.state import Carried
 from ipy_autorestart.wire.link import Link, TakeOver
 
 
 class Backup:
     """That state, in a file, and the descriptors that it names; to be closed."""
 
-    def __init__(self, carried: Carried) -> None:
-        file = os.memfd_create("ipy_autorestart")
-        carried.write(file)
-        self._fds = [file, *carried.fds]
+    def __init__(self, fds: Sequence[int]) -> None:
+        self._fds = list(fds)
 
     def replace(self, fds: Sequence[int]) -> None:
         """Take another state, which has come with a word of a kernel."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 import socket
 
 from ipy_autorestart.wire.link import NAME
@@ -57,6 +56,8 @@ class Folder:
 
     def close(self) -> None:
         """Remove it."""
+        import shutil  # which the start need not wait for
+
         self.listener.close()
         os.close(self._fd)
         shutil.rmtree(self.path, ignore_errors=True)

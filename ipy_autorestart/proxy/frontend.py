@@ -9,7 +9,7 @@ from typing import Any
 import zmq
 
 from ipy_autorestart.proxy.forward import received, send
-from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.reexec.process import ListeningSocket
 from ipy_autorestart.wire.messages import OWN, Key, build
 from ipy_autorestart.wire.returning import LATE_MAX, MISSED_MAX, Connections, Subscribers
 

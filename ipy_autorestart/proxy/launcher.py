@@ -6,14 +6,17 @@ import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from ipy_autorestart.reexec import STATE
-from ipy_autorestart.reexec.start import BOOTSTRAP, split
-from ipy_autorestart.reexec.state import Carried
-from ipy_autorestart.script.forkserver import ForkServer
-from ipy_autorestart.script.preloader import Preloader, Reports
+from ipy_autorestart.reexec.commandline import BOOTSTRAP, split
+from ipy_autorestart.reexec.process import ProcessState
 from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.run import Run, start_cold
+
+if TYPE_CHECKING:
+    from ipy_autorestart.script.forkserver import ForkServer
+    from ipy_autorestart.script.preloader import Preloader, Reports
 
 #: A kernel imports the first ones when somebody debugs; they print, and start a program. The others look for a shell,
 #: without which no figure comes to its cell. What else does so is found out, which takes one more start.
@@ -39,14 +42,13 @@ class Launcher:
         The interpreter.
     start
         The path of a file with the state that a kernel reads at its start.
-    carried
-        That state.
+    first
+        How the first image of the process was started.
     roots
         Watched files and folders; a kernel reports what it uses of them, and nothing there is imported ahead.
     """
 
-    def __init__(self, python: str, start: str, carried: Carried, roots: Iterable[str]) -> None:
-        first = carried.process
+    def __init__(self, python: str, start: str, first: ProcessState, roots: Iterable[str]) -> None:
         line = split(first.argv[1:])
         environment = {**first.environment, STATE: start}
         if "JPY_PARENT_PID" in environment:  # by which a kernel notices the end of its parent
@@ -64,6 +66,7 @@ class Launcher:
         )
         self._preloader: Preloader | None = None
         self._learnt = Learnt()
+        self._reports: list[Reports] | None = None  # what is to be learnt as soon as it may import ahead
 
     def watch(self, roots: Iterable[str]) -> None:
         """Have kernels report what they use of these, from the next one on."""
@@ -73,21 +76,37 @@ class Launcher:
         self._program = replace(self._program, roots=now)
         if self._preloader:
             self._preloader.close()
-            self._preloader = Preloader(self._program, never=NEVER)
-            self._preloader.learn(replace(self._learnt, imported=list(self._learnt.imported)))
+            self._begin([replace(self._learnt, imported=list(self._learnt.imported))])
 
     def learn(self, reports: Reports) -> None:
         """Learn from what a kernel has reported."""
+        if self._preloader is None and self._reports is None:
+            return
+        self._learnt.begun = self._learnt.begun or reports.begun
+        self._learnt.imported = list(dict.fromkeys((*self._learnt.imported, *reports.imported)))
         if self._preloader:
-            self._learnt.begun = self._learnt.begun or reports.begun
-            self._learnt.imported = list(dict.fromkeys((*self._learnt.imported, *reports.imported)))
             self._preloader.learn(reports)
+        elif self._reports is not None:
+            self._reports.append(reports)
 
     def preload(self, environment: Mapping[str, str]) -> None:
-        """Import ahead from now on, for modules that are to find variables as kernels set them."""
-        if self._preloader is None:
+        """Import ahead from `begin` on, for modules that are to find variables as kernels set them."""
+        if self._preloader is None and self._reports is None:
             self._program = replace(self._program, environment={**self._program.environment, **environment})
-            self._preloader = Preloader(self._program, never=NEVER)
+            self._reports = []
+
+    def begin(self) -> None:
+        """Begin to import ahead if that is wanted; clients, whom our own imports would delay, are answered by then."""
+        if self._reports is not None:
+            reports, self._reports = self._reports, None
+            self._begin(reports)
+
+    def _begin(self, reports: Iterable[Reports]) -> None:
+        from ipy_autorestart.script.preloader import Preloader
+
+        self._preloader = Preloader(self._program, never=NEVER)
+        for each in reports:
+            self._preloader.learn(each)
 
     @property
     def has_parked(self) -> bool:

@@ -9,11 +9,9 @@ import socket
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 import zmq
 
-from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.backup import Backup
@@ -27,7 +25,7 @@ from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.proxy.launcher import Launcher, Learnt
 from ipy_autorestart.proxy.policy import Kernels, State, standby_at, step
 from ipy_autorestart.proxy.signals import Signals
-from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
+from ipy_autorestart.reexec.process import ProxyState
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.script.guardian import Guardian
 from ipy_autorestart.script.orphans import adopt_orphans
@@ -58,19 +56,17 @@ DRAINED = 0.02
 
 
 class Proxy:
-    """A proxy, made of the state of the kernel that has become it."""
+    """A proxy, made of what the kernel that has become it has left."""
 
-    def __init__(self, carried: Carried, signals: Signals) -> None:
-        own = carried.own
-        assert isinstance(own, KernelState)
+    def __init__(self, own: ProxyState, signals: Signals) -> None:
         self._signals = signals
         self._terminal = Terminal()
-        self._ignores_hangups = carried.process.hangup_ignored  # as under nohup: the kernel judges them
+        self._ignores_hangups = own.process.hangup_ignored  # as under nohup: the kernel judges them
         # It ends the kernel and removes the folder, should this process be killed.
         self._guardian = Guardian(leave_daemons=True, after=("sh", "-c", 'rm -rf "$0"', own.folder))
         self._own = own
         self._parent = os.getppid()
-        self._follows = int(carried.process.environment.get("JPY_PARENT_PID") or 0)
+        self._follows = int(own.process.environment.get("JPY_PARENT_PID") or 0)
         adopt_orphans(really=True)
         self._folder = Folder(own.folder)
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -80,26 +76,9 @@ class Proxy:
         for channel in ("control", "shell"):
             for frames in own.requests.get(channel, ()):
                 self._exchange.note_request(channel, frames)
-        start = Carried(
-            process=carried.process,
-            supervisors=(),
-            own=StandbyState(
-                folder=own.folder,
-                connection_file=own.connection_file,
-                connection=own.connection,
-                plain_debugger=own.plain_debugger,
-                early_embed=own.early_embed,
-            ),
-            entry="ipy_autorestart.extension:stand_by",
-        )
-        self._start_state = os.memfd_create("ipy_autorestart")  # a file in the folder might be cleaned up
-        start.write(self._start_state)
-        roots = [
-            root for one in carried.supervisors if isinstance(one.request.target, Kernel) for root in one.request.roots
-        ]
-        path = f"/proc/{os.getpid()}/fd/{self._start_state}"
-        self._launcher = Launcher(sys.executable, path, start, roots)
-        self._backup = Backup(replace(carried, own=replace(own, listeners=(), requests={})))
+        path = f"/proc/{os.getpid()}/fd/{own.start}"
+        self._launcher = Launcher(sys.executable, path, own.process, own.roots)
+        self._backup = Backup(own.backup)
         self._crash = Crash(self._frontend, self._book)
         self._checkpoints = Checkpoints(self._happen, self._take_in)
         self._kernels = Kernels()
@@ -351,6 +330,7 @@ class Proxy:
             live.pass_on(signum)
         for request in self._book.left():
             live.send(request.channel, request.frames)
+        self._launcher.begin()
 
     # -- what else comes -----------------------------------------------------------------------------------------------
 
@@ -524,7 +504,7 @@ class Proxy:
         self._backup.close()
         self._frontend.close()
         self._context.term()
-        os.close(self._start_state)
+        os.close(self._own.start)
         self._folder.close()
         if self._own.owns_connection_file:
             with contextlib.suppress(OSError):

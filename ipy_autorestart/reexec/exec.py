@@ -20,6 +20,7 @@ from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.reexec.process import Filed
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import (
     Carried,
@@ -105,18 +106,7 @@ class Handover(abc.ABC):
         self._waiting = {signal.SIGHUP}  # signals that the new image gets
         self._once = Lock()
         self._late = Timer(END_MAX, self._close_and_exec)
-        try:
-            if hasattr(os, "memfd_create"):
-                self._carrier = os.memfd_create("ipy_autorestart")
-            else:
-                import tempfile
-
-                self._carrier, path = tempfile.mkstemp()
-                os.unlink(path)
-        except OSError as error:
-            raise CantRestart(
-                f"there is no room for what is carried over ({error}); close files, or free memory"
-            ) from error
+        self._carrier = new_file()
 
     def give_up(self) -> None:
         """Close what was opened, if there is to be no exec."""
@@ -219,6 +209,10 @@ class Handover(abc.ABC):
         process = dataclasses.replace(self._start.first, hangup_ignored=self._hangup_ignored)
         return Carried(process, self._supervisors, self.own(), self._trouble)
 
+    def left(self) -> Filed:
+        """Return what is left to the new image."""
+        return self.carried
+
     def command(self) -> list[str]:
         """Return the command line of the new image."""
         return self._start.command()
@@ -228,10 +222,10 @@ class Handover(abc.ABC):
         start = self._start
         first = start.first
         put_back(first.surroundings)
-        carried = self.carried
-        carried.write(self._carrier)
+        left = self.left()
+        left.write(self._carrier)
         environment = {**first.environment, STATE: str(self._carrier)}
-        kept = {*carried.fds, *start.inherited_fds(), self._carrier}
+        kept = {*left.fds, *start.inherited_fds(), self._carrier}
         for fd in map(int, os.listdir("/dev/fd")):
             if fd > 2:
                 with contextlib.suppress(OSError):  # closed meanwhile, as the listing's own
@@ -249,6 +243,22 @@ class Handover(abc.ABC):
         put_limits_back(first.surroundings)
         # Not by the function that an attached debugger has put in its place.
         os.execve(start.executable, command, environment)
+
+
+def new_file() -> int:
+    """Return the descriptor of a file without a name; raises `CantRestart` if there is no room."""
+    try:
+        if hasattr(os, "memfd_create"):
+            return os.memfd_create("ipy_autorestart")
+        import tempfile
+
+        fd, path = tempfile.mkstemp()
+        os.unlink(path)
+    except OSError as error:
+        raise CantRestart(
+            f"there is no room for what is carried over ({error}); close files, or free memory"
+        ) from error
+    return fd
 
 
 def _start(timer: Timer) -> None:

@@ -6,26 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.messages import Decided, Ran, Status
-from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.protocol.request import Request
-
-#: A message of several frames, as it has come from a client.
-Frames = tuple[bytes, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessState:
-    """The facts of the first image that every new image needs: they are never read again from where they may change."""
-
-    argv: tuple[str, ...]  # ``sys.orig_argv``
-    folder: str
-    environment: Mapping[str, str]
-    surroundings: Mapping[str, Any]  # by `surroundings.read_all`
-    hangup_ignored: bool  # while nothing is watched
-    ignored: frozenset[int]  # signals, when the process was started
-    blocked: frozenset[int]
+from ipy_autorestart.reexec.process import Filed, Frames, ListeningSocket, ProcessState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,16 +32,6 @@ class SupervisorState:
         return self.link, self.hangups
 
 
-@dataclass(frozen=True, slots=True)
-class ListeningSocket:
-    """A listening socket of the kernel."""
-
-    channel: str
-    port: int  # or the number of the path
-    fd: int
-    clients: int | None  # the number of those that were connected; None if they couldn't be counted
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelState:
     """The part of the state that only kernels have."""
@@ -74,12 +47,9 @@ class KernelState:
     gaps: tuple[float, ...]  # as in `ipython.policy.Pace`
     cells: Mapping[str, Any] | None  # those to run again, as `ipython.ledger.to_plain` returns them
     no_proxy: str = ""  # why there is none, though one was wanted
-    copied: int = 0  # the process of a copy that goes on as the kernel
-    folder: str = ""  # for the proxy's sockets
     comms: tuple[str, ...] = ()  # ids of those that are open
     left_at: float = 0.0  # when it stopped answering, on the clock of all processes
     undoes: bool = False  # whether a person asked to go back, so that nothing runs again
-    packages: str = ""  # where the proxy finds pyzmq
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +82,7 @@ class ProgramState:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class Carried(Filed):
     """The whole state."""
 
     process: ProcessState
@@ -144,23 +114,3 @@ class Carried:
             case ProgramState(kept=kept):
                 own = replace(own, kept=tuple(numbers[fd] for fd in kept))
         return replace(self, supervisors=tuple(supervisors), own=own)
-
-    def write(self, fd: int) -> None:
-        """Write it to a file, which stays open, and rewind that."""
-        attachment: list[bytes] = []
-        text = to_json(self, attachment)
-        with open(fd, "wb", closefd=False) as file:
-            file.write(text.encode() + b"\n")
-            file.writelines(attachment)
-        os.lseek(fd, 0, os.SEEK_SET)
-
-    @classmethod
-    def read(cls, file: int | str) -> Carried:
-        """Read it from a descriptor, which is closed, or a path; raises ValueError if there is anything else."""
-        with open(file, "rb") as carrier:
-            return from_json(cls, carrier.readline(), carrier.read())
-
-    def keep_from_children(self) -> None:
-        """Make the descriptors non-inheritable again, now that the exec is over."""
-        for fd in self.fds:
-            os.set_inheritable(fd, False)  # noqa: FBT003  # the name says it

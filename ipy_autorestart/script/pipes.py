@@ -6,9 +6,12 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ipy_autorestart.decide.use import Used
 from ipy_autorestart.script.program import Program
+
+if TYPE_CHECKING:
+    from ipy_autorestart.decide.use import Used
 
 READ_BYTES = 1 << 16
 
@@ -150,6 +153,8 @@ class ReportPipe(Pipe):
         imports may depend on that.
     read_below
         Files below the roots that the run has read so far.
+    is_complete
+        Whether these are all: it may have read any if it has started other programs, or doesn't report.
     changes_environment
         The first variable that the script changes.
     at_start
@@ -161,7 +166,7 @@ class ReportPipe(Pipe):
         super().__init__(fd)
         self._rest = b""
         self.at_start: dict[str, str] = {}
-        self._complete = False
+        self.is_complete = False
         self.read_below: set[str] = set()
         self._written: set[str] = set()
         self.begun = False
@@ -175,7 +180,7 @@ class ReportPipe(Pipe):
             kind, path = report[:1], report[1:]
             match kind:
                 case "!":
-                    self._complete = True
+                    self.is_complete = True
                 case "b":
                     self.begun = True
                 case "i":
@@ -187,7 +192,7 @@ class ReportPipe(Pipe):
                     state, _, path = path.partition(" ")
                     self.at_start.setdefault(path, state)
                 case "*":
-                    self._complete = False
+                    self.is_complete = False
                 case "r":
                     self.read_below.add(path)
                 case "w":
@@ -196,7 +201,9 @@ class ReportPipe(Pipe):
     @property
     def used(self) -> Used:
         """Files that the run has read and written so far; it may have read any if it has started other programs."""
-        return Used(frozenset(self.read_below) if self._complete else None, frozenset(self._written))
+        from ipy_autorestart.decide.use import Used  # a proxy, which starts sooner without, has no need of it
+
+        return Used(frozenset(self.read_below) if self.is_complete else None, frozenset(self._written))
 
 
 def state_of(path: str) -> str:

@@ -9,14 +9,17 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ipy_autorestart.decide.events import Exited
-from ipy_autorestart.script.displays import DisplayPipe
 from ipy_autorestart.script.ear import KEYS, Ear
 from ipy_autorestart.script.orphans import Orphans, ask_to_end
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
 from ipy_autorestart.script.program import Program
-from ipy_autorestart.script.streams import Stream
+
+if TYPE_CHECKING:
+    from ipy_autorestart.decide.events import Exited
+    from ipy_autorestart.script.displays import DisplayPipe
+    from ipy_autorestart.script.streams import Stream
 
 #: Rounds in which a group is killed one by one: meanwhile a process may fork.
 KILL_ROUNDS = 10
@@ -49,17 +52,10 @@ class Run:
 
     def __init__(self, pid: int, ends: Ends, *, lossless: bool) -> None:
         self.pid = pid
-        self.displays = DisplayPipe(ends.displays) if ends.displays is not None else None
-        self.streams = tuple(
-            Stream(
-                name,
-                fd,
-                lossless=lossless,
-                live=self.displays is not None,
-                before=self.displays.drain if self.displays else lambda: False,
-            )
-            for name, fd in zip(("stdout", "stderr"), ends.outputs, strict=False)
-        )
+        self.displays: DisplayPipe | None = None
+        self.streams: tuple[Stream, ...] = ()
+        if ends.displays is not None or ends.outputs:  # a proxy's kernels have none, and it starts sooner without
+            self._show(ends, lossless=lossless)
         self.reports = ReportPipe(ends.reports)
         self._status: int | None = None
         self._reported: Exited | None = None
@@ -71,6 +67,22 @@ class Run:
         self.must_be_polled = False
         self._signum: signal.Signals | None = None
         self._signalled: frozenset[int] = frozenset()
+
+    def _show(self, ends: Ends, *, lossless: bool) -> None:
+        from ipy_autorestart.script.displays import DisplayPipe
+        from ipy_autorestart.script.streams import Stream
+
+        self.displays = DisplayPipe(ends.displays) if ends.displays is not None else None
+        self.streams = tuple(
+            Stream(
+                name,
+                fd,
+                lossless=lossless,
+                live=self.displays is not None,
+                before=self.displays.drain if self.displays else lambda: False,
+            )
+            for name, fd in zip(("stdout", "stderr"), ends.outputs, strict=False)
+        )
 
     def signal(self, signum: signal.Signals, orphans: Orphans) -> None:
         """Ask its group to end, even if that was stopped, and its other processes as soon as they are known."""
@@ -123,6 +135,8 @@ class Run:
         """Reap processes of the run that have ended; return news about its end, if there is any."""
         if self._reported is not None and not self._reported.left:
             return None
+        from ipy_autorestart.decide.events import Exited  # a proxy, which starts sooner without, has no need of it
+
         children = not self._group_is_gone and self._reap()
         if self._status is None:
             return None

@@ -10,7 +10,6 @@ import array
 import contextlib
 import errno
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import get_args
@@ -30,6 +29,8 @@ PATH_MAX, LONGEST = 107, "/9999999-control"
 
 def make_folder() -> str:
     """Make a folder for a proxy's sockets; raises OSError where there is none whose path is short enough."""
+    import tempfile  # a proxy, which starts sooner without, has no need of it
+
     trouble: OSError | None = None
     for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/dev/shm"):
         if not parent:

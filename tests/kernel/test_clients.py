@@ -11,7 +11,7 @@ from waiting import eventually
 
 from ipy_autorestart.kernel import clients as module
 from ipy_autorestart.kernel.clients import Clients
-from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.reexec.process import ListeningSocket
 
 
 @pytest.fixture

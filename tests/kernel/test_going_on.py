@@ -4,22 +4,13 @@ import os
 import time
 
 import pytest
+from carried import PROCESS
 
 from ipy_autorestart.ipython.ledger import Cell, Ledger, to_plain
 from ipy_autorestart.kernel.going_on import GoingOn
 from ipy_autorestart.kernel.parked import Turn
-from ipy_autorestart.reexec.state import Carried, KernelState, ProcessState
+from ipy_autorestart.reexec.state import Carried, KernelState
 from ipy_autorestart.wire.link import TakeOver, TookOver
-
-PROCESS = ProcessState(
-    argv=(),
-    folder="/",
-    environment={},
-    surroundings={},
-    hangup_ignored=False,
-    ignored=frozenset(),
-    blocked=frozenset(),
-)
 
 
 def cell(key, number):

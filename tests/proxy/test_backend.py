@@ -9,7 +9,7 @@ import zmq
 from waiting import eventually
 
 from ipy_autorestart.proxy.backend import Backend
-from ipy_autorestart.reexec.start import BOOTSTRAP
+from ipy_autorestart.reexec.commandline import BOOTSTRAP
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import start_cold
 
@@ -128,7 +128,7 @@ KILLER = """
 import os, subprocess, sys
 import zmq
 from ipy_autorestart.proxy.backend import Backend
-from ipy_autorestart.reexec.start import BOOTSTRAP
+from ipy_autorestart.reexec.commandline import BOOTSTRAP
 from ipy_autorestart.script.pipes import Ends
 from ipy_autorestart.script.run import Run
 

@@ -15,7 +15,7 @@ from ipy_autorestart.proxy.book import Lost, Request
 from ipy_autorestart.proxy.crash import answer_lost, describe
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
-from ipy_autorestart.reexec.state import ListeningSocket
+from ipy_autorestart.reexec.process import ListeningSocket
 from ipy_autorestart.wire.messages import OWN
 
 

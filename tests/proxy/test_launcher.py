@@ -37,7 +37,7 @@ def launcher(tmp_path):
     carried = Carried(process, (), own, entry="operator:is_")
     with open(tmp_path / "start", "wb") as file:
         carried.write(file.fileno())
-    launcher = Launcher(sys.executable, str(tmp_path / "start"), carried, [])
+    launcher = Launcher(sys.executable, str(tmp_path / "start"), process, [])
     adopt_orphans(really=True)  # as a proxy does
     yield launcher
     launcher.close()
@@ -72,6 +72,9 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     found_by(run, tmp_path)
     launcher.preload({"PAGER": "cat"})
     launcher.learn(run.reports)
+    launcher.keep_up()
+    assert launcher.readers() == []  # not while nobody answers
+    launcher.begin()
     for pipe in run.close():
         pipe.close()
 

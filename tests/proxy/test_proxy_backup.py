@@ -12,7 +12,9 @@ from ipy_autorestart.wire.link import Link, TakeOver
 
 
 def state(*kept):
-    return Carried(PROCESS, (), ProgramState(pid=7, inherited=(), kept=kept, since_ns=0))
+    file = os.memfd_create("state")
+    Carried(PROCESS, (), ProgramState(pid=7, inherited=(), kept=kept, since_ns=0)).write(file)
+    return [file, *kept]
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from ipy_autorestart.reexec.start import BOOTSTRAP
-from ipy_autorestart.reexec.state import Carried, ProcessState, TerminalState
+from ipy_autorestart.reexec.commandline import BOOTSTRAP
+from ipy_autorestart.reexec.process import ProcessState
+from ipy_autorestart.reexec.state import Carried, TerminalState
 
 pytestmark = pytest.mark.e2e
 

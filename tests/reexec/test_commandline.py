@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from ipy_autorestart.reexec.start import CommandLine, split
+from ipy_autorestart.reexec.commandline import CommandLine, split
 
 LINES = {
     "-m ipykernel_launcher -f k.json": CommandLine((), "-m", "ipykernel_launcher", ("-f", "k.json")),

@@ -12,11 +12,10 @@ from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.messages import Decided, Files, Ran, Status
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request, Script
+from ipy_autorestart.reexec.process import ListeningSocket, ProcessState
 from ipy_autorestart.reexec.state import (
     Carried,
     KernelState,
-    ListeningSocket,
-    ProcessState,
     ProgramState,
     SupervisorState,
     TerminalState,

@@ -1,6 +1,6 @@
 """Parts of what is carried over, where a test doesn't ask what is in them."""
 
-from ipy_autorestart.reexec.state import ProcessState
+from ipy_autorestart.reexec.process import ProcessState
 
 PROCESS = ProcessState(
     argv=(),
