@@ -38,9 +38,10 @@ test-oldest: $(OLDEST)/.dev  ## run all tests with the oldest supported versions
 test-each:  ## run all tests with other Pythons (PYTHONS="python3.12 python3.13")
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
 
-conformance: $(CONFORMANCE)/.conformance  ## run Jupyter's tests of kernels on restarted ones (ONLY=nbclient KERNELS="restarted switched")
+conformance: $(CONFORMANCE)/.conformance  ## run CPython's tests as scripts (MODULES="json os"), and Jupyter's on restarted kernels (ONLY=nbclient)
 conformance-oldest: $(CONFORMANCE)-oldest/.conformance  ## the same with ipykernel 6.29.5
 conformance conformance-oldest:
+	$(if $(ONLY),,$(<D)/bin/python tests/conformance/cpython.py $(MODULES))
 	$(<D)/bin/python tests/conformance/suites.py $(ONLY) $(if $(KERNELS),--on $(KERNELS))
 
 # RESTARTS of each target; edits go on for a fifth as many seconds, and 30 times as many lines are typed.

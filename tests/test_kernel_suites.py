@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from importlib.util import find_spec
 from pathlib import Path
 
 import prepared
 import pytest
+from cpython import differences as differently
 from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from outcomes import Outcome, differences, left_out, read, table
@@ -72,3 +74,24 @@ def test_a_prepared_kernel_has_restarted_and_is_as_new(project, monkeypatch, tmp
         folder = manager.provisioner.folder
         assert os.path.isdir(folder)
     assert not os.path.exists(folder)
+
+
+def test_all_that_ends_otherwise_is_a_difference():
+    plain = {"one": "passed", "two": "failed: x", "three": "passed"}
+    found = {"one": "passed", "two": "passed", "four": "passed"}
+    assert dict(differently(plain, found)) == {
+        "two": "passed; plain: failed: x",
+        "three": "not run; plain: passed",
+        "four": "passed; plain: not run",
+    }
+
+
+@pytest.mark.e2e
+@pytest.mark.skipif(sys.platform != "linux", reason="fork servers are made on Linux only")
+def test_cpythons_own_tests_end_as_ever_where_they_are_there():
+    command = [sys.executable, "tests/conformance/cpython.py", "bisect", "no_such_module"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done
+    last = done.stdout.splitlines()[-1]
+    are_there = find_spec("test") and find_spec("test.test_bisect")
+    assert last == ("0 differ" if are_there else f"{sys.executable} has none of CPython's own tests")

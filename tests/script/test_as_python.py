@@ -3,6 +3,7 @@
 Each is run plain, cold, and warm: forked from one fork server that has imported far more than the script asks for.
 """
 
+import contextlib
 import importlib.util
 import os
 import subprocess
@@ -20,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="fork servers are made on Linux only"),
 ]
 
-#: Imported ahead; those that aren't installed are left out.
+#: Imported ahead; those that this Python hasn't are left out.
 AHEAD = """
 argparse ast asyncio atexit base64 bisect cmd code collections.abc concurrent.futures concurrent.futures.process
 configparser contextvars csv ctypes ctypes.util dataclasses datetime decimal difflib dis doctest email.message
@@ -31,9 +32,11 @@ multiprocessing.pool multiprocessing.shared_memory numbers opcode operator optpa
 platform pprint profile queue random re readline resource sched secrets select selectors shelve shlex shutil signal
 site smtplib socket socketserver sqlite3 ssl statistics string struct subprocess symtable sysconfig tarfile tempfile
 termios textwrap threading time timeit tokenize traceback tracemalloc types typing unittest unittest.mock
-urllib.request uuid warnings weakref xml.dom.minidom xml.etree.ElementTree xml.sax zipfile zoneinfo matplotlib
-matplotlib.pyplot numpy pandas
+urllib.request uuid warnings weakref xml.dom.minidom xml.etree.ElementTree xml.sax zipfile zoneinfo
 """.split()  # noqa: SIM905  # shorter so
+
+#: Imported ahead as well for scripts that import one of them: each fork of so much takes long to end.
+LIBRARIES = ["matplotlib", "numpy"]
 
 
 def facts(text):
@@ -76,20 +79,22 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory):
+def runners(tmp_path_factory):
+    """One that has imported no libraries ahead, and one that has."""
     folder = tmp_path_factory.mktemp("as-python")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, adopted(), contextlib.ExitStack() as stack:
         patch.chdir(folder)
         for name in ("PYTEST_CURRENT_TEST", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START", "PYTHONPATH"):
             patch.delenv(name, raising=False)
         what = program("main.py", roots=[f"{folder}/"])
-        with adopted(), forking(what, files(AHEAD)) as start_warm:
-            yield Runner(what, start_warm)
+        yield [Runner(what, stack.enter_context(forking(what, files(ahead)))) for ahead in (AHEAD, AHEAD + LIBRARIES)]
 
 
 @pytest.mark.parametrize("name", FACTS)
-def test_a_script_finds_what_it_finds_in_python(name, runner):
-    Path(runner.what.cwd, "main.py").write_text(FACTS[name])
+def test_a_script_finds_what_it_finds_in_python(name, runners):
+    code = FACTS[name]
+    runner = runners[any(library in code for library in LIBRARIES)]
+    Path(runner.what.cwd, "main.py").write_text(code)
     expected = runner.plain()
     assert told(finish(start_cold(runner.what))) == told(expected)
     assert told(finish(runner.start_warm())) == told(expected)

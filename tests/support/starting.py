@@ -40,8 +40,8 @@ def program(*words, flags=(), roots=(), env=(), python=sys.executable, displays=
     )
 
 
-def finish(run):
-    """Wait for the end of a run and of all that it has started."""
+def finish(run, within=None):
+    """Wait for the end of a run and of all that it has started, for so many seconds, or for as long as tests wait."""
     ended, orphans = [], Orphans()
 
     def has_ended():
@@ -50,7 +50,7 @@ def finish(run):
         run.drain()
         return ended and not ended[-1].left
 
-    eventually(has_ended)
+    eventually(has_ended, **({"timeout": within} if within else {}))
     run.drain()
     out, err = (stream.take(0, 1 << 30)[0] for stream in run.streams)
     for pipe in run.close():
