@@ -152,6 +152,7 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None, *, in_session:
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
         in_session=in_session,
+        keeps_ports=sys.platform == "linux",
     )
 
 

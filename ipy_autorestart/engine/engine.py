@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart.decide.change import Change, Found
-from ipy_autorestart.decide.cycle import Cycle, Ended
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
     Ask,
@@ -269,6 +269,8 @@ class Engine:
             case Ask():
                 self._link.send(action)
             case Stop() if target:
+                if isinstance(self._cycle.phase, Closed):
+                    target.release()
                 target.terminate()
             case Kill() if target:
                 target.kill()

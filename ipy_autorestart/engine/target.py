@@ -43,6 +43,9 @@ class Target(Protocol):
     def terminate(self) -> None:
         """Ask the run, and what it has started, to end."""
 
+    def release(self) -> None:
+        """Let go of what is kept for the next run: there will be none."""
+
     def kill(self) -> None:
         """End the run, and what it has started."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -80,15 +81,18 @@ class Ends:
         Reports of what the run reads, imports and writes.
     displays
         Displays; not every run has such a pipe.
+    ports
+        A socket for the sockets on which the run listens, if these are kept.
     """
 
     outputs: tuple[int, ...]
     reports: int
     displays: int | None
+    ports: int | None = None
 
     def close(self) -> None:
         """Close all of them."""
-        for fd in (*self.outputs, self.reports, self.displays):
+        for fd in (*self.outputs, self.reports, self.displays, self.ports):
             if fd is not None:
                 os.close(fd)
 
@@ -102,7 +106,7 @@ def no_ends() -> Ends:
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """The run's ends: its three standard streams, and the pipes for reports and displays."""
+    """The run's ends: its three standard streams, and those for reports, displays and ports, as far as it has them."""
 
     stdio: tuple[int, int, int]
     others: tuple[int, ...]
@@ -128,11 +132,23 @@ def ends(program: Program) -> Iterator[tuple[Ends, Theirs]]:
         stdio = program.stdio
     reports = pipe()
     displays = pipe() if program.displays else None
+    ports = None
+    if program.keeps_ports:
+        ports, theirs = (one.detach() for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        opened.append(theirs)
     ours = Ends(
-        outputs=tuple(read for read, _ in outputs), reports=reports[0], displays=displays[0] if displays else None
+        outputs=tuple(read for read, _ in outputs),
+        reports=reports[0],
+        displays=displays[0] if displays else None,
+        ports=ports,
     )
     try:
-        yield ours, Theirs(stdio, (reports[1], *([displays[1]] if displays else [])))
+        yield (
+            ours,
+            Theirs(
+                stdio, (reports[1], *([displays[1]] if displays else []), *([theirs] if program.keeps_ports else []))
+            ),
+        )
     except BaseException:
         ours.close()
         raise

@@ -31,6 +31,8 @@ class Program:
         Descriptors of this process that become its standard streams; None for an empty input and pipes to read from.
     in_session
         It runs in the session of this process, so that the terminal is its own too, not in a session of its own.
+    keeps_ports
+        Sockets on which a run listens go on in the next one.
     home
         The folder or archive that becomes ``sys.path[0]``, where the command line doesn't say so.
     """
@@ -44,6 +46,7 @@ class Program:
     displays: str = ""
     stdio: tuple[int, int, int] | None = None
     in_session: bool = False
+    keeps_ports: bool = False
     home: str = ""
 
 

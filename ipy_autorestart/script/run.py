@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ipy_autorestart.script.ear import KEYS, Ear
 from ipy_autorestart.script.orphans import Orphans, ask_to_end
 from ipy_autorestart.script.pipes import Ends, Pipe, ReportPipe, ends
+from ipy_autorestart.script.ports import PortsLink
 from ipy_autorestart.script.program import Program
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Run:
         if ends.displays is not None or ends.outputs:  # a proxy's kernels have none, and it starts sooner without
             self._show(ends, lossless=lossless)
         self.reports = ReportPipe(ends.reports)
+        self.ports = PortsLink(ends.ports) if ends.ports is not None else None
         self._status: int | None = None
         self._reported: Exited | None = None
         self._group_is_gone = False
@@ -224,6 +226,8 @@ class Run:
         """Read all that the pipes hold now."""
         for pipe in (*self.outputs, self.reports):
             pipe.drain()
+        if self.ports:
+            self.ports.drain()
 
     def close(self) -> list[Pipe]:
         """Close the pipes; return those to read as long as a process that has detached itself writes to them."""
@@ -233,6 +237,8 @@ class Run:
         kept = [Pipe(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
         for pipe in pipes:
             pipe.close()
+        if self.ports:
+            self.ports.close()
         return kept
 
 
@@ -257,7 +263,7 @@ SEPARATOR = "\x1f"
 def start_cold(program: Program, *, lossless: bool = False) -> Run:
     """Start a run; raises OSError if the interpreter or the folder isn't there."""
     with ends(program) as (ours, theirs):
-        variables = environment(program, theirs.others[0], displays=theirs.others[-1])
+        variables = environment(program, theirs.others[0], others=theirs.others[1:])
         pid = spawn(program, theirs.stdio, theirs.others, variables)
     return Run(pid, ours, lossless=lossless)
 
@@ -279,16 +285,17 @@ def spawn(program: Program, stdio: tuple[int, int, int], others: tuple[int, ...]
     return process.pid
 
 
-def environment(program: Program, fd: int, *, plan: int | None = None, displays: int = 0) -> dict[str, str]:
+def environment(program: Program, fd: int, *, plan: int | None = None, others: tuple[int, ...] = ()) -> dict[str, str]:
     """Return the environment in which an interpreter finds the shim.
 
-    A run reports on the descriptor ``fd`` and displays on ``displays``; a fork server, which has a ``plan``, is
+    A run reports on the descriptor ``fd`` and has the ``others`` of `Theirs`; a fork server, which has a ``plan``, is
     controlled through ``fd``.
     """
     plain = program.environment
     old = plain.get("PYTHONPATH")
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
     marked = "" if old is None else "="  # tells an empty one from none; what it holds is not said twice, to save room
-    fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), str(displays)]
-    value = "".join(SEPARATOR + field for field in (*fields, program.displays, *program.roots))
+    fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), " ".join(map(str, others))]
+    keeps = "ports" if program.keeps_ports else ""
+    value = "".join(SEPARATOR + field for field in (*fields, keeps, program.displays, *program.roots))
     return {**plain, "PYTHONPATH": path, VARIABLE: value}

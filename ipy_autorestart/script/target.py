@@ -17,6 +17,7 @@ from ipy_autorestart.script.guardian import Guardian
 from ipy_autorestart.script.orphans import Orphans
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
+from ipy_autorestart.script.ports import Ports, PortsLink
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import LOOKED_AT, Run, start_cold
@@ -66,6 +67,7 @@ class ScriptTarget:
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
         self._used = Used()
+        self._ports = Ports()
         self._stopping = False
         self._discarded: list[Pipe] = []
         self._input_at = _place(program.stdio[0]) if program.stdio else None
@@ -80,6 +82,14 @@ class ScriptTarget:
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
             self._orphans.leave()
+        self._ports.begin(time.monotonic())
+        try:
+            self._begin(changed)
+        except OSError:
+            self._ports.release()
+            raise
+
+    def _begin(self, changed: Iterable[str]) -> None:
         os.stat(self._program.cwd)
         if self._program.stdio and self._input_at is not None:  # ``< input.txt`` is for each run
             os.lseek(self._program.stdio[0], self._input_at, os.SEEK_SET)
@@ -90,9 +100,10 @@ class ScriptTarget:
         self._awake_by = time.monotonic() + AWAKE_MAX
         self._reports_at = time.monotonic() + REPORTS_APART
         self._guarded_at = time.monotonic() + GUARDED_APART
-        self._outbox.follow(self._run)
         if self._run is None:
             self._start_cold()
+        else:
+            self._follow(self._run)
         if self._run and self._terminal and self._terminal.given:
             self._run.listen()
         self._stopping = False
@@ -124,7 +135,13 @@ class ScriptTarget:
             self._preloader.note_cold()
         self._run = start_cold(self._program, lossless=self._lossless)
         self._lead_in(self._run.pid)
-        self._outbox.follow(self._run)
+        self._follow(self._run)
+
+    def _follow(self, run: Run) -> None:
+        """Take what a run prints, and hear of its ports."""
+        self._outbox.follow(run)
+        if run.ports:
+            run.ports.hear = self._ports.hear
 
     def terminate(self) -> None:
         """Ask the run and the processes it has started to end."""
@@ -132,8 +149,15 @@ class ScriptTarget:
         if self._run and self._terminal:  # from now on the keys are for the watch
             self._run.hush()
             self._terminal.take()
+        if self._run and self._run.ports:
+            self._run.ports.drain()
+        self._ports.restart()
         if self._run:
             self._run.signal(self._stop_signal, self._orphans)
+
+    def release(self) -> None:
+        """Let go of what is kept for the next run: there is none."""
+        self._ports.close()
 
     def kill(self) -> None:
         """Kill the run and the processes it has started."""
@@ -150,6 +174,7 @@ class ScriptTarget:
         if self._run and (now >= self._guarded_at or (ended and ended.left)):
             self._guarded_at = now + GUARDED_APART
             self._guard(self._run)
+            self._ports.keep_up(now)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
         if self._preloader:
@@ -168,6 +193,7 @@ class ScriptTarget:
             self._outbox.follow(None)
             self._leave(self._run)
             self._run = None
+            self._ports.end()
             self._guardian.guard(0)
         return ended
 
@@ -231,15 +257,16 @@ class ScriptTarget:
         failed = self._run.has_ended and self._used.read is None
         return Used(None if failed else used.read, used.written | self._used.written)
 
-    def streams(self) -> Iterable[Pipe | ForkServer]:
+    def streams(self) -> Iterable[Pipe | PortsLink | ForkServer]:
         """Return the pipes to wait for."""
         pipes: list[Pipe] = [*self._discarded]
         if self._run and not self._outbox.is_full:
             pipes += self._run.outputs
         if self._run and time.monotonic() >= self._reports_at:
             pipes.append(self._run.reports)
+        ports = [self._run.ports] if self._run and self._run.ports and self._run.ports.is_open else []
         servers = self._preloader.readers() if self._preloader else ()
-        return [*(pipe for pipe in pipes if pipe.is_open and not pipe.is_full), *servers]
+        return [*ports, *(pipe for pipe in pipes if pipe.is_open and not pipe.is_full), *servers]
 
     def poll_at(self) -> float | None:
         """Return when `poll` must be asked again though no signal comes."""
@@ -269,6 +296,7 @@ class ScriptTarget:
             self._guard(self._run)
             self._guardian.act()
             self.kill()
+        self._ports.close()
         for pipe in self._discarded:
             pipe.close()
         if self._preloader:

@@ -79,7 +79,7 @@ def nothing():
 
 
 def test_a_script_is_launched_at_once_and_ended_with_the_watch(run, link):
-    assert run() == [("launch",), ("send_output", 1), ("terminate",), ("close",)]
+    assert run() == [("launch",), ("send_output", 1), ("release",), ("terminate",), ("close",)]
     assert [(status.state, status.pid) for status in link.statuses][::2] == [(State.RUNNING, 1), (State.ENDED, 0)]
 
 

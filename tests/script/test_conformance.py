@@ -9,7 +9,7 @@ import subprocess
 import sys
 import xml.dom.minidom
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from starting import Finished, adopted, finish, forking, program, told
@@ -174,6 +174,16 @@ CASES = {
         "asyncio.run(main())",
         shows="thread",
     ),
+    "a server": Case(
+        "import socket, threading\nserver = socket.create_server(('localhost', 0))\n"
+        "threading.Thread(target=lambda: server.accept()[0].sendall(b'hello')).start()\n"
+        "with socket.create_connection(server.getsockname()) as client:\n    print(client.recv(9))\n"
+        "server.close()\nprint(server, socket.socket.bind, server.bind)\n"
+        "import traceback\ntry: server.listen()\nexcept OSError: traceback.print_exc()\n"
+        "socket.socket().bind(('nowhere.invalid', 80))",
+        status=1,
+        shows="gaierror",
+    ),
     "asyncio fails": Case("import asyncio\nasync def main(): 1 / 0\nasyncio.run(main())", status=1, shows="asyncio"),
     "multiprocessing fork": Case(SPAWNED.format("fork"), shows="[0, 2, 4, 6, 8]\n7\n0"),
     "multiprocessing spawn": Case(SPAWNED.format("spawn"), shows="[0, 2, 4, 6, 8]\n7\n0"),
@@ -272,6 +282,7 @@ def test_a_run_is_what_python_makes_of_the_script(name, tmp_path, monkeypatch):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(text if isinstance(text, bytes) else text.encode())
     what = program(*case.words, flags=case.flags, env=case.env, roots=[f"{tmp_path}/"])
+    what = replace(what, keeps_ports=True)
     plain = subprocess.run(
         [sys.executable, *case.flags, *case.words],
         env=what.environment,

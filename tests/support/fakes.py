@@ -135,6 +135,9 @@ class FakeTarget:
         self.calls.append(("terminate",))
         self.ended = Exited(-15)
 
+    def release(self):
+        self.calls.append(("release",))
+
     def kill(self):
         self.calls.append(("kill",))
         self.ended = Exited(-9)

@@ -59,7 +59,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
     _collapse()
     _send(socket, "ready")
     while True:
-        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(6 * 4))
+        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(7 * 4))
         if not data:  # the supervisor is gone
             os._exit(0)
         fds = memoryview(ancillary[0][2]).cast("i").tolist()

@@ -28,6 +28,9 @@ ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
 #: Events of a kernel's own (`kernel.standby`): it looks for a file, whether or not there is one; its start is over.
 LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
 LOOKS = {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir", LOOKS_FOR}
+#: Of sockets; those that may listen for TCP are of the families AF_INET and AF_INET6.
+PORTS = frozenset({"socket.__new__", "socket.bind"})
+TCP = (2, 10)
 LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
 EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED}
 ANYTHING = ("*", "")
@@ -44,7 +47,7 @@ getframe = sys._getframe  # noqa: SLF001  # public but for its name
 def begin() -> None:
     """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
-    fd, inode, pythonpath, plan, display_fd, settings, *roots = value[1:].split(value[0])
+    fd, inode, pythonpath, plan, others, keeps, settings, *roots = value[1:].split(value[0])
     here = SHIM[:-1]
     if pythonpath:
         folders = os.environ["PYTHONPATH"].split(os.pathsep)
@@ -62,13 +65,14 @@ def begin() -> None:
         roots += [sys.pycache_prefix + root for root in roots]
     watched = Watched(tuple(roots))
     displays = LazyDisplays(settings) if settings else None
+    ports = LazyPorts() if keeps else None
     if serve:
         if displays:  # prepared for the import of IPython, as nothing is displayed yet
             displays.before("IPython.core.display_functions")
         # Only forked children return from this.
-        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, thaw), watched)
+        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, ports, thaw), watched)
     elif ours:
-        attach((int(fd), int(display_fd)) if displays else (int(fd),), displays, watched)()
+        attach([int(fd), *map(int, others.split())], displays, watched, ports)()
 
 
 def is_ours(fd: int, inode: int) -> bool:
@@ -83,22 +87,25 @@ def attach(
     fds: "Sequence[int]",
     displays: "LazyDisplays | None",
     watched: "Watched",
+    ports: "LazyPorts | None",
     thaw: "Callable[[], object]" = lambda: None,
 ) -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
-    The descriptors are the one for reports and, with ``displays``, the one to display on. ``thaw`` is called before
-    anybody is given a list of all objects.
+    The descriptors are the one for reports and, with ``displays``, the one to display on; with ``ports``, that for
+    these. ``thaw`` is called before anybody is given a list of all objects.
     """
     # Python would hold back whole blocks for a pipe; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
-    reports, *shown = map(out_of_the_way, fds, (FD, FD + 1))
+    reports, *others = map(out_of_the_way, fds, (FD, FD + 1, FD + 2))
     if displays:
-        displays.open(shown[0])
-    hear = Reports(reports, watched, displays, thaw).hear
+        displays.open(others.pop(0))
+    if ports:
+        ports.open(others.pop(0))
+    hear = Reports(reports, watched, displays, ports, thaw).hear
     armed: list[bool] = []
-    events = EVENTS
+    events = EVENTS | PORTS if ports else EVENTS
 
     def hook(event: str, args: "tuple[Any, ...]") -> None:
         if event in events and armed:  # quick for the many others
@@ -150,14 +157,46 @@ class LazyDisplays:
 
     def _load(self) -> "Any":  # noqa: ANN401  # a module that can't be imported here
         if self._loaded is None:
-            loader = _frozen_importlib_external.SourceFileLoader("_ipy_autorestart_displays", self.file)
-            module = type(sys)(loader.name)
-            module.__file__ = self.file
-            loader.exec_module(module)
-            self._loaded = module.Displays(self._settings)
+            self._loaded = load("_ipy_autorestart_displays", self.file).Displays(self._settings)
             if self._fd >= 0:
                 self._loaded.open(self._fd)
         return self._loaded
+
+
+class LazyPorts:
+    """The sockets on which a run listens; their module is loaded when the run makes the first one that could."""
+
+    file = SHIM + "_ipy_autorestart_ports.py"
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._loaded: Any = None
+
+    def open(self, fd: int) -> None:
+        """Tell of them on this descriptor."""
+        self._fd = fd
+        if "_socket" in sys.modules:  # ahead of the run
+            self._load()
+
+    def hear(self, event: str, args: "tuple[Any, ...]") -> None:
+        """Act on an event of a socket, or on the end of this image."""
+        if self._loaded is None:
+            if event not in PORTS or args[1] not in TCP:
+                return
+            self._load()
+        self._loaded.hear(event, args)
+
+    def _load(self) -> None:
+        self._loaded = load("_ipy_autorestart_ports", self.file).Ports(self._fd)
+
+
+def load(name: str, file: str) -> "Any":  # noqa: ANN401  # a module that can't be imported here
+    """Return a module of this folder."""
+    loader = _frozen_importlib_external.SourceFileLoader(name, file)
+    module = type(sys)(name)
+    module.__file__ = file
+    loader.exec_module(module)
+    return module
 
 
 class Watched:
@@ -185,9 +224,15 @@ class Reports:
     """
 
     def __init__(
-        self, fd: int, watched: Watched, displays: "LazyDisplays | None", thaw: "Callable[[], object]" = lambda: None
+        self,
+        fd: int,
+        watched: Watched,
+        displays: "LazyDisplays | None",
+        ports: "LazyPorts | None" = None,
+        thaw: "Callable[[], object]" = lambda: None,
     ) -> None:
         self._fd = fd
+        self._ports = ports
         self._thaw = thaw
         self._pipe = fstat(fd)
         self._watched = watched
@@ -195,7 +240,12 @@ class Reports:
         self._starts = BOOTSTRAP in sys.orig_argv  # as a kernel, which may wait then until it is wanted
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
-        self._own = {getframe().f_code.co_filename, LazyDisplays.file, *(one.__code__.co_filename for one in functions)}
+        self._own = {
+            getframe().f_code.co_filename,
+            LazyDisplays.file,
+            LazyPorts.file,
+            *(one.__code__.co_filename for one in functions),
+        }
 
     def hear(self, event: str, args: "tuple[Any, ...]") -> None:
         """Report what an event uses, if anything; never raises."""
@@ -222,6 +272,9 @@ class Reports:
         if event in LISTS_OBJECTS:
             self._thaw()
             return None
+        if self._ports and (event in PORTS or event == "os.exec"):
+            self._ports.hear(event, args)
+            return ANYTHING if event == "os.exec" else None
         path = args[0]
         if event == "open":
             mode, flags = args[1], args[2]
