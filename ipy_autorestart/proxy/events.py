@@ -101,6 +101,12 @@ class Memory(NamedTuple):
     is_short: bool
 
 
+class Preloading(NamedTuple):
+    """A process from which kernels are forked begins to import what they need, or doesn't any more."""
+
+    is_on: bool
+
+
 class Outdated(NamedTuple):
     """A kernel that starts or waits isn't any more what a fresh start would be."""
 
@@ -131,6 +137,7 @@ Event = (
     | Unparked
     | Keep
     | Memory
+    | Preloading
     | Outdated
     | Judged
     | Tick

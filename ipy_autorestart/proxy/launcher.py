@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: without which no figure comes to its cell. What else does so is found out, which takes one more start.
 NEVER = ("debugpy", "_pydevd_bundle", "ipykernel.debugger", "matplotlib_inline", "ipywidgets")
 
+#: Seconds that a kernel may be kept waiting for what is imported ahead.
+PRELOAD_MAX = 20.0
+
 
 @dataclass(slots=True)
 class Learnt:
@@ -67,6 +70,9 @@ class Launcher:
         self._preloader: Preloader | None = None
         self._learnt = Learnt()
         self._reports: list[Reports] | None = None  # what is to be learnt as soon as it may import ahead
+        self._goes_on = True  # whether a kernel may still import what the next ones are to have
+        self._first: ForkServer | None = None  # where all was known that it is to import
+        self._first_until = 0.0
 
     def watch(self, roots: Iterable[str]) -> None:
         """Have kernels report what they use of these, from the next one on."""
@@ -95,9 +101,13 @@ class Launcher:
             self._program = replace(self._program, environment={**self._program.environment, **environment})
             self._reports = []
 
-    def begin(self) -> None:
-        """Begin to import ahead if that is wanted; clients, whom our own imports would delay, are answered by then."""
+    def begin(self, *, complete: bool) -> None:
+        """Begin to import ahead if that is wanted; clients, whom our own imports would delay, are answered by then.
+
+        ``complete`` says that the kernel has run its cells, and what it has imported is all that there is for now.
+        """
         if self._reports is not None:
+            self._goes_on = not complete
             reports, self._reports = self._reports, None
             self._begin(reports)
 
@@ -142,11 +152,20 @@ class Launcher:
     def keep_up(self) -> None:
         """Do what is due."""
         if self._preloader:
-            self._preloader.keep_up(time.monotonic(), running=True)
+            self._preloader.keep_up(time.monotonic(), running=self._goes_on)
+            if not self._goes_on and (made := self._preloader.readers()):
+                self._goes_on, self._first = True, made[0]
+                self._first_until = time.monotonic() + PRELOAD_MAX
+
+    @property
+    def is_preloading(self) -> bool:
+        """Whether a process to fork from imports all that the next kernel needs, which would take that no less long."""
+        is_made = self._first is not None and self._first.is_alive and not self._first.is_ready
+        return is_made and time.monotonic() < self._first_until
 
     def due_at(self, now: float) -> float | None:
         """Return when `keep_up` has something to do."""
-        return self._preloader.due_at(now, running=True) if self._preloader else None
+        return self._preloader.due_at(now, running=self._goes_on) if self._preloader else None
 
     def close(self) -> None:
         """End what is there to fork from."""

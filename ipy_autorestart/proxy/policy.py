@@ -29,6 +29,7 @@ from ipy_autorestart.proxy.events import (
     NotStarted,
     Outdated,
     Parked,
+    Preloading,
     Ready,
     Serve,
     Start,
@@ -111,6 +112,8 @@ class Kernels:
         When to try that again, if it is wanted.
     closing
         Whether the live one is to end in order.
+    is_preloading
+        Whether a kernel that is started a moment later will be there sooner: it need not import what it needs.
     """
 
     states: tuple[tuple[int, State], ...] = ()
@@ -130,6 +133,7 @@ class Kernels:
     tries: int = 0
     start_at: float = float("-inf")
     closing: bool = False
+    is_preloading: bool = False
 
     @property
     def due(self) -> float:
@@ -229,6 +233,8 @@ def _noted(kernels: Kernels, event: Event, now: float) -> tuple[Kernels, list[Ac
                 kernels = replace(kernels, likely=likely, likely_since=now)
         case Judged():
             kernels = replace(kernels, is_judged=True)
+        case Preloading(is_on):
+            kernels = replace(kernels, is_preloading=is_on)
         case Memory(is_short):
             kernels, actions = _spare(replace(kernels, is_short=is_short))
         case Tick() if now >= kernels.until:
@@ -278,7 +284,7 @@ def _follow(kernels: Kernels, now: float) -> tuple[Kernels, list[Action]]:
             break
         if origin in kernels.parked:
             return kernels, [Fork(origin)]
-        if not origin and now >= kernels.start_at:
+        if not origin and now >= kernels.start_at and not kernels.is_preloading:
             return kernels, [Start()]
     return kernels, []
 

@@ -121,6 +121,8 @@ class Proxy:
         """Do what is due."""
         self._frontend.connections.note()
         self._launcher.keep_up()
+        if self._launcher.is_preloading != self._kernels.is_preloading:
+            self._happen(events.Preloading(self._launcher.is_preloading))
         self._look_at_parent()
         self._checkpoints.keep_up()
         if time.monotonic() >= self._kernels.due:
@@ -330,7 +332,7 @@ class Proxy:
             live.pass_on(signum)
         for request in self._book.left():
             live.send(request.channel, request.frames)
-        self._launcher.begin()
+        self._launcher.begin(complete=bool(self._own.copied))
 
     # -- what else comes -----------------------------------------------------------------------------------------------
 

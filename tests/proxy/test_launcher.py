@@ -74,7 +74,7 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     launcher.learn(run.reports)
     launcher.keep_up()
     assert launcher.readers() == []  # not while nobody answers
-    launcher.begin()
+    launcher.begin(complete=False)
     for pipe in run.close():
         pipe.close()
 
@@ -101,3 +101,24 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     assert launcher.source is None
     assert eventually(there) != source
     assert any("fractions" in path for reader in launcher.readers() for path in reader.files)
+
+
+def test_where_all_is_known_it_is_imported_at_once(launcher, tmp_path):
+    run = launcher.start_cold()
+    found_by(run, tmp_path)
+    launcher.preload({})
+    launcher.learn(run.reports)
+    launcher.begin(complete=True)
+    for pipe in run.close():
+        pipe.close()
+    launcher.keep_up()
+    [server] = launcher.readers()
+    assert launcher.is_preloading
+
+    def there():
+        server.read()
+        return not launcher.is_preloading
+
+    eventually(there)
+    launcher.keep_up()
+    assert launcher.source == server.pid

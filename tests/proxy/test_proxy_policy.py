@@ -24,6 +24,7 @@ from ipy_autorestart.proxy.events import (
     NotStarted,
     Outdated,
     Parked,
+    Preloading,
     Ready,
     Serve,
     Start,
@@ -274,6 +275,17 @@ def test_the_next_one_is_started_ahead_when_the_live_one_has_had_time_for_itself
     assert standby_at(serving(Goodbye(1)), 0) is None
     assert standby_at(serving(), FAILURES_MAX) is None
     assert standby_at(run(Leaves(1), kernels=serving())[0], 0) is None
+
+
+def test_none_is_started_while_what_it_needs_is_imported_by_another():
+    kernels, actions = run(Preloading(is_on=True), Leaves(1), *ends(1), kernels=serving())
+    assert actions == [Dismiss(1)]
+    assert run(Preloading(is_on=False), kernels=kernels)[1] == [Start()]
+    kernels, actions = run(Preloading(is_on=True), Died(1, -9), kernels=serving())
+    assert actions == [AnswerLost(1, -9)]
+    assert run(Preloading(is_on=False), kernels=kernels)[1] == [Start()]
+    _, actions = run(Preloading(is_on=True), Leaves(1), *ends(1), kernels=serving(Started(2), Ready(2)))
+    assert HandOver(2) in actions  # one that is there isn't kept waiting
 
 
 def test_kernels_are_judged_before_a_fresh_one_takes_over():
