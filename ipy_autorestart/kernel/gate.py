@@ -103,13 +103,21 @@ class Gate:
                     self._passed.set_result(None)
 
     def _lets_pass(self, header: dict[str, Any], *, is_cell: bool, concurrent: bool) -> bool:
-        if self._cells_wait and header.get("msg_type") == "execute_request" and not header.get("subshell_id"):
+        is_execute = header.get("msg_type") == "execute_request" and not header.get("subshell_id")
+        if is_execute and (self._cells_wait or self._overtakes(is_cell=is_cell)):
             return False
         # The debugger sends requests to its own kernel; the control thread, which must become still, waits for replies.
         if header.get("session") == self._kernel.session.session:
             return True
         # A comm message in the middle of a cell may be the one that the cell waits for.
         return not self._closed and (concurrent or self._admits(is_cell=is_cell))
+
+    def _overtakes(self, *, is_cell: bool) -> bool:
+        """Return whether an execute request would pass what is held; cells don't wait for what is none."""
+        return any(not is_cell or self._is_cell(frames) for frames in self.held)
+
+    def _is_cell(self, frames: list[bytes]) -> bool:
+        return header_of(self._kernel, frames).get("msg_type") == "execute_request" and runs_cell(self._kernel, frames)
 
     def _note_end(self, token: object, *, is_cell: bool = True) -> None:
         self._answering.pop(token, None)

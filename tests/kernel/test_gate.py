@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import types
 
 import pytest
@@ -101,5 +102,41 @@ def test_what_is_held_is_delivered_when_the_channels_read_on():
         gate.held.append([b"request"])
         gate.reopen()
         assert channels.delivered == [[b"request"]]
+
+    asyncio.run(play())
+
+
+def request(kind, **content):
+    """One of a client, signed by nobody."""
+    frames = [
+        b"client",
+        b"<IDS|MSG>",
+        b"",
+        *(json.dumps(each).encode() for each in ({"msg_type": kind}, {}, {}, content)),
+    ]
+    return [types.SimpleNamespace(bytes=frame) for frame in frames]
+
+
+CELL, OTHER = request("execute_request", code="cell"), request("execute_request", store_history=False)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "passes"),
+    [(CELL, CELL, False), (CELL, OTHER, False), (OTHER, OTHER, False), (OTHER, CELL, True), (CELL, request("x"), True)],
+)
+def test_a_request_for_which_a_restart_would_wait_overtakes_none_that_is_held(before, after, passes):
+    async def play():
+        async def dispatch(message):
+            passed.append(message)
+
+        passed, held, channels = [], [False], Channels()
+        session = types.SimpleNamespace(session="kernel", feed_identities=lambda frames, **_: (frames[:1], frames[2:]))
+        kernel = types.SimpleNamespace(dispatch_shell=dispatch, session=session, execution_count=1)
+        gate = Gate(kernel, channels, admits=lambda **_: held.pop(), on_end=lambda: None)
+        await channels.dispatch(before)
+        held.append(True)
+        await channels.dispatch(after)
+        assert passed == ([after] if passes else [])
+        assert len(gate.held) == 2 - passes
 
     asyncio.run(play())

@@ -89,7 +89,7 @@ def test_no_request_is_lost_behind_a_proxy_under_load(start_kernel, name):
 @pytest.mark.timeout(120 + 3 * SWITCHES)
 def test_no_request_is_lost_when_kernels_go_back_under_load(start_kernel, project):
     with start_kernel() as player:
-        life = Checkpointed(player, project, "--busy-timeout 0.1 --rerun all")
+        life = Checkpointed(player, project, "--busy-timeout 0.1 --debounce 0.01 --rerun all")
         life.until_armed()
         life.load("load")
         life.do("use", "import a; print(a.V)")

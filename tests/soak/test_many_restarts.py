@@ -126,7 +126,7 @@ def test_the_command_line_may_restart_without_number(project, save):
 
 
 #: The second fork server, ten seconds after the first, has imported more, and watches more folders for that.
-LATER = () if length.is_long else ("the proxy's watches",)
+LATER = () if SWITCHES >= 300 else ("the proxy's watches",)
 
 
 def links(proxy):
@@ -182,7 +182,7 @@ def connections(proxy):
 def test_a_kernel_may_go_back_without_number(start_kernel, project):
     project.save("src/a.py", "V = 0\n")
     with start_kernel() as player:
-        life = Checkpointed(player, project)
+        life = Checkpointed(player, project, "--rerun all --debounce 0.01")
         life.until_armed()
         life.do("one", ONE)
         life.load("load", "big = bytearray(10**7)")
