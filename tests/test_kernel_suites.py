@@ -77,10 +77,11 @@ def test_a_prepared_kernel_has_restarted_and_is_as_new(project, monkeypatch, tmp
 
 
 def test_all_that_ends_otherwise_is_a_difference():
-    plain = {"one": "passed", "two": "failed: x", "three": "passed"}
-    found = {"one": "passed", "two": "passed", "four": "passed"}
+    plain = {"one": "passed", "two": "failed: A: x", "three": "passed", "five": "failed: A: 1", "six": "failed: A: x"}
+    found = {"one": "passed", "two": "passed", "four": "passed", "five": "failed: A: 2", "six": "failed: B: x"}
     assert dict(differently(plain, found)) == {
-        "two": "passed; plain: failed: x",
+        "six": "failed: B: x; plain: failed: A: x",
+        "two": "passed; plain: failed: A: x",
         "three": "not run; plain: passed",
         "four": "passed; plain: not run",
     }
