@@ -30,6 +30,7 @@ EXCEPTIONS = {
     "kernel/mend.py": {"threading"},  # makes anew what a library has made of it
     "kernel/trust.py": {"threading"},  # asks it for its threads
     "program/kept.py": {"socket"},  # what is kept is the program's own, of the class that sockets have there
+    "program/ports.py": {"socket"},  # its class is what the program binds with
     "program/restarter.py": {"threading"},  # asks how far the interpreter's end has come, which is known there alone
     "reexec/bootstrap.py": {"os", "signal"},  # the first file of a new image: nothing was replaced yet
 }

@@ -9,6 +9,7 @@ import functools
 
 from ipy_autorestart.pristine import is_main_thread, os
 from ipy_autorestart.program.kept import Kept
+from ipy_autorestart.reexec import STATE
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class _Process:
     def __init__(self) -> None:
         self.folder = os.getcwd()  # at the import: the program may change it later
         self.watch = Watching(None)
+        if STATE in os.environ:  # what the program binds first may be one that the image before had
+            self.kept  # noqa: B018  # which reads it
 
     @functools.cached_property
     def kept(self) -> Kept:
@@ -88,6 +91,9 @@ def restart_on_change(
     functions, for at most 5 seconds. It does not wait for other threads or ``finally`` blocks, leaves child processes
     alone, and does not restart into a syntax error.
 
+    The sockets for TCP on which it listens stay open, on Linux, if it has chosen their ports: when it binds their
+    addresses within 5 seconds of its next start, it goes on with them.
+
     Call it early, in the main thread: in a restarted program, SIGHUP is blocked until then.
 
     Parameters
@@ -96,7 +102,7 @@ def restart_on_change(
         Folders and files to watch; by default the folder of the program's main file, or the current one where a module
         that is no package was started by ``-m``. The main file itself is always watched.
     keep
-        Sockets that stay open, so that a listening one refuses no connection meanwhile; see `kept_sockets`.
+        Sockets of any kind that stay open, for `kept_sockets`.
     enabled
         Whether to watch; by default, if the environment variable IPY_AUTORESTART is 1, true, yes or on. Otherwise
         nothing is started, imported or changed.

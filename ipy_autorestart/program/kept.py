@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
 
+    from ipy_autorestart.program.ports import Offers
     from ipy_autorestart.protocol.request import Request
     from ipy_autorestart.reexec.state import Carried, SupervisorState
 
@@ -22,10 +23,16 @@ class Kept:
         self.carried = _read()  # None at the first start, and in an image that is not watched
         self._sockets: tuple[int, ...] = ()
         self._supervisors: tuple[SupervisorState, ...] = ()
+        self._offers: Offers | None = None
         if self.carried is not None:
             self.carried.keep_from_children()
             self._supervisors = self.carried.supervisors
-            self._sockets = self.carried.own.kept  # type: ignore[union-attr]  # `_read` takes a program's only
+            own = self.carried.own
+            self._sockets = own.kept  # type: ignore[union-attr]  # `_read` takes a program's only
+            if own.ports:  # type: ignore[union-attr]
+                from ipy_autorestart.program.ports import Offers
+
+                self._offers = Offers(own.ports)  # type: ignore[union-attr]
 
     def claim(self) -> list[socket.socket]:
         """Return the sockets that were kept, once."""
@@ -58,6 +65,8 @@ class Kept:
     def forget(self) -> None:
         """Close all, for this image is not watched; it is itself the answer to a SIGHUP that came during its start."""
         self.drop()
+        if self._offers:
+            self._offers.close()
         if self.carried is None:
             return
         process = self.carried.process

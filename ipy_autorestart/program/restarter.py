@@ -16,6 +16,7 @@ from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wa
 from ipy_autorestart.program.alarm import Alarm
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, apart, running_loop
 from ipy_autorestart.program.kept import Kept
+from ipy_autorestart.program.ports import listening
 from ipy_autorestart.protocol.messages import Started, State, Status
 from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
@@ -198,7 +199,7 @@ class ProgramRestarter(Restarter):
 
 
 class ProgramHandover(Handover):
-    """Replaces a plain program by a new image of itself; the sockets in ``kept`` stay open."""
+    """Replaces a plain program by a new image of itself; the sockets in ``kept``, and where it listens, stay open."""
 
     _start: ProgramStart
     notes_interrupts = False  # its handler is the program's, and the new image has no bootstrap
@@ -209,10 +210,12 @@ class ProgramHandover(Handover):
         self._survives = survives
         self._since_ns = wall_ns()
         self._kept: list[int] = []
+        self._ports: list[int] = []
         try:
             for sock in kept:  # the program's own may be closed by its exit functions
                 if (fd := sock.fileno()) >= 0:
                     self._kept.append(os.dup(fd))
+            self._ports += listening(self._kept)
         except OSError as error:
             self.give_up()
             raise CantRestart(f"the sockets can't be kept ({error}); close files") from error
@@ -220,7 +223,7 @@ class ProgramHandover(Handover):
     def give_up(self) -> None:
         """Close what was opened."""
         super().give_up()
-        for fd in self._kept:
+        for fd in (*self._kept, *self._ports):
             os.close(fd)
 
     def close(self) -> None:
@@ -240,6 +243,7 @@ class ProgramHandover(Handover):
             pid=os.getpid(),
             inherited=self._start.inherited,
             kept=tuple(self._kept),
+            ports=tuple(self._ports),
             since_ns=self._since_ns,
         )
 

@@ -79,6 +79,7 @@ class ProgramState:
     inherited: tuple[tuple[int, int, int], ...]  # descriptors from its parent, each with device and inode
     kept: tuple[int, ...]  # descriptors of sockets that stay open
     since_ns: int  # when the new image began, since 1970
+    ports: tuple[int, ...] = ()  # descriptors of sockets that wait for the program to bind their addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +100,8 @@ class Carried(Filed):
                 own = tuple(listener.fd for listener in listeners)
             case TerminalState() | StandbyState():
                 own = ()
-            case ProgramState(kept=kept):
-                own = kept
+            case ProgramState(kept=kept, ports=ports):
+                own = (*kept, *ports)
         return (*(fd for supervisor in self.supervisors for fd in supervisor.fds), *own)
 
     def renumbered(self, fds: Sequence[int]) -> Carried:
@@ -111,6 +112,6 @@ class Carried(Filed):
         match own:
             case KernelState(listeners=listeners):
                 own = replace(own, listeners=tuple(replace(one, fd=numbers[one.fd]) for one in listeners))
-            case ProgramState(kept=kept):
-                own = replace(own, kept=tuple(numbers[fd] for fd in kept))
+            case ProgramState(kept=kept, ports=ports):
+                own = replace(own, kept=tuple(numbers[fd] for fd in kept), ports=tuple(numbers[fd] for fd in ports))
         return replace(self, supervisors=tuple(supervisors), own=own)
