@@ -77,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with contextlib.closing(console), contextlib.closing(foreground) if foreground else contextlib.nullcontext():
             supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2), terminal=foreground)
+    except BadInput as error:
+        sys.stderr.write(f"{NAME}: {error}\n")
+        return 2
     except OSError as error:  # of a limit, mostly: what a target does is no error here
         log.debug("ended", exc_info=True)
         sys.stderr.write(f"{NAME}: can't go on: {error}; check the limits of processes and open files\n")

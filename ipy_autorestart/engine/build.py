@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
@@ -51,7 +51,11 @@ def serve() -> int:
             sys.stderr.write(f"{error}\n")
             return 2
         with contextlib.closing(Parent(launch.parent)) as parent:
-            supervise(launch, Link(sock), parent=parent, hangups=hangups)
+            try:
+                supervise(launch, Link(sock), parent=parent, hangups=hangups)
+            except BadInput as error:
+                sys.stderr.write(f"{error}\n")
+                return 2
     return 0
 
 
@@ -93,7 +97,8 @@ def supervise(
         )  # before anything is started or watched, so that nothing is missed
         target, cache = None, _cache(launch.flags, os.environ)
         if isinstance(request.target, Script):
-            program = _program(request.target, launch, stdio, in_session=terminal is not None)
+            sockets = [stack.enter_context(one) for one in listen(options.socket)]
+            program = _program(request.target, launch, stdio, sockets, in_session=terminal is not None)
             cache = _cache(program.flags, program.environment)
             preload = [name for names in options.preload for name in names.split(",")]
             forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
@@ -103,6 +108,7 @@ def supervise(
                 preloader=Preloader(program, preload) if forks else None,
                 lossless=launch.lossless,
                 leave_daemons=options.leave_daemons,
+                overlap=options.stop_timeout if options.overlap else None,
                 terminal=terminal,
                 send=link.send,
             )
@@ -129,6 +135,19 @@ def supervise(
         engine.run()
 
 
+def listen(addresses: Iterable[str]) -> Iterator[socket.socket]:
+    """Yield a socket that listens, for each of the addresses of ``--socket``; raises `BadInput`."""
+    for address in addresses:
+        host, _, port = address.rpartition(":")
+        family = socket.AF_INET6 if host[:1] == "[" else socket.AF_INET
+        try:
+            yield socket.create_server((host.strip("[]"), int(port)), family=family, backlog=socket.SOMAXCONN)
+        except OSError as error:
+            number = error.errno or 0
+            why = os.strerror(number) if number > 0 else error.strerror  # Python adds the address to some
+            raise BadInput(f"--socket: can't listen on {address} ({why}); choose another port") from None
+
+
 def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
     """Return where the target keeps its compiled modules, if not beside their sources."""
     own = [flag.split("=", 1)[1] for flag in flags if flag.startswith("pycache_prefix=")]
@@ -139,7 +158,9 @@ def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:
 INLINE = "module://matplotlib_inline.backend_inline"
 
 
-def _program(script: Script, launch: Launch, stdio: Stdio | None, *, in_session: bool) -> Program:
+def _program(
+    script: Script, launch: Launch, stdio: Stdio | None, sockets: Iterable[socket.socket], *, in_session: bool
+) -> Program:
     request = launch.request
     environment = {name: value for name, value in os.environ.items() if (name, value) != ("MPLBACKEND", INLINE)}
     return Program(
@@ -153,6 +174,7 @@ def _program(script: Script, launch: Launch, stdio: Stdio | None, *, in_session:
         stdio=stdio,
         in_session=in_session,
         keeps_ports=sys.platform == "linux",
+        sockets=tuple(one.fileno() for one in sockets),
     )
 
 

@@ -151,7 +151,7 @@ class Reporter:
             written=self._files(found.written),
             unused=self._files([change.path for change in found.unused]),
             left=cycle.left and isinstance(phase, Ended),
-            notes=found.notes,
+            notes=(*found.notes, *(target.notes() if target else ())),
             rerun=self._rerun,
             rerun_for=0 if self._rerun_since is None else max(0, math.floor(now - self._rerun_since)),
             paused=cycle.paused,

@@ -75,6 +75,9 @@ class Target(Protocol):
     def preloading(self) -> Preloading | None:
         """Return when the next run will begin sooner than it would now, if anything is imported ahead for it."""
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what is worth a sentence about what runs."""
+
     def preloads(self) -> str:
         """Say what is imported ahead of the next run, and what is not and why."""
 

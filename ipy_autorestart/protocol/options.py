@@ -81,6 +81,22 @@ def assignment(text: str) -> str:
     return text
 
 
+def address(text: str) -> str:
+    """Return an address as HOST:PORT, by default of this machine alone; raises `BadInput` for anything else."""
+    host, colon, port = text.rpartition(":") if can_be_passed_on(text) else ("", "", "")
+    inner = host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host
+    is_host = bool(inner) if colon else not host
+    if not (
+        is_host and port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16 and ("[" in host) == (":" in inner)
+    ):
+        raise BadInput(f"expected a port, or host and port, such as 8000, 0.0.0.0:8000 or [::1]:8000, got {text!r}")
+    return f"{host or LOCAL}:{int(port)}"
+
+
+#: The host where none is given.
+LOCAL = "127.0.0.1"
+
+
 def modules(text: str) -> str:
     """Return names of modules, separated by commas; raises `BadInput` for anything else."""
     names = text.split(",") if isinstance(text, str) else [""]
@@ -157,11 +173,24 @@ class Options:
     stop_timeout: float = option(
         _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
     )
+    overlap: bool = option(
+        default=False,
+        check=flag,
+        only="script",
+        help="start the next run while the one before finishes what it answers, within the stop timeout",
+    )
     leave_daemons: bool = option(
         default=False,
         check=flag,
         only="script",
         help="leave alone what has made a session of its own: a browser, a daemon",
+    )
+    socket: tuple[str, ...] = option(
+        (),
+        check=address,
+        metavar="[HOST:]PORT",
+        only="script",
+        help="listen here and pass the socket to each run as systemd does (LISTEN_FDS); may be given again",
     )
     restart_on_exit: bool = option(
         _TIMING.restart_on_exit,

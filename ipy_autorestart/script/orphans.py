@@ -7,7 +7,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 
 #: From ``linux/prctl.h``.
 PR_SET_CHILD_SUBREAPER = 36
@@ -80,6 +80,14 @@ def ask_to_end(pid: int, signum: int) -> None:
         send = os.killpg if os.getpgid(pid) == pid else os.kill
         send(pid, signum)
         send(pid, signal.SIGCONT)
+
+
+def children_in(groups: Collection[int]) -> Iterator[int]:
+    """Yield the children of this process that are in one of these process groups."""
+    for pid in _children() if groups else ():
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpgid(pid) in groups:
+                yield pid
 
 
 def _children() -> list[int]:

@@ -106,7 +106,10 @@ def no_ends() -> Ends:
 
 @dataclass(frozen=True, slots=True)
 class Theirs:
-    """The run's ends: its three standard streams, and those for reports, displays and ports, as far as it has them."""
+    """The run's ends: its three standard streams, and those for reports, displays and ports, if it has them.
+
+    The sockets that all runs get come last.
+    """
 
     stdio: tuple[int, int, int]
     others: tuple[int, ...]
@@ -143,12 +146,8 @@ def ends(program: Program) -> Iterator[tuple[Ends, Theirs]]:
         ports=ports,
     )
     try:
-        yield (
-            ours,
-            Theirs(
-                stdio, (reports[1], *([displays[1]] if displays else []), *([theirs] if program.keeps_ports else []))
-            ),
-        )
+        others = [reports[1], *([displays[1]] if displays else []), *([theirs] if program.keeps_ports else [])]
+        yield ours, Theirs(stdio, (*others, *program.sockets))
     except BaseException:
         ours.close()
         raise

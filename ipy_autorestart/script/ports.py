@@ -9,12 +9,15 @@ import contextlib
 import math
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from ipy_autorestart.script import ports_policy
 from ipy_autorestart.script.ports_policy import WAIT_MAX, Address, Listener, Listeners, Owner
 
 MESSAGE_BYTES, FDS_MAX = 1024, 4
+
+#: As proc_net(5) writes the state of a socket that listens, ``TCP_LISTEN``.
+LISTENS = "0A"
 
 #: Answers to a run.
 NOTHING, SOMETHING = b"0", b"1"
@@ -77,6 +80,11 @@ class Ports:
     """Duplicates of the sockets on which the runs of a script listen, by `ports_policy`.
 
     ``is_open`` says whether a process has the socket of an inode at a descriptor.
+
+    Attributes
+    ----------
+    is_over
+        No run follows, and nothing is kept any more.
     """
 
     def __init__(self, *, is_open: Callable[[Owner, int], bool] | None = None) -> None:
@@ -84,13 +92,17 @@ class Ports:
         self._listeners: Listeners = ()
         self._fds: dict[int, int] = {}  # by their inodes
         self._is_restarting = False
-        self._is_over = False
+        self.is_over = False
         self._wait_until = math.inf
 
     @property
     def addresses(self) -> tuple[Address, ...]:
         """What is kept now."""
         return tuple(one.address for one in self._listeners)
+
+    def find_others(self, pid: int) -> tuple[int, ...]:
+        """Return the ports on which a process listens, by code that doesn't use Python's `socket`."""
+        return others_of(pid, self._fds.keys())
 
     def restart(self) -> None:
         """Keep what the run listens on: it is about to be asked to end, and another one follows."""
@@ -127,7 +139,7 @@ class Ports:
 
     def close(self) -> None:
         """Keep nothing any more."""
-        self._is_over = True
+        self.is_over = True
         self.release()
 
     def hear(self, words: list[str], fds: list[int]) -> None:
@@ -150,7 +162,7 @@ class Ports:
 
     def _take(self, owner: Owner, fd: int) -> None:
         address = _bound(fd)
-        if self._is_over or address is None:
+        if self.is_over or address is None:
             return
         inode = os.fstat(fd).st_ino
         if inode not in self._fds:
@@ -178,6 +190,28 @@ def has_open(owner: Owner, inode: int) -> bool:
         return os.readlink(f"/proc/{owner.pid}/fd/{owner.fd}") == f"socket:[{inode}]"
     except OSError:
         return False
+
+
+def others_of(pid: int, known: Container[int]) -> tuple[int, ...]:
+    """Return the ports on which uvloop listens in a process; sockets of ``known`` inodes are others."""
+    try:
+        with open(f"/proc/{pid}/maps") as file:
+            if "/uvloop/" not in file.read():
+                return ()
+        fds = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it has just ended
+        return ()
+    mine = set()
+    for fd in fds:
+        with contextlib.suppress(OSError):  # closed meanwhile
+            mine.add(os.readlink(f"/proc/{pid}/fd/{fd}").removeprefix("socket:[").removesuffix("]"))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/net/{table}") as file:
+            for fields in map(str.split, file):
+                if fields[3] == LISTENS and fields[9] in mine and int(fields[9]) not in known:
+                    found.add(int(fields[1].rpartition(":")[2], 16))
+    return tuple(sorted(found))
 
 
 @contextlib.contextmanager

@@ -33,6 +33,8 @@ class Program:
         It runs in the session of this process, so that the terminal is its own too, not in a session of its own.
     keeps_ports
         Sockets on which a run listens go on in the next one.
+    sockets
+        Descriptors of this process, of sockets that each run gets by the protocol of systemd, from 3 on.
     home
         The folder or archive that becomes ``sys.path[0]``, where the command line doesn't say so.
     """
@@ -47,6 +49,7 @@ class Program:
     stdio: tuple[int, int, int] | None = None
     in_session: bool = False
     keeps_ports: bool = False
+    sockets: tuple[int, ...] = ()
     home: str = ""
 
 

@@ -296,6 +296,6 @@ def environment(program: Program, fd: int, *, plan: int | None = None, others: t
     path = os.pathsep.join([SHIM, old] if old else [SHIM])
     marked = "" if old is None else "="  # tells an empty one from none; what it holds is not said twice, to save room
     fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), " ".join(map(str, others))]
-    keeps = "ports" if program.keeps_ports else ""
-    value = "".join(SEPARATOR + field for field in (*fields, keeps, program.displays, *program.roots))
+    fields += ["ports" if program.keeps_ports else "", str(len(program.sockets))]
+    value = "".join(SEPARATOR + field for field in (*fields, program.displays, *program.roots))
     return {**plain, "PYTHONPATH": path, VARIABLE: value}

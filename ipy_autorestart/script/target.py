@@ -14,7 +14,8 @@ from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.guardian import Guardian
-from ipy_autorestart.script.orphans import Orphans
+from ipy_autorestart.script.leaving import Leaving
+from ipy_autorestart.script.orphans import Orphans, children_in
 from ipy_autorestart.script.outbox import Outbox
 from ipy_autorestart.script.pipes import Pipe
 from ipy_autorestart.script.ports import Ports, PortsLink
@@ -31,15 +32,19 @@ REPORTS_APART = 0.02
 #: Seconds between two words to the guardian about what a run has left behind meanwhile.
 GUARDED_APART = 1.0
 
+#: Seconds of a run in which is looked for ports that can't be kept.
+OTHERS_LOOKED_FOR = 10.0
+
 #: Pipes that are still read after their runs have ended.
 DISCARDED_MAX = 48
 
 
 class ScriptTarget:
-    """Runs a script; at most one run at a time.
+    """Runs a script; at most one run at a time, but for what ``overlap`` says.
 
     Without a ``preloader`` each run starts cold. With a ``terminal``, which the program has to be in, each is a job in
-    its foreground. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what ``leave_daemons`` does.
+    its foreground. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what ``leave_daemons`` does. With
+    ``overlap`` a run counts as ended when it is asked to end, and has so many seconds to do so beside the next one.
     """
 
     def __init__(
@@ -50,6 +55,7 @@ class ScriptTarget:
         preloader: Preloader | None = None,
         lossless: bool = False,
         leave_daemons: bool = False,
+        overlap: float | None = None,
         terminal: Foreground | None = None,
         send: Callable[[Shown], None],
     ) -> None:
@@ -68,6 +74,12 @@ class ScriptTarget:
         self._run: Run | None = None
         self._used = Used()
         self._ports = Ports()
+        self._begun_at = 0.0
+        self._others = program.keeps_ports  # whether ports that aren't kept are yet to be told
+        self._unkept: tuple[int, ...] = ()
+        self._overlap = overlap
+        self._leaving = Leaving()
+        self._left: Exited | None = None  # the news of a run that is leaving
         self._stopping = False
         self._discarded: list[Pipe] = []
         self._input_at = _place(program.stdio[0]) if program.stdio else None
@@ -82,7 +94,10 @@ class ScriptTarget:
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
             self._orphans.leave()
-        self._ports.begin(time.monotonic())
+        self._begun_at = time.monotonic()
+        self._ports.begin(self._begun_at)
+        if self._unkept:
+            self._others, self._unkept = False, ()
         try:
             self._begin(changed)
         except OSError:
@@ -111,16 +126,22 @@ class ScriptTarget:
 
     def _lead_in(self, group: int) -> None:
         """Do what a run's process group needs before it begins."""
-        self._guardian.guard(group)
+        self._guardian.guard(group, self._beside())
         if self._terminal:
             self._terminal.give(group)
 
     def _guard(self, run: Run) -> None:
-        self._guardian.guard(run.guarded, self._orphans.of(run.pid, whole=True))
+        self._guardian.guard(run.guarded, (*self._orphans.of(run.pid, whole=True), *self._beside()))
+
+    def _beside(self) -> list[int]:
+        """Return the groups of runs that are leaving, as the guardian takes them."""
+        return [-group for group in self._leaving.groups]
 
     def _pids(self) -> frozenset[int]:
-        """Return the processes that serve this one."""
-        return frozenset((self._guardian.pid, *(self._preloader.pids() if self._preloader else ())))
+        """Return the processes that serve this one, or that a run before is leaving with."""
+        preloads = self._preloader.pids() if self._preloader else ()
+        leaving = children_in(self._leaving.groups)
+        return frozenset((self._guardian.pid, *preloads, *leaving))
 
     def _leave(self, run: Run) -> None:
         """Close a run's pipes, but go on reading those that a process which has detached itself writes to."""
@@ -154,6 +175,21 @@ class ScriptTarget:
         self._ports.restart()
         if self._run:
             self._run.signal(self._stop_signal, self._orphans)
+        if self._run and self._overlap is not None and not self._ports.is_over:
+            self._let_finish(self._run, self._overlap)
+
+    def _let_finish(self, run: Run, seconds: float) -> None:
+        """Count a run as ended, and let it finish beside the next one; what it prints into pipes isn't shown."""
+        now = time.monotonic()
+        run.drain()
+        self._used = Used(run.reports.used.read, run.reports.used.written | self._used.written)
+        self._outbox.take_all(now, last=True)
+        self._outbox.follow(None)
+        self._leave(run)
+        self._run = None
+        self._leaving.add(run.pid, until=now + seconds)
+        self._guardian.guard(0, self._beside())
+        self._left = Exited(-self._stop_signal)
 
     def release(self) -> None:
         """Let go of what is kept for the next run: there is none."""
@@ -166,6 +202,10 @@ class ScriptTarget:
 
     def poll(self, now: float) -> Exited | None:
         """Return news about the end of the run, if there is any."""
+        if self._left:
+            left, self._left = self._left, None
+            return left
+        self._leaving.keep_up(now)
         ended = self._run.poll(self._orphans) if self._run else None
         self._guardian.keep_up()
         self._orphans.reap(besides=self.pid)
@@ -175,6 +215,8 @@ class ScriptTarget:
             self._guarded_at = now + GUARDED_APART
             self._guard(self._run)
             self._ports.keep_up(now)
+            if self._others and not self._unkept and now < self._begun_at + OTHERS_LOOKED_FOR:
+                self._unkept = self._ports.find_others(self._run.pid)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
         if self._preloader:
@@ -194,7 +236,7 @@ class ScriptTarget:
             self._leave(self._run)
             self._run = None
             self._ports.end()
-            self._guardian.guard(0)
+            self._guardian.guard(0, self._beside())
         return ended
 
     @property
@@ -271,7 +313,10 @@ class ScriptTarget:
     def poll_at(self) -> float | None:
         """Return when `poll` must be asked again though no signal comes."""
         now = time.monotonic()
+        if self._left:
+            return now
         moments = [now + LOOKED_AT] if self._run and self._run.must_be_polled else []
+        moments += self._leaving.due_at()
         if self._run and self.is_warm and not self._run.reports.begun:
             moments.append(max(self._awake_by, now + LOOKED_AT))
         if self._run:
@@ -286,6 +331,15 @@ class ScriptTarget:
         """Return when a fork server is expected to be ready, if one is being made that the next run could wait for."""
         return self._preloader.preloading() if self._preloader else None
 
+    def notes(self) -> tuple[str, ...]:
+        """Return what would keep a port that isn't kept."""
+        if not self._unkept:
+            return ()
+        port = self._unkept[0]
+        return (
+            f"port {port} is closed in a restart, as uvloop listens; --socket {port} with uvicorn's --fd 3 keeps it",
+        )
+
     def preloads(self) -> str:
         """Return which modules are imported ahead, and which are not."""
         return self._preloader.describe() if self._preloader else ""
@@ -296,6 +350,7 @@ class ScriptTarget:
             self._guard(self._run)
             self._guardian.act()
             self.kill()
+        self._leaving.kill()
         self._ports.close()
         for pipe in self._discarded:
             pipe.close()

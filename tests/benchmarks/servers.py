@@ -1,12 +1,14 @@
 """How long a server is away when its code is saved: this project's command line beside others' and the servers' own.
 
-    python tests/benchmarks/servers.py [--rounds 5] [--kinds ASGI,Flask,Django] [--import bare,pandas] [--nodemon PATH]
+    python tests/benchmarks/servers.py [--rounds 5] [--kinds ASGI,Uvloop,HTTP,Flask,Django] [--import bare,pandas]
+        [--nodemon PATH]
 
-Rounds, order and clock are those of ``terminal.py``. A small app is served by uvicorn, by ``flask run`` or by Django's
-``runserver``, and is asked all the time: a new connection for each request, one after the other, 2 ms between them. It
-is away from its last good response of the old code to the first of the new one. A request has failed that is refused,
-or cut off: reset, without answer, or not answered in 5 s; as the refused ones come back at once, their number is about
-that of the pauses that the app is away for. "Keeps its socket" is an app that restarts itself by
+Rounds, order and clock are those of ``terminal.py``. A small app is served by uvicorn, with asyncio's loop and with
+uvloop's, by http.server, by ``flask run`` or by Django's ``runserver``, and is asked all the time: a new connection for
+each request, one after the other, 2 ms between them. It is away from its last good response of the old code to the
+first of the new one. A request has failed that is refused, or cut off: reset, without answer, or not answered in 5 s;
+as the refused ones come back at once, their number is about that of the pauses that the app is away for. The longest
+wait is that of a request which was answered. "Keeps its socket" is an app that restarts itself by
 ``restart_on_change(keep=[socket])``. Flask and Django stand beside the restarts that they have themselves, uvicorn
 beside everything. Flask runs as where there is no watchdog: with watchdog 7 it restarts for nothing, since its patterns
 (``*.py``, Werkzeug 3.1) match no path with a folder there.
@@ -42,6 +44,17 @@ from ipy_autorestart import kept_sockets, restart_on_change
 restart_on_change("src", keep=[server], enabled=True)
 uvicorn.Server(uvicorn.Config("app:app", log_level="error")).run(sockets=[server])
 """
+HTTP_APP = """{imports}
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from src import mod
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"value %d." % mod.V)
+    def log_message(self, *_): pass
+ThreadingHTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+"""
 FLASK_APP = """{imports}
 from flask import Flask
 from src import mod
@@ -67,12 +80,14 @@ urlpatterns = [path("", lambda request: HttpResponse(f"value {{mod.V}}."))]
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 PAUSE, CONNECT, ANSWER = 0.002, 0.25, 5.0
 KEEPS = "restarts itself, keeps its socket"
+OVERLAP, PASSED = "ipy-autorestart --overlap", "ipy-autorestart --socket"
 
 
 class Server(projects.Project):
     """An app that is asked all the time."""
 
-    columns, ratio = ("first new response", "away", "failed requests", "of them cut off"), "away"
+    columns = ("first new response", "away", "longest wait", "failed requests", "of them cut off")
+    ratio = "away"
     files: Mapping[str, str]  # what is in the folder besides
 
     def __init__(self, root, name, library="bare"):
@@ -103,28 +118,32 @@ class Server(projects.Project):
     def answers(self, seconds):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            yield self.ask(), time.monotonic_ns()
+            begun = time.monotonic_ns()
+            answer = self.ask()
+            now = time.monotonic_ns()
+            yield answer, now, now - begun
             time.sleep(PAUSE)
 
     def wait(self):
-        return any(answer == self.value for answer, _ in self.answers(projects.RESTART))
+        return any(answer == self.value for answer, *_ in self.answers(projects.RESTART))
 
     def restart(self):
         """Save while it is asked, and return the figure of each column, None if nothing comes of it."""
-        good = [moment for answer, moment in self.answers(0.7 + 0.3 * random.random()) if answer == self.value]
-        begun, failed = self.save(), []
-        for answer, moment in self.answers(projects.RESTART):
+        good = [moment for answer, moment, _ in self.answers(0.7 + 0.3 * random.random()) if answer == self.value]
+        begun, failed, longest = self.save(), [], 0
+        for answer, moment, took in self.answers(projects.RESTART):
             if isinstance(answer, str):
                 failed.append(answer)
             else:
                 good.append(moment)
+                longest = max(longest, took)
             if answer == self.value:
                 break
         else:
             return None
-        failed += [answer for answer, _ in self.answers(0.3) if isinstance(answer, str)]
+        failed += [answer for answer, *_ in self.answers(0.3) if isinstance(answer, str)]
         away = good[-1] - (good[-2] if good[1:] else begun)
-        return [(good[-1] - begun) / 1e6, away / 1e6, len(failed), failed.count("cut off")]
+        return [(good[-1] - begun) / 1e6, away / 1e6, longest / 1e6, len(failed), failed.count("cut off")]
 
 
 class ASGI(Server):
@@ -133,11 +152,12 @@ class ASGI(Server):
     title = "ASGI app under uvicorn"
     needs, tools = "uvicorn", ("uvicorn", "watchfiles", "watchmedo", "nodemon", "entr", "hupper")
     others = ("watchfiles", "watchmedo", "nodemon", "nodemon, exec", "entr", "hupper", "uvicorn --reload")
-    rows = (peers.OURS, peers.COLD, KEEPS, *others)
+    rows: tuple[str, ...] = (peers.OURS, peers.COLD, OVERLAP, KEEPS, *others)
+    loop = "asyncio"
     files = MappingProxyType({"app.py": ASGI_APP, "serve.py": KEEPING})
 
     def write_commands(self):
-        self.options = ["--port", self.port, "--log-level", "error"]
+        self.options = ["--port", self.port, "--log-level", "error", "--loop", self.loop]
         self.argv = ["uvicorn", "app:app", *self.options]
         self.run, self.ours = ["-m", *self.argv], ["-m", "uvicorn", "app:app", "--", *self.options]
 
@@ -145,7 +165,40 @@ class ASGI(Server):
     def commands(project, paths):
         reload = ["--reload", "--reload-dir", "src", "--reload-delay", "0.01"]
         own = {"uvicorn --reload": [paths["uvicorn"], *project.argv[1:], *reload]}
-        return peers.restarters(project, paths) | {KEEPS: [sys.executable, "serve.py"]} | own
+        ours = [sys.executable, "-m", "ipy_autorestart", "src/"]
+        more = {OVERLAP: [*ours, "--overlap", *project.ours], KEEPS: [sys.executable, "serve.py"]}
+        return peers.restarters(project, paths) | more | own
+
+
+class Uvloop(ASGI):
+    """The same with uvloop, whose port is passed to it."""
+
+    title, needs, loop = "ASGI app under uvicorn with uvloop", "uvloop", "uvloop"
+    rows = (PASSED, peers.OURS, "nodemon", "uvicorn --reload")
+
+    @staticmethod
+    def commands(project, paths):
+        passed = [sys.executable, "-m", "ipy_autorestart", "src/", "--socket", project.port]
+        run = ["-m", "uvicorn", "app:app", "--", "--fd", "3", "--log-level", "error", "--loop", "uvloop"]
+        return ASGI.commands(project, paths) | {PASSED: [*passed, *run]}
+
+
+class HTTP(Server):
+    """http.server, beside everything that restarts it."""
+
+    title = "http.server"
+    needs, tools = "http.server", ("watchfiles", "watchmedo", "nodemon", "entr", "hupper")
+    rows = (peers.OURS, peers.COLD, OVERLAP, "watchfiles", "watchmedo", "nodemon", "nodemon, exec", "entr", "hupper")
+    files = MappingProxyType({"serve.py": HTTP_APP})
+
+    def write_commands(self):
+        self.argv = ["serve"]
+        self.run, self.ours = ["-m", "serve"], ["serve.py"]
+
+    @staticmethod
+    def commands(project, paths):
+        overlap = [sys.executable, "-m", "ipy_autorestart", "src/", "--overlap", *project.ours]
+        return peers.restarters(project, paths) | {OVERLAP: overlap}
 
 
 class Flask(Server):
@@ -195,7 +248,7 @@ def free_port():
 
 
 def main():
-    kinds = {kind.__name__: kind for kind in (ASGI, Flask, Django)}
+    kinds = {kind.__name__: kind for kind in (ASGI, Uvloop, HTTP, Flask, Django)}
     parser = report.options(__doc__, rounds=5)
     parser.add_argument("--kinds", default=",".join(kinds))
     parser.add_argument("--import", dest="libraries", default="bare")

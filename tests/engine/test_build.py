@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from ipy_autorestart import Kernel, Options, Script
+from ipy_autorestart import BadInput, Kernel, Options, Script
 from ipy_autorestart.client.process import PROGRAM
-from ipy_autorestart.engine.build import POLL, _poll, _timing
+from ipy_autorestart.engine.build import POLL, _poll, _timing, listen
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.request import LINK, Launch, Request
 from ipy_autorestart.script.program import prefixes
@@ -84,3 +84,19 @@ def test_a_supervisor_that_cannot_begin_says_why_in_one_line(line, status, said)
     assert supervisor.returncode == status
     assert told.endswith(said)
     assert told.count("\n") == bool(said)
+
+
+def test_sockets_listen_where_they_are_asked_to():
+    (one,) = listen(["127.0.0.1:0"])
+    with one:
+        host, port = one.getsockname()
+        assert (host, one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == ("127.0.0.1", 1)
+        with pytest.raises(
+            BadInput, match=rf"--socket: can't listen on 127.0.0.1:{port} \(Address already in use\); choo"
+        ):
+            list(listen([f"127.0.0.1:{port}"]))
+
+
+def test_a_host_that_is_none_is_told():
+    with pytest.raises(BadInput, match=r"--socket: can't listen on nowhere.invalid:1 \("):
+        list(listen(["nowhere.invalid:1"]))

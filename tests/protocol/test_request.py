@@ -339,3 +339,24 @@ def test_a_launch_with_an_option_that_cannot_be_is_refused():
     line = encode(Launch(request=read("main.py", "--debounce=2"))).replace(b'"debounce": 2.0', b'"debounce": -1')
     with pytest.raises(ValueError, match="--debounce: expected seconds"):
         from_json(Launch, line)
+
+
+@pytest.mark.parametrize(
+    ("given", "address"),
+    [
+        ("8000", "127.0.0.1:8000"),
+        ("0.0.0.0:080", "0.0.0.0:80"),
+        ("[::1]:8000", "[::1]:8000"),
+        ("localhost:1", "localhost:1"),
+    ],
+)
+def test_an_address_is_a_port_or_host_and_port(given, address):
+    assert Options(socket=(given,)).socket == (address,)
+
+
+@pytest.mark.parametrize(
+    "given", ["", "x", "0", "65536", ":80", "::1:80", "[]:80", "[a]:80", "a:b", "٣", 80, "-1", "a:"]
+)
+def test_anything_else_is_no_address(given):
+    with pytest.raises(BadInput, match=r"--socket: expected a port, or host and port, such as 8000"):
+        Options(socket=(given,))

@@ -131,7 +131,14 @@ def serve(project, port):
         supervisor.stop()
 
 
-def until_parked():
+def until_parked(screen):
+    """Wait until the next run is forked ahead, of a fork server that has imported all."""
+
+    def is_ready():
+        preloads = screen.status.preloads
+        return "imported ahead" in preloads and "being made" not in preloads
+
+    eventually(is_ready, what="a fork server")
     (supervisor,) = supervisors(os.getpid())
     eventually(lambda: any(map(is_parked, runners(supervisor))), what="a parked run")
 
@@ -142,7 +149,7 @@ def test_no_client_is_refused_while_it_restarts(serve, project, port, name, warm
     _, screen = serve(SERVERS[name], warm=warm)
     for value in (1, 2):
         if warm:
-            until_parked()
+            until_parked(screen)
         with Asking(port) as asking:
             eventually(lambda: asking.answers)
             project.save("src/a.py", f"VALUE = {value}\n")
@@ -152,6 +159,59 @@ def test_no_client_is_refused_while_it_restarts(serve, project, port, name, warm
         assert "ConnectionRefusedError" not in asking.answers
         failed = [answer for answer in asking.answers if not answer.endswith(".")]
         assert len(failed) <= 1, failed  # the one that was being answered
+
+
+FINISHES = """
+import asyncio, os, signal
+from src import a
+async def answer(reader, writer):
+    is_slow = b"slow" in await reader.read(100)
+    if is_slow:
+        print("answers", flush=True)
+        while not os.path.exists("GO"):
+            await asyncio.sleep(0.005)
+    writer.write(f"value {a.VALUE}.".encode())
+    await writer.drain()
+    writer.close()
+    if is_slow and stops.is_set():
+        os._exit(0)
+async def main():
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stops.set)
+    server = await asyncio.start_server(answer, "127.0.0.1", PORT)
+    print("listens", flush=True)
+    await stops.wait()
+    server.close()
+    await asyncio.sleep(60)
+stops = asyncio.Event()
+asyncio.run(main())
+"""
+
+
+def test_a_run_may_finish_what_it_answers_beside_the_next_one(serve, project, port):
+    go = project.parent / "go"
+    _, screen = serve(FINISHES.replace("GO", str(go)), overlap=True, stop_timeout=60)
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"slow")
+        eventually(lambda: "answers" in screen.text)
+        project.save("src/a.py", "VALUE = 1\n")
+        eventually(lambda: screen.status.runs == 2 and "listens" in screen.text)
+        eventually(lambda: ask(port) == "1.")
+        go.touch()
+        assert client.recv(100) == b"value 0."
+    assert ask(port) == "1."
+
+
+def test_a_run_that_does_not_finish_in_time_is_killed(serve, project, port):
+    _, screen = serve(FINISHES.replace("GO", "/nowhere"), overlap=True, stop_timeout=0.1)
+    pid = screen.status.pid
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        client.sendall(b"slow")
+        eventually(lambda: "answers" in screen.text)
+        project.save("src/a.py", "VALUE = 1\n")
+        eventually(lambda: not os.path.exists(f"/proc/{pid}"))
+        client.settimeout(5)
+        assert client.recv(100) == b""
+    assert ask(port) == "1."
 
 
 def test_when_the_watch_ends_the_port_is_free(serve, port):

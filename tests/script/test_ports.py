@@ -1,11 +1,12 @@
 """The supervisor's side of kept sockets, with real sockets and a run that is played by the test."""
 
+import mmap
 import os
 import socket
 
 import pytest
 
-from ipy_autorestart.script.ports import NOTHING, SOMETHING, Ports, PortsLink, has_open
+from ipy_autorestart.script.ports import NOTHING, SOMETHING, Ports, PortsLink, has_open, others_of
 from ipy_autorestart.script.ports_policy import WAIT_MAX, Owner
 
 
@@ -185,3 +186,23 @@ def test_a_process_has_its_socket_open(server):
     assert has_open(Owner(os.getpid(), server.fileno()), inode)
     assert not has_open(Owner(os.getpid(), server.fileno()), inode + 1)
     assert not has_open(Owner(os.getpid(), 999), inode)
+
+
+@pytest.fixture
+def uvloop(tmp_path):
+    """Have a file in memory that lies where uvloop's library would."""
+    (tmp_path / "uvloop").mkdir()
+    path = tmp_path / "uvloop" / "loop.so"
+    path.write_bytes(bytes(4096))
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
+        yield
+
+
+def test_where_uvloop_listens_is_found(uvloop, server):
+    port = server.getsockname()[1]
+    assert port in others_of(os.getpid(), ())
+    assert port not in others_of(os.getpid(), [os.fstat(server.fileno()).st_ino])
+
+
+def test_without_uvloop_nothing_is_looked_for(server):
+    assert others_of(os.getpid(), ()) == ()

@@ -172,6 +172,9 @@ class FakeTarget:
     def preloading(self):
         return self.ahead
 
+    def notes(self):
+        return ()
+
     def preloads(self):
         return ""
 

@@ -38,6 +38,9 @@ if False:  # for type checkers only
 
 _SERVER, _REHEARSAL = os.getpid(), os.path.abspath(__file__)
 
+#: Descriptors that one message may have: unix(7), SCM_MAX_FD.
+FDS_MAX = 253
+
 #: From ``linux/mman.h``, since Linux 6.1.
 MADV_COLLAPSE = 25
 
@@ -59,7 +62,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
     _collapse()
     _send(socket, "ready")
     while True:
-        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(7 * 4))
+        data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(FDS_MAX * 4))
         if not data:  # the supervisor is gone
             os._exit(0)
         fds = memoryview(ancillary[0][2]).cast("i").tolist()

@@ -97,13 +97,15 @@ class Ports:
 
     def _follow(self, kind: type) -> None:
         """Hear of the methods of a class of sockets, or of the one that it has them from."""
+        if kind in self._followed:  # each accepted connection comes here
+            return
+        self._followed.add(kind)
         line = kind.__mro__
         if socket not in line or line.index(socket) == 0:
             return
         kind = line[line.index(socket) - 1]
-        if kind in self._followed:
+        if isinstance(vars(kind).get("listen"), Method):
             return
-        self._followed.add(kind)
         end = "_real_close" if "_real_close" in vars(kind) else "close"
         for name, before in (("bind", self._before_bind), ("listen", self._before_listen), (end, self._before_close)):
             genuine = vars(kind).get(name) or getattr(socket, name)

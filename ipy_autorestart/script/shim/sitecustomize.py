@@ -47,7 +47,7 @@ getframe = sys._getframe  # noqa: SLF001  # public but for its name
 def begin() -> None:
     """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
-    fd, inode, pythonpath, plan, others, keeps, settings, *roots = value[1:].split(value[0])
+    fd, inode, pythonpath, plan, others, keeps, sockets, settings, *roots = value[1:].split(value[0])
     here = SHIM[:-1]
     if pythonpath:
         folders = os.environ["PYTHONPATH"].split(os.pathsep)
@@ -66,13 +66,15 @@ def begin() -> None:
     watched = Watched(tuple(roots))
     displays = LazyDisplays(settings) if settings else None
     ports = LazyPorts() if keeps else None
+    passed = Passed(int(sockets))
     if serve:
+        passed.reserve()
         if displays:  # prepared for the import of IPython, as nothing is displayed yet
             displays.before("IPython.core.display_functions")
         # Only forked children return from this.
-        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, ports, thaw), watched)
+        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, ports, passed, thaw), watched)
     elif ours:
-        attach([int(fd), *map(int, others.split())], displays, watched, ports)()
+        attach([int(fd), *map(int, others.split())], displays, watched, ports, passed)()
 
 
 def is_ours(fd: int, inode: int) -> bool:
@@ -88,21 +90,23 @@ def attach(
     displays: "LazyDisplays | None",
     watched: "Watched",
     ports: "LazyPorts | None",
+    passed: "Passed",
     thaw: "Callable[[], object]" = lambda: None,
 ) -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
     The descriptors are the one for reports and, with ``displays``, the one to display on; with ``ports``, that for
-    these. ``thaw`` is called before anybody is given a list of all objects.
+    these, and those of ``passed``. ``thaw`` is called before anybody is given a list of all objects.
     """
     # Python would hold back whole blocks for a pipe; a notebook wants each line.
     if sys.stdout is not None:
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a TextIOWrapper, this early
-    reports, *others = map(out_of_the_way, fds, (FD, FD + 1, FD + 2))
+    reports, *others = map(out_of_the_way, fds, range(FD, FD + len(fds)))
     if displays:
         displays.open(others.pop(0))
     if ports:
         ports.open(others.pop(0))
+    passed.open(others)
     hear = Reports(reports, watched, displays, ports, thaw).hear
     armed: list[bool] = []
     events = EVENTS | PORTS if ports else EVENTS
@@ -112,6 +116,7 @@ def attach(
             hear(event, args)
 
     def arm() -> None:
+        passed.give()
         armed.append(True)
         write(reports, b"b\0!\0" if watched.roots else b"b\0")
 
@@ -188,6 +193,40 @@ class LazyPorts:
 
     def _load(self) -> None:
         self._loaded = load("_ipy_autorestart_ports", self.file).Ports(self._fd)
+
+
+class Passed:
+    """Sockets that the supervisor has opened, for programs that take them as systemd passes them: sd_listen_fds(3)."""
+
+    FIRST = 3
+
+    def __init__(self, count: int) -> None:
+        self._places = range(self.FIRST, self.FIRST + count)
+        self._fds: list[int] = []
+
+    def reserve(self) -> None:
+        """Keep their places free of what imports open."""
+        for place in self._places:
+            try:
+                os.fstat(place)
+            except OSError:
+                nothing = os.open("/dev/null", os.O_RDONLY)
+                if nothing != place:
+                    os.dup2(nothing, place, inheritable=False)
+                    os.close(nothing)
+
+    def open(self, fds: "list[int]") -> None:
+        """Take the descriptors."""
+        self._fds = fds
+
+    def give(self) -> None:
+        """Put them in their places, and say so in the environment."""
+        for fd, place in zip(self._fds, self._places):  # noqa: B905  # as many
+            os.dup2(fd, place)
+            os.close(fd)
+        if self._fds:
+            names = ":".join(["socket"] * len(self._fds))
+            os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(self._fds)), LISTEN_FDNAMES=names)
 
 
 def load(name: str, file: str) -> "Any":  # noqa: ANN401  # a module that can't be imported here
