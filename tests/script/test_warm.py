@@ -44,6 +44,20 @@ def test_watched_code_is_never_imported_ahead(watch, project):
     assert watched.screen.status.warm is True
 
 
+def test_what_a_new_interpreter_of_multiprocessing_reads_counts(watch, project):
+    project.save("mine.py", "print('mine is imported')\n")
+    code = (
+        "import multiprocessing\ndef use(): import mine\nif __name__ == '__main__':\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=use)\n    child.start()\n    child.join()\n"
+    )
+    watched = watch(code)
+    watched.until_ready()
+    assert watched.next() == "mine is imported\n"
+    assert watched.screen.status.warm is True
+    project.save("mine.py", "print('mine is new')\n")
+    eventually(lambda: watched.screen.text == "mine is new\n", what=lambda: watched.screen.status)
+
+
 def test_watched_code_among_installed_packages_counts_and_is_not_imported_ahead(watch, project):
     ours = project.parent / "lib/site-packages/ours"
     ours.mkdir(parents=True, exist_ok=True)

@@ -73,6 +73,7 @@ class PlanFile:
             if self.unfit.isdisjoint((name, name.partition(".")[0]))
             and name != self.module
             and name.rpartition(".")[2] != "__main__"
+            and not name.rpartition(".")[2].startswith("popen_")  # whose import tells that other interpreters start
         ]
         return names if PATCHES.isdisjoint(names) else []
 
