@@ -165,24 +165,27 @@ FINISHES = """
 import asyncio, os, signal
 from src import a
 async def answer(reader, writer):
-    is_slow = b"slow" in await reader.read(100)
-    if is_slow:
+    if b"slow" in await reader.read(100):
+        answering.add(writer)
         print("answers", flush=True)
         while not os.path.exists("GO"):
             await asyncio.sleep(0.005)
     writer.write(f"value {a.VALUE}.".encode())
     await writer.drain()
     writer.close()
-    if is_slow and stops.is_set():
-        os._exit(0)
+    await writer.wait_closed()
+    answering.discard(writer)
 async def main():
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stops.set)
     server = await asyncio.start_server(answer, "127.0.0.1", PORT)
     print("listens", flush=True)
     await stops.wait()
     server.close()
-    await asyncio.sleep(60)
+    while answering:
+        await asyncio.sleep(0.005)
+    os._exit(0)
 stops = asyncio.Event()
+answering = set()
 asyncio.run(main())
 """
 
@@ -359,6 +362,25 @@ def test_several_sockets_each_go_on(played, port):
     for client in clients:
         with client:
             assert client.recv(10) == b"hello"
+
+
+WORKERS = """
+import socket, subprocess, sys
+s = socket.socket()
+s.bind(("127.0.0.1", PORT))
+s.set_inheritable(True)
+worker = f"import socket, time; s = socket.socket(fileno={s.fileno()}); s.listen()"
+worker += "; print('ready', flush=True); time.sleep(60)"
+subprocess.run([sys.executable, "-c", worker], pass_fds=[s.fileno()])
+"""
+
+
+def test_a_socket_on_which_inheriting_workers_listen_goes_on(played, port):
+    played.run(WORKERS.replace("PORT", str(port)))
+    played.stop()
+    with socket.create_connection(("127.0.0.1", port)) as client:
+        played.run(LISTENS.replace("PORT", str(port)) + "s.accept()[0].sendall(b'hello')\n" + WAITS)
+        assert client.recv(10) == b"hello"
 
 
 def test_another_address_and_a_port_of_the_systems_are_not_kept(played, port):

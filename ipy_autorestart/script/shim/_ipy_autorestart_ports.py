@@ -1,6 +1,6 @@
 """Tells the supervisor on which sockets a run listens, and lets it go on with those that the run before it had.
 
-The audit hook of `sitecustomize` loads this module when the first socket for TCP is made. From then on three methods of
+The audit hook of `sitecustomize` loads this module when the first socket for TCP is made. From then on four methods of
 `socket.socket` are looked up through a descriptor, which gives out the very method that is there without it. Only while
 a socket waits that the run before had is another `bind` given out.
 
@@ -107,7 +107,10 @@ class Ports:
         if isinstance(vars(kind).get("listen"), Method):
             return
         end = "_real_close" if "_real_close" in vars(kind) else "close"
-        for name, before in (("bind", self._before_bind), ("listen", self._before_listen), (end, self._before_close)):
+        heard = {"bind": self._before_bind, "listen": self._before_listen, end: self._before_close}
+        if "set_inheritable" in vars(kind):  # workers listen, which inherit it as new interpreters
+            heard["set_inheritable"] = self._before_listen
+        for name, before in heard.items():
             genuine = vars(kind).get(name) or getattr(socket, name)
             setattr(kind, name, Method(genuine, self._guarded(before)))
 
