@@ -31,7 +31,7 @@ from surroundings import SHARED_PORTS, environment
 from ipy_autorestart.ipython import ledger
 from ipy_autorestart.kernel.replay import OLD
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + length.notebooks(12) * 3)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + length.notebooks(24) * 3)]
 
 HAS_PANDAS = importlib.util.find_spec("pandas") is not None
 WARM = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline", *(["pandas"] if HAS_PANDAS else []))
@@ -253,16 +253,17 @@ def notebooks(draw):
 
 # -- a kernel that plays them ---------------------------------------------------------------------------------------
 
-WATCH = "%watch_restart src/ data/ --pattern '*.txt' --pattern '*.json' --pattern '*.csv' --rerun all"
+WATCH = "%watch_restart src/ data/ --pattern '*.txt' --pattern '*.json' --pattern '*.csv' --debounce 0.01 --rerun all"
 
-#: Not of the examples: what the kernel is like in all of them. Work of any length is worth a checkpoint.
+#: Not of the examples: what the kernel is like in all of them. Work of any length is worth a checkpoint, and nobody is
+#: waited for who might save, or run, one more.
 SET_UP = """\
 import sys
 sys.path.append({support!r})
 import digest
 from ipy_autorestart.ipython import policy
 from ipy_autorestart.kernel import checkpoint_policy
-policy.QUIET_MAX = policy.QUIET
+policy.QUIET = policy.QUIET_MAX = 0.01
 checkpoint_policy.is_worth = lambda work, cost: True
 for name in {warm!r}: __import__(name)
 get_ipython().whole = digest.Digest(get_ipython(), {root!r})
@@ -521,7 +522,7 @@ def life(tmp_path_factory, reference):
 
 
 PLAYED = settings(
-    max_examples=length.notebooks(12),
+    max_examples=length.notebooks(24),
     deadline=None,
     database=None,
     derandomize=not length.is_long,  # who has changed nothing has broken nothing
