@@ -97,7 +97,7 @@ class Offers:
         host = ports.canonical(sock, address)
         wanted = ports.described(sock, host, address[1]) if host else None
         for fd in self._fds if wanted else ():
-            kept = socket.socket(fileno=fd)
+            kept = ports.socket(fileno=fd)  # of the class that the program's are of; from 3.12 on ours is another
             try:
                 bound = ports.described(kept, *kept.getsockname()[:2])
             finally:
