@@ -114,7 +114,7 @@ class Proxy:
         for fd in fds:
             self._read(fd)
         self._forward(ready)
-        if fds or self._frontend.connections.monitors or time.monotonic() >= self._due_at:
+        if self._frontend.connections.monitors or time.monotonic() >= self._due_at:
             self._do_due()
 
     def _do_due(self) -> None:
@@ -337,6 +337,11 @@ class Proxy:
     # -- what else comes -----------------------------------------------------------------------------------------------
 
     def _read(self, fd: int) -> None:
+        for backend in list(self._backends.values()):
+            if backend.link and backend.link.fileno() == fd:
+                self._hear(backend)  # which is often that a request has begun, after which nothing is due
+                return
+        self._due_at = 0.0
         if fd == self._signals.fileno():
             for signum in self._signals.take():
                 self._take_signal(signum)
@@ -351,8 +356,6 @@ class Proxy:
             if backend.run.reports.is_open and backend.run.reports.fileno() == fd:
                 backend.read_reports()
                 self._launcher.learn(backend.run.reports)
-            elif backend.link and backend.link.fileno() == fd:
-                self._hear(backend)
 
     def _connect(self, link: Link, pid: int) -> None:
         backend = next((one for one in self._backends.values() if one.pid == pid), None)
@@ -374,10 +377,13 @@ class Proxy:
                     backend.signal(signal.SIGKILL)
                 link.close()
                 backend.link = None
+                self._due_at = 0.0
                 return
             self._take_word(backend, word, fds)
 
     def _take_word(self, backend: Backend, word: words.Word, fds: list[int]) -> None:
+        if not isinstance(word, words.Begun | words.Done):
+            self._due_at = 0.0
         match word:
             case words.Ready(environment, welcomes):
                 backend.welcomes = welcomes
