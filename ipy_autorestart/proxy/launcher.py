@@ -34,6 +34,7 @@ class Learnt:
     imported: list[str] = field(default_factory=list)
     read_below: set[str] = field(default_factory=set)
     changes_environment: str = ""
+    wants_cold: tuple[str, str] | None = None
 
 
 class Launcher:

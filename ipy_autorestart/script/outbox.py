@@ -57,6 +57,11 @@ class Outbox:
         self._run += 1
         self._is_announced = False
 
+    def begin_again(self) -> None:
+        """Drop what the run has printed, as it starts once more."""
+        self._held = deque(held for held in self._held if held.record.run != self._run)
+        self._is_announced = False
+
     def follow(self, run: Run | None) -> None:
         """Take the output of a run from now on, or none."""
         self._streams = run.streams if run else ()

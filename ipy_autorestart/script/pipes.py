@@ -172,6 +172,8 @@ class ReportPipe(Pipe):
         Whether these are all: it may have read any if it has started other programs, or doesn't report.
     changes_environment
         The first variable that the script changes.
+    wants_cold
+        The package whose import has made the run ask for a cold start in its place, and why; None if it hasn't.
     at_start
         The states (`state_of`) in which a kernel has found, during its start, all files and folders that it has read
         or looked for.
@@ -187,6 +189,7 @@ class ReportPipe(Pipe):
         self.begun = False
         self.imported: list[str] = []
         self.changes_environment = ""
+        self.wants_cold: tuple[str, str] | None = None
 
     def take_bytes(self, data: bytes) -> None:
         """Take the reports out of the bytes."""
@@ -206,6 +209,9 @@ class ReportPipe(Pipe):
                 case "s":
                     state, _, path = path.partition(" ")
                     self.at_start.setdefault(path, state)
+                case "c":
+                    name, _, why = path.partition(" ")
+                    self.wants_cold = name, why
                 case "*":
                     self.is_complete = False
                 case "r":

@@ -92,6 +92,12 @@ def imported(warmth: Warmth, now: float) -> Warmth:
     return replace(warmth, cold=now - warmth.cold_at)
 
 
+def misfitted(warmth: Warmth, name: str, why: str, now: float) -> Warmth:
+    """Note that a package must not be imported ahead, as the script changes before its import what it meets there."""
+    unfit = (*warmth.unfit, (name, why + " before its import"))
+    return replace(warmth, unfit=unfit, learnt=0, stale=True, learnt_at=now)
+
+
 def expected(warmth: Warmth) -> Preloading:
     """Return when the fork server that is being made will be ready, and how long a cold start takes."""
     cold = max(warmth.cold, warmth.cold_before)

@@ -12,7 +12,7 @@ from typing import Protocol
 from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
-from ipy_autorestart.script.policy import APART_MAX, Warmth, expected, imported, make_at, started_cold
+from ipy_autorestart.script.policy import APART_MAX, Warmth, expected, imported, make_at, misfitted, started_cold
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -41,6 +41,7 @@ class Reports(Protocol):
     imported: list[str]
     read_below: set[str]
     changes_environment: str
+    wants_cold: tuple[str, str] | None
 
 
 class Preloader:
@@ -133,6 +134,9 @@ class Preloader:
         if len(reports.read_below) != self._read_count:
             self._read_count = len(reports.read_below)
             self._own.update(_stem(path) for path in reports.read_below if path.endswith(".py"))
+        if reports.wants_cold and reports.wants_cold[0] not in dict(self._warmth.unfit):
+            self._warmth = misfitted(self._warmth, *reports.wants_cold, time.monotonic())
+            self._learnt.clear()  # the cold run in its place tells what is the same in each
         if reports.imported:
             self._warmth = imported(self._warmth, time.monotonic())
         before = len(self._learnt)

@@ -106,8 +106,7 @@ class ScriptTarget:
 
     def _begin(self, changed: Iterable[str]) -> None:
         os.stat(self._program.cwd)
-        if self._program.stdio and self._input_at is not None:  # ``< input.txt`` is for each run
-            os.lseek(self._program.stdio[0], self._input_at, os.SEEK_SET)
+        self._rewind()
         self._run = None
         if self._preloader:
             self._run = self._preloader.start(changed, lossless=self._lossless, guard=self._lead_in)
@@ -123,6 +122,11 @@ class ScriptTarget:
             self._run.listen()
         self._stopping = False
         self._outbox.begin()
+
+    def _rewind(self) -> None:
+        """Let ``< input.txt`` be for each run."""
+        if self._program.stdio and self._input_at is not None:
+            os.lseek(self._program.stdio[0], self._input_at, os.SEEK_SET)
 
     def _lead_in(self, group: int) -> None:
         """Do what a run's process group needs before it begins."""
@@ -244,13 +248,22 @@ class ScriptTarget:
         return self._run is not None and not self._run.has_ended
 
     def _is_stuck(self, now: float, ended: Exited | None) -> bool:
-        """Replace a forked run that ends, or hangs, before it goes on, by a cold one: no change must be lost."""
-        if not self.is_warm or self._run is None or self._run.reports.begun or self._stopping:
+        """Replace a forked run by a cold one if it asks for that, or ends, or hangs, before it goes on.
+
+        No change must be lost, and no run be other than a plain one.
+        """
+        if not self.is_warm or self._run is None or self._stopping:
             return False
-        if ended is None and now >= self._awake_by:
+        wants_cold = self._run.reports.wants_cold is not None
+        if self._run.reports.begun and not wants_cold:
+            return False
+        if (ended is None and now >= self._awake_by) or (wants_cold and ended is not None and ended.left):
             self._run.signal(signal.SIGKILL, self._orphans)
         if ended is not None and not ended.left:
             self._leave(self._run)
+            if wants_cold:
+                self._outbox.begin_again()
+                self._rewind()
             self._start_cold()
         return ended is not None
 

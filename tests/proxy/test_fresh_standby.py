@@ -133,7 +133,15 @@ def test_what_a_startup_file_watches_is_watched_once(start_kernel, project, writ
         eventually(lambda: len(supervisors(kernel)) == 2)
 
 
-IS_AHEAD = "import sys\nprint('matplotlib.pyplot' in sys.modules)"
+#: Whether it waits to be imported, and isn't there before.
+IS_AHEAD = (
+    "import sys, _frozen_importlib\n"
+    "cells = _frozen_importlib._find_and_load_unlocked.__closure__ or ()\n"
+    "owners = [getattr(cell.cell_contents, '__self__', None) for cell in cells]\n"
+    "shelf = next((owner for owner in owners if owner), sys.modules)\n"
+    "print(shelf is not sys.modules and 'matplotlib.pyplot' not in sys.modules"
+    " and shelf.get('matplotlib.pyplot') is not None)"
+)
 DRAW = "import matplotlib.pyplot as plt\nplt.plot([1, 2]);"
 
 

@@ -55,8 +55,10 @@ def finished(server):
 
 
 def test_a_run_finds_imported_what_was_imported_ahead(fork):
-    text, _ = fork("V = 1\n", "import sys\nprint('lib' in sys.modules)\nimport lib\nprint(lib.V, __name__)\n")
-    assert text == "True\n1 __main__\n"
+    lib = "import os\nPID = os.getpid()\n"
+    code = "import os, sys\nprint('lib' in sys.modules)\nimport lib\nprint(lib.PID == os.getpid(), __name__)\n"
+    text, _ = fork(lib, code)
+    assert text == "False\nFalse __main__\n"
 
 
 DISPLAY = (

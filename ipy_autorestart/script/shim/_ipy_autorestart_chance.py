@@ -82,18 +82,18 @@ class Chance:
             for name in [name for name, value in list(names.items()) if value is self._stand_in]:
                 names[name] = urandom
 
-    def renew(self) -> None:
-        """Draw anew, in a run."""
+    def renew(self, get: "Callable[[str], Any]") -> None:
+        """Draw anew, in a run, in which ``get`` returns modules that are there or were imported ahead."""
         for reference, drew in self._generators.values():
             generator = reference()
             if drew and generator is not None:
                 self._seed(generator)
-        numpy: Any = sys.modules.get("numpy.random.mtrand") or sys.modules.get("numpy.random")
+        numpy: Any = get("numpy.random.mtrand") or get("numpy.random")
         if hasattr(numpy, "seed"):
             numpy.seed()
-        torch: Any = sys.modules.get("torch")
+        torch: Any = get("torch")
         if hasattr(torch, "default_generator"):
             torch.default_generator.seed()
-        process: Any = sys.modules.get("multiprocessing.process")
+        process: Any = get("multiprocessing.process")
         if hasattr(process, "AuthenticationString"):
             process.current_process().authkey = urandom(32)

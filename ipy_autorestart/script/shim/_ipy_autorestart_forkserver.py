@@ -10,39 +10,74 @@ import os
 import sys
 
 _there = set(sys.modules)
+import _signal  # type: ignore[import-not-found]  # noqa: E402  # it has no stub
 import _socket  # noqa: E402
 import atexit  # noqa: E402
 import gc  # noqa: E402
+import time  # noqa: E402
 
 from _ipy_autorestart_moments import Moments  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
 from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
     Chance,
     PlanFile,
+    Shelf,
     fork,
     is_installed,
     prepare,
 )
 
 # Modules that are imported ahead, and the script, import their own.
-_own = {"_ipy_autorestart_chance", "_ipy_autorestart_moments", "_ipy_autorestart_preloads"}
-for _name in (_own | {"_signal", "_socket", "atexit", "gc"}) - _there:
+_own = {"_ipy_autorestart_" + one for one in ("chance", "moments", "preloads", "recording", "shelf")}
+for _name in (_own | {"_signal", "_socket", "atexit", "gc", "time"}) - _there:
     del sys.modules[_name]
 
 if False:  # for type checkers only
     from collections.abc import Callable, Container
     from typing import Any
 
-    #: Sets up what a run needs, given its descriptors for reports and displays, and what shows hidden objects; returns
-    #: what starts its reports.
-    Attach = Callable[[list[int], Callable[[], object]], Callable[[], None]]
+    #: Sets up what a run needs, given its descriptors for reports and displays; returns what starts its reports.
+    Attach = Callable[[list[int], "Ahead"], Callable[[], None]]
 
 _SERVER, _REHEARSAL = os.getpid(), os.path.abspath(__file__)
 
 #: Descriptors that one message may have: unix(7), SCM_MAX_FD.
 FDS_MAX = 253
 
+#: Seconds from its begin in which a run can be replaced by a cold one.
+AGAIN_MAX = 1.0
+
 #: From ``linux/mman.h``, since Linux 6.1.
 MADV_COLLAPSE = 25
+
+
+class Ahead:
+    """What a run has from its fork server."""
+
+    def __init__(self, chance: Chance, moments: Moments, shelf: Shelf) -> None:
+        self.chance, self.moments, self.shelf = chance, moments, shelf
+        self.show_objects = gc.unfreeze
+        self.begun = 0.0
+
+    def open(
+        self,
+        given: "Callable[[str, Container[str]], object]",
+        wants_cold: "Callable[[str, str], object]",
+        *,
+        is_kernel: bool,
+    ) -> None:
+        """Let the run have what was imported ahead; a kernel is as plain ones are only when it has started."""
+        run = os.getpid()
+
+        def misfits(name: str, why: str) -> None:
+            # Not for a process that the script has forked, nor for a run that may have done much already.
+            if os.getpid() == run and time.monotonic() - self.begun < AGAIN_MAX:
+                wants_cold(name, why)
+                os.kill(run, _signal.SIGKILL)
+
+        if not is_kernel:  # whose memory would be lost
+            self.shelf.misfits = misfits
+        self.shelf.given = given
+        self.shelf.open(always=is_kernel)
 
 
 def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") -> None:
@@ -54,12 +89,13 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         made = PlanFile(text, watched)
         cwd = made.cwd
         moments = Moments()
-        chance = prepare(made, file, lambda *words: _send(socket, *words))
-    moments.find(list(sys.modules.values()))
+        chance, shelf = prepare(made, file, lambda *words: _send(socket, *words))
+    moments.find(shelf.values(), shelf.get("datetime"))
+    ahead = Ahead(chance, moments, shelf)
     del text, file, made
     gc.collect()
     gc.freeze()
-    _collapse()
+    _collapse(ahead.shelf.get("ctypes"))
     _send(socket, "ready")
     while True:
         data, ancillary, _, _ = socket.recvmsg(64, _socket.CMSG_SPACE(FDS_MAX * 4))
@@ -72,21 +108,20 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
             if child := fork():
                 _send(socket, "forked", str(child))  # for the supervisor adopts orphans, and ends those of a run
                 os._exit(0)
-            _park(socket, between, fds, cwd, attach, watched, chance, moments)
+            _park(socket, between, fds, cwd, attach, watched, ahead)
             return
         for fd in fds:
             os.close(fd)
         os.waitpid(pid, 0)
 
 
-def _collapse() -> None:
+def _collapse(ctypes: "Any") -> None:  # a module
     """Move the memory into huge pages, where the system has them (madvise(2), ``MADV_COLLAPSE``).
 
     The system goes through a process's memory page by page at a fork and at its end, and a restart waits for both.
     Measured with torch: a run ends in 4 ms instead of 15, and is forked in 3 instead of 12. Large libraries have
     imported the `ctypes` that this needs; without them there is not much to gain.
     """
-    ctypes: Any = sys.modules.get("ctypes")
     try:
         advise = ctypes.CDLL(None).madvise
         with open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size") as file:
@@ -116,8 +151,7 @@ def _park(
     cwd: str,
     attach: "Attach",
     watched: "Container[str]",
-    chance: "Chance",
-    moments: "Moments",
+    ahead: Ahead,
 ) -> None:
     """Do in the child all that can be done ahead, then wait."""
     while os.getppid() == between:
@@ -132,9 +166,10 @@ def _park(
         os.close(fd)  # it is greater than 2: these are taken
     # Frozen objects, `__main__` among them, would not be finalized. What is registered first runs last.
     atexit.register(gc.unfreeze)
-    chance.renew()
-    _number_main_thread()
-    report = attach(fds[4:], gc.unfreeze)  # all is shared with the fork server until somebody looks at it
+    shelf = ahead.shelf
+    ahead.chance.renew(shelf.get)
+    _number_main_thread(shelf.get("threading"))
+    report = attach(fds[4:], ahead)  # all is shared with the fork server until somebody looks at it
     _rehearse()
     # A finder misses files that are added in the clock's tick of its last look; installed ones are watched.
     installed = tuple(path + "/" for path in filter(is_installed, sys.path))
@@ -152,13 +187,14 @@ def _park(
     if os.read(go, 1) != b"g":
         os._exit(0)
     os.close(go)
+    ahead.begun = time.monotonic()
     report()
     os.chdir(cwd)  # by its path: the folder may have been made anew
     for path in absent:
         sys.path_importer_cache.pop(path, None)
     for forget in forgets:
         forget()
-    moments.renew()
+    ahead.moments.renew()
 
 
 def _rehearse() -> None:
@@ -181,8 +217,7 @@ def _rehearse() -> None:
             pass
 
 
-def _number_main_thread() -> None:
+def _number_main_thread(threading: "Any") -> None:  # a module, or None
     """Let the main thread know its number in this process; Python leaves it that of before the fork."""
-    threading: Any = sys.modules.get("threading")
     if threading is not None and hasattr(threading.Thread, "_set_native_id"):
         threading.main_thread()._set_native_id()  # noqa: SLF001

@@ -32,10 +32,10 @@ class Moments:
         self._since: list[float] = [clock() for clock in CLOCKS]
         self._found: list[tuple[dict[str, Any], str, Callable[[], object]]] = []
 
-    def find(self, modules: "Iterable[ModuleType]") -> None:
-        """Look for them in these modules."""
+    def find(self, modules: "Iterable[ModuleType]", datetime: "Any" = None) -> None:  # noqa: ANN401  # a module
+        """Look for them in these modules, one of which may be `datetime`."""
         spans = [(clock, since, clock()) for clock, since in zip(CLOCKS, self._since)]  # noqa: B905  # as many
-        date: Any = getattr(sys.modules.get("datetime"), "datetime", None)
+        date: Any = getattr(datetime, "datetime", None)
         for module in modules:
             names = getattr(module, "__dict__", {})
             for name, value in list(names.items()):

@@ -8,6 +8,8 @@ import os
 import sys
 
 from _ipy_autorestart_chance import Chance  # type: ignore[import-not-found]  # it lies beside
+from _ipy_autorestart_recording import Recording  # type: ignore[import-not-found]
+from _ipy_autorestart_shelf import Shelf  # type: ignore[import-not-found]
 
 if False:  # for type checkers only
     from collections.abc import Callable, Container
@@ -139,6 +141,7 @@ class Trial:
     """The effects of imports on the process, judged after each."""
 
     def __init__(self, plan: PlanFile) -> None:
+        self.recording = Recording()
         self._watched = plan.watched
         self.beside = plan.beside
         self.output = plan.output
@@ -195,6 +198,7 @@ class Trial:
         """Do nothing from now on."""
         self._armed.clear()
         self.chance.end()
+        self.recording.end()
         if self._shell is not None:
             del self._shell.initialized  # what it inherits is there again
 
@@ -208,8 +212,9 @@ class Trial:
         self._modules = len(sys.modules)
         common = self.beside & self.attempted
         faults = self._faults + ["it imports " + name + ", which the script has too" for name in common]
-        if faults:
-            raise Unfit(faults[0])
+        fault = faults[0] if faults else self.recording.fault()
+        if fault:
+            raise Unfit(fault)
         if len(os.listdir("/proc/self/task")) > self._threads:
             self._try_threads()
         for fd, target in _open_files().items():
@@ -254,21 +259,23 @@ class Trial:
         self._threads = len(names)
 
 
-def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> Chance:
+def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> "tuple[Chance, Shelf]":
     """Import the modules of the plan, report each, and write the result to the plan's file.
 
-    Returns what gives each run random state of its own.
+    Returns what gives each run random state of its own, and what gives it the modules.
     """
     os.set_blocking(plan.output, False)
     trial = Trial(plan)
     before = set(sys.modules)
     failed = []
+    asked = []
     for name in plan.names():
         if name in sys.modules:
             continue
+        asked.append(name)
         send("importing", name)
         try:
-            __import__(name)
+            trial.recording.run(name)
         except BaseException as error:  # noqa: BLE001  # the run will meet it too, and show it
             if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
                 failed.append((name, type(error).__name__))
@@ -292,7 +299,10 @@ def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> Chan
     file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
     file.writelines("read " + state + " " + path + "\n" for path, state in trial.read.items() if "\n" not in path)
     file.writelines("failed " + name + " " + why + "\n" for name, why in failed)
-    return trial.chance
+    shelf = Shelf(trial.recording)
+    for name in asked:
+        shelf.prepare(name)
+    return trial.chance, shelf
 
 
 def fork() -> int:

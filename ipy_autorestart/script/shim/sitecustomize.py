@@ -10,7 +10,7 @@ import os
 import sys
 
 if False:  # for type checkers only: the script would find these imported
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
     from types import FrameType
     from typing import Any
 
@@ -32,7 +32,9 @@ LOOKS = {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdi
 PORTS = frozenset({"socket.__new__", "socket.bind"})
 TCP = (2, 10)
 LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
-EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED}
+#: The script hears of imports from then on.
+ADDS_HOOK = "sys.addaudithook"
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED, ADDS_HOOK}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
@@ -72,7 +74,7 @@ def begin() -> None:
         if displays:  # prepared for the import of IPython, as nothing is displayed yet
             displays.before("IPython.core.display_functions")
         # Only forked children return from this.
-        serve(int(fd), int(plan), lambda fds, thaw: attach(fds, displays, watched, ports, passed, thaw), watched)
+        serve(int(fd), int(plan), lambda fds, ahead: attach(fds, displays, watched, ports, passed, ahead), watched)
     elif ours:
         attach([int(fd), *map(int, others.split())], displays, watched, ports, passed)()
 
@@ -91,12 +93,12 @@ def attach(
     watched: "Watched",
     ports: "LazyPorts | None",
     passed: "Passed",
-    thaw: "Callable[[], object]" = lambda: None,
+    ahead: "Any" = None,  # noqa: ANN401  # `Ahead` of the fork server's module
 ) -> "Callable[[], None]":
     """Set up what a run needs; return a function that starts its reports.
 
     The descriptors are the one for reports and, with ``displays``, the one to display on; with ``ports``, that for
-    these, and those of ``passed``. ``thaw`` is called before anybody is given a list of all objects.
+    these, and those of ``passed``. ``ahead`` is what a fork server has for the run, if there is one.
     """
     # Python would hold back whole blocks for a pipe; a notebook wants each line.
     if sys.stdout is not None:
@@ -107,7 +109,8 @@ def attach(
     if ports:
         ports.open(others.pop(0))
     passed.open(others)
-    hear = Reports(reports, watched, displays, ports, thaw).hear
+    reporter = Reports(reports, watched, displays, ports, ahead)
+    hear = reporter.hear
     armed: list[bool] = []
     events = EVENTS | PORTS if ports else EVENTS
 
@@ -121,6 +124,8 @@ def attach(
         write(reports, b"b\0!\0" if watched.roots else b"b\0")
 
     sys.addaudithook(hook)
+    if ahead:
+        ahead.open(reporter.given, reporter.wants_cold, is_kernel=BOOTSTRAP in sys.orig_argv)
     return arm
 
 
@@ -141,6 +146,7 @@ class LazyDisplays:
     """The displays of a run; their module is loaded when the run imports a library that can display."""
 
     NAMES = frozenset({"matplotlib.cm", "matplotlib._pylab_helpers", "IPython.core.display_functions"})
+    AT_ONCE = ("matplotlib.cm", "matplotlib._pylab_helpers")  # if they were imported ahead
     file = SHIM + "_ipy_autorestart_displays.py"
 
     def __init__(self, settings: str) -> None:
@@ -268,11 +274,11 @@ class Reports:
         watched: Watched,
         displays: "LazyDisplays | None",
         ports: "LazyPorts | None" = None,
-        thaw: "Callable[[], object]" = lambda: None,
+        ahead: "Any" = None,  # noqa: ANN401  # `Ahead` of the fork server's module
     ) -> None:
         self._fd = fd
         self._ports = ports
-        self._thaw = thaw
+        self._ahead = ahead
         self._pipe = fstat(fd)
         self._watched = watched
         self._displays = displays
@@ -303,13 +309,31 @@ class Reports:
                     raise  # the error of a signal handler of the script, which happened to run here
                 trace = trace.tb_next
 
+    def given(self, name: str, brought: "Container[str]") -> None:  # noqa: ARG002  # told by the shelf
+        """Act after the import of a module that was imported ahead, and of what it has brought along."""
+        if self._displays:
+            for one in LazyDisplays.AT_ONCE:
+                if one in brought:
+                    self._displays.before(one)
+
+    def wants_cold(self, name: str, why: str) -> None:
+        """Report that a cold start should take the place of this run, and because of the import of which module."""
+        self._write("c" + name.partition(".")[0] + " " + why)
+
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
         """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
         if event == STARTED:
             self._starts = False
+            if self._ahead:
+                self._ahead.shelf.settle()
             return None
         if event in LISTS_OBJECTS:
-            self._thaw()
+            if self._ahead:
+                self._ahead.show_objects()
+            return None
+        if event == ADDS_HOOK:
+            if self._ahead and not getframe(3).f_code.co_filename.startswith(PACKAGE):
+                self._ahead.shelf.close()
             return None
         if self._ports and (event in PORTS or event == "os.exec"):
             self._ports.hear(event, args)
@@ -334,7 +358,11 @@ class Reports:
         if event == "ctypes.dlopen":
             return ("r", path) if path and "/" in fsdecode(path) else None  # others are looked for in the system
         if event in ENVIRONMENT:
-            return ("e", path) if self._is_by_script(getframe(3)) else None
+            if not self._is_by_script(getframe(3)):
+                return None
+            if self._ahead:
+                self._ahead.shelf.environment_is_changed = True
+            return "e", path
         if event in PROGRAMS:
             return ANYTHING
         if event in REMOVES:

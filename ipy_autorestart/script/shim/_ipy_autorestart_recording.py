@@ -1,0 +1,477 @@
+"""Notes, while a fork server imports, what the import of each module does: what it imports itself, and what it changes.
+
+As in `sitecustomize`, only builtin and low-level modules may be imported here, and they are removed again.
+"""
+
+import _frozen_importlib
+import builtins
+import os
+import sys
+
+_there = set(sys.modules)
+import _contextvars  # noqa: E402
+import _signal  # type: ignore[import-not-found]  # noqa: E402
+import _warnings  # noqa: E402
+
+for _name in {"_contextvars", "_signal", "_warnings"} - _there:
+    del sys.modules[_name]
+
+bootstrap: "Any" = _frozen_importlib
+
+if False:  # for type checkers only
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
+    from typing import Any
+
+ABSENT: "Any" = object()
+
+#: Whoever looks for the caller of an import, as warnings do, passes over the frames of this file.
+INTERNAL = "<frozen importlib._bootstrap>"
+
+#: Signals of the C library's own, which it handles from its first thread on.
+OF_THREADS = (32, 33)
+
+HOOKS = ("excepthook", "displayhook", "breakpointhook", "unraisablehook")
+
+
+class Deeds:
+    """What the import of one module does, in its order.
+
+    Attributes
+    ----------
+    steps
+        Names of modules that it imports or puts in place, and functions that do again what it has done.
+    warns, logs
+        Whether it issues warnings, or would log something if somebody listened.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.steps: list[Any] = []
+        self.warns = False
+        self.logs = False
+
+    def merge(self, other: "Deeds") -> None:
+        """Add what an import has done that failed in the end."""
+        self.steps += other.steps
+        self.warns |= other.warns
+        self.logs |= other.logs
+
+
+def is_ours(item: "Any") -> bool:  # noqa: ANN401
+    """Return whether a finder, or a warnings filter, is one of this package's."""
+    item = item[1] if isinstance(item, tuple) else item
+    return str(getattr(type(item), "__module__", "")).startswith("_ipy_autorestart")
+
+
+class Additions:
+    """What is added to a list that is there for all, as to `sys.meta_path`, but for what is ours."""
+
+    def __init__(self, items: "list[Any]") -> None:
+        self.items = items
+        self._bare = self._last = self._now()
+
+    def _now(self) -> "list[Any]":
+        return [item for item in self.items if not is_ours(item)]
+
+    def news(self) -> "Iterator[tuple[bool, Any]]":
+        """Yield what was added since the last question: whether in front, and what.
+
+        Raises
+        ------
+        ValueError
+            More has changed than that.
+        """
+        now, last = self._now(), self._last
+        if now == last:
+            return
+        self._last = now
+        places = [place for place, item in enumerate(now) if item in last]
+        first = places[0] if places else 0
+        kept = now[first : first + len(last)]
+        moved = [item for item in now[:first] if item in last]
+        if kept != last or moved:
+            raise ValueError
+        for item in reversed(now[:first]):
+            yield True, item
+        for item in now[first + len(last) :]:
+            yield False, item
+
+    def undo(self) -> None:
+        """Take all of it back."""
+        self.items[:] = [*filter(is_ours, self.items), *self._bare]
+
+
+class Entries:
+    """What is added to a dictionary that is there for all, as to `sys.path_importer_cache`, which ``get`` returns."""
+
+    def __init__(self, get: "Callable[[], dict[Any, Any]]") -> None:
+        self.get = get
+        self._bare = dict(get())
+        self._known = set(self._bare)
+
+    def news(self) -> "list[Callable[[], None]]":
+        """Return what adds again what was added since the last question."""
+        entries = self.get()
+        if len(entries) == len(self._known):
+            return []
+        new = [item for item in entries.items() if item[0] not in self._known]
+        self._known = set(entries)
+        return [_entering(self.get, key, value) for key, value in new]
+
+    def undo(self) -> None:
+        """Take all of it back."""
+        entries = self.get()
+        for key in entries.keys() - self._bare.keys():
+            del entries[key]
+        entries.update(self._bare)
+
+
+class Logger:
+    """Makes a logger known again that was made ahead, as ``logging.getLogger`` does with a new one."""
+
+    def __init__(self, name: str, logger: "Any", logging: "Any") -> None:  # noqa: ANN401
+        self.name, self._logger, self._logging = name, logger, logging
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether there is another one of this name."""
+        there = self._logging.Logger.manager.loggerDict.get(self.name, self._logger)
+        return there is not self._logger and not isinstance(there, self._logging.PlaceHolder)
+
+    def __call__(self) -> None:
+        """Do it."""
+        manager = self._logging.Logger.manager
+        before = manager.loggerDict.get(self.name)
+        manager.loggerDict[self.name] = self._logger
+        if before is not None and before is not self._logger:
+            manager._fixupChildren(before, self._logger)  # noqa: SLF001
+        manager._fixupParents(self._logger)  # noqa: SLF001
+        manager._clear_cache()  # noqa: SLF001
+
+
+class Loggers(Entries):
+    """The loggers that modules make at their import."""
+
+    def __init__(self, logging: "Any") -> None:  # noqa: ANN401
+        super().__init__(lambda: logging.Logger.manager.loggerDict)
+        self._logging = logging
+        self._made = {name for name, value in self._bare.items() if isinstance(value, logging.Logger)}
+
+    def news(self) -> "list[Callable[[], None]]":
+        """Return what makes those known again that were made since the last question; also in place of another."""
+        kind = self._logging.Logger
+        new = [item for item in self.get().items() if item[0] not in self._made and isinstance(item[1], kind)]
+        self._made.update(name for name, _ in new)
+        return [Logger(name, logger, self._logging) for name, logger in new]
+
+    def undo(self) -> None:
+        """Take all of it back."""
+        super().undo()
+        for logger in self._bare.values():
+            if isinstance(logger, self._logging.PlaceHolder):
+                logger.loggerMap.clear()
+
+
+def current_filters() -> "list[Any]":
+    """Return the warnings filters in force, which `warnings.catch_warnings` replaces."""
+    filters: list[Any] = getattr(sys.modules.get("warnings"), "filters", _warnings.filters)
+    return filters
+
+
+def filters_changed() -> None:
+    """Let Python look at the warnings filters again."""
+    for name in ("_filters_mutated", "_filters_mutated_lock_held"):
+        if hasattr(_warnings, name):
+            getattr(_warnings, name)()
+            return
+
+
+class Register:
+    """Stands in for ``atexit.register``: nothing is registered before the run has it."""
+
+    def __init__(self, original: "Callable[..., Any]", note: "Callable[[Callable[[], object]], None]") -> None:
+        self.original = original
+        self._note = note
+
+    def __call__(self, function: "Callable[..., Any]", /, *args: "Any", **kwargs: "Any") -> "Any":  # noqa: ANN401
+        """Note it."""
+        self._note(lambda: self.original(function, *args, **kwargs))
+        return function
+
+
+class Import:
+    """Stands in for ``builtins.__import__``, which tells of modules that are there already, too."""
+
+    def __init__(self, original: "Callable[..., Any]", note: "Callable[[str], None]") -> None:
+        self.original = original
+        self._note = note
+
+    def __call__(  # as the original has
+        self,
+        name: str,
+        globals: "Any" = None,  # noqa: A002, ANN401
+        locals: "Any" = None,  # noqa: A002, ANN401
+        fromlist: "Any" = (),  # noqa: ANN401
+        level: int = 0,
+    ) -> "Any":  # noqa: ANN401
+        """Import, and note what."""
+        full = name
+        if level > 0:
+            package = (globals or {}).get("__package__") or bootstrap._calc___package__(globals)  # noqa: SLF001
+            full = bootstrap._resolve_name(name, package, level)  # noqa: SLF001
+        self._note(full)
+        module = self.original(name, globals, locals, fromlist, level)
+        for part in fromlist or ():
+            child = sys.modules.get(full + "." + part) if isinstance(part, str) else None
+            if child is not None and getattr(module, "__dict__", {}).get(part) is child:
+                self._note(full + "." + part)
+        return module
+
+
+class Filter:
+    """A warnings filter that fits nothing, and hears of each warning that comes by."""
+
+    def __init__(self, note: "Callable[[], None]") -> None:
+        self._note = note
+
+    def match(self, _: str) -> bool:
+        """Return whether it fits."""
+        self._note()
+        return False
+
+
+class Recording:
+    """The deeds of all modules that are imported from its making to `end`.
+
+    Attributes
+    ----------
+    bare
+        Names of the modules that were there before.
+    deeds
+        By the modules' names.
+    before
+        What a package had under the name of a module in it, before that was imported.
+    """
+
+    def __init__(self) -> None:
+        self.bare = frozenset(sys.modules)
+        self.deeds: dict[str, Deeds] = {}
+        self.before: dict[str, Any] = {}
+        self._stack = [Deeds()]
+        self._known = set(self.bare)
+        self._fault = ""
+        self._lazy: dict[str, set[str]] = {}  # modules that make attributes when these are asked for
+        self._context = _contextvars.copy_context()
+        self._variables = _contextvars.copy_context()
+        self._classes: list[tuple[Any, str, Any]] = []
+        self._heard: Any = ("default", Filter(self._note_warning), Warning, None, 0)
+        self._lists = [Additions(sys.meta_path), Additions(sys.path_hooks)]
+        self._filters = Additions(_warnings.filters)
+        self._entries = [Entries(lambda: sys.path_importer_cache)]
+        self._environment = self._bare_environment = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
+        self._hooks = [getattr(sys, name) for name in HOOKS]
+        self._builtins = dict(vars(builtins))
+        self._handlers = _handlers()
+        current_filters().insert(0, self._heard)
+        filters_changed()
+        self._load = bootstrap._find_and_load  # noqa: SLF001
+        bootstrap._find_and_load = self._hear_load  # noqa: SLF001
+        builtins.__import__ = Import(builtins.__import__, self._note)
+        for name in ("atexit", "copyreg", "linecache", "logging", "threading"):
+            if name in sys.modules:
+                self._attend(name)
+
+    def run(self, name: str) -> None:
+        """Import a module, in a context of its own."""
+        self._context.run(__import__, name)
+
+    def _note(self, step: "Any") -> None:  # noqa: ANN401
+        self._stack[-1].steps.append(step)
+
+    def _note_warning(self) -> None:
+        self._stack[-1].warns = True
+
+    def _hear_load(self, name: str, import_: "Any") -> "ModuleType":  # noqa: ANN401
+        """Import a module, as `_frozen_importlib._find_and_load` does, and note what this does."""
+        if name in sys.modules:
+            self._note(name)
+            return self._load(name, import_)  # type: ignore[no-any-return]
+        self._settle()
+        self._note(name)
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:
+            self.before[name] = getattr(sys.modules[parent], "__dict__", {}).get(child, ABSENT)
+        deeds = Deeds(name)
+        self._stack.append(deeds)
+        try:
+            module: ModuleType = self._load(name, import_)
+        except BaseException:
+            self._settle()
+            self._stack.pop()
+            self._stack[-1].merge(deeds)
+            raise
+        self._settle()
+        self._stack.pop()
+        self.deeds[name] = deeds
+        self._attend(name)
+        if "__getattr__" in getattr(module, "__dict__", {}):
+            self._lazy[name] = set(module.__dict__)
+        return module
+
+    def _attend(self, name: str) -> None:
+        """Hear of what a module lets others do at their import."""
+        module: Any = sys.modules[name]
+        if name == "atexit":
+            module.register = Register(module.register, self._note)
+        elif name == "threading" and isinstance(getattr(module, "_threading_atexits", None), list):
+            self._lists.append(Additions(module._threading_atexits))  # noqa: SLF001
+        elif name == "copyreg":
+            self._entries.append(Entries(lambda: module.dispatch_table))
+        elif name == "linecache":
+            self._entries.append(Entries(lambda: module.cache))
+        elif name == "logging":
+            self._entries.append(Loggers(module))
+            original = module.Logger.isEnabledFor
+            stack = self._stack
+
+            def isEnabledFor(logger: "Any", level: int) -> "Any":  # noqa: ANN401, N802
+                stack[-1].logs = True
+                return original(logger, level)
+
+            module.Logger.isEnabledFor = isEnabledFor
+            self._classes.append((module.Logger, "isEnabledFor", original))
+
+    def _settle(self) -> None:
+        """Note what the module that is being executed has done since the last time."""
+        if len(sys.modules) != len(self._known):
+            loading = {deeds.name for deeds in self._stack}
+            for name in [name for name in sys.modules if name not in self._known and name not in loading]:
+                is_main = sys.modules[name] is sys.modules["__main__"]
+                self._note(_naming_main(name) if is_main else name)
+            self._known = set(sys.modules)
+        for name, known in self._lazy.items():
+            self._settle_attributes(sys.modules.get(name), known)
+        for entries in self._entries:
+            self._stack[-1].steps += entries.news()
+        variables = _contextvars.copy_context()
+        if variables != self._variables:
+            for variable, value in variables.items():
+                if self._variables.get(variable, ABSENT) is not value:
+                    self._note(_choosing(variable, value))
+            self._variables = variables
+        try:
+            for additions in self._lists:
+                for in_front, item in additions.news():
+                    self._note(_adding(additions, item, in_front=in_front))
+            for in_front, item in self._filters.news():
+                self._note(_filtering(item, in_front=in_front))
+        except ValueError:
+            self._fault = "it changes what others have set"
+        environment = os.environ._data  # type: ignore[attr-defined]  # noqa: SLF001
+        if environment != self._environment:
+            for key in environment.keys() | self._environment.keys():
+                if environment.get(key) != self._environment.get(key):
+                    self._note(_setting(key, environment.get(key)))
+            self._environment = dict(environment)
+
+    def _settle_attributes(self, module: "Any", known: "set[str]") -> None:  # noqa: ANN401
+        """Note what a module has made on demand, and have it make that anew for whoever asks next."""
+        names: dict[str, Any] = getattr(module, "__dict__", {})
+        if len(names) == len(known):
+            return
+        for name in [name for name in names if name not in known]:
+            if isinstance(names[name], type(sys)):
+                known.add(name)  # a module in it, as any other
+            else:
+                self._note(_setting_attribute(names, name, names.pop(name)))
+
+    def fault(self) -> str:
+        """Return what was changed that can't be taken back and done again in a run; empty if nothing was."""
+        if [getattr(sys, name) for name in HOOKS] != self._hooks:
+            return "it sets a hook of sys"
+        if vars(builtins).keys() != self._builtins.keys():
+            return "it changes the builtins"
+        if _handlers() != self._handlers:
+            return "it handles signals"
+        self._settle()
+        return self._fault
+
+    def end(self) -> None:
+        """Hear of nothing from now on, and take back what was changed; modules stay."""
+        self._settle()
+        bootstrap._find_and_load = self._load  # noqa: SLF001
+        builtins.__import__ = self._builtins["__import__"]
+        for owner, name, original in self._classes:
+            setattr(owner, name, original)
+        for module in list(sys.modules.values()):
+            values = getattr(module, "__dict__", {})
+            for name in [name for name, value in list(values.items()) if type(value) in (Import, Register)]:
+                values[name] = values[name].original
+        current_filters().remove(self._heard)
+        changed: list[Any] = [*self._lists, self._filters, *self._entries]
+        for one in changed:
+            one.undo()
+        self._entries.clear()  # they hold what is to end with the run
+        filters_changed()
+        for key in self._environment.keys() | self._bare_environment.keys():
+            if self._environment.get(key) != self._bare_environment.get(key):
+                _set(key, self._bare_environment.get(key))
+
+
+def _entering(get: "Callable[[], dict[Any, Any]]", key: "Any", value: "Any") -> "Callable[[], None]":  # noqa: ANN401
+    return lambda: get().__setitem__(key, value)
+
+
+def _adding(additions: Additions, item: "Any", *, in_front: bool) -> "Callable[[], None]":  # noqa: ANN401
+    items = additions.items
+    return (lambda: items.insert(0, item)) if in_front else (lambda: items.append(item))
+
+
+def _filtering(item: "Any", *, in_front: bool) -> "Callable[[], None]":  # noqa: ANN401
+    def add() -> None:  # as `warnings.simplefilter` does
+        filters = current_filters()
+        if in_front:
+            if item in filters:
+                filters.remove(item)
+            filters.insert(0, item)
+        elif item not in filters:
+            filters.append(item)
+        filters_changed()
+
+    return add
+
+
+def _naming_main(name: str) -> "Callable[[], None]":
+    return lambda: sys.modules.__setitem__(name, sys.modules["__main__"])
+
+
+def _choosing(variable: "Any", value: "Any") -> "Callable[[], object]":  # noqa: ANN401
+    return lambda: variable.set(value)
+
+
+def _setting_attribute(names: "dict[str, Any]", name: str, value: "Any") -> "Callable[[], object]":  # noqa: ANN401
+    return lambda: names.setdefault(name, value)
+
+
+def _setting(key: bytes, value: "bytes | None") -> "Callable[[], None]":
+    return lambda: _set(key, value)
+
+
+def _set(key: bytes, value: "bytes | None") -> None:
+    if value is None:
+        os.environb.pop(key, None)
+    else:
+        os.environb[key] = value
+
+
+def _handlers() -> "list[Any]":
+    """Return what is done about signals, by Python and by C code such as readline's."""
+    handlers = [_signal.getsignal(number) for number in range(1, _signal.NSIG) if number not in OF_THREADS]
+    with open("/proc/self/status") as file:
+        masks = [int(line.split()[1], 16) & 0x7FFFFFFF for line in file if line.startswith(("SigIgn", "SigCgt"))]
+    return handlers + masks
+
+
+for _function in (Import.__call__, Recording._hear_load, Register.__call__):  # noqa: SLF001
+    _function.__code__ = _function.__code__.replace(co_filename=INTERNAL)

@@ -1,0 +1,374 @@
+"""Modules that were imported ahead wait here, out of sight, until the run imports them.
+
+Then each is handed over finished, with all that its own import would bring along, and what its import has done is done.
+Where a module would meet something else now than ahead, it isn't handed over, and Python imports it from its file.
+
+As in `sitecustomize`, only builtin and low-level modules may be imported here, and they are removed again.
+"""
+
+import _frozen_importlib
+import _frozen_importlib_external as external
+import _imp
+import builtins
+import os
+import sys
+
+from _ipy_autorestart_recording import (  # type: ignore[import-not-found]  # it lies beside
+    ABSENT,
+    INTERNAL,
+    Deeds,
+    Logger,
+    Recording,
+    current_filters,
+    is_ours,
+)
+
+bootstrap: "Any" = _frozen_importlib
+
+if False:  # for type checkers only
+    from collections.abc import Callable, Container
+    from types import ModuleType
+    from typing import Any
+
+#: Builtins that interactive shells hide and set.
+OF_SHELLS = frozenset({"exit", "quit", "copyright", "credits", "license", "help", "_"})
+
+LIBRARY = os.path.dirname(os.__file__) + "/"
+FUNCTIONS = (type(os.fspath), type(os.path.join), type, type(os))
+
+
+class Shelf:
+    """The modules that a recording has seen, taken out of `sys.modules` and of their packages at its making.
+
+    ``given`` is called in a run with the name of a module that has just been handed over, and with all that it brought;
+    ``misfits`` with the name of one that would meet something else, and what, where it can't be imported once more: it
+    is handed over all the same, if it can be, when this returns.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self.given: Callable[[str, Container[str]], object] = lambda *_: None
+        self.misfits: Callable[[str, str], object] = lambda *_: None
+        self._deeds: dict[str, Deeds] = recording.deeds
+        self._bare = recording.bare
+        self._modules = {name: module for name, module in sys.modules.items() if name not in self._bare}
+        self._hidden: dict[str, Any] = {}  # packages that have a module as an attribute by its import
+        self._closures: dict[str, Closure] = {}
+        self._handed: set[str] = set()
+        self._original: Any = None
+        for name, module in self._modules.items():
+            parent, _, child = name.rpartition(".")
+            package = getattr(sys.modules.get(parent), "__dict__", {})
+            if parent and package.get(child, ABSENT) is module:
+                self._hidden[name] = sys.modules[parent]
+                before = recording.before.get(name, ABSENT)
+                if before is ABSENT:
+                    del package[child]
+                else:
+                    package[child] = before
+        #: Names in modules for the script's own one, which must not live longer than in a plain run.
+        self._mains: dict[str, list[str]] = {}
+        main = sys.modules["__main__"]
+        for name, module in list(self._modules.items()):
+            del sys.modules[name]
+            if module is main:
+                del self._modules[name]
+                continue
+            values = module.__dict__ if hasattr(module, "__dict__") else {}
+            if names := [key for key, value in values.items() if value is main]:
+                self._mains[name] = names
+                values.update(dict.fromkeys(names))
+        self._once = self._imported_once()
+        self._library = _library(sys.modules) | _library(self._modules)
+        self.settle()
+
+    def _imported_once(self) -> "set[str]":
+        """Return the modules that can't be imported once more: libraries of C code often refuse it.
+
+        Neither can their packages, and all that they have imported, which would be there twice.
+        """
+        compiled = {
+            name.partition(".")[0]
+            for name, module in self._modules.items()
+            if (file := _file(module)) and not file.endswith(".py") and not file.startswith(LIBRARY + "lib-dynload")
+        }
+        found: set[str] = set()
+        left = [name for name in self._modules if name.partition(".")[0] in compiled]
+        while left:
+            name = left.pop()
+            if name in self._modules and name not in found:
+                found.add(name)
+                left.append(name.rpartition(".")[0])
+                deeds = self._deeds.get(name)
+                left += [step for step in (deeds.steps if deeds else ()) if isinstance(step, str)]
+        return found
+
+    def get(self, name: str) -> "Any":  # noqa: ANN401
+        """Return a module, wherever it is now; None if there is none."""
+        return sys.modules.get(name) or self._modules.get(name)
+
+    def values(self) -> "list[Any]":
+        """Return all modules, wherever they are now."""
+        return [*sys.modules.values(), *self._modules.values()]
+
+    def prepare(self, name: str) -> None:
+        """Look ahead at what the import of a module brings along."""
+        if name in self._modules:
+            self._closure(name)
+
+    def open(self, *, always: bool) -> None:
+        """Hand modules over from now on; ``always``: whatever they meet, until `settle`."""
+        self._meets_anything = always
+        self._original = original = bootstrap._find_and_load_unlocked  # noqa: SLF001
+        hand_over = self._hand_over
+
+        def _find_and_load_unlocked(name: str, import_: "Any") -> "ModuleType":  # noqa: ANN401
+            module: ModuleType | None = hand_over(name)
+            return original(name, import_) if module is None else module
+
+        _find_and_load_unlocked.__code__ = _find_and_load_unlocked.__code__.replace(co_filename=INTERNAL)
+        bootstrap._find_and_load_unlocked = _find_and_load_unlocked  # noqa: SLF001
+
+    def close(self) -> None:
+        """Hand nothing over any more."""
+        if self._original is not None:
+            bootstrap._find_and_load_unlocked = self._original  # noqa: SLF001
+            self._original = None
+
+    def settle(self) -> None:
+        """Take what there is now for what is to be met."""
+        self.environment_is_changed = False  # by the script; what modules set at their import is no hindrance
+        self._meets_anything = False
+        self._functions = {name: _functions(module) for name, module in self._library.items()}
+        self._builtins = {name: value for name, value in vars(builtins).items() if name not in OF_SHELLS}
+        self._path = list(sys.path)
+        self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        self._logging = _logging(self.get("logging"))
+        self._note_changes()
+
+    def _note_changes(self) -> None:
+        self._finders = (_foreign(sys.meta_path), list(sys.path_hooks))
+        self._filters = list(current_filters())
+
+    def _hand_over(self, name: str) -> "ModuleType | None":
+        if name not in self._modules:
+            return None
+        _imp.acquire_lock()  # which is held over a fork, too, as by Python's own imports
+        try:
+            closure = self._closure(name)
+            fresh = self._fresh(closure)
+            misfit = "other modules are there" if fresh is None else self._misfit(closure, fresh)
+            if misfit and name in self._once:
+                self.misfits(name, misfit)
+            if fresh is None or (misfit and name not in self._once):
+                return None
+            try:
+                self._bring(closure, fresh)
+            except BaseException:  # an interrupt: half of it would be none
+                self._bring(closure, fresh)
+                raise
+            if closure.acts:
+                self._note_changes()
+        except Exception:  # noqa: BLE001  # the border: the import goes on as usual
+            return None
+        finally:
+            _imp.release_lock()
+        self.given(name, fresh)
+        return sys.modules[name]
+
+    def _bring(self, closure: "Closure", fresh: "dict[str, None]") -> None:
+        modules, finished, hidden = sys.modules, self._modules, self._hidden
+        for owner, act in closure.steps:
+            if owner in fresh:
+                if act is not None:
+                    act()
+                    continue
+                modules[owner] = finished[owner]
+                for key in self._mains.get(owner, ()):
+                    finished[owner].__dict__[key] = modules["__main__"]
+                if owner in hidden:
+                    setattr(hidden[owner], owner.rpartition(".")[2], finished[owner])
+        self._handed.update(fresh)
+
+    def _closure(self, name: str) -> "Closure":
+        if name not in self._closures:
+            self._closures[name] = Closure(name, self._modules, self._deeds, self._bare)
+        return self._closures[name]
+
+    def _fresh(self, closure: "Closure") -> "dict[str, None] | None":
+        """Return which modules are to be handed over; None if there are others of such names."""
+        modules, finished, handed = sys.modules, self._modules, self._handed
+        fresh: dict[str, None] = {}
+        for name in closure.names:
+            module = modules.get(name, ABSENT)
+            if module is ABSENT:
+                if name in handed:  # it was removed, and is to be new
+                    return None
+                fresh[name] = None
+            elif module is not finished[name] and name in self._deeds:  # others are put there by C code, as by Cython's
+                return None
+        return None if any(name in modules for name in closure.missed) else fresh
+
+    def _misfit(self, closure: "Closure", fresh: "dict[str, None]") -> str:
+        """Return what the modules would meet now that is not as it was ahead; empty if all is as it was."""
+        if self._meets_anything:
+            return ""
+        if sys.gettrace() or sys.getprofile() or _is_observed():
+            return "somebody traces"
+        if (_foreign(sys.meta_path), sys.path_hooks) != self._finders:
+            return "there are other finders of modules"
+        if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
+            return "streams are replaced"
+        if self.environment_is_changed:
+            return "the environment is changed"
+        if any(vars(builtins).get(name) is not value for name, value in self._builtins.items()):
+            return "builtins are replaced"
+        if closure.warns and current_filters() != self._filters:
+            return "warnings are filtered"
+        if any(logger.is_taken for logger in closure.loggers):
+            return "its loggers are there"
+        if closure.logs and _logging(self.get("logging")) != self._logging:
+            return "logging is set up"
+        for name, functions in self._functions_of([name for name in closure.names if name not in fresh]):
+            if not _has(name, functions):
+                return "functions of " + name + " are replaced"
+        return "" if self._is_found_there(closure) else "sys.path is changed"
+
+    def _functions_of(self, there: "list[str]") -> "list[tuple[str, Any]]":
+        """Return what the library's modules have, those that are there."""
+        bare = [name for name in self._functions if name not in self._modules]
+        return [(name, self._functions[name]) for name in (*bare, *there) if name in self._functions]
+
+    def _is_found_there(self, closure: "Closure") -> bool:
+        """Return whether no folder that was added to `sys.path` has a module of such a name."""
+        entries = list(sys.path)
+        if entries == self._path:
+            return True
+        if [entry for entry in entries if entry in self._path] != self._path:
+            return False
+        for entry in entries:
+            if entry in self._path:
+                continue
+            finder = external.PathFinder._path_importer_cache(entry)  # type: ignore[attr-defined]  # noqa: SLF001
+            if finder is None:
+                continue
+            for name in closure.tops:
+                spec = finder.find_spec(name)
+                if spec is not None and spec.loader is not None:
+                    return False
+        return True
+
+
+class Closure:
+    """All that the import of a module brings along where nothing is there yet.
+
+    Attributes
+    ----------
+    steps
+        In their order: the name of a module that is done, and None; or the name of one that does something, and what
+        does it again.
+    names
+        The modules.
+    missed
+        Modules that are imported in vain.
+    tops
+        First parts of all names.
+    loggers
+        What makes their loggers known.
+    acts, warns, logs
+        Whether they do something else, issue warnings, or log.
+    """
+
+    def __init__(
+        self, name: str, finished: "dict[str, Any]", deeds: "dict[str, Deeds]", bare: "Container[str]"
+    ) -> None:
+        self.steps: list[tuple[str, Any]] = []
+        self.names: dict[str, None] = {}
+        self.missed: set[str] = set()
+        self.loggers: list[Logger] = []
+        self.acts = self.warns = self.logs = False
+        self._finished, self._deeds, self._bare = finished, deeds, bare
+        self._visit(name)
+        self.tops = {name.partition(".")[0] for name in (*self.names, *self.missed)}
+
+    def _visit(self, name: str) -> None:
+        if name in self.names or name in self._bare:
+            return
+        if name not in self._finished:
+            self.missed.add(name)
+            return
+        parent = name.rpartition(".")[0]
+        if parent:
+            self._visit(parent)
+            if name in self.names:  # its package imports it
+                return
+        self.names[name] = None
+        deeds = self._deeds.get(name)
+        for step in deeds.steps if deeds else ():
+            if isinstance(step, str):
+                self._visit(step)
+            else:
+                self.steps.append((name, step))
+                self.acts = True
+                if isinstance(step, Logger):
+                    self.loggers.append(step)
+        self.steps.append((name, None))
+        if deeds:
+            self.warns |= deeds.warns
+            self.logs |= deeds.logs
+
+
+def _library(modules: "dict[str, Any]") -> "dict[str, Any]":
+    """Return the modules of the standard library, which programs replace functions in."""
+    found = {}
+    for name, module in modules.items():
+        file = _file(module)
+        if not file or (file.startswith(LIBRARY) and "/site-packages/" not in file):
+            found[name] = module
+    apart = (builtins, sys, bootstrap, sys.modules["__main__"])  # looked at otherwise, or replaced by this
+    return {name: module for name, module in found.items() if module not in apart}
+
+
+def _file(module: "Any") -> str:  # noqa: ANN401
+    """Return the file of a module; empty if there is none."""
+    file = getattr(module, "__dict__", {}).get("__file__")
+    return file if isinstance(file, str) else ""
+
+
+def _functions(module: "Any") -> "tuple[Any, Any]":  # noqa: ANN401
+    """Return the names and the values of a module's functions, classes and modules."""
+    found = [
+        (name, value) for name, value in list(getattr(module, "__dict__", {}).items()) if isinstance(value, FUNCTIONS)
+    ]
+    return tuple(name for name, _ in found), tuple(value for _, value in found)
+
+
+def _has(name: str, functions: "tuple[Any, Any]") -> bool:
+    names, values = functions
+    found = getattr(sys.modules.get(name), "__dict__", {})
+    return bool(tuple(map(found.get, names)) == values)
+
+
+def _foreign(finders: "list[Any]") -> "list[Any]":
+    return [finder for finder in finders if not is_ours(finder)]
+
+
+def _is_observed() -> bool:
+    """Return whether somebody sees what is allocated or executed."""
+    malloc: Any = sys.modules.get("_tracemalloc")
+    if malloc is not None and malloc.is_tracing():
+        return True
+    monitoring: Any = getattr(sys, "monitoring", None)
+    return monitoring is not None and any(map(monitoring.get_tool, range(6)))
+
+
+def _logging(logging: "Any") -> "list[Any]":  # noqa: ANN401
+    """Return what decides whether a message is shown: levels and handlers of all loggers."""
+    if not hasattr(logging, "Logger"):
+        return []
+    manager = logging.Logger.manager
+    loggers = {"": logging.root, **manager.loggerDict}
+    state: list[Any] = [manager.disable, logging.raiseExceptions, logging.lastResort]
+    for name, logger in loggers.items():
+        if getattr(logger, "handlers", None) or getattr(logger, "level", 0) or getattr(logger, "disabled", False):
+            state.append((name, logger.level, list(logger.handlers), logger.disabled, logger.propagate))
+    return state
