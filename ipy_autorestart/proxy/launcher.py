@@ -115,7 +115,7 @@ class Launcher:
     def _begin(self, reports: Iterable[Reports]) -> None:
         from ipy_autorestart.script.preloader import Preloader
 
-        self._preloader = Preloader(self._program, never=NEVER)
+        self._preloader = Preloader(self._program, never=NEVER, forgets=False)
         for each in reports:
             self._preloader.learn(each)
 

@@ -67,15 +67,17 @@ class ForkServer:
         The module that made it give up, and the reason.
     heard_at
         Time of its last message, or of the last request.
-    files, names, failed, opened
-        Once it is ready: files of all modules, top-level names, modules that could not be imported with the reason, and
-        what else was opened, with its state then (`pipes.state_of`).
+    files, asked, names, failed, opened
+        Once it is ready: files of all modules, those of the modules that it has imported for themselves, top-level
+        names, modules that could not be imported with the reason, and what else was opened, with its state then
+        (`pipes.state_of`).
     """
 
     def __init__(self, program: Program, plan: Preloads) -> None:
         self.is_ready = False
         self.unfit: tuple[str, str] | None = None
         self.files: tuple[str, ...] = ()
+        self.asked: tuple[str, ...] = ()
         self.names: frozenset[str] = frozenset()
         self.failed: dict[str, str] = {}
         self.opened: dict[str, str] = {}
@@ -172,6 +174,7 @@ class ForkServer:
                     found.setdefault(word, []).append(value)
                 self._plan.close()
                 self.files = tuple(found.get("file", ()))
+                self.asked = tuple(found.get("asked", ()))
                 self.names = frozenset(found.get("name", ()))
                 self.failed = dict(value.rsplit(" ", 1) for value in found.get("failed", ()))
                 self.opened = {path: state for state, _, path in (one.partition(" ") for one in found.get("read", ()))}

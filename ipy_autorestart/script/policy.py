@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ipy_autorestart.decide.events import Preloading
@@ -14,6 +15,9 @@ APART, APART_MAX = 5.0, 300.0
 
 #: Failures in a row, and modules that turn out unfit, after which no more fork servers are made.
 FAILURES_MAX, UNFIT_MAX = 2, 12
+
+#: Runs in a row that have not imported a module, after which it is not imported ahead any more. Some end early.
+UNUSED_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,11 @@ def imported(warmth: Warmth, now: float) -> Warmth:
     if warmth.cold_at is None or now - warmth.cold_at - warmth.cold > QUIET:
         return replace(warmth, cold_at=None)
     return replace(warmth, cold=now - warmth.cold_at)
+
+
+def recent(used: Mapping[str, int], now: int) -> list[str]:
+    """Return what was used lately, given by which run each was used last, and the number of the present run."""
+    return [path for path, run in used.items() if now - run < UNUSED_MAX]
 
 
 def misfitted(warmth: Warmth, name: str, why: str, now: float) -> Warmth:

@@ -12,7 +12,16 @@ from typing import Protocol
 from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.forkserver import ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
-from ipy_autorestart.script.policy import APART_MAX, Warmth, expected, imported, make_at, misfitted, started_cold
+from ipy_autorestart.script.policy import (
+    APART_MAX,
+    Warmth,
+    expected,
+    imported,
+    make_at,
+    misfitted,
+    recent,
+    started_cold,
+)
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run
 
@@ -48,7 +57,7 @@ class Preloader:
     """The fork servers of one script: the one in use, and the next one while it is made.
 
     Modules of these ``names`` are imported ahead even if no run has imported them, ``never`` those; ``make`` starts a
-    fork server.
+    fork server. What runs don't import any more is not imported ahead either if it ``forgets``.
     """
 
     def __init__(
@@ -57,6 +66,7 @@ class Preloader:
         names: Sequence[str] = (),
         *,
         never: Sequence[str] = (),
+        forgets: bool = True,
         make: Callable[[Program, Preloads], ForkServer] = ForkServer,
     ) -> None:
         self._program = program
@@ -65,7 +75,9 @@ class Preloader:
         self._never = tuple(never)
         self._folder = folder_of(program)
         self._warmth = Warmth()
-        self._learnt: dict[str, None] = {}  # files of modules that runs have imported, in their order
+        self._learnt: dict[str, int] = {}  # files of modules that runs have imported, and which run has done so last
+        self._forgets = forgets
+        self._run = 0
         self._own: set[str] = set()  # names of watched modules that runs have read
         self._read_count = 0
         self._environment_change = ""
@@ -83,6 +95,7 @@ class Preloader:
         ``guard`` is called with the run's process group before it begins.
         """
         server = self._server
+        self._run += 1
         self._park_at = time.monotonic() + PARK_AFTER
         if server is None or not server.is_alive or self._is_stale():
             return None
@@ -140,7 +153,7 @@ class Preloader:
         if reports.imported:
             self._warmth = imported(self._warmth, time.monotonic())
         before = len(self._learnt)
-        self._learnt.update(dict.fromkeys(reports.imported))
+        self._learnt.update(dict.fromkeys(reports.imported, self._run))
         reports.imported.clear()
         if len(self._learnt) > before:
             self._warmth = replace(self._warmth, learnt=len(self._learnt), learnt_at=time.monotonic())
@@ -153,11 +166,21 @@ class Preloader:
         if self._next and self._next.is_ready:
             self._put_in_place(self._next)
             self._warmth = replace(self._warmth, took=now - self._warmth.made_at)
+        self._forget()
         due = self._make_at(running=running)
         if due is not None and due <= now:
             self._make(now)
         if self._server and not self._is_stale():
             self._server.park()
+
+    def _forget(self) -> None:
+        """Let the next fork server do without what runs have not imported for long, if this one has imported that."""
+        if self._server is None or self._next or not self._forgets:
+            return
+        used = recent(self._learnt, self._run)
+        if not set(used).issuperset(path for path in self._server.asked if path in self._learnt):
+            self._learnt = {path: self._learnt[path] for path in used}
+            self._warmth = replace(self._warmth, learnt=len(used), made=None)
 
     def _put_in_place(self, server: ForkServer) -> None:
         """Fork from this server, which has imported all, instead of the one before."""

@@ -91,6 +91,18 @@ def test_output_of_a_run_that_was_superseded_before_it_was_shown_is_dropped(page
     assert page.send(1.0) == [Began(2), Clear(wait=False, run=2)]
 
 
+def test_a_run_that_starts_once_more_begins_anew_under_its_number(page):
+    one = page()
+    one.prints("first\n")
+    one.outbox.take_all(one.began_at, last=True)
+    assert one.send(1)[0] == Began(1)
+    one.prints("dropped\n")
+    one.outbox.take_all(one.began_at, last=True)
+    one.outbox.begin_again()
+    one.prints("second\n")
+    assert one.send(2) == [Began(1), Output(1, "stdout", "second\n")]
+
+
 def test_output_of_a_run_that_was_shown_comes_before_the_next_begins(page):
     page = page()
     page.send(1.0)

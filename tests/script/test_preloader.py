@@ -10,7 +10,7 @@ from starting import program
 
 from ipy_autorestart.script import preloader
 from ipy_autorestart.script.pipes import ReportPipe
-from ipy_autorestart.script.policy import FAILURES_MAX
+from ipy_autorestart.script.policy import FAILURES_MAX, UNUSED_MAX
 from ipy_autorestart.script.preloader import ANSWER_MAX, Preloader, folder_of, importable
 
 
@@ -24,7 +24,7 @@ class FakeForkServer:
         self.is_awaited = False
         self.heard_at = time.monotonic()
         self.unfit = None
-        self.files = ()
+        self.files = self.asked = ()
         self.names = frozenset()
         self.failed = {}
         self.opened = {}
@@ -155,6 +155,40 @@ def test_a_new_file_beside_the_script_goes_first(kept, tmp_path):
     (tmp_path / "a.py").write_text("")
     assert kept.starts() is None
     assert kept.learns("/lib/b.py").plan.beside == ("a",)
+
+
+def test_what_runs_have_not_imported_for_long_is_forgotten(kept):
+    first = kept.learns("/lib/a.pyc", "/lib/needed_by_a.pyc", "/lib/b.pyc")
+    first.is_done()
+    first.asked = "/lib/a.pyc", "/lib/b.pyc"
+    kept.keeps_up()
+    for _ in range(UNUSED_MAX - 1):
+        kept.starts()
+        assert kept.learns("/lib/a.pyc") is first
+    kept.starts()
+    second = kept.learns("/lib/a.pyc")
+    assert second is not first
+    assert second.plan.paths == ("/lib/a.pyc",)  # which brings what it needs
+    assert first.is_alive
+    second.is_done()
+    second.asked = ("/lib/a.pyc",)
+    for _ in range(UNUSED_MAX - 1):
+        kept.starts()
+        kept.keeps_up()
+    assert kept.servers[-1] is second
+
+
+def test_what_a_cold_run_had_to_import_itself_is_left_to_runs_and_told(kept):
+    first = kept.learns("/lib/a.pyc", "/lib/b.pyc")
+    first.is_done()
+    kept.keeps_up()
+    kept.reports.take_bytes(b"cb streams are replaced\0")
+    second = kept.learns("/lib/a.pyc")
+    assert second.plan.paths == ("/lib/a.pyc",)
+    assert second.plan.unfit == ("b",)
+    assert not first.is_alive
+    assert "not b: streams are replaced before its import" in kept.preloader.describe()
+    assert kept.learns("/lib/a.pyc") is second
 
 
 def test_an_unfit_module_is_left_out_of_the_next_and_named(kept):

@@ -50,6 +50,7 @@ class PlanFile:
         self.module = next((value for kind, value in lines if kind == "module"), "")
         self.output = int(next(value for kind, value in lines if kind == "output"))
         self.beside = {value for kind, value in lines if kind == "beside"}
+        self.paths: dict[str, str] = {}  # of learnt modules, once `names` has looked
 
     def names(self) -> "list[str]":
         """Return the modules to import, in order: those of learnt files that an import would find there."""
@@ -68,6 +69,7 @@ class PlanFile:
                     fits[top, base] = _stands_for(top, base)
                 if fits[top, base]:
                     found[name] = None
+                    self.paths[name] = path
         # Python warns if the module that ``python -m`` runs is imported already.
         names = [
             name
@@ -296,6 +298,7 @@ def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> "tup
             trial.attempted.add(name)
     for entry in filter(is_installed, sys.path):  # a module that is installed later may go first
         file.write("file " + entry + "/.py\n")
+    file.writelines("asked " + plan.paths[name] + "\n" for name in asked if name in plan.paths)
     file.writelines("name " + name + "\n" for name in sorted(trial.attempted))
     file.writelines("read " + state + " " + path + "\n" for path, state in trial.read.items() if "\n" not in path)
     file.writelines("failed " + name + " " + why + "\n" for name, why in failed)

@@ -200,6 +200,36 @@ class Register:
         return function
 
 
+class Maker:
+    """A module's ``__getattr__``, which makes attributes when they are asked for, and often keeps them."""
+
+    def __init__(self, names: "dict[str, Any]") -> None:
+        self._names = names
+        self._make = make = names["__getattr__"]
+        self.asked = asked = set[str]()
+
+        def __getattr__(name: str) -> "Any":  # noqa: ANN401, N807
+            asked.add(name)
+            return make(name)
+
+        __getattr__.__code__ = __getattr__.__code__.replace(co_filename=INTERNAL)
+        self._stand_in = names["__getattr__"] = __getattr__
+
+    def news(self) -> "list[Callable[[], object]]":
+        """Return what keeps again what was kept since the last question; who asks next is to have it made anew.
+
+        So it is known whose imports make it, with all that this imports.
+        """
+        kept = [name for name in self.asked if not isinstance(self._names.get(name, sys), type(sys))]
+        self.asked.clear()
+        return [_setting_attribute(self._names, name, self._names.pop(name)) for name in kept]
+
+    def end(self) -> None:
+        """Put the original back."""
+        if self._names.get("__getattr__") is self._stand_in:
+            self._names["__getattr__"] = self._make
+
+
 class Import:
     """Stands in for ``builtins.__import__``, which tells of modules that are there already, too."""
 
@@ -222,6 +252,8 @@ class Import:
             full = bootstrap._resolve_name(name, package, level)  # noqa: SLF001
         self._note(full)
         module = self.original(name, globals, locals, fromlist, level)
+        if fromlist and "*" in fromlist:
+            fromlist = getattr(module, "__all__", ())
         for part in fromlist or ():
             child = sys.modules.get(full + "." + part) if isinstance(part, str) else None
             if child is not None and getattr(module, "__dict__", {}).get(part) is child:
@@ -261,7 +293,7 @@ class Recording:
         self._stack = [Deeds()]
         self._known = set(self.bare)
         self._fault = ""
-        self._lazy: dict[str, set[str]] = {}  # modules that make attributes when these are asked for
+        self._makers: list[Maker] = []
         self._context = _contextvars.copy_context()
         self._variables = _contextvars.copy_context()
         self._classes: list[tuple[Any, str, Any]] = []
@@ -316,7 +348,7 @@ class Recording:
         self.deeds[name] = deeds
         self._attend(name)
         if "__getattr__" in getattr(module, "__dict__", {}):
-            self._lazy[name] = set(module.__dict__)
+            self._makers.append(Maker(module.__dict__))
         return module
 
     def _attend(self, name: str) -> None:
@@ -350,8 +382,9 @@ class Recording:
                 is_main = sys.modules[name] is sys.modules["__main__"]
                 self._note(_naming_main(name) if is_main else name)
             self._known = set(sys.modules)
-        for name, known in self._lazy.items():
-            self._settle_attributes(sys.modules.get(name), known)
+        for maker in self._makers:
+            if maker.asked:
+                self._stack[-1].steps += maker.news()
         for entries in self._entries:
             self._stack[-1].steps += entries.news()
         variables = _contextvars.copy_context()
@@ -374,17 +407,6 @@ class Recording:
                 if environment.get(key) != self._environment.get(key):
                     self._note(_setting(key, environment.get(key)))
             self._environment = dict(environment)
-
-    def _settle_attributes(self, module: "Any", known: "set[str]") -> None:  # noqa: ANN401
-        """Note what a module has made on demand, and have it make that anew for whoever asks next."""
-        names: dict[str, Any] = getattr(module, "__dict__", {})
-        if len(names) == len(known):
-            return
-        for name in [name for name in names if name not in known]:
-            if isinstance(names[name], type(sys)):
-                known.add(name)  # a module in it, as any other
-            else:
-                self._note(_setting_attribute(names, name, names.pop(name)))
 
     def fault(self) -> str:
         """Return what was changed that can't be taken back and done again in a run; empty if nothing was."""
@@ -412,6 +434,8 @@ class Recording:
         changed: list[Any] = [*self._lists, self._filters, *self._entries]
         for one in changed:
             one.undo()
+        for maker in self._makers:
+            maker.end()
         self._entries.clear()  # they hold what is to end with the run
         filters_changed()
         for key in self._environment.keys() | self._bare_environment.keys():

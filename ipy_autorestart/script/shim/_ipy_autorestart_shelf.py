@@ -34,6 +34,12 @@ if False:  # for type checkers only
 OF_SHELLS = frozenset({"exit", "quit", "copyright", "credits", "license", "help", "_"})
 
 LIBRARY = os.path.dirname(os.__file__) + "/"
+#: What Python executes between two import statements of a module that follow each other.
+LINES = [f"import a{n}, b.c{n} as d{n}\nfrom e{n} import f, g as h\n" for n in range(99)]
+IMPORTS = frozenset(compile("".join(LINES), "", "exec").co_code[::2])
+
+OURS_AND_IMPORTLIBS = frozenset({__file__, INTERNAL, "<frozen importlib._bootstrap_external>"})
+
 FUNCTIONS = (type(os.fspath), type(os.path.join), type, type(os))
 
 
@@ -78,6 +84,7 @@ class Shelf:
                 self._mains[name] = names
                 values.update(dict.fromkeys(names))
         self._once = self._imported_once()
+        self._builtin_names = vars(builtins).keys() - OF_SHELLS
         self._library = _library(sys.modules) | _library(self._modules)
         self.settle()
 
@@ -139,7 +146,10 @@ class Shelf:
         self.environment_is_changed = False  # by the script; what modules set at their import is no hindrance
         self._meets_anything = False
         self._functions = {name: _functions(module) for name, module in self._library.items()}
-        self._builtins = {name: value for name, value in vars(builtins).items() if name not in OF_SHELLS}
+        self._builtins = {name: vars(builtins).get(name) for name in self._builtin_names}
+        self._replaced: set[str] = set()
+        self._asked: Any = None
+        self._offered: dict[str, tuple[float, set[str]]] = {}
         self._path = list(sys.path)
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._logging = _logging(self.get("logging"))
@@ -151,15 +161,17 @@ class Shelf:
 
     def _hand_over(self, name: str) -> "ModuleType | None":
         if name not in self._modules:
+            self._asked = None  # as its code may do anything
             return None
         _imp.acquire_lock()  # which is held over a fork, too, as by Python's own imports
         try:
             closure = self._closure(name)
             fresh = self._fresh(closure)
-            misfit = "other modules are there" if fresh is None else self._misfit(closure, fresh)
+            misfit = "other modules are there" if fresh is None else self._misfit(closure)
             if misfit and name in self._once:
                 self.misfits(name, misfit)
             if fresh is None or (misfit and name not in self._once):
+                self._asked = None
                 return None
             try:
                 self._bring(closure, fresh)
@@ -208,7 +220,7 @@ class Shelf:
                 return None
         return None if any(name in modules for name in closure.missed) else fresh
 
-    def _misfit(self, closure: "Closure", fresh: "dict[str, None]") -> str:
+    def _misfit(self, closure: "Closure") -> str:
         """Return what the modules would meet now that is not as it was ahead; empty if all is as it was."""
         if self._meets_anything:
             return ""
@@ -228,34 +240,54 @@ class Shelf:
             return "its loggers are there"
         if closure.logs and _logging(self.get("logging")) != self._logging:
             return "logging is set up"
-        for name, functions in self._functions_of([name for name in closure.names if name not in fresh]):
-            if not _has(name, functions):
+        if self._has_acted():
+            there = {name for name in self._functions if name in self._handed or name not in self._modules}
+            self._replaced = {name for name in there if not _has(name, self._functions[name])}
+        for name in self._replaced:
+            if name in closure.names or name not in self._modules:
                 return "functions of " + name + " are replaced"
         return "" if self._is_found_there(closure) else "sys.path is changed"
 
-    def _functions_of(self, there: "list[str]") -> "list[tuple[str, Any]]":
-        """Return what the library's modules have, those that are there."""
-        bare = [name for name in self._functions if name not in self._modules]
-        return [(name, self._functions[name]) for name in (*bare, *there) if name in self._functions]
+    def _has_acted(self) -> bool:
+        """Return whether anything may have been executed since the last question but an import statement.
+
+        Imports stand together, and to look at all functions of the library for each of them would take long.
+        """
+        frame: Any = sys._getframe(2)  # noqa: SLF001  # public but for its name
+        while frame is not None and frame.f_code.co_filename in OURS_AND_IMPORTLIBS:
+            frame = frame.f_back
+        if frame is None:
+            return True
+        asked, self._asked = self._asked, (frame.f_code, id(frame), frame.f_lasti)
+        if asked is None or asked[:2] != self._asked[:2] or asked[2] > frame.f_lasti:
+            return True
+        return not IMPORTS.issuperset(frame.f_code.co_code[asked[2] + 2 : frame.f_lasti : 2])
 
     def _is_found_there(self, closure: "Closure") -> bool:
         """Return whether no folder that was added to `sys.path` has a module of such a name."""
         entries = list(sys.path)
         if entries == self._path:
             return True
-        if [entry for entry in entries if entry in self._path] != self._path:
+        if list(dict.fromkeys(entry for entry in entries if entry in self._path)) != self._path:
             return False
         for entry in entries:
             if entry in self._path:
                 continue
             finder = external.PathFinder._path_importer_cache(entry)  # type: ignore[attr-defined]  # noqa: SLF001
-            if finder is None:
-                continue
-            for name in closure.tops:
-                spec = finder.find_spec(name)
-                if spec is not None and spec.loader is not None:
-                    return False
+            names = self._offered_by(entry, finder) if type(finder) is external.FileFinder else None
+            tops = closure.tops if names is None else closure.tops & names
+            if finder is not None and any(getattr(finder.find_spec(name), "loader", None) for name in tops):
+                return False
         return True
+
+    def _offered_by(self, entry: str, finder: "Any") -> "set[str]":  # noqa: ANN401
+        """Return the names that a folder may have modules of."""
+        finder.find_spec("_ipy_autorestart_nothing")  # which looks whether the folder has changed
+        changed, names = self._offered.get(entry, (None, set()))
+        if changed != finder._path_mtime:  # noqa: SLF001
+            names = {name.partition(".")[0] for name in finder._path_cache}  # noqa: SLF001
+            self._offered[entry] = finder._path_mtime, names  # noqa: SLF001
+        return names
 
 
 class Closure:

@@ -309,8 +309,18 @@ class Reports:
                     raise  # the error of a signal handler of the script, which happened to run here
                 trace = trace.tb_next
 
-    def given(self, name: str, brought: "Container[str]") -> None:  # noqa: ARG002  # told by the shelf
-        """Act after the import of a module that was imported ahead, and of what it has brought along."""
+    def given(self, name: str, brought: "Container[str]") -> None:
+        """Report the import of a module that was imported ahead, with what it has brought along; never raises."""
+        try:
+            while name:
+                spec = getattr(sys.modules.get(name), "__spec__", None)
+                use = "i", getattr(spec, "cached", None) or getattr(spec, "origin", None)
+                if use not in self._seen and use[1].__class__ is str:
+                    self._seen.add(use)
+                    self._write("i" + use[1])
+                name = name.rpartition(".")[0]
+        except Exception:  # noqa: BLE001  # the border: the pipe may be closed
+            return
         if self._displays:
             for one in LazyDisplays.AT_ONCE:
                 if one in brought:
