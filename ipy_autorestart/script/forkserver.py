@@ -32,6 +32,8 @@ class Preloads:
         Modules by name, in any case.
     unfit
         Modules that only a run may import; of a package, all that is in it.
+    apart
+        Those of them that may not be imported by other modules either.
     beside
         Top-level modules in the script's folder or in watched ones, which go before installed ones.
     """
@@ -39,6 +41,7 @@ class Preloads:
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 
 
@@ -92,6 +95,7 @@ class ForkServer:
         lines = (
             *(("name", name) for name in plan.names),
             *(("unfit", name) for name in plan.unfit),
+            *(("apart", name) for name in plan.apart),
             *(("path", path) for path in plan.paths),
             *(("beside", name) for name in plan.beside),
             ("cwd", program.cwd),

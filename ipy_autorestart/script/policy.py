@@ -36,6 +36,8 @@ class Warmth:
         Fork servers that failed, in a row.
     unfit
         Modules that can't be imported ahead, each with the reason.
+    apart
+        Those of them that nothing else may import ahead either, as they would meet something else there.
     stale
         What is installed has changed since the last fork server was made.
     took
@@ -53,6 +55,7 @@ class Warmth:
     pause: float = APART
     failures: int = 0
     unfit: tuple[tuple[str, str], ...] = ()
+    apart: tuple[str, ...] = ()
     stale: bool = False
     took: float | None = None
     cold_at: float | None = None
@@ -103,8 +106,10 @@ def recent(used: Mapping[str, int], now: int) -> list[str]:
 
 def misfitted(warmth: Warmth, name: str, why: str, now: float) -> Warmth:
     """Note that a package must not be imported ahead, as the script changes before its import what it meets there."""
+    if name in warmth.apart:  # it was ahead all the same
+        return replace(warmth, failures=FAILURES_MAX, stale=True)
     unfit = (*warmth.unfit, (name, why + " before its import"))
-    return replace(warmth, unfit=unfit, learnt=0, stale=True, learnt_at=now)
+    return replace(warmth, unfit=unfit, apart=(*warmth.apart, name), learnt=0, stale=True, learnt_at=now)
 
 
 def expected(warmth: Warmth) -> Preloading:

@@ -76,6 +76,7 @@ class Preloader:
         self._folder = folder_of(program)
         self._warmth = Warmth()
         self._learnt: dict[str, int] = {}  # files of modules that runs have imported, and which run has done so last
+        self._gave_way: Reports | None = None  # those of the run that has asked for a cold one last
         self._forgets = forgets
         self._run = 0
         self._own: set[str] = set()  # names of watched modules that runs have read
@@ -147,7 +148,8 @@ class Preloader:
         if len(reports.read_below) != self._read_count:
             self._read_count = len(reports.read_below)
             self._own.update(_stem(path) for path in reports.read_below if path.endswith(".py"))
-        if reports.wants_cold and reports.wants_cold[0] not in dict(self._warmth.unfit):
+        if reports.wants_cold and reports is not self._gave_way:
+            self._gave_way = reports
             self._warmth = misfitted(self._warmth, *reports.wants_cold, time.monotonic())
             self._learnt.clear()  # the cold run in its place tells what is the same in each
         if reports.imported:
@@ -213,6 +215,7 @@ class Preloader:
             paths=tuple(self._learnt),
             names=self._names,
             unfit=(*self._never, *(name for name, _ in self._warmth.unfit)),
+            apart=self._warmth.apart,
             beside=tuple(sorted(self._own | importable(self._folder))),
         )
         if self._warmth.stale and self._server:  # no run may be forked from it any more

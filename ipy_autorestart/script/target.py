@@ -273,7 +273,8 @@ class ScriptTarget:
         run.heard = run.died_of = run.stopped_by = 0
         self._told = heard or (guessed if given else 0)
         if ended:
-            terminal.take(killed=(ended.status or 0) < 0)
+            run.reports.drain()
+            terminal.take(killed=(ended.status or 0) < 0 and run.reports.wants_cold is None)
             if given and terminal.is_gone:  # which the foreground alone is told
                 os.kill(os.getpid(), signal.SIGHUP)
         if given and guessed and not heard:

@@ -87,7 +87,8 @@ def test_a_cell_is_known_to_have_begun_though_nobody_was_told(behind, kernel):
     kernel.run(MUTE, cell_id="mute")
     behind.project.save("src/a.py", "V = 3\n")
     eventually(lambda: (behind.project / "mute").exists(), what="the cell that mutes")
-    cell, then = kernel.send("os._exit(9)", cell_id="dies"), kernel.send("'not run'")
+    dies = "import time; time.sleep(0.5); os._exit(9)"  # when the next request is there
+    cell, then = kernel.send(dies, cell_id="dies"), kernel.send("'not run'")
     kernel.wait(lambda: cell.reply is not None and then.reply is not None)
     assert cell.error.startswith("KernelDied: the kernel ended with status 9")
     assert then.reply["status"] == "aborted"

@@ -75,8 +75,8 @@ def family():
         child = psutil.Process(int(parent.stdout.readline()))
         yield parent, child
         parent.kill()
-        for one in (child, *child.children()):
-            with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for one in (*child.children(), child):
                 one.kill()
 
 

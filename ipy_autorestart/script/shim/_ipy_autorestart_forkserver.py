@@ -61,7 +61,7 @@ class Ahead:
     def open(
         self,
         given: "Callable[[str, Container[str]], object]",
-        wants_cold: "Callable[[str, str], object]",
+        wants_cold: "Callable[[str, str], bool]",
         *,
         is_kernel: bool,
     ) -> None:
@@ -70,8 +70,8 @@ class Ahead:
 
         def misfits(name: str, why: str) -> None:
             # Not for a process that the script has forked, nor for a run that may have done much already.
-            if os.getpid() == run and time.monotonic() - self.begun < AGAIN_MAX:
-                wants_cold(name, why)
+            is_young = os.getpid() == run and time.monotonic() - self.begun < AGAIN_MAX
+            if is_young and wants_cold(name, why):
                 os.kill(run, _signal.SIGKILL)
 
         if not is_kernel:  # whose memory would be lost

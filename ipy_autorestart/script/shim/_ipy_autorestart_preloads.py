@@ -45,6 +45,7 @@ class PlanFile:
         self.watched = watched
         self.named = [value for kind, value in lines if kind == "name"]
         self.unfit = {value for kind, value in lines if kind == "unfit"}
+        self.apart = {value for kind, value in lines if kind == "apart"}
         self.learnt = [value for kind, value in lines if kind == "path"]
         self.cwd = next((value for kind, value in lines if kind == "cwd"), ".")
         self.module = next((value for kind, value in lines if kind == "module"), "")
@@ -146,6 +147,7 @@ class Trial:
         self.recording = Recording()
         self._watched = plan.watched
         self.beside = plan.beside
+        self._apart = plan.apart
         self.output = plan.output
         self.attempted: set[str] = set()
         self.read: dict[str, str] = {}  # files of no package's, and their states when they were opened
@@ -211,6 +213,8 @@ class Trial:
             file = getattr(sys.modules.get(name), "__file__", None)
             if isinstance(file, str) and (file in self._watched or os.path.realpath(file) in self._watched):
                 raise Unfit("it imports watched code")
+            if name in self._apart:
+                raise Unfit("it imports " + name)
         self._modules = len(sys.modules)
         common = self.beside & self.attempted
         faults = self._faults + ["it imports " + name + ", which the script has too" for name in common]

@@ -31,6 +31,9 @@ INTERNAL = "<frozen importlib._bootstrap>"
 #: Signals of the C library's own, which it handles from its first thread on.
 OF_THREADS = (32, 33)
 
+#: Modules of which something is to be known as soon as they are there.
+ATTENDED = frozenset({"_locale", "_socket", "atexit", "copyreg", "gc", "linecache", "logging", "threading"})
+
 HOOKS = ("excepthook", "displayhook", "breakpointhook", "unraisablehook")
 
 
@@ -147,7 +150,9 @@ class Logger:
         if before is not None and before is not self._logger:
             manager._fixupChildren(before, self._logger)  # noqa: SLF001
         manager._fixupParents(self._logger)  # noqa: SLF001
-        manager._clear_cache()  # noqa: SLF001
+        # As `Manager._clear_cache`, but for logging's lock: who has it may wait for the import lock.
+        for one in (manager.root, *list(manager.loggerDict.values())):
+            getattr(one, "_cache", {}).clear()
 
 
 class Loggers(Entries):
@@ -304,15 +309,14 @@ class Recording:
         self._environment = self._bare_environment = dict(os.environ._data)  # type: ignore[attr-defined]  # noqa: SLF001
         self._hooks = [getattr(sys, name) for name in HOOKS]
         self._builtins = dict(vars(builtins))
-        self._handlers = _handlers()
+        self._handlers, self._state = _handlers(), _state()
         current_filters().insert(0, self._heard)
         filters_changed()
         self._load = bootstrap._find_and_load  # noqa: SLF001
         bootstrap._find_and_load = self._hear_load  # noqa: SLF001
         builtins.__import__ = Import(builtins.__import__, self._note)
-        for name in ("atexit", "copyreg", "linecache", "logging", "threading"):
-            if name in sys.modules:
-                self._attend(name)
+        for name in ATTENDED & sys.modules.keys():
+            self._attend(name)
 
     def run(self, name: str) -> None:
         """Import a module, in a context of its own."""
@@ -332,7 +336,9 @@ class Recording:
         self._settle()
         self._note(name)
         parent, _, child = name.rpartition(".")
-        if parent in sys.modules:
+        if parent and parent not in sys.modules:  # which Python would import first, too
+            import_(parent)
+        if parent in sys.modules and name not in sys.modules:
             self.before[name] = getattr(sys.modules[parent], "__dict__", {}).get(child, ABSENT)
         deeds = Deeds(name)
         self._stack.append(deeds)
@@ -346,7 +352,8 @@ class Recording:
         self._settle()
         self._stack.pop()
         self.deeds[name] = deeds
-        self._attend(name)
+        if name in ATTENDED:
+            self._attend(name)
         if "__getattr__" in getattr(module, "__dict__", {}):
             self._makers.append(Maker(module.__dict__))
         return module
@@ -354,6 +361,8 @@ class Recording:
     def _attend(self, name: str) -> None:
         """Hear of what a module lets others do at their import."""
         module: Any = sys.modules[name]
+        for what, value in _state().items():
+            self._state.setdefault(what, value)
         if name == "atexit":
             module.register = Register(module.register, self._note)
         elif name == "threading" and isinstance(getattr(module, "_threading_atexits", None), list):
@@ -416,6 +425,10 @@ class Recording:
             return "it changes the builtins"
         if _handlers() != self._handlers:
             return "it handles signals"
+        state = _state()
+        changed = [what for what, value in state.items() if self._state.setdefault(what, value) != value]
+        if changed:
+            return "it changes " + changed[0]
         self._settle()
         return self._fault
 
@@ -436,6 +449,9 @@ class Recording:
             one.undo()
         for maker in self._makers:
             maker.end()
+        finalize: Any = getattr(sys.modules.get("weakref"), "finalize", None)
+        if "weakref" not in self.bare and finalize is not None:
+            finalize._registered_with_atexit = False  # noqa: SLF001  # each run registers it anew, with the first one
         self._entries.clear()  # they hold what is to end with the run
         filters_changed()
         for key in self._environment.keys() | self._bare_environment.keys():
@@ -487,6 +503,30 @@ def _set(key: bytes, value: "bytes | None") -> None:
         os.environb.pop(key, None)
     else:
         os.environb[key] = value
+
+
+def _state() -> "dict[str, Any]":
+    """Return what is set for the whole process, by the names of those modules that are there."""
+    logging: Any = sys.modules.get("logging")
+    socket: Any = sys.modules.get("_socket")
+    locale: Any = sys.modules.get("_locale")
+    collector: Any = sys.modules.get("gc")
+    state: dict[str, Any] = {
+        "the recursion limit": sys.getrecursionlimit(),
+        "the switch interval": sys.getswitchinterval(),
+    }
+    if hasattr(logging, "Logger"):
+        root = logging.root
+        logger = logging.getLoggerClass(), logging.getLogRecordFactory()
+        state["logging"] = root.level, list(root.handlers), root.manager.disable, logging.lastResort, logger
+        state["logging's names"] = dict(getattr(logging, "_levelToName", {}))
+    if socket is not None:
+        state["the default timeout"] = socket.getdefaulttimeout()
+    if locale is not None:
+        state["the locale"] = locale.setlocale(locale.LC_ALL, None)
+    if collector is not None:
+        state["the garbage collector"] = collector.get_threshold(), collector.isenabled()
+    return state
 
 
 def _handlers() -> "list[Any]":

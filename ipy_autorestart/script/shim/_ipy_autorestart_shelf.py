@@ -38,7 +38,10 @@ LIBRARY = os.path.dirname(os.__file__) + "/"
 LINES = [f"import a{n}, b.c{n} as d{n}\nfrom e{n} import f, g as h\n" for n in range(99)]
 IMPORTS = frozenset(compile("".join(LINES), "", "exec").co_code[::2])
 
-OURS_AND_IMPORTLIBS = frozenset({__file__, INTERNAL, "<frozen importlib._bootstrap_external>"})
+OURS = frozenset({__file__, Deeds.__init__.__code__.co_filename})
+OURS_AND_IMPORTLIBS = frozenset(
+    {__file__, INTERNAL, "<frozen importlib._bootstrap_external>", LIBRARY + "importlib/__init__.py"}
+)
 
 FUNCTIONS = (type(os.fspath), type(os.path.join), type, type(os))
 
@@ -153,10 +156,7 @@ class Shelf:
         self._path = list(sys.path)
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._logging = _logging(self.get("logging"))
-        self._note_changes()
-
-    def _note_changes(self) -> None:
-        self._finders = (_foreign(sys.meta_path), list(sys.path_hooks))
+        self._finders = self._finders_now()
         self._filters = list(current_filters())
 
     def _hand_over(self, name: str) -> "ModuleType | None":
@@ -172,24 +172,41 @@ class Shelf:
                 self.misfits(name, misfit)
             if fresh is None or (misfit and name not in self._once):
                 self._asked = None
-                return None
+                return self._alone(name) if name in self._once and name not in self._handed else None
+            left = iter(closure.steps)
             try:
-                self._bring(closure, fresh)
+                self._bring(left, fresh, closure)
             except BaseException:  # an interrupt: half of it would be none
-                self._bring(closure, fresh)
+                self._bring(left, fresh, closure)
                 raise
-            if closure.acts:
-                self._note_changes()
-        except Exception:  # noqa: BLE001  # the border: the import goes on as usual
-            return None
+        except Exception as error:  # the border: the import goes on as usual
+            if not _is_ours(error):  # but for what a signal handler of the script has raised
+                raise
+            return sys.modules.get(name)
         finally:
             _imp.release_lock()
         self.given(name, fresh)
         return sys.modules[name]
 
-    def _bring(self, closure: "Closure", fresh: "dict[str, None]") -> None:
+    def _alone(self, name: str) -> "ModuleType | None":
+        """Hand over a C library's module without what it has met, as Python can't import it from its file any more."""
+        module = self._modules[name]
+        if _file(module).endswith(".py"):
+            return None
+        self._handed.add(name)
+        parent, _, child = name.rpartition(".")
+        if parent in sys.modules:
+            setattr(sys.modules[parent], child, module)
+        sys.modules[name] = module
+        return module
+
+    def _bring(self, steps: "Any", fresh: "dict[str, None]", closure: "Closure") -> None:  # noqa: ANN401
+        """Do the steps that are left, and take what they change for what is to be met, unless the script changes it."""
         modules, finished, hidden = sys.modules, self._modules, self._hidden
-        for owner, act in closure.steps:
+        filters, logging = current_filters() == self._filters, closure.loggers and self._is_logging_same()
+        finders = self._finders_now() == self._finders
+        self._handed.update(fresh)
+        for owner, act in steps:
             if owner in fresh:
                 if act is not None:
                     act()
@@ -199,7 +216,18 @@ class Shelf:
                     finished[owner].__dict__[key] = modules["__main__"]
                 if owner in hidden:
                     setattr(hidden[owner], owner.rpartition(".")[2], finished[owner])
-        self._handed.update(fresh)
+        if closure.acts and filters:
+            self._filters = list(current_filters())
+        if closure.acts and finders:
+            self._finders = self._finders_now()
+        if logging:
+            self._logging = _logging(self.get("logging"))
+
+    def _is_logging_same(self) -> bool:
+        return _logging(self.get("logging")) == self._logging
+
+    def _finders_now(self) -> "tuple[list[Any], list[Any]]":
+        return _foreign(sys.meta_path), list(sys.path_hooks)
 
     def _closure(self, name: str) -> "Closure":
         if name not in self._closures:
@@ -226,7 +254,7 @@ class Shelf:
             return ""
         if sys.gettrace() or sys.getprofile() or _is_observed():
             return "somebody traces"
-        if (_foreign(sys.meta_path), sys.path_hooks) != self._finders:
+        if self._finders_now() != self._finders:
             return "there are other finders of modules"
         if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
             return "streams are replaced"
@@ -238,7 +266,7 @@ class Shelf:
             return "warnings are filtered"
         if any(logger.is_taken for logger in closure.loggers):
             return "its loggers are there"
-        if closure.logs and _logging(self.get("logging")) != self._logging:
+        if closure.logs and not self._is_logging_same():
             return "logging is set up"
         if self._has_acted():
             there = {name for name in self._functions if name in self._handed or name not in self._modules}
@@ -259,7 +287,7 @@ class Shelf:
         if frame is None:
             return True
         asked, self._asked = self._asked, (frame.f_code, id(frame), frame.f_lasti)
-        if asked is None or asked[:2] != self._asked[:2] or asked[2] > frame.f_lasti:
+        if asked is None or asked[:2] != self._asked[:2] or asked[2] >= frame.f_lasti:
             return True
         return not IMPORTS.issuperset(frame.f_code.co_code[asked[2] + 2 : frame.f_lasti : 2])
 
@@ -347,6 +375,14 @@ class Closure:
         if deeds:
             self.warns |= deeds.warns
             self.logs |= deeds.logs
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether an error comes from this file, and not from a handler that was called while it was executed."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is None or trace.tb_frame.f_code.co_filename in OURS
 
 
 def _library(modules: "dict[str, Any]") -> "dict[str, Any]":

@@ -326,9 +326,12 @@ class Reports:
                 if one in brought:
                     self._displays.before(one)
 
-    def wants_cold(self, name: str, why: str) -> None:
+    def wants_cold(self, name: str, why: str) -> bool:
         """Report that a cold start should take the place of this run, and because of the import of which module."""
-        self._write("c" + name.partition(".")[0] + " " + why)
+        try:
+            return self._write("c" + name.partition(".")[0] + " " + why)
+        except OSError:  # closed
+            return False
 
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
         """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
@@ -408,10 +411,12 @@ class Reports:
         else:
             self._write(f"s{found.st_mtime_ns}.{found.st_size}.{found.st_ino} {name}")
 
-    def _write(self, report: str) -> None:
+    def _write(self, report: str) -> bool:
         data = report.encode("utf-8", "surrogateescape") + b"\0"
-        if samestat(fstat(self._fd), self._pipe):  # the script may have closed it, and opened another file
+        is_there = bool(samestat(fstat(self._fd), self._pipe))  # the script may have closed it, and opened another file
+        if is_there:
             write(self._fd, data if len(data) < 4096 else b"*\0")
+        return is_there
 
     def _is_by_script(self, frame: "FrameType | None") -> bool:
         """Return whether the script acts, not the import of an installed module, which a fork server does as well.
