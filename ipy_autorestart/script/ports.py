@@ -16,6 +16,9 @@ from ipy_autorestart.script.ports_policy import WAIT_MAX, Address, Listener, Lis
 
 MESSAGE_BYTES, FDS_MAX = 1024, 4
 
+#: More messages than the system's queue holds; more come only from a run that goes on.
+DRAIN_READS = 1024
+
 #: As proc_net(5) writes the state of a socket that listens, ``TCP_LISTEN``.
 LISTENS = "0A"
 
@@ -67,9 +70,10 @@ class PortsLink:
         return bool(data)
 
     def drain(self) -> None:
-        """Take all that has been said by now."""
-        while self.is_open and self.read():
-            pass
+        """Take all that has been said by now, however fast the run goes on."""
+        for _ in range(DRAIN_READS):
+            if not self.is_open or not self.read():
+                return
 
     def close(self) -> None:
         """Hear nothing any more."""
@@ -231,8 +235,8 @@ def _answer(fd: int, words: bytes, *fds: int) -> None:
 
 
 def _address(words: list[str]) -> Address:
-    family, kind, only_v6, port, host = words
-    return Address(int(family), int(kind), host, int(port), only_v6 == "1")
+    family, protocol, only_v6, device, port, host = words
+    return Address(int(family), int(protocol), host, int(port), only_v6 == "1", device)
 
 
 def _bound(fd: int) -> Address | None:
@@ -242,7 +246,9 @@ def _bound(fd: int) -> Address | None:
             return None
         host, port = sock.getsockname()[:2]
         only_v6 = sock.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
-        return Address(int(sock.family), int(sock.type), host, port, bool(only_v6)) if port else None
+        protocol = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
+        device = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0").decode(errors="replace")
+        return Address(int(sock.family), protocol, host, port, bool(only_v6), device) if port else None
 
 
 def _listens(fd: int) -> Address | None:

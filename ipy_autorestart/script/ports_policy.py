@@ -15,19 +15,22 @@ class Address:
 
     Attributes
     ----------
-    family, kind
-        As `socket.socket` has them: ``AF_INET`` or ``AF_INET6``, and ``SOCK_STREAM``.
+    family, protocol
+        ``AF_INET`` or ``AF_INET6``, and ``IPPROTO_TCP`` or one that is used as that is.
     host, port
         As ``getsockname`` returns them, and 0 for a port that the system is to choose.
     only_v6
         Whether it takes connections of IPv6 alone.
+    device
+        The network interface to which it is restricted, if any.
     """
 
     family: int
-    kind: int
+    protocol: int
     host: str
     port: int
     only_v6: bool = False
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True)

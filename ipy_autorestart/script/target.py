@@ -124,7 +124,9 @@ class ScriptTarget:
         self._outbox.begin()
 
     def _rewind(self) -> None:
-        """Let ``< input.txt`` be for each run."""
+        """Let ``< input.txt`` be for each run, and sockets that are passed block, whatever the last one has set."""
+        for fd in self._program.sockets if self._overlap is None else ():  # the last run may still use them
+            os.set_blocking(fd, True)
         if self._program.stdio and self._input_at is not None:
             os.lseek(self._program.stdio[0], self._input_at, os.SEEK_SET)
 
@@ -260,10 +262,13 @@ class ScriptTarget:
         if (ended is None and now >= self._awake_by) or (wants_cold and ended is not None and ended.left):
             self._run.signal(signal.SIGKILL, self._orphans)
         if ended is not None and not ended.left:
+            if self._run.ports:
+                self._run.ports.drain()
             self._leave(self._run)
             if wants_cold:
                 self._outbox.begin_again()
-                self._rewind()
+            self._rewind()
+            self._ports.begin(now)
             self._start_cold()
         return ended is not None
 

@@ -15,6 +15,8 @@ from starting import program
 from waiting import eventually
 
 from ipy_autorestart import Options, Script, Supervisor
+from ipy_autorestart.script import ports
+from ipy_autorestart.script.run import start_cold
 from ipy_autorestart.script.target import ScriptTarget
 
 pytestmark = [
@@ -66,17 +68,14 @@ SERVERS = {"http.server": HTTP, "socketserver": TCP, "asyncio": ASYNCIO}
 
 
 @pytest.fixture
-def port():
+def port(own_ports):
     """One below those that the system gives to whoever connects."""
-    first = 10_000 + os.getpid() % 10_000
-    for number in range(first, first + 1000):
-        with socket.socket() as tried:
-            try:
-                tried.bind(("", number))
-            except OSError:
-                continue
-        return number
-    raise AssertionError
+    return own_ports.find_available_port("")
+
+
+@pytest.fixture
+def another(own_ports, port):
+    return own_ports.find_available_port("")
 
 
 def ask(port, timeout=30):
@@ -246,9 +245,9 @@ class Played:
 
     def __init__(self, project):
         self.project = project
-        what = replace(program("main.py", roots=[f"{project}/"], displays=""), keeps_ports=True)
+        self.what = replace(program("main.py", roots=[f"{project}/"], displays=""), keeps_ports=True)
         self.printed = []
-        self.target = ScriptTarget(what, stop_signal=signal.SIGTERM, send=self.printed.append)
+        self.target = ScriptTarget(self.what, stop_signal=signal.SIGTERM, send=self.printed.append)
 
     @property
     def text(self):
@@ -275,7 +274,8 @@ class Played:
 
 
 @pytest.fixture
-def played(project):
+def played(project, monkeypatch):
+    monkeypatch.setattr(ports, "WAIT_MAX", 60.0)
     played = Played(project)
     yield played
     if played.target.pid:
@@ -352,11 +352,11 @@ def has_ipv6():
 LISTENS = "import socket\ns = socket.create_server(('127.0.0.1', PORT))\n"
 
 
-def test_several_sockets_each_go_on(played, port):
-    code = LISTENS.replace("PORT", str(port)) + f"t = socket.create_server(('127.0.0.1', {port + 1}))\n" + WAITS
+def test_several_sockets_each_go_on(played, port, another):
+    code = LISTENS.replace("PORT", str(port)) + f"t = socket.create_server(('127.0.0.1', {another}))\n" + WAITS
     played.run(code)
     played.stop()
-    clients = [socket.create_connection(("127.0.0.1", port + more)) for more in (0, 1)]
+    clients = [socket.create_connection(("127.0.0.1", one)) for one in (port, another)]
     accepts = "for one in (s, t): one.accept()[0].sendall(b'hello')\n"
     played.run(code.replace(WAITS, accepts + WAITS))
     for client in clients:
@@ -383,18 +383,18 @@ def test_a_socket_on_which_inheriting_workers_listen_goes_on(played, port):
         assert client.recv(10) == b"hello"
 
 
-def test_another_address_and_a_port_of_the_systems_are_not_kept(played, port):
+def test_another_address_and_a_port_of_the_systems_are_not_kept(played, port, another):
     played.run("import socket\ns = socket.create_server(('127.0.0.1', 0))\nprint(s.getsockname()[1])\n" + WAITS)
     free = int(played.text.split()[0])
     played.stop()
     assert ask(free) == "ConnectionRefusedError"
     played.run(LISTENS.replace("PORT", str(port)) + WAITS)
     played.stop()
-    played.run(LISTENS.replace("PORT", str(port + 1)) + WAITS)
+    played.run(LISTENS.replace("PORT", str(another)) + WAITS)
     assert played.turn() is None
     with socket.socket() as client:
         client.settimeout(5)
-        client.connect(("127.0.0.1", port + 1))
+        client.connect(("127.0.0.1", another))
 
 
 CLOSES = {
@@ -429,7 +429,85 @@ def test_a_forked_child_may_bind_what_another_one_had(played, port):
     assert played.run(code + WAITS) == "0\n0\n0\n"
 
 
-def test_a_run_that_binds_nothing_any_more_lets_clients_be_refused(played, port):
+PROBES = """
+import socket
+with socket.socket() as client:
+    print(client.connect_ex(("127.0.0.1", PORT)))
+"""
+
+
+def test_a_run_that_asks_whether_somebody_listens_does_not_find_itself(played, port):
+    code = (PROBES + LISTENS + WAITS).replace("PORT", str(port))
+    refused = played.run(code)
+    played.stop()
+    assert played.run(code) == refused
+
+
+def test_a_kept_socket_blocks_though_there_is_a_default_timeout(played, port):
+    code = "import os, socket\ns = socket.socket()\nsocket.setdefaulttimeout(5)\n"
+    code += "s.bind(('127.0.0.1', PORT))\ns.listen()\nprint(s.gettimeout(), os.get_blocking(s.fileno()))\n"
+    for _ in range(2):
+        assert played.run((code + WAITS).replace("PORT", str(port))) == "None True\n"
+        played.stop()
+
+
+def test_a_busy_supervisor_is_waited_for(played, port):
+    code = LISTENS.replace("PORT", str(port)) + "print(s)\n" + WAITS
+    text = played.run(code)
+    inode = inode_of(played.target.pid, text)
+    played.stop()
+    played.printed.clear()
+    played.target.launch([])
+    link, answers = played.target._run.ports, []
+    hear, link.hear = link.hear, lambda _, fds: answers.extend(map(os.dup, fds))
+    eventually(lambda: played.turn() or answers)
+    link.hear = hear
+    eventually(lambda: played.turn() or "ready" in played.text)
+    assert inode_of(played.target.pid, played.text) == inode
+    for fd in answers:
+        os.close(fd)
+
+
+class Ahead:
+    """A preloader whose run turns out to need a cold start in its place."""
+
+    def __init__(self, what):
+        self._what = what
+
+    def start(self, changed, *, lossless, guard):
+        run = start_cold(self._what, lossless=lossless)
+        run.reports.wants_cold = "a", "b"
+        guard(run.pid)
+        return run
+
+    def __getattr__(self, name):
+        return lambda *_, **__: ()
+
+
+def test_a_cold_run_that_takes_the_place_of_another_gets_its_socket(played, port):
+    played.target._preloader = Ahead(played.what)
+    code = LISTENS.replace("PORT", str(port)) + "print(s)\n" + WAITS
+    text = played.run(code)
+    inode = inode_of(played.target.pid, text)
+    warm = played.target.pid
+    played.printed.clear()
+    os.kill(warm, signal.SIGKILL)
+    eventually(lambda: played.turn() or (played.target.pid != warm and "ready" in played.text))
+    assert inode_of(played.target.pid, played.text) == inode
+    played.target._preloader = None
+
+
+def test_a_socket_that_is_passed_blocks_again(played):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        played.target._program = replace(played.what, sockets=(server.fileno(),))
+        for _ in range(2):
+            played.run("import os\nprint(os.get_blocking(3))\nos.set_blocking(3, False)" + WAITS)
+            assert played.text.startswith("True")
+            played.stop()
+
+
+def test_a_run_that_binds_nothing_any_more_lets_clients_be_refused(played, port, monkeypatch):
+    monkeypatch.setattr(ports, "WAIT_MAX", 5.0)
     played.run(LISTENS.replace("PORT", str(port)) + WAITS)
     played.stop()
     played.run(WAITS)

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ipy_autorestart.script.ports import NOTHING, SOMETHING, Ports, PortsLink, has_open, others_of
+from ipy_autorestart.script.ports import DRAIN_READS, NOTHING, SOMETHING, Ports, PortsLink, has_open, others_of
 from ipy_autorestart.script.ports_policy import WAIT_MAX, Owner
 
 
@@ -60,7 +60,7 @@ def server():
 
 
 def address_of(server):
-    return f"{int(server.family)} {int(server.type)} 0 {server.getsockname()[1]} 127.0.0.1"
+    return f"{int(server.family)} {socket.IPPROTO_TCP} 0  {server.getsockname()[1]} 127.0.0.1"
 
 
 def connects(address):
@@ -88,7 +88,7 @@ def test_the_next_run_gets_the_very_socket(ports, run, server):
 
 def address_of_kept(ports):
     (address,) = ports.addresses
-    return f"{address.family} {address.kind} {int(address.only_v6)} {address.port} {address.host}"
+    return f"{address.family} {address.protocol} {int(address.only_v6)} {address.device} {address.port} {address.host}"
 
 
 def test_a_run_that_ends_by_itself_leaves_nothing(ports, run, server):
@@ -166,13 +166,26 @@ def test_other_sockets_and_odd_words_are_passed_over(ports, run, tmp_path):
         udp.bind(("127.0.0.1", 0))
         run.listens(local)
         run.listens(udp)
-        for words in ("", "listens", "listens x y", "claims 1 2", "binds a b c d e", "\xff", "nothing"):
+        for words in ("", "listens", "listens x y", "claims 1 2", "binds a b c d e f", "\xff", "nothing"):
             run.say(words or " ", udp.fileno())
     with open(os.devnull) as file:
         run.say("listens 1 2", file.fileno())
     run.say("asks")
     assert ports.addresses == ()
     assert run.link.is_open
+
+
+def test_draining_ends_though_the_run_goes_on(run):
+    heard = []
+
+    def hear(words, _):
+        heard.append(words)
+        run._socket.send(b"more")
+
+    run.link.hear = hear
+    run._socket.send(b"more")
+    run.link.drain()
+    assert len(heard) == DRAIN_READS
 
 
 def test_the_link_ends_with_the_run(ports, run):

@@ -20,8 +20,8 @@ from ipy_autorestart.script.ports_policy import (
     without_closed,
 )
 
-WEB = Address(socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1", 8000)
-ADMIN = Address(socket.AF_INET, socket.SOCK_STREAM, "127.0.0.1", 8001)
+WEB = Address(socket.AF_INET, socket.IPPROTO_TCP, "127.0.0.1", 8000)
+ADMIN = Address(socket.AF_INET, socket.IPPROTO_TCP, "127.0.0.1", 8001)
 FIRST, SECOND = Owner(10, 3), Owner(20, 3)
 
 
@@ -43,8 +43,8 @@ def test_a_socket_waits_from_one_run_to_the_next():
     "other",
     [
         ADMIN,
-        Address(socket.AF_INET, socket.SOCK_STREAM, "0.0.0.0", 8000),
-        Address(socket.AF_INET6, socket.SOCK_STREAM, "::1", 8000),
+        Address(socket.AF_INET, socket.IPPROTO_TCP, "0.0.0.0", 8000),
+        Address(socket.AF_INET6, socket.IPPROTO_TCP, "::1", 8000),
     ],
 )
 def test_another_address_gets_nothing(other):
@@ -52,8 +52,8 @@ def test_another_address_gets_nothing(other):
 
 
 def test_a_socket_for_both_families_is_not_one_for_ipv6_alone():
-    both = Address(socket.AF_INET6, socket.SOCK_STREAM, "::", 8000)
-    alone = Address(socket.AF_INET6, socket.SOCK_STREAM, "::", 8000, only_v6=True)
+    both = Address(socket.AF_INET6, socket.IPPROTO_TCP, "::", 8000)
+    alone = Address(socket.AF_INET6, socket.IPPROTO_TCP, "::", 8000, only_v6=True)
     assert claimed((Listener(1, both),), alone) is None
 
 

@@ -26,7 +26,8 @@ get_blocking, set_blocking, get_inheritable = os.get_blocking, os.set_blocking, 
 audit = sys.audit
 
 #: Seconds that the supervisor has to answer; it does so in far less than a millisecond, unless the machine is busy.
-ANSWER_MAX = 1.0
+#: Where a bind would fail without the answer, it has longer; each wait ends with the supervisor.
+ANSWER_MAX, NEEDED_MAX = 1.0, 10.0
 
 ANY = {AF_INET: "0.0.0.0", AF_INET6: "::"}
 FAMILIES = tuple(ANY)
@@ -91,6 +92,9 @@ class Ports:
         elif event == "socket.bind":
             if not self._takes:
                 self._binds(args[0], args[1])
+        elif event == "socket.connect":
+            if self._waits:
+                self._connects(args[0], args[1])
         else:  # another image takes over, and does not inherit them
             for fd in list(self._known):
                 self._forget(fd)
@@ -119,17 +123,9 @@ class Ports:
             try:
                 return before(sock, method)
             except Exception as error:  # noqa: BLE001  # the border: the user's own call must go on
-                self.pass_over(error)
+                pass_over(error, self._own)
 
         return guarded
-
-    def pass_over(self, error: BaseException) -> None:
-        """Raise an error if it is that of a signal handler of the script, which happened to run here."""
-        trace = error.__traceback__
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename not in self._own:
-                raise error
-            trace = trace.tb_next
 
     # -- what the run does ---------------------------------------------------------------------------------------------
 
@@ -141,7 +137,15 @@ class Ports:
             port = address[1]
             if port:
                 self._bound[fd] = port
-                self._ask("binds", *described(sock, "", port))
+                self._ask("binds", *described(sock, "", port), seconds=NEEDED_MAX)
+
+    def _connects(self, sock: "Any", address: "Any") -> None:
+        """Have the supervisor let go what waits at a port that the run connects to: it may ask who listens."""
+        if not is_tcp(sock) or not isinstance(address, tuple) or len(address) < 2 or address[1].__class__ is not int:
+            return
+        self._waits = self._ask("asks")[0]
+        if self._waits:
+            self._ask("binds", *described(sock, "", address[1]), seconds=NEEDED_MAX)
 
     def _before_listen(self, sock: "Any", _: "Any") -> None:
         fd = _fileno(sock)
@@ -182,9 +186,11 @@ class Ports:
             if not host:
                 return False
             fd = _fileno(sock)
-            self._waits, kept = self._ask("claims", getpid(), fd, *described(sock, host, address[1]))
+            self._waits, kept = self._ask(
+                "claims", getpid(), fd, *described(sock, host, address[1]), seconds=NEEDED_MAX
+            )
         except Exception as error:  # noqa: BLE001  # the border, as above
-            self.pass_over(error)
+            pass_over(error, self._own)
         if kept < 0:
             return False
         try:
@@ -218,22 +224,33 @@ class Ports:
             link.detach()
         return True
 
-    def _ask(self, *words: "Any") -> "tuple[bool, int]":
-        """Return whether there is more, and a descriptor, or -1 for none."""
+    def _ask(self, *words: "Any", seconds: float = ANSWER_MAX) -> "tuple[bool, int]":
+        """Return whether there may be more, and a descriptor, or -1 for none."""
         ours, theirs = socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         try:
             with_it = self._send(words, theirs.fileno())
             theirs.close()  # so that the wait ends with the supervisor
             if not with_it:
                 return False, -1
-            ours.settimeout(ANSWER_MAX)
+            ours.settimeout(seconds)
             data, rights, _, _ = ours.recvmsg(16, CMSG_SPACE(4), _socket.MSG_CMSG_CLOEXEC)
+        except TimeoutError:  # the supervisor is busy
+            return True, -1
         except OSError:
             return False, -1
         finally:
             ours.close()
             theirs.close()
         return data == b"1", int.from_bytes(rights[0][2][:4], sys.byteorder) if rights else -1
+
+
+def pass_over(error: BaseException, own: "set[str]") -> None:
+    """Raise an error if it is that of a signal handler of the script, which happened to run in our ``own`` files."""
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename not in own:
+            raise error
+        trace = trace.tb_next
 
 
 def _fileno(sock: "Any") -> int:
@@ -248,8 +265,10 @@ def is_tcp(sock: "Any") -> bool:
 def described(sock: "Any", host: str, port: int) -> "tuple[Any, ...]":
     """Return the address of a socket in the supervisor's words."""
     family = int(socket.family.__get__(sock))
+    protocol = socket.getsockopt(sock, _socket.SOL_SOCKET, _socket.SO_PROTOCOL)
     only_v6 = family == AF_INET6 and bool(socket.getsockopt(sock, _socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY))
-    return family, SOCK_STREAM, int(only_v6), port, host
+    device = socket.getsockopt(sock, _socket.SOL_SOCKET, _socket.SO_BINDTODEVICE, 16)
+    return family, protocol, int(only_v6), device.rstrip(b"\0").decode(errors="replace"), port, host
 
 
 def canonical(sock: "Any", address: "Any") -> str:
@@ -275,11 +294,11 @@ def canonical(sock: "Any", address: "Any") -> str:
 
 def put_in_place(fd: int, kept: int) -> None:
     """Make a descriptor that of a kept socket, with the options and flags that it has itself."""
+    blocking, inheritable = get_blocking(fd), get_inheritable(fd)  # an object made of it may set a default timeout
     old, new = socket(fileno=fd), socket(fileno=kept)
     try:
         for level, name, size in OPTIONS:
             copy(old, new, level, name, size)
-        blocking, inheritable = get_blocking(fd), get_inheritable(fd)
     finally:
         old.detach()
         new.detach()

@@ -29,7 +29,7 @@ ENVIRONMENT = frozenset({"os.putenv", "os.unsetenv"})
 LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
 LOOKS = {"open", "import", "ctypes.dlopen", "os.listdir", "os.scandir", "os.chdir", LOOKS_FOR}
 #: Of sockets; those that may listen for TCP are of the families AF_INET and AF_INET6.
-PORTS = frozenset({"socket.__new__", "socket.bind"})
+PORTS = frozenset({"socket.__new__", "socket.bind", "socket.connect"})
 TCP = (2, 10)
 LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
 #: The script hears of imports from then on.
