@@ -6,9 +6,10 @@ They import nothing that takes time unless the program is watched, since product
 from __future__ import annotations
 
 import functools
+import sys
 
 from ipy_autorestart.pristine import is_main_thread, os
-from ipy_autorestart.program.kept import Kept
+from ipy_autorestart.program.kept import Kept, open_sockets
 from ipy_autorestart.reexec import STATE
 
 TYPE_CHECKING = False  # as `typing` has it, whose import takes longer than all of this
@@ -31,8 +32,10 @@ class _Process:
     def __init__(self) -> None:
         self.folder = os.getcwd()  # at the import: the program may change it later
         self.watch = Watching(None)
+        #: Sockets of a program that binds before it imports this, in its next image too.
+        self.early = open_sockets() if "_socket" in sys.modules else frozenset()
         if STATE in os.environ:  # what the program binds first may be one that the image before had
-            self.kept  # noqa: B018  # which reads it
+            self.early -= self.kept.handed
 
     @functools.cached_property
     def kept(self) -> Kept:
@@ -146,7 +149,16 @@ def restart_on_change(
 
     if _PROCESS.watch.is_active:
         raise BadInput("restart_on_change: a watch goes on already; close it first, or name all paths in one call")
-    restarter = begin(paths, kept, folder=_PROCESS.folder, keep=keep, when=when, quiet=quiet, options=options)
+    restarter = begin(
+        paths,
+        kept,
+        folder=_PROCESS.folder,
+        early=_PROCESS.early,
+        keep=keep,
+        when=when,
+        quiet=quiet,
+        options=options,
+    )
     _PROCESS.watch = Watching(restarter)
     return _PROCESS.watch
 

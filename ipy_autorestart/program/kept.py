@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import stat
+import sys
 
 from ipy_autorestart.pristine import os, signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterable
 
     from ipy_autorestart.program.ports import Offers
     from ipy_autorestart.protocol.request import Request
@@ -24,11 +26,13 @@ class Kept:
         self._sockets: tuple[int, ...] = ()
         self._supervisors: tuple[SupervisorState, ...] = ()
         self._offers: Offers | None = None
+        self.handed: frozenset[int] = frozenset()  # inodes of sockets
         if self.carried is not None:
             self.carried.keep_from_children()
             self._supervisors = self.carried.supervisors
             own = self.carried.own
             self._sockets = own.kept  # type: ignore[union-attr]  # `_read` takes a program's only
+            self.handed = _inodes((*own.kept, *own.ports))  # type: ignore[union-attr]
             if own.ports:  # type: ignore[union-attr]
                 from ipy_autorestart.program.ports import Offers
 
@@ -76,6 +80,22 @@ class Kept:
         if signal.SIGHUP not in process.blocked:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])
         self.carried = None
+
+
+def open_sockets() -> frozenset[int]:
+    """Return the inodes of the sockets that this process has now; on Linux."""
+    fds = map(int, os.listdir("/proc/self/fd")) if sys.platform == "linux" else ()
+    return _inodes(fds)
+
+
+def _inodes(fds: Iterable[int]) -> frozenset[int]:
+    found = set()
+    for fd in fds:
+        with contextlib.suppress(OSError):  # the listing's own
+            status = os.fstat(fd)
+            if stat.S_ISSOCK(status.st_mode):
+                found.add(status.st_ino)
+    return frozenset(found)
 
 
 def _read() -> Carried | None:

@@ -40,15 +40,19 @@ class ProgramRestarter(Restarter):
     """Restarts a plain program in place after a SIGHUP; its supervisor's session as well.
 
     If ``asked``, it restarts only where it calls `restart_if_changed`. It is told whether SIGHUP was ignored when the
-    program was started, which the handler doesn't show after an exec.
+    program was started, which the handler doesn't show after an exec; and of sockets, by their inodes, that were there
+    ``early``: the next image binds these before it can be offered any.
     """
 
-    def __init__(self, start: ProgramStart, *, asked: bool, hangup_ignored: bool) -> None:
+    def __init__(
+        self, start: ProgramStart, *, asked: bool, hangup_ignored: bool, early: frozenset[int] = frozenset()
+    ) -> None:
         self.supervisors: list[Supervisor] = []
         super().__init__(self.supervisors)
         self._start = start
         self._asked = asked
         self._hangup_ignored = hangup_ignored
+        self._early = early
         self._kept: list[Any] = []
         self._held = 0
         self._is_restarting = False
@@ -188,9 +192,12 @@ class ProgramRestarter(Restarter):
             return
         self._is_restarting = True  # for a SIGHUP that comes meanwhile: it would wait for this very thread
         try:
-            self._hand_over(lambda: ProgramHandover(self._start, self._terminal, self._kept, survives=self._own))
+            self._hand_over(self._handover)
         finally:  # it was refused
             self._is_restarting = False
+
+    def _handover(self) -> ProgramHandover:
+        return ProgramHandover(self._start, self._terminal, self._kept, survives=self._own, early=self._early)
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True
@@ -204,7 +211,15 @@ class ProgramHandover(Handover):
     _start: ProgramStart
     notes_interrupts = False  # its handler is the program's, and the new image has no bootstrap
 
-    def __init__(self, start: ProgramStart, terminal: Terminal, kept: Iterable[Any], *, survives: bool) -> None:
+    def __init__(
+        self,
+        start: ProgramStart,
+        terminal: Terminal,
+        kept: Iterable[Any],
+        *,
+        survives: bool,
+        early: frozenset[int] = frozenset(),
+    ) -> None:
         super().__init__(start)
         self._terminal = terminal
         self._survives = survives
@@ -215,7 +230,7 @@ class ProgramHandover(Handover):
             for sock in kept:  # the program's own may be closed by its exit functions
                 if (fd := sock.fileno()) >= 0:
                     self._kept.append(os.dup(fd))
-            self._ports += listening(self._kept)
+            self._ports += listening(self._kept, early)
         except OSError as error:
             self.give_up()
             raise CantRestart(f"the sockets can't be kept ({error}); close files") from error
@@ -276,6 +291,7 @@ def begin(
     kept: Kept,
     *,
     folder: str,  # the current one, from as early as possible
+    early: frozenset[int],  # sockets
     keep: Iterable[Any],
     when: str,
     quiet: bool,
@@ -294,7 +310,7 @@ def begin(
     request.check()
     start = ProgramStart.of_program(folder, kept.carried)
     hangup_ignored = kept.carried is not None and kept.carried.process.hangup_ignored
-    restarter = ProgramRestarter(start, asked=when == "asked", hangup_ignored=hangup_ignored)
+    restarter = ProgramRestarter(start, asked=when == "asked", hangup_ignored=hangup_ignored, early=early)
     for sock in keep:
         restarter.keep(sock)
     with restarter.held():
