@@ -171,6 +171,7 @@ def _park(
     _number_main_thread(shelf.get("threading"))
     report = attach(fds[4:], ahead)  # all is shared with the fork server until somebody looks at it
     _rehearse()
+    shelf.rehearse()
     # A finder misses files that are added in the clock's tick of its last look; installed ones are watched.
     installed = tuple(path + "/" for path in filter(is_installed, sys.path))
     zipped = "python" + str(sys.version_info[0]) + str(sys.version_info[1]) + ".zip"  # of the interpreter itself

@@ -138,6 +138,25 @@ class Shelf:
         _find_and_load_unlocked.__code__ = _find_and_load_unlocked.__code__.replace(co_filename=INTERNAL)
         bootstrap._find_and_load_unlocked = _find_and_load_unlocked  # noqa: SLF001
 
+    def rehearse(self) -> None:
+        """Write where handing over will write, so that these pages are copied now, not while somebody waits."""
+        places: list[tuple[dict[str, Any], str, Any]] = []
+        for closure in self._closures.values():
+            for name in self._fresh(closure) or ():
+                if name in sys.modules:
+                    continue
+                sys.modules[name] = self._modules[name]
+                places.append((sys.modules, name, ABSENT))
+                if name in self._hidden:
+                    names, child = self._hidden[name].__dict__, name.rpartition(".")[2]
+                    places.append((names, child, names.get(child, ABSENT)))
+                    names[child] = self._modules[name]
+        for entries, key, before in reversed(places):
+            if before is ABSENT:
+                del entries[key]
+            else:
+                entries[key] = before
+
     def close(self) -> None:
         """Hand nothing over any more."""
         if self._original is not None:
