@@ -89,10 +89,11 @@ def nothing_left(monkeypatch):
     try:
         eventually(lambda: not marked_processes(mark, after=newest))
     except AssertionError:
-        left = marked_processes(mark)
-        commands = [(process.pid, process.ppid(), process.cmdline()) for process in left]
-        for process in left:
-            process.kill()
+        commands = []
+        for process in marked_processes(mark):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                commands.append((process.pid, process.ppid(), process.cmdline()))
+                process.kill()
         pytest.fail(f"processes are left: {commands}")
     eventually(
         lambda: not set(threading.enumerate()) - threads,

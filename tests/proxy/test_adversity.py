@@ -9,7 +9,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
-from processes import children_with
+from processes import children_with, kill
 from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
@@ -63,8 +63,7 @@ def test_a_kernel_that_cannot_be_started_at_once_is_started_later(behind, kernel
     proxy.rlimit(psutil.RLIMIT_NOFILE, (max(int(fd) for fd in os.listdir(f"/proc/{kernel.pid}/fd")) + 2, limits[1]))
     try:
         ours = children_with("bootstrap.py", kernel.pid)
-        for child in ours:
-            child.kill()
+        kill(ours)
         psutil.wait_procs(ours, timeout=DEADLINE)
         assert proxy.is_running()
         cell = kernel.send("__import__('os').getpid()")
@@ -188,8 +187,7 @@ def leave():
 
 def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, kernel):
     killed = children_with("bootstrap.py", kernel.pid)
-    for one in killed:
-        one.kill()
+    kill(killed)
     eventually(lambda: not any(one.is_running() for one in killed))  # the proxy knows
     cells = [kernel.send(f"'cell {number}'") for number in range(20)]
     kernel.client.control_channel.send(kernel.client.session.msg("usage_request", {}))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 import zmq
 from behind import Behind
-from processes import children_with
+from processes import children_with, kill
 from waiting import DEADLINE, eventually
 from zmq.utils.monitor import recv_monitor_message
 
@@ -155,9 +155,7 @@ def test_a_kernel_that_is_killed_is_replaced(behind, kernel, who, signum):
         eventually(lambda: kernel.run("__import__('os').getpid()").text.isdigit())
         assert behind.live != before
     else:
-        for child in children_with("bootstrap.py", kernel.pid):
-            if child.pid != before:
-                child.kill()
+        kill(child for child in children_with("bootstrap.py", kernel.pid) if child.pid != before)
     behind.restarts += who == "live"
     behind.save(7)
     assert behind.use.streams() == "value 7\n"

@@ -71,6 +71,13 @@ def children_with(word, pid):
     return [child for child in psutil.Process(pid).children() if any(word in one for one in words_of(child))]
 
 
+def kill(processes):
+    """Kill processes, as far as they are still there: some are only between a fork server and what it forks."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def supervisors(pid):
     """Return the supervisors that a process has started."""
     return children_with("--link", pid)
