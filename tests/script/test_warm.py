@@ -135,6 +135,24 @@ def test_a_run_that_changes_what_an_import_meets_is_a_cold_one_instead(watch):
     assert watched.screen.status.warm is True  # with what comes before the change
 
 
+#: As torch's does with cuda.pathfinder: asks ldconfig, and makes up a module with the path of none.
+ASKS = (
+    TELLS
+    + """import subprocess, sys, types
+if os.path.exists('/sbin/ldconfig'):
+    subprocess.run(['/sbin/ldconfig', '-p'], stdout=subprocess.DEVNULL)
+sys.modules['made_up'] = types.ModuleType('made_up')
+sys.modules['made_up'].__file__ = 'main.py'
+"""
+)
+
+
+def test_what_a_package_asks_the_system_and_makes_up_is_no_hindrance(watch):
+    watched = watch("import lib\nprint(lib.ahead())\n", {"lib": ASKS})
+    watched.until_ready()
+    assert watched.next() == "True\n"
+
+
 def test_what_a_package_sets_at_its_import_is_no_hindrance(watch):
     text = TELLS + "os.environ.setdefault('LIB_SETS', '1')\n"
     watched = watch("import lib, other\n", {"lib": text, "other": TELLS})

@@ -63,7 +63,7 @@ class Shelf:
         self._hidden: dict[str, Any] = {}  # packages that have a module as an attribute by its import
         self._closures: dict[str, Closure] = {}
         self._handed: set[str] = set()
-        self._original: Any = None
+        self.is_heard = False  # whether the script has an audit hook of its own
         for name, module in self._modules.items():
             parent, _, child = name.rpartition(".")
             package = getattr(sys.modules.get(parent), "__dict__", {})
@@ -128,7 +128,7 @@ class Shelf:
     def open(self, *, always: bool) -> None:
         """Hand modules over from now on; ``always``: whatever they meet, until `settle`."""
         self._meets_anything = always
-        self._original = original = bootstrap._find_and_load_unlocked  # noqa: SLF001
+        original = bootstrap._find_and_load_unlocked  # noqa: SLF001
         hand_over = self._hand_over
 
         def _find_and_load_unlocked(name: str, import_: "Any") -> "ModuleType":  # noqa: ANN401
@@ -156,12 +156,6 @@ class Shelf:
                 del entries[key]
             else:
                 entries[key] = before
-
-    def close(self) -> None:
-        """Hand nothing over any more."""
-        if self._original is not None:
-            bootstrap._find_and_load_unlocked = self._original  # noqa: SLF001
-            self._original = None
 
     def settle(self) -> None:
         """Take what there is now for what is to be met."""
@@ -271,7 +265,7 @@ class Shelf:
         """Return what the modules would meet now that is not as it was ahead; empty if all is as it was."""
         if self._meets_anything:
             return ""
-        if sys.gettrace() or sys.getprofile() or _is_observed():
+        if self.is_heard or sys.gettrace() or sys.getprofile() or _is_observed():
             return "somebody traces"
         if self._finders_now() != self._finders:
             return "there are other finders of modules"

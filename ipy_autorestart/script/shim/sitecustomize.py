@@ -346,7 +346,7 @@ class Reports:
             return None
         if event == ADDS_HOOK:
             if self._ahead and not getframe(3).f_code.co_filename.startswith(PACKAGE):
-                self._ahead.shelf.close()
+                self._ahead.shelf.is_heard = True
             return None
         if self._ports and (event in PORTS or event == "os.exec"):
             self._ports.hear(event, args)
