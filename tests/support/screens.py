@@ -47,14 +47,15 @@ class Screen:
     @property
     def run(self):
         """The number of the last run, 0 before the first."""
-        return max(self.texts)
+        return max(list(self.texts))  # the listening thread may begin another one meanwhile
 
     @property
     def text(self):
         """What the last run printed."""
-        return self.texts[self.run]
+        texts = dict(self.texts)  # as above
+        return texts[max(texts)]
 
     @property
     def printed(self):
         """What all runs printed."""
-        return "".join(self.texts.values())
+        return "".join(list(self.texts.values()))
