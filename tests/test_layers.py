@@ -30,6 +30,7 @@ BELOW = {
     "proxy": {"memory", "reexec", "script", "wire"},
     "show": {"text", "decide", "pristine", "protocol", "client"},
     "program": {"pristine", "protocol", "reexec", "client", "show"},
+    "cluster": {"decide"},
     "engine": {"text", "decide", "protocol", "watch", "script"},
 }
 

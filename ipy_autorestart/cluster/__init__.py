@@ -1,0 +1,1 @@
+"""The helper of a supervisor that brings saved code to the workers of a cluster."""

@@ -1,0 +1,223 @@
+"""Decide what a push does: to whom the tree goes, who restarts and when, what refuses it, and when it is over; pure.
+
+The facts are what each process of a cluster says of itself, a `Process`. Workers are those of Dask, or the engines of
+ipyparallel, by any name that their cluster knows them by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+#: So many workers, files or keys are named in a message.
+NAMED = 3
+
+#: So many characters of a version are shown.
+SHOWN = 4
+
+#: So many workers restart at once: each of them connects anew, and imports from what may be one shared file system.
+WAVE = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """One process of a cluster, as it tells about itself.
+
+    Attributes
+    ----------
+    name
+        As its cluster knows it: an address, the number of an engine.
+    store
+        Which folder of copies it sees; those of one machine see the same.
+    has
+        The folder has a copy of the version that was asked about, or the machine shares the project's own folder.
+    version
+        The version that an import would get; empty before the first.
+    outdated
+        Modules of the project that were imported in another version than that one, or from elsewhere.
+    orphans
+        Tasks that run there though nobody waits for them any more.
+    python, engine
+        The versions of Python and of Dask or ipyparallel.
+    can_restart
+        Whether somebody restarts it: a nanny.
+    """
+
+    name: str
+    store: str = ""
+    has: bool = False
+    version: str = ""
+    outdated: tuple[str, ...] = ()
+    orphans: int = 0
+    python: str = ""
+    engine: str = ""
+    can_restart: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The reason why nothing is pushed, with the fix, in one line."""
+
+    why: str
+
+
+def short(version: str) -> str:
+    """Return a version as it is shown."""
+    return version[:SHOWN]
+
+
+# -- before anything is shipped ----------------------------------------------------------------------------------------
+
+
+def refuse(workers: Sequence[Process], *, python: str, engine: str, called: str) -> Refusal | None:
+    """Return why these workers can't be pushed to, if they can't.
+
+    Parameters
+    ----------
+    workers
+        All of the cluster.
+    python, engine
+        The versions here; those of the workers need the same ``major.minor`` of Python, and the same engine.
+    called
+        The engine's name, as users know it.
+    """
+    if bare := [one.name for one in workers if not one.can_restart]:
+        return Refusal(
+            f"no nanny restarts {listed(bare)}: start the workers without --no-nanny, or LocalCluster with processes"
+        )
+    ours = _minor(python)
+    if other := [one for one in workers if one.python and _minor(one.python) != ours]:
+        theirs = sorted({_minor(one.python) for one in other})
+        return Refusal(
+            f"Python {' and '.join(theirs)} on {listed(one.name for one in other)}, {ours} here: use the same on both"
+        )
+    if other := [one for one in workers if one.engine and one.engine != engine]:
+        theirs = sorted({one.engine for one in other})
+        return Refusal(
+            f"{called} {' and '.join(theirs)} on {listed(one.name for one in other)}, {engine} here: install the same"
+        )
+    return None
+
+
+def _minor(version: str) -> str:
+    return ".".join(version.split(".")[:2])
+
+
+def refuse_broken(broken: Mapping[str, str], sent: Collection[str]) -> Refusal | None:
+    """Return why a tree with these syntax errors, messages by path, isn't sent; ``sent`` are the paths sent before.
+
+    A file that never was whole, as a template or a test's data, is left out and stops nobody.
+    """
+    if worse := sorted(path for path in broken if path in sent):
+        return Refusal(f"syntax error in {worse[0]}: {broken[worse[0]]}; nothing is sent until it is mended")
+    return None
+
+
+def refuse_clash(tops: Collection[str], others: Mapping[str, Collection[str]]) -> Refusal | None:
+    """Return why modules of these names can't be pushed: another watch on the cluster has them too, by its owner."""
+    for owner, theirs in sorted(others.items()):
+        if both := sorted(set(tops) & set(theirs)):
+            return Refusal(f"{listed(both)} is also pushed by {owner}: rename it, or use a cluster of your own")
+    return None
+
+
+def refuse_loss(keys: Sequence[str]) -> Refusal | None:
+    """Return why workers can't restart that have the only copies of data which is published or somebody else's."""
+    if not keys:
+        return None
+    return Refusal(f"a restart of the workers would lose {listed(keys)}: gather or unpublish it, or use --lose-data")
+
+
+# -- who gets what -----------------------------------------------------------------------------------------------------
+
+
+def ship_to(processes: Iterable[Process]) -> tuple[str, ...]:
+    """Return the processes that are sent the files: one for each folder of copies that lacks the version."""
+    stores = {one.store: one.name for one in processes if not one.has}
+    return tuple(stores.values())
+
+
+def must_restart(workers: Iterable[Process]) -> tuple[str, ...]:
+    """Return the workers that a new path is not enough for: they hold other code, or run tasks that nobody wants."""
+    return tuple(one.name for one in workers if one.outdated or one.orphans)
+
+
+def waves(names: Sequence[str], *, size: int = WAVE) -> Iterator[tuple[str, ...]]:
+    """Yield those that restart at once, one wave after the other."""
+    for start in range(0, len(names), size):
+        yield tuple(names[start : start + size])
+
+
+def lacking(workers: Iterable[Process], version: str) -> tuple[str, ...]:
+    """Return the workers that would not run this version alone."""
+    return tuple(one.name for one in workers if one.version != version or one.outdated or one.orphans)
+
+
+# -- the end of it -----------------------------------------------------------------------------------------------------
+
+
+class Step(Enum):
+    """The next thing to do in a push."""
+
+    SHIP = "ship"  # files to those that lack them
+    ENTER = "enter"  # put the version first on the path of those that hold no other code
+    RESTART = "restart"
+    WAIT = "wait"  # until workers that restart or join have said something
+    DONE = "done"
+    GIVE_UP = "give up"
+
+
+def next_step(
+    workers: Sequence[Process], scheduler: Process | None, version: str, *, silent: Collection[str], late: bool
+) -> Step:
+    """Return the next thing to do, from what all processes have just said.
+
+    Parameters
+    ----------
+    workers
+        Those that have answered.
+    scheduler
+        The process that unpickles graphs, if the cluster has one; it is never restarted.
+    version
+        What all are to run.
+    silent
+        Names of workers that are known and have not answered: they end, or begin.
+    late
+        Whether the time is over.
+    """
+    everyone = [*workers, *([scheduler] if scheduler else [])]
+    lagging = lacking(workers, version)
+    if not lagging and not silent and (scheduler is None or scheduler.version == version):
+        return Step.DONE
+    if late:
+        return Step.GIVE_UP
+    if ship_to(everyone):
+        return Step.SHIP
+    if any(one.version != version for one in everyone):
+        return Step.ENTER
+    if must_restart(workers):
+        return Step.RESTART
+    return Step.WAIT
+
+
+def who_lacks(workers: Sequence[Process], version: str, *, silent: Collection[str], seconds: float) -> str:
+    """Say who lacks the version when time is over."""
+    names = sorted({*lacking(workers, version), *silent})
+    count = len({*(one.name for one in workers), *silent})
+    return f"{len(names)} of {count} workers lack {short(version)} after {seconds:g} s: {listed(names)}"
+
+
+def told(count: int, version: str, *, restarted: int) -> str:
+    """Say how a push went: ``"40 of 40 workers on 3f2a · 12 restarted"``."""
+    if not count:
+        return f"no worker yet · those that join get {short(version)}"
+    again = f" · {restarted} restarted" if restarted else ""
+    return f"{count} of {count} workers on {short(version)}{again}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

@@ -1,0 +1,273 @@
+"""What runs in the processes of a cluster, which don't have this package: nothing but the standard library.
+
+The text of this file is sent, and becomes a module under `NAME` in each process, which keeps what it knows there.
+`manifest` is what `tree.Tree.manifest` returns, and a project is any name for the owner and the roots of a tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import os
+import platform
+import shutil
+import stat
+import sys
+import tempfile
+import uuid
+from typing import Any
+
+#: As which a process knows this module.
+NAME = "_ipy_autorestart_cluster"
+
+#: So many versions of a project stay, besides those that a process uses.
+KEPT = 2
+
+#: Where each project is in this process: its version, and what it has on ``sys.path``.
+PLACES: dict[str, dict[str, Any]] = {}
+
+Manifest = dict[str, Any]
+
+
+# -- the folder of copies, one for each user of a machine --------------------------------------------------------------
+
+
+def store() -> str:
+    """Return the folder of copies; raises PermissionError if somebody else could write there."""
+    folder = os.path.join(tempfile.gettempdir(), f"ipy_autorestart-{os.getuid()}")
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder, 0o700)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{folder} is not this user's alone: remove it")
+    os.makedirs(os.path.join(folder, "blobs"), 0o700, exist_ok=True)
+    return folder
+
+
+def store_id() -> str:
+    """Return a name for the folder of copies, which processes that see another one don't have."""
+    path = os.path.join(store(), "id")
+    _write(path, uuid.uuid4().hex.encode())
+    with open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write a file that is whole or not there, unless it is."""
+    if os.path.exists(path):
+        return
+    aside = f"{path}.{uuid.uuid4().hex}"
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    with contextlib.suppress(FileExistsError):
+        os.link(aside, path)
+    os.unlink(aside)
+
+
+def _copy_of(project: str, version: str) -> str:
+    return os.path.join(store(), project, version)
+
+
+#: In a copy that is none, as the project's own folder is seen here.
+SHARED = ".shared"
+
+
+def has(project: str, manifest: Manifest) -> bool:
+    """Whether this machine has the version."""
+    return os.path.isdir(_copy_of(project, manifest["version"]))
+
+
+def missing(project: str, manifest: Manifest) -> list[str]:
+    """Return the digests of the contents to send; nothing where the project's own folder is seen here."""
+    if has(project, manifest):
+        return []
+    if all(_is_same(_origin(manifest, path), digest) for path, digest in manifest["files"].items()):
+        _make(project, manifest["version"], {SHARED: ""})
+        return []
+    blobs = os.path.join(store(), "blobs")
+    return sorted({one for one in manifest["files"].values() if not os.path.exists(os.path.join(blobs, one))})
+
+
+def put(project: str, manifest: Manifest, contents: dict[str, bytes]) -> None:
+    """Make the copy of a version, of contents by their digests and those that were here; removes what is old."""
+    blobs = os.path.join(store(), "blobs")
+    lock = _lock(blobs, fcntl.LOCK_EX, waits=True)  # or another project's `put` would remove what no copy has yet
+    try:
+        for digest, content in contents.items():
+            _write(os.path.join(blobs, digest), content)
+        if not has(project, manifest):
+            _make(project, manifest["version"], manifest["files"])
+        _collect(project)
+    finally:
+        os.close(lock)
+
+
+def contents(project: str, manifest: Manifest) -> dict[str, bytes]:
+    """Return all contents by their digests, for a process that has none of them."""
+    found = {}
+    for path, digest in manifest["files"].items():
+        copy = _place(project, manifest, path)
+        with open(copy, "rb") as file:
+            found[digest] = file.read()
+    return found
+
+
+def _make(project: str, version: str, files: dict[str, str]) -> None:
+    """Make a copy aside, of contents by their digests, and give it its name."""
+    copy, blobs = _copy_of(project, version), os.path.join(store(), "blobs")
+    aside = f"{copy}.{uuid.uuid4().hex}"
+    os.makedirs(aside, 0o700)
+    try:
+        for path, digest in files.items():
+            place = os.path.join(aside, path)
+            if not os.path.abspath(place).startswith(aside + os.sep):
+                raise ValueError(f"{path} lies outside")
+            os.makedirs(os.path.dirname(place), 0o700, exist_ok=True)
+            if digest:
+                os.link(os.path.join(blobs, digest), place)
+            else:
+                _write(place, b"")
+        with contextlib.suppress(OSError):  # another process was quicker
+            os.rename(aside, copy)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _collect(project: str) -> None:
+    """Remove old versions that no process uses, and contents that no version has."""
+    folder = os.path.join(store(), project)
+    with contextlib.suppress(OSError):
+        copies = [entry for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        copies.sort(key=lambda entry: entry.stat().st_mtime_ns)
+        for entry in copies[:-KEPT]:
+            if (lock := _lock(entry.path, fcntl.LOCK_EX)) >= 0:
+                shutil.rmtree(entry.path, ignore_errors=True)
+                os.close(lock)
+        for blob in os.scandir(os.path.join(store(), "blobs")):
+            if blob.stat().st_nlink == 1:
+                os.unlink(blob.path)
+
+
+def _lock(folder: str, how: int, *, waits: bool = False) -> int:
+    """Return a descriptor that locks a folder, -1 if others do; the end of a process unlocks it."""
+    with contextlib.suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(fd, how if waits else how | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return -1
+        return fd
+    return -1
+
+
+def _origin(manifest: Manifest, path: str) -> str:
+    """Return the path here of what the copy has at ``path``: ``/project/src/a.py`` of ``0/src/a.py``."""
+    number, _, rest = path.partition("/")
+    return os.path.normpath(os.path.join(manifest["origins"][int(number)], rest))
+
+
+def _place(project: str, manifest: Manifest, path: str) -> str:
+    """Return where this process finds what the copy has at ``path``."""
+    copy = _copy_of(project, manifest["version"])
+    return _origin(manifest, path) if os.path.exists(os.path.join(copy, SHARED)) else os.path.join(copy, path)
+
+
+def _is_same(path: str, digest: str) -> bool:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[: len(digest)] == digest
+    return False
+
+
+# -- this process ------------------------------------------------------------------------------------------------------
+
+
+def probe(project: str, manifest: Manifest) -> dict[str, Any]:
+    """Return what this process says about itself: the fields of `policy.Process` that any can tell."""
+    place = PLACES.get(project, {})
+    version = place.get("version", "")
+    current = version if version == manifest["version"] else ""
+    return {
+        "store": store_id(),
+        "has": has(project, manifest),
+        "version": version,
+        "outdated": [] if current else sorted(loaded(project, manifest))[:20],
+        "python": platform.python_version(),
+    }
+
+
+def loaded(project: str, manifest: Manifest) -> set[str]:
+    """Return the names of the project's modules that this process has imported, from wherever."""
+    places = [*PLACES.get(project, {}).get("folders", ()), *(_origin(manifest, path) for path in manifest["entries"])]
+    bases = tuple(one.rstrip(os.sep) + os.sep for one in {*places, *map(os.path.realpath, places)})
+    system = tuple({os.path.realpath(one) + os.sep for one in (sys.prefix, sys.base_prefix)})
+    tops, found = set(manifest["tops"]), set()
+    for name, module in list(sys.modules.items()):
+        if name in ("__main__", "__mp_main__", NAME):
+            continue
+        files = [getattr(module, "__file__", None), *_portions(module)]
+        paths = [one for one in files if isinstance(one, str)]
+        named_so = name.partition(".")[0] in tops and not all(
+            os.path.realpath(path).startswith(system) for path in paths
+        )
+        if named_so or any((path + os.sep).startswith(bases) for path in paths):
+            found.add(name)
+    return found
+
+
+def _portions(module: Any) -> list[Any]:  # noqa: ANN401  # any object may stand in sys.modules
+    try:
+        return list(module.__path__)
+    except Exception:  # noqa: BLE001  # as above
+        return []
+
+
+def enter(project: str, manifest: Manifest) -> list[str]:
+    """Put a version first on the path, and forget the modules of any other; return the names of those.
+
+    The machine has it. What has been imported from other versions lives on in whatever refers to it.
+    """
+    before = PLACES.get(project, {})
+    if before.get("version") == manifest["version"]:
+        return []
+    gone = sorted(loaded(project, manifest))
+    for name in gone:
+        module = sys.modules.pop(name, None)
+        parent, _, leaf = name.rpartition(".")
+        above = sys.modules.get(parent)
+        if above is not None and getattr(above, leaf, None) is module:
+            with contextlib.suppress(AttributeError):
+                delattr(above, leaf)
+    for path in before.get("added", ()):
+        with contextlib.suppress(ValueError):
+            sys.path.remove(path)
+    if (lock := before.get("lock", -1)) >= 0:
+        os.close(lock)
+    copy = _copy_of(project, manifest["version"])
+    lock = _lock(copy, fcntl.LOCK_SH)
+    if lock < 0:
+        raise FileNotFoundError(f"no copy of {manifest['version']} here")
+    folders = [_place(project, manifest, path) for path in manifest["entries"]]
+    first, last = folders, []
+    if os.path.exists(os.path.join(copy, SHARED)):
+        # What holds the watched folders has other things too, which must not come before what is installed.
+        holders = [folder for folder, path in zip(folders, manifest["entries"], strict=True) if path.isdigit()]
+        first = [one for one in folders if one not in {*sys.path, *holders}]
+        last = [one for one in holders if one not in sys.path]
+    sys.path[:0] = first
+    sys.path += last
+    PLACES[project] = {"version": manifest["version"], "folders": folders, "added": [*first, *last], "lock": lock}
+    importlib.invalidate_caches()
+    return gone
+
+
+def leave(project: str) -> None:
+    """Take the project off the path."""
+    place = PLACES.pop(project, {})
+    for path in place.get("added", ()):
+        with contextlib.suppress(ValueError):
+            sys.path.remove(path)
+    if (lock := place.get("lock", -1)) >= 0:
+        os.close(lock)
