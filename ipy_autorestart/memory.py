@@ -1,4 +1,4 @@
-"""The memory that is left, of the machine and of this process's control groups (cgroups(7)), by the system's word."""
+"""The memory that is left, of the machine and of this process's control groups (cgroups(7)), and who is to give way."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from ipy_autorestart.pristine import os
 #: The share of the memory that is to be available.
 AVAILABLE_MIN = 0.05
 
-#: The value of ``oom_score_adj`` by which the system ends a process before all others (proc_pid_oom_score_adj(5)).
-ENDED_FIRST = 1000
+#: Values of ``oom_score_adj`` by which the system ends a process before all others, and those that come next
+#: (proc_pid_oom_score_adj(5)).
+ENDED_FIRST, ENDED_NEXT = 1000, 999
 
 MACHINE = re.compile(rb"^Mem(Available|Total): +(\d+) kB$", re.MULTILINE)
 
@@ -74,6 +75,17 @@ def groups_of(lines: str, mount: str = CGROUPS) -> Iterator[str]:
         for folder in dict.fromkeys(f"{top}/{part}".rstrip("/") for top in tops for part in (*below, "")):
             if os.path.isdir(folder):
                 yield folder
+
+
+def expose(pid: int, order: int | None) -> None:
+    """Have the system end a process in this order when there is no memory left; None for that of this process."""
+    with contextlib.suppress(OSError):  # it has just ended
+        value = _read("/proc/self/oom_score_adj") if order is None else str(order).encode()
+        fd = os.open(f"/proc/{pid}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value)
+        finally:
+            os.close(fd)
 
 
 def _read(path: str) -> bytes:

@@ -5,7 +5,7 @@ import os
 import psutil
 import pytest
 
-from ipy_autorestart.memory import available_bytes, groups_of, is_short, rooms_of
+from ipy_autorestart.memory import ENDED_FIRST, available_bytes, expose, groups_of, is_short, rooms_of
 
 GB = 1 << 30
 
@@ -101,3 +101,26 @@ def test_each_group_around_a_process_counts(mount):
     assert found("4:cpu,memory:/user\n") == ["memory/user", "memory"]
     (mount / "unified/user").mkdir(parents=True)
     assert found("0::/user\n") == ["user", ".", "unified/user", "unified"]
+
+
+def test_a_process_can_be_the_first_to_be_ended_and_one_as_this():
+    def order(pid):
+        with open(f"/proc/{pid}/oom_score_adj") as file:
+            return int(file.read())
+
+    begin, go = os.pipe()
+    child = os.fork()
+    if not child:
+        os.read(begin, 1)
+        os._exit(0)
+    try:
+        expose(child, ENDED_FIRST)
+        assert order(child) == ENDED_FIRST
+        expose(child, None)
+        assert order(child) == order(os.getpid())
+    finally:
+        os.write(go, b".")
+        os.waitpid(child, 0)
+        os.close(begin)
+        os.close(go)
+    expose(child, ENDED_FIRST)  # it is gone

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from ipy_autorestart.memory import ENDED_FIRST, is_short
+from ipy_autorestart.memory import ENDED_FIRST, expose, is_short
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import kill_group
 from ipy_autorestart.wire.link import Fork, Forked, Link
@@ -58,7 +58,7 @@ class Checkpoints:
         """Add a checkpoint of a kernel; one of the same number is another kernel's, which has ended."""
         lost = self.drop(number) if number in self._parked else []
         self._parked[number] = Checkpoint(number, pid, link)
-        expose(pid, really=True)
+        expose(pid, ENDED_FIRST)
         for one in lost:
             self._happen(events.NotForked(one))
         self._happen(events.Parked(kernel, number))
@@ -109,7 +109,7 @@ class Checkpoints:
 
     def keep_up(self) -> None:
         """Look at the memory when it is time to: while a cell runs, nobody else could."""
-        if (self._parked or self._was_short) and (now := time.monotonic()) >= self._look_at:
+        if (now := time.monotonic()) >= self._look_at:
             self._look_at = now + LOOKED_AT
             was_short, self._was_short = self._was_short, self._is_short()
             if was_short or self._was_short:
@@ -167,12 +167,3 @@ def is_child(pid: int) -> bool:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return True
     return False
-
-
-def expose(pid: int, *, really: bool) -> None:
-    """Have the system end a process first when there is no memory left; or as any other, of those of this process."""
-    with contextlib.suppress(OSError):  # it has just ended
-        with open("/proc/self/oom_score_adj") as file:
-            own = file.read()
-        with open(f"/proc/{pid}/oom_score_adj", "w") as file:
-            file.write(str(ENDED_FIRST) if really else own)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from ipy_autorestart.memory import ENDED_NEXT, expose
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.commandline import BOOTSTRAP, split
 from ipy_autorestart.reexec.process import ProcessState
@@ -15,7 +16,7 @@ from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.run import Run, start_cold
 
 if TYPE_CHECKING:
-    from ipy_autorestart.script.forkserver import ForkServer
+    from ipy_autorestart.script.forkserver import ForkServer, Preloads
     from ipy_autorestart.script.preloader import Preloader, Reports
 
 #: A kernel imports the first ones when somebody debugs; they print, and start a program. The others look for a shell,
@@ -39,6 +40,8 @@ class Learnt:
 
 class Launcher:
     """Starts kernels, each from the same command line in the same surroundings as the first image of the process.
+
+    Where no memory is left, the system ends what was started here before a kernel that has cells to lose.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ class Launcher:
     def _begin(self, reports: Iterable[Reports]) -> None:
         from ipy_autorestart.script.preloader import Preloader
 
-        self._preloader = Preloader(self._program, never=NEVER, forgets=False)
+        self._preloader = Preloader(self._program, never=NEVER, forgets=False, make=_fork_server)
         for each in reports:
             self._preloader.learn(each)
 
@@ -134,7 +137,9 @@ class Launcher:
             self._preloader.note_cold()
         folder = self._program.cwd
         is_there = os.path.isdir(folder)
-        return start_cold(self._program if is_there else replace(self._program, cwd=os.path.expanduser("~")))
+        run = start_cold(self._program if is_there else replace(self._program, cwd=os.path.expanduser("~")))
+        expose(run.pid, ENDED_NEXT)
+        return run
 
     @property
     def source(self) -> int | None:
@@ -172,3 +177,11 @@ class Launcher:
         """End what is there to fork from."""
         if self._preloader:
             self._preloader.close()
+
+
+def _fork_server(program: Program, plan: Preloads) -> ForkServer:
+    from ipy_autorestart.script.forkserver import ForkServer
+
+    server = ForkServer(program, plan)
+    expose(server.pid, ENDED_NEXT)  # and by that what it forks
+    return server

@@ -372,6 +372,6 @@ def _without(kernels: Kernels, number: int) -> Kernels:
 
 def standby_at(kernels: Kernels, failures: int) -> float | None:
     """Return when to start a kernel ahead of the next restart, None for not at all."""
-    if kernels.waiting(0) or not kernels.serves or kernels.closing or failures >= FAILURES_MAX:
+    if kernels.waiting(0) or not kernels.serves or kernels.closing or kernels.is_short or failures >= FAILURES_MAX:
         return None
     return kernels.since + STANDBY_AFTER

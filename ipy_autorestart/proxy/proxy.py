@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import zmq
 
+from ipy_autorestart.memory import expose
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import Backend, kill_group
 from ipy_autorestart.proxy.backup import Backup
 from ipy_autorestart.proxy.book import Book
-from ipy_autorestart.proxy.checkpoint import Checkpoints, expose
+from ipy_autorestart.proxy.checkpoint import Checkpoints
 from ipy_autorestart.proxy.crash import Crash
 from ipy_autorestart.proxy.exchange import Exchange
 from ipy_autorestart.proxy.folder import Folder
@@ -306,8 +307,7 @@ class Proxy:
             backend.connect(link)
 
     def _hand_over(self, backend: Backend) -> None:
-        if self._kernels.origin(backend.number):
-            expose(backend.pid, really=False)
+        expose(backend.pid, None)
         if backend.link:
             interrupted = signal.SIGINT in self._pending
             self._told = self._pending.count(signal.SIGINT)  # it has them when it has taken over

@@ -1,5 +1,6 @@
 """A kernel goes back to what it was before a file was used, and runs again only what came after."""
 
+import contextlib
 import os
 import re
 import signal
@@ -337,6 +338,65 @@ def test_nothing_outlives_the_proxy(start_kernel, project):
         os.kill(life.pid, signal.SIGKILL)
         _, alive = psutil.wait_procs(ours[1:], timeout=DEADLINE)
         assert alive == []
+
+
+#: Bytes of a control group's memory, and how many are left where memory is short: a thirtieth.
+MOST, LITTLE = 600 << 20, 20 << 20
+
+
+class Group:
+    """A control group of processes, which have so much memory together (cgroups(7))."""
+
+    def __init__(self):
+        places = (("/sys/fs/cgroup/memory", "limit_in_bytes", "usage_in_bytes"), ("/sys/fs/cgroup", "max", "current"))
+        for top, limit, usage in places:
+            self._folder, self._usage = Path(top, f"it-{os.getpid()}"), f"memory.{usage}"
+            with contextlib.suppress(OSError):
+                self._folder.mkdir()
+                if (self._folder / f"memory.{limit}").exists():
+                    (self._folder / f"memory.{limit}").write_text(str(MOST))
+                    return
+                self._folder.rmdir()
+        pytest.skip("no control group with a limit of memory can be made")
+
+    def add(self, pid):
+        (self._folder / "cgroup.procs").write_text(str(pid))
+
+    @property
+    def left(self):
+        return MOST - int((self._folder / self._usage).read_text())
+
+    def close(self):
+        eventually(lambda: not (self._folder / "cgroup.procs").read_text())
+        self._folder.rmdir()
+
+
+@pytest.fixture
+def group():
+    group = Group()
+    yield group
+    group.close()
+
+
+def test_where_a_control_group_comes_near_its_limit_checkpoints_go_and_the_kernel_stays(start_kernel, project, group):
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        for one in processes(life.pid):
+            group.add(one.pid)
+        life.load("load")
+        life.do("use", "import a; print(a.V)")
+        live, parked = life.live, life.parked
+        assert parked
+        life.do("hold", f"held = b'x' * {group.left - LITTLE}")
+        eventually(lambda: not any(map(psutil.pid_exists, parked)), what="the end of the checkpoints")
+        assert life.ask("len(held)") > MOST / 2
+        assert life.live == live
+        life.delete("hold")
+        life.do("free", "globals().pop('held', None);")
+        life.save("src/a.py", "V = 2\n")
+        assert life.shows("use") == "2\n"
+        assert life.runs("load") == 2
 
 
 def test_without_rerun_the_state_goes_back_and_the_cells_are_named(start_kernel, project):

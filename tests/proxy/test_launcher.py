@@ -10,6 +10,7 @@ import pytest
 from carried import PROCESS
 from waiting import eventually
 
+from ipy_autorestart.memory import ENDED_NEXT
 from ipy_autorestart.proxy.launcher import Launcher
 from ipy_autorestart.reexec.state import Carried, ProgramState
 from ipy_autorestart.script.orphans import adopt_orphans
@@ -19,7 +20,8 @@ pytestmark = pytest.mark.e2e
 CODE = """
 import json, os, sys
 with open(sys.argv[1] + ".part", "w") as file:
-    json.dump([os.environ.get("JPY_PARENT_PID"), os.environ.get("PAGER"), os.getcwd(), "json" in sys.argv], file)
+    order = int(open("/proc/self/oom_score_adj").read())
+    json.dump([os.environ.get("JPY_PARENT_PID"), os.environ.get("PAGER"), os.getcwd(), order], file)
 os.rename(sys.argv[1] + ".part", sys.argv[1])
 import fractions
 """
@@ -60,7 +62,7 @@ def found_by(run, tmp_path):
 def test_a_kernel_is_started_as_the_first_image_was_but_for_its_parent(launcher, tmp_path):
     run = launcher.start_cold()
     found = found_by(run, tmp_path)
-    assert found == [str(os.getpid()), os.environ.get("PAGER"), str(tmp_path), False]
+    assert found[:3] == [str(os.getpid()), os.environ.get("PAGER"), str(tmp_path)]
     for pipe in run.close():
         pipe.close()
     assert launcher.start_forked() is None
@@ -87,7 +89,8 @@ def test_what_one_has_imported_is_imported_ahead_of_the_next_in_its_environment(
     source = eventually(there)
     assert source in [reader.pid for reader in launcher.readers()]
     forked = launcher.start_forked()
-    assert found_by(forked, tmp_path)[1] == "cat"
+    _, pager, _, order = found_by(forked, tmp_path)
+    assert (pager, order) == ("cat", ENDED_NEXT)
     assert any("fractions" in path for reader in launcher.readers() for path in reader.files)
     for pipe in forked.close():
         pipe.close()

@@ -273,6 +273,7 @@ def test_the_next_one_is_started_ahead_when_the_live_one_has_had_time_for_itself
     assert standby_at(serving(Started(2)), 0) is None
     assert standby_at(serving(Started(2), Ready(2)), 0) is None
     assert standby_at(serving(Goodbye(1)), 0) is None
+    assert standby_at(serving(Memory(is_short=True)), 0) is None
     assert standby_at(serving(), FAILURES_MAX) is None
     assert standby_at(run(Leaves(1), kernels=serving())[0], 0) is None
 
