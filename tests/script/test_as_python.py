@@ -21,8 +21,9 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="fork servers are made on Linux only"),
 ]
 
-#: Imported ahead; those that this Python hasn't are left out.
+#: Imported ahead; those that this Python hasn't are left out. The first one is imported by its own package, too.
 AHEAD = """
+json.decoder
 argparse ast asyncio atexit base64 bisect cmd code collections.abc concurrent.futures concurrent.futures.process
 configparser contextvars csv ctypes ctypes.util dataclasses datetime decimal difflib dis doctest email.message
 email.mime.text enum faulthandler fractions functools gc getpass gettext glob gzip hashlib heapq html.parser

@@ -338,7 +338,9 @@ class Recording:
         parent, _, child = name.rpartition(".")
         if parent and parent not in sys.modules:  # which Python would import first, too
             import_(parent)
-        if parent in sys.modules and name not in sys.modules:
+            if name in sys.modules:  # its package imports it, and that is noted
+                return self._load(name, import_)  # type: ignore[no-any-return]
+        if parent in sys.modules:
             self.before[name] = getattr(sys.modules[parent], "__dict__", {}).get(child, ABSENT)
         deeds = Deeds(name)
         self._stack.append(deeds)
