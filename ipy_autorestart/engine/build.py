@@ -105,7 +105,7 @@ def supervise(
             target = ScriptTarget(
                 program,
                 stop_signal=signal.Signals[options.stop_signal],
-                preloader=Preloader(program, preload) if forks else None,
+                preloader=Preloader(program, preload, follows=len(os.sched_getaffinity(0)) > 1) if forks else None,
                 lossless=launch.lossless,
                 leave_daemons=options.leave_daemons,
                 overlap=options.stop_timeout if options.overlap else None,

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import termios
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ipy_autorestart.protocol.link import ready
@@ -17,7 +17,8 @@ from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.run import Run, environment, spawn
 
-MESSAGE_BYTES = 1 << 16
+#: No message is larger; the second one says that a run has imported what it needs.
+MESSAGE_BYTES, NO_MORE = 1 << 16, b"."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +27,8 @@ class Preloads:
 
     Attributes
     ----------
+    follows
+        More modules are to come, by `ForkServer.follow`, before it is to be ready.
     paths
         Files of modules that runs have imported, in their order.
     names
@@ -38,6 +41,7 @@ class Preloads:
         Top-level modules in the script's folder or in watched ones, which go before installed ones.
     """
 
+    follows: bool = False
     paths: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     unfit: tuple[str, ...] = ()
@@ -89,6 +93,9 @@ class ForkServer:
         self._importing = ""
         self._parked: Parked | None = None
         self._asked: Parked | None = None  # one that is being forked
+        self._follows = plan.follows
+        self._to_import: list[str] = []  # files of modules that it is yet to be told of
+        self._unimported = 1  # how many messages with such are not done
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.settimeout(0)
         self._plan = tempfile.TemporaryFile("w+", encoding="utf-8", errors="surrogateescape")  # noqa: SIM115
@@ -97,6 +104,7 @@ class ForkServer:
             *(("unfit", name) for name in plan.unfit),
             *(("apart", name) for name in plan.apart),
             *(("path", path) for path in plan.paths),
+            *([("follows", "")] if plan.follows else []),
             *(("beside", name) for name in plan.beside),
             ("cwd", program.cwd),
             ("module", program.argv[1] if program.argv[0] == "-m" else ""),
@@ -130,7 +138,44 @@ class ForkServer:
     @property
     def is_awaited(self) -> bool:
         """Whether it owes an answer."""
-        return not self.is_ready or self._asked is not None
+        return not (self.is_ready or self.is_following) or self._asked is not None
+
+    @property
+    def is_following(self) -> bool:
+        """Whether it has imported all that it was told to, and waits for more."""
+        return self._follows and not (self._unimported or self._to_import)
+
+    def follow(self, paths: Iterable[str]) -> None:
+        """Have it import more modules, given by their files."""
+        self._to_import += [path for path in paths if "\n" not in path]
+        self._tell()
+
+    def _tell(self) -> None:
+        while self._to_import and self.is_alive:
+            size = count = 0
+            for path in self._to_import:
+                size += len(os.fsencode(path)) + 1
+                if size > MESSAGE_BYTES:
+                    break
+                count += 1
+            try:
+                self._socket.send(os.fsencode("\n".join(self._to_import[:count])))
+            except BlockingIOError:  # it imports, and says when it has done so
+                return
+            except OSError:
+                self.give_up("its import ended the process")
+                return
+            self.heard_at = time.monotonic()
+            self._unimported += 1
+            del self._to_import[:count]
+
+    def complete(self) -> None:
+        """Let it get ready, if it is following: that was all."""
+        if self.is_following:
+            self._follows = False
+            self.heard_at = time.monotonic()
+            with contextlib.suppress(OSError):  # its end is heard of
+                self._socket.send(NO_MORE)
 
     @property
     def has_parked(self) -> bool:
@@ -167,6 +212,10 @@ class ForkServer:
         match kind:
             case "importing":
                 self._importing = fields[0]
+            case "imported":
+                self._importing = ""
+                self._unimported -= 1
+                self._tell()
             case "unfit":
                 self.unfit = (fields[0], fields[1])
             case "ready":

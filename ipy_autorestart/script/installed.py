@@ -38,18 +38,29 @@ class Installed:
     """
 
     def __init__(self, files: Iterable[str], read: Mapping[str, str] | None = None) -> None:
-        self._files = tuple(files)
+        self._files: list[str] = []
+        self._folders: set[str] = set()
+        self._states: dict[str, str] | None = None
         self._read = dict(read or {})
-        folders = {os.path.dirname(file) for file in self._files}
-        folders |= {found[0] for found in map(PACKAGES.match, folders) if found}
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
-        watched = self._fd >= 0 and all(
-            self._libc.inotify_add_watch(self._fd, os.fsencode(folder), CHANGES) >= 0 for folder in folders if folder
-        )
-        if not watched:
+        self.add(files)
+
+    def add(self, files: Iterable[str]) -> None:
+        """Take more files."""
+        new = list(files)
+        self._files += new
+        folders = {os.path.dirname(file) for file in new}
+        folders |= {found[0] for found in map(PACKAGES.match, folders) if found}
+        folders -= self._folders | {""}
+        self._folders |= folders
+        if self._fd >= 0 and not all(
+            self._libc.inotify_add_watch(self._fd, os.fsencode(folder), CHANGES) >= 0 for folder in folders
+        ):
             self.close()
-        self._states = None if watched else self._look()
+        if self._fd < 0:
+            new = self._files if self._states is None else new
+            self._states = {**(self._states or {}), **{file: state_of(file) for file in new}}
 
     @property
     def has_changed(self) -> bool:
@@ -57,16 +68,13 @@ class Installed:
         if any(state_of(path) != state for path, state in self._read.items()):
             return True
         if self._states is not None:
-            before, self._states = self._states, self._look()
+            before, self._states = self._states, {file: state_of(file) for file in self._files}
             return before != self._states
         changed = False
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._fd, READ_BYTES):
                 changed = changed or _means_other_code(data)
         return changed
-
-    def _look(self) -> list[str]:
-        return list(map(state_of, self._files))
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -68,19 +68,27 @@ class Warmth:
         return self.failures >= FAILURES_MAX or len(self.unfit) > UNFIT_MAX
 
 
-def make_at(warmth: Warmth, *, alive: bool, running: bool) -> float | None:
+def make_at(warmth: Warmth, *, alive: bool, running: bool, follows: bool = False) -> float | None:
     """Return when to make the next fork server, None for not at all.
 
-    ``alive`` says that there is one, ``running`` that a run goes on, which may import more.
+    ``alive`` says that there is one, ``running`` that a run goes on, which may import more, and which the fork server
+    ``follows``: it imports the same modules at the same time.
     """
     if warmth.is_given_up:
         return None
+    if follows and running and not alive and not warmth.stale:
+        return warmth.learnt_at
     if alive and not warmth.stale and warmth.made is not None and warmth.learnt <= warmth.made:
         return None
     quiet = warmth.learnt_at + QUIET
     if running and alive and not warmth.stale:
         return max(quiet, warmth.made_at + warmth.pause)
     return quiet if running or warmth.stale else warmth.learnt_at
+
+
+def complete_at(warmth: Warmth, *, running: bool) -> float:
+    """Return when a fork server that follows a run has followed it for long enough."""
+    return warmth.learnt_at + QUIET if running else warmth.learnt_at
 
 
 #: A fork server takes so many times as long as the imports of a cold start, before one has been made.
@@ -112,9 +120,15 @@ def misfitted(warmth: Warmth, name: str, why: str, now: float) -> Warmth:
     return replace(warmth, unfit=unfit, apart=(*warmth.apart, name), learnt=0, stale=True, learnt_at=now)
 
 
-def expected(warmth: Warmth) -> Preloading:
+#: Seconds from the last import of a fork server that follows a run until it is ready.
+GETS_READY = 0.2
+
+
+def expected(warmth: Warmth, *, follows: bool = False) -> Preloading:
     """Return when the fork server that is being made will be ready, and how long a cold start takes."""
     cold = max(warmth.cold, warmth.cold_before)
+    if follows:
+        return Preloading(complete_at(warmth, running=True) + GETS_READY, cold)
     return Preloading(warmth.made_at + (TAKES * cold if warmth.took is None else warmth.took), cold)
 
 

@@ -15,6 +15,7 @@ from ipy_autorestart.script.installed import Installed
 from ipy_autorestart.script.policy import (
     APART_MAX,
     Warmth,
+    complete_at,
     expected,
     imported,
     make_at,
@@ -57,7 +58,8 @@ class Preloader:
     """The fork servers of one script: the one in use, and the next one while it is made.
 
     Modules of these ``names`` are imported ahead even if no run has imported them, ``never`` those; ``make`` starts a
-    fork server. What runs don't import any more is not imported ahead either if it ``forgets``.
+    fork server. What runs don't import any more is not imported ahead either if it ``forgets``. If it ``follows``, the
+    first one imports at the same time as the run, and is ready soon after that has its imports done.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Preloader:
         *,
         never: Sequence[str] = (),
         forgets: bool = True,
+        follows: bool = False,
         make: Callable[[Program, Preloads], ForkServer] = ForkServer,
     ) -> None:
         self._program = program
@@ -78,6 +81,8 @@ class Preloader:
         self._learnt: dict[str, int] = {}  # files of modules that runs have imported, and which run has done so last
         self._gave_way: Reports | None = None  # those of the run that has asked for a cold one last
         self._forgets = forgets
+        self._follows = follows
+        self._beside: set[str] = set()  # names that the next fork server knows to be the script's own
         self._run = 0
         self._own: set[str] = set()  # names of watched modules that runs have read
         self._read_count = 0
@@ -134,7 +139,7 @@ class Preloader:
     def preloading(self) -> Preloading | None:
         """Return when the fork server that is being made will be ready, if a run would start cold until then."""
         serves = self._server is not None and self._server.is_alive and not self._warmth.stale
-        return None if self._next is None or serves else expected(self._warmth)
+        return None if self._next is None or serves else expected(self._warmth, follows=self._next.is_following)
 
     def _is_stale(self) -> bool:
         if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
@@ -165,15 +170,30 @@ class Preloader:
         if now < self._park_at:
             return
         self._drop_ended(now)
+        if self._next and self._next.is_following:
+            self._lead(self._next, now, running=running)
         if self._next and self._next.is_ready:
             self._put_in_place(self._next)
             self._warmth = replace(self._warmth, took=now - self._warmth.made_at)
         self._forget()
         due = self._make_at(running=running)
         if due is not None and due <= now:
-            self._make(now)
+            self._make(now, follows=self._follows and running and self._server is None)
         if self._server and not self._is_stale():
             self._server.park()
+
+    def _lead(self, server: ForkServer, now: float, *, running: bool) -> None:
+        """Let a fork server import what the run has imported since, and get ready if that was all."""
+        made = self._warmth.made or 0
+        if self._warmth.learnt > made:
+            new = list(self._learnt)[made:]
+            if self._next_installed:
+                self._next_installed.add(map(_source_of, new))
+            server.follow(new)
+            self._warmth = replace(self._warmth, made=self._warmth.learnt)
+        elif complete_at(self._warmth, running=running) <= now:
+            server.complete()
+            self._warmth = replace(self._warmth, made_at=now)
 
     def _forget(self) -> None:
         """Let the next fork server do without what runs have not imported for long, if this one has imported that."""
@@ -192,7 +212,8 @@ class Preloader:
         self._server, self._next = server, None
         python = self._program.python
         self._installed = Installed((*server.files, python, os.path.realpath(python)), server.opened)
-        if self._next_installed and self._next_installed.has_changed:  # while it imported
+        is_shadowed = not server.names.isdisjoint(self._own - self._beside)  # by what the run has come to since
+        if is_shadowed or (self._next_installed and self._next_installed.has_changed):  # while it imported
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         self._memory_bytes = server.memory_bytes
 
@@ -201,6 +222,8 @@ class Preloader:
         moments = [now + LOOKED_AT] if self._server or self._next else []
         if (due := self._make_at(running=running)) is not None:
             moments.append(due)
+        if self._next and self._next.is_following:
+            moments.append(complete_at(self._warmth, running=running))
         if now < self._park_at:
             moments.append(self._park_at)
         return max(min(moments), self._park_at) if moments else None
@@ -208,15 +231,17 @@ class Preloader:
     def _make_at(self, *, running: bool) -> float | None:
         if self._next or not self._is_possible:
             return None
-        return make_at(self._warmth, alive=self._server is not None, running=running)
+        return make_at(self._warmth, alive=self._server is not None, running=running, follows=self._follows)
 
-    def _make(self, now: float) -> None:
+    def _make(self, now: float, *, follows: bool) -> None:
+        self._beside = self._own | importable(self._folder)
         plan = Preloads(
+            follows=follows,
             paths=tuple(self._learnt),
             names=self._names,
             unfit=(*self._never, *(name for name, _ in self._warmth.unfit)),
             apart=self._warmth.apart,
-            beside=tuple(sorted(self._own | importable(self._folder))),
+            beside=tuple(sorted(self._beside)),
         )
         if self._warmth.stale and self._server:  # no run may be forked from it any more
             self._server.close()

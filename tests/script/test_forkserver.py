@@ -30,7 +30,7 @@ def fork(tmp_path, monkeypatch):
         what = program("main.py", env=variables, roots=[f"{tmp_path}/src/"])
         server = ForkServer(what, Preloads(names=(name,), **preloads))
         servers.append(server)
-        eventually(lambda: server.read() or server.is_ready or not server.is_alive)
+        eventually(lambda: server.read() or server.is_ready or server.is_following or not server.is_alive)
         return server
 
     def run(module, script):
@@ -158,3 +158,49 @@ def test_moments_that_a_module_keeps_of_its_import_are_of_the_runs_begin(fork, t
     said = repr(then).replace("Own(", "datetime.datetime(")
     (tmp_path / "main.py").write_text(SAYS_MOMENTS.format(said))
     assert finished(server)[0] == (f"{[True] * 7} <class 'lib.Own'> UTC True\n{[True] * 3}\n86400.0 1 7\n")
+
+
+def test_it_imports_what_a_run_imports_and_is_ready_when_that_was_all(fork, tmp_path):
+    library = tmp_path / "lib/site-packages"
+    for name in ("second", "third"):
+        (library / f"{name}.py").write_text(f"import lib\nlib.SEEN.append({name!r})\n")
+    script = "import second, third, lib\nprint(lib.SEEN)\n"
+    server = fork.start("SEEN = []\n", script, follows=True)
+    eventually(lambda: server.read() or server.is_following)
+    assert not server.is_ready
+    assert not server.is_awaited
+    server.follow([f"{library}/{name}.py" for name in ("second", "not_there")])
+    assert server.is_awaited
+    server.complete()  # too early, and so without effect
+    server.follow([f"{library}/third.py"])
+    eventually(lambda: server.read() or server.is_following)
+    server.complete()
+    eventually(lambda: server.read() or server.is_ready)
+    assert {f"{library}/second.py", f"{library}/third.py"} <= {*server.asked} <= {*server.files}
+    assert finished(server) == ("['second', 'third']\n", [])
+
+
+def test_more_is_imported_than_a_message_holds(fork, tmp_path):
+    library = tmp_path / "lib/site-packages"
+    server = fork.start("", "import last\nprint(last.__name__)\n", follows=True)
+    (library / "last.py").touch()
+    many = [f"{library}/{'long' * 60}{number}.py" for number in range(2000)]
+    server.follow([*many, f"{library}/last.py"])
+    eventually(lambda: server.read() or server.is_following)
+    server.complete()
+    eventually(lambda: server.read() or server.is_ready)
+    assert server.asked == (f"{library}/last.py",)
+
+
+def test_what_patches_others_leaves_all_to_the_runs(fork, tmp_path):
+    library = tmp_path / "lib/site-packages"
+    (library / "gevent.py").parent.mkdir(parents=True, exist_ok=True)
+    (library / "gevent.py").touch()
+    server = fork.start("", "", follows=True)
+    server.follow([f"{library}/gevent.py"])
+    eventually(lambda: server.read() or not server.is_alive)
+    assert server.unfit == ("gevent", "what it patches was imported before")
+    again = fork.start(
+        "", "import sys\nprint('lib' in sys.modules)\n", paths=(f"{library}/gevent.py",), unfit=("gevent",)
+    )
+    assert again.asked == ()

@@ -10,7 +10,7 @@ from starting import program
 
 from ipy_autorestart.script import preloader
 from ipy_autorestart.script.pipes import ReportPipe
-from ipy_autorestart.script.policy import FAILURES_MAX, UNUSED_MAX
+from ipy_autorestart.script.policy import FAILURES_MAX, GETS_READY, QUIET, UNUSED_MAX
 from ipy_autorestart.script.preloader import ANSWER_MAX, Preloader, folder_of, importable
 
 
@@ -30,6 +30,14 @@ class FakeForkServer:
         self.opened = {}
         self.memory_bytes = 5_000_000
         self.parked = 0
+        self.is_following = plan.follows
+        self.followed = []
+
+    def follow(self, paths):
+        self.followed += paths
+
+    def complete(self):
+        self.is_following = False
 
     def is_done(self, *names):
         """Say that all is imported."""
@@ -52,9 +60,9 @@ class FakeForkServer:
 class Kept:
     """A preloader, the fork servers that it has made, and what its script has reported."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **options):
         self.servers, self.guarded = [], []
-        self.preloader = Preloader(program(os.path.join(folder, "main.py")), make=self._make)
+        self.preloader = Preloader(program(os.path.join(folder, "main.py")), make=self._make, **options)
         read, self._write = os.pipe()
         self.reports = ReportPipe(read)
         self.reports.take_bytes(b"b\0!\0")
@@ -64,16 +72,16 @@ class Kept:
         self.servers.append(FakeForkServer(*what))
         return self.servers[-1]
 
-    def learns(self, *imported):
-        """Have a run import files; return the fork server that is made when it has ended."""
+    def learns(self, *imported, running=False):
+        """Have a run import files; return the fork server that is made when it has ended, or before."""
         self.reports.take_bytes(b"".join(f"i{path}\0".encode() for path in imported))
         self.preloader.learn(self.reports)
-        self.keeps_up()
+        self.keeps_up(running=running)
         return self.servers[-1]
 
-    def keeps_up(self):
+    def keeps_up(self, *, running=False):
         self.now += 1
-        self.preloader.keep_up(self.now, running=False)
+        self.preloader.keep_up(self.now, running=running)
 
     def starts(self, *changed):
         return self.preloader.start(changed, lossless=False, guard=self.guarded.append)
@@ -102,6 +110,98 @@ def test_a_run_starts_cold_until_a_fork_server_has_imported_all(kept):
     assert kept.starts().pid == 42
     assert kept.guarded == [42]
     assert kept.preloader.describe() == "0 modules imported ahead, 5 MB"
+
+
+@pytest.fixture
+def following(tmp_path, monkeypatch):
+    """A preloader that follows its first run, whose clock is the preloader's."""
+    kept = Kept(str(tmp_path), follows=True)
+    monkeypatch.setattr(preloader.time, "monotonic", lambda: kept.now)
+    yield kept
+    kept.close()
+
+
+def test_the_first_fork_server_imports_while_the_run_does(following):
+    following.starts()
+    server = following.learns("/lib/a.pyc", running=True)
+    assert server.plan.follows
+    assert server.plan.paths == ("/lib/a.pyc",)
+    assert following.learns("/lib/b.pyc", "/lib/c.pyc", running=True) is server
+    assert server.followed == ["/lib/b.pyc", "/lib/c.pyc"]
+    assert following.preloader.preloading().ready_at == following.now - 1 + QUIET + GETS_READY
+    following.keeps_up(running=True)
+    assert not server.is_following
+    server.is_done("a", "b", "c")
+    following.keeps_up(running=True)
+    assert following.starts().pid == 42
+    assert following.servers == [server]
+
+
+def test_what_a_run_imports_within_the_quiet_is_followed(following):
+    server = following.learns("/lib/a.pyc", running=True)
+    following.preloader.learn(following.reports)
+    for number in range(5):
+        following.reports.take_bytes(f"i/lib/b{number}.pyc\0".encode())
+        following.preloader.learn(following.reports)
+        due = following.preloader.due_at(following.now, running=True)
+        following.preloader.keep_up(following.now, running=True)
+        assert due <= following.now + QUIET
+        following.now += QUIET / 2
+        following.preloader.keep_up(following.now, running=True)
+        assert server.is_following
+    assert len(server.followed) == 5
+
+
+def test_the_end_of_the_run_ends_the_following(following):
+    server = following.learns("/lib/a.pyc", running=True)
+    following.now -= 1  # no time passes
+    following.keeps_up(running=False)
+    assert not server.is_following
+
+
+def test_a_fork_server_that_imports_still_is_not_told_that_this_was_all(following):
+    server = following.learns("/lib/a.pyc", running=True)
+    server.is_following = False
+    following.keeps_up()
+    assert following.preloader.readers() == [server]
+    server.is_following = True
+    following.learns("/lib/b.pyc")
+    assert server.followed == ["/lib/b.pyc"]
+
+
+def test_a_module_of_the_scripts_own_that_comes_while_it_is_followed_makes_another_one(following):
+    server = following.learns("/lib/a.pyc", running=True)
+    following.learns("/lib/b.pyc", running=True)
+    following.reports.take_bytes(b"r/src/b.py\0")
+    following.keeps_up(running=True)
+    server.is_done("a", "b")
+    following.preloader.learn(following.reports)
+    following.keeps_up(running=True)
+    assert following.starts() is None
+    following.keeps_up(running=True)
+    assert following.servers[-1].plan.beside == ("b",)
+
+
+def test_a_run_is_followed_again_without_what_turned_out_unfit(following):
+    first = following.learns("/lib/a.pyc", running=True)
+    first.unfit = ("a", "it prints")
+    first.close()
+    second = following.learns("/lib/b.pyc", running=True)
+    assert second.plan.follows
+    assert second.plan.unfit == ("a",)
+    assert second.plan.paths == ("/lib/a.pyc", "/lib/b.pyc")
+
+
+def test_what_changes_while_it_is_followed_makes_another_one(following, tmp_path):
+    library = tmp_path / "lib/b.py"
+    library.parent.mkdir()
+    library.write_text("V = 1")
+    following.learns("/lib/a.pyc", running=True)
+    server = following.learns(str(library), running=True)
+    library.write_text("V = 2")
+    server.is_done("a", "b")
+    following.keeps_up(running=True)
+    assert following.starts() is None
 
 
 def test_nothing_is_made_for_a_script_whose_interpreter_keeps_the_shim_out(tmp_path):

@@ -7,12 +7,14 @@ from ipy_autorestart.script.policy import (
     APART,
     BURST,
     DISPLAY,
+    GETS_READY,
     QUIET,
     RATE,
     TAKES,
     WORTHWHILE,
     Allowance,
     Warmth,
+    complete_at,
     cost,
     enough_at,
     expected,
@@ -79,6 +81,17 @@ def test_how_long_a_cold_start_takes_is_the_time_of_its_imports():
     assert warmth.cold == 1.0
     assert imported(Warmth(), 100.0) == Warmth()
     assert started_cold(warmth, 200).cold_before == 1.0
+
+
+def test_a_fork_server_follows_at_once_what_no_other_serves_until_it_is_quiet():
+    known = Warmth(learnt=5, learnt_at=100)
+    assert make_at(known, alive=False, running=True, follows=True) == 100
+    assert make_at(known, alive=True, running=True, follows=True) == 100 + QUIET
+    stale = Warmth(learnt=5, learnt_at=100, stale=True)
+    assert make_at(stale, alive=False, running=True, follows=True) == 100 + QUIET
+    assert complete_at(known, running=True) == 100 + QUIET
+    assert complete_at(known, running=False) == 100
+    assert expected(known, follows=True) == Preloading(100 + QUIET + GETS_READY, 0.0)
 
 
 def test_a_fork_server_is_expected_when_the_last_was_else_by_the_cold_start():

@@ -183,15 +183,16 @@ def test_each_run_has_its_own_random_state_and_clock(watch):
 DRAWS = {
     "generators": TELLS + "import random\nfrom os import urandom\nDRAWN, SEEDED = random.Random(), random.Random(7)\n"
     "class Own(random.Random): pass\nOWN = Own()\n",
-    "arrays": "from numpy.random import RandomState, default_rng\n"
+    "arrays": TELLS + "from numpy.random import RandomState, default_rng\n"
     "DRAWN, OLD, SEEDED = default_rng(), RandomState(), default_rng(7)\n",
     "tokens": TELLS + "import secrets, uuid\nID, KEY = uuid.uuid4(), secrets.token_hex()\n",
 }
 PRINTS_DRAWN = """\
 import arrays, generators, multiprocessing, os, random, tokens
 print(generators.DRAWN.random(), generators.OWN.random(), arrays.DRAWN.random(), arrays.OLD.rand(),
-    tokens.ID, tokens.KEY, multiprocessing.current_process().authkey.hex(), generators.SEEDED.random(),
-    arrays.SEEDED.random(), generators.ahead(), tokens.ahead(),
+    arrays.DRAWN.bit_generator.seed_seq.entropy, tokens.ID, tokens.KEY,
+    multiprocessing.current_process().authkey.hex(), generators.SEEDED.random(),
+    arrays.SEEDED.random(), generators.ahead(), arrays.ahead(), tokens.ahead(),
     os.urandom is generators.urandom, type(os.urandom).__name__, random.Random.seed.__module__)
 """
 
@@ -205,8 +206,8 @@ def test_what_libraries_draw_at_their_import_is_each_runs_own(watch):
         watched.until_ready()
         seen.append(watched.next().split())
     for one, two in itertools.pairwise(seen[1:]):  # what isn't to be imported ahead is known by then
-        assert [a == b for a, b in zip(one, two, strict=True)] == [False] * 7 + [True] * 7
-        assert one[9:] == ["True", "False", "True", "builtin_function_or_method", "random"]
+        assert [a == b for a, b in zip(one, two, strict=True)] == [False] * 8 + [True] * 8
+        assert one[10:] == ["True", "True", "False", "True", "builtin_function_or_method", "random"]
 
 
 def test_an_edited_or_upgraded_package_is_new_in_the_next_run(watch, project):

@@ -8,9 +8,10 @@ import sys
 
 _there = set(sys.modules)
 import _weakref  # noqa: E402
+import gc  # noqa: E402
 
-if "_weakref" not in _there:
-    del sys.modules["_weakref"]
+for _name in {"_weakref", "gc"} - _there:
+    del sys.modules[_name]
 
 if False:  # for type checkers only
     from collections.abc import Callable
@@ -26,24 +27,26 @@ urandom = os.urandom
 class Urandom:
     """Stands in for ``os.urandom``; no function, which a class that keeps it would take for a method."""
 
-    def __init__(self, hear: "Callable[[FrameType | None], None]") -> None:
+    def __init__(self, hear: "Callable[[FrameType | None, bytes], None]") -> None:
         self._hear = hear
 
     def __call__(self, size: int, /) -> bytes:
         """Return so many random bytes."""
-        self._hear(sys._getframe(1))  # noqa: SLF001  # public but for its name
-        return urandom(size)
+        drawn = urandom(size)
+        self._hear(sys._getframe(1), drawn)  # noqa: SLF001  # public but for its name
+        return drawn
 
 
 class Chance:
     """Hears of what imports draw, from its making to `end`.
 
-    Of Python's generators that were not seeded on purpose it remembers which they are, to seed them in each run. Of all
-    else, ``note`` is called: nobody knows what has become of it.
+    Of generators that were not seeded on purpose, Python's and NumPy's, it remembers which they are, to seed them in
+    each run. Nobody knows what has become of all else, which is a `fault`.
     """
 
-    def __init__(self, note: "Callable[[str], object]") -> None:
-        self._note = note
+    def __init__(self) -> None:
+        self._drawn: list[int] = []
+        self._numpy: list[Any] = []  # its generators' sources of bits
         self._generators: dict[int, tuple[Any, bool]] = {}  # by their ids: themselves, weakly, and whether they drew
         self._attends = False
         self._random: Any = None
@@ -66,11 +69,23 @@ class Chance:
 
         random.Random.seed = seed
 
-    def _hear(self, frame: "FrameType | None") -> None:
+    def _hear(self, frame: "FrameType | None", drawn: bytes) -> None:
         while frame is not None and frame.f_code.co_name != "<module>":
             frame = frame.f_back
         if frame is None or frame.f_globals.get("__name__", "").partition(".")[0] not in HARMLESS:
-            self._note("it draws random numbers")
+            self._drawn.append(int.from_bytes(drawn, "big"))  # as `random.SystemRandom` does for NumPy
+
+    def fault(self) -> str:
+        """Return what was drawn that can't be drawn anew; empty if nothing was."""
+        if not self._drawn:
+            return ""
+        kind: Any = getattr(sys.modules.get("numpy.random.bit_generator"), "BitGenerator", ())
+        for one in gc.get_objects():
+            entropy = one.seed_seq.entropy if isinstance(one, kind) else None
+            if isinstance(entropy, int) and entropy in self._drawn:
+                self._drawn.remove(entropy)
+                self._numpy.append(one)
+        return "it draws random numbers" if self._drawn else ""
 
     def end(self) -> None:
         """Put back what was replaced, wherever modules have it from there."""
@@ -88,6 +103,12 @@ class Chance:
             generator = reference()
             if drew and generator is not None:
                 self._seed(generator)
+        for one in self._numpy:
+            new = type(one)()
+            try:
+                one.__setstate__((new.state, new.seed_seq))
+            except TypeError:  # before NumPy 1.25, which keeps the sequence
+                one.state = new.state
         numpy: Any = get("numpy.random.mtrand") or get("numpy.random")
         if hasattr(numpy, "seed"):
             numpy.seed()

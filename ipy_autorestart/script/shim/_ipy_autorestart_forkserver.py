@@ -43,6 +43,9 @@ _SERVER, _REHEARSAL = os.getpid(), os.path.abspath(__file__)
 #: Descriptors that one message may have: unix(7), SCM_MAX_FD.
 FDS_MAX = 253
 
+#: Files of modules come in messages that are no larger, and end with the second one; as in `script.forkserver`.
+MESSAGE_BYTES, NO_MORE = 1 << 16, b"."
+
 #: Seconds from its begin in which a run can be replaced by a cold one.
 AGAIN_MAX = 1.0
 
@@ -89,7 +92,7 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         made = PlanFile(text, watched)
         cwd = made.cwd
         moments = Moments()
-        chance, shelf = prepare(made, file, lambda *words: _send(socket, *words))
+        chance, shelf = prepare(made, file, lambda *words: _send(socket, *words), lambda: _more(socket))
     moments.find(shelf.values(), shelf.get("datetime"))
     ahead = Ahead(chance, moments, shelf)
     del text, file, made
@@ -113,6 +116,15 @@ def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") 
         for fd in fds:
             os.close(fd)
         os.waitpid(pid, 0)
+
+
+def _more(socket: "_socket.socket") -> "list[str] | None":
+    """Say that all is imported, and wait for files of other modules; None after the last."""
+    _send(socket, "imported")
+    data = socket.recv(MESSAGE_BYTES)
+    if not data:  # the supervisor is gone
+        os._exit(0)
+    return data.decode("utf-8", "surrogateescape").split("\n") if data != NO_MORE else None
 
 
 def _collapse(ctypes: "Any") -> None:  # a module

@@ -54,36 +54,44 @@ class PlanFile:
         self.module = next((value for kind, value in lines if kind == "module"), "")
         self.output = int(next(value for kind, value in lines if kind == "output"))
         self.beside = {value for kind, value in lines if kind == "beside"}
+        self.follows = ["follows", ""] in lines  # more modules come, while a run imports them
         self.paths: dict[str, str] = {}  # of learnt modules, once `names` has looked
+        self.patches = ""
+        self._bases = sorted(filter(is_installed, sys.path), key=len, reverse=True)
+        self._wrong = NEVER | self.beside
+        self._fits: dict[tuple[str, str], bool] = {}
 
     def names(self) -> "list[str]":
         """Return the modules to import, in order: those of learnt files that an import would find there."""
-        bases = sorted(filter(is_installed, sys.path), key=len, reverse=True)
-        wrong = NEVER | self.beside
         found = dict.fromkeys(self.named)
-        fits: dict[tuple[str, str], bool] = {}
         for path in self.learnt:
-            base = next((base for base in bases if path.startswith(base + "/")), None)
-            if base is None or path in self.watched:
-                continue
-            name = _module_name(path, base)
-            top = name.partition(".")[0]
-            if top and top not in wrong:
-                if (top, base) not in fits:
-                    fits[top, base] = _stands_for(top, base)
-                if fits[top, base]:
-                    found[name] = None
-                    self.paths[name] = path
+            if name := self._name_of(path):
+                found[name] = None
+                self.paths[name] = path
+        self.patches = next(iter(PATCHES.intersection(found)), self.patches)
         # Python warns if the module that ``python -m`` runs is imported already.
-        names = [
+        return [
             name
             for name in found
-            if self.unfit.isdisjoint((name, name.partition(".")[0]))
+            if not self.patches
+            and self.unfit.isdisjoint((name, name.partition(".")[0]))
             and name != self.module
             and name.rpartition(".")[2] != "__main__"
             and not name.rpartition(".")[2].startswith("popen_")  # whose import tells that other interpreters start
         ]
-        return names if PATCHES.isdisjoint(names) else []
+
+    def _name_of(self, path: str) -> str:
+        """Return the name by which an import would find the module of a file there; empty if none would."""
+        base = next((base for base in self._bases if path.startswith(base + "/")), None)
+        if base is None or path in self.watched:
+            return ""
+        name = _module_name(path, base)
+        top = name.partition(".")[0]
+        if not top or top in self._wrong:
+            return ""
+        if (top, base) not in self._fits:
+            self._fits[top, base] = _stands_for(top, base)
+        return name if self._fits[top, base] else ""
 
 
 def is_installed(entry: str) -> bool:
@@ -163,7 +171,7 @@ class Trial:
         self._shared, self._libraries = _mappings()
         self._path = list(sys.path)
         self._shell: Any = None
-        self.chance = Chance(self._faults.append)
+        self.chance = Chance()
         sys.addaudithook(self._hear)
 
     def _hear(self, event: str, args: "tuple[Any, ...]") -> None:
@@ -225,7 +233,7 @@ class Trial:
         self._modules = len(sys.modules)
         common = self.beside & self.attempted
         faults = self._faults + ["it imports " + name + ", which the script has too" for name in common]
-        fault = faults[0] if faults else self.recording.fault()
+        fault = faults[0] if faults else self.chance.fault() or self.recording.fault()
         if fault:
             raise Unfit(fault)
         if len(os.listdir("/proc/self/task")) > self._threads:
@@ -272,31 +280,24 @@ class Trial:
         self._threads = len(names)
 
 
-def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> "tuple[Chance, Shelf]":
+def prepare(
+    plan: PlanFile, file: "TextIO", send: "Callable[..., None]", more: "Callable[[], list[str] | None]"
+) -> "tuple[Chance, Shelf]":
     """Import the modules of the plan, report each, and write the result to the plan's file.
 
+    ``more`` waits for files of other modules, if the plan says that more come, and returns None after the last.
     Returns what gives each run random state of its own, and what gives it the modules.
     """
     os.set_blocking(plan.output, False)
     trial = Trial(plan)
     before = set(sys.modules)
-    failed = []
-    asked = []
-    for name in plan.names():
-        if name in sys.modules:
-            continue
-        asked.append(name)
-        send("importing", name)
-        try:
-            trial.recording.run(name)
-        except BaseException as error:  # noqa: BLE001  # the run will meet it too, and show it
-            if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
-                failed.append((name, type(error).__name__))
-        try:
-            trial.check()
-        except Unfit as error:
-            send("unfit", name, str(error))
-            os.killpg(0, _signal.SIGKILL)  # with what it has started
+    failed: list[tuple[str, str]] = []
+    asked: list[str] = []
+    learnt: list[str] | None = plan.learnt
+    while learnt is not None:
+        plan.learnt = learnt
+        _import(plan, trial, send, asked, failed)
+        learnt = more() if plan.follows else None
     trial.end()
     os.close(plan.output)
     file.seek(0)
@@ -317,6 +318,34 @@ def prepare(plan: PlanFile, file: "TextIO", send: "Callable[..., None]") -> "tup
     for name in asked:
         shelf.prepare(name)
     return trial.chance, shelf
+
+
+def _import(
+    plan: PlanFile, trial: Trial, send: "Callable[..., None]", asked: "list[str]", failed: "list[tuple[str, str]]"
+) -> None:
+    """Import the modules that the plan has now; ends this process by an import that can't be ahead of a run."""
+    names = plan.names()
+    if plan.patches and asked:  # what it would patch is there already
+        _give_up(send, plan.patches, "what it patches was imported before")
+    for name in names:
+        if name in sys.modules:
+            continue
+        asked.append(name)
+        send("importing", name)
+        try:
+            trial.recording.run(name)
+        except BaseException as error:  # noqa: BLE001  # the run will meet it too, and show it
+            if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
+                failed.append((name, type(error).__name__))
+        try:
+            trial.check()
+        except Unfit as error:
+            _give_up(send, name, str(error))
+
+
+def _give_up(send: "Callable[..., None]", name: str, why: str) -> None:
+    send("unfit", name, why)
+    os.killpg(0, _signal.SIGKILL)  # with what it has started
 
 
 def fork() -> int:

@@ -72,6 +72,7 @@ class Additions:
 
     def __init__(self, items: "list[Any]") -> None:
         self.items = items
+        self._seen = list(items)
         self._bare = self._last = self._now()
 
     def _now(self) -> "list[Any]":
@@ -85,6 +86,9 @@ class Additions:
         ValueError
             More has changed than that.
         """
+        if self.items == self._seen:
+            return
+        self._seen = list(self.items)
         now, last = self._now(), self._last
         if now == last:
             return
