@@ -42,8 +42,9 @@ class Installed:
         self._folders: set[str] = set()
         self._states: dict[str, str] | None = None
         self._read = dict(read or {})
+        self._changed = False
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._fd = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
+        self._fd: int = self._libc.inotify_init1(NONBLOCK_CLOEXEC)
         self.add(files)
 
     def add(self, files: Iterable[str]) -> None:
@@ -65,16 +66,23 @@ class Installed:
     @property
     def has_changed(self) -> bool:
         """Whether any of them has changed since the last question, or one that was read since it was."""
-        if any(state_of(path) != state for path, state in self._read.items()):
-            return True
+        self.read()
         if self._states is not None:
             before, self._states = self._states, {file: state_of(file) for file in self._files}
-            return before != self._states
-        changed = False
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self._fd, READ_BYTES):
-                changed = changed or _means_other_code(data)
+            self._changed |= before != self._states
+        before, self._read = self._read, {path: state_of(path) for path in self._read}
+        changed, self._changed = self._changed or before != self._read, False
         return changed
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait for; -1 if there is none."""
+        return self._fd
+
+    def read(self) -> None:
+        """Take what has come."""
+        with contextlib.suppress(BlockingIOError):
+            while self._fd >= 0 and (data := os.read(self._fd, READ_BYTES)):
+                self._changed |= _means_other_code(data)
 
     def close(self) -> None:
         """Close the descriptor."""

@@ -142,7 +142,7 @@ class Preloader:
         return None if self._next is None or serves else expected(self._warmth, follows=self._next.is_following)
 
     def _is_stale(self) -> bool:
-        if not self._warmth.stale and self._installed is not None and self._installed.has_changed:
+        if self._installed is not None and self._installed.has_changed:
             self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
         return self._warmth.stale
 
@@ -279,8 +279,12 @@ class Preloader:
                 self._warmth = replace(self._warmth, failures=self._warmth.failures + 1, made=None)
 
     def readers(self) -> list[ForkServer]:
-        """Return the fork servers to wait for."""
+        """Return the fork servers that are there."""
         return [server for server in (self._server, self._next) if server and server.is_alive]
+
+    def streams(self) -> list[ForkServer | Installed]:
+        """Return what to wait for: fork servers, and changes of what they have imported."""
+        return [*self.readers(), *([self._installed] if self._installed else [])]
 
     def pids(self) -> list[int]:
         """Return the processes of the fork servers."""

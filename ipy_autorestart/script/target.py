@@ -14,6 +14,7 @@ from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.forkserver import ForkServer
 from ipy_autorestart.script.guardian import Guardian
+from ipy_autorestart.script.installed import Installed
 from ipy_autorestart.script.leaving import Leaving
 from ipy_autorestart.script.orphans import Orphans, children_in
 from ipy_autorestart.script.outbox import Outbox
@@ -318,7 +319,7 @@ class ScriptTarget:
         failed = self._run.has_ended and self._used.read is None
         return Used(None if failed else used.read, used.written | self._used.written)
 
-    def streams(self) -> Iterable[Pipe | PortsLink | ForkServer]:
+    def streams(self) -> Iterable[Pipe | PortsLink | ForkServer | Installed]:
         """Return the pipes to wait for."""
         pipes: list[Pipe] = [*self._discarded]
         if self._run and not self._outbox.is_full:
@@ -326,7 +327,7 @@ class ScriptTarget:
         if self._run and time.monotonic() >= self._reports_at:
             pipes.append(self._run.reports)
         ports = [self._run.ports] if self._run and self._run.ports and self._run.ports.is_open else []
-        servers = self._preloader.readers() if self._preloader else ()
+        servers = self._preloader.streams() if self._preloader else ()
         return [*ports, *(pipe for pipe in pipes if pipe.is_open and not pipe.is_full), *servers]
 
     def poll_at(self) -> float | None:

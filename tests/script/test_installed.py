@@ -4,7 +4,9 @@ import sys
 
 import pytest
 
+from ipy_autorestart.protocol.link import ready
 from ipy_autorestart.script.installed import Installed
+from ipy_autorestart.script.pipes import state_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
 
@@ -48,5 +50,30 @@ def test_another_package_is_a_change_and_caches_and_logs_are_none(packages):
     (packages / "lib/inner/log.txt").write_text("x")
     assert not installed.has_changed
     (packages / "other-1.0.dist-info").mkdir()
+    assert installed.has_changed
+    installed.close()
+
+
+def test_a_change_wakes_who_waits_and_is_kept_until_it_is_asked_for(packages):
+    installed = Installed([str(packages / "lib/inner/a.py")])
+    assert ready([installed], [], 0) == set()
+    (packages / "lib/inner/a.py").write_text("V = 22\n")
+    assert ready([installed], [], 10) == {installed.fileno()}
+    installed.read()
+    assert ready([installed], [], 0) == set()
+    assert installed.has_changed
+    assert not installed.has_changed
+    installed.close()
+
+
+def test_another_file_that_was_read_has_changed_once(packages, tmp_path):
+    rc = tmp_path / "librc"
+    rc.write_text("1")
+    installed = Installed([], {str(rc): state_of(str(rc)), str(tmp_path / "absent"): ""})
+    assert not installed.has_changed
+    rc.write_text("22")
+    assert installed.has_changed
+    assert not installed.has_changed
+    (tmp_path / "absent").write_text("")
     assert installed.has_changed
     installed.close()

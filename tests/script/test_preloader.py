@@ -373,6 +373,25 @@ def test_only_a_fork_server_that_nothing_serves_before_is_waited_for(kept):
     assert kept.preloader.preloading().ready_at == pytest.approx(kept.now)
 
 
+def test_while_a_package_is_installed_no_fork_server_is_made(following, tmp_path):
+    library = tmp_path / "lib/a.py"
+    library.parent.mkdir()
+    library.write_text("V = 1")
+    server = following.learns(str(library))
+    server.files = (str(library),)
+    server.is_done("a")
+    following.keeps_up()
+    for number in range(4):
+        (library.parent / f"new{number}.py").touch()
+        for _ in range(2):
+            following.now += QUIET / 2
+            following.preloader.keep_up(following.now, running=False)
+    assert following.servers == [server]
+    following.keeps_up()
+    following.keeps_up()
+    assert len(following.servers) == 2
+
+
 def test_nothing_is_forked_from_what_is_outdated_while_another_is_made(kept, tmp_path):
     library = tmp_path / "lib/a.py"
     library.parent.mkdir()
