@@ -384,7 +384,7 @@ def test_while_a_package_is_installed_no_fork_server_is_made(following, tmp_path
     for number in range(4):
         (library.parent / f"new{number}.py").touch()
         for _ in range(2):
-            following.now += QUIET / 2
+            following.now += QUIET / 3
             following.preloader.keep_up(following.now, running=False)
     assert following.servers == [server]
     following.keeps_up()
