@@ -135,7 +135,8 @@ def test_a_run_that_changes_what_an_import_meets_is_a_cold_one_instead(watch):
     assert watched.screen.status.warm is True  # with what comes before the change
 
 
-#: As torch's does with cuda.pathfinder: asks ldconfig, and makes up a module with the path of none.
+#: As torch's does with cuda.pathfinder: asks ldconfig, and makes up a module with the path of none. Has settings, as
+#: Django has them, that are loaded when they are asked for anything, their class included.
 ASKS = (
     TELLS
     + """import subprocess, sys, types
@@ -143,11 +144,16 @@ if os.path.exists('/sbin/ldconfig'):
     subprocess.run(['/sbin/ldconfig', '-p'], stdout=subprocess.DEVNULL)
 sys.modules['made_up'] = types.ModuleType('made_up')
 sys.modules['made_up'].__file__ = 'main.py'
+class Settings:
+    @property
+    def __class__(self):
+        raise RuntimeError('there are no settings')
+settings = Settings()
 """
 )
 
 
-def test_what_a_package_asks_the_system_and_makes_up_is_no_hindrance(watch):
+def test_what_a_package_asks_the_system_makes_up_and_puts_off_is_no_hindrance(watch):
     watched = watch("import lib\nprint(lib.ahead())\n", {"lib": ASKS})
     watched.until_ready()
     assert watched.next() == "True\n"

@@ -39,13 +39,13 @@ class Moments:
         for module in modules:
             names = getattr(module, "__dict__", {})
             for name, value in list(names.items()):
-                kind: Any = value.__class__
+                kind: Any = type(value)  # `__class__` would have Django's settings loaded
                 now: Callable[[], object] | None = None
                 if kind is int or (kind is float and not value.is_integer()):  # else somebody has chosen it
                     for clock, since, until in spans:
                         if since.__class__ is kind and since <= value <= until:
                             now = clock
-                elif date is not None and isinstance(value, date):
+                elif date is not None and issubclass(kind, date):
                     now = self._date(value)
                 if now is not None:
                     self._found.append((names, name, now))
@@ -55,7 +55,7 @@ class Moments:
             moment = value.timestamp()
         except (OverflowError, ValueError, OSError):  # of the year 1
             return None
-        kind, zone = value.__class__, value.tzinfo
+        kind, zone = type(value), value.tzinfo
         is_now = self._since[0] <= moment <= time.time()
         return (lambda: kind.fromtimestamp(time.time(), zone)) if is_now else None
 

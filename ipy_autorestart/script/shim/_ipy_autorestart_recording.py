@@ -229,7 +229,7 @@ class Maker:
 
         So it is known whose imports make it, with all that this imports.
         """
-        kept = [name for name in self.asked if not isinstance(self._names.get(name, sys), type(sys))]
+        kept = [name for name in self.asked if not issubclass(type(self._names.get(name, sys)), type(sys))]
         self.asked.clear()
         return [_setting_attribute(self._names, name, self._names.pop(name)) for name in kept]
 
