@@ -26,6 +26,9 @@ EVENTS = STARTS | LISTINGS | PATTERNS | {"open", "import", "os.chdir", "ctypes.d
 #: Programs that libraries ask for the machine while a user's function runs, as joblib does; they read nothing else.
 QUIET = frozenset({"lscpu", "ldconfig", "uname", "fc-list", "nvidia-smi"})
 
+#: The module that imports what would start interpreters for no reason but its own import.
+DASK = "distributed.utils"
+
 #: The use of whatever a program may read.
 ANYTHING = "*"
 
@@ -177,10 +180,12 @@ class Uses:
             if event == "open":
                 if not _is_to_write(args[2]):
                     self._note(args[0])
+                elif args[0].__class__ is int and _starts_interpreters(_caller()):  # a pipe, with what it is to do
+                    self._add(self._opened, ANYTHING)
             elif event == "import":
                 if args[1] is not None:  # compiled
                     self._note(args[1])
-                elif _starts_interpreters(args[0]):
+                elif _starts_interpreters(args[0]) and _caller() != DASK:
                     self._add(self._opened, ANYTHING)
             elif event in LISTINGS:
                 self._note_listing(args[0])
@@ -347,6 +352,11 @@ def _starts_interpreters(module: str) -> bool:
     """Return whether a module of multiprocessing or the like starts other interpreters, of which there is no event."""
     last = module.rpartition(".")[2]
     return last.startswith("popen_") and last != "popen_fork"
+
+
+def _caller() -> str:
+    """Return the module that `Uses._hear` hears of."""
+    return str(sys._getframe(3).f_globals.get("__name__"))  # noqa: SLF001  # public but for its name
 
 
 def _is_quiet(event: str, args: tuple[Any, ...]) -> bool:

@@ -6,12 +6,13 @@ import atexit
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ipy_autorestart.ipython.history import end_session, end_session_later
 from ipy_autorestart.kernel.arrive import has_plain_debugger, is_embed_early
+from ipy_autorestart.kernel.children import end_children, left_to_exit_functions
 from ipy_autorestart.kernel.comms import close_comms
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.sockets import Frames, NoSockets, Sockets
@@ -21,7 +22,6 @@ from ipy_autorestart.reexec.exec import Handover, SupervisorHandle, logged, new_
 from ipy_autorestart.reexec.process import Filed, ListeningSocket, ProxyState
 from ipy_autorestart.reexec.start import ProcessStart
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState
-from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 from ipy_autorestart.wire.connection import connection_of
 from ipy_autorestart.wire.link import Leaving, Link
 from ipy_autorestart.wire.messages import END
@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 #: The program of a proxy, which lies beside.
 PROXY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "proxy", "__main__.py")
-
-#: Seconds that the kernel's children get from SIGTERM to SIGKILL.
-CHILDREN_END = 0.5
 
 #: Seconds in which ipykernel's thread must have taken what is to be published.
 PUBLISHED_MAX = 2.0
@@ -99,14 +96,13 @@ class KernelEnd(Handover):
         self.end_history()
         with logged("the comms"):
             close_comms(self._kernel)
-        with logged("the kernel's children"):
-            _end_children(besides=trackers() | left_to_multiprocessing())
         # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
         cleanup = _Registered(self._app.cleanup_connection_file)
         for function in (cleanup, self._app.close, self._kernel.iopub_thread.stop):
             atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
         self._owns_connection_file = cleanup.was_found
-        super().end_life()
+        with left_to_exit_functions():
+            super().end_life()
 
     def close(self) -> None:
         """End what the exit functions have left, and publish what was printed."""
@@ -124,8 +120,7 @@ class KernelEnd(Handover):
 
     def end_children(self) -> None:
         """End children that the exit functions have left."""
-        with logged("the kernel's children"):
-            _end_children(besides=trackers())
+        end_children()
 
     def own(self) -> KernelState:
         """Return what the next kernel needs."""
@@ -343,41 +338,3 @@ class _Registered:
     def __eq__(self, other: object) -> bool:
         self.was_found = self.was_found or other == self._function
         return bool(other == self._function)
-
-
-def _end_children(*, besides: Collection[int] = ()) -> None:
-    """End the children in the kernel's process group, as ipykernel does at shutdown (``kernelbase._at_shutdown``).
-
-    A forked child would hold the kernel's ports, and the new image could not bind them.
-    """
-    if not _has_children_in(group := os.getpgrp(), besides=besides):
-        return
-    import psutil  # type: ignore[import-untyped]  # ipykernel needs it too
-
-    children = []
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(child.pid) == group and child.pid not in besides:
-                child.terminate()
-                children.append(child)
-    _, alive = psutil.wait_procs(children, timeout=CHILDREN_END)
-    for child in alive:
-        child.kill()
-    psutil.wait_procs(alive, timeout=CHILDREN_END)
-
-
-def _has_children_in(group: int, *, besides: Collection[int] = ()) -> bool:
-    """Return whether other descendants of this process are in the group; True where that can't be told quickly."""
-    pending = [os.getpid()]
-    try:
-        while pending:
-            parent = pending.pop()
-            for task in os.listdir(f"/proc/{parent}/task"):
-                with open(f"/proc/{parent}/task/{task}/children") as file:
-                    children = list(map(int, file.read().split()))
-                if any(os.getpgid(child) == group for child in children if child not in besides):
-                    return True
-                pending += children
-    except OSError:  # not Linux, or one has just ended
-        return True
-    return False

@@ -34,12 +34,16 @@ def left_to_multiprocessing() -> set[int]:
 
     Such a server cleans up then, and a pool whose workers were killed waits for a lock that one of them has held.
     """
-    module: Any = sys.modules.get("multiprocessing")
-    found = {child.pid for child in module.active_children() if child.daemon} if module else set()
+    util: Any = sys.modules.get("multiprocessing.util")
     managers: Any = sys.modules.get("multiprocessing.managers")
-    for finalizer in list(managers.util._finalizer_registry.values()) if managers else ():  # noqa: SLF001
-        if finalizer._callback == managers.BaseManager._finalize_manager:  # noqa: SLF001
-            found.add(finalizer._args[0].pid)  # noqa: SLF001
+    pools: Any = sys.modules.get("multiprocessing.pool")
+    found = set()
+    for finalizer in list(util._finalizer_registry.values()) if util else ():  # noqa: SLF001
+        callback, args = finalizer._callback, finalizer._args  # noqa: SLF001
+        if managers and callback == managers.BaseManager._finalize_manager:  # noqa: SLF001
+            found.add(args[0].pid)
+        elif pools and getattr(callback, "__func__", None) is pools.Pool._terminate_pool.__func__:  # noqa: SLF001
+            found.update(pid for worker in args[3] if isinstance(pid := getattr(worker, "pid", None), int))
     return found
 
 

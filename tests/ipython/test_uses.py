@@ -366,6 +366,13 @@ def test_without_a_fresh_beginning_all_may_have_been_used(folder):
     assert (uses.anything, place(uses, "alone.py"), place(uses, "new.py", Kind.ADDED)) == (0, 0, 0)
 
 
+def tell_interpreter():
+    """Do what multiprocessing does when it has started another interpreter."""
+    read, write = os.pipe()
+    exec("open(fd, 'wb').close()", {"__name__": "multiprocessing.popen_spawn_posix", "fd": write})
+    os.close(read)
+
+
 STARTING = {
     "subprocess": lambda: subprocess.run(["true"], check=True),
     "os.system": lambda: os.system("true"),
@@ -373,6 +380,7 @@ STARTING = {
     "fork": lambda: os.waitpid(os.fork() or os._exit(0), 0),
     "os.exec": lambda: os.execv("/none", ["none"]),
     "another interpreter": lambda: exec("import multiprocessing.popen_spawn_posix"),
+    "one more": tell_interpreter,
 }
 
 
@@ -388,6 +396,12 @@ def test_a_program_may_use_anything(uses, act, monkeypatch):
     exec("import package.inner")
     assert (place(uses, "alone.py"), place(uses, "package/inner.py")) == (used, uses.anything)
     assert place(uses, "data.csv") == 0
+
+
+def test_the_import_of_dask_starts_no_interpreter(uses, monkeypatch):
+    monkeypatch.delitem(sys.modules, "multiprocessing.popen_spawn_posix", raising=False)
+    exec("import multiprocessing.popen_spawn_posix", {"__name__": "distributed.utils"})
+    assert uses.anything is None
 
 
 @pytest.mark.parametrize(("way", "is_use"), [("import", False), ("call", True)])
