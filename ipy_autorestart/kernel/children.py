@@ -42,7 +42,7 @@ def left_to_exit_functions() -> Iterator[None]:
 
 
 def _close_clients_first() -> None:
-    """Have Dask close its client before its clusters: they warn of results that they lose while somebody holds these."""
+    """Have Dask close its client before its clusters, or these warn of results that they lose and somebody holds."""
     close = getattr(sys.modules.get("distributed.client"), "_close_global_client", None)
     if close:  # it is registered, but for later
         atexit.unregister(close)
