@@ -30,8 +30,8 @@ BELOW = {
     "proxy": {"memory", "reexec", "script", "wire"},
     "show": {"text", "decide", "pristine", "protocol", "client"},
     "program": {"pristine", "protocol", "reexec", "client", "show"},
-    "cluster": {"decide"},
-    "engine": {"text", "decide", "protocol", "watch", "script"},
+    "cluster": {"decide", "protocol", "watch"},
+    "engine": {"text", "decide", "protocol", "watch", "script", "cluster"},
 }
 
 DOORS = {"__init__", "__main__", "magics", "completion", "extension", "cli", "console"}

@@ -62,6 +62,10 @@ class Refusal:
     why: str
 
 
+class CantPush(Exception):  # noqa: N818  # it is shown to the user, who made no "error"
+    """Nothing can be pushed, or not all have it: the reason in one line, with the fix."""
+
+
 def short(version: str) -> str:
     """Return a version as it is shown."""
     return version[:SHOWN]
@@ -161,7 +165,7 @@ class Step(Enum):
     """The next thing to do in a push."""
 
     SHIP = "ship"  # files to those that lack them
-    ENTER = "enter"  # put the version first on the path of those that hold no other code
+    ENTER = "enter"  # put the version first on the path of the scheduler, and of workers that hold no other code
     RESTART = "restart"
     WAIT = "wait"  # until workers that restart or join have said something
     DONE = "done"
@@ -194,7 +198,9 @@ def next_step(
         return Step.GIVE_UP
     if ship_to(everyone):
         return Step.SHIP
-    if any(one.version != version for one in everyone):
+    if any(one.version != version and not one.outdated for one in workers) or (
+        scheduler is not None and scheduler.version != version
+    ):
         return Step.ENTER
     if must_restart(workers):
         return Step.RESTART

@@ -217,7 +217,7 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
     return found
 
 
-def _portions(module: Any) -> list[Any]:  # noqa: ANN401  # any object may stand in sys.modules
+def _portions(module: Any) -> list[Any]:
     try:
         return list(module.__path__)
     except Exception:  # noqa: BLE001  # as above

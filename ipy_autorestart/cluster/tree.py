@@ -47,6 +47,12 @@ class Tree:
     broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def sources(self) -> frozenset[str]:
+        """The paths here of all files."""
+        places = (path.partition("/") for path in self.files)
+        return frozenset(os.path.join(self.origins[int(number)], rest) for number, _, rest in places)
+
+    @property
     def digests(self) -> dict[str, str]:
         """Digests of the contents by path."""
         return {path: digest(content) for path, content in self.files.items()}

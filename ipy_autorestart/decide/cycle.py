@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
 from ipy_autorestart.decide.change import Found
-from ipy_autorestart.decide.events import Preloading
+from ipy_autorestart.decide.events import Preloading, Pushed
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import SCRIPT, Burst, Manner, Timing
 
@@ -46,6 +46,15 @@ class Stopping:
 
 
 @dataclass(frozen=True, slots=True)
+class Pushing:
+    """Nothing runs until each worker of a cluster has the new code, by the push of this number."""
+
+    cause: Cause
+    noticed: float | None
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class Starting:
     """The target is about to run."""
 
@@ -62,7 +71,7 @@ class Closed:
     killed: bool = False
 
 
-Phase = Running | Ended | Stopping | Starting | Closed
+Phase = Running | Ended | Stopping | Pushing | Starting | Closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +134,10 @@ class Cycle(NamedTuple):
     pause: float = 0.0  # seconds of the last wait before something that had ended by itself was started again
     preloading: Preloading | None = None
     held_until: float | None = None  # a start waits for what is imported ahead, until then at most
+    pushes: bool = False  # a cluster gets what is saved before the next start
+    push_number: int = 0  # of the last push that was asked for
+    unreachable: str = ""  # why it can't just now
+    pushed: Pushed | None = None  # the last push that each worker had
 
     @property
     def hidden(self) -> bool:
@@ -141,7 +154,7 @@ class Cycle(NamedTuple):
         match phase:
             case Stopping():
                 return State.WAITING if stops_itself else State.STOPPING
-            case Starting():
+            case Starting() | Pushing():
                 return State.RESTARTING if self.run.number or stops_itself else State.STARTING
             case Closed():
                 return State.ENDED
@@ -164,7 +177,7 @@ class Cycle(NamedTuple):
     @property
     def cause(self) -> Cause | None:
         """The cause of the start that is under way, else of the last one."""
-        return self.phase.cause if isinstance(self.phase, Stopping | Starting) else self.run.cause
+        return self.phase.cause if isinstance(self.phase, Stopping | Pushing | Starting) else self.run.cause
 
     @property
     def left(self) -> bool:
@@ -179,6 +192,13 @@ class Cycle(NamedTuple):
         if isinstance(self.phase, Stopping):
             return self.phase.waits_for
         return self.pending.waits_for if self.pending else ""
+
+    @property
+    def cluster(self) -> str:
+        """How far the new code has come on a cluster, in words."""
+        if isinstance(self.phase, Pushing):
+            return "its workers get the new code"
+        return self.pushed.how if self.pushed else ""
 
     @property
     def refusal(self) -> str:

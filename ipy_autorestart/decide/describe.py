@@ -16,6 +16,9 @@ from ipy_autorestart.decide.events import (
     Hangup,
     Kill,
     Paused,
+    Pushed,
+    PushFailed,
+    Reached,
     Refused,
     Signal,
     Started,
@@ -62,6 +65,12 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield f"{what}; processes that it started go on" if left else what
         case Refused(why):
             yield f"can't restart: {why}"
+        case Reached(why) if why != before.unreachable:
+            yield f"the cluster gets nothing: {why}" if why else "the cluster can be reached"
+        case Pushed(_, how) if after.pushed != before.pushed:
+            yield f"the cluster has the new code: {how}"
+        case PushFailed(_, why) if after.phase != before.phase:
+            yield f"not started: {why}"
         case Tick() if Kill() in actions:
             yield f"not ended {duration(before.timing.stop_timeout)} after the stop signal: SIGKILL"
         case Tick() if Signal() in actions:

@@ -93,6 +93,29 @@ class Preloaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """A cluster that gets what is saved can be reached, or ``why`` not."""
+
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """Each worker of the cluster runs what the `Push` of this number brought, as ``how`` says."""
+
+    number: int
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushFailed:
+    """Some worker may not run what the `Push` of this number was to bring, and ``why``."""
+
+    number: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The moment that `wake_at` named has come."""
 
@@ -117,6 +140,9 @@ Event = (
     | Refused
     | Preloading
     | Preloaded
+    | Reached
+    | Pushed
+    | PushFailed
     | Tick
     | Close
 )
@@ -155,6 +181,19 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
+class Ship:
+    """Send the cluster the files that it lacks, for a push that will follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Have each worker of the cluster run what is committed; a Pushed or PushFailed of the same number follows."""
+
+    number: int
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Start:
     """Start the target; a Started follows."""
 
@@ -166,4 +205,4 @@ class Finish:
     """Leave the loop: nothing is left to do."""
 
 
-Action = Look | Signal | Ask | Stop | Kill | Commit | Start | Finish
+Action = Look | Signal | Ask | Stop | Kill | Commit | Ship | Push | Start | Finish

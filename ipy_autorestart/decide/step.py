@@ -9,6 +9,8 @@ the same phases. A kernel stops and starts by itself (exec), so the engine does 
     Running ─────────────▶ (Signal) ───────▶ Stopping ───────▶ Starting ────────▶ Running
     Ended   ─────────────▶ (Signal) ──────────────────────────▶ Starting
 
+With a cluster, Pushing comes before Starting: nothing runs there until each worker has the new code.
+
 Rules that every timeline keeps: a change is committed to the baseline only when a start serves it, so none is lost; a
 start follows an end, so two never run at once; a burst of changes is one burst until it has been quiet for a while.
 """
@@ -20,7 +22,18 @@ from typing import assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause, worth_waiting
 from ipy_autorestart.decide.change import Found, Hint, Progress
-from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Looks, Pending, Running, Starting, Stopping
+from ipy_autorestart.decide.cycle import (
+    Closed,
+    Cycle,
+    Ended,
+    LastRun,
+    Looks,
+    Pending,
+    Pushing,
+    Running,
+    Starting,
+    Stopping,
+)
 from ipy_autorestart.decide.events import (
     Action,
     Ask,
@@ -37,7 +50,12 @@ from ipy_autorestart.decide.events import (
     Paused,
     Preloaded,
     Preloading,
+    Push,
+    Pushed,
+    PushFailed,
+    Reached,
     Refused,
+    Ship,
     Signal,
     Start,
     Started,
@@ -111,6 +129,12 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return cycle._replace(preloading=event), ()
         case Preloaded():
             return _preloaded(cycle, now)
+        case Reached(why):
+            return cycle._replace(unreachable=why), ()
+        case Pushed(number):
+            return _pushed(cycle, event, number)
+        case PushFailed(number, why):
+            return _push_failed(cycle, number, why), ()
         case Tick():
             return _tick(cycle, now)
         case Close(within):
@@ -124,6 +148,8 @@ def _begin(cycle: Cycle, now: float, *, runs: bool) -> Stepped:
     if runs:
         return cycle._replace(phase=Running()), ()
     cause = Cause(Reason.FIRST)
+    if cycle.pushes:
+        return cycle._replace(phase=Pushing(cause, None, 1), push_number=1), (Push(1, cause),)
     return cycle._replace(phase=Starting(cause)), (Start(cause),)
 
 
@@ -163,10 +189,13 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
 def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
     """Restart for the changes found, unless a restart that serves them too is on its way."""
     phase, found = cycle.phase, cycle.found
-    if cycle.pending or not isinstance(phase, Running | Ended):
+    if cycle.pending or not isinstance(phase, Running | Ended | Pushing):
         return cycle, ()
     if not found.changes or found.broken or cycle.paused:
         return _reveal(cycle), ()
+    if isinstance(phase, Pushing):  # the later code is what all are to get
+        cause = replace(phase.cause, changes=found.changes)
+        return _start(cycle, Starting(cause, phase.noticed))
     paths = frozenset(change.path for change in found.changes)
     run, made = cycle.run, now - found.age
     lived = run.gone_at is None or made <= run.gone_at
@@ -242,26 +271,48 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
         return cycle, ()
     cause = Cause(pending.reason, cycle.found.changes)
     noticed = now if pending.noticed is None else pending.noticed
+    if cycle.unreachable:  # committed as a refusal is: the next change tries again
+        refused = replace(phase, refusal=cycle.unreachable)
+        return cycle._replace(phase=refused, found=replace(cycle.found, changes=())), (Commit(),)
     if isinstance(phase, Ended) and not phase.left:
         return _start(cycle, Starting(cause, noticed))
     stopping = Stopping(cause, noticed, pending.waits_for, left=cycle.left)
     if not cycle.manner.stops_itself:
         stopping = replace(stopping, shown_at=now + SHOWN_AFTER, kill_at=now + cycle.timing.stop_timeout)
-    return cycle._replace(phase=stopping), (Stop(),)
+    return cycle._replace(phase=stopping), (Ship(), Stop()) if cycle.pushes else (Stop(),)
 
 
 def _start(cycle: Cycle, starting: Starting) -> Stepped:
     found, looks = cycle.found, cycle.looks
     if looks.at in (cycle.loop.until, cycle.held_until):  # what was put off is served now, and nothing is to follow
         looks = looks._replace(at=None)
+    phase: Starting | Pushing = starting
+    actions: tuple[Action, ...] = (Start(starting.cause),)
+    if cycle.pushes:
+        number = cycle.push_number + 1
+        phase, actions = Pushing(starting.cause, starting.noticed, number), (Push(number, starting.cause),)
+        cycle = cycle._replace(push_number=number)
     cycle = cycle._replace(
-        phase=starting,
+        phase=phase,
         found=Found(polling=found.polling, notes=found.notes),
         looks=looks._replace(unseen=False),
         pause=cycle.pause if starting.cause == Cause(Reason.ENDED) else 0.0,
         held_until=None,
     )
-    return cycle, (Commit(afresh=looks.unseen), Start(starting.cause))
+    return cycle, (Commit(afresh=looks.unseen), *actions)
+
+
+def _pushed(cycle: Cycle, event: Pushed, number: int) -> Stepped:
+    phase = cycle.phase
+    if not isinstance(phase, Pushing) or phase.number != number:  # a later one is on its way
+        return cycle, ()
+    return cycle._replace(phase=Starting(phase.cause, phase.noticed), pushed=event), (Start(phase.cause),)
+
+
+def _push_failed(cycle: Cycle, number: int, why: str) -> Cycle:
+    if not isinstance(cycle.phase, Pushing) or cycle.phase.number != number:
+        return cycle
+    return cycle._replace(phase=Ended(refusal=why))
 
 
 def _started(cycle: Cycle, now: float) -> Stepped:
@@ -295,6 +346,8 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
         return _start(cycle, Starting(cause, phase.noticed))
     if not first and isinstance(phase, Ended):
         return cycle._replace(phase=replace(phase, left=event.left)), ()
+    if isinstance(phase, Pushing):
+        return cycle, ()
     if not cycle.timing.restart_on_exit:
         return cycle._replace(phase=Ended(event.left)), ()
     pause = respawn_pause(cycle.pause, lasted=lasted or 0.0)
@@ -328,7 +381,7 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
 def _close(cycle: Cycle, within: float | None, now: float) -> Stepped:
     phase = cycle.phase
     cycle = cycle._replace(phase=Closed(), looks=Looks())
-    if cycle.manner.stops_itself or (isinstance(phase, Ended) and not phase.left):
+    if cycle.manner.stops_itself or isinstance(phase, Pushing) or (isinstance(phase, Ended) and not phase.left):
         return cycle, (Finish(),)
     kill_at = phase.kill_at if isinstance(phase, Stopping) else None
     if kill_at is None:

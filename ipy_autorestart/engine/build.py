@@ -11,6 +11,8 @@ import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from ipy_autorestart.cluster.helper import Helper
+from ipy_autorestart.cluster.messages import Named
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import Timing, polled
 from ipy_autorestart.engine.engine import Engine
@@ -95,11 +97,13 @@ def supervise(
         wakeups = stack.enter_context(
             contextlib.closing(Wakeups(signal.SIGHUP, signal.SIGTERM, signal.SIGCHLD, *handled))
         )  # before anything is started or watched, so that nothing is missed
-        target, cache = None, _cache(launch.flags, os.environ)
+        target, cache, helper = None, _cache(launch.flags, os.environ), None
         if isinstance(request.target, Script):
             sockets = [stack.enter_context(one) for one in listen(options.socket)]
             program = _program(request.target, launch, stdio, sockets, in_session=terminal is not None)
             cache = _cache(program.flags, program.environment)
+            if options.cluster:  # before the target, which takes later children for what runs leave behind
+                helper = stack.enter_context(contextlib.closing(_helper(request, program)))
             preload = [name for names in options.preload for name in names.split(",")]
             forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
             target = ScriptTarget(
@@ -129,10 +133,28 @@ def supervise(
             loads=loads,
             cache=cache,
             handle=handle,
+            pusher=helper,
             announces=stdio is not None,
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
+
+
+def _helper(request: Request, program: Program) -> Helper:
+    """Start what pushes to a cluster, in the surroundings of the script."""
+    options = request.options
+    beside = os.path.join(request.cwd, options.cluster)
+    named = Named(
+        where=beside if os.path.isfile(beside) else options.cluster,
+        roots=request.roots,
+        files=request.files,
+        patterns=options.pattern,
+        ignores=options.ignore,
+        gitignore=options.gitignore,
+        within=options.cluster_timeout,
+        lose_data=options.lose_data,
+    )
+    return Helper(named, python=program.python, environment=program.environment, cwd=program.cwd)
 
 
 def listen(addresses: Iterable[str]) -> Iterator[socket.socket]:

@@ -28,7 +28,9 @@ from ipy_autorestart.decide.events import (
     Look,
     Moved,
     Preloaded,
+    Push,
     Refused,
+    Ship,
     Signal,
     Start,
     Started,
@@ -41,7 +43,7 @@ from ipy_autorestart.decide.timing import Manner, Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.loaded import Loads
 from ipy_autorestart.engine.reporter import Reporter
-from ipy_autorestart.engine.target import FrontLink, Target
+from ipy_autorestart.engine.target import FrontLink, Pusher, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
 from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Said
@@ -108,6 +110,8 @@ class Engine:
         The target's ``sys.pycache_prefix``, if it has one.
     handle
         Returns what signals mean besides what they mean here.
+    pusher
+        Brings new code to a cluster before each run.
     announces
         Report each run before it begins, as it prints where the front does, too.
     """
@@ -128,6 +132,7 @@ class Engine:
         loads: Loads | None = None,
         cache: str = "",
         handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
+        pusher: Pusher | None = None,
         announces: bool = False,
     ) -> None:
         self._target = target
@@ -135,7 +140,8 @@ class Engine:
         self._watch = watch
         self._link = link
         self._wakeups = wakeups
-        self._cycle = Cycle(timing, manner)
+        self._cycle = Cycle(timing, manner, pushes=pusher is not None)
+        self._pusher = pusher
         self._parent = parent
         self._hangups = hangups
         self._loads = loads
@@ -176,7 +182,8 @@ class Engine:
             front = [self._link, self._parent] if self._parent else [self._link]
         writers = [self._link] if self._link.backlog else []
         timeout = 0.0 if self._wakeups.waits else min(max(0.0, self._due_at(now) - now), PARENT_LOOKED_AT)
-        fds = ready([self._wakeups, *front, *streams], writers, timeout)
+        pushers = [self._pusher] if self._pusher else []
+        fds = ready([self._wakeups, *front, *streams, *pushers], writers, timeout)
         for stream in streams:
             if stream.fileno() in fds:
                 stream.read()
@@ -206,6 +213,7 @@ class Engine:
                     self._receive(record)
             except EOFError:
                 self._orphan()
+        self._handle(*(self._pusher.receive() if self._pusher else ()))
         self._handle(*hints)
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
         for record in self._handle_signals(signums) if signums else ():
@@ -274,6 +282,11 @@ class Engine:
                 target.terminate()
             case Kill() if target:
                 target.kill()
+            case Ship() if self._pusher:
+                self._pusher.ship()
+            case Push(number, cause) if self._pusher:
+                self._forget(change.path for change in cause.changes)  # workers may see the very folder
+                self._pusher.push(number)
             case Start(cause):
                 changed = [change.path for change in cause.changes]
                 committed, put_back = self._watch.take_changed()
@@ -290,7 +303,7 @@ class Engine:
                     return [Started()]
             case Finish():
                 self._finished = True
-            case Stop() | Kill():  # a kernel ends by itself
+            case Stop() | Kill() | Ship() | Push():  # a kernel ends by itself, and without a cluster nothing is pushed
                 pass
             case _:
                 assert_never(action)

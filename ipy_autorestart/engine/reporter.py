@@ -79,7 +79,7 @@ class Reporter:
     def announce(self, cycle: Cycle) -> None:
         """Report a run that is about to begin, whatever was sent just now."""
         number = cycle.run.number if cycle.run.fresh else cycle.run.number + 1
-        self._link.send(Status(State.RUNNING, self._cause(cycle.cause), runs=number, warm=False))
+        self._link.send(Status(State.RUNNING, self._cause(cycle.cause), runs=number, warm=False, cluster=cycle.cluster))
 
     def report(self, cycle: Cycle, now: float, *, last: bool = False) -> None:
         """Send what is new, if that may be now or this is the ``last`` time."""
@@ -159,6 +159,7 @@ class Reporter:
             pid=target.pid if target else self._pid,
             warm=target.is_warm if target else None,
             preloads=target.preloads() if target else "",
+            cluster=cycle.cluster,
         )
 
     def _cause(self, cause: Cause | None) -> Cause | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ipy_autorestart.decide.events import Exited, Preloading
+from ipy_autorestart.decide.events import Event, Exited, Preloading
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.link import HasFileno
 from ipy_autorestart.protocol.messages import Record
@@ -80,6 +80,22 @@ class Target(Protocol):
 
     def preloads(self) -> str:
         """Say what is imported ahead of the next run, and what is not and why."""
+
+
+class Pusher(HasFileno, Protocol):
+    """What brings new code to the workers of a cluster."""
+
+    def ship(self) -> None:
+        """Send files ahead of a push."""
+
+    def push(self, number: int) -> None:
+        """Have each worker run what is saved now, by the push of this number, in place of one that goes on."""
+
+    def receive(self) -> Iterable[Event]:
+        """Return what is new, if anything is."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class FrontLink(HasFileno, Protocol):

@@ -113,6 +113,8 @@ class Status:
         Whether the last run was forked from a fork server; None for a kernel.
     preloads
         What the fork server has imported ahead, and what it has not and why.
+    cluster
+        How far the new code has come on a cluster: "40 of 40 workers on 3f2a · 12 restarted".
     """
 
     state: State = State.STARTING
@@ -140,6 +142,7 @@ class Status:
     pid: int = 0
     warm: bool | None = None
     preloads: str = ""
+    cluster: str = ""
 
     def ended(self, error: str) -> Status:
         """Return what is left of it when nothing is watched any more, and why, if it is no wish."""

@@ -151,6 +151,8 @@ def parts(status: Status) -> list[str]:
     found = [state(status)]
     if status.polling:
         found.append("polling")
+    if status.cluster:
+        found.append(status.cluster)
     if status.cause:
         found.append(cause(status.cause))
         if status.took is not None:

@@ -20,7 +20,12 @@ from ipy_autorestart.decide.events import (
     Paused,
     Preloaded,
     Preloading,
+    Push,
+    Pushed,
+    PushFailed,
+    Reached,
     Refused,
+    Ship,
     Signal,
     Start,
     Started,
@@ -28,7 +33,7 @@ from ipy_autorestart.decide.events import (
     Tick,
     Waiting,
 )
-from ipy_autorestart.decide.facts import Cause, Reason
+from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 
@@ -638,3 +643,71 @@ def test_what_is_put_back_meanwhile_is_no_change():
     cycle, actions = play(cycle, (9.7, saved()), (9.75, Tick()), (9.75, Found()), (9.9, Preloaded()))
     assert actions == [Look()]
     assert cycle.waits_for == ""
+
+
+# -- with a cluster ----------------------------------------------------------------------------------------------------
+
+
+def with_cluster(*timeline):
+    """Play a script's life with a cluster: its first run has begun at 2."""
+    return play(Cycle(TIMING, pushes=True), (0, Begin()), (1, Pushed(1, "ok")), (2, Started()), *timeline)
+
+
+def test_a_script_begins_when_each_worker_has_its_code():
+    cycle, actions = play(Cycle(TIMING, pushes=True), (0, Begin()))
+    assert actions == [Push(1, Cause(Reason.FIRST))]
+    cycle, actions = play(cycle, (3, Pushed(1, "2 of 2 workers on 3f2a")))
+    assert actions == [Start(Cause(Reason.FIRST))]
+    assert cycle.cluster == "2 of 2 workers on 3f2a"
+
+
+def test_files_go_ahead_while_the_run_ends_and_the_push_follows_its_end():
+    cycle, actions = with_cluster((10, saved()), (10, Found((A,))), (10, Hangup()))
+    assert actions[-3:] == [Signal(), Ship(), Stop()]
+    cycle, actions = play(cycle, (12, Exited(-15)))
+    cause = Cause(Reason.CHANGE, (A,))
+    assert actions == [Commit(), Push(2, cause)]
+    assert cycle.state is State.RESTARTING
+    cycle, actions = play(cycle, (15, Pushed(2, "")), (16, Started()))
+    assert actions == [Start(cause)]
+    assert cycle.run.took == 6
+
+
+def test_nothing_starts_where_a_worker_lacks_the_code_until_the_next_change():
+    cycle, _ = with_cluster((10, Hangup()), (12, Exited(-15)))
+    cycle, actions = play(cycle, (20, PushFailed(2, "1 of 2 workers lack 3f2a")))
+    assert actions == []
+    assert cycle.refusal == "1 of 2 workers lack 3f2a"
+    cycle, actions = play(cycle, (30, saved()), (30, Found((A,))), (30, Hangup()))
+    assert actions == [Look(), Signal(), Commit(), Push(3, Cause(Reason.CHANGE, (A,)))]
+    assert cycle.refusal == ""
+
+
+def test_a_save_during_a_push_is_pushed_in_its_place():
+    cycle, _ = with_cluster((10, Hangup()), (12, Exited(-15)))
+    cycle, actions = play(cycle, (13, saved()), (13, Found((A,))))
+    cause = Cause(Reason.HANGUP, (A,))
+    assert actions == [Look(), Commit(), Push(3, cause)]
+    assert play(cycle, (14, Pushed(2, "late")), (14, PushFailed(2, "late")))[1] == []
+    assert play(cycle, (15, Pushed(3, "")))[1] == [Start(cause)]
+
+
+def test_a_syntax_error_saved_during_a_push_is_not_pushed():
+    cycle, _ = with_cluster((10, Hangup()), (12, Exited(-15)))
+    cycle, actions = play(cycle, (13, saved()), (13, Found((A,), broken=(Broken("/p/b.py", "no"),))))
+    assert actions == [Look()]
+    assert play(cycle, (14, Pushed(2, "")))[1] == [Start(Cause(Reason.HANGUP))]
+
+
+def test_what_runs_goes_on_while_the_cluster_is_out_of_reach():
+    cycle, actions = with_cluster((5, Reached("it is gone")), (10, saved()), (10, Found((A,))), (10, Hangup()))
+    assert actions[-2:] == [Signal(), Commit()]
+    assert cycle.phase == Running("it is gone")
+    cycle, actions = play(cycle, (20, Reached()), (30, saved()), (30, Found((B,))), (30, Hangup()))
+    assert actions[-2:] == [Ship(), Stop()]
+
+
+def test_a_watch_can_end_during_a_push_and_what_a_run_left_behind_too():
+    cycle, _ = with_cluster((10, Hangup()), (12, Exited(-15)))
+    assert play(cycle, (13, Exited(-15)))[0].phase == cycle.phase
+    assert play(cycle, (13, Close()))[1] == [Finish()]

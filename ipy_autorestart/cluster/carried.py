@@ -1,0 +1,252 @@
+"""What Dask's processes run for a push, pickled by value: they don't have this package.
+
+It imports nothing of ours. `remote` is sent to them as text, which they keep as a module: see there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import types
+from typing import Any
+
+import dask
+import distributed
+import distributed.utils
+from distributed import NannyPlugin, WorkerPlugin
+
+#: By which workers that join ask the scheduler for files.
+HANDLER = "ipy_autorestart_tree"
+
+#: Seconds that a worker has to close before it is killed: nobody waits for what it runs, or it runs again elsewhere.
+GRACE = 1.0
+
+#: Seconds that a nanny may take to be connected to.
+REACHED_WITHIN = 3.0
+
+
+def remote_of(source: str) -> Any:
+    """Return the module that the text of `remote` makes in this process, one for all pushes."""
+    name = "_ipy_autorestart_cluster"
+    known: Any = sys.modules.get(name)
+    if known is None or source != known.SOURCE:
+        module: Any = types.ModuleType(name)
+        module.SOURCE = source
+        exec(compile(source, name, "exec"), module.__dict__)
+        if known is not None:
+            module.PLACES.update(known.PLACES)
+        sys.modules[name] = known = module
+    return known
+
+
+def call(source: str, name: str, *args: Any) -> Any:
+    """Call a function of `remote` here."""
+    return getattr(remote_of(source), name)(*args)
+
+
+# -- on workers --------------------------------------------------------------------------------------------------------
+
+
+def look_at_worker(source: str, project: str, head: dict[str, Any], *, dask_worker: Any) -> dict[str, Any]:
+    """Return what a worker says about itself, and the keys of the tasks that run there."""
+    state = dask_worker.state
+    running = [str(task.key) for task in (*state.executing, *state.long_running)]
+    found = remote_of(source).probe(project, head)
+    return {**found, "engine": distributed.__version__, "running": running}
+
+
+def installed_modules() -> list[str]:
+    """Return the modules of installed packages that this process has imported, in the order of their import."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and ("/site-packages/" in file or "/dist-packages/" in file):
+            found.append(name)
+    return found
+
+
+class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
+    """Gives a worker that joins the version before any task; it fetches the files if its machine lacks them."""
+
+    def __init__(self, source: str, project: str, head: dict[str, Any]) -> None:
+        self.source, self.project, self.head = source, project, head
+
+    async def setup(self, worker: Any) -> None:
+        """Put the version first on the path."""
+        remote = remote_of(self.source)
+        if not remote.has(self.project, self.head):
+            ask = getattr(worker.scheduler, HANDLER)
+            answer = await ask(project=self.project, wanted=None)
+            manifest = answer["manifest"]
+            answer = await ask(project=self.project, wanted=remote.missing(self.project, manifest))
+            remote.put(self.project, manifest, answer["contents"])
+        remote.enter(self.project, self.head)
+
+    def teardown(self, worker: Any) -> None:  # noqa: ARG002  # Dask hands it over
+        """Take the project off the path."""
+        remote_of(self.source).leave(self.project)
+
+
+# -- on nannies --------------------------------------------------------------------------------------------------------
+
+
+METHOD = "distributed.worker.multiprocessing-method"
+
+
+class OnNanny(NannyPlugin):  # type: ignore[misc]  # as above
+    """Has a nanny fork its next workers from a process that has imported what they will import."""
+
+    def __init__(self, modules: list[str]) -> None:
+        self.modules = modules
+        self.before: str | None = None
+
+    def setup(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
+        """Switch the method, unless it is that already: what a fork server has imported can't be changed."""
+        from multiprocessing import get_context
+
+        if (
+            dask.config.get(METHOD) == "spawn"
+            and "forkserver" in sys.modules["multiprocessing"].get_all_start_methods()
+        ):
+            self.before = "spawn"
+            get_context("forkserver").set_forkserver_preload(["distributed", *self.modules])
+            distributed.utils._forkserver_preload_set = True  # noqa: SLF001  # or it would set a list of its own
+            dask.config.set({METHOD: "forkserver"})
+
+    def teardown(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
+        """Switch it back."""
+        if self.before:
+            dask.config.set({METHOD: self.before})
+
+
+# -- on the scheduler --------------------------------------------------------------------------------------------------
+
+
+def survey(source: str, project: str, head: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any]:
+    """Return what the scheduler says about itself and its workers."""
+    found = {**remote_of(source).probe(project, head), "engine": distributed.__version__}
+    workers = {
+        address: {"nanny": ws.nanny, "processing": [str(task.key) for task in ws.processing]}
+        for address, ws in dask_scheduler.workers.items()
+    }
+    others = {name: plugin.head["tops"] for name, plugin in _ours(dask_scheduler).items() if plugin.project != project}
+    return {"scheduler": found, "workers": workers, "others": others}
+
+
+def _ours(scheduler: Any) -> dict[str, OnWorker]:
+    """Return the plugins that watches have left on the scheduler, by their names."""
+    known: dict[str, OnWorker] = getattr(scheduler, "_ipy_autorestart", None) or {}
+    scheduler._ipy_autorestart = known  # noqa: SLF001  # there is nowhere else to keep it
+    return known
+
+
+def install(
+    source: str,
+    project: str,
+    manifest: dict[str, Any],
+    *,
+    dask_scheduler: Any,
+) -> list[str]:
+    """Make this the version of the scheduler, and of each worker that joins; return the modules that were purged."""
+    remote = remote_of(source)
+    head = {name: part for name, part in manifest.items() if name != "files"}
+    purged: list[str] = remote.enter(project, head)
+    manifests = dask_scheduler.__dict__.setdefault("_ipy_autorestart_manifests", {})
+    manifests[project] = manifest
+
+    def files(project: str, wanted: list[str] | None) -> dict[str, Any]:
+        known = manifests[project]
+        if wanted is None:
+            return {"manifest": known}
+        have = remote.contents(project, known)
+        return {"contents": {one: have[one] for one in wanted}}
+
+    dask_scheduler.handlers[HANDLER] = files
+    name = f"ipy-autorestart-{project}"
+    plugin = OnWorker(source, project, head)
+    _ours(dask_scheduler)[name] = plugin
+    dask_scheduler.worker_plugins[name] = _pickled(plugin)
+    _expect(dask_scheduler)
+    return purged
+
+
+def _pickled(value: object) -> bytes:
+    import cloudpickle
+
+    pickled: bytes = cloudpickle.dumps(value)
+    return pickled
+
+
+def _expect(scheduler: Any) -> set[str]:
+    """Return the addresses of workers whose end is no fault of their tasks; those tasks are not counted as killers."""
+    known: set[str] | None = getattr(scheduler, "_ipy_autorestart_expected", None)
+    if known is not None:
+        return known
+    expected: set[str] = set()
+    remove = scheduler.remove_worker
+    parameters = inspect.signature(remove).parameters
+    how = next((name for name in ("expected", "safe") if name in parameters), None)
+
+    async def remove_worker(address: str, **rest: Any) -> Any:
+        if address in expected:
+            expected.discard(address)
+            if how:
+                rest[how] = True
+        return await remove(address=address, **rest)
+
+    scheduler.remove_worker = remove_worker
+    if "unregister" in scheduler.handlers:
+        scheduler.handlers["unregister"] = remove_worker
+    scheduler._ipy_autorestart_expected = expected  # noqa: SLF001  # as above
+    return expected
+
+
+def only_copies(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
+    """Return the keys of data that somebody wants and that only these workers have."""
+    leaving = {dask_scheduler.workers[one] for one in addresses if one in dask_scheduler.workers}
+    tasks = {task for worker in leaving for task in worker.has_what}
+    return sorted(str(task.key) for task in tasks if task.who_wants and not set(task.who_has) - leaving)
+
+
+async def restart(addresses: list[str], *, dask_scheduler: Any) -> dict[str, str]:
+    """Have nannies end these workers and start others; return the nannies by the workers' addresses."""
+    nannies = {one: dask_scheduler.workers[one].nanny for one in addresses if one in dask_scheduler.workers}
+    expected = _expect(dask_scheduler)
+
+    async def end(address: str, nanny: str) -> None:
+        expected.add(address)
+        try:
+            async with distributed.rpc(nanny, connection_args=dask_scheduler.connection_args) as its:
+                await its.kill(timeout=GRACE, reason="new code")
+        except Exception:  # it is gone, or its worker was about to be  # noqa: BLE001
+            expected.discard(address)
+
+    await asyncio.gather(*(end(*one) for one in nannies.items()))
+    return nannies
+
+
+async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:
+    """Return the nannies that are still there."""
+
+    async def answers(nanny: str) -> bool:
+        try:
+            comm = await asyncio.wait_for(
+                distributed.core.connect(nanny, timeout=REACHED_WITHIN, **dask_scheduler.connection_args),
+                REACHED_WITHIN,
+            )
+        except Exception:  # as above  # noqa: BLE001
+            return False
+        comm.abort()
+        return True
+
+    found = await asyncio.gather(*map(answers, nannies))
+    return [nanny for nanny, there in zip(nannies, found, strict=True) if there]
+
+
+def uninstall(project: str, *, dask_scheduler: Any) -> None:
+    """Leave nothing for workers that join."""
+    name = f"ipy-autorestart-{project}"
+    _ours(dask_scheduler).pop(name, None)
+    dask_scheduler.worker_plugins.pop(name, None)
+    dask_scheduler.__dict__.get("_ipy_autorestart_manifests", {}).pop(project, None)

@@ -1,0 +1,142 @@
+"""Clusters of processes started by hand, which see nothing of the projects, and other users of them."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+from waiting import eventually
+
+BIN = Path(sys.executable).parent
+
+#: Run by a colleague: each line is code, the last expression of which is answered.
+LOOP = """
+import ast, json, sys
+space = {}
+for line in sys.stdin:
+    tree = ast.parse(json.loads(line))
+    last = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
+    try:
+        exec(compile(tree, "colleague", "exec"), space)
+        answer = repr(eval(compile(last, "colleague", "eval"), space)) if last else ""
+    except Exception as error:
+        answer = f"{type(error).__name__}: {error}"
+    print(json.dumps(answer), flush=True)
+"""
+
+
+@functools.cache
+def can_hide():
+    """Whether a process may have a view of the files of its own, in which a folder is empty."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["unshare", "-rm", "mount", "-t", "tmpfs", "none", folder]
+        with contextlib.suppress(FileNotFoundError):
+            return subprocess.run(command, capture_output=True).returncode == 0
+    return False
+
+
+class DaskProcesses:
+    """A scheduler and its workers in a folder of their own, for which another folder is empty.
+
+    A process that is started later sees the same.
+    """
+
+    def __init__(self, folder, *, hides="", workers=2):
+        self.folder, self.hides = folder, hides
+        (folder / "tmp").mkdir()
+        self.file = folder / "scheduler.json"
+        self._started = []
+        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        eventually(self._has_begun)
+        if workers:
+            self.work("--nworkers", workers)
+            self.until_joined(workers)
+
+    def _has_begun(self):
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            return json.loads(self.file.read_text())["address"]
+
+    def until_joined(self, count):
+        """Wait until so many workers have joined since the beginning."""
+        eventually(lambda: (self.folder / "log").read_text().count("Registered to:") >= count)
+
+    @property
+    def address(self):
+        return json.loads(self.file.read_text())["address"]
+
+    def start(self, what, *words):
+        """Start one of Dask's programs."""
+        command = " ".join(
+            [f"exec {sys.executable} -m distributed.cli.dask_{what}", *map(str, words), "--no-dashboard"]
+        )
+        prepare = f"mount -t tmpfs none {self.hides} && " if self.hides else ""
+        shell = ["unshare", "-rm", "sh", "-c"] if self.hides else ["sh", "-c"]
+        with open(self.folder / "log", "a") as log:
+            process = subprocess.Popen(
+                [*shell, prepare + command],
+                cwd=self.folder,
+                env={**os.environ, "TMPDIR": str(self.folder / "tmp")},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._started.append(process)
+        return process
+
+    def work(self, *words):
+        """Start workers, with a thread each, in one process of nannies."""
+        return self.start("worker", "--scheduler-file", self.file, "--host", "127.0.0.1", "--nthreads", "1", *words)
+
+    def end(self, process):
+        """End what was started, with all that it has started."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = psutil.Process(process.pid).children(recursive=True)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            for one in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    one.kill()
+        process.wait()
+
+    def close(self):
+        for process in reversed(self._started):
+            self.end(process)
+
+
+class Colleague:
+    """Somebody else who uses the cluster, in a process of their own."""
+
+    def __init__(self, cluster):
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", LOOP],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        lines, answers = self._process.stdin, self._process.stdout
+        assert lines is not None
+        assert answers is not None
+        self._lines, self._answers = lines, answers
+        self.ask(
+            f"from distributed import Client; import time, os; client = Client(scheduler_file={str(cluster.file)!r})"
+        )
+
+    def ask(self, code):
+        """Run code there, and return the representation of its last expression."""
+        self._lines.write(json.dumps(code) + "\n")
+        self._lines.flush()
+        return json.loads(self._answers.readline())
+
+    def close(self):
+        self._process.kill()
+        self._process.wait()
+        self._lines.close()
+        self._answers.close()
