@@ -81,7 +81,7 @@ class Chance:
             return ""
         kind: Any = getattr(sys.modules.get("numpy.random.bit_generator"), "BitGenerator", ())
         for one in gc.get_objects():
-            entropy = one.seed_seq.entropy if isinstance(one, kind) else None
+            entropy = one.seed_seq.entropy if issubclass(type(one), kind) else None
             if isinstance(entropy, int) and entropy in self._drawn:
                 self._drawn.remove(entropy)
                 self._numpy.append(one)
