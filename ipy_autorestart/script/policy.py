@@ -10,6 +10,9 @@ from ipy_autorestart.decide.events import Preloading
 #: Seconds without a new import, or change of what is installed, after which making a fork server is worthwhile.
 QUIET = 0.5
 
+#: Seconds without a new import after which a fork server that imports beside a run gets ready.
+FOLLOWED = 0.3
+
 #: Seconds between two fork servers while a run goes on importing; doubled each time, up to the second value.
 APART, APART_MAX = 5.0, 300.0
 
@@ -88,7 +91,7 @@ def make_at(warmth: Warmth, *, alive: bool, running: bool, follows: bool = False
 
 def complete_at(warmth: Warmth, *, running: bool) -> float:
     """Return when a fork server that follows a run has followed it for long enough."""
-    return warmth.learnt_at + QUIET if running else warmth.learnt_at
+    return warmth.learnt_at + FOLLOWED if running else warmth.learnt_at
 
 
 #: A fork server takes so many times as long as the imports of a cold start, before one has been made.

@@ -10,7 +10,7 @@ from starting import program
 
 from ipy_autorestart.script import preloader
 from ipy_autorestart.script.pipes import ReportPipe
-from ipy_autorestart.script.policy import FAILURES_MAX, GETS_READY, QUIET, UNUSED_MAX
+from ipy_autorestart.script.policy import FAILURES_MAX, FOLLOWED, GETS_READY, QUIET, UNUSED_MAX
 from ipy_autorestart.script.preloader import ANSWER_MAX, Preloader, folder_of, importable
 
 
@@ -128,7 +128,7 @@ def test_the_first_fork_server_imports_while_the_run_does(following):
     assert server.plan.paths == ("/lib/a.pyc",)
     assert following.learns("/lib/b.pyc", "/lib/c.pyc", running=True) is server
     assert server.followed == ["/lib/b.pyc", "/lib/c.pyc"]
-    assert following.preloader.preloading().ready_at == following.now - 1 + QUIET + GETS_READY
+    assert following.preloader.preloading().ready_at == following.now - 1 + FOLLOWED + GETS_READY
     following.keeps_up(running=True)
     assert not server.is_following
     server.is_done("a", "b", "c")
@@ -145,8 +145,8 @@ def test_what_a_run_imports_within_the_quiet_is_followed(following):
         following.preloader.learn(following.reports)
         due = following.preloader.due_at(following.now, running=True)
         following.preloader.keep_up(following.now, running=True)
-        assert due <= following.now + QUIET
-        following.now += QUIET / 2
+        assert due <= following.now + FOLLOWED
+        following.now += FOLLOWED / 2
         following.preloader.keep_up(following.now, running=True)
         assert server.is_following
     assert len(server.followed) == 5

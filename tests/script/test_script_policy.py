@@ -7,6 +7,7 @@ from ipy_autorestart.script.policy import (
     APART,
     BURST,
     DISPLAY,
+    FOLLOWED,
     GETS_READY,
     QUIET,
     RATE,
@@ -89,9 +90,9 @@ def test_a_fork_server_follows_at_once_what_no_other_serves_until_it_is_quiet():
     assert make_at(known, alive=True, running=True, follows=True) == 100 + QUIET
     stale = Warmth(learnt=5, learnt_at=100, stale=True)
     assert make_at(stale, alive=False, running=True, follows=True) == 100 + QUIET
-    assert complete_at(known, running=True) == 100 + QUIET
+    assert complete_at(known, running=True) == 100 + FOLLOWED
     assert complete_at(known, running=False) == 100
-    assert expected(known, follows=True) == Preloading(100 + QUIET + GETS_READY, 0.0)
+    assert expected(known, follows=True) == Preloading(100 + FOLLOWED + GETS_READY, 0.0)
 
 
 def test_a_fork_server_is_expected_when_the_last_was_else_by_the_cold_start():
