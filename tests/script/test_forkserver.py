@@ -204,3 +204,16 @@ def test_what_patches_others_leaves_all_to_the_runs(fork, tmp_path):
         "", "import sys\nprint('lib' in sys.modules)\n", paths=(f"{library}/gevent.py",), unfit=("gevent",)
     )
     assert again.asked == ()
+
+
+def test_names_that_differ_within_a_process_alone_may_be_drawn_ahead(fork, tmp_path):
+    context = tmp_path / "lib/site-packages/opentelemetry/context/__init__.py"
+    context.parent.mkdir(parents=True)
+    context.write_text(
+        "import uuid\ndef create_key(name):\n    return name + str(uuid.uuid4())\nKEY = create_key('a')\n"
+    )
+    lib = "from opentelemetry.context import KEY, create_key\nMINE = create_key('b')\n"
+    text, _ = fork(lib, "import lib\nprint(lib.KEY[0], lib.MINE[0], lib.create_key('c') == lib.create_key('c'))\n")
+    assert text == "a b False\n"
+    server = fork.start("import uuid\nMINE = uuid.uuid4()\n", "")
+    assert server.unfit == ("lib", "it draws random numbers")
