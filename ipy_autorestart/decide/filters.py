@@ -28,6 +28,9 @@ DROPPINGS = (
     *("*___jb_*___", "flycheck_*", ".nfs*", ".fuse_hidden*", "*.py[co]"),
 )
 
+#: Large trees have few names of files, each in many folders; verdicts on so many are remembered.
+REMEMBERED_MAX = 4096
+
 _ENVIRONMENT = frozenset({"pyvenv.cfg", "conda-meta"})
 
 
@@ -46,6 +49,8 @@ class Filter:
         Files that count besides Python sources and compiled code.
     ignores
         Files that don't count and folders that aren't entered.
+    verdicts
+        What `picks` says of files of some names, wherever they are.
     excluded
         Says of an absolute path, and whether it is a folder, that it doesn't count (``.gitignore``).
     """
@@ -53,6 +58,7 @@ class Filter:
     patterns: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     excluded: Callable[[str, bool], bool] | None = None
+    verdicts: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
     _counting: _Globs = field(init=False, repr=False, compare=False)
     _named: _Globs = field(init=False, repr=False, compare=False)
     _spelt: _Globs = field(init=False, repr=False, compare=False)
@@ -60,6 +66,7 @@ class Filter:
     _not: _Globs = field(init=False, repr=False, compare=False)
     _ignored: _Globs = field(init=False, repr=False, compare=False)
     _outside: _Globs = field(init=False, repr=False, compare=False)
+    _by_name: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         ignores = [name for name in self.ignores if name.strip("/")]
@@ -73,6 +80,7 @@ class Filter:
         put(self, "_not", _Globs(files))
         put(self, "_ignored", _Globs(ignores, below=True))
         put(self, "_outside", _Globs((*HEAVY, *LIGHT, *ignores), below=True))
+        put(self, "_by_name", not any("/" in name.rstrip("/") for name in (*self.patterns, *ignores)))
 
     def enters(self, root: str, folder: str) -> bool:
         """Whether a folder below ``root`` is entered, judged by its own name and those above it."""
@@ -96,7 +104,17 @@ class Filter:
 
     def picks(self, root: str, path: str) -> bool:
         """Whether a file below ``root`` counts, its folder being entered."""
-        relative, names = _relative(root, path), _name(path)
+        names = _name(path)
+        if not self._by_name:
+            return self._picks(_relative(root, path), names)
+        picked = self.verdicts.get(names[0])
+        if picked is None:
+            if len(self.verdicts) >= REMEMBERED_MAX:
+                self.verdicts.clear()
+            picked = self.verdicts[names[0]] = self._picks("", names)
+        return picked
+
+    def _picks(self, relative: str, names: tuple[str]) -> bool:
         return (
             self._counting.hit(relative, names)
             and not self._not.hit(relative, names)

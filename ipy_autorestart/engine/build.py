@@ -222,6 +222,7 @@ def _watch(request: Request, wakeups: Wakeups, since_ns: int, loaded: Callable[[
         strict=options.strict,
         poll=_poll(options) or None,
         since_ns=since_ns,
+        beside=isinstance(request.target, Script),
         loaded=loaded,
     )
 

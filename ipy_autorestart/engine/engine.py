@@ -160,6 +160,7 @@ class Engine:
         """Go on until the front closes the watch or is gone, and nothing runs any more."""
         try:
             self._handle(Begin(runs=self._target is None))
+            self._handle(self._look())  # which may be the first: the run has begun beside it
             self._turn(time.monotonic())  # which reports it: for long, nothing else may happen
             while not self._finished:
                 self._wait()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import sys
+import time
 from dataclasses import dataclass
 from typing import Self
 
@@ -20,6 +22,12 @@ HUGE_BYTES = 16 << 20
 _TICK_NS = 50_000_000
 _COARSE_TICK_NS = 2_500_000_000
 _SECOND_NS = 1_000_000_000
+
+# Of clock_gettime(2); the ``time`` module doesn't name it. Linux takes timestamps by it, up to a tick behind.
+_CLOCK_REALTIME_COARSE = 5
+
+#: Of a content's digest: two that differ are taken for the same once in 10**19 pairs.
+DIGEST_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +47,11 @@ class Content:
     def of(cls, status: os.stat_result, source: bytes | None, *, keep: bool) -> Self:
         """Return what is remembered of a result of `read`; ``keep`` the bytes too, if asked to."""
         if source is None:
-            return cls(repr(signature(status)).encode(), status.st_size)
-        digest = hashlib.blake2b(source, digest_size=20).digest()
-        return cls(digest, len(source), source if keep else None)
+            source, keep, size = repr(signature(status)).encode(), False, status.st_size
+        else:
+            size = len(source)
+        digest = hashlib.blake2b(source, digest_size=DIGEST_BYTES).digest()
+        return cls(digest, size, source if keep else None)
 
 
 def signature(status: os.stat_result) -> Signature:
@@ -52,10 +62,25 @@ def signature(status: os.stat_result) -> Signature:
     return (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)
 
 
+def is_newer(status: os.stat_result, since_ns: float) -> bool:
+    """Whether a file may have been written, moved or linked since a moment by the clock of `now_ns`."""
+    return status.st_ctime_ns >= (since_ns - _COARSE_TICK_NS if _is_coarse(status) else since_ns)
+
+
+def now_ns() -> int:
+    """Return the time that a file which is written now gets at the earliest, in nanoseconds since 1970."""
+    if sys.platform.startswith("linux"):
+        return time.clock_gettime_ns(_CLOCK_REALTIME_COARSE)
+    return time.time_ns() - _TICK_NS
+
+
 def is_settled(status: os.stat_result, now_ns: int) -> bool:
     """Whether a further write would surely show in the timestamps ("racily clean" in git's words)."""
-    coarse = status.st_mtime_ns % _SECOND_NS == 0 and status.st_ctime_ns % _SECOND_NS == 0
-    return abs(now_ns - status.st_ctime_ns) > (_COARSE_TICK_NS if coarse else _TICK_NS)
+    return abs(now_ns - status.st_ctime_ns) > (_COARSE_TICK_NS if _is_coarse(status) else _TICK_NS)
+
+
+def _is_coarse(status: os.stat_result) -> bool:
+    return status.st_mtime_ns % _SECOND_NS == 0 and status.st_ctime_ns % _SECOND_NS == 0
 
 
 def read_head(path: str) -> bytes:

@@ -6,12 +6,12 @@ import logging
 import os
 import sys
 import threading
-from typing import Any, Protocol
+from typing import Any
 
 from watchdog import events
 
 from ipy_autorestart.decide.change import Progress
-from ipy_autorestart.watch.plan import Spot
+from ipy_autorestart.watch.plan import Notice, Spot
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +31,6 @@ _PROGRESS: dict[type[events.FileSystemEvent], Progress] = {
 #: One list for every spot: two filters on one folder overwrite each other's kernel mask (7.x). Opening is
 #: left out so that the kernel never queues it; without the moves and folders, atomic saves would be lost.
 EVENTS = [*_PROGRESS]
-
-
-class Notice(Protocol):
-    """Receiver of what may have changed; called in a thread of watchdog's."""
-
-    def __call__(self, path: str, progress: Progress, *, folder: bool) -> None:
-        """Take a path (empty: anything), how far the act has got, and whether the path may be a folder."""
 
 
 class Handler(events.FileSystemEventHandler):

@@ -21,9 +21,10 @@ import watchdog.observers
 from watchdog.version import VERSION_MAJOR
 
 from ipy_autorestart.decide.filters import is_below
-from ipy_autorestart.watch.events import EVENTS, Deaths, Handler, Notice, Overflow
+from ipy_autorestart.watch.events import EVENTS, Deaths, Handler, Overflow
 from ipy_autorestart.watch.filesystem import explain_limit, inotify_fds, watched_inodes
-from ipy_autorestart.watch.plan import Plan, Spot
+from ipy_autorestart.watch.plan import Anchor, Notice, Plan, Spot, plan
+from ipy_autorestart.watch.tree import Tree
 
 if TYPE_CHECKING:
     from watchdog.observers.api import BaseObserver, ObservedWatch
@@ -57,6 +58,8 @@ class Observer:
         Up to so many folders may have a spot each, even if fewer spots would do.
     notes
         Sentences on the limits that were met.
+    wanted
+        The plan that `keep_up` follows.
     """
 
     few_spots = 4 if VERSION_MAJOR < 7 else 16
@@ -66,6 +69,8 @@ class Observer:
         self._notice = notice
         self._native: BaseObserver | None = None
         self._plan: Plan | None = None
+        self.wanted = Plan()
+        self._anchors: tuple[Anchor, ...] = ()
         self._scheduled: dict[tuple[str, bool], tuple[ObservedWatch, Handler]] = {}
         self._check_at = 0.0
         self._start_at = self._again_at = float("-inf")
@@ -108,6 +113,20 @@ class Observer:
             return False
         self._check_at = float("inf")
         return self._find_unwatched(plan)
+
+    def enter(self, path: str, real: str) -> None:
+        """Do nothing before a folder is listed: `keep_up` plans for all."""
+
+    def keep_up(self, tree: Tree, anchors: tuple[Anchor, ...], now: float) -> bool:
+        """Follow the plan for a tree after a walk; return what `follow` does."""
+        tree.gone.clear()
+        if tree.moved or anchors != self._anchors:
+            self._anchors, self.wanted = anchors, plan(tree.folders, anchors, few=self.few_spots)
+        return self.follow(self.wanted, now)
+
+    def start(self) -> bool:
+        """Do nothing yet; return whether there is nothing against watching."""
+        return True
 
     def _lost(self, plan: Plan, alive: Container[ObservedWatch]) -> list[tuple[str, bool]]:
         """Return the spots that send no events any more: the folder is gone, or another one, or the emitter ended."""

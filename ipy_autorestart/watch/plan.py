@@ -12,8 +12,17 @@ import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
+from ipy_autorestart.decide.change import Progress
 from ipy_autorestart.watch.tree import Folder, Identity, Tree
+
+
+class Notice(Protocol):
+    """Receiver of what may have changed; called in an observer's thread."""
+
+    def __call__(self, path: str, progress: Progress, *, folder: bool) -> None:
+        """Take a path (empty: anything), how far the act has got, and whether the path may be a folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ def plan(folders: Mapping[str, Folder], single: Iterable[Anchor] = (), *, few: i
             and not folder.hides
             and folder.readable
             and not folder.environment
-            and all(clean.get(child, True) for child in folder.folders)
+            and all(clean.get(child, True) for child in folder.children())
         )
     spots: dict[str, Spot] = {}
     covered: dict[Identity, str] = {}

@@ -30,12 +30,12 @@ def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet:
     polling
         Whether a change may come without an event.
     unread
-        Whether contents of the baseline are yet to be read; each look reads some.
+        Whether contents of the baseline are yet to be read; a look reads some.
     quiet
         Seconds since the last change.
     """
     if unread:
-        return max(_UNREAD, 5 * cost)
+        return _UNREAD
     if polling:
         return min(max(cost / _SHARE, _SHORTEST_POLLING), _LONGEST)
     if quiet < _QUIET_SECONDS:

@@ -2,6 +2,9 @@
 
 The baseline advances by `Snapshot.commit` and `Snapshot.settle` alone, to exactly what the last scan saw: a later
 write differs again at the next scan.
+
+In a large tree most files never change, and few are used. Of such files there are no more than their names and a few
+bytes for each, on the page of their folder; those that are used or have differed are tracked one by one.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ import math
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Sequence, Set
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
@@ -18,12 +23,27 @@ from ipy_autorestart.decide.compiled import HEAD_BYTES, is_compiled, is_whole
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.guard import Likeness, Verdict, compare, is_source
 from ipy_autorestart.decide.use import Difference
-from ipy_autorestart.watch.contents import Content, Signature, is_settled, read, read_head, signature
-from ipy_autorestart.watch.tree import GONE, Tree
+from ipy_autorestart.watch.contents import (
+    DIGEST_BYTES,
+    Content,
+    Signature,
+    is_newer,
+    is_settled,
+    read,
+    read_head,
+    signature,
+)
+from ipy_autorestart.watch.tree import GONE, Folder, Tree
 
 #: Old bytes are kept for the guard: so many per file, and in all.
 KEPT_BYTES = 256 << 10
 KEPT_BYTES_IN_ALL = 32 << 20
+
+#: In a tree of no more files each is tracked; a larger one has pages.
+SMALL_FILES = 1000
+
+#: If more files than these have another hard link, not all of them are looked at with each file that is saved.
+SHARED_MAX = 256
 
 #: A file that lost all its content counts as being written so long, one that vanished as being renamed, and compiled
 #: code that is gone or not whole as being built.
@@ -53,6 +73,51 @@ class _Tracked:
         return self.seen is not self.base and (not self.base.digest or self.seen.digest != self.base.digest)
 
 
+class _Page:
+    """The files of one folder in the baseline.
+
+    Attributes
+    ----------
+    files
+        Their names, with slashes between them.
+    signs
+        For each what `_sign` returned of its signature, 0 if it was not looked at yet.
+    digests
+        For each the digest of its content, zeros if it was not read; empty while none was.
+    """
+
+    __slots__ = ("digests", "files", "signs")
+
+    def __init__(self, files: str) -> None:
+        self.files = files
+        self.signs = array("q", bytes(8 * (files.count("/") + 1)))
+        self.digests = b""
+
+    def find(self, name: str) -> int:
+        """Return the place of a file, -1 if it isn't here."""
+        names = self.files.split("/")
+        return names.index(name) if name in names else -1
+
+    def digest(self, place: int) -> bytes:
+        """Return the digest of the file in a place, nothing if it is not known."""
+        digest = self.digests[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES]
+        return digest if any(digest) else b""
+
+    def drop(self, names: Collection[str]) -> None:
+        """Forget some files."""
+        kept = [(place, name) for place, name in enumerate(self.files.split("/")) if name not in names]
+        if self.digests:
+            size = DIGEST_BYTES
+            self.digests = b"".join(self.digests[place * size : (place + 1) * size] for place, _ in kept)
+        self.signs = array("q", [self.signs[place] for place, _ in kept])
+        self.files = "/".join(name for _, name in kept)
+
+
+def _sign(status: os.stat_result) -> int:
+    """Return eight bytes that stand for a signature, never 0: two of a kind are as rare as two of a digest."""
+    return hash((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)) or 1
+
+
 class Snapshot:
     """The files that count below the roots, those named, and those that the target read.
 
@@ -64,6 +129,10 @@ class Snapshot:
         Paths that a scan found with another content than the scan before; the reader clears it.
     rewritten
         Paths that a scan found with the same content as the scan before, but written since; the reader clears it.
+    taking
+        Whether everything is yet to be listed for the baseline.
+    wants_all
+        Whether `fill` reads all files, not only those that are tracked.
     """
 
     def __init__(
@@ -79,16 +148,23 @@ class Snapshot:
         self.tree = Tree(roots, which, wall_ns=wall_ns)
         self.fresh: set[str] = set()
         self.rewritten: set[str] = set()
+        self.taking = True
+        self.wants_all = True
         self._named = frozenset(named)
         self._extra: frozenset[str] = frozenset()
         self._strict = strict
         self._clock = clock
         self._wall_ns = wall_ns
+        self._pages: dict[str, _Page] = {}  # by path of the folder
         self._tracked: dict[str, _Tracked] = {}
         self._differs: set[str] = set()  # paths of those that differ from the baseline
         self._shared: set[str] = set()  # of those with another hard link, by which they change without an event
         self._unread: list[str] = []  # of those whose old content is yet to be read
+        self._undigested: list[str] = []  # of the folders whose files are yet to be read
+        self._met: set[str] = set()  # tracked files that the scan has looked at
         self._kept_bytes = 0
+        self._since_ns: float = math.inf  # what was written later, and not looked at before, differs
+        self._new_since_ns: float = math.inf
         self._committed_ns = 0  # when the baseline was taken
         self._notes: list[str] = []
 
@@ -99,24 +175,43 @@ class Snapshot:
 
     @property
     def unread(self) -> int:
-        """Number of files whose old content is yet to be read."""
-        return len(self._unread)
+        """Number of files whose old content is yet to be read; of folders, where it is all files of each."""
+        return len(self._unread) + (len(self._undigested) if self.wants_all else 0)
 
     @property
-    def files(self) -> Set[str]:
-        """Paths of the tracked files."""
-        return self._tracked.keys()
+    def is_large(self) -> bool:
+        """Whether there are so many files that not each is tracked."""
+        return bool(self._pages)
+
+    def knows(self, path: str) -> bool:
+        """Whether a file was there, now or in the baseline."""
+        if path in self._tracked:
+            return True
+        folder, _, name = path.rpartition("/")
+        page = self._pages.get(folder or "/")
+        return page is not None and page.find(name) >= 0
+
+    def restart(self, since_ns: int = 0, *, new: bool = False) -> None:
+        """Forget everything: the next scan takes the baseline.
+
+        A file written after ``since_ns``, unless that is 0, differs from it: the target has read an older content, or
+        none, if ``new`` is true and the folder has changed since as well.
+        """
+        self._committed_ns, self._since_ns = self._wall_ns(), since_ns or math.inf
+        self._new_since_ns = self._since_ns if new else math.inf
+        for known in (self._pages, self._tracked, self._differs, self._shared, self._unread, self._undigested):
+            known.clear()
+        for found in (self.fresh, self.rewritten, self._met):
+            found.clear()
+        self._kept_bytes = 0
+        self.taking = True
+        for path in self._named:
+            self._add(path, self._since_ns)
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
-        """Take the baseline: all signatures, and contents for up to ``seconds``; `fill` reads the rest.
-
-        A file written after ``since_ns``, unless that is 0, differs from it: the target has read an older content.
-        """
-        self._committed_ns = self._wall_ns()
-        for known in (self._tracked, self._differs, self._shared, self._unread, self.fresh, self.rewritten):
-            known.clear()
-        self._kept_bytes = 0
-        self._unread += [path for path in self._paths() if self._add(path, since_ns or math.inf)]
+        """Take the baseline: all signatures, and contents for up to ``seconds``; `fill` reads the rest."""
+        self.restart(since_ns)
+        self.scan()
         self.fill(seconds=seconds)
 
     def fill(self, *, seconds: float) -> None:
@@ -124,17 +219,166 @@ class Snapshot:
         end = self._clock() + seconds
         while self._unread and self._clock() < end:
             self._learn(self._unread.pop())
+        while self.wants_all and self._undigested and self._clock() < end:
+            self._digest(self._undigested.pop())
+
+    def learn(self, paths: Iterable[str]) -> None:
+        """Have the contents of these files read first, if they count: the target uses them."""
+        for path in paths:
+            folder, _, name = path.rpartition("/")
+            page = self._pages.get(folder or "/")
+            if path in self._tracked or page is None or (place := page.find(name)) < 0:
+                continue
+            status = self._status(path)
+            if status is None or not (page.signs[place] == _sign(status) or self._is_as_before(status, page, place)):
+                self._look(path)
+            else:
+                self._start_tracking(path, status)
+                self._unread.append(path)
 
     def scan(self) -> None:
-        """Look at every tracked file, and read those whose signature changed."""
-        paths = self._paths()
-        self._look_at(paths)
-        for path in self.files - paths.keys():
+        """Look at every file, and read those whose signature changed."""
+        for _ in self.steps():
+            pass
+
+    def steps(self) -> Iterator[int]:
+        """Do a scan in steps, and yield how many files each has looked at; the first takes the baseline."""
+        if self.taking:
+            yield from self._take()
+        self._notes, self._met = [], set()
+        for folder in self.tree.steps():
+            self._visit(folder)
+            yield folder.files.count("/") + 2
+        for path in {*self.tree.single, *self.tree.aliases, *self._named, *self._extra}:
+            self._look(path)
+        self._miss()
+        for path in self._tracked.keys() - self._met:
             self._vanished(path)
 
-    def scan_only(self, paths: Iterable[str]) -> None:
-        """Look at some tracked files, at all that differ already, and at all that have another name."""
-        self._look_at({*paths, *self._differs, *self._shared, *self.tree.aliases})
+    def _take(self) -> Iterator[int]:
+        """List everything, and take the baseline of a small tree."""
+        count = 0
+        for folder in self.tree.steps():
+            if folder.files:
+                page = self._pages[folder.path] = _Page(folder.files)
+                count += len(page.signs)
+            yield folder.files.count("/") + 2
+        for path in (*self.tree.single, *self.tree.aliases, *self._named, *self._extra):
+            if path not in self._tracked and self._add(path, self._since_ns):
+                self._unread.append(path)
+        self.taking = False
+        if count > SMALL_FILES:
+            compiled = [path for path in self._paged() if is_compiled(path)]
+            for path in compiled:  # whose inode counts, too
+                self._add(path, self._since_ns)
+            self._undigested = [*self._pages]
+            return
+        since_ns, tracked = self._since_ns, self._tracked
+        self._unread += [path for path in self._paged() if path not in tracked and self._add(path, since_ns)]
+        self._pages.clear()
+
+    def _paged(self) -> Iterator[str]:
+        for folder, page in self._pages.items():
+            prefix = folder.rstrip("/") + "/"
+            for name in page.files.split("/"):
+                yield prefix + name
+
+    def scan_only(self, files: Iterable[str], folders: Iterable[str] = ()) -> bool:
+        """Look at some files, at all below some folders, at all that differ already or have another name.
+
+        Returns whether that was possible: only a scan can tell what has become of symlinks.
+        """
+        files, places = {*files}, {*folders}
+        above = [(folder, True) for folder in places]
+        above += [(os.path.dirname(path), False) for path in places]
+        above += [(os.path.dirname(path), False) for path in files if not self.knows(path)]
+        for path, deep in dict.fromkeys(above):
+            while path not in self.tree.folders and path not in self.tree.roots and len(path) > 1:
+                path, deep = os.path.dirname(path), False  # the nearest that is known
+            if path not in self.tree.folders:
+                continue
+            found = self.tree.revisit(path, deep=deep)
+            if found is None:
+                return False
+            for folder in found:
+                self._visit(folder)
+        if above:
+            self._miss()
+        shared = self._shared if len(self._shared) <= SHARED_MAX else ()
+        for path in {*files, *self._differs, *shared, *self.tree.aliases}:
+            self._look(path)
+        return True
+
+    def _visit(self, folder: Folder) -> None:
+        """Look at the files of a folder."""
+        page, paths = self._pages.get(folder.path), folder.below(folder.files)
+        if page is None:
+            if self.taking:  # by a hint: it is yet to be listed for the baseline
+                return
+            for path in paths:
+                self._look(path)
+            return
+        if page.files == folder.files:
+            places: Iterable[int] = range(len(paths))
+        else:
+            known = {name: place for place, name in enumerate(page.files.split("/"))}
+            names = folder.files.split("/") if folder.files else []
+            places = [known.pop(name, -1) for name in names]
+            paths += folder.below("/".join(known))
+            places = [*places, *known.values()]
+        for place, path in zip(places, paths, strict=True):
+            if place < 0 or path in self._tracked:
+                self._look(path)
+            else:
+                self._compare(path, page, place)
+
+    def _miss(self) -> None:
+        """Notice that folders are gone."""
+        for path in self._pages.keys() - self.tree.folders.keys():
+            page, prefix = self._pages[path], path.rstrip("/") + "/"
+            for place, name in enumerate(page.files.split("/")):
+                if prefix + name in self._tracked:
+                    self._vanished(prefix + name)
+                else:
+                    self._compare(prefix + name, page, place)
+
+    def _compare(self, path: str, page: _Page, place: int) -> None:
+        """Look at a file that is not tracked, and track it if it is not what it was."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            if error.errno not in GONE and error.errno is not None:
+                self._failed(path, error)
+                return
+            status = None
+        if status is not None and stat.S_ISREG(status.st_mode):
+            if page.signs[place] == _sign(status) or self._is_as_before(status, page, place):
+                if status.st_nlink > 1:
+                    self._shared.add(path)
+                return
+            if not page.signs[place] and not is_newer(status, self._since_ns):
+                self._start_tracking(path, status)  # just written: what is written next may look the same
+                self._unread.append(path)
+                return
+        sign, digest = page.signs[place], page.digest(place)
+        base = None if not sign and status is not None and self._may_be_new(path) else Content(digest, 1)
+        self._tracked[path] = _Tracked(_OTHER if sign else None, settled=True, base=base, seen=base)
+        if status is None:
+            self._vanished(path)
+        else:
+            self._look(path)
+
+    def _may_be_new(self, path: str) -> bool:
+        """Whether a file that was written after the baseline may have come after it, as its folder has changed, too."""
+        folder = self.tree.folders.get(os.path.dirname(path))
+        return folder is not None and folder.modified_ns >= self._new_since_ns
+
+    def _is_as_before(self, status: os.stat_result, page: _Page, place: int) -> bool:
+        """Whether a file that was not looked at yet is what the target has read, if that is sure."""
+        if page.signs[place] or is_newer(status, self._since_ns) or not is_settled(status, self._wall_ns()):
+            return False
+        page.signs[place] = _sign(status)
+        return True
 
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""
@@ -143,12 +387,20 @@ class Snapshot:
 
     def settle(self, paths: Iterable[str]) -> None:
         """Make the baseline of these files what the last scan saw of them."""
+        gone: dict[str, set[str]] = defaultdict(set)
         for path in self._differs.intersection(paths):
             tracked = self._tracked[path]
             tracked.base, tracked.inode = tracked.seen, _inode(tracked)
             if tracked.base is None:
                 del self._tracked[path]
+                folder, _, name = path.rpartition("/")
+                gone[folder or "/"].add(name)
             self._differs.discard(path)
+        for folder, names in gone.items():
+            if (page := self._pages.get(folder)) is not None:
+                page.drop(names)
+                if not page.files:
+                    del self._pages[folder]
         bases = (tracked.base for tracked in self._tracked.values())
         self._kept_bytes = sum(base.size_bytes for base in bases if base is not None and base.source is not None)
 
@@ -202,23 +454,48 @@ class Snapshot:
         tracked = self._tracked[path]
         return tracked.inode, _inode(tracked)
 
-    def _paths(self) -> dict[str, None]:
-        return dict.fromkeys((*self.tree.walk(), *self._named, *self._extra))
-
     def _add(self, path: str, since_ns: float) -> bool:
         """Add a file to the baseline; return whether it holds what the target has read, and so is to be read here."""
         status = self._status(path)
         if status is None:
             return False
+        tracked = self._start_tracking(path, status)
+        if is_newer(status, since_ns):
+            tracked.signature = None  # so that the next scan finds a difference
+            if self._may_be_new(path):
+                tracked.base = tracked.seen = None
+        return tracked.signature is not None
+
+    def _start_tracking(self, path: str, status: os.stat_result) -> _Tracked:
         if status.st_nlink > 1:
             self._shared.add(path)
         content = Content.unread(status)
         settled = is_settled(status, self._wall_ns())
         tracked = _Tracked(signature(status), settled, content, content, inode=status.st_ino)
         self._tracked[path] = tracked
-        if status.st_ctime_ns > since_ns:
-            tracked.signature = None  # so that the next scan finds a difference
-        return tracked.signature is not None
+        self._met.add(path)
+        return tracked
+
+    def _digest(self, folder: str) -> None:
+        """Read the files on a page, which are as the last scan saw them."""
+        page = self._pages.get(folder)
+        if page is None:
+            return
+        digests = []
+        for place, name in enumerate(page.files.split("/")):
+            digest, path = page.digest(place), f"{folder.rstrip('/')}/{name}"
+            if not digest and page.signs[place] and path not in self._tracked:
+                try:
+                    status, source = read(path)
+                except OSError:
+                    continue  # the next scan finds out why
+                finally:
+                    digests.append(b"")
+                if _sign(status) == page.signs[place]:
+                    digests[-1] = Content.of(status, source, keep=False).digest
+            else:
+                digests.append(digest)
+        page.digests = b"".join(digest or bytes(DIGEST_BYTES) for digest in digests)
 
     def _learn(self, path: str) -> None:
         """Read the baseline's content of a file that is still as the last scan saw it."""
@@ -233,18 +510,26 @@ class Snapshot:
             tracked.settled = is_settled(status, self._wall_ns())
             tracked.base = tracked.seen = self._content(path, status, source)
 
-    def _look_at(self, paths: Iterable[str]) -> None:
-        self._notes = []
-        for path in paths:
-            status = self._status(path)
-            if status is None:
-                continue
-            known = self._tracked.get(path)
-            if known is None or known.signature != signature(status):
-                self._update(path)
-            elif not known.settled:
-                self._learn(path)
-                self._update(path)
+    def _look(self, path: str) -> None:
+        """Look at a file, tracked or not."""
+        known = self._tracked.get(path)
+        if known is None:
+            folder, _, name = path.rpartition("/")
+            page = self._pages.get(folder or "/")
+            if page is not None and (place := page.find(name)) >= 0:
+                self._compare(path, page, place)
+                return
+            if self.taking and folder not in self.tree.folders:
+                return  # it is yet to be listed
+        status = self._status(path)
+        if status is None:
+            return
+        if known is None or known.signature != signature(status):
+            self._update(path)
+        elif not known.settled:
+            self._learn(path)
+            self._update(path)
+        self._met.add(path)
 
     def _status(self, path: str) -> os.stat_result | None:
         """Return the status of a regular file; None if there is none, or if nothing can be said about it."""
@@ -262,6 +547,7 @@ class Snapshot:
         if error.errno in GONE or error.errno is None:
             self._vanished(path)
         else:  # it may be there: without evidence of a change there is none
+            self._met.add(path)
             self._notes.append(f"can't read {path}: {error.strerror}")
 
     def _update(self, path: str) -> None:
@@ -284,8 +570,11 @@ class Snapshot:
         old = tracked.seen
         new = self._content(path, status, source)
         if old is not None and old.digest == new.digest:
-            self._release(new, None)
-            if old is tracked.base:
+            if old is tracked.base and old.source is None:
+                tracked.base = tracked.seen = new  # with its bytes, for the next comparison
+            else:
+                self._release(new, None)
+            if tracked.seen is tracked.base:
                 tracked.inode = status.st_ino
             if was_written:
                 self.rewritten.add(path)
@@ -328,6 +617,10 @@ class Snapshot:
     def _release(self, old: Content | None, base: Content | None) -> None:
         if old is not None and old is not base and old.source is not None:
             self._kept_bytes -= old.size_bytes
+
+
+#: A signature that no file has.
+_OTHER: Signature = (0, 0, 0, 0, 0)
 
 
 def _inode(tracked: _Tracked) -> int:

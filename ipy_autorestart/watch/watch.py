@@ -2,33 +2,38 @@
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.compiled import is_compiled, is_outdated
 from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.decide.guard import Likeness
 from ipy_autorestart.decide.use import Difference, Use, sort_out
+from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
-from ipy_autorestart.watch.plan import Anchor, Plan, anchors, plan
+from ipy_autorestart.watch.plan import Anchor, Notice, anchors
 from ipy_autorestart.watch.policy import Suspects, interval
 from ipy_autorestart.watch.snapshot import Snapshot
+from ipy_autorestart.watch.tree import Tree
 
-if TYPE_CHECKING:
-    from ipy_autorestart.watch.observer import Observer
-
-#: A start may read files for so long; the rest is read by later looks, each for as long as a scan takes or this.
+#: A start may read files for so long; the rest is read by later looks, each for so long.
 START_SECONDS = 0.1
-LATER_SECONDS = 0.03
+LATER_SECONDS = 0.01
 
-#: If hints name no more files than these, only those are looked at, and the scan comes at the burst's end; more are
-#: a burst, some of whose events may be lost.
+#: A look without hints scans so many files, and goes on so much later, that a save waits for milliseconds at most.
+SLICE_FILES = 2000
+SLICES_APART = 0.02
+
+#: If hints name no more files than these, only those are looked at, and the scan of a small tree comes at the burst's
+#: end; more are a burst, some of whose events may be lost.
 FEW_FILES = 4
 
 #: So many of the files that didn't count are remembered until somebody asks for them.
@@ -36,6 +41,37 @@ PASSED_OVER_MAX = 20
 
 #: Inodes by path.
 Loaded = Mapping[str, Set[int]]
+
+
+class Observing(Protocol):
+    """What delivers events: ours on Linux, watchdog's elsewhere."""
+
+    notes: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every folder sends events."""
+
+    def start(self) -> bool:
+        """Begin; return whether that was possible."""
+
+    def enter(self, path: str, real: str) -> None:
+        """Watch a folder, given its path and real path, that is about to be listed."""
+
+    def keep_up(self, tree: Tree, anchors: tuple[Anchor, ...], now: float) -> bool:
+        """Follow a tree after a walk; return whether a change may have come before a new watch."""
+
+    def stop(self) -> None:
+        """End."""
+
+
+def observer(notice: Notice) -> Observing:
+    """Return the observer of this system."""
+    if sys.platform.startswith("linux"):
+        from ipy_autorestart.watch.inotify import Observer
+    else:
+        from ipy_autorestart.watch.observer import Observer
+    return Observer(notice)
 
 
 class Watch:
@@ -60,6 +96,11 @@ class Watch:
         Seconds between scans, without any events.
     since_ns
         A file written after this moment, in nanoseconds since 1970, differs from the baseline; 0 for no such moment.
+    beside
+        Take the baseline in the first looks, not in `start`: it is what there is at the latter, and the target may
+        start at once.
+    observe
+        Makes the observer.
     loaded
         Returns the inodes of the compiled code that the target has loaded, by its paths without symlinks; None where
         nothing is known. It is only asked when compiled code differs.
@@ -75,6 +116,8 @@ class Watch:
         strict: bool = False,
         poll: float | None = None,
         since_ns: int = 0,
+        beside: bool = False,
+        observe: Callable[[Notice], Observing] = observer,
         loaded: Callable[[], Loaded | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,11 +129,16 @@ class Watch:
         self._filter = filter
         self._poll = poll
         self._since_ns = since_ns
+        self._beside = beside
+        self._observe = observe
         self._loaded = loaded
         self._clock = clock
         self._snapshot = Snapshot(self._roots, which=filter, named=self._named, strict=strict, clock=clock)
-        self._observer: Observer | None = None
-        self._plan = Plan()
+        self._observer: Observing | None = None
+        self._steps: Iterator[int] | None = None  # of the scan that goes on
+        self._spent = 0.0  # seconds, for it
+        self._first = True  # whether it is the first
+        self._unlearned: frozenset[str] = frozenset()  # what the target has read, until all is listed
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use()
         self._differed: dict[str, Change] = {}  # what a look has found, by its path
@@ -115,7 +163,7 @@ class Watch:
         self.stop()
 
     def start(self) -> None:
-        """Take the baseline and start the observer.
+        """Start the observer and take the baseline.
 
         A limit of the system is no error: `polling` is true then, and a note says why.
 
@@ -124,21 +172,25 @@ class Watch:
         FileNotFoundError
             If no root and no named file can be read.
         """
-        self._snapshot.begin(seconds=START_SECONDS, since_ns=self._since_ns)
-        if not self._snapshot.tree.folders and not self._snapshot.files:
+        if not any(map(os.path.exists, self._by_path)):
             raise FileNotFoundError(2, "nothing there to watch", ", ".join((*self._roots, *self._named)))
+        kinds = {root: silent_kind(root) for root in self._roots} if self._poll is None or self._beside else {}
+        silent = {root: kind for root, kind in kinds.items() if kind is not None}
         if self._poll is None:
-            from ipy_autorestart.watch.observer import Observer
-
             self._silent = [
                 f"{root} is on {kind}, where changes from elsewhere send no events: checked at intervals"
-                for root in self._roots
-                if (kind := silent_kind(root)) is not None
+                for root, kind in silent.items()
             ]
-            self._observer = Observer(self._hints.notice)
-            self._follow()
-        self._scan()
-        self._snapshot.fresh = set()  # no event could announce what was written before there was an observer
+            self._observer = self._observe(self._hints.notice)
+            self._snapshot.tree.enter = self._observer.enter
+            self._observer.start()
+        beside = self._beside and not silent  # whose clock may be another
+        self._steps, self._first = None, True
+        self._snapshot.restart(self._since_ns or (now_ns() if beside else 0), new=beside)
+        if not beside:
+            self._advance()
+            self._snapshot.fill(seconds=START_SECONDS)
+            self._snapshot.fresh = set()  # no event could announce what was written before there was an observer
 
     def stop(self) -> None:
         """End the observer, and close all that it opened."""
@@ -148,17 +200,28 @@ class Watch:
 
     def look(self) -> Found:
         """Return all that differs from the baseline now; a look doesn't move the baseline."""
-        hints = self._hints.take()
-        if not hints:
-            self._snapshot.fill(seconds=max(LATER_SECONDS, self._cost))
-        only_files = 0 < len(hints) <= FEW_FILES and hints <= self._snapshot.files  # not "": anything
-        if only_files and self._clock() - self._scanned <= self.interval:
-            self._snapshot.scan_only(hints)
-        else:
+        starting, first = self._snapshot.taking, self._first
+        hints = self._late | self._hints.take()
+        folders, lost = self._hints.changed()
+        small = not self._snapshot.is_large
+        few = 0 < len(hints) <= FEW_FILES and all(map(self._snapshot.knows, hints))  # not "": anything
+        few &= self._clock() - self._scanned <= self.interval
+        if not hints and self._steps is None and not starting:
+            self._snapshot.fill(seconds=LATER_SECONDS)
+        everything = lost or not self._hints.folders.isdisjoint(folders)
+        if starting and not hints:
+            self._advance(SLICE_FILES)
+        elif everything or (not starting and (self._observer is None or (small and not few))):
             self._scan()
+        elif hints:
+            self._scan_only(hints - folders - {""}, folders)
+        elif self._steps is not None or self._clock() - self._scanned >= self._apart:
+            self._advance(SLICE_FILES)
+        if first:  # no event could announce what was written before there was a watch
+            self._snapshot.fresh = set()
         # A hint that comes during a look announces a change that this look finds, or only the next.
-        before, self._late = self._late, self._hints.take()
-        hints |= before | self._late
+        self._late = self._hints.take()
+        hints |= self._late
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
         unannounced = self._find_unannounced(hints)
@@ -169,7 +232,7 @@ class Watch:
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
         notes = tuple(dict.fromkeys((*self._silent, *observer, *self._deaf, *self._snapshot.notes)))
-        return replace(found, unannounced=unannounced, polling=self.polling, notes=notes, rescan=self.interval)
+        return replace(found, unannounced=unannounced, polling=self.polling, notes=notes, rescan=self._rescan)
 
     def commit(self) -> None:
         """Make the baseline what the last `look` saw."""
@@ -208,11 +271,14 @@ class Watch:
         own = frozenset(_both(written))
         read = None if paths is None else frozenset(_both(paths))
         self._use = replace(self._use, read=read, written=own)
+        self._snapshot.wants_all = read is None
         if read is None:
             return
         extra = set(filter(None, map(self._shown, read - own)))
         self._hints.wanted = frozenset((*self._roots, *self._named, *extra))
         self._snapshot.track(extra)
+        self._unlearned = read - own
+        self._learn()
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """Yield files that changed since the last call without being looked at, and the reason."""
@@ -226,10 +292,23 @@ class Watch:
     @property
     def interval(self) -> float:
         """Seconds until the next look is due, if no hint comes before."""
+        return interval(0.0, unread=True) if self._poll is None and self._snapshot.unread else self._apart
+
+    @property
+    def _apart(self) -> float:
+        """Seconds between scans."""
         if self._poll is not None:
             return max(self._poll, self._cost)
-        quiet = self._clock() - self._stirred
-        return interval(self._cost, polling=self.polling, unread=self._snapshot.unread > 0, quiet=quiet)
+        return interval(self._cost, polling=self.polling, quiet=self._clock() - self._stirred)
+
+    @property
+    def _rescan(self) -> float:
+        if self._snapshot.taking:
+            return 0.0
+        if self._steps is not None:
+            return SLICES_APART
+        due = self._apart - (self._clock() - self._scanned)
+        return min(self.interval, max(due, 0.0)) if self._poll is None else self.interval
 
     def _differences(self) -> list[Difference]:
         differences = self._snapshot.differences()
@@ -241,26 +320,56 @@ class Watch:
     def _note_committed(self, differences: Iterable[Difference]) -> None:
         self._committed |= {change.path: change for change in _changes(differences)}
 
+    def _scan_only(self, files: Set[str], folders: Set[str]) -> None:
+        """Look at what hints have named, and watch what is new."""
+        tree = self._snapshot.tree
+        done = self._snapshot.scan_only(files, folders)
+        if not done or ((tree.moved or tree.gone) and self._follow()):
+            self._scan()
+
     def _scan(self) -> None:
-        self._locks = tuple(filter(None, map(lock_of, self._roots)))
-        began = self._clock()
-        self._snapshot.scan()
-        self._scanned = self._clock()
-        self._cost = self._scanned - began
-        if self._observer is not None and self._follow():
-            self._snapshot.scan()  # for changes between the scan and the new watch
+        """Look at everything."""
+        if self._steps is not None:
+            self._advance()  # what it has passed by may have changed since
+        self._advance()
+
+    def _advance(self, files: float = math.inf) -> None:
+        """Scan so many files, or go on with the scan that has begun."""
+        began, done = self._clock(), False
+        if self._steps is None:
+            self._steps, self._spent = self._snapshot.steps(), 0.0
+            self._locks = tuple(filter(None, map(lock_of, self._roots)))
+        taking = self._snapshot.taking
+        while files > 0 and not done:
+            step = next(self._steps, None)
+            done = step is None
+            files -= step or 0
+            if taking and not self._snapshot.taking:  # all is listed
+                taking = False
+                self._follow()
+                self._learn()
+                if math.isfinite(files):
+                    self._snapshot.fill(seconds=START_SECONDS / 4)
+                    break
+        self._spent += self._clock() - began
+        if done:
+            self._steps, self._first = None, False
+            self._cost, self._scanned = self._spent, self._clock()
+            if self._follow():
+                self._snapshot.scan()  # for changes between the scan and the new watch
 
     def _follow(self) -> bool:
         """Have the observer follow the folders of the last walk."""
-        assert self._observer is not None
+        if self._observer is None:
+            return False
         tree = self._snapshot.tree
         single = anchors(tree, self._named)
         if tree.moved or single != self._anchors:
-            self._anchors, tree.moved = single, False
-            self._plan = plan(tree.folders, single, few=self._observer.few_spots)
             tops = (folder.path for folder in tree.folders.values() if folder.top)
             self._hints.folders = frozenset((*self._roots, *tops))
-        return self._observer.follow(self._plan, self._clock())
+        added = self._observer.keep_up(tree, single, self._clock())
+        self._anchors, tree.moved = single, False
+        return added
 
     def _find_unannounced(self, hints: set[str]) -> bool:
         fresh, self._snapshot.fresh = self._snapshot.fresh, set()
@@ -290,6 +399,20 @@ class Watch:
         if folder is None or path in self._hints.wanted:
             return os.path.realpath(path)
         return tree.aliases.get(path) or os.path.join(folder.real, os.path.basename(path))
+
+    def _learn(self) -> None:
+        """Have the contents of the files that the target uses read before others."""
+        if not self._snapshot.taking:
+            self._snapshot.learn(filter(None, map(self._listed, self._unlearned)))
+            self._unlearned = frozenset()
+
+    def _listed(self, path: str) -> str | None:
+        """Return the path by which a file that the target read counts by name; None if it doesn't."""
+        for root in self._roots:
+            for top in dict.fromkeys((root, os.path.realpath(root))):
+                if is_below(path, top) and self._snapshot.knows(shown := root + path[len(top) :]):
+                    return shown
+        return None
 
     def _shown(self, path: str) -> str | None:
         """Return the path by which to track a file that the target read; None if it counts by name, or never does."""
@@ -328,6 +451,7 @@ class Hints:
         self._filter = filter
         self._on_hint = on_hint
         self._hints: deque[Hint] = deque()
+        self._changed: tuple[set[str], bool] = (set(), False)
         self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
 
     def notice(self, path: str, progress: Progress, *, folder: bool) -> None:
@@ -347,12 +471,21 @@ class Hints:
     def take(self) -> set[str]:
         """Return the paths of all hints since the last call; with an empty one if anything may have changed."""
         paths = set()
+        folders, lost = self._changed
         while self._hints:
             hint = self._hints.popleft()
             paths.add(hint.path)
             if hint.progress is Progress.UNKNOWN:
                 paths.add("")
+                folders |= {hint.path} - {""}
+            lost |= not hint.path
+        self._changed = folders, lost
         return paths
+
+    def changed(self) -> tuple[set[str], bool]:
+        """Return those paths of `take` below which anything may have changed, and whether anything at all may have."""
+        changed, self._changed = self._changed, (set(), False)
+        return changed
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """Yield files that changed since the last call without being looked at, and the reason."""

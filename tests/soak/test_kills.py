@@ -20,19 +20,17 @@ from ipy_autorestart import Options, Script, Supervisor
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(
-        sys.platform != "linux", reason="fork servers, and the names of watchdog's threads, are Linux's"
-    ),
+    pytest.mark.skipif(sys.platform != "linux", reason="fork servers are Linux's"),
 ]
 
 SECONDS = length.seconds(2.5)
 
-#: A supervisor's own: on SIGUSR1 one of watchdog's threads raises where it wakes next, whatever it holds.
+#: A supervisor's own: on SIGUSR1 the observer's thread raises where it wakes next, whatever it holds.
 SITE = """
 import ctypes, random, signal, sys, threading
 
 def kill(*_):
-    threads = [one for one in threading.enumerate() if type(one).__module__.startswith("watchdog.")]
+    threads = [one for one in threading.enumerate() if one.name == "ipy-autorestart-observer"]
     if threads:
         chosen = ctypes.c_ulong(random.choice(threads).ident)
         ctypes.pythonapi.PyThreadState_SetAsyncExc(chosen, ctypes.py_object(RuntimeError))

@@ -17,12 +17,14 @@ from waiting import eventually
 from ipy_autorestart.decide.change import Hint, Progress
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.watch.filesystem import explain_limit
+from ipy_autorestart.watch.inotify import Observer as Inotify
+from ipy_autorestart.watch.observer import MOST_SPOTS, PAIRING, Observer
 
 EVERYTHING = Hint("", Progress.UNKNOWN)
 
 
 def test_observer_that_died_is_started_again(stage):
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
     native = watch._observer._native
     native.stop()
     native.join()
@@ -36,7 +38,7 @@ def test_observer_that_died_is_started_again(stage):
 
 
 def test_emitter_that_died_is_started_again(stage):
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
     for emitter in watch._observer._native.emitters:
         emitter.stop()
         emitter.join()
@@ -67,7 +69,7 @@ def kill_emitters(watch):
 @pytest.mark.skipif(sys.platform != "linux", reason="the names of watchdog's threads are those on Linux")
 @pytest.mark.parametrize("kill", [kill_reader, kill_emitters])
 def test_a_thread_that_an_exception_ends_is_noticed_at_once_and_events_come_again(stage, kill, caplog):
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
     doomed = kill(watch)
     assert doomed
     stage.write("x.py")
@@ -98,7 +100,7 @@ def test_caller_that_raises_does_not_end_the_observer(stage, caplog):
 
 
 def test_lost_events_ask_for_a_look_at_everything(stage, capfd):
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
     stage.drain()
 
     logging.getLogger("watchdog.observers.inotify_c").warning("Inotify queue overflowed; events were lost")
@@ -112,7 +114,7 @@ def test_lost_events_ask_for_a_look_at_everything(stage, capfd):
 
 @pytest.mark.e2e
 def test_nothing_is_printed_while_nested_folders_are_made(stage, capfd):
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
     for number in range(300):
         os.makedirs(stage.path(f"m{number}/a/b"))
     stage.write("m299/a/b/n.py")
@@ -130,10 +132,8 @@ def test_watchdog_is_left_as_it_was(stage):
                 found[name] = getattr(sys.modules[module], name).delay
         return found
 
-    from ipy_autorestart.watch.observer import PAIRING
-
     before = delays()
-    stage.watch()
+    stage.watch(observe=Observer)
 
     assert delays() == before
     assert list(before.values()) == [0.5]
@@ -151,7 +151,7 @@ def test_file_moved_out_does_not_hold_up_the_next_save(stage):
 
     DelayedQueue.get, original = get, DelayedQueue.get
     try:
-        watch = stage.watch()
+        watch = stage.watch(observe=Observer)
         os.rename(stage.path("x.py"), stage.out / "x.py")
         stage.write("pkg/m.py")
         stage.hinted(watch, {"x.py": "deleted", "pkg/m.py": "modified"})
@@ -163,15 +163,16 @@ def test_file_moved_out_does_not_hold_up_the_next_save(stage):
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
-def test_too_many_open_files_lead_to_scans(stage):
+@pytest.mark.parametrize("observe", [Inotify, Observer])
+def test_too_many_open_files_lead_to_scans(stage, observe):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    import ipy_autorestart.watch.observer  # noqa: F401 - its files can't be opened below
-
     lowest = os.open(os.devnull, os.O_RDONLY)
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 2, hard))  # not enough, but files can be read
     try:
-        watch = stage.watch(clock=lambda: 0.0)  # a scan costs nothing, whatever the machine does meanwhile
+        watch = stage.watch(
+            clock=lambda: 0.0, observe=observe
+        )  # a scan costs nothing, whatever the machine does meanwhile
         notes = watch.look().notes
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -202,13 +203,11 @@ def test_limit_is_explained_in_one_sentence(error, words):
 
 @pytest.mark.e2e
 def test_more_watches_than_are_sensible_lead_to_scans(stage):
-    from ipy_autorestart.watch.observer import MOST_SPOTS
-
     stage.write("node_modules/a.py")
     for number in range(MOST_SPOTS):
         stage.write(f"p{number}/a.py", "V = 1\n")
 
-    watch = stage.watch()
+    watch = stage.watch(observe=Observer)
 
     assert watch.look().notes == (f"3 folders beyond {MOST_SPOTS} are checked at intervals",)
     assert watch.polling
@@ -221,9 +220,10 @@ SCRIPT = """
     import os, sys
     from ipy_autorestart.decide.filters import Filter
     from ipy_autorestart.watch.watch import Watch
+    from ipy_autorestart.watch.{} import Observer
 
     root = sys.argv[1]
-    with Watch([root], filter=Filter(), on_hint=lambda hint: None) as watch:
+    with Watch([root], filter=Filter(), on_hint=lambda hint: None, observe=Observer) as watch:
         print(watch.polling, *watch.look().notes)
         for name in os.listdir(root):
             if os.path.isdir(os.path.join(root, name)):
@@ -234,6 +234,7 @@ SCRIPT = """
 
 
 @pytest.mark.e2e
+@pytest.mark.parametrize("module", ["inotify", "observer"])
 @pytest.mark.parametrize(
     ("limit", "value", "words"),
     [
@@ -245,7 +246,7 @@ SCRIPT = """
         ("max_inotify_instances", 0, ("fs.inotify.max_user_instances", "0 of 102 folders send events")),
     ],
 )
-def test_inotify_limit_is_named_and_all_is_found_by_scans(stage, limit, value, words):
+def test_inotify_limit_is_named_and_all_is_found_by_scans(stage, limit, value, words, module):
     shutil.rmtree(stage.path("pkg"))
     for number in range(100):
         stage.write(f"p{number}/m.py", "V = 1")
@@ -255,7 +256,7 @@ def test_inotify_limit_is_named_and_all_is_found_by_scans(stage, limit, value, w
         pytest.skip("user namespaces are not allowed here, and the limit can't be lowered without")
 
     done = subprocess.run(
-        [*alone, command, "sh", sys.executable, "-c", textwrap.dedent(SCRIPT), stage.path()],
+        [*alone, command, "sh", sys.executable, "-c", textwrap.dedent(SCRIPT.format(module)), stage.path()],
         capture_output=True,
         text=True,
         timeout=60,
@@ -274,13 +275,13 @@ def test_inotify_limit_is_named_and_all_is_found_by_scans(stage, limit, value, w
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="watches are counted by proc(5)")
 def test_storm_of_folders_ends_with_all_of_it_seen_and_watched(stage):
     """Folders made and renamed at once stay blind in watchdog now and then; a later look mends that."""
-    watch = stage.watch(which=Filter())
+    watch = stage.watch(observe=Observer, which=Filter())
     for number in range(200):
         stage.write(f".t{number}/s/x.py", "V = 1\n")
         os.rename(stage.path(f".t{number}"), stage.path(f"n{number}"))
     stage.hinted(watch, {f"n{number}/s/x.py": "added" for number in range(200)})
     watch.commit()
-    eventually(lambda: not set(watch._plan.folders) - watched_identities(watch))
+    eventually(lambda: not set(watch._observer.wanted.folders) - watched_identities(watch))
     stage.drain()
 
     for number in range(200):
@@ -294,4 +295,4 @@ def watched_identities(watch):
 
     watch.look()
     inodes = watched_inodes()
-    return {identity for identity in watch._plan.folders if identity[1] in inodes}
+    return {identity for identity in watch._observer.wanted.folders if identity[1] in inodes}

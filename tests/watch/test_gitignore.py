@@ -52,8 +52,8 @@ def test_no_watch_is_spent_on_what_gitignore_names(stage, ignoring):
 
     watch = stage.watch(which=ignoring)
 
-    assert stage.path("gen") not in watch._plan.folders.values()
-    assert stage.path("pkg") in watch._plan.folders.values()
+    assert stage.path("gen") not in watch._observer._shown.values()
+    assert stage.path("pkg") in watch._observer._shown.values()
 
 
 @installed

@@ -12,7 +12,9 @@ import pytest
 from watchdog.version import VERSION_MAJOR
 
 from ipy_autorestart.decide.filters import DROPPINGS
+from ipy_autorestart.watch import snapshot as snapshots
 from ipy_autorestart.watch.observer import Observer
+from ipy_autorestart.watch.watch import Watch
 
 MODIFIED = {"x.py": "modified"}
 
@@ -569,7 +571,7 @@ def edited_in_a_package_that_moved_away(stage):
 PARAMETERS = [pytest.param(name, marks=chosen.marks) for name, chosen in CASES.items()]
 
 
-def begin(stage, chosen, **options):
+def begin(stage, chosen, *, see=Watch.look, **options):
     """Prepare before the start what must be there, and after it what must be noticed first."""
     links = chosen.prepare is not None and (chosen.prepare.__name__.startswith(("link", "name")) or chosen.roots)
     if links:
@@ -577,9 +579,9 @@ def begin(stage, chosen, **options):
     watch = stage.watch(*(os.path.normpath(stage.path(root)) for root in chosen.roots), **options)
     if chosen.prepare is not None and not links:
         chosen.prepare(stage)
-        watch.look()
+        see(watch)
         while stage.drain():  # a look that hints lead sees no more than they name; one without sees all
-            watch.look()
+            see(watch)
         watch.commit()
     return watch
 
@@ -601,10 +603,30 @@ def test_save_is_found_by_a_look_alone(stage, name):
 
 @pytest.mark.parametrize("few", [0, Observer.few_spots], ids=["together", "one_by_one"])
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_save_is_found_by_hints(stage, monkeypatch, name, few):
+def test_save_is_found_by_hints_of_watchdog(stage, monkeypatch, name, few):
     monkeypatch.setattr(Observer, "few_spots", few)
-    chosen = CASES[name]
-    watch = begin(stage, chosen)
+    found_by_hints(stage, CASES[name], observe=Observer)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_save_is_found_by_hints(stage, name):
+    found_by_hints(stage, CASES[name])
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_save_is_found_by_hints_in_a_large_tree(stage, monkeypatch, name):
+    monkeypatch.setattr(snapshots, "SMALL_FILES", 0)
+
+    def see(watch):
+        """Look at all at once, as no look does there."""
+        watch._scan()
+        return watch.look()
+
+    found_by_hints(stage, CASES[name], see=see)
+
+
+def found_by_hints(stage, chosen, *, see=Watch.look, **options):
+    watch = begin(stage, chosen, see=see, **options)
     assert not watch.polling
 
     chosen.act(stage)
@@ -616,7 +638,7 @@ def test_save_is_found_by_hints(stage, monkeypatch, name, few):
         stage.write("zz_later.py") if not chosen.roots else None
         stage.hinted(watch, {**chosen.expected, "zz_later.py": "added"})
         os.unlink(stage.path("zz_later.py"))
-    assert stage.shown(watch.look()) == chosen.expected
+    assert stage.shown(see(watch)) == chosen.expected
     watch.commit()
-    assert stage.shown(watch.look()) == {}
-    assert watch.look().notes == ()
+    assert stage.shown(see(watch)) == {}
+    assert see(watch).notes == ()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.watch import snapshot
 from ipy_autorestart.watch.watch import Watch
 
 FOLDERS = st.sampled_from(["", "a", "b", "a/c", "b/.venv"])
@@ -108,5 +109,21 @@ def difference(before, after):
     return kinds | {path: "modified" for path in both if before[path] != after[path]}
 
 
+class LargeTimeline(Timeline):
+    """The same where not each file is tracked."""
+
+    @initialize()
+    def begin(self):
+        snapshot.SMALL_FILES = 0
+        super().begin()
+
+    def teardown(self):
+        snapshot.SMALL_FILES = SMALL_FILES
+        super().teardown()
+
+
+SMALL_FILES = snapshot.SMALL_FILES
 TestTimeline = pytest.mark.e2e(Timeline.TestCase)
 TestTimeline.settings = settings(max_examples=60, stateful_step_count=30)
+TestLargeTimeline = pytest.mark.e2e(LargeTimeline.TestCase)
+TestLargeTimeline.settings = settings(max_examples=60, stateful_step_count=30)

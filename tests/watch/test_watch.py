@@ -1,13 +1,18 @@
+import mmap
 import os
 import shutil
 from dataclasses import replace
 
 import pytest
 from compiling import library, overwritten, replaced
+from waiting import eventually
 
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter
+from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.filesystem import watched_inodes
+from ipy_autorestart.watch.observer import Observer as Watchdog
+from ipy_autorestart.watch.watch import SLICES_APART
 
 
 class Clock:
@@ -106,6 +111,161 @@ def test_start_after_a_stop_takes_a_new_baseline(stage):
     watch.start()
 
     assert looked(watch) == Found()
+
+
+# A target that starts beside the first look.
+
+
+def look_until(watch, is_enough):
+    """Look again and again."""
+    found = watch.look()
+    while not is_enough(found):
+        found = watch.look()
+    return found
+
+
+@pytest.fixture(params=[0, 1000], ids=["large", "small"])
+def beside(stage, monkeypatch, request):
+    """Start a watch that takes its baseline in small slices, of a tree that is large or small."""
+    monkeypatch.setattr("ipy_autorestart.watch.snapshot.SMALL_FILES", request.param)
+    monkeypatch.setattr("ipy_autorestart.watch.watch.SLICE_FILES", 1)
+    stage.write("a/b/c/deep.py", "V = 1\n")
+    older = stage.out / "older.py"
+    older.write_text("V = 0\n")
+    os.utime(older, (1, 1))
+
+    def start(**options):
+        eventually(lambda: now_ns() > max(os.stat(path).st_ctime_ns for path in (stage.path("x.py"), older)))
+        return stage.watch(beside=True, **options)
+
+    return start
+
+
+def test_start_looks_at_nothing_where_the_target_starts_beside_it(stage, beside):
+    watch = beside()
+    assert not watch._snapshot.tree.folders
+    assert watch.look().rescan == 0.0, "go on at once"
+    assert len(watch._snapshot.tree.folders) == 1
+    assert look_until(watch, lambda found: found.rescan > 0.2).changes == ()
+
+
+@pytest.mark.parametrize("slices", range(8))
+def test_what_changes_while_all_is_listed_is_not_lost(stage, beside, slices):
+    """Whatever has been looked at by then, and though the content comes with an old timestamp."""
+    watch = beside()
+    for _ in range(slices):
+        watch.look()
+
+    stage.write("pkg/m.py", "V = 2\n")
+    os.replace(stage.out / "older.py", stage.path("a/b/c/deep.py"))
+    stage.write("a/b/new.py", "V = 3\n")
+
+    wanted = {"pkg/m.py": "modified", "a/b/new.py": "added"}
+    found = look_until(watch, lambda found: len(found.changes) == 3)
+    shown = stage.shown(found)
+    assert shown.pop("a/b/c/deep.py") in ("modified", "added")  # for its folder has changed, too
+    assert shown == wanted
+    watch.commit()
+    look_until(watch, lambda _: watch._steps is None)
+    watch._scan()
+    assert stage.shown(watch.look()) == {}
+    assert not watch.polling, "no event is missed of what came before the watch"
+
+
+def test_what_was_written_before_the_start_is_no_change(stage, beside):
+    watch = beside()
+    found = look_until(watch, lambda _: not watch._first)
+    assert (found.changes, found.unannounced) == ((), False)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_contents_of_what_the_target_uses_are_known_first(stage, beside, early):
+    watch = beside()
+    if not early:
+        look_until(watch, lambda _: not watch._snapshot.taking)
+    watch.used([stage.path("x.py"), stage.path("pkg/m.py")])
+    look_until(watch, lambda _: not watch._first)
+    watch._snapshot.fill(seconds=10.0)
+    stage.drain()
+
+    stage.write("pkg/m.py", "V = 1\n")
+    stage.write("x.py", "V  =  1  # why\n")
+
+    stage.hinted(watch, {"x.py": "alike"})
+    assert watch.take_changed()[1] == (changed(stage, "pkg/m.py"),), "written, and not changed"
+
+
+def test_target_waits_for_the_first_look_where_clocks_may_differ(stage, beside, monkeypatch):
+    monkeypatch.setattr("ipy_autorestart.watch.watch.silent_kind", lambda _: "nfs")
+    watch = beside()
+    assert not watch._first
+    assert watch.look().changes == ()
+
+
+# Large trees.
+
+
+@pytest.fixture
+def large(stage, monkeypatch):
+    """A watch on a tree that counts as large, of which all that can be is known."""
+    monkeypatch.setattr("ipy_autorestart.watch.snapshot.SMALL_FILES", 0)
+    for number in range(5):
+        stage.write(f"pkg/p{number}/m.py", "V = 1\n")
+    written_ns = os.stat(stage.path("pkg/p4/m.py")).st_ctime_ns
+    eventually(lambda: now_ns() > written_ns + 60_000_000)  # so that a further write would show
+    watch = stage.watch()
+    watch._snapshot.fill(seconds=10.0)
+    stage.drain()
+    return watch
+
+
+def test_contents_of_a_large_tree_are_told_apart_though_they_are_not_kept(stage, large):
+    assert not large._snapshot._tracked
+    stage.write("pkg/p1/m.py", "V = 1\n")
+    stage.write("pkg/p2/m.py", "V = 2\n")
+    os.utime(stage.path("pkg/p3/m.py"))
+
+    stage.hinted(large, {"pkg/p2/m.py": "modified"})
+    large._scan()
+
+    assert stage.shown(large.look()) == {"pkg/p2/m.py": "modified"}
+    assert large.take_changed()[1] == tuple(changed(stage, f"pkg/p{number}/m.py") for number in (1, 2, 3))
+
+
+def test_save_in_a_large_tree_waits_for_no_scan(stage, large, monkeypatch):
+    monkeypatch.setattr(large, "_advance", lambda *_: pytest.fail("a scan"))
+    for number in range(5):
+        stage.write(f"pkg/p{number}/m.py")
+    stage.write("pkg/new/sub/m.py", "V = 1\n")
+    os.rename(stage.path("pkg/p0"), stage.path("moved"))
+
+    modified = {f"pkg/p{number}/m.py": "modified" for number in range(1, 5)}
+    stage.hinted(large, {**modified, "pkg/p0/m.py": "deleted", "moved/m.py": "added", "pkg/new/sub/m.py": "added"})
+    large.commit()
+    stage.drain()
+    stage.write("pkg/new/sub/m.py", "V = 2\n")
+    stage.write("moved/m.py", "V = 3\n")
+
+    stage.hinted(large, {"pkg/new/sub/m.py": "modified", "moved/m.py": "modified"})
+
+
+def test_scan_of_a_large_tree_goes_on_with_each_look(stage, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr("ipy_autorestart.watch.snapshot.SMALL_FILES", 0)
+    watch = stage.watch(clock=clock)
+    watch._snapshot.fill(seconds=10.0)
+    assert looked(watch) == Found()
+    monkeypatch.setattr("ipy_autorestart.watch.watch.SLICE_FILES", 1)
+    with open(stage.path("pkg/m.py"), "r+b") as file, mmap.mmap(file.fileno(), 0) as mapped:
+        mapped[4:5] = b"7"
+        mapped.flush()
+        assert watch.look().changes == (), "it isn't due yet"
+        clock.now += 5
+
+        found = [watch.look() for _ in range(3)]
+
+    assert [bool(one.changes) for one in found] == [False, True, True]
+    assert [one.rescan for one in found] == [SLICES_APART, SLICES_APART, 1.0]
 
 
 # Hints.
@@ -533,7 +693,7 @@ def test_event_that_was_heard_while_its_change_was_overlooked_counts_as_announce
 
 def test_folder_that_comes_during_a_look_is_watched_after_the_next(stage):
     stage.write("node_modules/a.py")
-    watch = stage.watch()
+    watch = stage.watch(observe=Watchdog)
     follow = watch._observer.follow
 
     def follow_late(plan, now):
@@ -634,7 +794,7 @@ def test_ignored_folder_that_appears_later_gives_its_watches_back(stage):
 def test_folder_that_watchdog_overlooked_is_watched_at_a_later_look(stage):
     """watchdog 6 leaves out folders that are moved in."""
     clock = Clock()
-    watch = stage.watch(clock=clock)
+    watch = stage.watch(clock=clock, observe=Watchdog)
     os.rename(stage.out, stage.path("new"))
     stage.hinted(watch, {"new/m.py": "added"})
     watch.commit()
