@@ -4,8 +4,7 @@
 
 In each round, in random order, a watch starts in a new project for each row, its first run imports the library, and
 ``--after`` seconds later the first save comes. *the first run* is the time from its first line until its imports are
-done. The rows: a script that was never watched before; the same one watched once more, in whose folder for caches is
-what the first watch has learnt; and without a fork server. It is measured from a terminal, where nothing else runs.
+done: where a fork server imports beside it, that may cost it something. It is measured from a terminal.
 """
 
 import contextlib
@@ -17,21 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import report
 from projects import Script
 
 PACKAGES = {"sklearn": "scikit-learn"}
 
-ROWS = {"never watched before": [], "watched before": [], "--cold": ["--cold"]}
+ROWS = {"ipy-autorestart": [], "ipy-autorestart --cold": ["--cold"]}
 
 
 @contextlib.contextmanager
-def watch(project, cache, options):
+def watch(project, options):
     """Watch a project from a command line."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-    environment["XDG_CACHE_HOME"] = str(cache)
     argv = [sys.executable, "-m", "ipy_autorestart", *options, "src/", "main.py"]
     process = subprocess.Popen(
         argv, cwd=project.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -44,9 +41,9 @@ def watch(project, cache, options):
         process.wait()
 
 
-def first_save(project, cache, options, after):
+def first_save(project, options, after):
     """Return the milliseconds of the first run's imports, and of the first save."""
-    with watch(project, cache, options):
+    with watch(project, options):
         if not (found := project.wait(60)):
             return math.nan, math.nan
         begun, done, _ = found
@@ -62,14 +59,9 @@ def measure(library, mode, rounds, after):
     for number in range(-1, rounds):
         report.progress(f"{library}, script {mode}: {report.round_of(number, rounds)}")
         for row in random.sample(list(ROWS), len(ROWS)):
-            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
-                project = stack.enter_context(contextlib.closing(Script(root, "first", library, mode)))
-                cache = Path(root, "cache")
-                if row == "watched before":
-                    with watch(project, cache, []):
-                        project.wait(60)
-                        time.sleep(3 + after)
-                figures = first_save(project, cache, ROWS[row], after)
+            with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root:
+                with contextlib.closing(Script(root, "first", library, mode)) as project:
+                    figures = first_save(project, ROWS[row], after)
                 if number >= 0:
                     found[row].append(figures)
     return found
