@@ -23,12 +23,12 @@ def fork(tmp_path, monkeypatch):
     library.mkdir(parents=True)
     servers = []
 
-    def start(module, script, name="lib", **preloads):
+    def start(module, script, name="lib", more=(), **preloads):
         (library / "lib.py").write_text(module)
         (tmp_path / "main.py").write_text(script)
         variables = {"PYTHONPATH": os.pathsep.join([str(library), str(tmp_path / "src")])}
         what = program("main.py", env=variables, roots=[f"{tmp_path}/src/"])
-        server = ForkServer(what, Preloads(names=(name,), **preloads))
+        server = ForkServer(what, Preloads(names=(name, *more), **preloads))
         servers.append(server)
         eventually(lambda: server.read() or server.is_ready or server.is_following or not server.is_alive)
         return server
@@ -165,7 +165,7 @@ def test_it_imports_what_a_run_imports_and_is_ready_when_that_was_all(fork, tmp_
     for name in ("second", "third"):
         (library / f"{name}.py").write_text(f"import lib\nlib.SEEN.append({name!r})\n")
     script = "import second, third, lib\nprint(lib.SEEN)\n"
-    server = fork.start("SEEN = []\n", script, follows=True)
+    server = fork.start("SEEN = []\n", script, follows=True, more=("absent",))
     eventually(lambda: server.read() or server.is_following)
     assert not server.is_ready
     assert not server.is_awaited
@@ -177,6 +177,7 @@ def test_it_imports_what_a_run_imports_and_is_ready_when_that_was_all(fork, tmp_
     server.complete()
     eventually(lambda: server.read() or server.is_ready)
     assert {f"{library}/second.py", f"{library}/third.py"} <= {*server.asked} <= {*server.files}
+    assert server.failed == {"absent": "ModuleNotFoundError"}
     assert finished(server) == ("['second', 'third']\n", [])
 
 

@@ -328,7 +328,7 @@ def _import(
     if plan.patches and asked:  # what it would patch is there already
         _give_up(send, plan.patches, "what it patches was imported before")
     for name in names:
-        if name in sys.modules:
+        if name in sys.modules or name in asked:
             continue
         asked.append(name)
         send("importing", name)
