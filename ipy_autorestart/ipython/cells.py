@@ -230,7 +230,9 @@ class Recorder:
 
     def _identities(self) -> dict[str, int]:
         """Return what global names are bound to, as numbers: objects would live on."""
-        return {str(name): id(value) for name, value in dict(self._shell.user_ns).items()}  # a copy: threads may bind
+        names = dict(self._shell.user_ns)  # a copy: threads may bind
+        # Not `id`, each call of which is an audit event, and heard.
+        return dict(zip(map(str, names), map(object.__hash__, names.values()), strict=True))
 
     def _made(self, names: Names) -> frozenset[str]:
         """Return the global names that the execution has bound, by magics or imports of ``*`` too, or changed."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.pristine import Event, Thread
+from ipy_autorestart.pristine import Event, Lock, Thread
 from ipy_autorestart.reexec.exec import logged
 
 if TYPE_CHECKING:
@@ -48,18 +48,24 @@ def end_session_later(shell: InteractiveShell) -> Callable[[], None]:
     return end
 
 
-def begin_session_later(shell: InteractiveShell) -> None:
-    """Begin the session of a shell that has none, in a thread; whatever needs its number waits for that."""
+def begin_session_later(
+    shell: InteractiveShell, later: Callable[[Callable[[], object]], object] = lambda begin: begin()
+) -> None:
+    """Begin the session of a shell that has none, in a thread; whatever needs its number waits for that.
+
+    ``later`` is given what begins it, and may call that when there is time; what needs the number does so before.
+    """
     history: Any = shell.history_manager
     if history is None or not history.enabled or history.session_number:
         return
     if str(history.hist_file) == ":memory:":
         history.new_session()
         return
-    began = Event()
+    began, once = Event(), Lock()
 
     def wait_for(name: str) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
+            start()
             began.wait()
             return getattr(type(history), name)(history, *args, **options)
 
@@ -78,14 +84,19 @@ def begin_session_later(shell: InteractiveShell) -> None:
                 if vars(history).get(name) is method:
                     delattr(history, name)
 
+    def start() -> None:
+        if vars(history).get(NEED_NUMBER[0]) is not waiting[NEED_NUMBER[0]] or not once.acquire(blocking=False):
+            return  # in a copy of the shell, another session is begun
+        try:
+            Thread(begin)
+        except RuntimeError:  # no more threads can be had
+            begin()
+
     since = datetime.now().isoformat(" ")
     waiting = {name: wait_for(name) for name in NEED_NUMBER}
     for name, method in waiting.items():
         setattr(history, name, method)
-    try:
-        Thread(begin)
-    except RuntimeError:  # no more threads can be had
-        begin()
+    later(start)
 
 
 @contextlib.contextmanager

@@ -49,6 +49,9 @@ PR_SET_PDEATHSIG = 1
 #: ``IPKernelApp.init_sockets`` binds these kinds of sockets to be connected to; behind a proxy they connect.
 CONNECTING = {"ROUTER": "DEALER", "XPUB": "PUSH", "PUB": "PUSH"}
 
+#: Seconds until the session of the history begins, which would take the processor from cells that run again.
+SESSION_AFTER = 1.0
+
 #: Audit events by which the shim knows that a kernel looks for a file, and that its start is over.
 LOOKS_FOR, STARTED = "ipy_autorestart.looks_for", "ipy_autorestart.started"
 
@@ -215,7 +218,7 @@ def begin_turn(kernel: Any, link: Link, own: KernelState, *, subshells: Collecti
     atexit.register(link.say_goodbye)
     if missing := [name for name in own.subshells if name not in subshells]:
         make_subshells(kernel, missing)
-    begin_session_later(kernel.shell)
+    begin_session_later(kernel.shell, lambda begin: kernel.io_loop.call_later(SESSION_AFTER, begin))
     renew_comms(kernel, own.comms)
     # The server believes in "starting" until it gets an "idle" without a parent.
     kernel.session.send(kernel.iopub_socket, "status", {"execution_state": "idle"}, parent={}, ident=b"status")

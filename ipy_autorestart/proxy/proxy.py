@@ -382,7 +382,7 @@ class Proxy:
             self._take_word(backend, word, fds)
 
     def _take_word(self, backend: Backend, word: words.Word, fds: list[int]) -> None:
-        if not isinstance(word, words.Begun | words.Done):
+        if not isinstance(word, words.Begun | words.Done | words.Backup):  # they come with each cell
             self._due_at = 0.0
         match word:
             case words.Ready(environment, welcomes):

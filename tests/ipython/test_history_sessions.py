@@ -63,6 +63,26 @@ def test_a_shell_that_has_waited_has_the_next_session_and_one_that_is_dropped_no
     assert lines(third, -1) == ["'another'"]
 
 
+def test_a_session_is_begun_when_there_is_time_or_its_number_is_needed(shells):
+    shells()
+    put_off, needed, copied = shells(waits=True), shells(waits=True), shells(waits=True)
+    later = []
+    begin_session_later(put_off, later.append)
+    assert not put_off.history_manager.session_number
+    later.pop()()
+    eventually(lambda: put_off.history_manager.session_number == 2)
+    begin_session_later(needed, later.append)
+    needed.history_manager.writeout_cache()
+    later.pop()()
+    assert needed.history_manager.session_number == 3
+    begin_session_later(copied, later.append)
+    begin_session_later(copied, later.append)
+    for begin in later:
+        begin()
+    eventually(lambda: not vars(copied.history_manager).keys() & set(NEED_NUMBER))
+    assert len(sessions(copied)) == 4
+
+
 def test_it_has_one_at_most_and_none_without_a_file(shells):
     first = shells()
     begin_session_later(first)
