@@ -29,6 +29,7 @@ from ipy_autorestart.watch.contents import (
     Signature,
     is_newer,
     is_settled,
+    now_ns,
     read,
     read_head,
     signature,
@@ -41,6 +42,9 @@ KEPT_BYTES_IN_ALL = 32 << 20
 
 #: In a tree of no more files each is tracked; a larger one has pages.
 SMALL_FILES = 1000
+
+#: If more files than these are to be looked at in one folder, all of it is.
+MANY_FILES = 8
 
 #: If more files than these have another hard link, not all of them are looked at with each file that is saved.
 SHARED_MAX = 256
@@ -197,7 +201,7 @@ class Snapshot:
         A file written after ``since_ns``, unless that is 0, differs from it: the target has read an older content, or
         none, if ``new`` is true and the folder has changed since as well.
         """
-        self._committed_ns, self._since_ns = self._wall_ns(), since_ns or math.inf
+        self._committed_ns, self._since_ns = now_ns(), since_ns or math.inf
         self._new_since_ns = self._since_ns if new else math.inf
         for known in (self._pages, self._tracked, self._differs, self._shared, self._unread, self._undigested):
             known.clear()
@@ -205,8 +209,7 @@ class Snapshot:
             found.clear()
         self._kept_bytes = 0
         self.taking = True
-        for path in self._named:
-            self._add(path, self._since_ns)
+        self._unread += [path for path in self._named if self._add(path, self._since_ns)]
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
         """Take the baseline: all signatures, and contents for up to ``seconds``; `fill` reads the rest."""
@@ -291,7 +294,14 @@ class Snapshot:
         files, places = {*files}, {*folders}
         above = [(folder, True) for folder in places]
         above += [(os.path.dirname(path), False) for path in places]
-        above += [(os.path.dirname(path), False) for path in files if not self.knows(path)]
+        here: dict[str, list[str]] = defaultdict(list)
+        for path in files:
+            here[os.path.dirname(path)].append(path)
+        for place, paths in here.items():
+            if len(paths) > MANY_FILES or not all(map(self.knows, paths)):
+                above.append((place, False))
+                if place in self.tree.folders:
+                    files.difference_update(path for path in paths if path not in self._tracked)
         for path, deep in dict.fromkeys(above):
             while path not in self.tree.folders and path not in self.tree.roots and len(path) > 1:
                 path, deep = os.path.dirname(path), False  # the nearest that is known
@@ -382,7 +392,7 @@ class Snapshot:
 
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""
-        self._committed_ns = self._wall_ns()
+        self._committed_ns = now_ns()
         self.settle(self._differs)
 
     def settle(self, paths: Iterable[str]) -> None:

@@ -195,6 +195,50 @@ def test_what_was_written_since_the_watch_was_asked_for_differs(stage, clock):
     assert found(snapshot) == []
 
 
+@pytest.mark.parametrize("most", [0, 1000], ids=["large", "small"])
+def test_named_file_is_read_whatever_the_size_of_the_tree(stage, monkeypatch, most):
+    monkeypatch.setattr(module, "SMALL_FILES", most)
+    stage.write("main.txt", "1")
+    named = [stage.path("main.txt"), stage.path("x.py")]
+    snapshot = Snapshot([stage.path("pkg")], which=Filter(), named=named)
+    snapshot.begin(seconds=1.0)
+    stage.write("main.txt", "1")
+    stage.write("x.py", "V = 1  # the same\n")
+    snapshot.scan()
+    assert [difference.verdict for difference in snapshot.differences()] == [Likeness.SAME_CODE]
+
+
+@pytest.mark.parametrize("many", [0, 8])
+def test_partial_look_at_many_files_of_a_folder(stage, monkeypatch, many):
+    monkeypatch.setattr(module, "SMALL_FILES", 0)
+    monkeypatch.setattr(module, "MANY_FILES", many)
+    snapshot = Snapshot([stage.path()], which=Filter())
+    snapshot.begin(seconds=1.0)
+    os.unlink(stage.path("pkg/m.py"))
+    stage.write("pkg/__init__.py", "V = 2\n")
+
+    assert snapshot.scan_only([stage.path("pkg/m.py"), stage.path("pkg/__init__.py"), stage.path("x.py")])
+
+    kinds = {os.path.basename(one.change.path): one.change.kind for one in snapshot.differences()}
+    assert kinds == {"m.py": Kind.DELETED, "__init__.py": Kind.MODIFIED}
+
+
+def test_files_of_a_large_tree_that_are_committed_as_gone_are_new_when_they_come_back(stage, monkeypatch):
+    monkeypatch.setattr(module, "SMALL_FILES", 0)
+    snapshot = Snapshot([stage.path()], which=Filter())
+    snapshot.begin(seconds=1.0)
+    os.unlink(stage.path("pkg/m.py"))
+    os.unlink(stage.path("x.py"))
+    assert len(found(snapshot)) == 2
+    snapshot.commit()
+    assert found(snapshot) == []
+
+    stage.write("pkg/m.py", "V = 1\n")
+    stage.write("pkg/__init__.py", "V = 1\n")
+
+    assert found(snapshot) == [Change(stage.path("pkg/m.py"), Kind.ADDED)]
+
+
 def test_change_to_a_file_that_was_not_read_yet_is_not_lost(stage, clock):
     snapshot = Snapshot([stage.path()], which=Filter(), clock=clock)
     snapshot.begin(seconds=0.0)
