@@ -38,7 +38,7 @@ class Console:
     backlog = 0
 
     def __init__(self, request: Request, *, terminal: Terminal, quiet: bool) -> None:
-        self._name = request.target.name
+        self._name = request.target.label
         self._terminal = terminal
         self._quiet = quiet
         self._status = Status()

@@ -211,7 +211,7 @@ def resume(
             session.restarter.replay()
         else:
             why = f"the kernel {word.died} while its cells ran again" if word.died else "no checkpoint is left"
-            session.restarter.say(f"{why}; none is run again")
+            session.restarter.say("", stopped=f"{why}; none is run again")
     if interrupts:
         interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:
@@ -221,7 +221,7 @@ def resume(
 def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
     if state.screen is None:
         return None
-    name = state.request.target.name
+    name = state.request.target.label
     lines = session_of(shell).lines
     if lines:
         return TerminalScreen(lines, name, shell)

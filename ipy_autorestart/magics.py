@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,11 +22,12 @@ from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import ShellSession, session_of
+from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
 from ipy_autorestart.protocol.parse import BACK, cell_of, parse, parser
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
-from ipy_autorestart.show.tables import NOTHING, as_json, overview, reasons
+from ipy_autorestart.show.tables import NOTHING, WIDE, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.text import one_line
 
@@ -137,7 +140,7 @@ class WatchMagics(Magics):
         return kernel.get_parent("shell") if kernel is not None else {}
 
     def _screen(self, request: Request) -> Screen:
-        name = request.target.name
+        name = request.target.label
         if self._session.lines:
             return TerminalScreen(self._session.lines, name, self.shell)
         return CellScreen(
@@ -184,11 +187,18 @@ class WatchMagics(Magics):
         Usage: ``%watch_status [--why | --json]``; ``--why`` shows the latest twenty decisions of each: why it restarted
         and why it didn't; ``--json`` all that is known, for programs (in code: ``Supervisor.statistics()``).
         """
-        shows = {"": overview, "--why": reasons, "--json": as_json}.get(line.strip())
+        kinds: Mapping[str, Callable[..., dict[str, Any]]] = {
+            "": functools.partial(overview, at=time.time()),
+            "--why": reasons,
+            "--json": as_json,
+        }
+        shows = kinds.get(line.strip())
         if shows is None:
             raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
         assert self.shell is not None
-        self.shell.display_pub.publish(shows([one.statistics() for one in list(self._session.supervisors)]))
+        every = [one.statistics() for one in list(self._session.supervisors)]
+        width = shutil.get_terminal_size().columns if self._session.lines else WIDE
+        self.shell.display_pub.publish(shows(every, width=width))
 
     @context_matcher(identifier="ipy_autorestart", priority=100.0)  # type: ignore[untyped-decorator]  # is untyped
     def match(self, context: CompletionContext) -> SimpleMatcherResult:

@@ -23,6 +23,11 @@ def relative(path: str, folder: str) -> str:
     return os.path.relpath(path, folder) if inside else path
 
 
+def shortened(text: str, size: int) -> str:
+    """Return text of at most ``size`` characters, without its end if need be."""
+    return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
 def one_line(text: str) -> str:
     """Return text with what can't be seen, or can't be encoded, escaped: what was typed may hold anything."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

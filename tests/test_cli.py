@@ -120,9 +120,9 @@ def stdout_of(process):
 
 def test_a_save_runs_it_again_and_a_line_says_why(start, project):
     session = start("src/", "main.py")
-    session.wait("value 1", r"⟳ main.py · running · first run · 1 run\b")
+    session.wait("value 1", r"⟳ main.py · running · run 1\b")
     save(project, 2)
-    session.wait("value 2", r"⟳ main.py · running · src/a.py changed · 2 runs")
+    session.wait("value 2", r"⟳ main.py · running · run 2 · src/a.py changed")
     save(project, "1 +")
     session.wait("⟳ main.py · syntax error at src/a.py:1")
     save(project, 3)
@@ -146,13 +146,13 @@ def test_the_script_has_the_terminal(start, project, warmth):
         session.wait(f"value {value}")
         session.type(f"Ada{value}\n")
         session.wait(f"hello Ada{value}")
-        session.wait("finished after", count=value)
+        session.wait("finished in", count=value)
         if warmth != "--cold":
             wait_until_warm(session.pid)
         save(project, value + 1)
     session.wait(r"ttys \[True, True, True\]", count=3)
     if warmth != "--cold":
-        session.wait(r"· warm ·")
+        session.wait(r"restarted warm")
 
 
 def wait_until_warm(pid):
@@ -175,7 +175,7 @@ def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_a
     session.wait("asked True 100", "value 1")
     wait_until_warm(session.pid)
     save(project, 2)
-    session.wait("value 2", r"· warm ·")
+    session.wait("value 2", r"restarted warm")
     session.wait("asked True 100", count=2)
 
 
@@ -197,12 +197,12 @@ def test_ctrl_c_is_the_scripts_and_a_second_one_ends_the_watch(start, project):
         session.wait(f"value {value}")
         session.wait("⟳ main.py · running", count=value)
         session.type("\x03")
-        session.wait("KeyboardInterrupt", "killed by SIGINT", count=value)
+        session.wait("KeyboardInterrupt", "interrupted after", count=value)
         save(project, value + 1)  # it goes on
     session.wait("value 3")
     session.wait("⟳ main.py · running", count=3)
     session.type("\x03")
-    session.wait("Ctrl-C again ends the watch", "killed by SIGINT", count=3)
+    session.wait("Ctrl-C again ends the watch", "interrupted after", count=3)
     session.type("\x03")
     assert session.end() == 0
 
@@ -212,7 +212,7 @@ def test_a_ctrl_c_that_comes_before_the_run_is_listened_to_is_the_watchs_too(sta
     """The run sends it to its own group as a terminal does, before its first line can have been seen."""
     project.script(f"import os, signal, time\nos.killpg(0, 2)\n{sleep}\n")
     session = start("main.py")
-    session.wait("Ctrl-C again ends the watch", "killed by SIGINT")
+    session.wait("Ctrl-C again ends the watch", "interrupted after")
     session.type("\x03")
     assert session.end() == 0
 
@@ -249,7 +249,7 @@ def test_a_third_ctrl_c_waits_for_nothing(start, project):
 def test_an_idle_watch_ends_at_the_first_ctrl_c(start, project):
     project.script("print('done')\n")
     session = start("main.py")
-    session.wait("finished after")
+    session.wait("finished in")
     session.type("\x03")
     assert session.end() == 0
 
@@ -284,11 +284,11 @@ def test_the_line_stands_alone_in_a_terminal(start, project, end, first):
     """Where the script has left the cursor in the middle of one, and where it hasn't."""
     project.script(f"print({first!r}, end={end}, flush=True)\n")
     session = start("main.py")
-    session.wait("finished after")
+    session.wait("finished in")
     session.type("\x03")
     session.end()
     assert first in session.screen
-    assert any(line.startswith("⟳ main.py · finished after") for line in session.screen)
+    assert any(line.startswith("⟳ main.py · finished in") for line in session.screen)
 
 
 @pytest.mark.parametrize("warmth", ["--cold", "--keep"])
@@ -356,11 +356,11 @@ def test_the_terminal_is_the_scripts_own_cold_and_warm(start, project):
         session.wait("own True", count=value)
         session.type(f"Ada{value}\n")
         session.wait(f"hello Ada{value}", f"value {value}")
-        session.wait("finished after", count=value)
+        session.wait("finished in", count=value)
         wait_until_warm(session.pid)
         save(project, value + 1)
     session.wait("own True", count=3)
-    session.wait("· warm ·")
+    session.wait("restarted warm")
 
 
 def test_a_shell_in_the_script_has_job_control(start, project):
@@ -383,7 +383,7 @@ def test_a_shell_in_the_script_has_job_control(start, project):
     session.type("\x03")
     eventually(lambda: not job.is_running())
     session.type("exit\n")
-    session.wait("left", "finished after")
+    session.wait("left", "finished in")
     assert "no job control" not in session.text
 
 
@@ -435,7 +435,7 @@ def test_a_full_screen_program_that_is_killed_leaves_a_plain_screen(start, proje
 def test_one_that_ends_by_itself_is_left_its_screen(start, project):
     project.script("print('done')\n")
     session = start("main.py")
-    session.wait("finished after")
+    session.wait("finished in")
     session.type("\x03")
     session.end()
     assert PLAIN_SCREEN not in session.shown
@@ -448,7 +448,7 @@ def test_a_watch_whose_output_nobody_reads_ends_in_silence(project, stream):
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=DEADLINE)
     assert done.stdout == "value 1\n"
     eventually(lambda: os.path.exists("status") and Path("status").read_text() == f"{128 + signal.SIGPIPE}\n")
-    assert done.stderr == ("" if stream else "⟳ main.py · running · first run · 1 run\n")
+    assert done.stderr == ("" if stream else "⟳ main.py · running · run 1\n")
 
 
 @pytest.fixture
@@ -502,7 +502,7 @@ def test_a_shell_can_stop_it_and_continue_it_in_the_background_and_foreground(sh
     shell.type("Bob\n")
     shell.wait("read Bob")
     shell.type("\x03")
-    shell.wait("Ctrl-C again ends", "killed by SIGINT")
+    shell.wait("Ctrl-C again ends", "interrupted after")
     shell.type("\x03")
     shell.type("echo back $((41 + 2))\n")
     shell.wait("back 43")
@@ -587,7 +587,7 @@ def test_without_a_terminal_there_are_plain_pipes(piped, project):
     process.stdin.flush()
     assert process.stdout.readline() + process.stdout.readline() == "read a line\n --port 80\n"
     lines = [process.stderr.readline() for _ in range(2)]
-    assert re.fullmatch(r"⟳ main.py · (running|finished).*\n", lines[0])
+    assert re.fullmatch(r"⟳ main.py --port 80 · (running|finished).*\n", lines[0])
     process.terminate()
     assert process.wait(DEADLINE) == -signal.SIGTERM
 
@@ -606,7 +606,7 @@ def test_interrupts_without_a_terminal_end_it_with_0(piped, project):
     assert process.stdout.readline() == "value 1\n"
     eventually(lambda: b"running" in os.read(process.stderr.fileno(), 1000))
     process.send_signal(signal.SIGINT)
-    eventually(lambda: b"killed by SIGINT" in os.read(process.stderr.fileno(), 10_000))
+    eventually(lambda: b"interrupted after" in os.read(process.stderr.fileno(), 10_000))
     process.send_signal(signal.SIGINT)
     assert process.wait(DEADLINE) == 0
 
@@ -656,7 +656,7 @@ def test_an_installed_package_that_runs_as_a_module_is_left_to_the_run(piped, pr
         assert "Warning" not in before
         eventually(lambda: any(is_parked(one, "served") for one in forked(process.pid)))
         save(project, value + 1)
-    assert "value 3" in "".join(itertools.takewhile(lambda line: "· warm ·" not in line, shown))
+    assert "value 3" in "".join(itertools.takewhile(lambda line: "restarted warm" not in line, shown))
 
 
 def test_it_runs_what_python_runs_and_again_with_new_code_warm(piped, project):

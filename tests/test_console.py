@@ -47,14 +47,14 @@ def running(run, cause=FIRST, **facts):
 
 
 def test_a_run_is_told_of_before_it_begins_and_not_again(lines):
-    assert lines(begins(1)) == ["⟳ main.py · running · first run · 1 run"]
+    assert lines(begins(1)) == ["⟳ main.py · running · run 1"]
     assert lines(running(1), running(1, running_for=2), running(1, took=0.005)) == []
-    assert lines(begins(2, CHANGED)) == ["⟳ main.py · running · a.py changed · 2 runs"]
+    assert lines(begins(2, CHANGED)) == ["⟳ main.py · running · run 2 · a.py changed"]
 
 
 def test_what_a_run_is_in_need_of_is_told_once(lines):
     broken = Status(State.BROKEN, FIRST, runs=1, pid=7, warm=False, broken=Broken("a.py", "invalid syntax", 3))
-    told = ["⟳ main.py · syntax error at a.py:3 · first run · 1 run · invalid syntax; what runs goes on"]
+    told = ["⟳ main.py · syntax error at a.py:3 · invalid syntax; what runs goes on · run 1"]
     assert lines(begins(1), running(1), broken, broken)[1:] == told
 
 
@@ -62,7 +62,7 @@ def test_an_end_is_told_and_what_comes_and_goes_is_not(lines):
     starting, restarting = Status(State.STARTING), Status(State.RESTARTING, runs=1)
     finished = Status(State.FINISHED, FIRST, runs=1, exit_status=0, lasted=2.0, warm=False)
     assert lines(starting, begins(1), running(1), finished, restarting, Status(State.ENDED, runs=1))[1:] == [
-        "⟳ main.py · finished after 2.0 s, waiting for a change · first run · 1 run"
+        "⟳ main.py · finished in 2.0 s · run 1"
     ]
 
 

@@ -55,11 +55,11 @@ def test_the_quick_start_notebook_shows_both_modes(start_kernel):
         pid = player.pid
     assert [cell.error for cell in cells if cell.error] == []
     shown = {source.id: cell.text for source, cell in zip(sources(), cells, strict=True)}
-    assert "main.py says: mended" in shown["watch-script"]
+    assert "main.py says: fixed" in shown["watch-script"]
     assert re.search(r"main.py +src/ +(running|finished).* 4 +src/greeting.py changed", shown["status"])
-    assert shown["state"] == f"('mended', {pid})"
+    assert shown["state"] == f"('fixed', {pid})"
     for run in (2, 3, 4):  # who saves as a person does sees each restart warm
-        assert any(re.search(rf"greeting.py changed .* warm · {run} runs", text) for text in said)
+        assert any(re.search(rf"run {run} · .*greeting.py changed · restarted warm", text) for text in said)
     assert "1 restart" in shown["watch-kernel"]
     assert shown["after"] == f"('hello from a fresh kernel', {pid}, False)"
     assert re.search(r"kernel +src/ +running +1 +src/greeting.py changed", shown["status-2"])
@@ -87,7 +87,7 @@ def test_the_notebook_about_programs_outside_shows_both(start_kernel):
     assert [name for name, cell in shown.items() if cell.error] == []
     everything = "".join(cell.streams() for cell in cells)
     assert re.findall("says: (.*)", everything) == ["hello", "hello, you"]
-    assert re.search("finished after .* src/greeting.py changed · restarted in", everything)
+    assert re.search("finished in .* src/greeting.py changed · restarted (warm )?in", everything)
     assert shown["end-1"].text.strip().splitlines()[-1] == "0"
     served = re.findall(r"process (\d+) at (\d+) serves", everything)
     assert len(served) == 2
@@ -119,10 +119,10 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
     assert len({one[0] for one in training if one}) > 12  # it is drawn while it learns
     assert without_status(shown["watch-app"]) == "good morning you there"
     for words in (
-        "server.py · running .*answer.py changed .* src/model.py changed, but this run did not use it: not restarted",
-        r"train.py · finished after .* first run · 1 run\n",
-        r"train.py · finished after .* src/model.py changed · restarted in .* 2 runs\n",
-        r"-m app · finished after .*\nhello you there\n",
+        r"server.py \d+ · running .* src/model.py changed, not used by server.py \d+: not restarted",
+        r"train.py --epochs 3 · finished in .* · run 1\n",
+        r"train.py --epochs 12 · finished in .* · run 2 · src/model.py changed · restarted (warm )?in .*\n",
+        r"-m app you there · finished in .*\nhello you there\n",
     ):
         assert any(re.search(words, text) for text in said), words
     rows = re.findall(r"^(.+\.py.*?|-m app.*?)  +(?:src|app)/ .* (\d+)  +(\S+)", shown["status"].text, re.MULTILINE)

@@ -72,7 +72,7 @@ def test_it_works_where_nothing_else_is_installed(dist, tmp_path):
     with open(out, "w") as file:
         watch = subprocess.Popen([program, "main.py"], cwd=tmp_path, env=environment, stdout=file, stderr=file)
     try:
-        eventually(lambda: "waiting for a change" in out.read_text())
+        eventually(lambda: "finished in" in out.read_text())
         main.write_text("print('two', flush=True)")
         eventually(lambda: "two" in out.read_text())
     finally:

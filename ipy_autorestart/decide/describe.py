@@ -61,7 +61,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield f"started{took}" if run.number == before.run.number else f"start {run.number}{took}"
         case Exited(status, left) if not before.left and not isinstance(before.phase, Closed):
             lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
-            what = "the old image has left" if status is None else f"ended with status {status}{lasted}"
+            what = "replaced itself" if status is None else f"ended with status {status}{lasted}"
             yield f"{what}; processes that it started go on" if left else what
         case Refused(why):
             yield f"can't restart: {why}"
@@ -79,16 +79,16 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
 
 def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
     if found.alike != before.found.alike and found.alike:
-        yield f"{_listed(found.alike, folder)}: only comments or layout differ: no restart (but with --strict)"
+        yield f"{_listed(found.alike, folder)}: nothing that runs differently: no restart (--strict)"
     if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
         what = "not loaded before" if before.manner.stops_itself else "not used by the last run"
-        yield f"{_listed(paths, folder)}: {what}: no restart (but with --all)"
+        yield f"{_listed(paths, folder)}: {what}: no restart (--all)"
     if found.written and found.written != before.found.written:
         yield f"{_listed(found.written, folder)}: written by the run itself: no restart"
     if found.broken and found.broken != before.found.broken:
         first = found.broken[0]
-        yield f"{relative(first.path, folder)}:{first.line}: {first.message}: no restart until this is mended"
+        yield f"{relative(first.path, folder)}:{first.line}: {first.message}: no restart until this is fixed"
     if not found.changes or not (before.looks.due or found.changes != before.found.changes):
         return
     words = {Kind.MODIFIED: "changed", Kind.ADDED: "added", Kind.DELETED: "deleted"}
@@ -102,7 +102,7 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
     elif after.paused:
         yield f"{what}: waits, as restarts are paused"
     elif found.broken:
-        yield f"{what}: waits until the syntax error is mended"
+        yield f"{what}: waits until the syntax error is fixed"
     elif after.pending or not isinstance(after.phase, Running | Ended):
         yield f"{what}: the restart that is under way serves it, or one more"
     elif after.looping:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipy_autorestart.decide.change import Hint
-from ipy_autorestart.decide.cycle import Cycle, Ended, Running
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Stopping
 from ipy_autorestart.decide.describe import explain, next_at, reported
 from ipy_autorestart.decide.events import Action, Event, Exited, Started
 from ipy_autorestart.decide.facts import Cause, State
@@ -55,14 +55,14 @@ class Reporter:
         self._steps: collections.deque[Step] = collections.deque(maxlen=STEPS_MAX)
         self._moments: collections.deque[float] = collections.deque(maxlen=UPDATES)
         self._waits = False
-        self._rerun = ""
+        self._rerun = Reran("")
         self._rerun_since: float | None = None  # the cell that runs again now
         self._reruns_since: float | None = None  # all of them
 
     def note(self, before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]) -> None:
         """Remember a step, to report it later: what follows it must not wait for words."""
         if isinstance(event, Exited):
-            self._rerun, self._rerun_since, self._reruns_since = "", None, None
+            self._rerun, self._rerun_since, self._reruns_since = Reran(""), None, None
         if not isinstance(event, Hint):
             self._steps.append((time.time(), before, event, after, actions))
 
@@ -73,7 +73,7 @@ class Reporter:
     def note_rerun(self, rerun: Reran) -> None:
         """Remember which cells a kernel runs again, until its next image."""
         now = time.monotonic()
-        self._rerun, self._rerun_since = rerun.what, now if rerun.goes_on else None
+        self._rerun, self._rerun_since = rerun, now if rerun.goes_on else None
         self._reruns_since = (self._reruns_since or now) if rerun.goes_on else None
 
     def announce(self, cycle: Cycle) -> None:
@@ -119,7 +119,8 @@ class Reporter:
                 warm = self._target.is_warm if self._target else None
                 self._latest = Ran(run.number, at, self._cause(run.cause), took=run.took, warm=warm)
             case Exited(status) if not before.left and self._latest:
-                self._latest = replace(self._latest, lasted=run.lasted, exit_status=status)
+                stopped = isinstance(before.phase, Stopping | Closed) and status is not None and status < 0
+                self._latest = replace(self._latest, lasted=run.lasted, exit_status=status, stopped=stopped)
             case _:
                 return
         self._ran[self._latest.run] = self._latest
@@ -152,8 +153,9 @@ class Reporter:
             unused=self._files([change.path for change in found.unused]),
             left=cycle.left and isinstance(phase, Ended),
             notes=(*found.notes, *(target.notes() if target else ())),
-            rerun=self._rerun,
+            rerun=self._rerun.what,
             rerun_for=0 if self._rerun_since is None else max(0, math.floor(now - self._rerun_since)),
+            stopped=self._rerun.stopped,
             paused=cycle.paused,
             polling=found.polling,
             pid=target.pid if target else self._pid,

@@ -309,51 +309,53 @@ def from_plain(data: Mapping[str, Any]) -> Ledger:
 
 def position(course: Course) -> str:
     """Return the message of a replay that goes on."""
-    return f"running again: cell {len(course.done) + 1} of {len(course.choice.cells)}"
+    return f"rerunning cell {len(course.done) + 1} of {len(course.choice.cells)}"
 
 
-#: Seconds that a cell must have taken to be named, how many of these are named, and how many cells elsewhere.
+#: Seconds that a cell must have taken to be named, and how many of these are named.
 WORTH_NAMING = 1.0
-SLOW_MAX = 3
-NUMBERS_MAX = 9
+SLOW_MAX = 2
+
+
+def stopped(course: Course) -> str:
+    """Return what has stopped a replay before its end: at which cell, and why; empty if it has come to its end."""
+    if course.failed:
+        error = INTERRUPTED if course.errors[-1] == INTERRUPT else course.errors[-1]
+        return f"stopped at {_ranges([course.failed])}: {error}"
+    return f"stopped before {_ranges(course.behind[:1])}: {INTERRUPTED}" if course.interrupted else ""
 
 
 def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
-    """Return the message of a replay that is over: how it went, and what was not run again and why."""
+    """Return the message of a replay that is over: how it went, and what else was not run again, if it was no wish."""
     failed = course.failed
-    if failed:
-        error = INTERRUPTED if course.errors[-1] == INTERRUPT else course.errors[-1]
-        words = [f"{error} in {_numbers([failed])}"]
-    elif course.interrupted:
-        words = [INTERRUPTED]
-    else:
-        words = [_time_taken(course.done, ledger, seconds)]
+    words = [] if stopped(course) else [_time_taken(course.done, ledger, seconds)]
     if course.behind:
-        words.append(f"not run again: {_numbers(course.behind)}")
+        words.append(f"{_ranges(course.behind)} show{'s' if len(course.behind) == 1 else ''} old output")
     as_before = [cell for cell, error in zip(course.done, course.errors, strict=True) if error and cell is not failed]
     if as_before:
-        words.append(f"failed as before: {_numbers(as_before)}")
+        words.append(f"failed as before: {_ranges(as_before)}")
     kinds: dict[str, list[Cell]] = {}
     for cell, why in course.choice.left:
-        kinds.setdefault(why, []).append(cell)
-    left = [f"{_numbers(cells)} ({why})" for why, cells in kinds.items()]
+        if why not in WISHES:
+            kinds.setdefault(why, []).append(cell)
+    left = [f"{_ranges(cells)} ({why})" for why, cells in kinds.items()]
     if ledger.unknown:
         left.append("what ran before %load_ext")
     if left:
         words.append(f"left out: {', '.join(left)}")
-    return "; ".join(words)
+    return " · ".join(words)
 
 
 def _time_taken(done: Sequence[Cell], ledger: Ledger, seconds: float) -> str:
     """Return how many cells have run again, and how long; slow ones are named, as one may want to keep them out."""
     if not done:
-        return "no cell to run again"
-    message = f"{len(done)} cell{'' if len(done) == 1 else 's'} run again in {duration(seconds)}"
+        return "no cell to rerun"
+    message = f"{len(done)} cell{'' if len(done) == 1 else 's'} rerun in {duration(seconds)}"
     keys = {cell.key for cell in done}
     slow = [cell for cell in ledger.cells if cell.key in keys and cell.seconds >= WORTH_NAMING]
     slow.sort(key=lambda cell: -cell.seconds)
-    times = [f"cell {cell.number} {duration(cell.seconds)}" for cell in slow[:SLOW_MAX]]
-    return f"{message}, of it {', '.join(times)}" if times and len(done) > 1 else message
+    times = [f"cell {cell.number}: {duration(cell.seconds)}" for cell in slow[:SLOW_MAX]]
+    return f"{message} ({', '.join(times)})" if times and len(done) > 1 else message
 
 
 def went_back(
@@ -412,9 +414,3 @@ def _ranges(cells: Sequence[Cell]) -> str:
         return f"{len(numbers)} cells"
     told = ", ".join(str(span[0]) if len(span) == 1 else f"{span[0]}–{span[-1]}" for span in spans)
     return f"cell{'s' if len(numbers) > 1 else ''} {told}"
-
-
-def _numbers(cells: Sequence[Cell]) -> str:
-    numbers = [str(cell.number) for cell in cells[:NUMBERS_MAX]]
-    more = f" and {len(cells) - NUMBERS_MAX} more" if len(cells) > NUMBERS_MAX else ""
-    return f"cell{'s' if len(cells) > 1 else ''} {', '.join(numbers)}{more}"

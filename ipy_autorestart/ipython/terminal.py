@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.history import end_session
-from ipy_autorestart.ipython.ledger import Course, Rerun, outcome, went_on
+from ipy_autorestart.ipython.ledger import Course, Rerun, outcome, stopped, went_on
 from ipy_autorestart.ipython.policy import OnBusy
 from ipy_autorestart.pristine import is_main_thread, os, signal, time
 from ipy_autorestart.protocol.messages import Reran
@@ -139,7 +139,7 @@ class TerminalRestarter(Restarter):
             interrupts.end()
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
         result = outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
-        self._report(Reran(result if self._pending is None else ""))
+        self._report(Reran(result, stopped=stopped(course)) if self._pending is None else Reran(""))
 
 
 class TerminalHandover(Handover):

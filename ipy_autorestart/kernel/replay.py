@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import StdinNotImplementedError
 
 from ipy_autorestart.ipython.cells import Recorder, replaced
-from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, went_on
+from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, stopped, went_on
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.messages import Record, Reran
@@ -38,7 +38,7 @@ OLD = {
 """Content of the message that marks what a cell shows."""
 
 
-class InputNeeded(StdinNotImplementedError):  # noqa: N818  # read in the status: "InputNeeded in cell 4"
+class InputNeeded(StdinNotImplementedError):  # noqa: N818  # read in the status: "stopped at cell 4: InputNeeded"
     """A cell that runs again asks for input, and no client waits for its reply that could answer."""
 
     def _render_traceback_(self) -> list[str]:  # as IPython calls it
@@ -86,7 +86,7 @@ class Replay:
         if result is None:
             return
         self._end()
-        self._report(Reran(result))
+        self._report(result)
         await self._gate.let_cells(while_=self._may_go_on)
 
     def _end(self) -> None:
@@ -94,8 +94,8 @@ class Replay:
             self._interrupts.forget()
         self._recorder.go_on_from(self._recorder.ledger.last_number + 1)
 
-    async def _run(self, choice: Choice) -> str | None:
-        """Run the cells and return how that went, or nothing if another replay follows.
+    async def _run(self, choice: Choice) -> Reran | None:
+        """Run the cells and return how that went, without words if another replay follows.
 
         None in a kernel that has gone on from a checkpoint between two of them: there, another has begun.
         """
@@ -103,7 +103,7 @@ class Replay:
         course = Course(choice)
         while cell := course.next:
             if not self._may_go_on():
-                return ""
+                return Reran("")
             if self._interrupts.noted:
                 course = course._replace(interrupted=True)
                 break
@@ -118,7 +118,8 @@ class Replay:
                 return None
         if self._may_go_on():
             self._mark_old(course.stale)
-        return outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
+        what = outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
+        return Reran(what, stopped=stopped(course))
 
     def _mark_old(self, cells: Sequence[Cell]) -> None:
         """Say below what cells show that it is old; when they run again, that is cleared with it."""

@@ -221,7 +221,7 @@ class KernelRestarter(Restarter):
         What is told of it stands between these words, which say why, if it isn't for a change, and what is to note.
         """
         if self._loop is None or self.gate is None:
-            self._report(Reran("no cell is run again: this ipykernel is not known"))
+            self._report(Reran("", stopped="no cell is run again: this ipykernel is not known"))
             return
         gate = self.gate
         gate.keep_cells()
@@ -251,7 +251,7 @@ class KernelRestarter(Restarter):
         if error:
             log.error("the cells could not be run again", exc_info=error)
         why = f"{type(error).__name__}: {error}" if error else "cancelled by the kernel's own code"
-        self._report(Reran(f"the cells could not be run again: {why}"))
+        self._report(Reran("", stopped=f"the cells could not be run again: {why}"))
         gate.let_all()
 
     def _show_again(self, request_id: str) -> None:
@@ -551,6 +551,8 @@ class KernelRestarter(Restarter):
 
 def _with(record: Record, before: str, behind: str) -> Record:
     """Return what a rerun reports with more words around it."""
-    if not isinstance(record, Reran) or not record.what:
+    if not isinstance(record, Reran) or not (record.what or record.stopped):
         return record
-    return replace(record, what=f"{before}{record.what}{behind}")
+    if record.stopped:  # which is more of a news
+        before, behind = "", "".join(f" · {words.strip(' ;·')}" for words in (before, behind) if words)
+    return replace(record, what=f"{before}{record.what}{behind}".removeprefix(" · "))

@@ -316,7 +316,7 @@ def begin(
     with restarter.held():
         try:
             state = kept.take_supervisor(request)
-            screen = None if quiet else StderrScreen(request.target.name, state.status if state else Status())
+            screen = None if quiet else StderrScreen(request.target.label, state.status if state else Status())
             if state:
                 supervisor = Supervisor.attach(state, screen=screen, session=restarter)
                 supervisor.rearm(previous=None)

@@ -103,6 +103,8 @@ class Status:
         Which cell a kernel runs again after its restart, or how that went.
     rerun_for
         Seconds for which that cell runs.
+    stopped
+        What has stopped the cells that a kernel ran again before their end: "stopped at cell 2: ZeroDivisionError".
     paused
         Whether restarts are held back.
     polling
@@ -137,6 +139,7 @@ class Status:
     notes: tuple[str, ...] = ()
     rerun: str = ""
     rerun_for: int = 0
+    stopped: str = ""
     paused: bool = False
     polling: bool = False
     pid: int = 0
@@ -184,6 +187,8 @@ class Ran:
         As ``Popen.returncode`` gives it; None while it runs, and for a kernel.
     warm
         Whether it was forked from a fork server; None for a kernel.
+    stopped
+        Whether a signal has ended it that a restart, or the end of the watch, has sent.
     """
 
     run: int
@@ -193,6 +198,7 @@ class Ran:
     lasted: float | None = None
     exit_status: int | None = None
     warm: bool | None = None
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,10 +277,14 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Reran:
-    """The kernel runs cells again, or has done so: in words, and whether it goes on; without words, it is about to."""
+    """The kernel runs cells again, or has done so: in words, and whether it goes on; without words, it is about to.
+
+    ``stopped`` says, as in `Status`, what has stopped it before its end.
+    """
 
     what: str
     goes_on: bool = False
+    stopped: str = ""
 
 
 Shown = Began | Output | Display | Clear

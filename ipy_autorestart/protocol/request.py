@@ -22,6 +22,7 @@ from ipy_autorestart.protocol.options import (
     option,
     path_or_name,
 )
+from ipy_autorestart.text import one_line, shortened
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
@@ -31,6 +32,9 @@ def absolute(path: str | os.PathLike[str]) -> str:
     except FileNotFoundError:
         raise BadInput("the current folder is gone; change to one that is there") from None
 
+
+#: So many characters of a script's path and arguments stand in a line.
+NAME_MAX, ARGS_MAX = 32, 16
 
 #: What ``python FOLDER`` runs, in this order.
 MAIN = ("__main__.py", "__main__.pyc")
@@ -117,6 +121,13 @@ class Script:
         return shlex.join(self.argv)
 
     @property
+    def label(self) -> str:
+        """The title as a line has room for it: the end of the path, and the first arguments."""
+        name = one_line(self.name)
+        name = name if len(name) <= NAME_MAX else f"…{name[1 - NAME_MAX :]}"
+        return shortened(one_line(" ".join([name, shlex.join(self.args)]).rstrip()), NAME_MAX + ARGS_MAX)
+
+    @property
     def home(self) -> str:
         """The folder that is watched when none is named: where the run finds its first imports, ``sys.path[0]``."""
         return os.path.dirname(self.file) if self.path else self.cwd
@@ -156,6 +167,11 @@ class Kernel:
 
     @property
     def title(self) -> str:
+        """As in `Script`."""
+        return self.name
+
+    @property
+    def label(self) -> str:
         """As in `Script`."""
         return self.name
 

@@ -74,9 +74,9 @@ class Restarter(abc.ABC):
     def describe(self) -> str:
         """Return what a pending restart waits for, or nothing; in any thread."""
 
-    def say(self, what: str) -> None:
-        """Report what has become of the cells that were to run again."""
-        self._report(Reran(what))
+    def say(self, what: str, *, stopped: str = "") -> None:
+        """Report what has become of the cells that were to run again, as `Reran` has it."""
+        self._report(Reran(what, stopped=stopped))
 
     def wake(self) -> None:  # noqa: B027  # most need no help
         """Have the handler of a SIGHUP called that was sent just now, where that takes help; in another thread."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import html
+import itertools
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ipy_autorestart.decide.backoff import PAUSE_MAX
@@ -30,10 +32,31 @@ CRASHES: dict[int, str] = {
 }
 
 
+#: Characters that a line should have at most: what is older than the news is left out of a longer one.
+WIDTH = 100
+
+#: Stands between the parts of a line, and those of a message.
+SEPARATOR = " · "
+
+#: So many characters of a path are shown, the last.
+PATH_MAX = 40
+
+
+def colour(status: Status) -> str:
+    """Return the colour of the dot: a kernel whose cells have stopped is none that looks well."""
+    return COLOURS[State.CRASHED if _is_stopped(status) else status.state]
+
+
+def _is_stopped(status: Status) -> bool:
+    return status.state is State.RUNNING and bool(status.stopped)
+
+
 def state(status: Status) -> str:
     """Return where a target stands, in a few words."""
     runs = f"running for {duration(status.running_for)}" if status.running_for else "running"
     match status.state:
+        case State.RUNNING if status.stopped:
+            return status.stopped
         case State.WAITING:
             return f"waiting for {status.waits_for or 'the kernel to be idle'}"
         case State.BROKEN if status.broken:
@@ -46,8 +69,9 @@ def state(status: Status) -> str:
             return runs
         case State.FINISHED | State.CRASHED:
             pause = status.runs_again_in
-            then = "waiting for a change" if pause is None else f"runs again in {duration(pause)}"
-            return f"{_ended(status)}, {then}"
+            return _ended(status) if pause is None else f"{_ended(status)}, runs again in {duration(pause)}"
+        case State.ENDED:
+            return "watch ended"
         case State.IDLE:
             return "not running"
         case _:
@@ -60,9 +84,13 @@ def _ended(status: Status) -> str:
         case None:
             return ""
         case 0:
-            return f"finished{after}"
+            return f"finished in {duration(status.lasted)}" if status.lasted is not None else "finished"
+        case 1:  # as a traceback has it
+            return f"crashed{after}"
         case status_code if status_code > 0:
             return f"crashed with status {status_code}{after}"
+        case negative if negative == -signal.SIGINT:
+            return f"interrupted{after}"
         case negative:
             try:
                 name = signal.Signals(-negative).name
@@ -83,9 +111,10 @@ def cause(why: Cause | None) -> str:
         case None:
             return ""
         case Cause(_, (first, *others), more):
+            path = _tail(first.path)
             if count := len(others) + more:
-                return f"{first.path} and {count} more changed"
-            return f"{first.path} {'changed' if first.kind is Kind.MODIFIED else first.kind}"
+                return f"{path} and {count} more changed"
+            return f"{path} {'changed' if first.kind is Kind.MODIFIED else first.kind}"
         case Cause(reason):
             return REASONS[reason]
 
@@ -99,18 +128,18 @@ REASONS = {
 }
 
 
-def message(status: Status) -> str:
-    """Return what else is worth a sentence or several, or nothing."""
+def message(status: Status, name: str = "this run") -> str:
+    """Return what else is worth a sentence or several, or nothing; ``name`` is the target's."""
     rerun = f"{status.rerun}, {duration(status.rerun_for)}" if status.rerun_for else status.rerun
-    return " · ".join(filter(None, (_matter(status), rerun, *status.notes)))
+    return SEPARATOR.join(filter(None, (_matter(status, name), rerun, *status.notes)))
 
 
-def _matter(status: Status) -> str:
+def _matter(status: Status, name: str) -> str:
     if status.error:
         return status.error
     if status.broken:
         runs = status.pid and status.exit_status is None
-        return f"{status.broken.message}; {'what runs goes on' if runs else 'it runs again when this is mended'}"
+        return f"{status.broken.message}; {'what runs goes on' if runs else 'runs again when fixed'}"
     if status.held:
         return f"{_names(status.held)} changed meanwhile"
     if status.waits_for and status.state is not State.WAITING:
@@ -119,13 +148,13 @@ def _matter(status: Status) -> str:
         most = duration(PAUSE_MAX)
         return f"{_names(status.looping)} changes right after every start: the next waits, for {most} at most"
     if status.alike:
-        return f"only comments or layout changed in {_names(status.alike)}: not restarted"
+        return f"{_names(status.alike)} changed: nothing that runs differently (--strict)"
     if status.written:
         return f"{_names(status.written)} is written by the run itself: not restarted"
     if status.unused:
         # Of a kernel is known which compiled code it has loaded, and nothing else.
-        why = "was not loaded before" if status.warm is None else "this run did not use it"
-        return f"{_names(status.unused)} changed, but {why}: not restarted"
+        why = "not loaded before" if status.warm is None else f"not used by {name}"
+        return f"{_names(status.unused)} changed, {why}: not restarted (--all)"
     if status.left:
         return "processes that it started go on until the next restart"
     return ""
@@ -134,7 +163,11 @@ def _matter(status: Status) -> str:
 def _names(files: Files) -> str:
     first, *others = files.paths
     count = len(others) + files.more
-    return f"{first} and {count} more" if count else first
+    return f"{_tail(first)} and {count} more" if count else _tail(first)
+
+
+def _tail(path: str) -> str:
+    return path if len(path) <= PATH_MAX else f"…{path[1 - PATH_MAX :]}"
 
 
 def excerpt(status: Status) -> str:
@@ -146,23 +179,33 @@ def excerpt(status: Status) -> str:
     return f"{broken.text}\n{before}^" if broken.column else broken.text
 
 
-def parts(status: Status) -> list[str]:
-    """Return the parts of a status line: state, cause and how the start for it went, number of runs, message."""
-    found = [state(status)]
-    if status.polling:
-        found.append("polling")
-    if status.cluster:
-        found.append(status.cluster)
-    if status.cause:
-        found.append(cause(status.cause))
+def parts(name: str, status: Status) -> tuple[list[str], list[str]]:
+    """Return the parts of a status line: what is so now, and what led to it, as far as there is room for that.
+
+    That is the state, what is worth a sentence and the number of the run, or of restarts; and the cause of the last
+    start and how that went, but where something has happened since that stands in the same line.
+    """
+    words, run = message(status, name).split(SEPARATOR), status.runs
+    then = []
+    if _is_stopped(status):  # what has come before that is less of a news
+        words, then = words[:1], words[1:]
+    now = [state(status), *filter(None, [status.cluster, *words])]
+    if run:
+        now.append(f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}")
+    if status.cause and not _matter(status, name):
+        if status.cause.reason is not Reason.FIRST:
+            then.append(cause(status.cause))
         if status.took is not None:
-            found.append(f"restarted in {duration(status.took)}")
-        if status.warm:
-            found.append("warm")
-    if status.runs:
-        what = "restart" if status.warm is None else "run"
-        found.append(f"{status.runs} {what}{'' if status.runs == 1 else 's'}")
-    return [*found, *filter(None, [message(status)])]
+            then.append(f"restarted {'warm ' if status.warm else ''}in {duration(status.took)}")
+    if status.polling:
+        then.append("polling")
+    while then and len(_joined(name, [*now, *then])) > WIDTH:
+        then.pop()
+    return now, then
+
+
+def _joined(name: str, words: Iterable[str]) -> str:
+    return SEPARATOR.join([f"⟳ {name}", *words])
 
 
 def is_later(status: Status, before: Status) -> bool:
@@ -172,18 +215,17 @@ def is_later(status: Status, before: Status) -> bool:
 
 def status_line(name: str, status: Status) -> str:
     """Return the status of a target in one line of text, and below it the line of a syntax error."""
-    line = f"⟳ {name} · " + " · ".join(parts(status))
+    line = _joined(name, itertools.chain(*parts(name, status)))
     return "\n    ".join([line, *excerpt(status).split("\n")]) if excerpt(status) else line
 
 
 def as_html(name: str, status: Status) -> str:
     """Return the same as HTML, in the colours of the page around it."""
-    where, *rest = map(html.escape, parts(status))
-    dot = f'<span style="color: {COLOURS[status.state]}">●</span>'
-    tail = "".join(f" · {part}" for part in rest)
+    now, then = (SEPARATOR.join(map(html.escape, words)) for words in parts(name, status))
+    dot = f'<span style="color: {colour(status)}">●</span>'
+    tail = f'<span style="opacity: 0.7">{SEPARATOR}{then}</span>' if then else ""
     error = f'<pre style="{EXCERPT}">{html.escape(excerpt(status))}</pre>' if excerpt(status) else ""
-    line = f'{dot} <b>{html.escape(name)}</b> · {where}<span style="opacity: 0.7">{tail}</span>'
-    return f'<div style="{LINE}">{line}</div>{error}'
+    return f'<div style="{LINE}">{dot} <b>{html.escape(name)}</b> · {now}{tail}</div>{error}'
 
 
 # A page's own font where it names one.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,14 +19,21 @@ TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "ex
 CHECKPOINTS = ("checkpoint after", "saves", "memory")
 RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
 
+#: Characters of a line where nobody has said how many there are room for.
+WIDE = 1000
+
 #: So many of the watched paths are named; a shell's glob may name thousands.
 NAMED = 8
 
-NOTHING = "nothing is watched; %watch_restart src/ main.py begins"
+NOTHING = "nothing is watched; %watch_restart src/ main.py starts a watch"
 
 
-def overview(every: Sequence[Statistics]) -> dict[str, str]:
-    """Return targets, their latest runs, checkpoints and what is imported ahead, as a MIME bundle."""
+def overview(every: Sequence[Statistics], *, at: float, width: int = WIDE) -> dict[str, str]:
+    """Return targets, their latest runs, checkpoints and what is imported ahead, as a MIME bundle.
+
+    It says that it was taken ``at`` this time, in seconds since 1970, for it stays as it is. In text, a table that is
+    wider than ``width`` characters becomes a list.
+    """
     if not every:
         return {"text/plain": NOTHING, "text/html": f"<i>{html.escape(NOTHING)}</i>"}
     runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
@@ -33,25 +41,28 @@ def overview(every: Sequence[Statistics]) -> dict[str, str]:
     there = [_checkpoint(one) for one in parked if not one.why]
     notes = [f"no checkpoint after cell {one.after}: {one.why}" for one in parked if one.why]
     notes += [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
+    notes.append(f"as of {_clock(at).partition('.')[0]}")
     tables = [(TARGETS, [_target(one) for one in every]), (RUNS, runs), (CHECKPOINTS, there)]
-    tables = [(head, rows) for head, rows in tables if rows]
-    texts = [_text(head, rows) for head, rows in tables]
+    filled = [_filled(head, rows) for head, rows in tables if rows]
+    texts = [_text(head, rows, width) for head, rows in filled]
     return {
-        "text/plain": "\n\n".join([*texts, *(["\n".join(notes)] if notes else [])]),
-        "text/html": "".join(_html(head, rows) for head, rows in tables)
+        "text/plain": "\n\n".join([*texts, "\n".join(line for note in notes for line in _wrapped(note, width))]),
+        "text/html": "".join(_html(head, rows) for head, rows in filled)
         + "".join(f"<div>{html.escape(note)}</div>" for note in notes),
     }
 
 
-def reasons(every: Sequence[Statistics]) -> dict[str, str]:
-    """Return why each target restarted or didn't, the latest last, as a MIME bundle."""
-    rows = [(_clock(decided.at), one.target, decided.why) for one in every for decided in one.decisions]
+def reasons(every: Sequence[Statistics], *, width: int = WIDE) -> dict[str, str]:
+    """Return why each target restarted or didn't, the latest last, as a MIME bundle; as in `overview`."""
+    found = sorted(((one.target, decided) for one in every for decided in one.decisions), key=lambda one: one[1].at)
+    rows = [(_clock(decided.at), target, decided.why) for target, decided in found]
     if not rows:
         return {"text/plain": "nothing was decided yet", "text/html": "<i>nothing was decided yet</i>"}
-    return {"text/plain": _text(("when", "target", "why"), rows), "text/html": _html(("when", "target", "why"), rows)}
+    head = ("when", "target", "why")
+    return {"text/plain": _text(head, rows, width), "text/html": _html(head, rows)}
 
 
-def as_json(every: Iterable[Statistics]) -> dict[str, Any]:
+def as_json(every: Iterable[Statistics], **_: object) -> dict[str, Any]:
     """Return all that is known, for programs, as a MIME bundle."""
     plain = [one.to_plain() for one in every]
     return {"application/json": plain, "text/plain": json.dumps(plain, indent=2)}
@@ -73,7 +84,7 @@ def _listed(watched: Sequence[str]) -> str:
 def _ran(target: str, ran: Ran) -> tuple[str, ...]:
     return (
         *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _seconds(ran.took), _seconds(ran.lasted)),
-        *(_number(ran.exit_status), _warmth(ran)),
+        *("stopped" if ran.stopped else _number(ran.exit_status), _warmth(ran)),
     )
 
 
@@ -98,12 +109,32 @@ def _clock(at: float) -> str:
     return datetime.fromtimestamp(at).strftime("%H:%M:%S.%f")[:-3]  # as the user's clock has it
 
 
-def _text(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _filled(head: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return a table without columns in which nothing stands."""
+    places = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return tuple(head[place] for place in places), [tuple(row[place] for place in places) for row in rows]
+
+
+def _text(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
     lines = [head, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sum(widths) + 2 * (len(widths) - 1) > width:
+        return "\n".join(line for row in rows for line in _listed_row(head, row, width))
     return "\n".join(
         "  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _listed_row(head: Sequence[str], row: Sequence[str], width: int) -> Iterator[str]:
+    """Yield a row as lines: what it is of, and each of its words behind the head of its column."""
+    yield row[0]
+    for name, word in zip(head[1:], row[1:], strict=True):
+        if word:
+            yield from _wrapped(f"  {name}: {word}", width)
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    return textwrap.wrap(line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
 
 
 def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

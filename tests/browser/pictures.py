@@ -39,7 +39,7 @@ def live(page, folder):
     page.wait(3, "curve")
     page.wait(0, "running")
     (folder / "src/curve.py").write_text(CURVE.format("3 * "))
-    page.wait(0, "3 cells run again")
+    page.wait(0, "3 cells rerun")
     page.until_idle()
 
 

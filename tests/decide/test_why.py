@@ -40,12 +40,12 @@ def test_a_change_and_what_it_leads_to_are_named():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Found(alike=(A.path,)), "src/a.py: only comments or layout differ: no restart (but with --strict)"),
-        (Found(unused=(A,)), "src/a.py: not used by the last run: no restart (but with --all)"),
+        (Found(alike=(A.path,)), "src/a.py: nothing that runs differently: no restart (--strict)"),
+        (Found(unused=(A,)), "src/a.py: not used by the last run: no restart (--all)"),
         (Found(written=("/p/out.txt",)), "out.txt: written by the run itself: no restart"),
         (
             Found(broken=(Broken(A.path, "invalid syntax", 3),)),
-            "src/a.py:3: invalid syntax: no restart until this is mended",
+            "src/a.py:3: invalid syntax: no restart until this is fixed",
         ),
         (
             Found((A,), unfinished=frozenset({Unfinished.BUILDING})),
@@ -89,7 +89,7 @@ def test_ends_and_refusals_are_said():
     kernel = ((0, Begin(runs=True)), (1, Hangup()), (2, Waiting("cell 7")))
     assert said(*kernel, manner=KERNEL) == ["waits for cell 7: it restarts when that is over"]
     assert said(*kernel, (3, Waiting("cell 7")), manner=KERNEL) == []
-    assert said(*kernel, (3, Exited()), manner=KERNEL) == ["the old image has left"]
+    assert said(*kernel, (3, Exited()), manner=KERNEL) == ["replaced itself"]
 
 
 def test_a_program_that_ends_is_said_to_run_again():

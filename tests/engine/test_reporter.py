@@ -6,7 +6,7 @@ import pytest
 from fakes import FakeLink, FakeTarget
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
-from ipy_autorestart.decide.cycle import Cycle, Ended, LastRun, Running, Starting
+from ipy_autorestart.decide.cycle import Cycle, Ended, LastRun, Running, Starting, Stopping
 from ipy_autorestart.decide.events import Exited, Hangup, Started
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
@@ -115,7 +115,17 @@ def test_a_run_is_reported_when_it_starts_and_when_it_has_ended(link, reporter):
     reporter.report(ended, 6.0)
     first, last = [record for record in link.sent if isinstance(record, Ran)]
     assert (first.run, first.took, first.lasted, first.exit_status) == (1, 1.0, None, None)
-    assert (last.run, last.took, last.lasted, last.exit_status) == (1, 1.0, 4.0, 3)
+    assert (last.run, last.took, last.lasted, last.exit_status, last.stopped) == (1, 1.0, 4.0, 3, False)
+
+
+@pytest.mark.parametrize(("status", "stopped"), [(-15, True), (0, False)])
+def test_a_run_that_a_restart_has_ended_is_reported_as_stopped(link, reporter, status, stopped):
+    running = Cycle(phase=Running(), run=LastRun(1, CHANGED, 2.0, took=1.0))
+    reporter.note(Cycle(phase=Starting(CHANGED, 1.0)), Started(), running, ())
+    stopping = running._replace(phase=Stopping(CHANGED, 3.0))
+    reporter.note(stopping, Exited(status), running._replace(phase=Starting(CHANGED, 3.0)), ())
+    reporter.report(running, 3.0)
+    assert [record.stopped for record in link.sent if isinstance(record, Ran)] == [stopped]
 
 
 def test_decisions_are_reported_each_once_and_hints_are_none(link, reporter):
@@ -160,6 +170,6 @@ def test_cells_that_run_again_quickly_are_told_of_once(link):
         reporter.report(cycle, time.monotonic())
     assert link.statuses == []
     assert began + RERUN_TOLD <= reporter.due_at(cycle, began) <= time.monotonic() + RERUN_TOLD
-    reporter.note_rerun(Reran("2 cells run again in 3 ms"))
+    reporter.note_rerun(Reran("2 cells rerun in 3 ms"))
     reporter.report(cycle, time.monotonic())
-    assert [status.rerun for status in link.statuses] == ["2 cells run again in 3 ms"]
+    assert [status.rerun for status in link.statuses] == ["2 cells rerun in 3 ms"]

@@ -61,7 +61,7 @@ def test_a_status_tears_no_line_of_a_cell(shell, screen, terminal):
     terminal.in_the_middle = lambda: screen.show(Status(State.RUNNING, runs=1, warm=False))
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value") + terminal.write(" 2\n"))
-    assert terminal.text == "value 2\n\n⟳ main.py · running · 1 run\n"
+    assert terminal.text == "value 2\n\n⟳ main.py · running · run 1\n"
 
 
 def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, terminal):
@@ -75,7 +75,7 @@ def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, termin
     terminal.in_the_middle = speak
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value"))
-    own, others = "⟳ main.py · finished, waiting for a change · 2 runs", "⟳ kernel · running · 2 restarts"
+    own, others = "⟳ main.py · finished · run 2", "⟳ kernel · running · 2 restarts"
     assert terminal.text == f"value\n{own}\n\n{others}\n"
 
 
@@ -86,7 +86,7 @@ def test_a_status_does_not_hang_on_the_last_line_of_a_run(shell, screen, termina
         screen.show(Status(State.FINISHED, exit_status=0))
         screen.write("stderr", "line\n")
         screen.show(Status(State.RUNNING))
-    assert terminal.text == "10 %\n⟳ main.py · finished, waiting for a change\nline\n⟳ main.py · running\n"
+    assert terminal.text == "10 %\n⟳ main.py · finished\nline\n⟳ main.py · running\n"
 
 
 def test_a_cell_begins_behind_the_line_that_is_being_written(shell, lines, terminal):

@@ -28,6 +28,7 @@ from ipy_autorestart.ipython.ledger import (
     position,
     ran,
     ran_again,
+    stopped,
     to_plain,
     went_back,
     went_on,
@@ -278,20 +279,34 @@ def told(course, seconds=0.1, known=None):
     return outcome(course, known or ledger(*course.choice.cells), seconds=seconds)
 
 
+PAIR = Choice((cell("a", 7, seconds=2.1), cell("b", 9)))
+HUNDRED = Choice(tuple(cell(f"c{number}", number) for number in range(10, 110)))
+
+
 def test_words():
     first, second = cell("a", 7, seconds=2.1), cell("b", 9)
     both = Choice((first, second))
-    assert position(run(both, None)) == "running again: cell 2 of 2"
-    assert told(Course(Choice(()))) == "no cell to run again"
-    assert told(run(Choice((second,)), None)) == "1 cell run again in 100 ms"
-    assert told(run(both, None, None), 2.2) == "2 cells run again in 2.2 s, of it cell 7 2.1 s"
+    assert position(run(both, None)) == "rerunning cell 2 of 2"
+    assert told(Course(Choice(()))) == "no cell to rerun"
+    assert told(run(Choice((second,)), None)) == "1 cell rerun in 100 ms"
+    assert told(run(both, None, None), 2.2) == "2 cells rerun in 2.2 s (cell 7: 2.1 s)"
     slow = Choice(tuple(cell(f"c{number}", number, seconds=number) for number in (2, 5, 3, 4)))
-    times = "cell 5 5.0 s, cell 4 4.0 s, cell 3 3.0 s"
-    assert told(run(slow, *[None] * 4), 14) == f"4 cells run again in 14.0 s, of it {times}"
-    assert told(run(both, NameError())) == "NameError in cell 7; not run again: cell 9"
-    assert told(run(slow, NameError())) == "NameError in cell 2; not run again: cells 5, 3, 4"
-    assert told(run(both, KeyboardInterrupt())) == "interrupted in cell 7; not run again: cell 9"
-    assert told(run(both, None, interrupted=True)) == "interrupted; not run again: cell 9"
+    assert told(run(slow, *[None] * 4), 14) == "4 cells rerun in 14.0 s (cell 5: 5.0 s, cell 4: 4.0 s)"
+
+
+@pytest.mark.parametrize(
+    ("course", "why", "what"),
+    [
+        (run(PAIR, NameError()), "stopped at cell 7: NameError", "cell 9 shows old output"),
+        (run(PAIR, KeyboardInterrupt()), "stopped at cell 7: interrupted", "cell 9 shows old output"),
+        (run(PAIR, None, interrupted=True), "stopped before cell 9: interrupted", "cell 9 shows old output"),
+        (run(PAIR, None, NameError()), "stopped at cell 9: NameError", ""),
+        (run(HUNDRED, NameError()), "stopped at cell 10: NameError", "cells 11–109 show old output"),
+        (run(PAIR, None, None), "", "2 cells rerun in 100 ms (cell 7: 2.1 s)"),
+    ],
+)
+def test_a_rerun_that_stops_says_where_and_what_is_old(course, why, what):
+    assert (stopped(course), told(course)) == (why, what)
 
 
 def cells(*numbers, seconds=1.0):
@@ -326,11 +341,10 @@ def test_words_for_what_failed_before_and_what_is_left_out():
     left = Left(cell("d", 4), "interrupted"), Left(cell("e", 5), "rerun: false"), Left(cell("f", 6), "rerun: false")
     message = told(run(Choice((SECOND,), left), AttributeError()), known=Ledger(unknown=1))
     assert message == (
-        "1 cell run again in 100 ms; failed as before: cell 2; "
-        "left out: cell 4 (interrupted), cells 5, 6 (rerun: false), what ran before %load_ext"
+        "1 cell rerun in 100 ms · failed as before: cell 2 · left out: cell 4 (interrupted), what ran before %load_ext"
     )
-    many = Choice((), tuple(Left(cell(str(number), number), "not marked") for number in range(1, 13)))
-    assert told(Course(many)).endswith("left out: cells 1, 2, 3, 4, 5, 6, 7, 8, 9 and 3 more (not marked)")
+    many = Choice((), tuple(Left(cell(str(number), number), "interrupted") for number in range(1, 13)))
+    assert told(Course(many)).endswith("left out: cells 1–12 (interrupted)")
 
 
 def test_a_cell_that_writes_what_is_watched_is_left_out_and_told():

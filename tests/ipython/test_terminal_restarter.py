@@ -74,7 +74,7 @@ def test_an_interrupt_beside_a_cell_stops_a_rerun(shell, recorder, restarter):
     supervisor = FakeSupervisor(rerun="all")
     restarter.arm(supervisor)
     restarter.replay()
-    assert supervisor.reported == [Reran("interrupted; not run again: cell 2")]
+    assert supervisor.reported == [Reran("cell 2 shows old output", stopped="stopped before cell 2: interrupted")]
     assert shell.execution_count == 3
 
 

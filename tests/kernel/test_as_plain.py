@@ -105,7 +105,7 @@ def test_a_kernel_that_has_restarted_says_the_same_of_itself(kernel, project, op
     kernel.run("import sys; sys.path.insert(0, 'src'); import a; sys.path.remove('src')")
     for number in (1, 2, 3):
         project.save("src/a.py", f"V = {number + 1}\n")
-        again = f"{number} restart.*run again in" if "--rerun" in options else f"{number} restart"
+        again = f".*rerun in.* {number} restart" if "--rerun" in options else f"{number} restart"
         kernel.wait(lambda again=again: re.search(f"running.*· {again}", watching.text))
         assert not load or "kept" in watching.text
         if number in (1, 3):

@@ -207,7 +207,7 @@ def test_without_a_gate_no_cell_runs_again_and_that_is_told(play):
     async def act(played):
         played.restarter.replay()
         await played.turn()
-        assert played.owner.reported == [Reran("no cell is run again: this ipykernel is not known")]
+        assert played.owner.reported == [Reran("", stopped="no cell is run again: this ipykernel is not known")]
 
     play(act, rerun="all")
 
@@ -443,7 +443,7 @@ def test_whatever_ends_a_replay_lets_the_cells_that_wait_run(play, end, why):
         while gate.waits:
             await asyncio.sleep(0)
         [told] = played.owner.reported
-        assert told.what.startswith(f"the cells could not be run again: {why}")
+        assert told.stopped.startswith(f"the cells could not be run again: {why}")
         assert not told.goes_on
 
     play(act, rerun="all")

@@ -37,7 +37,7 @@ def test_a_tutorial_is_new_after_a_save_and_what_it_loaded_is_kept(library, proj
         before, anew = [shown(cell) for cell in cells], []
         player.on_show = lambda cell, _: anew.append(cell)
         project.save("src/helper.py", tutorial.helper.format(3))
-        player.wait(lambda: "run again in" in watching.text)
+        player.wait(lambda: "rerun in" in watching.text)
         after = [shown(cell) for cell in cells]
     with start_kernel() as fresh:
         for _ in (EAGER, watching):

@@ -40,11 +40,11 @@ class Notebook:
     def run(self, code, cell_id="", **header):
         return self.kernel.run(code, cell_id=cell_id or f"cell-{len(self.kernel.cells)}", **header)
 
-    def save(self, value, until="run again in"):
+    def save(self, value, until="rerun in"):
         """Save a new value and wait until the cells have run again."""
         self.restarts += 1
         self.project.save("src/a.py", value if isinstance(value, str) else f"V = {value}\n")
-        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*{until}", self.watching.text))
+        self.kernel.wait(lambda: re.search(rf"{until}.*· {self.restarts} restart", self.watching.text))
 
     def of(self, cell):
         """Return the kinds of messages that belong to a cell since the last restart."""
@@ -74,7 +74,7 @@ def test_every_cell_shows_what_is_new_where_it_stands(notebook, kernel):
         assert nothing.outputs == []
         assert notebook.of(stream) == ["busy", "clear_output", "execute_input", "stream", "idle"]
         assert notebook.of(result) == ["busy", "clear_output", "execute_input", "execute_result", "idle"]
-    assert "4 cells run again" in notebook.watching.text
+    assert "4 cells rerun" in notebook.watching.text
     assert notebook.run("import os; os.getppid()").text == str(pid)  # behind the process that the server knows
 
 
@@ -105,7 +105,7 @@ OLD = "old: this cell has not run again since files have changed"
 def test_an_error_stops_it_there_and_once_mended_all_run_again(notebook, kernel):
     first, second, third = notebook.run(IMPORT), notebook.run("print(1 / a.V)"), notebook.run("print('third', a.V)")
     for zero in (0, 0.0):
-        notebook.save(zero, until="ZeroDivisionError in cell 4; not run again: cell 5")
+        notebook.save(zero, until="stopped at cell 4: ZeroDivisionError · cell 5 shows old output")
         kernel.wait(lambda: OLD in third.text)
         assert first.text == f"value {zero}\n"
         assert second.error.startswith("ZeroDivisionError")
@@ -127,11 +127,11 @@ def test_what_failed_runs_again_in_its_place(notebook, kernel):
     edited = notebook.run("y = a.V * 10\n1 / 0", cell_id="edited")
     last = notebook.run("print(y)")
     assert [bool(cell.error) for cell in (partly, mended, below, edited, last)] == [True, True, False, True, False]
-    notebook.save("V = 2\nNEW = 7\n", until="6 cells run again")
+    notebook.save("V = 2\nNEW = 7\n", until="6 cells rerun")
     assert (mended.text, below.text, last.text) == ("new 7\n", "3 2\n", "20\n")
     assert "failed as before: cells 4, 8" in notebook.watching.text
     assert (partly.error[:14], edited.error[:17]) == ("AttributeError", "ZeroDivisionError")
-    notebook.save(3, until="AttributeError in cell 5; not run again: cells 6, 8, 9; failed as before: cell 4")
+    notebook.save(3, until="stopped at cell 5: AttributeError · cells 6, 8–9 show old output")
     assert (below.streams(), last.streams()) == ("3 2\n", "20\n")
 
 
@@ -142,7 +142,7 @@ def test_what_a_cell_used_is_run_before_it(notebook, kernel):
     notebook.run("top = 'one'", cell_id="top")
     cell = notebook.run("print('value', a.V, top)", cell_id="second")
     first = notebook.run("import sys; sys.path.insert(0, 'src')\nimport a; print(top)", cell_id="first")
-    notebook.save(2, until="3 cells run again")
+    notebook.save(2, until="3 cells rerun")
     assert (first.text, cell.text) == ("one\n", "value 2 one\n")
 
 
@@ -151,7 +151,7 @@ def test_without_ids_each_execution_runs_again(notebook, kernel):
     for _ in range(2):
         kernel.run("n += 1")
     kernel.run("n += 10")
-    notebook.save(2, until="4 cells run again")
+    notebook.save(2, until="4 cells rerun")
     assert kernel.run("n").text == "12"
 
 
@@ -162,7 +162,7 @@ def test_interrupting_stops_it(notebook, kernel):
     notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     kernel.manager.interrupt_kernel()
-    kernel.wait(lambda: "interrupted in cell 4; not run again: cell 5" in notebook.watching.text)
+    kernel.wait(lambda: "stopped at cell 4: interrupted · cell 5 shows old output" in notebook.watching.text)
     assert "KeyboardInterrupt" in slow.error
     assert last.text == f"last 1\n\n{OLD}"
 
@@ -171,7 +171,7 @@ def test_what_a_restart_has_interrupted_runs_again(kernel, project):
     notebook = Notebook(kernel, project, "--rerun all --on-busy interrupt")
     long = kernel.send(f"{IMPORT}\nimport time\nif a.V == 1: time.sleep(60)", cell_id="long")
     kernel.wait(lambda: "value 1" in long.text)
-    notebook.save(2, until="1 cell run again")
+    notebook.save(2, until="1 cell rerun")
     assert long.text == "value 2\n"
 
 
@@ -204,17 +204,17 @@ def test_the_stop_button_at_any_moment_of_a_restart_stops_the_rerun(project, sta
         slow = notebook.run("import time\nif a.V > 1 and a.V < 9: time.sleep(5)")
         for value, moment in enumerate(moments, 2):
             (project / moment).touch()
-            notebook.save(value, until="interrupted; not run again: cells 3, 4, 5")
+            notebook.save(value, until="stopped before cell 3: interrupted · cells 3–5 show old output")
         os.kill(kernel.pid, signal.SIGINT)  # between the save and its SIGHUP
-        notebook.save(4, until="interrupted; not run again: cells 3, 4, 5")
+        notebook.save(4, until="stopped before cell 3: interrupted · cells 3–5 show old output")
         for place, delay in enumerate((0.0, 0.05, 0.1, 0.2, 0.4)):
             project.save(f"src/b{place}.py", "W = 1\n")
             pass_time(delay)
             kernel.manager.interrupt_kernel()
             notebook.restarts += 1
-            kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*interrupted", notebook.watching.text))
-        assert "3 cells run again" not in str(notebook.messages)
-        notebook.save(9, until="3 cells run again")
+            kernel.wait(lambda: re.search(rf"interrupted.*· {notebook.restarts} restart", notebook.watching.text))
+        assert "3 cells rerun" not in str(notebook.messages)
+        notebook.save(9, until="3 cells rerun")
         assert slow.outputs == []
         ignored = "get_ipython().kernel.saved_sigint_handler is __import__('signal').SIG_IGN"
         assert notebook.run(f"%unwatch\n{ignored}").text == "True"
@@ -231,7 +231,7 @@ def test_a_change_meanwhile_stops_it_after_the_running_cell_and_begins_anew(note
     notebook.project.save("src/a.py", "V = 3\n")
     kernel.wait(lambda: "waiting for cell 4" in notebook.watching.text)
     (notebook.project / "go").touch()
-    kernel.wait(lambda: re.search("· 2 restart.*3 cells run again", notebook.watching.text))
+    kernel.wait(lambda: re.search("3 cells rerun.*· 2 restart", notebook.watching.text))
     assert [cell.streams() for cell in (first, slow, last)] == ["value 3\n", "", "last 3\n"]
     assert "to its end\n" in [m["content"]["text"] for m in notebook.messages if m["msg_type"] == "stream"]
     assert notebook.of(last).count("execute_input") == 1  # never with the value between
@@ -258,9 +258,9 @@ def test_progress_is_told(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run(HELD)
     notebook.project.save("src/a.py", "V = 2\n")
-    kernel.wait(lambda: re.search(r"running again: cell 2 of 2, \d\.0 s", notebook.watching.text))
+    kernel.wait(lambda: re.search(r"rerunning cell 2 of 2, \d\.0 s", notebook.watching.text))
     (notebook.project / "go").touch()
-    kernel.wait(lambda: re.search(r"2 cells run again in \d\.\d s, of it cell 4 \d\.\d s", notebook.watching.text))
+    kernel.wait(lambda: re.search(r"2 cells rerun in \d\.\d s \(cell 4: \d\.\d s\)", notebook.watching.text))
     assert slow.outputs == []
 
 
@@ -268,7 +268,7 @@ def test_only_what_is_marked(kernel, project):
     notebook = Notebook(kernel, project, "--rerun marked")
     marked = notebook.run("#| rerun: true\n" + IMPORT)
     other = notebook.run("print('once', a.V)")
-    notebook.save(2, until="1 cell run again")
+    notebook.save(2, until="1 cell rerun")
     assert marked.streams() == "value 2\n"
     assert other.streams() == "once 1\n"
 
@@ -304,8 +304,8 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     kernel.client.shell_channel.send = send_with_deleted
     notebook.run("print(2)")
     kernel.client.shell_channel.send = send
-    notebook.save(2, until="2 cells run again")
-    assert "left out: cell 5 (rerun: false), cells 6, 7 (interrupted)" in notebook.watching.text
+    notebook.save(2, until="2 cells rerun")
+    assert "left out: cells 6–7 (interrupted)" in notebook.watching.text
     assert long.text.endswith(OLD)
     names = "('deleted', 'kept_out', 'interrupted', 'a')"
     assert notebook.run(f"[name in globals() for name in {names}]").text == "[False, False, False, True]"
@@ -315,7 +315,7 @@ def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(ker
     cell = kernel.run(f"%watch_restart src/ --rerun all\n{IMPORT}", cell_id="both")
     kernel.wait(lambda: "running" in cell.text and "value 1" in cell.text)
     project.save("src/a.py", "V = 2\n")
-    kernel.wait(lambda: "1 cell run again" in cell.text and "value 2" in cell.text)
+    kernel.wait(lambda: "1 cell rerun" in cell.text and "value 2" in cell.text)
     assert "value 1" not in cell.text
     assert len([output for output in cell.outputs if output["kind"] == "display_data"]) == 1
     assert kernel.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
@@ -329,7 +329,7 @@ def test_this_projects_magics_do_nothing_while_cells_run_again(kernel, project):
     cell = kernel.run(f"{IMPORT}\nif a.V > 1:\n    " + "\n    ".join(calls), cell_id="calls")
     for value in (2, 3):
         project.save("src/a.py", f"V = {value}\n")
-        kernel.wait(lambda value=value: re.search(rf"· {value - 1} restart.*· 1 cell run again", watching.text))
+        kernel.wait(lambda value=value: re.search(rf"· 1 cell rerun.*· {value - 1} restart", watching.text))
         assert cell.text == f"value {value}\n"
     assert len(supervisors(kernel.pid)) == 1
 
@@ -348,16 +348,16 @@ def test_a_cell_that_writes_what_is_watched_is_left_out_and_an_edit_stays(kernel
     for cell_id, code in cells.items():
         notebook.run(code, cell_id=cell_id)
         notebook.restarts += cell_id != "data"
-        kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
+        kernel.wait(lambda: re.search(rf"rerun in.*· {notebook.restarts} restart", notebook.watching.text))
     (project / "src/data.csv").unlink()
     for name in ("early", "tool", "shell", "code"):
         notebook.restarts += 1
         project.save(f"src/{name}.py", "EDITED = 1\n")
-        kernel.wait(lambda: re.search(rf"· {notebook.restarts} restart.*run again in", notebook.watching.text))
+        kernel.wait(lambda: re.search(rf"rerun in.*· {notebook.restarts} restart", notebook.watching.text))
     told = ", ".join(
         f"cell {n} (writes src/{name}.py)" for n, name in ((2, "early"), (5, "tool"), (6, "shell"), (7, "code"))
     )
-    assert "2 cells run again" in notebook.watching.text
+    assert "2 cells rerun" in notebook.watching.text
     assert told in notebook.watching.text
     assert all(
         (project / f"src/{name}.py").read_text() == "EDITED = 1\n" for name in ("early", "tool", "shell", "code")
@@ -379,7 +379,7 @@ def test_cells_run_as_they_stand_in_the_saved_notebook_and_none_that_is_gone(pro
         path.write_text(json.dumps({"cells": [{"id": name} for name in ("stays", "sets", "shows")]}))
         later = time.time() + 10
         os.utime(path, (later, later))
-        notebook.save(2, until="3 cells run again")
+        notebook.save(2, until="3 cells rerun")
         assert shows.text == "new\n"
 
 
@@ -396,7 +396,7 @@ def test_whatever_would_ask_says_so_in_one_line(notebook):
     notebook.run(IMPORT)
     asking = notebook.run("import pdb\nif a.V in (2, 4): input() if a.V == 2 else pdb.set_trace()")
     for value in (2, 4):
-        notebook.save(value, until="InputNeeded in cell 4")
+        notebook.save(value, until="stopped at cell 4: InputNeeded")
         notebook.kernel.wait(lambda: asking.error.startswith("InputNeeded: nobody is asked while cells run again"))
         assert asking.outputs[-1]["traceback"] == [asking.error]
 
@@ -405,7 +405,7 @@ def test_a_debugger_that_opens_after_errors_leaves_them_as_they_are(notebook):
     notebook.run(IMPORT)
     notebook.run("%pdb on")
     failing = notebook.run("1 / (a.V - 2)")
-    notebook.save(2, until="ZeroDivisionError in cell 5")
+    notebook.save(2, until="stopped at cell 5: ZeroDivisionError")
     assert failing.error == "ZeroDivisionError: division by zero"
     assert [output["kind"] for output in failing.outputs] == ["error"]
 
@@ -430,7 +430,7 @@ def test_a_cell_of_a_subshell_beside_it_is_left_alone(notebook, kernel):
     notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     other = kernel.send("print('beside')", subshell_id=subshell)
-    kernel.wait(lambda: other.reply and other.idle and "2 cells run again" in notebook.watching.text)
+    kernel.wait(lambda: other.reply and other.idle and "2 cells rerun" in notebook.watching.text)
     assert list(dict.fromkeys(notebook.of(other))) == ["busy", "execute_input", "stream", "idle"]
     assert (other.streams(), slow.streams()) == ("beside\n", "slow\n")
     codes = [m["content"]["code"] for m in notebook.messages if m["msg_type"] == "execute_input"]
@@ -450,7 +450,7 @@ def test_a_cell_that_cancels_all_other_tasks_stops_nothing(notebook):
     cell = notebook.run(CANCEL + "print('cancelled', a.V)")
     last = notebook.run("print('last', a.V)")
     for value in (2, 3):
-        notebook.save(value, until="3 cells run again")
+        notebook.save(value, until="3 cells rerun")
         assert (cell.streams(), last.streams()) == (f"cancelled {value}\n", f"last {value}\n")
         assert notebook.run("#| rerun: false\nprint('alive')", cell_id="alive").streams() == "alive\n"
 
@@ -508,13 +508,13 @@ def test_a_terminal_runs_them_before_its_first_prompt(project):
         project.save("src/a.py", "V = 2\n")
         first, twice, failed = r"In \[3\]: import sys[\s\S]*value 2", r"In \[4\]: a.V \*= 10", r"In \[5\]: a.NEW"
         last = r"In \[7\]: a.V[\s\S]*200"
-        told = r"5 cells run again in \S+ \S+; failed as before: cell 5[\s\S]*In \[8\]:$"
+        told = r"5 cells rerun in \S+ \S+ · failed as before: cell 5[\s\S]*In \[8\]:$"
         shell.wait(r"[\s\S]*".join([first, twice, failed, twice.replace("4", "6"), last, told]))
         shell.run("In[6], Out[7]", r"\('a.V \*= 10', 200\)")
         (project / "in the new image").touch()  # Ctrl-C while it starts
         shell.clear()
         project.save("src/a.py", "V = 3\n")
-        shell.wait(r"interrupted; not run again: cells 3, 4, 5, 6, 7, 8[\s\S]*In \[9\]:$")
+        shell.wait(r"stopped before cell 3: interrupted · cells 3–8 show old output[\s\S]*In \[9\]:$")
     finally:
         shell.close()
 

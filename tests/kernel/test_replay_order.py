@@ -147,7 +147,7 @@ def test_each_cell_runs_as_its_own_request_after_a_clear():
     assert played.cleared == ["m1", "m2"]
     assert [code for code, *_ in played.published] == ["x", "x"]
     *_, last = played.reported
-    assert last.what.startswith("2 cells run again")
+    assert last.what.startswith("2 cells rerun")
     assert not last.goes_on
     assert played.recorder.next == 3
     assert played.gate.let
@@ -167,7 +167,7 @@ def test_an_error_ends_it_and_the_cells_that_were_not_run_are_named_and_marked()
     played = Played(cell(1), cell(2), cell(3), answer=failing(ValueError()))
     played.run()
     assert len(played.gate.ran) == 1
-    assert played.reported[-1] == Reran("ValueError in cell 1; not run again: cells 2, 3")
+    assert played.reported[-1] == Reran("cells 2–3 show old output", stopped="stopped at cell 1: ValueError")
     assert [parent["header"]["msg_id"] for _, parent in played.of("display_data")] == ["m2", "m3"]
     assert [one.old for one in played.recorder.ledger.cells] == [False, True, True]
     assert played.gate.let
@@ -183,7 +183,7 @@ def test_an_error_that_a_cell_had_before_ends_nothing():
     played = Played(cell(1, error="ValueError"), cell(2), answer=failing(ValueError(), None))
     played.run()
     assert len(played.gate.ran) == 2
-    assert "2 cells run again" in played.reported[-1].what
+    assert "2 cells rerun" in played.reported[-1].what
     assert played.reported[-1].what.endswith("failed as before: cell 1")
     assert played.of("display_data") == []
 
@@ -208,7 +208,7 @@ def interrupt_the_request(_):
 def test_an_interrupt_outside_of_a_cells_code_ends_it(answer):
     played = Played(cell(1), cell(2), answer=answer)
     played.run()
-    assert played.reported[-1] == Reran("interrupted; not run again: cell 2")
+    assert played.reported[-1] == Reran("cell 2 shows old output", stopped="stopped before cell 2: interrupted")
     assert len(played.of("display_data")) == 1
     assert not played.interrupts.noted
 
@@ -217,7 +217,7 @@ def test_an_interrupt_during_the_restart_ends_it_before_the_first_cell():
     played = Played(cell(1), cell(2))
     interrupt(None)
     played.run()
-    assert played.reported == [Reran("interrupted; not run again: cells 1, 2")]
+    assert played.reported == [Reran("cells 1–2 show old output", stopped="stopped before cell 1: interrupted")]
 
 
 def test_an_interrupt_of_the_restart_that_follows_is_kept_for_it():
@@ -238,7 +238,7 @@ def test_in_a_kernel_that_goes_on_from_a_checkpoint_between_two_cells_it_leaves_
     played.run()
     assert len(played.gate.ran) == 1
     assert played.recorder.next is None
-    assert [record.what for record in played.reported] == ["running again: cell 1 of 2"]
+    assert [record.what for record in played.reported] == ["rerunning cell 1 of 2"]
 
 
 def test_another_restart_ends_it_without_a_word():

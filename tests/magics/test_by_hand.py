@@ -12,14 +12,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pyte
 @pytest.fixture
 def watching(kernel, project):
     cell = kernel.run("%watch_restart src/ main.py")
-    kernel.wait(lambda: "waiting for a change" in cell.text)
+    kernel.wait(lambda: "finished in" in cell.text)
     return cell
 
 
 def test_a_restart_without_a_change(kernel, watching):
     kernel.run("%watch_restart --now")
-    kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
-    assert "restarted in" in watching.text
+    kernel.wait(lambda: "asked by hand" in watching.text and "run 2" in watching.text)
+    assert "restarted " in watching.text
 
 
 def test_what_changes_in_a_pause_is_served_when_it_ends(kernel, project, watching):
@@ -52,7 +52,7 @@ def test_a_kernel_that_waits_for_a_cell_forgets_its_restart_in_a_pause(kernel, p
 
 
 def test_naming_what_is_not_watched_is_a_mistake(kernel, project):
-    assert "nothing is watched; %watch_restart src/ main.py begins" in kernel.run("%watch_restart --now").text
+    assert "nothing is watched; %watch_restart src/ main.py starts a watch" in kernel.run("%watch_restart --now").text
     kernel.run("%watch_restart src/ main.py")
     assert (
         "other.py: no such target; name one of those watched: main.py"
@@ -88,14 +88,14 @@ def test_the_status_says_why(kernel, project, watching):
         return kernel.run("%watch_status --why").text
 
     eventually(lambda: "src/notes.txt: is no Python source" in why())
-    eventually(lambda: "src/a.py: only comments or layout differ: no restart (but with --strict)" in why())
+    eventually(lambda: "src/a.py: nothing that runs differently: no restart (--strict)" in why())
 
 
 @pytest.mark.own_kernel
 def test_the_history_outlives_a_restart_of_the_kernel(kernel, project):
     script = kernel.run("%watch_restart src/ main.py")
     cell = kernel.run("%watch_restart src/")
-    kernel.wait(lambda: "running" in cell.text and "1 run" in script.text)
+    kernel.wait(lambda: "running" in cell.text and "run 1" in script.text)
     for value in (2, 3):
         project.save("src/a.py", f"V = {value}\n")
         kernel.wait(lambda value=value: f"{value - 1} restart" in cell.text and f"value {value}" in script.text)
@@ -153,15 +153,15 @@ def click(kernel, icon):
 
 def test_a_button_restarts_and_others_pause_and_resume(kernel, project, watching):
     click(kernel, "refresh")
-    kernel.wait(lambda: "asked by hand" in watching.text and "2 runs" in watching.text)
+    kernel.wait(lambda: "asked by hand" in watching.text and "run 2" in watching.text)
     click(kernel, "pause")
     kernel.wait(lambda: "· paused, finished" in watching.text)
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "changed meanwhile" in watching.text)
     click(kernel, "play")
-    kernel.wait(lambda: "value 2" in watching.text and "3 runs" in watching.text)
+    kernel.wait(lambda: "value 2" in watching.text and "run 3" in watching.text)
     (line,) = models(kernel, "HTMLModel").values()
-    assert "3 runs" in line["value"]
+    assert "run 3" in line["value"]
 
 
 def test_no_widget_is_left_after_the_end(kernel, project, watching):
@@ -176,13 +176,13 @@ def test_no_widget_is_left_after_the_end(kernel, project, watching):
 @pytest.mark.own_kernel
 def test_buttons_work_after_a_restart_of_the_kernel(kernel, project):
     script = kernel.run("%watch_restart src/ main.py")
-    kernel.wait(lambda: "1 run" in script.text)
+    kernel.wait(lambda: "run 1" in script.text)
     cell = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in cell.text)
     kernel.comms.clear()
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: len(models(kernel, "ButtonModel")) == 4)
-    kernel.wait(lambda: "1 restart" in cell.text and "2 runs" in script.text)
+    kernel.wait(lambda: "1 restart" in cell.text and "run 2" in script.text)
 
     def shown():
         views = [output.get("data", {}).get(VIEW) for output in (*cell.outputs, *script.outputs)]

@@ -7,7 +7,7 @@ from waiting import DEADLINE
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("kernel_of_module"), pytest.mark.xdist_group("displays")]
 
 
-def watch(kernel, project, code, options="", until="waiting for a change"):
+def watch(kernel, project, code, options="", until="finished in"):
     project.script(code)
     cell = kernel.run(f"%watch_restart main.py {options}")
     kernel.wait(lambda: until in cell.text)
@@ -16,7 +16,7 @@ def watch(kernel, project, code, options="", until="waiting for a change"):
 
 def again(kernel, project, cell, code, runs):
     project.script(code)
-    kernel.wait(lambda: f"{runs} runs" in cell.text and "waiting for a change" in cell.text)
+    kernel.wait(lambda: f"run {runs}" in cell.text and "finished in" in cell.text)
     return kinds(cell)
 
 
@@ -59,7 +59,7 @@ def test_formats_are_those_of_the_notebook(kernel, project):
     kernel.run("%config InlineBackend.figure_formats = ['retina']")
     kernel.run("%config InlineBackend.print_figure_kwargs = {'bbox_inches': None}")
     cell = kernel.run("%watch_restart main.py")
-    kernel.wait(lambda: "waiting for a change" in cell.text)
+    kernel.wait(lambda: "finished in" in cell.text)
     assert kinds(cell) == [["image/png"]] * 2
     assert [output["metadata"] for output in cell.outputs[1:]] == [{"image/png": {"width": 640, "height": 480}}] * 2
 
@@ -69,7 +69,7 @@ def test_a_backend_that_the_user_has_chosen_is_taken(kernel, project):
     project.save("matplotlibrc", "backend: svg\n")
     project.save("other.py", OPEN + "print(plt.get_backend())\n")
     cell = kernel.run("%watch_restart other.py")
-    kernel.wait(lambda: "waiting for a change" in cell.text)
+    kernel.wait(lambda: "finished in" in cell.text)
     assert kinds(cell) == ["end\nsvg\n"]
 
 

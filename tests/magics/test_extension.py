@@ -132,7 +132,7 @@ def test_a_terminal_ipython_runs_scripts(project):
         input=lines, capture_output=True, text=True, timeout=60, env=None,
     )  # fmt: skip
     assert "value 1" in done.stdout
-    assert ", waiting for a change" in done.stderr
+    assert "· finished in" in done.stderr
 
 
 def offered(kernel, code):

@@ -56,7 +56,7 @@ def test_each_run_starts_with_a_cleared_cell_and_keep_keeps_them(kernel, project
 
 def test_input_meets_an_end_of_file(kernel, project):
     cell = watch(kernel, project, "input('name? ')\n")
-    kernel.wait(shows(cell, "crashed with status 1"))
+    kernel.wait(shows(cell, "crashed after"))
     assert cell.streams() == "name? "
     assert "EOFError: EOF when reading a line" in plain(cell.streams("stderr"))
 

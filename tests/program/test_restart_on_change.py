@@ -43,7 +43,7 @@ def test_a_save_restarts_it_as_it_was_started(start, project):
     assert after[1:] == before[1:]
     assert "OF_THE_START" in after[-2]
     assert after[-2]["LATE"] == ""
-    assert program.wait_told("⟳ main.py · running · src/a.py changed · restarted in .* · 1 restart\n")
+    assert program.wait_told("⟳ main.py · running · 1 restart · src/a.py changed · restarted in .*\n")
 
 
 @pytest.mark.parametrize("name", ["python", os.path.relpath(sys.executable)])
@@ -103,7 +103,7 @@ def test_it_may_be_a_module(start, project):
     program.wait(r"first \['-x'\] app.__main__")
     project.save("app/part.py", part.format(value="second"))
     program.wait(r"second \['-x'\] app.__main__")
-    program.wait_told("⟳ -m app · running · app/part.py changed")
+    program.wait_told("⟳ -m app · running · . restarts? · app/part.py changed")
 
 
 def test_asked_restarts_only_where_the_program_says_so(start, project):

@@ -280,6 +280,13 @@ def test_a_title_tells_the_arguments():
     assert read("src/").target.title == "kernel"
 
 
+def test_a_label_is_as_much_of_the_title_as_a_line_has_room_for():
+    assert read("main.py", "--", "--port", "8 0").target.label == "main.py --port '8 0'"
+    assert read("src/").target.label == "kernel"
+    long = Script("/a/very/long/path/to/somewhere/else/main.py", args=("--epochs", "300", "--rate", "0.001"))
+    assert long.label == "…/path/to/somewhere/else/main.py --epochs 300 -…"
+
+
 @pytest.mark.parametrize("word", ["-m", "-mpkg"])
 def test_a_second_module_behind_a_module_is_a_mistake(word):
     with pytest.raises(BadInput, match="-m: expected one module, got 'app' and more; arguments of the script go after"):

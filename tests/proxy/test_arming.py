@@ -57,7 +57,7 @@ def until_ended(kernel, *cells):
 
 def save(kernel, project, watching, value, number):
     project.save("src/a.py", f"V = {value}\n")
-    kernel.wait(lambda: re.search(rf"· {number} restart.*run again in", watching.text))
+    kernel.wait(lambda: re.search(rf"rerun in.*· {number} restart", watching.text))
 
 
 def test_memory_outputs_and_watches_stay(kernel, project):

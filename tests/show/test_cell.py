@@ -35,7 +35,7 @@ def test_the_status_line_is_updated_where_it_stands(kernel, screen):
     (_, kind, first), (_, update, second) = kernel.published
     assert (kind, update) == ("display_data", "update_display_data")
     assert first["transient"] == second["transient"] == {"display_id": "line"}
-    assert second["data"]["text/plain"] == "⟳ main.py · running · 1 run"
+    assert second["data"]["text/plain"] == "⟳ main.py · running · run 1"
     screen.show(Status(State.RUNNING, runs=1, warm=False, pid=8))
     assert len(kernel.published) == 2, "it reads as before"
 

@@ -17,10 +17,65 @@ SAVED = Cause(Reason.CHANGE, (A,))
 def test_a_status_line_says_what_why_and_how_often():
     status = Status(State.RUNNING, SAVED, runs=3, took=0.004, notes=("one message",), warm=True)
     assert status_line("main.py", status) == (
-        "⟳ main.py · running · src/a.py changed · restarted in 4 ms · warm · 3 runs · one message"
+        "⟳ main.py · running · one message · run 3 · src/a.py changed · restarted warm in 4 ms"
     )
     kernel = Status(State.RUNNING, runs=1, polling=True)
-    assert status_line("kernel", kernel) == "⟳ kernel · running · polling · 1 restart"
+    assert status_line("kernel", kernel) == "⟳ kernel · running · 1 restart · polling"
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "line"),
+    [
+        (
+            "main.py",
+            Status(State.FINISHED, SAVED, runs=4, exit_status=0, lasted=0.013, took=0.004, warm=True),
+            "finished in 13 ms · run 4 · src/a.py changed · restarted warm in 4 ms",
+        ),
+        (
+            "src/clean.py",
+            Status(State.BROKEN, SAVED, runs=6, took=0.0007, warm=True, broken=Broken("src/a.py", "invalid syntax", 1)),
+            "syntax error at src/a.py:1 · invalid syntax; runs again when fixed · run 6",
+        ),
+        (
+            "main.py",
+            Status(State.RUNNING, SAVED, runs=3, took=0.004, pid=7, warm=True, unused=Files(("src/model.py",))),
+            "running · src/model.py changed, not used by main.py: not restarted (--all) · run 3",
+        ),
+        (
+            "kernel",
+            Status(State.RUNNING, SAVED, runs=2, took=0.094, rerun="3 cells rerun in 180 ms"),
+            "running · 3 cells rerun in 180 ms · 2 restarts · src/a.py changed · restarted in 94 ms",
+        ),
+        (
+            "kernel",
+            Status(
+                State.RUNNING, SAVED, runs=2, took=0.094, rerun="back to cell 2 in 24 ms, cell 2 kept (31.0 s) · x x x"
+            ),
+            "running · back to cell 2 in 24 ms, cell 2 kept (31.0 s) · x x x · 2 restarts",
+        ),
+        (
+            "kernel",
+            Status(
+                *(State.RUNNING, SAVED, 2),
+                stopped="stopped at cell 2: ZeroDivisionError",
+                rerun="cells 3–102 show old output · back to cell 1 in 24 ms, cell 1 kept (31.0 s)",
+            ),
+            "stopped at cell 2: ZeroDivisionError · cells 3–102 show old output · 2 restarts",
+        ),
+    ],
+)
+def test_what_is_so_now_comes_first_and_what_is_older_has_the_room_that_is_left(name, status, line):
+    assert status_line(name, status) == f"⟳ {name} · {line}"
+    assert len(status_line(name, status)) <= show.WIDTH
+
+
+def test_a_rerun_that_stopped_is_red():
+    status = Status(State.RUNNING, runs=2, stopped="stopped at cell 2: ZeroDivisionError")
+    assert show.colour(status) == show.COLOURS[State.CRASHED]
+    assert show.colour(Status(State.WAITING, runs=2, stopped="stopped")) == show.COLOURS[State.WAITING]
+    now, _, then = show.as_html("kernel", replace(status, cause=SAVED)).partition("opacity: 0.7")
+    assert "ZeroDivisionError" in now
+    assert "src/a.py changed" in then
 
 
 def test_a_syntax_error_shows_its_line_and_place():
@@ -37,29 +92,31 @@ STATISTICS = Statistics(NAME, (NAME,), STATUS, (Ran(1, 0.0, CAUSE, 0.004, 1.5, 1
 
 
 def test_what_comes_from_files_is_escaped():
-    for shown in (show.bundle(NAME, STATUS), tables.overview([STATISTICS]), tables.reasons([STATISTICS])):
+    for shown in (show.bundle(NAME, STATUS), tables.overview([STATISTICS], at=0), tables.reasons([STATISTICS])):
         assert "<img" not in shown["text/html"]
         assert "&lt;img onerror=alert(1)&gt;.py" in shown["text/html"]
         assert NAME in shown["text/plain"]
 
 
 def test_tables_are_aligned_text_and_html():
-    bundle = tables.overview([STATISTICS])
-    first, second, _, third, fourth, _, note = bundle["text/plain"].splitlines()
+    bundle = tables.overview([STATISTICS], at=0)
+    first, second, _, third, fourth, _, note, taken = bundle["text/plain"].splitlines()
     assert first.index("state") == second.index("syntax error")
     assert third.index("lasted") == fourth.index("1.5 s")
     assert (third.index("exit status"), third.rindex("start")) == (fourth.rindex("1  "), fourth.index("warm"))
-    assert bundle["text/html"].count("<td") == 7 + 8
+    assert bundle["text/html"].count("<td") == 5 + 8, "no column in which nothing stands"
+    assert taken == f"as of {datetime.fromtimestamp(0):%H:%M:%S}"
+    assert f"<div>{taken}</div>" in bundle["text/html"]
     assert note == f"{NAME}: {NAME}"
-    assert tables.overview([])["text/plain"] == "nothing is watched; %watch_restart src/ main.py begins"
+    assert tables.overview([], at=0)["text/plain"] == "nothing is watched; %watch_restart src/ main.py starts a watch"
 
 
 def test_checkpoints_are_a_table_and_what_has_none_says_why():
     polars = Checkpoint(4, why="5 threads of <polars>")
     parked = (Checkpoint(3, seconds=31.2, memory_bytes=11_400_000, pid=7), polars, Checkpoint(6, 0.3, 4_300_000))
     kernel = Statistics("kernel", ("src/",), Status(), checkpoints=parked)
-    bundle = tables.overview([Statistics("main.py", ("src/",), Status()), kernel, kernel])
-    assert bundle["text/plain"].splitlines()[-6:] == [
+    bundle = tables.overview([Statistics("main.py", ("src/",), Status()), kernel, kernel], at=0)
+    assert bundle["text/plain"].splitlines()[-7:-1] == [
         "",
         "checkpoint after  saves   memory",
         "cell 3            31.2 s  11 MB",
@@ -69,10 +126,40 @@ def test_checkpoints_are_a_table_and_what_has_none_says_why():
     ]
     assert '<td style="text-align: left">31.2 s</td>' in bundle["text/html"]
     assert "no checkpoint after cell 4: 5 threads of &lt;polars&gt;" in bundle["text/html"]
-    only = tables.overview([replace(kernel, checkpoints=(polars,))])
+    only = tables.overview([replace(kernel, checkpoints=(polars,))], at=0)
     assert "saves" not in only["text/plain"]
     (one,) = json.loads(tables.as_json([kernel])["text/plain"])
     assert one["checkpoints"][0] == {"after": 3, "seconds": 31.2, "memory_bytes": 11_400_000, "why": "", "pid": 7}
+
+
+def test_a_table_that_does_not_fit_becomes_a_list():
+    one = Statistics("main.py", ("src/", "more/" * 12), Status(State.FINISHED, SAVED, runs=2, exit_status=0, warm=True))
+    text = tables.overview([one, replace(one, target="-m app")], at=0, width=80)["text/plain"]
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.splitlines()[:7] == [
+        "main.py",
+        f"  watched: src/, {'more/' * 12}",
+        "  state: finished",
+        "  runs: 2",
+        "  last cause: src/a.py changed",
+        "  last start: warm",
+        "  exit status: 0",
+    ]
+    assert "-m app\n  watched" in text
+
+
+def test_a_run_that_a_restart_has_ended_was_stopped():
+    ran = Ran(1, 0.0, None, None, 1.5, -15, warm=False, stopped=True)
+    for stopped, words in ((True, "stopped"), (False, "-15")):
+        text = tables.overview([replace(STATISTICS, runs=(replace(ran, stopped=stopped),))], at=0)["text/plain"]
+        assert words in text.splitlines()[4].split()
+
+
+def test_reasons_of_several_targets_stand_in_the_order_of_their_time():
+    kernel = replace(STATISTICS, target="kernel", decisions=(Decided(1.0, "two"), Decided(3.0, "four")))
+    script = replace(STATISTICS, target="main.py", decisions=(Decided(0.0, "one"), Decided(2.0, "three")))
+    lines = tables.reasons([kernel, script])["text/plain"].splitlines()[1:]
+    assert [line.split()[-1] for line in lines] == ["one", "two", "three", "four"]
 
 
 def test_reasons_have_their_time():
@@ -100,6 +187,7 @@ def test_programs_are_told_in_json():
         (Cause(Reason.CHANGE, (Change("c.py", Kind.ADDED),)), "c.py added"),
         (Cause(Reason.CHANGE, (A, B, B)), "src/a.py and 2 more changed"),
         (Cause(Reason.CHANGE, (A, B, B), more=4000), "src/a.py and 4002 more changed"),
+        (Cause(Reason.CHANGE, (Change("/a" * 40, Kind.DELETED),)), f"…a{'/a' * 19} deleted"),
         (Cause(Reason.FIRST), "first run"),
         (Cause(Reason.HANGUP), "SIGHUP received"),
         (Cause(Reason.ASKED), "asked by hand"),
@@ -119,14 +207,16 @@ BROKEN = Broken("a.py", "invalid syntax", 3, 3, "\tx <")
     [
         (Status(State.RUNNING), "running"),
         (Status(State.RUNNING, running_for=75), "running for 1 min 15 s"),
-        (Status(State.FINISHED, exit_status=0), "finished, waiting for a change"),
-        (Status(State.FINISHED, exit_status=0, lasted=0.0123), "finished after 12 ms, waiting for a change"),
-        (Status(CRASHED, exit_status=3), "crashed with status 3, waiting for a change"),
-        (Status(CRASHED, exit_status=-11), "killed by SIGSEGV (segmentation fault), waiting for a change"),
-        (Status(CRASHED, exit_status=-200), "killed by signal 200, waiting for a change"),
+        (Status(State.FINISHED, exit_status=0), "finished"),
+        (Status(State.FINISHED, exit_status=0, lasted=0.0123), "finished in 12 ms"),
+        (Status(CRASHED, exit_status=3), "crashed with status 3"),
+        (Status(CRASHED, exit_status=-11), "killed by SIGSEGV (segmentation fault)"),
+        (Status(CRASHED, exit_status=-200), "killed by signal 200"),
+        (Status(CRASHED, exit_status=-2, lasted=2), "interrupted after 2.0 s"),
+        (Status(State.RUNNING, stopped="stopped at cell 2: ValueError"), "stopped at cell 2: ValueError"),
         (
             Status(CRASHED, exit_status=1, lasted=75, runs_again_in=0.2),
-            "crashed with status 1 after 1 min 15 s, runs again in 200 ms",
+            "crashed after 1 min 15 s, runs again in 200 ms",
         ),
         (Status(State.IDLE), "not running"),
         (Status(State.STOPPING), "stopping"),
@@ -134,10 +224,10 @@ BROKEN = Broken("a.py", "invalid syntax", 3, 3, "\tx <")
         (Status(State.RESTARTING), "restarting"),
         (Status(State.WAITING), "waiting for the kernel to be idle"),
         (Status(State.WAITING, waits_for="cell 7"), "waiting for cell 7"),
-        (Status(State.ENDED), "ended"),
+        (Status(State.ENDED), "watch ended"),
         (Status(State.PAUSED, pid=7, warm=False), "paused, running"),
         (Status(State.PAUSED, pid=7, warm=False, running_for=3), "paused, running for 3.0 s"),
-        (Status(State.PAUSED, exit_status=1, lasted=2, warm=False), "paused, crashed with status 1 after 2.0 s"),
+        (Status(State.PAUSED, exit_status=1, lasted=2, warm=False), "paused, crashed after 2.0 s"),
         (Status(State.PAUSED, pid=7), "paused"),
         (Status(State.BROKEN, broken=BROKEN), "syntax error at a.py:3"),
         (Status(State.BROKEN, broken=Broken("a.py", "unknown encoding")), "syntax error at a.py"),
@@ -157,21 +247,21 @@ def test_each_state_has_a_colour():
         (Status(), ""),
         (Status(error="no python", broken=BROKEN), "no python"),
         (Status(broken=BROKEN, pid=7), "invalid syntax; what runs goes on"),
-        (Status(broken=BROKEN), "invalid syntax; it runs again when this is mended"),
-        (Status(broken=BROKEN, pid=7, exit_status=1), "invalid syntax; it runs again when this is mended"),
+        (Status(broken=BROKEN), "invalid syntax; runs again when fixed"),
+        (Status(broken=BROKEN, pid=7, exit_status=1), "invalid syntax; runs again when fixed"),
         (Status(held=Files(("a.py", "b.py"))), "a.py and 1 more changed meanwhile"),
         (
             Status(looping=Files(("gen.py",))),
             "gen.py changes right after every start: the next waits, for 2.0 s at most",
         ),
         (Status(State.FINISHED, waits_for="what it imports"), "restarts as soon as what it imports is imported ahead"),
-        (Status(alike=Files(("a.py",))), "only comments or layout changed in a.py: not restarted"),
+        (Status(alike=Files(("a.py",))), "a.py changed: nothing that runs differently (--strict)"),
         (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
-        (Status(unused=Files(("a.so",))), "a.so changed, but was not loaded before: not restarted"),
-        (Status(unused=Files(("a.csv",)), warm=True), "a.csv changed, but this run did not use it: not restarted"),
+        (Status(unused=Files(("a.so",))), "a.so changed, not loaded before: not restarted (--all)"),
+        (Status(unused=Files(("a.csv",)), warm=True), "a.csv changed, not used by this run: not restarted (--all)"),
         (
             Status(unused=Files(("a", "b", "c"), 7), warm=True),
-            "a and 9 more changed, but this run did not use it: not restarted",
+            "a and 9 more changed, not used by this run: not restarted (--all)",
         ),
         (Status(left=True), "processes that it started go on until the next restart"),
         (Status(rerun="cell 2 of 5 runs again"), "cell 2 of 5 runs again"),
@@ -198,7 +288,7 @@ def test_that_it_runs_for_longer_is_no_other_status():
 
 def test_of_thousands_of_watched_files_the_first_few_are_named():
     watched = tuple(f"src/{number}.py" for number in range(3000))
-    text = tables.overview([Statistics("main.py", watched, Status(), (), ())])["text/plain"]
+    text = tables.overview([Statistics("main.py", watched, Status(), (), ())], at=0)["text/plain"]
     assert "src/0.py, src/1.py" in text
     assert "src/7.py, 2992 more" in text
     assert "src/8.py" not in text

@@ -17,7 +17,7 @@ def test_a_line_says_that_the_program_has_restarted_or_why_it_has_not(tmp_path, 
         screen.write("stdout", "the program's own")
     assert (tmp_path / "stderr").read_text().splitlines() == [
         "⟳ serve.py · running · 2 restarts",
-        "⟳ serve.py · running · 2 restarts · only comments or layout changed in a.py: not restarted",
+        "⟳ serve.py · running · a.py changed: nothing that runs differently (--strict) · 2 restarts",
     ]
 
 
@@ -39,5 +39,5 @@ def test_in_a_terminal_time_alone_makes_no_line():
         screen.show(Status(State.RUNNING, runs=1, warm=False, running_for=seconds))
     screen.begin(1)
     screen.write("stdout", "value 1\n")
-    assert lines.written == ["⟳ main.py · running · 1 run", "value 1\n"]
+    assert lines.written == ["⟳ main.py · running · run 1", "value 1\n"]
     assert screen.to_state() == {}

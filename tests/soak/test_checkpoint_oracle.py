@@ -372,7 +372,7 @@ class Notebook:
         def is_same():
             nonlocal before, told, differences
             told = self._told()
-            if "running again" in self.watching.text or not told["log"]:  # nor has a kernel that has just started
+            if "rerunning" in self.watching.text or not told["log"]:  # nor has a kernel that has just started
                 return False
             if (now := [told, self._shows()]) == before:  # nor has anything changed on the page
                 return not differences

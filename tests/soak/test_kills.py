@@ -155,7 +155,7 @@ def test_a_kernel_tells_that_its_supervisor_was_killed_and_can_be_watched_again(
     [supervisor] = supervisors(kernel.pid)
     supervisor.kill()
     kernel.wait(lambda: "the supervisor has ended; nothing is watched any more" in cell.text)
-    assert "· ended ·" in cell.text
+    assert "watch ended ·" in cell.text
     assert kernel.run("1 + 1").text == "2"
     again = kernel.run("%watch_restart src/")
     kernel.wait(lambda: "running" in again.text)

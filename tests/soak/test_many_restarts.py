@@ -149,7 +149,7 @@ def test_a_kernel_behind_a_proxy_may_be_restarted_without_number(start_kernel, s
 
         def restart(number):
             expected = save(number)
-            again = rf"· {number} restart.*run again in"
+            again = rf"rerun in.* · {number} restart"
             kernel.wait(lambda: use.streams() == expected and re.search(again, watching.text))
             if number == FIFTH:  # guardian, supervisor, fork server, what is parked, standby and the live one
                 eventually(lambda: len(proxy.children(recursive=True)) == 6 and links(proxy) == 2, what=proxy.children)

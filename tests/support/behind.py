@@ -64,7 +64,7 @@ class Behind:
     def until_restarted(self):
         """Wait until the cells have run again once more."""
         self.restarts += 1
-        self.kernel.wait(lambda: re.search(rf"· {self.restarts} restart.*run again in", self.watching.text))
+        self.kernel.wait(lambda: re.search(rf"rerun in.*· {self.restarts} restart", self.watching.text))
 
     @property
     def live(self):

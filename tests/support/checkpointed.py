@@ -70,8 +70,8 @@ class Checkpointed(Page):
     def until_restarted(self):
         """Wait until the cells have run again once more."""
         self.restarts += 1
-        ends = ("run again in", "no cell to run again", "to be run again", "left out", "not run again:", "as asked")
-        over = rf"· {self.restarts} restart.*({'|'.join(ends)})"
+        ends = ("rerun in", "no cell to rerun", "to be run again", "left out", "stopped", "as asked")
+        over = rf"({'|'.join(ends)}).*· {self.restarts} restart"
         self.wait(lambda: re.search(over, self.status), what=over)
 
     def shows(self, key):
