@@ -86,6 +86,12 @@ class KernelEnd(Handover):
         self._early_embed = is_embed_early()
         self._owns_connection_file = False
         self._subshells: list[str] = []
+        try:  # what a kernel lacks must be found while there is a way back
+            self._exit_functions = (self._app.cleanup_connection_file, self._app.close, self._kernel.iopub_thread.stop)
+            KernelEnd.own(self)
+        except BaseException:
+            Handover.give_up(self)
+            raise
 
     def end_history(self) -> None:
         """End the session of the history."""
@@ -97,9 +103,10 @@ class KernelEnd(Handover):
         with logged("the comms"):
             close_comms(self._kernel)
         # Not ipykernel's own exit functions: the connection file stays, and `close` closes the rest.
-        cleanup = _Registered(self._app.cleanup_connection_file)
-        for function in (cleanup, self._app.close, self._kernel.iopub_thread.stop):
-            atexit.unregister(function)  # type: ignore[arg-type]  # it is compared, never called
+        first, *others = self._exit_functions
+        cleanup = _Registered(first)
+        for function in (cleanup, *others):
+            atexit.unregister(function)  # it is compared, never called
         self._owns_connection_file = cleanup.was_found
         with left_to_exit_functions():
             super().end_life()
