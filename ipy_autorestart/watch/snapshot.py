@@ -9,6 +9,7 @@ bytes for each, on the page of their folder; those that are used or have differe
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import stat
@@ -42,6 +43,9 @@ KEPT_BYTES_IN_ALL = 32 << 20
 
 #: In a tree of no more files each is tracked; a larger one has pages.
 SMALL_FILES = 1000
+
+#: Where every file counts, so many are tracked, with their bytes, and of the rest there are digests.
+TRACKED_MAX = 10_000
 
 #: If more files than these are to be looked at in one folder, all of it is.
 MANY_FILES = 8
@@ -169,6 +173,7 @@ class Snapshot:
         self._kept_bytes = 0
         self._since_ns: float = math.inf  # what was written later, and not looked at before, differs
         self._new_since_ns: float = math.inf
+        self._unsigned = True  # until the first scan has ended
         self._committed_ns = 0  # when the baseline was taken
         self._notes: list[str] = []
 
@@ -208,7 +213,7 @@ class Snapshot:
         for found in (self.fresh, self.rewritten, self._met):
             found.clear()
         self._kept_bytes = 0
-        self.taking = True
+        self.taking = self._unsigned = True
         self._unread += [path for path in self._named if self._add(path, self._since_ns)]
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
@@ -257,6 +262,8 @@ class Snapshot:
         self._miss()
         for path in self._tracked.keys() - self._met:
             self._vanished(path)
+        if self._unsigned:
+            self._unsigned, self._undigested = False, [*self._pages]
 
     def _take(self) -> Iterator[int]:
         """List everything, and take the baseline of a small tree."""
@@ -274,7 +281,6 @@ class Snapshot:
             compiled = [path for path in self._paged() if is_compiled(path)]
             for path in compiled:  # whose inode counts, too
                 self._add(path, self._since_ns)
-            self._undigested = [*self._pages]
             return
         since_ns, tracked = self._since_ns, self._tracked
         self._unread += [path for path in self._paged() if path not in tracked and self._add(path, since_ns)]
@@ -323,10 +329,9 @@ class Snapshot:
         """Look at the files of a folder."""
         page, paths = self._pages.get(folder.path), folder.below(folder.files)
         if page is None:
-            if self.taking:  # by a hint: it is yet to be listed for the baseline
-                return
             for path in paths:
-                self._look(path)
+                if not self.taking or self._is_newer(path):  # by a hint: it is yet to be listed for the baseline
+                    self._look(path)
             return
         if page.files == folder.files:
             places: Iterable[int] = range(len(paths))
@@ -377,6 +382,10 @@ class Snapshot:
             self._vanished(path)
         else:
             self._look(path)
+
+    def _is_newer(self, path: str) -> bool:
+        status = self._status(path)
+        return status is not None and is_newer(status, self._since_ns)
 
     def _may_be_new(self, path: str) -> bool:
         """Whether a file that was written after the baseline may have come after it, as its folder has changed, too."""
@@ -487,7 +496,7 @@ class Snapshot:
         return tracked
 
     def _digest(self, folder: str) -> None:
-        """Read the files on a page, which are as the last scan saw them."""
+        """Read the files on a page, which are as the last scan saw them; as long as few are, they are tracked."""
         page = self._pages.get(folder)
         if page is None:
             return
@@ -495,17 +504,15 @@ class Snapshot:
         for place, name in enumerate(page.files.split("/")):
             digest, path = page.digest(place), f"{folder.rstrip('/')}/{name}"
             if not digest and page.signs[place] and path not in self._tracked:
-                try:
+                with contextlib.suppress(OSError):  # the next scan finds out why
                     status, source = read(path)
-                except OSError:
-                    continue  # the next scan finds out why
-                finally:
-                    digests.append(b"")
-                if _sign(status) == page.signs[place]:
-                    digests[-1] = Content.of(status, source, keep=False).digest
-            else:
-                digests.append(digest)
-        page.digests = b"".join(digest or bytes(DIGEST_BYTES) for digest in digests)
+                    if _sign(status) == page.signs[place] and len(self._tracked) < TRACKED_MAX:
+                        tracked = self._start_tracking(path, status)
+                        tracked.base = tracked.seen = self._content(path, status, source)
+                    elif _sign(status) == page.signs[place]:
+                        digest = Content.of(status, source, keep=False).digest
+            digests.append(digest)
+        page.digests = b"".join(digest or bytes(DIGEST_BYTES) for digest in digests) if any(digests) else b""
 
     def _learn(self, path: str) -> None:
         """Read the baseline's content of a file that is still as the last scan saw it."""

@@ -255,47 +255,36 @@ class Tree:
     def _list(self, place: Place, root: str, old: Folder | None) -> Folder:
         path = place[0]
         prefix = path if path.endswith("/") else path + "/"
-        files, folders, links = [], [], []
-        hides = environment = False
-        counts = self._counts
+        names, places, links = [], [], []
         try:
             with os.scandir(path) as entries:
                 for entry in entries:
-                    name = entry.name
                     if entry.is_file(follow_symlinks=False):
-                        if counts(root, prefix, name):
-                            files.append(name)
-                        elif is_environment((name,)):
-                            environment = True
+                        names.append(entry.name)
                     elif entry.is_symlink():
-                        links.append(name)
+                        links.append(entry.name)
                     elif entry.is_dir(follow_symlinks=False):
-                        environment |= is_environment((name,))
-                        if self._enters(root, prefix + name):
-                            folders.append(name)
-                        else:
-                            hides |= is_heavy(name)
+                        places.append(entry.name)
         except OSError as error:
             self._failed(path, error)
             if old is None:
                 return Folder(*place, readable=False)
             return old._replace(modified_ns=place[3], settled=place[5], readable=False)
-        environment |= is_environment([*files, *links])
-        if environment and not (path in self.roots or self._filter.spells(root, path)):
+        if is_environment([*names, *places, *links]) and not (path in self.roots or self._filter.spells(root, path)):
             return Folder(*place, environment=True)
+        verdicts, picks = self._filter.verdicts, self._filter.picks
+        files = [name for name in names if (verdicts[name] if name in verdicts else picks(root, prefix + name))]
+        if self._filter.excluded is not None:
+            files = [name for name in files if not self._filter.excludes(prefix + name, folder=False)]
+        folders = [name for name in places if self._enters(root, prefix + name)]
+        hides = len(folders) < len(places) and any(map(is_heavy, {*places}.difference(folders)))
         files.sort()
         folders.sort()
         links.sort()
-        named = "/".join(files)
-        if old is not None and old.files == named:
-            named = old.files  # the very string that others hold
-        return Folder(*place, named, "/".join(folders), "/".join(links), hides)
-
-    def _counts(self, root: str, prefix: str, name: str) -> bool:
-        picked = self._filter.verdicts.get(name)
-        if picked is None:
-            picked = self._filter.picks(root, prefix + name)
-        return picked and not self._filter.excludes(prefix + name, folder=False)
+        listed = "/".join(files)
+        if old is not None and old.files == listed:
+            listed = old.files  # the very string that others hold
+        return Folder(*place, listed, "/".join(folders), "/".join(links), hides)
 
     def _enters(self, root: str, path: str) -> bool:
         return path in self.roots or (self._filter.enters(root, path) and not self._filter.excludes(path, folder=True))

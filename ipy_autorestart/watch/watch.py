@@ -324,7 +324,7 @@ class Watch:
         """Look at what hints have named, and watch what is new."""
         tree = self._snapshot.tree
         done = self._snapshot.scan_only(files, folders)
-        if not done or ((tree.moved or tree.gone) and self._follow()):
+        if not done or ((tree.moved or tree.gone) and not self._snapshot.taking and self._follow()):
             self._scan()
 
     def _scan(self) -> None:

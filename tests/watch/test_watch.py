@@ -172,6 +172,19 @@ def test_what_changes_while_all_is_listed_is_not_lost(stage, beside, slices):
     assert not watch.polling, "no event is missed of what came before the watch"
 
 
+def test_save_while_all_is_listed_waits_for_no_scan(stage, beside, monkeypatch):
+    watch = beside()
+    watch.look()
+    monkeypatch.setattr(watch, "_scan", lambda: pytest.fail("a scan"))
+    stage.write("x.py")
+    stage.hinted(watch, {"x.py": "modified"})
+    stage.write("sub/new.py")
+
+    stage.hinted(watch, {"x.py": "modified", "sub/new.py": "added"})
+
+    assert watch._snapshot.taking
+
+
 def test_what_was_written_before_the_start_is_no_change(stage, beside):
     watch = beside()
     found = look_until(watch, lambda _: not watch._first)
@@ -206,8 +219,8 @@ def test_target_waits_for_the_first_look_where_clocks_may_differ(stage, beside, 
 
 
 @pytest.fixture
-def large(stage, monkeypatch):
-    """A watch on a tree that counts as large, of which all that can be is known."""
+def large_kept(stage, monkeypatch):
+    """A watch on a tree that counts as large, of which all has been read, and bytes are kept."""
     monkeypatch.setattr("ipy_autorestart.watch.snapshot.SMALL_FILES", 0)
     for number in range(5):
         stage.write(f"pkg/p{number}/m.py", "V = 1\n")
@@ -217,6 +230,13 @@ def large(stage, monkeypatch):
     watch._snapshot.fill(seconds=10.0)
     stage.drain()
     return watch
+
+
+@pytest.fixture
+def large(monkeypatch, request):
+    """A watch on one where no bytes are kept."""
+    monkeypatch.setattr("ipy_autorestart.watch.snapshot.TRACKED_MAX", 0)
+    return request.getfixturevalue("large_kept")
 
 
 def test_contents_of_a_large_tree_are_told_apart_though_they_are_not_kept(stage, large):
@@ -230,6 +250,13 @@ def test_contents_of_a_large_tree_are_told_apart_though_they_are_not_kept(stage,
 
     assert stage.shown(large.look()) == {"pkg/p2/m.py": "modified"}
     assert large.take_changed()[1] == tuple(changed(stage, f"pkg/p{number}/m.py") for number in (1, 2, 3))
+
+
+def test_layout_is_told_from_code_in_a_large_tree_as_long_as_bytes_are_kept(stage, large_kept):
+    stage.write("pkg/p1/m.py", "V  =  1  # why\n")
+    stage.write("pkg/p2/m.py", "V = 2\n")
+
+    stage.hinted(large_kept, {"pkg/p1/m.py": "alike", "pkg/p2/m.py": "modified"})
 
 
 def test_save_in_a_large_tree_waits_for_no_scan(stage, large, monkeypatch):
