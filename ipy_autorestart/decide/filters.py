@@ -59,6 +59,7 @@ class Filter:
     ignores: tuple[str, ...] = ()
     excluded: Callable[[str, bool], bool] | None = None
     verdicts: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
+    _entered: dict[str, bool] = field(init=False, repr=False, compare=False, default_factory=dict)
     _counting: _Globs = field(init=False, repr=False, compare=False)
     _named: _Globs = field(init=False, repr=False, compare=False)
     _spelt: _Globs = field(init=False, repr=False, compare=False)
@@ -88,6 +89,18 @@ class Filter:
         if not relative or not self._outside.hit(relative, relative.split("/")):
             return True
         return self.spells(root, folder) and not self._ignored.hit(relative, relative.split("/"))
+
+    def enters_next(self, root: str, folder: str) -> bool:
+        """Whether a folder below ``root`` is entered, that around it being entered."""
+        if not self._by_name:
+            return self.enters(root, folder)
+        name = _name(folder)
+        entered = self._entered.get(name[0])
+        if entered is None:
+            if len(self._entered) >= REMEMBERED_MAX:
+                self._entered.clear()
+            entered = self._entered[name[0]] = not self._outside.hit("", name)
+        return entered
 
     def spells(self, root: str, folder: str) -> bool:
         """Whether a pattern spells a folder below ``root``: it leads there, or to a folder in it or around it."""

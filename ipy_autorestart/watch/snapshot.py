@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 import stat
 import time
 from array import array
@@ -267,18 +268,19 @@ class Snapshot:
 
     def _take(self) -> Iterator[int]:
         """List everything, and take the baseline of a small tree."""
-        count = 0
+        count, compiled = 0, []
         for folder in self.tree.steps():
             if folder.files:
                 page = self._pages[folder.path] = _Page(folder.files)
                 count += len(page.signs)
+                if _MAYBE_COMPILED.search(folder.files):
+                    compiled += [path for path in folder.below(folder.files) if is_compiled(path)]
             yield folder.files.count("/") + 2
         for path in (*self.tree.single, *self.tree.aliases, *self._named, *self._extra):
             if path not in self._tracked and self._add(path, self._since_ns):
                 self._unread.append(path)
         self.taking = False
         if count > SMALL_FILES:
-            compiled = [path for path in self._paged() if is_compiled(path)]
             for path in compiled:  # whose inode counts, too
                 self._add(path, self._since_ns)
             return
@@ -635,6 +637,9 @@ class Snapshot:
         if old is not None and old is not base and old.source is not None:
             self._kept_bytes -= old.size_bytes
 
+
+# A sign that some of many names may be those of compiled code.
+_MAYBE_COMPILED = re.compile(r"\.(?:so|dylib)")
 
 #: A signature that no file has.
 _OTHER: Signature = (0, 0, 0, 0, 0)

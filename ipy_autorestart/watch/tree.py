@@ -276,7 +276,7 @@ class Tree:
         files = [name for name in names if (verdicts[name] if name in verdicts else picks(root, prefix + name))]
         if self._filter.excluded is not None:
             files = [name for name in files if not self._filter.excludes(prefix + name, folder=False)]
-        folders = [name for name in places if self._enters(root, prefix + name)]
+        folders = [name for name in places if self._enters_next(root, prefix + name)]
         hides = len(folders) < len(places) and any(map(is_heavy, {*places}.difference(folders)))
         files.sort()
         folders.sort()
@@ -285,6 +285,11 @@ class Tree:
         if old is not None and old.files == listed:
             listed = old.files  # the very string that others hold
         return Folder(*place, listed, "/".join(folders), "/".join(links), hides)
+
+    def _enters_next(self, root: str, path: str) -> bool:
+        if path in self.roots:
+            return True
+        return self._filter.enters_next(root, path) and not self._filter.excludes(path, folder=True)
 
     def _enters(self, root: str, path: str) -> bool:
         return path in self.roots or (self._filter.enters(root, path) and not self._filter.excludes(path, folder=True))

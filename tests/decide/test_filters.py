@@ -1,5 +1,6 @@
 import pytest
 
+from ipy_autorestart.decide import filters
 from ipy_autorestart.decide.filters import Filter, is_below, is_environment, is_heavy
 
 ROOT = "/home/ann/.venv/proj"  # above the root nothing is matched
@@ -203,3 +204,30 @@ def test_below_minds_whole_names():
 def test_filters_compare_by_their_wishes():
     assert Filter(patterns=("*.a",)) == Filter(patterns=("*.a",))
     assert Filter(patterns=("*.a",)) != Filter(patterns=("*.b",))
+
+
+@pytest.mark.parametrize("patterns", [("*.toml",), ("sub/*.toml", "node_modules/ours/*.js")])
+def test_what_is_remembered_of_names_is_what_paths_say(monkeypatch, patterns):
+    monkeypatch.setattr(filters, "REMEMBERED_MAX", 3)
+    which, fresh = Filter(patterns, ("gen.py", "build")), lambda: Filter(patterns, ("gen.py", "build"))
+    names = (
+        "a.py",
+        "a.toml",
+        "gen.py",
+        "build",
+        "node_modules",
+        "sub",
+        "x.so",
+        "a.py~",
+        "4913",
+        ".venv",
+        "ours",
+        "q.js",
+    )
+    for _ in range(2):
+        for name in names:
+            for folder in ("/p", "/p/sub", "/p/deep/sub"):
+                path = f"{folder}/{name}"
+                assert which.picks("/p", path) == fresh().picks("/p", path)
+                assert which.enters_next("/p", path) == fresh().enters("/p", path)
+    assert len(which.verdicts) <= 3
