@@ -18,8 +18,8 @@ import psutil
 import report
 
 OURS, COLD = "ipy-autorestart", "ipy-autorestart --cold"
-TOOLS = ("watchfiles", "watchmedo", "nodemon", "entr", "hupper", "uvicorn", "flask", "django-admin")
-PACKAGES = {"watchmedo": "watchdog", "django-admin": "django"}
+TOOLS = ("watchfiles", "watchmedo", "nodemon", "entr", "hupper", "uvicorn", "waitress-serve", "flask", "django-admin")
+PACKAGES = {"watchmedo": "watchdog", "waitress-serve": "waitress", "django-admin": "django"}
 MARK = "IPY_AUTORESTART_BENCHMARK"  # in the environment of all that is started
 
 

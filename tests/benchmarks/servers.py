@@ -1,14 +1,14 @@
 """How long a server is away when its code is saved: this project's command line beside others' and the servers' own.
 
-    python tests/benchmarks/servers.py [--rounds 5] [--kinds ASGI,Uvloop,HTTP,Flask,Django] [--import bare,pandas]
-        [--nodemon PATH]
+    python tests/benchmarks/servers.py [--rounds 5] [--kinds ASGI,Uvloop,HTTP,Waitress,Flask,Django]
+        [--import bare,pandas] [--nodemon PATH]
 
 Rounds, order and clock are those of ``terminal.py``. A small app is served by uvicorn, with asyncio's loop and with
-uvloop's, by http.server, by ``flask run`` or by Django's ``runserver``, and is asked all the time: a new connection for
-each request, one after the other, 2 ms between them. It is away from its last good response of the old code to the
-first of the new one. A request has failed that is refused, or cut off: reset, without answer, or not answered in 5 s;
-as the refused ones come back at once, their number is about that of the pauses that the app is away for. The longest
-wait is that of a request which was answered. "Keeps its socket" is an app that restarts itself by
+uvloop's, by http.server, by waitress, by ``flask run`` or by Django's ``runserver``, and is asked all the time: a new
+connection for each request, one after the other, 2 ms between them. It is away from its last good response of the old
+code to the first of the new one. A request has failed that is refused, or cut off: reset, without answer, or not
+answered in 5 s; as the refused ones come back at once, their number is about that of the pauses that the app is away
+for. The longest wait is that of a request which was answered. "Keeps its socket" is an app that restarts itself by
 ``restart_on_change(keep=[socket])``. Flask and Django stand beside the restarts that they have themselves, uvicorn
 beside everything. Flask runs as where there is no watchdog: with watchdog 7 it restarts for nothing, since its patterns
 (``*.py``, Werkzeug 3.1) match no path with a folder there.
@@ -54,6 +54,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"value %d." % mod.V)
     def log_message(self, *_): pass
 ThreadingHTTPServer(("127.0.0.1", {port}), Handler).serve_forever()
+"""
+WSGI_APP = """{imports}
+from src import mod
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"value %d." % mod.V]
 """
 FLASK_APP = """{imports}
 from flask import Flask
@@ -186,9 +192,10 @@ class Uvloop(ASGI):
 class HTTP(Server):
     """http.server, beside everything that restarts it."""
 
-    title = "http.server"
-    needs, tools = "http.server", ("watchfiles", "watchmedo", "nodemon", "entr", "hupper")
-    rows = (peers.OURS, peers.COLD, OVERLAP, "watchfiles", "watchmedo", "nodemon", "nodemon, exec", "entr", "hupper")
+    title = needs = "http.server"
+    tools: tuple[str, ...] = ("watchfiles", "watchmedo", "nodemon", "entr", "hupper")
+    others = ("watchfiles", "watchmedo", "nodemon", "nodemon, exec", "entr", "hupper")
+    rows: tuple[str, ...] = (peers.OURS, peers.COLD, OVERLAP, *others)
     files = MappingProxyType({"serve.py": HTTP_APP})
 
     def write_commands(self):
@@ -201,42 +208,57 @@ class HTTP(Server):
         return peers.restarters(project, paths) | {OVERLAP: overlap}
 
 
+class Waitress(HTTP):
+    """A WSGI app under waitress, which has no reloader."""
+
+    title, needs = "WSGI app under waitress", "waitress"
+    tools = ("waitress-serve", "watchfiles", "watchmedo", "nodemon", "entr", "hupper")
+    files = MappingProxyType({"app.py": WSGI_APP})
+
+    def write_commands(self):
+        words = [f"--listen=127.0.0.1:{self.port}", "app:app"]
+        self.argv = ["waitress", *words]
+        self.run, self.ours = ["-m", *self.argv], ["-m", "waitress", "--", *words]
+
+
 class Flask(Server):
     """An app under Flask's own server, beside Flask's own reloader."""
 
     title = "app under flask run"
-    needs, tools = "flask", ("flask",)
-    rows = (peers.OURS, peers.COLD, "flask run --debug")
+    needs, tools = "flask", ("flask", "nodemon")
+    rows = (peers.OURS, peers.COLD, "nodemon", "nodemon, exec", "flask run --debug")
     files = MappingProxyType({"app.py": FLASK_APP})
 
     def write_commands(self):
         self.options = ["--app", "app", "run", "--port", self.port]
+        words = [*self.options, "--no-reload"]
+        self.argv = ["flask", *words]
+        self.run, self.ours = ["-m", *self.argv], ["-m", "flask", "--", *words]
 
     @staticmethod
     def commands(project, paths):
-        ours = [sys.executable, "-m", "ipy_autorestart", "src/"]
-        run = ["-m", "flask", "--", *project.options, "--no-reload"]
         own = [sys.executable, "-c", FLASK_ITSELF, *project.options, "--debug"]
-        return {peers.OURS: [*ours, *run], peers.COLD: [*ours, "--cold", *run], "flask run --debug": own}
+        return peers.restarters(project, paths) | {"flask run --debug": own}
 
 
 class Django(Server):
     """An app under Django's own server, beside Django's own reloader."""
 
     title = "app under manage.py runserver"
-    needs, tools = "django", ("django-admin",)
-    rows = (peers.OURS, peers.COLD, "manage.py runserver")
+    needs, tools = "django", ("django-admin", "nodemon")
+    rows = (peers.OURS, peers.COLD, "nodemon", "nodemon, exec", "manage.py runserver")
     files = MappingProxyType({"manage.py": MANAGE, "settings.py": SETTINGS, "urls.py": URLS})
 
     def write_commands(self):
         self.options = ["runserver", self.port]
+        words = [*self.options, "--noreload"]
+        self.argv = ["manage", *words]
+        self.run, self.ours = ["manage.py", *words], ["manage.py", "--", *words]
 
     @staticmethod
     def commands(project, paths):
-        ours = [sys.executable, "-m", "ipy_autorestart", "."]
-        run = ["manage.py", "--", *project.options, "--noreload"]
         own = [sys.executable, "manage.py", *project.options]
-        return {peers.OURS: [*ours, *run], peers.COLD: [*ours, "--cold", *run], "manage.py runserver": own}
+        return peers.restarters(project, paths) | {"manage.py runserver": own}
 
 
 def free_port():
@@ -248,7 +270,7 @@ def free_port():
 
 
 def main():
-    kinds = {kind.__name__: kind for kind in (ASGI, Uvloop, HTTP, Flask, Django)}
+    kinds = {kind.__name__: kind for kind in (ASGI, Uvloop, HTTP, Waitress, Flask, Django)}
     parser = report.options(__doc__, rounds=5)
     parser.add_argument("--kinds", default=",".join(kinds))
     parser.add_argument("--import", dest="libraries", default="bare")

@@ -64,7 +64,20 @@ async def main():
         await server.serve_forever()
 asyncio.run(main())
 """
-SERVERS = {"http.server": HTTP, "socketserver": TCP, "asyncio": ASYNCIO}
+#: Two processes, each with a socket of its own at the same address, as gunicorn and hypercorn may have their workers.
+WORKING = """
+import os, socket
+from src import a
+os.fork()
+server = socket.create_server(("127.0.0.1", PORT), reuse_port=True)
+print("listens", flush=True)
+while True:
+    client, _ = server.accept()
+    with client:
+        client.recv(100)
+        client.sendall(f"value {a.VALUE}.".encode())
+"""
+SERVERS = {"http.server": HTTP, "socketserver": TCP, "asyncio": ASYNCIO, "workers": WORKING}
 
 
 @pytest.fixture
