@@ -35,6 +35,7 @@ class Learnt:
     imported: list[str] = field(default_factory=list)
     read_below: set[str] = field(default_factory=set)
     changes_environment: str = ""
+    late: set[str] = field(default_factory=set)
     wants_cold: tuple[str, str] | None = None
 
 
@@ -94,6 +95,7 @@ class Launcher:
             return
         self._learnt.begun = self._learnt.begun or reports.begun
         self._learnt.imported = list(dict.fromkeys((*self._learnt.imported, *reports.imported)))
+        self._learnt.late |= reports.late
         if self._preloader:
             self._preloader.learn(reports)
         elif self._reports is not None:

@@ -21,6 +21,10 @@ from ipy_autorestart.script.run import Run, environment, spawn
 MESSAGE_BYTES, NO_MORE = 1 << 16, b"."
 
 
+#: Before the path of a module that a run imports after it has changed its environment.
+LATE = "+"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preloads:
     """Modules that a fork server imports ahead.
@@ -30,7 +34,8 @@ class Preloads:
     follows
         More modules are to come, by `ForkServer.follow`, before it is to be ready.
     paths
-        Files of modules that runs have imported, in their order.
+        Files of modules that runs have imported, in their order; `LATE` stands before those that are imported after a
+        change of the environment.
     names
         Modules by name, in any case.
     unfit
@@ -72,6 +77,8 @@ class ForkServer:
         All modules are imported, and it forks on request.
     unfit
         The module that made it give up, and the reason.
+    late
+        The file that made it give up, as with it compiled code is imported after a change of the environment.
     heard_at
         Time of its last message, or of the last request.
     files, asked, names, failed, opened
@@ -83,6 +90,7 @@ class ForkServer:
     def __init__(self, program: Program, plan: Preloads) -> None:
         self.is_ready = False
         self.unfit: tuple[str, str] | None = None
+        self.late = ""
         self.files: tuple[str, ...] = ()
         self.asked: tuple[str, ...] = ()
         self.names: frozenset[str] = frozenset()
@@ -218,6 +226,8 @@ class ForkServer:
                 self._tell()
             case "unfit":
                 self.unfit = (fields[0], fields[1])
+            case "late":
+                self.late = " ".join(fields)
             case "ready":
                 self._importing = ""
                 self._plan.seek(0)
@@ -298,7 +308,7 @@ class ForkServer:
 
     def give_up(self, why: str) -> None:
         """End it because of the import that it is busy with, if any."""
-        if self._importing and not self.unfit:
+        if self._importing and not self.unfit and not self.late:
             self.unfit = (self._importing, why)
         self.close()
 

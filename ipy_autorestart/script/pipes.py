@@ -164,14 +164,14 @@ class ReportPipe(Pipe):
     begun
         The run has sent its first report. Without one the shim is not at work, as with ``python -S``.
     imported
-        Files of modules outside the roots, in the order of import, until the script changes its environment: later
-        imports may depend on that.
+        Files of modules outside the roots, in the order of import.
     read_below
         Files below the roots that the run has read so far.
     is_complete
         Whether these are all: it may have read any if it has started other programs, or doesn't report.
-    changes_environment
-        The first variable that the script changes.
+    changes_environment, late
+        The first variable that the script changes, and files of modules that it imports after that: their imports may
+        depend on it.
     wants_cold
         The package whose import has made the run ask for a cold start in its place, and why; None if it hasn't.
     at_start
@@ -189,6 +189,7 @@ class ReportPipe(Pipe):
         self.begun = False
         self.imported: list[str] = []
         self.changes_environment = ""
+        self.late: set[str] = set()
         self.wants_cold: tuple[str, str] | None = None
 
     def take_bytes(self, data: bytes) -> None:
@@ -202,8 +203,9 @@ class ReportPipe(Pipe):
                 case "b":
                     self.begun = True
                 case "i":
-                    if not self.changes_environment:
-                        self.imported.append(path)
+                    self.imported.append(path)
+                    if self.changes_environment:
+                        self.late.add(path)
                 case "e":
                     self.changes_environment = self.changes_environment or path
                 case "s":

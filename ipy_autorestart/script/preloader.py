@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from ipy_autorestart.decide.events import Preloading
-from ipy_autorestart.script.forkserver import ForkServer, Preloads
+from ipy_autorestart.script.forkserver import LATE, ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
 from ipy_autorestart.script.policy import (
     APART_MAX,
@@ -51,6 +51,7 @@ class Reports(Protocol):
     imported: list[str]
     read_below: set[str]
     changes_environment: str
+    late: set[str]
     wants_cold: tuple[str, str] | None
 
 
@@ -87,6 +88,8 @@ class Preloader:
         self._own: set[str] = set()  # names of watched modules that runs have read
         self._read_count = 0
         self._environment_change = ""
+        self._late: set[str] = set()  # those that are imported after it
+        self._is_late_over = False  # whether no more of these are to be imported ahead
         self._is_possible = False  # whether a run has reported: without the shim there is nothing to park
         self._server: ForkServer | None = None
         self._next: ForkServer | None = None  # while it imports
@@ -107,7 +110,7 @@ class Preloader:
             return None
         if server.names.intersection(map(_stem, changed)) or self.is_shadowed:
             self.close()
-            self._learnt.clear()
+            self._unlearn()
             self._own.clear()
             self._warmth = replace(self._warmth, learnt=0, made=None, learnt_at=time.monotonic())
             return None
@@ -156,14 +159,35 @@ class Preloader:
         if reports.wants_cold and reports is not self._gave_way:
             self._gave_way = reports
             self._warmth = misfitted(self._warmth, *reports.wants_cold, time.monotonic())
-            self._learnt.clear()  # the cold run in its place tells what is the same in each
+            self._unlearn()  # the cold run in its place tells what is the same in each
         if reports.imported:
             self._warmth = imported(self._warmth, time.monotonic())
         before = len(self._learnt)
-        self._learnt.update(dict.fromkeys(reports.imported, self._run))
+        self._learnt.update((path, self._run) for path in reports.imported if self._is_learnt(path, reports.late))
         reports.imported.clear()
         if len(self._learnt) > before:
             self._warmth = replace(self._warmth, learnt=len(self._learnt), learnt_at=time.monotonic())
+
+    def _is_learnt(self, path: str, late: Container[str]) -> bool:
+        """Return whether a module is to be imported ahead; of what is imported late, all before compiled code."""
+        if path in self._learnt or path not in late:
+            return True
+        if not self._is_late_over:
+            self._late.add(path)
+        return not self._is_late_over
+
+    def _end_late(self, path: str) -> None:
+        """Import ahead nothing that is imported late, from one on."""
+        paths = list(self._learnt)
+        for one in paths[paths.index(path) :] if path in self._learnt else paths:
+            if one in self._late:
+                del self._learnt[one]
+        self._is_late_over = True
+
+    def _unlearn(self) -> None:
+        self._learnt.clear()
+        self._late.clear()
+        self._is_late_over = False
 
     def keep_up(self, now: float, *, running: bool) -> None:
         """Do what is due: drop a fork server that has ended, put the next one in place, make one, fork ahead."""
@@ -189,7 +213,7 @@ class Preloader:
             new = list(self._learnt)[made:]
             if self._next_installed:
                 self._next_installed.add(map(_source_of, new))
-            server.follow(new)
+            server.follow(map(self._marked, new))
             self._warmth = replace(self._warmth, made=self._warmth.learnt)
         elif complete_at(self._warmth, running=running) <= now:
             server.complete()
@@ -237,7 +261,7 @@ class Preloader:
         self._beside = self._own | importable(self._folder)
         plan = Preloads(
             follows=follows,
-            paths=tuple(self._learnt),
+            paths=tuple(map(self._marked, self._learnt)),
             names=self._names,
             unfit=(*self._never, *(name for name, _ in self._warmth.unfit)),
             apart=self._warmth.apart,
@@ -260,6 +284,9 @@ class Preloader:
             log.warning("the fork server can't be started: %s", error)
             self._warmth = replace(self._warmth, failures=self._warmth.failures + 1)
 
+    def _marked(self, path: str) -> str:
+        return LATE + path if path in self._late else path
+
     def _drop_ended(self, now: float) -> None:
         for server in filter(None, (self._server, self._next)):
             limit = ANSWER_MAX if server.is_ready else IMPORT_MAX
@@ -271,7 +298,10 @@ class Preloader:
                 self._next = None
             else:
                 self._server = None
-            if server.unfit:
+            if server.late:
+                self._end_late(server.late)
+                self._warmth = replace(self._warmth, learnt=len(self._learnt), made=None)
+            elif server.unfit:
                 name, why = server.unfit
                 unfit = (*self._warmth.unfit, (name.partition(".")[0], why))
                 self._warmth = replace(self._warmth, unfit=unfit, made=None)
@@ -302,8 +332,8 @@ class Preloader:
             parts.append("a fork server is being made")
         failed = self._server.failed if self._server else {}
         parts += [f"not {name}: {why}" for name, why in (*self._warmth.unfit, *list(failed.items())[:NAMED_MAX])]
-        if self._environment_change:
-            parts.append(f"not what is imported after {self._environment_change} is set")
+        if self._is_late_over:
+            parts.append(f"not what is imported after {self._environment_change} is set, from compiled code on")
         return "; ".join(parts)
 
     def close(self) -> None:

@@ -119,7 +119,8 @@ def test_a_run_that_starts_other_programs_may_use_anything(reports):
     assert reports.read_below == {"/p/a.py"}
 
 
-def test_imports_are_learnt_until_the_script_changes_its_environment(reports):
+def test_imports_behind_a_change_of_the_environment_are_told_from_others(reports):
     reports.take_bytes(b"i/lib/one.pyc\0eTHREADS\0i/lib/two.pyc\0eMORE\0")
-    assert reports.imported == ["/lib/one.pyc"]
+    assert reports.imported == ["/lib/one.pyc", "/lib/two.pyc"]
+    assert reports.late == {"/lib/two.pyc"}
     assert reports.changes_environment == "THREADS"

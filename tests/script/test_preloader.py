@@ -24,6 +24,7 @@ class FakeForkServer:
         self.is_awaited = False
         self.heard_at = time.monotonic()
         self.unfit = None
+        self.late = ""
         self.files = self.asked = ()
         self.names = frozenset()
         self.failed = {}
@@ -330,10 +331,20 @@ def test_one_that_does_not_fork_is_given_up_and_another_is_made(kept):
     assert kept.servers[-1] is not server
 
 
-def test_what_follows_a_change_of_the_environment_is_said_not_to_be_imported(kept):
-    kept.reports.take_bytes(b"eTHREADS\0")
-    kept.learns("/lib/a.py")
-    assert kept.preloader.describe().endswith("not what is imported after THREADS is set")
+def test_of_what_follows_a_change_of_the_environment_all_before_compiled_code_is_imported(kept):
+    kept.reports.take_bytes(b"i/lib/a.py\0eTHREADS\0")
+    server = kept.learns("/lib/b.py", "/lib/c.py", "/lib/d.py")
+    assert server.plan.paths == ("/lib/a.py", "+/lib/b.py", "+/lib/c.py", "+/lib/d.py")
+    server.late = "/lib/c.py"
+    server.close()
+    kept.keeps_up()
+    assert kept.servers[-1].plan.paths == ("/lib/a.py", "+/lib/b.py")
+    assert kept.servers[-1].plan.unfit == ()
+    assert kept.preloader.describe().endswith("not what is imported after THREADS is set, from compiled code on")
+    kept.servers[-1].is_done("a", "b")
+    made = len(kept.servers)
+    kept.learns("/lib/a.py", "/lib/b.py", "/lib/c.py", "/lib/e.py")
+    assert len(kept.servers) == made
 
 
 def test_a_folder_offers_modules_and_packages_but_no_folders_of_data(tmp_path):

@@ -107,14 +107,45 @@ def test_a_plugin_follows_the_code_that_it_imports(watch, project):
     eventually(lambda: watched.screen.run == run + 1 and watched.screen.text == "2\n")
 
 
-def test_what_is_imported_after_the_environment_was_changed_is_not_imported_ahead(watch):
-    package_text = "import os\nV = os.environ.get('THREADS', 'none')\n"
-    code = "import os, json\nos.environ['THREADS'] = '1'\nimport lib\nprint(lib.V)\n"
-    watched = watch(code, {"lib": package_text})
+def test_what_reads_a_variable_that_the_script_changes_is_imported_by_the_run(watch):
+    reads = TELLS + "V = os.environ.get('THREADS', 'none')\n"
+    copies = TELLS + "V = dict(os.environ)\n"
+    asks = "from functools import lru_cache\n" + TELLS + "@lru_cache\ndef ask():\n    return os.getenv('THREADS')\n"
+    code = "import os\nos.environ['THREADS'] = '1'\nimport asks, asking, copies, other, reads\n"
+    code += "print(reads.V, reads.ahead(), copies.V['THREADS'], copies.ahead(), asks.ask(), other.ahead())\n"
+    packages = {"reads": reads, "copies": copies, "asks": asks, "asking": "import asks\nasks.ask()\n", "other": TELLS}
+    watched = watch(code, packages)
     for _ in range(2):
         watched.until_ready()
-        assert "not what is imported after THREADS is set" in watched.screen.status.preloads
-        assert watched.next() == "1\n"
+        assert watched.next() == "1 False 1 False 1 True\n"
+        assert watched.screen.status.warm is True
+
+
+def test_what_tells_the_local_time_is_imported_by_the_run_if_the_script_changes_that(watch):
+    tells = TELLS + "import time\nclass A:\n    NAME = time.tzname[0]\n"
+    calls = (
+        TELLS + "import datetime\ndef find():\n    return str(datetime.datetime.now().astimezone())[-6:]\nV = find()\n"
+    )
+    may_call = TELLS + "import time\ndef find():\n    return time.localtime()\n"
+    code = "import os, time\nos.environ['TZ'] = 'XYZ-5'\ntime.tzset()\nimport calls, may_call, tells\n"
+    code += "print(tells.A.NAME, tells.ahead(), calls.V, calls.ahead(), may_call.ahead())\n"
+    watched = watch(code, {"tells": tells, "calls": calls, "may_call": may_call})
+    watched.until_ready()
+    assert watched.next() == "XYZ False +05:00 False True\n"
+    assert watched.screen.status.warm is True
+
+
+def test_of_what_is_imported_after_a_change_of_the_environment_compiled_code_is_not_imported_ahead(watch):
+    if importlib.util.find_spec("numpy") is None:
+        pytest.skip("numpy is not installed")
+    code = "import before, os\nos.environ['THREADS'] = '1'\nimport late, arrays\n"
+    code += "print(before.ahead(), late.ahead(), arrays.ahead(), arrays.numpy.arange(2))\n"
+    watched = watch(code, {"before": TELLS, "late": TELLS, "arrays": TELLS + "import numpy\n"})
+    told = "not what is imported after THREADS is set, from compiled code on"
+    eventually(lambda: told in watched.screen.status.preloads, what=lambda: watched.screen.status.preloads)
+    for _ in range(2):
+        watched.until_ready()
+        assert watched.next() == "True True False [0 1]\n"
         assert watched.screen.status.warm is True
 
 
@@ -131,8 +162,8 @@ def test_a_run_that_changes_what_an_import_meets_is_a_cold_one_instead(watch):
     assert watched.screen.status.warm is False
     watched.until_ready()
     assert "not matplotlib: the environment is changed before its import" in watched.screen.status.preloads
-    assert watched.next() == "once\nFalse svg\n"
-    assert watched.screen.status.warm is True  # with what comes before the change
+    assert watched.next() == "once\nTrue svg\n"
+    assert watched.screen.status.warm is True
 
 
 #: As torch's does with cuda.pathfinder: asks ldconfig, and makes up a module with the path of none. Has settings, as

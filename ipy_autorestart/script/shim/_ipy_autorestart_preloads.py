@@ -9,7 +9,7 @@ import sys
 
 from _ipy_autorestart_chance import Chance  # type: ignore[import-not-found]  # it lies beside
 from _ipy_autorestart_recording import Recording  # type: ignore[import-not-found]
-from _ipy_autorestart_shelf import Shelf  # type: ignore[import-not-found]
+from _ipy_autorestart_shelf import Shelf, is_compiled  # type: ignore[import-not-found]
 
 if False:  # for type checkers only
     from collections.abc import Callable, Container
@@ -17,6 +17,9 @@ if False:  # for type checkers only
 
 #: Never imported ahead: they print, or patch what is there already.
 NEVER = frozenset({"this", "antigravity", "__main__", "__hello__", "site", "sitecustomize", "usercustomize", "idlelib"})
+
+#: In front of a path: the script has changed its environment before it imports that (`script.forkserver.LATE`).
+LATE = "+"
 
 #: A run that uses one of these imports everything itself, as they must patch first.
 PATCHES = frozenset({"gevent", "eventlet"})
@@ -56,6 +59,7 @@ class PlanFile:
         self.beside = {value for kind, value in lines if kind == "beside"}
         self.follows = ["follows", ""] in lines  # more modules come, while a run imports them
         self.paths: dict[str, str] = {}  # of learnt modules, once `names` has looked
+        self.late: set[str] = set()
         self.patches = ""
         self._bases = sorted(filter(is_installed, sys.path), key=len, reverse=True)
         self._wrong = NEVER | self.beside
@@ -64,10 +68,13 @@ class PlanFile:
     def names(self) -> "list[str]":
         """Return the modules to import, in order: those of learnt files that an import would find there."""
         found = dict.fromkeys(self.named)
-        for path in self.learnt:
+        for marked in self.learnt:
+            path = marked.removeprefix(LATE)
             if name := self._name_of(path):
                 found[name] = None
                 self.paths[name] = path
+                if path != marked:
+                    self.late.add(name)
         self.patches = next(iter(PATCHES.intersection(found)), self.patches)
         # Python warns if the module that ``python -m`` runs is imported already.
         return [
@@ -186,6 +193,9 @@ class Trial:
         elif event == "open":
             if isinstance(args[0], str):
                 self._note_open(os.path.abspath(args[0]), args[2])
+        elif event == "ctypes.dlopen":
+            if args[0] is not None:
+                self.recording.note_read(None)
         elif event in ("tempfile.mkdtemp", "tempfile.mkstemp"):
             self._faults.append("it makes temporary files")
         elif event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"):
@@ -299,6 +309,8 @@ def prepare(
         _import(plan, trial, send, asked, failed)
         learnt = more() if plan.follows else None
     trial.end()
+    if plan.late:
+        trial.recording.note_local_time()
     os.close(plan.output)
     file.seek(0)
     file.truncate()
@@ -332,15 +344,20 @@ def _import(
             continue
         asked.append(name)
         send("importing", name)
+        before = len(sys.modules)
         try:
             trial.recording.run(name)
         except BaseException as error:  # noqa: BLE001  # the run will meet it too, and show it
-            if name in plan.named or not isinstance(error, ImportError):  # libraries try what may not be there
+            # Libraries try what may not be there, and what is imported late may need what is not set yet.
+            if name in plan.named or not (name in plan.late or isinstance(error, ImportError)):
                 failed.append((name, type(error).__name__))
         try:
             trial.check()
         except Unfit as error:
             _give_up(send, name, str(error))
+        if name in plan.late and any(is_compiled(module) for module in list(sys.modules.values())[before:]):
+            send("late", plan.paths[name])  # compiled code may read any variable, and is imported once in a process
+            os.killpg(0, _signal.SIGKILL)
 
 
 def _give_up(send: "Callable[..., None]", name: str, why: str) -> None:

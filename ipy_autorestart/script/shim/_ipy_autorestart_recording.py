@@ -20,7 +20,7 @@ bootstrap: "Any" = _frozen_importlib
 
 if False:  # for type checkers only
     from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from types import CodeType, FrameType, ModuleType
     from typing import Any
 
 ABSENT: "Any" = object()
@@ -28,11 +28,25 @@ ABSENT: "Any" = object()
 #: Whoever looks for the caller of an import, as warnings do, passes over the frames of this file.
 INTERNAL = "<frozen importlib._bootstrap>"
 
+#: A flag of the code of functions, which that of classes lacks (`inspect.CO_OPTIMIZED`).
+OPTIMIZED = 1
+
+#: What Python executes for a name in the body of a module or class.
+LOAD_NAME = compile("a", "", "eval").co_code[2]
+
 #: Signals of the C library's own, which it handles from its first thread on.
 OF_THREADS = (32, 33)
 
 #: Modules of which something is to be known as soon as they are there.
 ATTENDED = frozenset({"_locale", "_socket", "atexit", "copyreg", "gc", "linecache", "logging", "threading"})
+
+#: Functions and values that tell the local time, of the standard library and of those that many use for it.
+LOCAL_TIME = frozenset(
+    {
+        *("altzone", "astimezone", "ctime", "daylight", "fromtimestamp", "get_localzone", "localtime", "mktime", "now"),
+        *("strftime", "timestamp", "timezone", "today", "tzlocal", "tzname", "tzset"),
+    }
+)
 
 HOOKS = ("excepthook", "displayhook", "breakpointhook", "unraisablehook")
 
@@ -46,6 +60,8 @@ class Deeds:
         Names of modules that it imports or puts in place, and functions that do again what it has done.
     warns, logs
         Whether it issues warnings, or would log something if somebody listened.
+    reads
+        Variables of the environment that are asked for; None for all.
     """
 
     def __init__(self, name: str = "") -> None:
@@ -53,12 +69,14 @@ class Deeds:
         self.steps: list[Any] = []
         self.warns = False
         self.logs = False
+        self.reads: set[bytes | None] = set()
 
     def merge(self, other: "Deeds") -> None:
         """Add what an import has done that failed in the end."""
         self.steps += other.steps
         self.warns |= other.warns
         self.logs |= other.logs
+        self.reads |= other.reads
 
 
 def is_ours(item: "Any") -> bool:  # noqa: ANN401
@@ -321,6 +339,7 @@ class Recording:
         builtins.__import__ = Import(builtins.__import__, self._note)
         for name in ATTENDED & sys.modules.keys():
             self._attend(name)
+        self._attend_environment()
 
     def run(self, name: str) -> None:
         """Import a module, in a context of its own."""
@@ -388,6 +407,46 @@ class Recording:
 
             module.Logger.isEnabledFor = isEnabledFor
             self._classes.append((module.Logger, "isEnabledFor", original))
+
+    def _attend_environment(self) -> None:
+        """Hear of what is asked of ``os.environ``: all ways to do so come through these two methods."""
+        kind = type(os.environ)
+        getitem, iterate, note = kind.__getitem__, kind.__iter__, self.note_read
+
+        def __getitem__(environ: "Any", key: "Any") -> "Any":  # noqa: ANN401, N807
+            if isinstance(key, str | bytes):
+                note(os.fsencode(key), sys._getframe(1))  # noqa: SLF001  # public but for its name
+            return getitem(environ, key)
+
+        def __iter__(environ: "Any") -> "Any":  # noqa: ANN401, N807
+            note(None, sys._getframe(1))  # noqa: SLF001
+            return iterate(environ)
+
+        for name, heard, original in (("__getitem__", __getitem__, getitem), ("__iter__", __iter__, iterate)):
+            heard.__code__ = heard.__code__.replace(co_filename=INTERNAL)
+            setattr(kind, name, heard)
+            self._classes.append((kind, name, original))
+
+    def note_read(self, key: "bytes | None", frame: "FrameType | None" = None) -> None:
+        """Note that a variable was asked for, or any: by the import, and by functions that may keep what they found."""
+        self._stack[-1].reads.add(key)
+        while frame is not None and frame.f_code.co_name != "<module>":
+            deeds = self.deeds.get(frame.f_globals.get("__name__", ""))
+            if deeds:
+                deeds.reads.add(key)
+            frame = frame.f_back
+
+    def note_local_time(self) -> None:
+        """Note whose import may have asked for the local time, and so for ``TZ``: by the names in what it executes."""
+        for name, deeds in self.deeds.items():
+            spec: Any = getattr(sys.modules.get(name), "__dict__", {}).get("__spec__")
+            try:
+                code = spec.loader.get_code(name)
+            except Exception:  # noqa: BLE001  # a loader of the library's own; nobody knows its code
+                deeds.reads.add(b"TZ")
+            else:
+                if code is not None and not LOCAL_TIME.isdisjoint(_executed_names(code)):
+                    deeds.reads.add(b"TZ")
 
     def _settle(self) -> None:
         """Note what the module that is being executed has done since the last time."""
@@ -463,6 +522,33 @@ class Recording:
         for key in self._environment.keys() | self._bare_environment.keys():
             if self._environment.get(key) != self._bare_environment.get(key):
                 _set(key, self._bare_environment.get(key))
+
+
+def _executed_names(code: "CodeType") -> "set[str]":
+    """Return the names in what a module's import executes: its body, its classes, functions that these ask for."""
+    names, called = set(code.co_names), _loaded_names(code)
+    left = [one for one in code.co_consts if hasattr(one, "co_names")]
+    while True:
+        bodies = [one for one in left if not one.co_flags & OPTIMIZED]
+        executed = bodies + [one for one in left if one.co_flags & OPTIMIZED and _is_among(one.co_name, called)]
+        if not executed:
+            return names
+        for one in executed:
+            left.remove(one)
+            names.update(one.co_names)
+            called |= _loaded_names(one) if one in bodies else set(one.co_names)
+            left += [inner for inner in one.co_consts if hasattr(inner, "co_names")]
+
+
+def _is_among(name: str, called: "set[str]") -> bool:
+    return name[:1] == "<" or name in called or name[:2] == "__"  # comprehensions; what is called by a class's own call
+
+
+def _loaded_names(code: "CodeType") -> "set[str]":
+    """Return the names that a body asks for; more if it has more than 256."""
+    steps = zip(code.co_code[::2], code.co_code[1::2])  # noqa: B905  # as many
+    places = {place for step, place in steps if step == LOAD_NAME}
+    return {name for place, name in enumerate(code.co_names) if place & 255 in places}
 
 
 def _entering(get: "Callable[[], dict[Any, Any]]", key: "Any", value: "Any") -> "Callable[[], None]":  # noqa: ANN401

@@ -26,9 +26,15 @@ from _ipy_autorestart_recording import (  # type: ignore[import-not-found]  # it
 bootstrap: "Any" = _frozen_importlib
 
 if False:  # for type checkers only
-    from collections.abc import Callable, Container
+    from collections.abc import Callable, Container, Iterable
     from types import ModuleType
     from typing import Any
+
+#: Beginnings of variables that libraries of C code read which Python itself uses, at any time.
+READ_BY_C = (
+    *(b"COLUMNS", b"DISPLAY", b"GCONV_PATH", b"HOSTALIASES", b"INPUTRC", b"LANG", b"LC_", b"LINES", b"LOCALDOMAIN"),
+    *(b"LOCPATH", b"NLSPATH", b"OPENSSL", b"RES_OPTIONS", b"TCL", b"TERM", b"TK"),
+)
 
 #: Builtins that interactive shells hide and set.
 OF_SHELLS = frozenset({"exit", "quit", "copyright", "credits", "license", "help", "_"})
@@ -96,11 +102,7 @@ class Shelf:
 
         Neither can their packages, and all that they have imported, which would be there twice.
         """
-        compiled = {
-            name.partition(".")[0]
-            for name, module in self._modules.items()
-            if (file := _file(module)) and not file.endswith(".py") and not file.startswith(LIBRARY + "lib-dynload")
-        }
+        compiled = {name.partition(".")[0] for name, module in self._modules.items() if is_compiled(module)}
         found: set[str] = set()
         left = [name for name in self._modules if name.partition(".")[0] in compiled]
         while left:
@@ -159,7 +161,7 @@ class Shelf:
 
     def settle(self) -> None:
         """Take what there is now for what is to be met."""
-        self.environment_is_changed = False  # by the script; what modules set at their import is no hindrance
+        self.environment_changes: set[bytes] = set()  # by the script; what modules set at their import is no hindrance
         self._meets_anything = False
         self._functions = {name: _functions(module) for name, module in self._library.items()}
         self._builtins = {name: vars(builtins).get(name) for name in self._builtin_names}
@@ -180,7 +182,7 @@ class Shelf:
         try:
             closure = self._closure(name)
             fresh = self._fresh(closure)
-            misfit = "other modules are there" if fresh is None else self._misfit(closure)
+            misfit = "other modules are there" if fresh is None else self._misfit(closure, fresh)
             if misfit and name in self._once:
                 self.misfits(name, misfit)
             if fresh is None or (misfit and name not in self._once):
@@ -261,7 +263,7 @@ class Shelf:
                 return None
         return None if any(name in modules for name in closure.missed) else fresh
 
-    def _misfit(self, closure: "Closure") -> str:
+    def _misfit(self, closure: "Closure", fresh: "Iterable[str]") -> str:
         """Return what the modules would meet now that is not as it was ahead; empty if all is as it was."""
         if self._meets_anything:
             return ""
@@ -271,7 +273,7 @@ class Shelf:
             return "there are other finders of modules"
         if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
             return "streams are replaced"
-        if self.environment_is_changed:
+        if self.environment_changes and self._reads_changes(fresh):
             return "the environment is changed"
         if any(vars(builtins).get(name) is not value for name, value in self._builtins.items()):
             return "builtins are replaced"
@@ -288,6 +290,17 @@ class Shelf:
             if name in closure.names or name not in self._modules:
                 return "functions of " + name + " are replaced"
         return "" if self._is_found_there(closure) else "sys.path is changed"
+
+    def _reads_changes(self, names: "Iterable[str]") -> bool:
+        """Return whether one of some modules may have read a variable that has changed; compiled ones may read any."""
+        changes = self.environment_changes
+        if any(change.startswith(READ_BY_C) for change in changes):
+            return True
+        for name in names:
+            reads = self._deeds[name].reads if name in self._deeds else ()
+            if None in reads or not changes.isdisjoint(reads) or is_compiled(self._modules[name]):
+                return True
+        return False
 
     def _has_acted(self) -> bool:
         """Return whether anything may have been executed since the last question but an import statement.
@@ -413,6 +426,12 @@ def _file(module: "Any") -> str:  # noqa: ANN401
     """Return the file of a module; empty if there is none."""
     file = getattr(module, "__dict__", {}).get("__file__")
     return file if isinstance(file, str) else ""
+
+
+def is_compiled(module: "Any") -> bool:  # noqa: ANN401
+    """Return whether a module is a library of C code that is not Python's own."""
+    file = _file(module)
+    return bool(file) and not file.endswith(".py") and not file.startswith(LIBRARY + "lib-dynload")
 
 
 def _functions(module: "Any") -> "tuple[Any, Any]":  # noqa: ANN401

@@ -374,7 +374,7 @@ class Reports:
             if not self._is_by_script(getframe(3)):
                 return None
             if self._ahead:
-                self._ahead.shelf.environment_is_changed = True
+                self._ahead.shelf.environment_changes.add(path)
             return "e", path
         if event in PROGRAMS:
             return ANYTHING
