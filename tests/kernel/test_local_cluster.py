@@ -18,7 +18,7 @@ CLUSTER = """\
 import dask
 dask.config.set({"distributed.worker.daemon": False})
 from distributed import Client, LocalCluster
-cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)
+cluster = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0")
 client = Client(cluster)
 [worker] = client.run(os.getpid).values()
 """
