@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.kernel.backup import Backups
+from ipy_autorestart.kernel.going_on import rehearsal
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.parking import Host, Parking
 from ipy_autorestart.pristine import is_main_thread, os
@@ -62,7 +63,15 @@ class Behind:
         self._recorder = recorder
         self._backups = Backups(link, state, call_later=self._call_later)
         self._answers: Answers | None = None
-        self.parking = Parking(host, shell, link, recorder, supervisors, go_on=go_on)
+        self.parking = Parking(
+            host,
+            shell,
+            link,
+            recorder,
+            supervisors,
+            go_on=go_on,
+            rehearsal=lambda: rehearsal(self._kernel, state()),
+        )
 
     def _call_later(self, seconds: float, act: Callable[[], None]) -> None:
         self._kernel.io_loop.call_later(seconds, act)  # which isn't there before the kernel starts

@@ -92,6 +92,7 @@ class Checkpoints:
         supervisors: Collection[int],
         fds: Iterable[int],
         leave: Callable[[], None],
+        rehearse: Callable[[], None] = lambda: None,
     ) -> Turn | None:
         """Make one, or remember why there is none; in a kernel that goes on from it, return its turn.
 
@@ -105,6 +106,8 @@ class Checkpoints:
             Processes and descriptors of this project.
         leave
             Called in the copy: it lets go of those, and of the link.
+        rehearse
+            Called in each kernel that is made of it, while that waits.
         """
         began, self._tried_at = time.monotonic(), ledger.executions
         latest = max(ledger.kept, key=lambda cell: cell.last)
@@ -124,7 +127,7 @@ class Checkpoints:
             self._count = checkpoint.number
             self._ages[checkpoint.number] = ledger.executions
             try:
-                doubts = self._fork(proxy, checkpoint, leave)
+                doubts = self._fork(proxy, checkpoint, leave, rehearse)
             except (CantCopy, OSError) as why:
                 doubts = (str(why),)
             if self._turn:
@@ -142,7 +145,9 @@ class Checkpoints:
             self.made = (*self.made[:-1], replace(self.made[-1], cost=self._cost))
         return None
 
-    def _fork(self, proxy: Link, checkpoint: Checkpoint, leave: Callable[[], None]) -> tuple[str, ...]:
+    def _fork(
+        self, proxy: Link, checkpoint: Checkpoint, leave: Callable[[], None], rehearse: Callable[[], None]
+    ) -> tuple[str, ...]:
         """Make it; return why it can't be trusted, and return in a kernel that goes on from it, too."""
         ours, theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         parent = os.getppid()
@@ -151,7 +156,14 @@ class Checkpoints:
             ours.close()
             leave()
             self.made = (*self.made[:-1], replace(self.made[-1], pid=os.getpid()))
-            parked = ParkedKernel(self._copy, repair=self._trust.repair, link=theirs, proxy=parent, folder=proxy.folder)
+            parked = ParkedKernel(
+                self._copy,
+                repair=self._trust.repair,
+                rehearse=rehearse,
+                link=theirs,
+                proxy=parent,
+                folder=proxy.folder,
+            )
             self._turn = parked.wait()
 
         try:

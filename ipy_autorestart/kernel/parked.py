@@ -7,6 +7,7 @@ on before.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,6 +18,11 @@ from ipy_autorestart.pristine import os, select, signal, socket, time
 from ipy_autorestart.reexec.exec import FAILED
 from ipy_autorestart.reexec.trackers import forget_trackers
 from ipy_autorestart.wire.link import Connect, Fork, Forked, Link, TakeOver, Word
+
+log = logging.getLogger(__name__)
+
+#: Seconds in which a kernel has its turn that was not made ahead.
+AT_ONCE = 0.05
 
 #: Seconds in which the process in between must have ended, and between two looks.
 ADOPTED_MAX, LOOKED_AT = 10.0, 0.0002
@@ -39,6 +45,8 @@ class ParkedKernel:
         Made this process.
     repair
         Makes anew what is the user's, in each process that is forked; returns why that can't be trusted, if so.
+    rehearse
+        Called in a kernel that is made of it, if that has to wait for its turn.
     link
         To the proxy.
     proxy, folder
@@ -46,10 +54,18 @@ class ParkedKernel:
     """
 
     def __init__(
-        self, copy: Copy, *, repair: Callable[[], tuple[str, ...]], link: Link, proxy: int, folder: str
+        self,
+        copy: Copy,
+        *,
+        repair: Callable[[], tuple[str, ...]],
+        rehearse: Callable[[], None],
+        link: Link,
+        proxy: int,
+        folder: str,
     ) -> None:
         self._copy = copy
         self._repair = repair
+        self._rehearse = rehearse
         self._link = link
         self._proxy = proxy
         self._folder = folder
@@ -89,10 +105,22 @@ class ParkedKernel:
         forget_trackers()  # they end with the group of the kernel before
         self._copy.revive(lambda channel: f"ipc://{self._folder}/{number}-{channel}")
         say_ready(link)
+        if not _comes(link, AT_ONCE):
+            try:
+                self._rehearse()
+            except Exception:  # the border: it can have its turn all the same
+                log.exception("the turn of a kernel can't be rehearsed")
         while self._turn is None:
             word, fds = _hear(link)
             if isinstance(word, TakeOver):
                 self._turn = Turn(word, fds, link)
+
+
+def _comes(link: Link, within: float) -> bool:
+    """Return whether a word, or the end, comes within so many seconds."""
+    coming = select.poll()
+    coming.register(link.fileno(), select.POLLIN)
+    return bool(coming.poll(within * 1000))
 
 
 def _hear(link: Link) -> tuple[Word, list[int]]:

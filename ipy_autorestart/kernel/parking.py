@@ -76,6 +76,8 @@ class Parking:
         The cells that it runs, and all that is watched from here.
     go_on
         Called in a kernel that was made of a checkpoint, with its turn: it goes on as the live one.
+    rehearsal
+        Called before a checkpoint is made, returns what a kernel that is made of it does while it waits.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Parking:
         supervisors: Sequence[SupervisorHandle],
         *,
         go_on: Callable[[Turn], None],
+        rehearsal: Callable[[], Callable[[], None]],
     ) -> None:
         self._host = host
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
@@ -94,6 +97,7 @@ class Parking:
         self._recorder = recorder
         self._supervisors = supervisors
         self._go_on = go_on
+        self._rehearsal = rehearsal
         self._checkpoints: Checkpoints | None = None
         self._task: asyncio.Task[bool] | None = None
         self._parks = False  # in whatever task
@@ -253,6 +257,7 @@ class Parking:
                 supervisors=[one.pid for one in hushed],
                 fds=[fd for one in hushed for fd in one.fds()],
                 leave=lambda: self._leave(hushed),
+                rehearse=self._rehearsal(),
             )
             if turn is not None:
                 back.pop_all()

@@ -6,13 +6,14 @@ import re
 import signal
 from pathlib import Path
 
+import length
 import psutil
 import pytest
 from checkpointed import SLOW, Checkpointed
 from play import kernel as real_kernel
 from project import Project
 from surroundings import SHARED_PORTS, environment
-from waiting import DEADLINE, eventually
+from waiting import DEADLINE, eventually, pass_time
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("checkpoints")]
 
@@ -30,7 +31,11 @@ MODULES = (
     "thread",
     "quick",
     "undone",
+    "moments",
 )
+
+#: Saves at moments that are spread over what a save leads to.
+MOMENTS = length.restarts(8)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,21 @@ def test_a_save_right_after_a_reply_is_not_missed(life):
         life.do("use", "import quick; print(quick.V)", until="reply")
         life.save("src/quick.py", f"V = {value}\n")
         life.wait(lambda value=value: life.shows("use") == f"{value}\n")
+
+
+def test_a_save_at_any_moment_of_a_restart_a_rerun_and_a_checkpoint_is_not_missed(life):
+    life.load("load")
+    life.do("use", "import moments; print(moments.V)")
+    life.load("long", "print(moments.V)")  # after which there is a checkpoint in each rerun
+    for number in range(1, MOMENTS + 1):
+        life.ask("get_ipython()._ipy_autorestart.supervisors[0].resume()")
+        life.project.save("src/moments.py", f"V = {10 * number}\n")
+        pass_time(number * 0.067 % 0.55)
+        life.project.save("src/moments.py", f"V = {10 * number + 1}\n")
+        new = f"{10 * number + 1}\n"
+        life.wait(lambda new=new: life.shows("use") == life.shows("long") == new, what=new)
+    life.restarts = int(re.search(r"(\d+) restart", life.status)[1])
+    assert life.runs("load") == 1
 
 
 def test_chance_and_places_in_open_files_are_those_of_then(life):

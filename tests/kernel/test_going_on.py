@@ -2,12 +2,14 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 from carried import PROCESS
+from jupyter_client.session import Session
 
 from ipy_autorestart.ipython.ledger import Cell, Ledger, to_plain
-from ipy_autorestart.kernel.going_on import GoingOn
+from ipy_autorestart.kernel.going_on import GoingOn, rehearsal
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.reexec.state import Carried, KernelState
 from ipy_autorestart.wire.link import TakeOver, TookOver
@@ -29,8 +31,8 @@ class FakeLink:
         self.sent.append(word)
 
 
-def going_on(*, undoes=False, cells=NOW, **word):
-    state = KernelState(
+def state_with(cells, *, undoes=False):
+    return KernelState(
         connection_file="",
         connection={},
         owns_connection_file=False,
@@ -44,8 +46,11 @@ def going_on(*, undoes=False, cells=NOW, **word):
         left_at=time.monotonic() - 600,
         undoes=undoes,
     )
+
+
+def going_on(*, undoes=False, cells=NOW, **word):
     carrier = os.memfd_create("state")
-    Carried(PROCESS, (), state).write(carrier)
+    Carried(PROCESS, (), state_with(cells, undoes=undoes)).write(carrier)
     return GoingOn(Turn(TakeOver(**word), [carrier], FakeLink()))
 
 
@@ -92,3 +97,14 @@ def test_the_proxy_hears_of_it():
     then.take_over()
     assert then.link.sent == [TookOver()]
     assert then.is_interrupted
+
+
+@pytest.mark.parametrize("cells", [None, NOW])
+def test_a_turn_can_be_rehearsed_to_no_effect(cells):
+    session, publishing = Session(), SimpleNamespace(schedule=lambda act: act())
+    rehearse = rehearsal(
+        SimpleNamespace(session=session, iopub_thread=publishing), Carried(PROCESS, (), state_with(cells))
+    )
+    for _ in range(2):
+        rehearse()
+    assert session.message_count == 0

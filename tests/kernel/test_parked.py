@@ -46,13 +46,21 @@ def pair():
     return [Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)]
 
 state, fails, doubts = [], len(sys.argv) > 1 and sys.argv[1] == "fails", ("lost",) if "doubts" in sys.argv else ()
+rehearsed, done = os.pipe()
+
+def rehearse():
+    state.append("rehearsed")
+    os.write(done, b".")
+    raise ValueError("which is no harm")
+
 ours, theirs = pair()
 parked = _fork_apart()
 if not parked:
     with or_end():
         ours.close()
         state.append("parked")
-        turn = ParkedKernel(Copy(), repair=lambda: doubts, link=theirs, proxy=proxy, folder="/there").wait()
+        how = {"repair": lambda: doubts, "rehearse": rehearse, "link": theirs, "proxy": proxy, "folder": "/there"}
+        turn = ParkedKernel(Copy(), **how).wait()
         [fd] = turn.fds
         turn.link.send(TookOver())
         say([os.getpid(), os.getppid(), state, turn.word.died, os.read(fd, 9).decode()])
@@ -72,6 +80,8 @@ for line in sys.stdin:
     if word.pid and not doubts:
         link.send(Connect(number))
         assert isinstance(link.receive()[0], Ready)
+        if "ahead" in sys.argv:
+            os.read(rehearsed, 1)
         read, write = os.pipe()
         os.write(write, b"state")
         link.send(TakeOver(died="well"), [read])
@@ -117,6 +127,14 @@ def start():
     yield start
     for proxy in started:
         proxy.close()
+
+
+@pytest.mark.e2e
+def test_a_kernel_that_is_made_ahead_rehearses_its_turn(start):
+    proxy = start("ahead")
+    proxy.ask(7)
+    [state] = [told[2] for told in (proxy.read(), proxy.read()) if isinstance(told, list)]
+    assert state == ["parked", "ipc:///there/7-shell", "rehearsed"]
 
 
 @pytest.mark.e2e

@@ -80,7 +80,7 @@ def parking(host, *supervisors):
     """One that makes checkpoints of nothing."""
     shell = types.SimpleNamespace(kernel=None)
     recorder = types.SimpleNamespace(ledger=None, places=None)
-    one = Parking(host, shell, None, recorder, supervisors, go_on=None)
+    one = Parking(host, shell, None, recorder, supervisors, go_on=None, rehearsal=lambda: None)
     one._checkpoints = FakeCheckpoints()
     return one
 
