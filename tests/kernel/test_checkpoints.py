@@ -358,8 +358,17 @@ def test_nothing_outlives_the_proxy(start_kernel, project):
         assert alive == []
 
 
-#: Bytes of a control group's memory, and how many are left where memory is short: a thirtieth.
-MOST, LITTLE = 600 << 20, 20 << 20
+#: Bytes of a control group's memory, and how many are left where memory is short: less than a twentieth.
+MOST, LITTLE = 600 << 20, 28 << 20
+
+#: It is looked at once a second; what is ended meanwhile leaves more again.
+HOLD = f"""
+held = []
+while any(os.path.exists("/proc/" + str(pid)) for pid in {{parked}}):
+    while {MOST} - int(open({{usage!r}}).read()) > {LITTLE}:
+        held.append(b"x" * (2 << 20))
+    time.sleep(1.1)
+"""
 
 
 class Group:
@@ -368,7 +377,8 @@ class Group:
     def __init__(self):
         places = (("/sys/fs/cgroup/memory", "limit_in_bytes", "usage_in_bytes"), ("/sys/fs/cgroup", "max", "current"))
         for top, limit, usage in places:
-            self._folder, self._usage = Path(top, f"it-{os.getpid()}"), f"memory.{usage}"
+            self._folder = Path(top, f"it-{os.getpid()}")
+            self.usage = str(self._folder / f"memory.{usage}")
             with contextlib.suppress(OSError):
                 self._folder.mkdir()
                 if (self._folder / f"memory.{limit}").exists():
@@ -379,10 +389,6 @@ class Group:
 
     def add(self, pid):
         (self._folder / "cgroup.procs").write_text(str(pid))
-
-    @property
-    def left(self):
-        return MOST - int((self._folder / self._usage).read_text())
 
     def close(self):
         eventually(lambda: not (self._folder / "cgroup.procs").read_text())
@@ -406,9 +412,8 @@ def test_where_a_control_group_comes_near_its_limit_checkpoints_go_and_the_kerne
         life.do("use", "import a; print(a.V)")
         live, parked = life.live, life.parked
         assert parked
-        life.do("hold", f"held = b'x' * {group.left - LITTLE}")
-        eventually(lambda: not any(map(psutil.pid_exists, parked)), what="the end of the checkpoints")
-        assert life.ask("len(held)") > MOST / 2
+        assert life.do("hold", HOLD.format(parked=parked, usage=group.usage)).error == ""
+        assert life.ask("sum(map(len, held))") > MOST / 2
         assert life.live == live
         life.delete("hold")
         life.do("free", "globals().pop('held', None);")
