@@ -83,6 +83,16 @@ def test_a_script_is_launched_at_once_and_ended_with_the_watch(run, link):
     assert [(status.state, status.pid) for status in link.statuses][::2] == [(State.RUNNING, 1), (State.ENDED, 0)]
 
 
+def test_a_script_is_launched_before_its_files_are_looked_at_and_they_at_once(run, watch):
+    target, looks = FakeTarget(), []
+    watch.look = lambda: looks.append([*target.calls]) or Found(rescan=0.0)
+
+    run(nothing, nothing, target=target)
+
+    assert looks[0] == [("launch",)]
+    assert len(looks) >= 3, "one for each turn"
+
+
 def test_a_save_restarts_it_for_the_changed_file(run, link, watch, wakeups):
     def save():
         watch.found = Found((A,))
