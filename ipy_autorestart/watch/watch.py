@@ -138,7 +138,7 @@ class Watch:
         self._steps: Iterator[int] | None = None  # of the scan that goes on
         self._spent = 0.0  # seconds, for it
         self._first = True  # whether it is the first
-        self._unlearned: frozenset[str] = frozenset()  # what the target has read, until all is listed
+        self._unlearned: dict[str, str] = {}  # what the target has read, as it is listed, until all is
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use()
         self._differed: dict[str, Change] = {}  # what a look has found, by its path
@@ -208,6 +208,8 @@ class Watch:
         few &= self._clock() - self._scanned <= self.interval
         if not hints and self._steps is None and not starting:
             self._snapshot.fill(seconds=LATER_SECONDS)
+        if starting:
+            self._learn()
         everything = lost or not self._hints.folders.isdisjoint(folders)
         if starting and not hints:
             self._advance(SLICE_FILES)
@@ -270,6 +272,7 @@ class Watch:
         """
         own = frozenset(_both(written))
         read = None if paths is None else frozenset(_both(paths))
+        before = self._use.read or frozenset()
         self._use = replace(self._use, read=read, written=own)
         self._snapshot.wants_all = read is None
         if read is None:
@@ -277,7 +280,9 @@ class Watch:
         extra = set(filter(None, map(self._shown, read - own)))
         self._hints.wanted = frozenset((*self._roots, *self._named, *extra))
         self._snapshot.track(extra)
-        self._unlearned = read - own
+        tops = {top: root for root in self._roots for top in (root, os.path.realpath(root))}.items()
+        new = read - own - before
+        self._unlearned |= {path: root + path[len(top) :] for path in new for top, root in tops if is_below(path, top)}
         self._learn()
 
     def passed_over(self) -> Iterator[tuple[str, str]]:
@@ -401,18 +406,11 @@ class Watch:
         return tree.aliases.get(path) or os.path.join(folder.real, os.path.basename(path))
 
     def _learn(self) -> None:
-        """Have the contents of the files that the target uses read before others."""
-        if not self._snapshot.taking:
-            self._snapshot.learn(filter(None, map(self._listed, self._unlearned)))
-            self._unlearned = frozenset()
-
-    def _listed(self, path: str) -> str | None:
-        """Return the path by which a file that the target read counts by name; None if it doesn't."""
-        for root in self._roots:
-            for top in dict.fromkeys((root, os.path.realpath(root))):
-                if is_below(path, top) and self._snapshot.knows(shown := root + path[len(top) :]):
-                    return shown
-        return None
+        """Look at the files that the target uses before others, as soon as they are listed."""
+        listed = {path: shown for path, shown in self._unlearned.items() if self._snapshot.knows(shown)}
+        self._snapshot.learn(listed.values())
+        left = self._unlearned.items() if self._snapshot.taking else ()
+        self._unlearned = {path: shown for path, shown in left if path not in listed}
 
     def _shown(self, path: str) -> str | None:
         """Return the path by which to track a file that the target read; None if it counts by name, or never does."""

@@ -208,6 +208,17 @@ def test_contents_of_what_the_target_uses_are_known_first(stage, beside, early):
     assert watch.take_changed()[1] == (changed(stage, "pkg/m.py"),), "written, and not changed"
 
 
+def test_what_the_target_uses_is_looked_at_as_soon_as_it_is_listed(stage, beside):
+    watch = beside()
+    watch.used([stage.path("x.py")])
+    stage.write("x.py")  # before there is a watch that could tell
+
+    found = look_until(watch, lambda found: found.changes)
+
+    assert found.changes == (changed(stage, "x.py"),)
+    assert watch._snapshot.taking
+
+
 def test_target_waits_for_the_first_look_where_clocks_may_differ(stage, beside, monkeypatch):
     monkeypatch.setattr("ipy_autorestart.watch.watch.silent_kind", lambda _: "nfs")
     watch = beside()
