@@ -13,7 +13,7 @@ import ipy_autorestart
 from ipy_autorestart.console import SIGNALS, Console
 from ipy_autorestart.engine.build import serve, supervise
 from ipy_autorestart.protocol.options import BadInput, Options
-from ipy_autorestart.protocol.parse import parse, parser
+from ipy_autorestart.protocol.parse import HELPING, parse, parser
 from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
 from ipy_autorestart.reexec.commandline import inherited, split
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
@@ -41,7 +41,7 @@ OWN = """
 
 NO_SCRIPT = "expected a script to run, such as: src/ main.py or src/ -m app; a kernel is restarted by %watch_restart"
 
-QUIET, HELPING, VERSION = frozenset({"-q", "--quiet"}), frozenset({"-h", "--help"}), frozenset({"--version"})
+QUIET, VERSION = frozenset({"-q", "--quiet"}), frozenset({"--version"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.script.foreground import unstopped
 from ipy_autorestart.show.status import is_later, message, status_line
+from ipy_autorestart.text import wrapped
 
 #: What a terminal or a shell sends to the group in the foreground, and others mean for this process.
 SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
@@ -79,6 +80,8 @@ class Console:
         line, start = status_line(self._name, status), (status.cause, status.runs)
         if begins:
             self._begun = start
+            if before.state is State.FINISHED:  # so will this one, and its end is what is worth a line
+                return
         else:
             said = status.state is State.RUNNING and start == self._begun and not message(status)
             if said or status.state in BRIEF or line == self._shown or is_later(status, before):
@@ -90,10 +93,10 @@ class Console:
         if self._quiet or self.ended_by == signal.SIGPIPE:
             return
         if self._coloured:
-            line = f"{colour}{line}{PLAIN}"
             # To a new line unless the cursor is at the beginning of one, as shells do it.
             with contextlib.suppress(OSError):
-                line = " " * ((os.get_terminal_size(2).columns or COLUMNS) - 1) + f"\r{line}"
+                columns = os.get_terminal_size(2).columns or COLUMNS
+                line = " " * (columns - 1) + f"\r{colour}{wrapped(line, columns)}{PLAIN}"
         with unstopped(), contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
             os.write(2, f"{line}\n".encode(errors="replace"))
 
@@ -139,8 +142,10 @@ class Console:
                 yield from self._end(signal.SIGINT, within=0.0)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Leave the terminal as it was, and say that it is over to whom nothing else tells it."""
         self._terminal.restore()
+        if self.ended_by is signal.SIGINT:
+            self._say(f"⟳ {self._name} · watch ended")
 
 
 def _is_pipe(fd: int) -> bool:

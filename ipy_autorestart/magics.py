@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import functools
 import json
 import shlex
@@ -24,7 +25,7 @@ from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import ShellSession, session_of
 from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
-from ipy_autorestart.protocol.parse import BACK, cell_of, parse, parser
+from ipy_autorestart.protocol.parse import BACK, HELPING, cell_of, parse, parser
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.tables import NOTHING, WIDE, as_json, overview, reasons
@@ -47,12 +48,31 @@ def _trait(option: Option) -> traitlets.TraitType[Any, Any]:
     return trait.tag(config=True)
 
 
+def _check(_: Configurable, proposal: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """Refuse a value that the option can't have where it is set, not where it is used."""
+    option = next(one for one in each() if one.name == proposal["trait"].name)
+    try:
+        for value in proposal["value"] if option.many else [proposal["value"]]:
+            option.check(value)
+    except BadInput as error:
+        raise traitlets.TraitError(f"{option.name}: {error}") from None
+    return proposal["value"]
+
+
 WatchRestart: type[Configurable] = type(
     "WatchRestart",
     (Configurable,),
-    {"__doc__": "Defaults of `%watch_restart`'s options.", **{option.name: _trait(option) for option in each()}},
+    {
+        "__doc__": "Defaults of `%watch_restart`'s options.",
+        "_check": traitlets.validate(*(option.name for option in each()))(_check),
+        **{option.name: _trait(option) for option in each()},
+    },
 )
 """Traits that ``c.WatchRestart`` and ``%config WatchRestart`` set, made from the options."""
+
+
+#: So much alike are a name and the target that was meant by it, and so many targets are named.
+NEAR_TARGET, NAMED = 0.65, 8
 
 
 EXAMPLES = """Examples:
@@ -92,11 +112,14 @@ class WatchMagics(Magics):
         try:
             check_platform()
             argv = _split("%watch_restart", self._expanded(line, local_ns or {}))
+            if HELPING.intersection(argv[: argv.index("--") if "--" in argv else None]):
+                self._show({"text/plain": str(type(self).watch_restart.__doc__)})
+                return
             if BACK in argv:
                 self._go_back([one for one in argv if one != BACK])
                 return
             if act := next((one for one in argv if one in BY_HAND), None):
-                for supervisor in self._chosen("%watch_restart", [one for one in argv if one != act]):
+                for supervisor in self._chosen(f"%watch_restart {act}", [one for one in argv if one != act]):
                     BY_HAND[act](supervisor)
                 return
             request = parse(argv, defaults=_options(self.defaults))
@@ -119,7 +142,7 @@ class WatchMagics(Magics):
         session = self._session
         cell = cell_of(words, [cell.number for cell in session.recorder.ledger.cells])
         if not any(isinstance(one.request.target, Kernel) for one in session.supervisors) or session.restarter is None:
-            raise BadInput(f"{BACK}: the kernel is not watched; %watch_restart src/ --checkpoints begins")
+            raise BadInput(f"{BACK}: the kernel is not watched; %watch_restart src/ --checkpoints starts that")
         session.restarter.go_back(cell)
 
     def _expanded(self, line: str, local_ns: Mapping[str, Any]) -> str:
@@ -172,12 +195,13 @@ class WatchMagics(Magics):
             one for one in supervisors if quoted == one.request.target.title or wanted in ("", one.request.target.name)
         ]
         if not chosen:
-            names = ", ".join(dict.fromkeys(one.request.target.title for one in supervisors))
-            raise UsageError(
-                f"{magic}: {one_line(wanted)}: no such target; name one of those watched: {names}"
-                if names
-                else f"{magic}: {NOTHING}"
-            )
+            if not supervisors:
+                raise UsageError(f"{magic}: {NOTHING}")
+            names = list(dict.fromkeys(one.request.target.title for one in supervisors))
+            near = difflib.get_close_matches(wanted, names, n=1, cutoff=NEAR_TARGET)
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            fix = f"did you mean {near[0]}?" if near else f"name one of those watched: {', '.join(names[:NAMED])}{more}"
+            raise UsageError(f"{magic}: {one_line(wanted)}: no such target; {fix}")
         return chosen
 
     @line_magic
@@ -195,10 +219,13 @@ class WatchMagics(Magics):
         shows = kinds.get(line.strip())
         if shows is None:
             raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
-        assert self.shell is not None
         every = [one.statistics() for one in list(self._session.supervisors)]
         width = shutil.get_terminal_size().columns if self._session.lines else WIDE
-        self.shell.display_pub.publish(shows(every, width=width))
+        self._show(shows(every, width=width))
+
+    def _show(self, data: Mapping[str, Any]) -> None:
+        assert self.shell is not None
+        self.shell.display_pub.publish(data)
 
     @context_matcher(identifier="ipy_autorestart", priority=100.0)  # type: ignore[untyped-decorator]  # is untyped
     def match(self, context: CompletionContext) -> SimpleMatcherResult:

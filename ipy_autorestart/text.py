@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+#: Stands between the parts of a line.
+SEPARATOR = " · "
+
 
 def duration(seconds: float) -> str:
     """Say how long something took."""
@@ -26,6 +29,26 @@ def relative(path: str, folder: str) -> str:
 def shortened(text: str, size: int) -> str:
     """Return text of at most ``size`` characters, without its end if need be."""
     return text if len(text) <= size else f"{text[: size - 1]}…"
+
+
+def wrapped(line: str, columns: int) -> str:
+    """Return a line of parts with `` · `` between them as lines of at most so many columns, broken between parts.
+
+    A part that is too long is broken between words; what stands below the line stays as it is.
+    """
+    line, end, rest = line.partition("\n")
+    lines = [""]
+    for place, part in enumerate(line.split(SEPARATOR)):
+        words = f"{SEPARATOR if place else ''}{part}"
+        if len(lines[-1]) + len(words) <= columns:
+            lines[-1] += words
+            continue
+        for number, word in enumerate(words.strip().split(" ")):
+            if lines[-1] and (not number or len(lines[-1]) + 1 + len(word) > columns):
+                lines.append(f"  {word}")
+            else:
+                lines[-1] += f" {word}" if lines[-1] else word
+    return "\n".join(filter(None, lines)) + end + rest
 
 
 def one_line(text: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 from fakes import FakeTerminal
@@ -50,6 +51,21 @@ def test_a_run_is_told_of_before_it_begins_and_not_again(lines):
     assert lines(begins(1)) == ["⟳ main.py · running · run 1"]
     assert lines(running(1), running(1, running_for=2), running(1, took=0.005)) == []
     assert lines(begins(2, CHANGED)) == ["⟳ main.py · running · run 2 · a.py changed"]
+
+
+def test_a_run_that_will_end_as_the_one_before_did_has_one_line(lines):
+    finished = Status(State.FINISHED, FIRST, runs=1, exit_status=0, lasted=0.01, warm=False)
+    lines(begins(1), running(1), finished)
+    again = replace(finished, cause=CHANGED, runs=2)
+    told = ["⟳ main.py · finished in 10 ms · run 2 · a.py changed"]
+    assert lines(begins(2, CHANGED), running(2, CHANGED), again) == told
+
+
+def test_a_ctrl_c_that_ends_the_watch_says_so(console, capfd):
+    console.send(Status(State.FINISHED, FIRST, runs=1, exit_status=0, warm=False))
+    assert list(console.handle({signal.SIGINT})) == [Close()]
+    console.close()
+    assert capfd.readouterr().err.splitlines()[-1] == "⟳ main.py · watch ended"
 
 
 def test_what_a_run_is_in_need_of_is_told_once(lines):

@@ -87,7 +87,7 @@ def test_the_notebook_about_programs_outside_shows_both(start_kernel):
     assert [name for name, cell in shown.items() if cell.error] == []
     everything = "".join(cell.streams() for cell in cells)
     assert re.findall("says: (.*)", everything) == ["hello", "hello, you"]
-    assert re.search("finished in .* src/greeting.py changed · restarted (warm )?in", everything)
+    assert re.search("finished in .* src/greeting.py changed · restarted ", everything)
     assert shown["end-1"].text.strip().splitlines()[-1] == "0"
     served = re.findall(r"process (\d+) at (\d+) serves", everything)
     assert len(served) == 2
@@ -121,7 +121,7 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
     for words in (
         r"server.py \d+ · running .* src/model.py changed, not used by server.py \d+: not restarted",
         r"train.py --epochs 3 · finished in .* · run 1\n",
-        r"train.py --epochs 12 · finished in .* · run 2 · src/model.py changed · restarted (warm )?in .*\n",
+        r"train.py --epochs 12 · finished in .* · run 2 · src/model.py changed · restarted .*\n",
         r"-m app you there · finished in .*\nhello you there\n",
     ):
         assert any(re.search(words, text) for text in said), words

@@ -1,6 +1,6 @@
 import pytest
 
-from ipy_autorestart.text import duration, one_line, relative
+from ipy_autorestart.text import duration, one_line, relative, wrapped
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,15 @@ def test_a_duration_is_as_exact_as_anybody_wants_it(seconds, said):
 )
 def test_a_path_below_the_folder_is_relative(path, folder, said):
     assert relative(path, folder) == said
+
+
+def test_a_line_breaks_between_its_parts_and_else_between_words():
+    line = "⟳ main.py · running · run 2 · src/a.py changed"
+    assert wrapped(line, 80) == line
+    assert wrapped(f"{line}\n    x = <", 32) == "⟳ main.py · running · run 2\n  · src/a.py changed\n    x = <"
+    told = wrapped("⟳ main.py · gen.py changes right after every start: the next waits · run 2", 32)
+    assert told == "⟳ main.py\n  · gen.py changes right after\n  every start: the next waits\n  · run 2"
+    assert max(map(len, told.split("\n"))) <= 32
 
 
 def test_what_cannot_be_shown_is_escaped():

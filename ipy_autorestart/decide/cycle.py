@@ -82,6 +82,7 @@ class Pending:
     noticed: float | None = None  # when its cause was, if that was before it was sent
     waits_for: str = ""  # what a busy kernel must finish before it can even take the signal
     sent_at: float | None = None  # when it was sent to another process, which restarts itself
+    waited: float = 0.0  # for the end of a burst
     ask_at: float | None = None  # when to ask that one again, which has said nothing yet
 
 

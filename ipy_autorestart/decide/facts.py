@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ipy_autorestart.decide.change import Change
 
@@ -31,11 +31,14 @@ class Cause:
         What it serves, whatever the reason, each with a ``path`` and a ``kind``: "added", "modified" or "deleted".
     more
         How many more changes it serves, where only the first few are reported.
+    waited
+        Seconds in which it was waited for the end of a burst of changes.
     """
 
     reason: Reason
     changes: tuple[Change, ...] = ()
     more: int = 0
+    waited: float = field(default=0.0, compare=False)
 
 
 class State(enum.StrEnum):

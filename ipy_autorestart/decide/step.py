@@ -211,7 +211,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
         return cycle._replace(looks=looks, run=run, held_until=held_until), ()
     if phase.refusal:
         phase = replace(phase, refusal="")
-    return _signal(cycle._replace(loop=loop, phase=phase), Reason.CHANGE, now, noticed=since)
+    return _signal(cycle._replace(loop=loop, phase=phase), Reason.CHANGE, now, noticed=since, waited=now - since)
 
 
 def _asked(cycle: Cycle, now: float) -> Stepped:
@@ -224,8 +224,8 @@ def _asked(cycle: Cycle, now: float) -> Stepped:
     return _signal(cycle, Reason.ASKED, now, noticed=cycle.pending.noticed if cycle.pending else None)
 
 
-def _signal(cycle: Cycle, reason: Reason, now: float, *, noticed: float | None = None) -> Stepped:
-    pending = Pending(reason, noticed)
+def _signal(cycle: Cycle, reason: Reason, now: float, *, noticed: float | None = None, waited: float = 0.0) -> Stepped:
+    pending = Pending(reason, noticed, waited=waited)
     if cycle.manner.stops_itself:
         pending = replace(pending, sent_at=now, ask_at=now + ASK_AFTER)
     return cycle._replace(pending=pending), (Signal(),)
@@ -269,7 +269,7 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
         return cycle._replace(phase=replace(phase, again=phase.again or pending.reason)), ()
     if not isinstance(phase, Running | Ended):
         return cycle, ()
-    cause = Cause(pending.reason, cycle.found.changes)
+    cause = Cause(pending.reason, cycle.found.changes, waited=pending.waited)
     noticed = now if pending.noticed is None else pending.noticed
     if cycle.unreachable:  # committed as a refusal is: the next change tries again
         refused = replace(phase, refusal=cycle.unreachable)

@@ -168,7 +168,7 @@ class Reporter:
         if cause is None or not cause.changes:
             return cause
         first = [replace(change, path=relative(change.path, self._folder)) for change in cause.changes[:NAMED_MAX]]
-        return Cause(cause.reason, tuple(first), len(cause.changes) - len(first))
+        return replace(cause, changes=tuple(first), more=len(cause.changes) - len(first))
 
     def _files(self, paths: Sequence[str]) -> Files | None:
         first = tuple(relative(path, self._folder) for path in paths[:NAMED_MAX])

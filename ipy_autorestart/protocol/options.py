@@ -54,9 +54,11 @@ def can_be_passed_on(text: object) -> bool:
 
 
 def glob(text: str) -> str:
-    """Return a glob; raises `BadInput` for an empty one."""
+    """Return a glob; raises `BadInput` for an empty one, and for a bracket that isn't closed."""
     if not text or not can_be_passed_on(text):
         raise BadInput(f"expected a glob such as '*.toml', got {text!r}")
+    if "[" in text and "]" not in text[text.index("[") + 2 :]:
+        raise BadInput(f"expected a glob such as '*.[ch]', with its bracket closed, got {text!r}")
     return text
 
 

@@ -35,6 +35,12 @@ MANY = frozenset(("paths", *(one.name for one in OPTIONS if one.many)))
 
 ITS_ARGUMENTS = "arguments of the script go after --"
 
+#: So much alike are a word and the option that was meant by it.
+NEAR = 0.75
+
+#: Ask for the help.
+HELPING = frozenset({"-h", "--help"})
+
 #: So much of a file is read to find out what it is.
 LINE_BYTES = 256
 
@@ -142,15 +148,21 @@ def cell_of(words: Sequence[str], numbers: Collection[int]) -> int | None:
 def _read(argv: Sequence[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(argv)
     if unknown:
-        flag = unknown[0]
-        near = difflib.get_close_matches(flag.partition("=")[0], [one.flag for one in OPTIONS], n=1)
-        guess = f"did you mean {near[0]}? " if near else ""
-        raise BadInput(f"{flag}: there is no such option; {guess}{ITS_ARGUMENTS}")
+        script = next(filter(_is_named_so, reversed(found.paths)), "the script")
+        fix = f"did you mean {near}?" if (near := _near(unknown[0])) else f"put arguments of {script} after --"
+        raise BadInput(f"{unknown[0]}: there is no such option; {fix}")
 
     def text(value: Any) -> Any:  # noqa: ANN401  # argparse (3.11) makes an empty list of the ``--`` in ``--cwd=--``
         return "--" if value == [] else value
 
     return {name: tuple(map(text, value)) if name in MANY else text(value) for name, value in vars(found).items()}
+
+
+def _near(word: str) -> str:
+    """Return the option that was probably meant, empty if that is a guess at most: it may be one of the script's."""
+    flags = {one.flag.lstrip("-"): one.flag for one in OPTIONS}
+    near = difflib.get_close_matches(word.partition("=")[0].lstrip("-"), flags, n=1, cutoff=NEAR)
+    return flags[near[0]] if near else ""
 
 
 def _take_script(paths: tuple[str, ...], folder: str, *, any_kind: bool) -> tuple[tuple[str, ...], str]:

@@ -12,7 +12,7 @@ from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.pristine import signal
 from ipy_autorestart.protocol.messages import Files, Status
-from ipy_autorestart.text import duration
+from ipy_autorestart.text import SEPARATOR, duration
 
 #: Of the dot before the line. Each contrasts with black and white (3:1), and no state is shown by colour alone.
 COLOURS = {
@@ -35,8 +35,8 @@ CRASHES: dict[int, str] = {
 #: Characters that a line should have at most: what is older than the news is left out of a longer one.
 WIDTH = 100
 
-#: Stands between the parts of a line, and those of a message.
-SEPARATOR = " · "
+#: Seconds of waiting for a burst that are told.
+WORTH_TELLING = 0.1
 
 #: So many characters of a path are shown, the last.
 PATH_MAX = 40
@@ -196,12 +196,26 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str]]:
         if status.cause.reason is not Reason.FIRST:
             then.append(cause(status.cause))
         if status.took is not None:
-            then.append(f"restarted {'warm ' if status.warm else ''}in {duration(status.took)}")
+            then += _start(status)
     if status.polling:
         then.append("polling")
     while then and len(_joined(name, [*now, *then])) > WIDTH:
         then.pop()
     return now, then
+
+
+def _start(status: Status) -> Iterable[str]:
+    """Yield how the last start went: how soon the new code ran, or a kernel answered, if that is known.
+
+    A cold start has only begun when it is reported: the interpreter's own is yet to come.
+    """
+    waited, took = status.cause.waited if status.cause else 0.0, status.took or 0.0
+    is_told = waited >= WORTH_TELLING
+    words = {True: "restarted warm", False: "restarted cold", None: "restarted"}[status.warm]
+    words += "" if status.warm is False else f" in {duration(max(took - waited, 0.0) if is_told else took)}"
+    yield words
+    if is_told:
+        yield f"waited {duration(waited)} for the burst"
 
 
 def _joined(name: str, words: Iterable[str]) -> str:

@@ -79,6 +79,8 @@ def test_a_kernel_waits_for_quiet():
     assert wake_at(cycle) == 12
     cycle, actions = play(cycle, (12, Tick()), (12, Found((A,))))
     assert actions == [Look(), Signal()]
+    cycle, _ = play(cycle, (12, Hangup()))
+    assert cycle.cause.waited == 2
 
 
 def test_hangup_stops_what_runs_and_its_end_starts_the_next():

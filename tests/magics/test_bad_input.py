@@ -20,7 +20,7 @@ MISTAKES = {
     "%watch_restart src/ --cwd src mein.py": "mein.py: there is no such script in",
     "%watch_restart": "expected a folder to watch or a script to run, such as: src/ or src/ main.py",
     "%watch_restart src/ main.py --dobounce 1": "--dobounce: there is no such option; did you mean --debounce?",
-    "%watch_restart src/ main.py --port 80": "did you mean --poll? arguments of the script go after --",
+    "%watch_restart src/ main.py --port 80": "--port: there is no such option; put arguments of main.py after --",
     "%watch_restart src/ main.py --debounce soon": "a number from 0 to 3600 such as 0.5, got 'soon'",
     "%watch_restart src/ main.py --debounce -1": "--debounce: expected",
     "%watch_restart src/ main.py --stop-timeout": "expected a value, got none; write --stop-timeout=SECONDS",
@@ -29,8 +29,11 @@ MISTAKES = {
     "%watch_restart src/ -m": "-m: expected the name of a module, got none; write -m MODULE",
     "%watch_restart src/ -- x": "x: it needs a script to run, such as main.py",
     "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it by a backslash",
+    "%watch_restart src/ main.py --ignore '['": "--ignore: expected a glob such as '*.[ch]', with its bracket closed",
+    "%watch_restart src/ main.py --pause": "--pause: src/ main.py: no such target; did you mean main.py?",
+    "%unwatch main": "main: no such target; did you mean main.py?",
     "%unwatch nothing.py": "nothing.py: no such target; name one of those watched: main.py",
-    "%watch_restart --back": "--back: the kernel is not watched; %watch_restart src/ --checkpoints begins",
+    "%watch_restart --back": "--back: the kernel is not watched; %watch_restart src/ --checkpoints starts that",
     "%watch_restart --back now": "--back: expected the number of a cell, as in its brackets, got 'now'; write --back",
     "%watch_restart --back 999": "--back: there is no cell 999; the last are ",
     "%watch_status now": "expected nothing, --why or --json, got 'now'",
@@ -47,6 +50,20 @@ def test_mistakes_are_one_line_and_end_nothing(kernel, project):
         assert "Traceback" not in wrong.text
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "value 2" in cell.text)
+
+
+def test_help_is_shown(kernel):
+    for line in ("%watch_restart --help", "%watch_restart src/ main.py -h"):
+        text = kernel.run(line).text
+        assert "Examples:" in text
+        assert "--debounce SECONDS" in text
+    assert "nothing is watched" in kernel.run("%watch_status").text
+
+
+def test_a_default_that_an_option_cannot_have_is_refused_where_it_is_set(kernel):
+    cell = kernel.run("%config WatchRestart.rerun = 'some'")
+    assert "rerun: expected none, marked or all, got 'some'" in cell.text
+    assert kernel.run("get_ipython().magics_manager.registry['WatchMagics'].defaults.rerun").text == "'none'"
 
 
 def test_a_folder_that_was_deleted_is_told_so(kernel):

@@ -69,6 +69,20 @@ def test_what_is_so_now_comes_first_and_what_is_older_has_the_room_that_is_left(
     assert len(status_line(name, status)) <= show.WIDTH
 
 
+@pytest.mark.parametrize(
+    ("warm", "waited", "words"),
+    [
+        (True, 0.0, "restarted warm in 120 ms"),
+        (True, 0.11, "restarted warm in 10 ms · waited 110 ms for the burst"),
+        (False, 0.0, "restarted cold"),  # what it took to begin says nothing of the new code
+        (None, 0.0, "restarted in 120 ms"),
+    ],
+)
+def test_how_a_restart_went_is_told_without_the_wait_for_its_burst(warm, waited, words):
+    status = Status(State.RUNNING, replace(SAVED, waited=waited), runs=2, took=0.12, warm=warm)
+    assert status_line("a.py", status).endswith(f"src/a.py changed · {words}")
+
+
 def test_a_rerun_that_stopped_is_red():
     status = Status(State.RUNNING, runs=2, stopped="stopped at cell 2: ZeroDivisionError")
     assert show.colour(status) == show.COLOURS[State.CRASHED]
@@ -174,7 +188,9 @@ def test_programs_are_told_in_json():
     assert json.loads(bundle["text/plain"]) == json.loads(json.dumps(bundle["application/json"]))
     (one,) = bundle["application/json"]
     assert (one["target"], one["status"]["state"], one["runs"][0]["lasted"]) == (NAME, "broken", 1.5)
-    assert one["status"]["cause"] == {"reason": "change", "changes": ({"path": NAME, "kind": "modified"},), "more": 0}
+    cause = one["status"]["cause"]
+    assert (cause["reason"], cause["changes"]) == ("change", ({"path": NAME, "kind": "modified"},))
+    assert (cause["more"], cause["waited"]) == (0, 0.0)
     assert one["status"]["broken"]["line"] == 1
 
 
