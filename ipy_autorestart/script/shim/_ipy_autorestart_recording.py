@@ -28,11 +28,17 @@ ABSENT: "Any" = object()
 #: Whoever looks for the caller of an import, as warnings do, passes over the frames of this file.
 INTERNAL = "<frozen importlib._bootstrap>"
 
+LIBRARY = os.path.dirname(os.__file__) + "/"
+
 #: A flag of the code of functions, which that of classes lacks (`inspect.CO_OPTIMIZED`).
 OPTIMIZED = 1
 
-#: What Python executes for a name in the body of a module or class.
+#: What Python executes for a name in the body of a module or class, and for an attribute, by the number of which it has
+#: bits of its own since Python 3.12.
 LOAD_NAME = compile("a", "", "eval").co_code[2]
+LOAD_ATTRIBUTE = frozenset(compile(text, "", "eval").co_code[4] for text in ("a.b", "a.b()"))
+LOAD_GLOBAL = (lambda: OPTIMIZED).__code__.co_code[2]
+OWN_BITS = compile("a.b", "", "eval").co_code[5] - 1
 
 #: Signals of the C library's own, which it handles from its first thread on.
 OF_THREADS = (32, 33)
@@ -439,13 +445,16 @@ class Recording:
     def note_local_time(self) -> None:
         """Note whose import may have asked for the local time, and so for ``TZ``: by the names in what it executes."""
         for name, deeds in self.deeds.items():
-            spec: Any = getattr(sys.modules.get(name), "__dict__", {}).get("__spec__")
+            values: dict[str, Any] = getattr(sys.modules.get(name), "__dict__", {})
+            if is_of_library(values.get("__file__")):
+                continue  # it keeps none, or looks whether it is another one now
             try:
-                code = spec.loader.get_code(name)
+                code = values["__spec__"].loader.get_code(name)
             except Exception:  # noqa: BLE001  # a loader of the library's own; nobody knows its code
                 deeds.reads.add(b"TZ")
             else:
-                if code is not None and not LOCAL_TIME.isdisjoint(_executed_names(code)):
+                keeps = any(type(values.get(one)) in (int, tuple) for one in LOCAL_TIME)  # by ``from time import``
+                if code is not None and (keeps or not LOCAL_TIME.isdisjoint(_executed_names(code))):
                     deeds.reads.add(b"TZ")
 
     def _settle(self) -> None:
@@ -524,31 +533,47 @@ class Recording:
                 _set(key, self._bare_environment.get(key))
 
 
+def is_of_library(file: "Any") -> bool:  # noqa: ANN401
+    """Return whether a file is one of the standard library."""
+    return isinstance(file, str) and file.startswith(LIBRARY) and "/site-packages/" not in file
+
+
 def _executed_names(code: "CodeType") -> "set[str]":
     """Return the names in what a module's import executes: its body, its classes, functions that these ask for."""
-    names, called = set(code.co_names), _loaded_names(code)
-    left = [one for one in code.co_consts if hasattr(one, "co_names")]
+    names, called = _asked_names(code), _loaded_names(code)
+    left = [(one, "") for one in code.co_consts if hasattr(one, "co_names")]
     while True:
-        bodies = [one for one in left if not one.co_flags & OPTIMIZED]
-        executed = bodies + [one for one in left if one.co_flags & OPTIMIZED and _is_among(one.co_name, called)]
+        executed = [(one, owner) for one, owner in left if _is_executed(one, owner, called)]
         if not executed:
-            return names
-        for one in executed:
-            left.remove(one)
-            names.update(one.co_names)
-            called |= _loaded_names(one) if one in bodies else set(one.co_names)
-            left += [inner for inner in one.co_consts if hasattr(inner, "co_names")]
+            return names if "time" in names else names - {"timezone"}  # which datetime has, too
+        for one, owner in executed:
+            left.remove((one, owner))
+            names |= set(one.co_names) if one.co_flags & OPTIMIZED else _asked_names(one)
+            called |= _loaded_names(one)
+            left += [(inner, one.co_name) for inner in one.co_consts if hasattr(inner, "co_names")]
 
 
-def _is_among(name: str, called: "set[str]") -> bool:
-    return name[:1] == "<" or name in called or name[:2] == "__"  # comprehensions; what is called by a class's own call
+def _is_executed(code: "CodeType", owner: str, called: "set[str]") -> bool:
+    """Return whether an import may execute a part of what is in a class, or in something else that has a name."""
+    name = code.co_name
+    is_body = not code.co_flags & OPTIMIZED or name[:1] == "<"
+    return is_body or name in called or (name[:2] == "__" and owner in called)
+
+
+def _asked_names(code: "CodeType") -> "set[str]":
+    """Return the names and attributes that a body asks for, not those that it binds; more of them if it has many."""
+    steps = zip(code.co_code[::2], code.co_code[1::2])  # noqa: B905  # as many
+    attributes = {place >> OWN_BITS for step, place in steps if step in LOAD_ATTRIBUTE}
+    names = enumerate(code.co_names)
+    return _loaded_names(code) | {name for at, name in names if ((at << OWN_BITS) & 255) >> OWN_BITS in attributes}
 
 
 def _loaded_names(code: "CodeType") -> "set[str]":
-    """Return the names that a body asks for; more if it has more than 256."""
-    steps = zip(code.co_code[::2], code.co_code[1::2])  # noqa: B905  # as many
-    places = {place for step, place in steps if step == LOAD_NAME}
-    return {name for place, name in enumerate(code.co_names) if place & 255 in places}
+    """Return the names that code asks for; more of them if it has many."""
+    steps = list(zip(code.co_code[::2], code.co_code[1::2]))  # noqa: B905  # as many
+    loads = {place for step, place in steps if step == LOAD_NAME}
+    loads_global = {place >> 1 for step, place in steps if step == LOAD_GLOBAL}
+    return {name for at, name in enumerate(code.co_names) if at & 255 in loads or at & 127 in loads_global}
 
 
 def _entering(get: "Callable[[], dict[Any, Any]]", key: "Any", value: "Any") -> "Callable[[], None]":  # noqa: ANN401
