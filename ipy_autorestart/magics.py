@@ -10,6 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import traitlets
@@ -21,6 +22,7 @@ from traitlets.config import Configurable
 
 from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
+from ipy_autorestart.cluster.where import where_of
 from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import ShellSession, session_of
 from ipy_autorestart.pristine import time
@@ -122,7 +124,7 @@ class WatchMagics(Magics):
                 for supervisor in self._chosen(f"%watch_restart {act}", [one for one in argv if one != act]):
                     BY_HAND[act](supervisor)
                 return
-            request = parse(argv, defaults=_options(self.defaults))
+            request = self._with_cluster(parse(argv, defaults=_options(self.defaults)))
             screen = self._screen(request)
             executed = self._request
             assert self.shell is not None
@@ -136,6 +138,14 @@ class WatchMagics(Magics):
             supervisor.start()
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None
+
+    def _with_cluster(self, request: Request) -> Request:
+        """Return the request with the address of a cluster in place of the variable that has a client of it."""
+        name = request.options.cluster
+        assert self.shell is not None
+        if name not in self.shell.user_ns:
+            return request
+        return replace(request, options=replace(request.options, cluster=where_of(name, self.shell.user_ns[name])))
 
     def _go_back(self, words: Sequence[str]) -> None:
         """Go back to before a cell; raises `BadInput`."""

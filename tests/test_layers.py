@@ -21,6 +21,7 @@ BELOW = {
     "memory": {"pristine"},
     "protocol": {"text", "decide", "pristine"},
     "watch": {"decide"},
+    "cluster": {"decide", "protocol", "watch"},
     "reexec": {"text", "decide", "pristine", "protocol"},
     "script": {"decide", "protocol"},
     "client": {"text", "pristine", "protocol", "reexec"},
@@ -29,8 +30,7 @@ BELOW = {
     "kernel": {"pristine", "memory", "protocol", "reexec", "ipython", "wire"},
     "proxy": {"memory", "reexec", "script", "wire"},
     "show": {"text", "decide", "pristine", "protocol", "client"},
-    "program": {"pristine", "protocol", "reexec", "client", "show"},
-    "cluster": {"decide", "protocol", "watch"},
+    "program": {"pristine", "protocol", "cluster", "reexec", "client", "show"},
     "engine": {"text", "decide", "protocol", "watch", "script", "cluster"},
 }
 

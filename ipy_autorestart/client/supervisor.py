@@ -15,7 +15,19 @@ from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, sho
 from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
 from ipy_autorestart.pristine import os, socket, wall_ns
 from ipy_autorestart.protocol.link import Link
-from ipy_autorestart.protocol.messages import Ask, Asked, Changed, Close, Decided, Paused, Ran, Record, Status, Waiting
+from ipy_autorestart.protocol.messages import (
+    Ask,
+    Asked,
+    Changed,
+    Close,
+    Decided,
+    Paused,
+    PushFailed,
+    Ran,
+    Record,
+    Status,
+    Waiting,
+)
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.commandline import inherited, split
@@ -334,7 +346,7 @@ class Supervisor:
         elif isinstance(record, Ran | Decided):
             self._history.take(record)
             return
-        elif isinstance(record, Changed):
+        elif isinstance(record, Changed | PushFailed):
             if self._restarter:
                 self._restarter.note_changes(self, record)
             return

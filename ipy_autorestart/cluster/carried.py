@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import sys
 import types
+import zlib
 from typing import Any
 
 import dask
@@ -26,21 +27,30 @@ GRACE = 1.0
 REACHED_WITHIN = 3.0
 
 
-def remote_of(source: str) -> Any:
-    """Return the module that the text of `remote` makes in this process, one for all pushes."""
-    name = "_ipy_autorestart_cluster"
+#: The text of `remote`, by its digest and compressed.
+Source = tuple[str, bytes]
+
+
+def remote_of(source: Source) -> Any:
+    """Return the module that the text of `remote` makes in this process, one for all pushes.
+
+    Raises LookupError if the text is left out, to spare the wire, and is not known.
+    """
+    name, (digest, packed) = "_ipy_autorestart_cluster", source
     known: Any = sys.modules.get(name)
-    if known is None or source != known.SOURCE:
+    if known is None or digest != known.DIGEST:
+        if not packed:
+            raise LookupError(name)
         module: Any = types.ModuleType(name)
-        module.SOURCE = source
-        exec(compile(source, name, "exec"), module.__dict__)
+        module.DIGEST = digest
+        exec(compile(zlib.decompress(packed), name, "exec"), module.__dict__)
         if known is not None:
             module.PLACES.update(known.PLACES)
         sys.modules[name] = known = module
     return known
 
 
-def call(source: str, name: str, *args: Any) -> Any:
+def call(source: Source, name: str, *args: Any) -> Any:
     """Call a function of `remote` here."""
     return getattr(remote_of(source), name)(*args)
 
@@ -48,7 +58,7 @@ def call(source: str, name: str, *args: Any) -> Any:
 # -- on workers --------------------------------------------------------------------------------------------------------
 
 
-def look_at_worker(source: str, project: str, head: dict[str, Any], *, dask_worker: Any) -> dict[str, Any]:
+def look_at_worker(source: Source, project: str, head: dict[str, Any], *, dask_worker: Any) -> dict[str, Any]:
     """Return what a worker says about itself, and the keys of the tasks that run there."""
     state = dask_worker.state
     running = [str(task.key) for task in (*state.executing, *state.long_running)]
@@ -61,7 +71,7 @@ def installed_modules() -> list[str]:
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and ("/site-packages/" in file or "/dist-packages/" in file):
+        if name[:2] != "__" and isinstance(file, str) and ("/site-packages/" in file or "/dist-packages/" in file):
             found.append(name)
     return found
 
@@ -69,8 +79,8 @@ def installed_modules() -> list[str]:
 class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
     """Gives a worker that joins the version before any task; it fetches the files if its machine lacks them."""
 
-    def __init__(self, source: str, project: str, head: dict[str, Any]) -> None:
-        self.source, self.project, self.head = source, project, head
+    def __init__(self, source: Source, project: str, head: dict[str, Any], owner: str) -> None:
+        self.source, self.project, self.head, self.owner = source, project, head, owner
 
     async def setup(self, worker: Any) -> None:
         """Put the version first on the path."""
@@ -123,14 +133,22 @@ class OnNanny(NannyPlugin):  # type: ignore[misc]  # as above
 # -- on the scheduler --------------------------------------------------------------------------------------------------
 
 
-def survey(source: str, project: str, head: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any]:
+def survey(source: Source, project: str, head: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any]:
     """Return what the scheduler says about itself and its workers."""
     found = {**remote_of(source).probe(project, head), "engine": distributed.__version__}
     workers = {
-        address: {"nanny": ws.nanny, "processing": [str(task.key) for task in ws.processing]}
+        address: {
+            "nanny": ws.nanny,
+            "processing": [str(task.key) for task in ws.processing],
+            "versions": dict((ws.versions or {}).get("packages") or {}),
+        }
         for address, ws in dask_scheduler.workers.items()
     }
-    others = {name: plugin.head["tops"] for name, plugin in _ours(dask_scheduler).items() if plugin.project != project}
+    others = {
+        plugin.project: plugin.head["tops"]
+        for plugin in _ours(dask_scheduler).values()
+        if plugin.project != project and plugin.owner in dask_scheduler.clients
+    }
     return {"scheduler": found, "workers": workers, "others": others}
 
 
@@ -142,9 +160,10 @@ def _ours(scheduler: Any) -> dict[str, OnWorker]:
 
 
 def install(
-    source: str,
+    source: Source,
     project: str,
     manifest: dict[str, Any],
+    owner: str,
     *,
     dask_scheduler: Any,
 ) -> list[str]:
@@ -164,7 +183,7 @@ def install(
 
     dask_scheduler.handlers[HANDLER] = files
     name = f"ipy-autorestart-{project}"
-    plugin = OnWorker(source, project, head)
+    plugin = OnWorker(source, project, head, owner)
     _ours(dask_scheduler)[name] = plugin
     dask_scheduler.worker_plugins[name] = _pickled(plugin)
     _expect(dask_scheduler)
@@ -202,11 +221,20 @@ def _expect(scheduler: Any) -> set[str]:
     return expected
 
 
-def only_copies(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
-    """Return the keys of data that somebody wants and that only these workers have."""
-    leaving = {dask_scheduler.workers[one] for one in addresses if one in dask_scheduler.workers}
-    tasks = {task for worker in leaving for task in worker.has_what}
-    return sorted(str(task.key) for task in tasks if task.who_wants and not set(task.who_has) - leaving)
+def only_copies(addresses: list[str], leaving: list[str], *, dask_scheduler: Any) -> list[str]:
+    """Return the keys of data that only these workers have, and that somebody wants besides clients that leave."""
+    workers = {dask_scheduler.workers[one] for one in addresses if one in dask_scheduler.workers}
+    tasks = {task for worker in workers for task in worker.has_what}
+    kept = {task for task in tasks if {client.client_key for client in task.who_wants or ()}.difference(leaving)}
+    return sorted(str(task.key) for task in kept if not set(task.who_has) - workers)
+
+
+def release(clients: list[str], *, dask_scheduler: Any) -> None:
+    """Drop what clients wait for that are about to leave, or it would be run anew on the workers to come."""
+    for name in clients:
+        if client := dask_scheduler.clients.get(name):
+            keys = [task.key for task in client.wants_what]
+            dask_scheduler.client_releases_keys(keys=keys, client=name, stimulus_id=f"new-code-{name}")
 
 
 async def restart(addresses: list[str], *, dask_scheduler: Any) -> dict[str, str]:
@@ -244,9 +272,10 @@ async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:
     return [nanny for nanny, there in zip(nannies, found, strict=True) if there]
 
 
-def uninstall(project: str, *, dask_scheduler: Any) -> None:
-    """Leave nothing for workers that join."""
+def uninstall(project: str, *, dask_scheduler: Any) -> bool:
+    """Leave nothing for workers that join; return whether other watches have something there."""
     name = f"ipy-autorestart-{project}"
     _ours(dask_scheduler).pop(name, None)
     dask_scheduler.worker_plugins.pop(name, None)
     dask_scheduler.__dict__.get("_ipy_autorestart_manifests", {}).pop(project, None)
+    return bool(_ours(dask_scheduler))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import os
 import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
+from ipy_autorestart.cluster._ipy_autorestart_salt import VARIABLE
 from ipy_autorestart.cluster.messages import Named, Reply, Say, Wish, decode, encode
 from ipy_autorestart.decide.events import Pushed, PushFailed, Reached
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+
+SALT = os.path.join(os.path.dirname(PROGRAM), "_ipy_autorestart_salt.py")
+
+#: The variable that configures what each client of Dask runs at its start.
+PRELOAD = "DASK_DISTRIBUTED__CLIENT__PRELOAD"
 
 #: Seconds that the helper has to leave the cluster in order.
 CLOSES_WITHIN = 3.0
@@ -30,7 +38,8 @@ class Helper:
     """
 
     def __init__(self, named: Named, *, python: str, environment: Mapping[str, str], cwd: str) -> None:
-        self._named = named
+        self._folder = tempfile.TemporaryDirectory(prefix="ipy_autorestart-cluster-")
+        self._named = replace(named, told=os.path.join(self._folder.name, "version"))
         self._python, self._environment, self._cwd = python, environment, cwd
         self._received = b""
         self._number = 0  # of the push that has not been answered
@@ -54,6 +63,14 @@ class Helper:
         self._send(self._named)
 
     @property
+    def variables(self) -> dict[str, str]:
+        """What the environment of each run says, so that its clients name the version in the keys of their tasks."""
+        theirs: list[str] = []
+        with contextlib.suppress(ValueError, SyntaxError, TypeError):  # as Dask reads it
+            theirs = list(ast.literal_eval(self._environment.get(PRELOAD, "[]")))
+        return {VARIABLE: self._named.told, PRELOAD: repr([*theirs, SALT])}
+
+    @property
     def pid(self) -> int:
         """Its process, 0 if it has ended."""
         return self._process.pid if self._process else 0
@@ -66,13 +83,13 @@ class Helper:
         """Send files ahead of a push."""
         self._send(Wish())
 
-    def push(self, number: int) -> None:
-        """Have each worker run what is saved now, in place of a push that goes on."""
+    def push(self, number: int, clients: tuple[str, ...] = ()) -> None:
+        """Have each worker run what is saved now, in place of a push that goes on; the clients are about to leave."""
         if self._process is None:
             with contextlib.suppress(OSError):
                 self._start()
         self._number = number
-        self._send(Wish(number))
+        self._send(Wish(number, clients))
 
     def receive(self) -> Iterator[Reached | Pushed | PushFailed]:
         """Yield what is new; a push that it was asked for, and has not done when it ends, has failed."""
@@ -128,3 +145,4 @@ class Helper:
         """End it: it leaves the cluster in order if it can do so soon."""
         self._end()
         self._errors.close()
+        self._folder.cleanup()

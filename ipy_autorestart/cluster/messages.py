@@ -20,6 +20,8 @@ class Named:
         An address or a file.
     roots, files, patterns, ignores, gitignore
         What counts, as for the watch.
+    told
+        A file that says which version the workers have, for `_ipy_autorestart_salt`.
     within
         Seconds until each worker must have it.
     lose_data
@@ -32,15 +34,17 @@ class Named:
     patterns: tuple[str, ...] = ()
     ignores: tuple[str, ...] = ()
     gitignore: bool = False
+    told: str = ""
     within: float = 60.0
     lose_data: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Push with this number; files alone are sent with 0."""
+    """Push with this number, as these clients leave; files alone are sent with 0."""
 
     push: int = 0
+    clients: tuple[str, ...] = ()
 
 
 Say = Named | Wish

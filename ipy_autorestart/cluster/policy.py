@@ -114,7 +114,7 @@ def refuse_broken(broken: Mapping[str, str], sent: Collection[str]) -> Refusal |
     A file that never was whole, as a template or a test's data, is left out and stops nobody.
     """
     if worse := sorted(path for path in broken if path in sent):
-        return Refusal(f"syntax error in {worse[0]}: {broken[worse[0]]}; nothing is sent until it is mended")
+        return Refusal(f"syntax error in {worse[0]}: {broken[worse[0]]}; nothing is sent until it is fixed")
     return None
 
 

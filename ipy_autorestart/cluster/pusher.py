@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import importlib.util
+import json
 import logging
 import os
 import socket
@@ -20,21 +21,21 @@ from ipy_autorestart.decide.filters import Filter
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks whether the cluster can still be pushed to.
-LOOKED_AT = 2.0
+#: Seconds between two looks whether the connection to the cluster is still there.
+LOOKED_AT = 0.5
 
 
 class Cluster(Protocol):
     """A cluster that is connected to; each method raises `CantPush`."""
 
-    async def check(self, tree: Tree) -> None:
-        """See whether it can be pushed to."""
+    def check(self) -> None:
+        """See whether it can be reached, by what the connection knows: nobody is asked."""
 
     async def ship(self, tree: Tree) -> None:
         """Send files to the machines that lack them."""
 
-    async def push(self, tree: Tree, *, within: float, lose_data: bool) -> str:
-        """Make all workers run the tree; return how that went, in a few words."""
+    async def push(self, tree: Tree, *, within: float, lose_data: bool, clients: tuple[str, ...]) -> str:
+        """Make all workers run the tree, as some clients leave; return how that went, in a few words."""
 
     async def close(self) -> None:
         """Close the connection."""
@@ -61,6 +62,7 @@ class Pusher:
         self._say = say
         self._connect = connect
         self._cluster: Cluster | None = None
+        self._connecting = asyncio.Lock()
         self._sent: frozenset[str] = frozenset()  # paths of what has been whole
         self._unreachable = ""
         self._task: asyncio.Task[None] | None = None
@@ -79,23 +81,28 @@ class Pusher:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
-        self._task = asyncio.create_task(self._push(wish.push) if wish.push else self._ship())
+        self._task = asyncio.create_task(self._push(wish.push, wish.clients) if wish.push else self._ship())
 
     async def watch(self) -> None:
         """Tell when the cluster can't be reached any more, and when it can again."""
         while True:
             await asyncio.sleep(LOOKED_AT)
-            if self._cluster is None or (self._task and not self._task.done()):
+            if self._task is None or not self._task.done():
                 continue
             try:
-                await self._cluster.check(self._read())
-                why = ""
-            except (CantPush, TooLarge) as error:
-                why = str(error)
-            self._tell(why)
+                if self._cluster:
+                    self._cluster.check()
+            except CantPush as error:
+                self._tell(str(error))  # now: to connect anew takes seconds
+            try:
+                await self._connected()
+            except CantPush as error:
+                self._tell(str(error))
+            else:
+                self._tell("")
 
     def _tell(self, why: str) -> None:
-        if why != self._unreachable:
+        if bool(why) != bool(self._unreachable):  # the first words say it best
             self._unreachable = why
             self._say(Reached(why))
 
@@ -103,11 +110,11 @@ class Pusher:
         with contextlib.suppress(CantPush, TooLarge):  # the push will say so
             await (await self._connected()).ship(self._read())
 
-    async def _push(self, number: int) -> None:
+    async def _push(self, number: int, clients: tuple[str, ...]) -> None:
         try:
             tree = self._read()
             cluster = await self._connected()
-            how = await cluster.push(tree, within=self._named.within, lose_data=self._named.lose_data)
+            how = await cluster.push(tree, within=self._named.within, lose_data=self._named.lose_data, clients=clients)
         except (CantPush, TooLarge) as error:
             self._say(PushFailed(number, str(error)))
         except Exception as error:  # the border: whatever the cluster's own client raises
@@ -115,13 +122,30 @@ class Pusher:
             self._say(PushFailed(number, f"the push failed: {type(error).__name__}: {error}"))
         else:
             self._sent |= tree.sources
+            self._note(tree.version)
             self._tell("")
             self._say(Pushed(number, how))
 
+    def _note(self, version: str) -> None:
+        """Write down what the workers have, for the clients of the next run."""
+        if self._named.told:
+            aside = f"{self._named.told}.new"
+            with open(aside, "w", encoding="utf-8") as file:
+                json.dump({"version": version, "roots": self._named.roots}, file)
+            os.replace(aside, self._named.told)
+
     async def _connected(self) -> Cluster:
-        if self._cluster is None:
-            self._cluster = await self._connect(self._named.where, self._project)
-        return self._cluster
+        """Return the cluster, connected to anew if it was lost: it may have begun elsewhere, as its file says."""
+        async with self._connecting:
+            if self._cluster:
+                try:
+                    self._cluster.check()
+                except CantPush:
+                    lost, self._cluster = self._cluster, None
+                    await lost.close()
+            if self._cluster is None:
+                self._cluster = await self._connect(self._named.where, self._project)
+            return self._cluster
 
     def _read(self) -> Tree:
         tree = read_tree(self._named.roots, self._filter, named=self._named.files)

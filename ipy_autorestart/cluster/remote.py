@@ -202,19 +202,22 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
     """Return the names of the project's modules that this process has imported, from wherever."""
     places = [*PLACES.get(project, {}).get("folders", ()), *(_origin(manifest, path) for path in manifest["entries"])]
     bases = tuple(one.rstrip(os.sep) + os.sep for one in {*places, *map(os.path.realpath, places)})
-    system = tuple({os.path.realpath(one) + os.sep for one in (sys.prefix, sys.base_prefix)})
     tops, found = set(manifest["tops"]), set()
     for name, module in list(sys.modules.items()):
         if name in ("__main__", "__mp_main__", NAME):
             continue
         files = [getattr(module, "__file__", None), *_portions(module)]
         paths = [one for one in files if isinstance(one, str)]
-        named_so = name.partition(".")[0] in tops and not all(
-            os.path.realpath(path).startswith(system) for path in paths
-        )
+        named_so = name.partition(".")[0] in tops and not all(map(_is_librarys, paths))
         if named_so or any((path + os.sep).startswith(bases) for path in paths):
             found.add(name)
     return found
+
+
+def _is_librarys(path: str) -> bool:
+    """Whether a file is of Python's own library; what is installed besides may be an older copy of the project."""
+    library = os.path.realpath(os.path.dirname(os.__file__)) + os.sep
+    return os.path.realpath(path).startswith(library) and "-packages" + os.sep not in path
 
 
 def _portions(module: Any) -> list[Any]:

@@ -52,6 +52,7 @@ class Pushing:
     cause: Cause
     noticed: float | None
     number: int
+    clients: tuple[str, ...] = ()  # those of a kernel that restarts, which are about to leave the cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +204,8 @@ class Cycle(NamedTuple):
 
     @property
     def refusal(self) -> str:
-        """The reason why the target could not be started or restarted, or nothing."""
-        return self.phase.refusal if isinstance(self.phase, Running | Ended) else ""
+        """The reason why the target could not be started or restarted, or could not be just now; or nothing."""
+        return self.phase.refusal or self.unreachable if isinstance(self.phase, Running | Ended) else ""
 
     @property
     def looping(self) -> tuple[str, ...]:

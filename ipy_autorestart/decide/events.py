@@ -61,11 +61,13 @@ class Moved:
 class Exited:
     """The run, or the kernel's old image, is gone; ``status`` as ``Popen.returncode`` gives it.
 
-    ``left`` says that processes which it started are not; another one follows when they are.
+    ``left`` says that processes which it started are not; another one follows when they are. ``clients`` are those that
+    a kernel had of clusters.
     """
 
     status: int | None = None
     left: bool = False
+    clients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,10 +189,14 @@ class Ship:
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Have each worker of the cluster run what is committed; a Pushed or PushFailed of the same number follows."""
+    """Have each worker of the cluster run what is committed; a Pushed or PushFailed of the same number follows.
+
+    ``clients`` are about to leave it.
+    """
 
     number: int
     cause: Cause
+    clients: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,10 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
 
 def _begin(cycle: Cycle, now: float, *, runs: bool) -> Stepped:
     cycle = cycle._replace(looks=Looks(scan_at=now + cycle.timing.scan))
-    if runs:
-        return cycle._replace(phase=Running()), ()
     cause = Cause(Reason.FIRST)
+    if runs:
+        cycle = cycle._replace(phase=Running())
+        return (cycle._replace(push_number=1), (Push(1, cause),)) if cycle.pushes else (cycle, ())
     if cycle.pushes:
         return cycle._replace(phase=Pushing(cause, None, 1), push_number=1), (Push(1, cause),)
     return cycle._replace(phase=Starting(cause)), (Start(cause),)
@@ -195,7 +196,7 @@ def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
         return _reveal(cycle), ()
     if isinstance(phase, Pushing):  # the later code is what all are to get
         cause = replace(phase.cause, changes=found.changes)
-        return _start(cycle, Starting(cause, phase.noticed))
+        return _start(cycle, Starting(cause, phase.noticed), phase.clients)
     paths = frozenset(change.path for change in found.changes)
     run, made = cycle.run, now - found.age
     lived = run.gone_at is None or made <= run.gone_at
@@ -282,7 +283,7 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
     return cycle._replace(phase=stopping), (Ship(), Stop()) if cycle.pushes else (Stop(),)
 
 
-def _start(cycle: Cycle, starting: Starting) -> Stepped:
+def _start(cycle: Cycle, starting: Starting, clients: tuple[str, ...] = ()) -> Stepped:
     found, looks = cycle.found, cycle.looks
     if looks.at in (cycle.loop.until, cycle.held_until):  # what was put off is served now, and nothing is to follow
         looks = looks._replace(at=None)
@@ -290,7 +291,8 @@ def _start(cycle: Cycle, starting: Starting) -> Stepped:
     actions: tuple[Action, ...] = (Start(starting.cause),)
     if cycle.pushes:
         number = cycle.push_number + 1
-        phase, actions = Pushing(starting.cause, starting.noticed, number), (Push(number, starting.cause),)
+        phase = Pushing(starting.cause, starting.noticed, number, clients)
+        actions = (Push(number, starting.cause, clients),)
         cycle = cycle._replace(push_number=number)
     cycle = cycle._replace(
         phase=phase,
@@ -304,15 +306,17 @@ def _start(cycle: Cycle, starting: Starting) -> Stepped:
 
 def _pushed(cycle: Cycle, event: Pushed, number: int) -> Stepped:
     phase = cycle.phase
-    if not isinstance(phase, Pushing) or phase.number != number:  # a later one is on its way
+    if number != cycle.push_number:  # a later one is on its way
         return cycle, ()
+    if not isinstance(phase, Pushing):  # a kernel runs already
+        return cycle._replace(pushed=event), ()
     return cycle._replace(phase=Starting(phase.cause, phase.noticed), pushed=event), (Start(phase.cause),)
 
 
 def _push_failed(cycle: Cycle, number: int, why: str) -> Cycle:
-    if not isinstance(cycle.phase, Pushing) or cycle.phase.number != number:
+    if number != cycle.push_number or not isinstance(cycle.phase, Pushing | Running):
         return cycle
-    return cycle._replace(phase=Ended(refusal=why))
+    return cycle._replace(phase=Running(why) if cycle.manner.stops_itself else Ended(refusal=why))
 
 
 def _started(cycle: Cycle, now: float) -> Stepped:
@@ -343,7 +347,7 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
         if event.left:  # they may have the rest of the timeout
             return cycle._replace(phase=replace(phase, left=True)), ()
         cause = replace(phase.cause, changes=cycle.found.changes or phase.cause.changes)
-        return _start(cycle, Starting(cause, phase.noticed))
+        return _start(cycle, Starting(cause, phase.noticed), event.clients)
     if not first and isinstance(phase, Ended):
         return cycle._replace(phase=replace(phase, left=event.left)), ()
     if isinstance(phase, Pushing):

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from ipy_autorestart.cluster.helper import Helper
 from ipy_autorestart.cluster.messages import Named
@@ -103,7 +104,10 @@ def supervise(
             program = _program(request.target, launch, stdio, sockets, in_session=terminal is not None)
             cache = _cache(program.flags, program.environment)
             if options.cluster:  # before the target, which takes later children for what runs leave behind
-                helper = stack.enter_context(contextlib.closing(_helper(request, program)))
+                helper = stack.enter_context(
+                    contextlib.closing(_helper(request, program.python, program.environment, program.cwd))
+                )
+                program = replace(program, environment={**program.environment, **helper.variables})
             preload = [name for names in options.preload for name in names.split(",")]
             forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
             target = ScriptTarget(
@@ -116,6 +120,8 @@ def supervise(
                 terminal=terminal,
                 send=link.send,
             )
+        elif options.cluster:
+            helper = stack.enter_context(contextlib.closing(_helper(request, sys.executable, os.environ, request.cwd)))
         pid = parent.pid if parent and not target else os.getpid()
         loads = Loads(launch.pid or pid)
         watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, loads)))
@@ -140,8 +146,8 @@ def supervise(
         engine.run()
 
 
-def _helper(request: Request, program: Program) -> Helper:
-    """Start what pushes to a cluster, in the surroundings of the script."""
+def _helper(request: Request, python: str, environment: Mapping[str, str], cwd: str) -> Helper:
+    """Start what pushes to a cluster, in the surroundings of the target."""
     options = request.options
     beside = os.path.join(request.cwd, options.cluster)
     named = Named(
@@ -154,7 +160,7 @@ def _helper(request: Request, program: Program) -> Helper:
         within=options.cluster_timeout,
         lose_data=options.lose_data,
     )
-    return Helper(named, python=program.python, environment=program.environment, cwd=program.cwd)
+    return Helper(named, python=python, environment=environment, cwd=cwd)
 
 
 def listen(addresses: Iterable[str]) -> Iterator[socket.socket]:

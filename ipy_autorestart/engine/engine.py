@@ -29,6 +29,7 @@ from ipy_autorestart.decide.events import (
     Moved,
     Preloaded,
     Push,
+    PushFailed,
     Refused,
     Ship,
     Signal,
@@ -214,7 +215,10 @@ class Engine:
                     self._receive(record)
             except EOFError:
                 self._orphan()
-        self._handle(*(self._pusher.receive() if self._pusher else ()))
+        for event in self._pusher.receive() if self._pusher else ():
+            if isinstance(event, PushFailed) and not self._target:
+                self._link.send(event)  # to a kernel that waits, which refuses then to restart
+            self._handle(event)
         self._handle(*hints)
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
         for record in self._handle_signals(signums) if signums else ():
@@ -285,9 +289,9 @@ class Engine:
                 target.kill()
             case Ship() if self._pusher:
                 self._pusher.ship()
-            case Push(number, cause) if self._pusher:
+            case Push(number, cause, clients) if self._pusher:
                 self._forget(change.path for change in cause.changes)  # workers may see the very folder
-                self._pusher.push(number)
+                self._pusher.push(number, clients)
             case Start(cause):
                 changed = [change.path for change in cause.changes]
                 committed, put_back = self._watch.take_changed()

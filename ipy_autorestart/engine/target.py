@@ -88,8 +88,11 @@ class Pusher(HasFileno, Protocol):
     def ship(self) -> None:
         """Send files ahead of a push."""
 
-    def push(self, number: int) -> None:
-        """Have each worker run what is saved now, by the push of this number, in place of one that goes on."""
+    def push(self, number: int, clients: tuple[str, ...]) -> None:
+        """Have each worker run what is saved now, by the push of this number, in place of one that goes on.
+
+        The clients, by the cluster's names, are about to leave it.
+        """
 
     def receive(self) -> Iterable[Event]:
         """Return what is new, if anything is."""

@@ -28,10 +28,22 @@ from ipy_autorestart.kernel.replay import Replay
 from ipy_autorestart.kernel.way_behind import WayBehind, why_no_proxy
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time
 from ipy_autorestart.protocol.checkpoint import Checkpoint
-from ipy_autorestart.protocol.messages import Asked, Changed, Exited, Hangup, Moved, Record, Reran, Started, Waiting
+from ipy_autorestart.protocol.messages import (
+    Asked,
+    Changed,
+    Exited,
+    Hangup,
+    Moved,
+    PushFailed,
+    Record,
+    Reran,
+    Started,
+    Waiting,
+)
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.interrupts import Interrupts
+from ipy_autorestart.reexec.pushes import Pushes, clients_here
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried, SupervisorState
@@ -396,7 +408,7 @@ class KernelRestarter(Restarter):
                 await gate.close()
             if self.behind and self._options.warm:
                 self.behind.ask(self._owners)
-            self._report(Exited())
+            await self._exited()
             back = await self._right_checkpoints()
             if self.gate is not gate:
                 if gate is not None:
@@ -419,6 +431,22 @@ class KernelRestarter(Restarter):
             self._refuse(f"{type(error).__name__}: {error}")
         else:
             self._leave(handover)
+
+    async def _exited(self) -> None:
+        """Tell that this kernel has ended, and wait until clusters have the new code; raises `CantRestart`."""
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+
+        def tell() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+                loop.call_soon_threadsafe(over.set)
+
+        pushes = self._pushes = Pushes(self._owners, tell)
+        self._report(Exited(clients=() if pushes.is_over else clients_here()))
+        if not pushes.is_over:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), pushes.within)
+        if why := pushes.refusal:
+            raise CantRestart(why)
 
     def _handover(self, back: tuple[int, ...]) -> KernelEnd:
         """Do all that can fail and can be undone."""
@@ -506,10 +534,11 @@ class KernelRestarter(Restarter):
         """Return the checkpoints of this kernel, and the cells after which there is none."""
         return self.behind.parking.tell() if self.behind else ()
 
-    def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:
-        """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
-        if self.behind:
-            self.behind.note_changes(owner, changed)
+    def note_changes(self, owner: SupervisorHandle, answer: Changed | PushFailed) -> None:
+        """Take what an owner answers that has heard that this process exits; in another thread."""
+        super().note_changes(owner, answer)
+        if self.behind and isinstance(answer, Changed):
+            self.behind.note_changes(owner, answer)
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 

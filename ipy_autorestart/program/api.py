@@ -85,6 +85,7 @@ def restart_on_change(
     enabled: bool | None = None,
     when: str = "anywhere",
     quiet: bool = False,
+    cluster: object = "",
     options: Options | None = None,
 ) -> Watching:
     """Restart this program when its files change, or when it gets a SIGHUP.
@@ -115,6 +116,9 @@ def restart_on_change(
         only in `restart_if_changed`.
     quiet
         Write no line to standard error that says that the program has restarted, or why it has not.
+    cluster
+        A client of a Dask cluster, or its scheduler's address or file: when all workers have the code, the program
+        restarts.
     options
         Options of the watch; those for scripts and kernels have no effect here.
 
@@ -157,6 +161,7 @@ def restart_on_change(
         keep=keep,
         when=when,
         quiet=quiet,
+        cluster=cluster,
         options=options,
     )
     _PROCESS.watch = Watching(restarter)

@@ -8,10 +8,12 @@ import stat
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.client.supervisor import Supervisor
+from ipy_autorestart.cluster.where import where_of
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
 from ipy_autorestart.program.alarm import Alarm
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, apart, running_loop
@@ -22,6 +24,7 @@ from ipy_autorestart.protocol.options import BadInput, OneOf, Options
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.reexec.commandline import split
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
+from ipy_autorestart.reexec.pushes import MORE
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.start import CantRestart, ProgramStart, is_repeatable, main_file
 from ipy_autorestart.reexec.state import ProgramState
@@ -295,6 +298,7 @@ def begin(
     keep: Iterable[Any],
     when: str,
     quiet: bool,
+    cluster: object,
     options: Options | None,
 ) -> ProgramRestarter:
     """Begin a watch, or continue that of the image before; see `restart_on_change`."""
@@ -306,7 +310,11 @@ def begin(
     if options is not None and not isinstance(options, Options):
         raise BadInput(f"options: expected Options(...), got {options!r}")
     _check_process()
-    request = _request(paths, options or Options())
+    options = options or Options()
+    if cluster:
+        named = os.fspath(cluster) if isinstance(cluster, str | os.PathLike) else where_of("cluster", cluster)
+        options = replace(options, cluster=named)
+    request = _request(paths, options)
     request.check()
     start = ProgramStart.of_program(folder, kept.carried)
     hangup_ignored = kept.carried is not None and kept.carried.process.hangup_ignored
@@ -324,11 +332,22 @@ def begin(
             else:
                 supervisor = Supervisor.of(request, screen=screen, session=restarter)
                 supervisor.start(since_ns=start.since_ns)
+                _wait_for_push(supervisor)
             kept.drop()
         except BaseException:
             restarter.close()
             raise
     return restarter
+
+
+def _wait_for_push(supervisor: Supervisor) -> None:
+    """Wait until each worker of a cluster has the code, for what the program does next may run there."""
+    options = supervisor.request.options
+    end = time.monotonic() + options.cluster_timeout + MORE
+    while options.cluster and supervisor.is_alive and time.monotonic() < end:
+        if supervisor.status.cluster or supervisor.status.error:
+            return
+        time.sleep(SOON)
 
 
 def _check_process() -> None:

@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from ipy_autorestart.decide.change import Broken, Change
-from ipy_autorestart.decide.events import Ask, Asked, Close, Exited, Hangup, Moved, Paused, Refused, Started, Waiting
+from ipy_autorestart.decide.events import (
+    Ask,
+    Asked,
+    Close,
+    Exited,
+    Hangup,
+    Moved,
+    Paused,
+    PushFailed,
+    Refused,
+    Started,
+    Waiting,
+)
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
@@ -30,6 +42,7 @@ __all__ = [
     "Moved",
     "Output",
     "Paused",
+    "PushFailed",
     "Ran",
     "Reason",
     "Record",
@@ -82,7 +95,7 @@ class Status:
         What a kernel finishes before it restarts: "cell 7". For a script, "what it imports": that is being imported
         ahead, which is sooner than a start without it.
     error
-        Why it could not be started or restarted, or why nothing is watched any more.
+        Why it could not be started or restarted, or its cluster can't be reached, or why nothing is watched any more.
     broken
         The syntax error that is held back: ``path``, ``message``, ``line``, ``column`` and ``text``, the line itself.
     held
@@ -288,7 +301,7 @@ class Reran:
 
 
 Shown = Began | Output | Display | Clear
-Heard = Status | Ran | Decided | Ask | Changed | Shown
+Heard = Status | Ran | Decided | Ask | Changed | PushFailed | Shown
 Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
 Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""

@@ -231,20 +231,17 @@ class Options:
         "",
         check=path_or_name,
         metavar="ADDRESS",
-        only="script",
-        help="bring the code to the workers of this cluster before each run: a Dask scheduler's address or file",
+        help="bring the code to the workers of this cluster first: a variable with its client, or its address or file",
     )
     cluster_timeout: float = option(
         60.0,
         check=seconds,
         metavar="SECONDS",
-        only="script",
         help="until each worker must have it; else nothing runs",
     )
     lose_data: bool = option(
         default=False,
         check=flag,
-        only="script",
         help="restart workers though they have the only copies of published or others' data",
     )
     keep: bool = option(default=False, check=flag, only="script", help="keep what earlier runs printed")

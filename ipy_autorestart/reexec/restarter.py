@@ -11,9 +11,10 @@ from typing import Any, NoReturn, assert_never
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
 from ipy_autorestart.protocol.checkpoint import Checkpoint
-from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, Record, Refused, Reran
+from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, PushFailed, Record, Refused, Reran
 from ipy_autorestart.protocol.options import BadInput
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
+from ipy_autorestart.reexec.pushes import Pushes, clients_here
 from ipy_autorestart.reexec.start import CantRestart
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever, give_hangups_back, hangup_handler
 
@@ -37,6 +38,8 @@ class Restarter(abc.ABC):
         self._own = False  # whether that was our own
         self.is_armed = False  # whether SIGHUP restarts this process
         self._pending: float | None = None  # since when, in seconds of the monotonic clock
+        self._pushes: Pushes | None = None  # to clusters, which a restart waits for
+        self._has_exited = False  # the owners were told so, ahead of that
 
     def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
         """Make SIGHUP restart this process, then call ``then``.
@@ -81,8 +84,10 @@ class Restarter(abc.ABC):
     def wake(self) -> None:  # noqa: B027  # most need no help
         """Have the handler of a SIGHUP called that was sent just now, where that takes help; in another thread."""
 
-    def note_changes(self, owner: SupervisorHandle, changed: Changed) -> None:  # noqa: B027  # most begin anew
-        """Take what an owner says to have changed when it has heard that this process exits; in another thread."""
+    def note_changes(self, owner: SupervisorHandle, answer: Changed | PushFailed) -> None:
+        """Take what an owner answers that has heard that this process exits: what has changed; in another thread."""
+        if self._pushes:
+            self._pushes.note(owner, answer)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints that there are, and the cells after which there is none; in any thread."""
@@ -171,18 +176,31 @@ class Restarter(abc.ABC):
         self._pending = None
         self._report(Hangup())
         try:
+            self._push()
             handover = prepare()
         except CantRestart as refusal:
             self._refuse(str(refusal))
         else:
             self._exec(handover)
 
+    def _push(self) -> None:
+        """Wait until clusters have the new code, if they are to; raises `CantRestart`."""
+        self._pushes = Pushes(self._owners)
+        if not self._pushes.is_over:
+            self._report(Exited(clients=clients_here()))
+            self._pushes.wait()
+            self._has_exited = True
+        if why := self._pushes.refusal:
+            raise CantRestart(why)
+
     def _refuse(self, why: str) -> None:
         """Report why there is no restart, and continue."""
+        self._has_exited = False
         self._report(Refused(why))
 
     def _exec(self, handover: Handover) -> None:
-        self._report(Exited())
+        if not self._has_exited:
+            self._report(Exited())
         self._leave(handover)
 
     def _leave(self, handover: Handover) -> NoReturn:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from clusters import DaskProcesses
+from started_clusters import DaskProcesses
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dask")]
 
@@ -68,3 +68,41 @@ def test_a_worker_that_nothing_restarts_is_refused_before_anything_is_sent(start
     cluster.until_joined(1)
     said = push(cluster.file, src)
     assert said.startswith("refused: no nanny restarts tcp://127.0.0.1:")
+
+
+TOKENS = """
+import json, os, sys, types
+from dask.base import tokenize
+from ipy_autorestart.cluster._ipy_autorestart_salt import VARIABLE, dask_setup
+
+def function(x): pass
+ours, theirs = (types.ModuleType(name) for name in ("ours", "theirs"))
+ours.__file__, theirs.__file__ = "/project/src/ours.py", "/elsewhere/theirs.py"
+for module in (ours, theirs):
+    sys.modules[module.__name__] = module
+    exec("def f(x): return x\\nclass C: pass", module.__dict__)
+
+def tokens():
+    return [tokenize(function), tokenize(ours.f), tokenize(ours.C), tokenize(ours.C()), tokenize(theirs.f), tokenize(3)]
+
+told = sys.argv[1]
+before = tokens()
+dask_setup(None)  # without a watch
+found = [before == tokens()]
+with open(told, "w") as file:
+    json.dump({"version": "3f2a", "roots": ["/project/src"]}, file)
+os.environ[VARIABLE] = told
+dask_setup(None)
+found += [[one == other for one, other in zip(before, tokens())]]
+again = tokens()
+dask_setup(None)  # another client
+print(json.dumps([*found, again == tokens()]))
+"""
+
+
+def test_what_belongs_to_the_project_is_tokenized_with_its_version(tmp_path):
+    command = [sys.executable, "-c", TOKENS, str(tmp_path / "told")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    ours, others = [False] * 4, [True] * 2
+    assert json.loads(done.stdout) == [True, [*ours, *others], True]

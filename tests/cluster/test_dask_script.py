@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from clusters import Colleague, DaskProcesses, can_hide
 from project import Project
-from waiting import eventually
+from started_clusters import Colleague, DaskProcesses, can_hide
+from waiting import eventually, pass_time
 
 pytestmark = [
     pytest.mark.e2e,
@@ -32,11 +32,13 @@ time.sleep(1000)
 """
 
 JOB = """
+import time
 from pkg import more
 V = {value}
 def f(x):
     return ({value}, more.M)
 def then(client):
+    workers = list(client.scheduler_info()["workers"])
     {then}
 {rest}
 """
@@ -45,21 +47,11 @@ def then(client):
 class Watched:
     """The command line at work, and all that it has shown."""
 
-    def __init__(self, project, cluster, *words):
+    def __init__(self, project, cluster, *words, program=()):
         self.project = project
+        watch = [sys.executable, "-m", "ipy_autorestart", "src/", "main.py", "--cluster", cluster.file, *words, "--"]
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "ipy_autorestart",
-                "src/",
-                "main.py",
-                "--cluster",
-                cluster.file,
-                *words,
-                "--",
-                cluster.file,
-            ],
+            [*(program or [*watch, cluster.file])],
             cwd=project,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -80,6 +72,10 @@ class Watched:
             what=lambda: f"{pattern}\n{self.text}",
         )
         return found[-1]
+
+    def hang_up(self):
+        """Restart by hand."""
+        self._process.send_signal(signal.SIGHUP)
 
     def save(self, value, *, then="pass", rest=""):
         self.project.save("src/pkg/job.py", JOB.format(value=value, then=then, rest=rest))
@@ -103,6 +99,7 @@ def project(cluster, request):
     project = Project(cluster.hides / request.node.name[:30])
     project.save("src/pkg/__init__.py", "")
     project.save("src/pkg/more.py", "M = 'm'\n")
+    project.save("src/pkg/job.py", JOB.format(value=1, then="pass", rest=""))
     project.script(MAIN)
     return project
 
@@ -111,9 +108,10 @@ def project(cluster, request):
 def watch(project, cluster):
     begun = []
 
-    def begin(*words, value=1, **what):
+    def begin(*words):
         watched = Watched(project, cluster, *words)
         begun.append(watched)
+        watched.until(r"RESULT 1 \[\(1, 'm'\)\] 2")
         return watched
 
     yield begin
@@ -129,9 +127,7 @@ def colleague(cluster):
 
 
 def test_each_save_reaches_all_workers_before_the_script_runs_again(watch, project, cluster):
-    project.save("src/pkg/job.py", JOB.format(value=1, then="pass", rest=""))
     watched = watch()
-    watched.until(r"RESULT 1 \[\(1, 'm'\)\] 2")
     watched.until(r"2 of 2 workers on [0-9a-f]{4}")
     watched.save(2)
     watched.until(r"RESULT 2 \[\(2, 'm'\)\] 2")
@@ -140,3 +136,133 @@ def test_each_save_reaches_all_workers_before_the_script_runs_again(watch, proje
     watched.save(3, then="print('NEW', client.submit(g, 1).result(), flush=True)", rest="def g(x): return 'g'")
     watched.until(r"RESULT 3 \[\(3, 'm'\)\] 2")
     watched.until("NEW g")
+    # A module that is gone, and one that is new.
+    project.save("src/pkg/other.py", "M = 'o'\n")
+    (project / "src/pkg/more.py").unlink()
+    rest = "def g(x): import importlib.util as u; return u.find_spec('pkg.more')"
+    then = "print('GONE', client.submit(g, 2).result(), flush=True)"
+    project.save(
+        "src/pkg/job.py",
+        JOB.format(value=4, then=then, rest=rest).replace("more", "other", 1).replace("more.M", "other.M"),
+    )
+    watched.until(r"RESULT 4 \[\(4, 'o'\)\] 2")
+    watched.until("GONE None")
+
+
+def test_a_colleagues_task_outlives_saves(watch, cluster, colleague):
+    watched = watch()
+    flag = cluster.folder / "flag"
+    colleague.ask(f"future = client.submit(until_there, {str(flag)!r})")
+    for value in range(2, 7):  # Dask fails a task that four workers have died of
+        watched.save(value)
+        watched.until(rf"RESULT {value} \[\({value}, 'm'\)\] 2")
+    flag.touch()
+    assert colleague.ask("future.result()") == "'done'"
+
+
+def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
+    watched = watch()
+    watched.save(2, then="rest = [client.submit(time.sleep, 600, pure=False) for _ in 2 * workers]; time.sleep(0.5)")
+    watched.until("RESULT 2")
+    eventually(lambda: colleague.ask("sum(map(len, client.processing().values()))") == "4")
+    watched.hang_up()  # the code is the same, and so are its workers
+    watched.until("RESULT 2", count=2)
+    watched.until(r"2 of 2 workers on [0-9a-f]{4} · 2 restarted", count=2)
+
+
+def test_data_that_is_somebody_elses_is_not_lost_unasked(watch, colleague):
+    watched = watch()
+    colleague.ask("future = client.submit(lambda: 'precious', key='theirs'); future.result()")
+    colleague.ask("client.publish_dataset(kept=future); del future")
+    watched.save(2)
+    watched.until("a restart of the workers would lose theirs: gather or unpublish it, or use --lose-data")
+    assert colleague.ask("client.get_dataset('kept').result()") == "'precious'"
+    colleague.ask("client.unpublish_dataset('kept')")
+    watched.save(3)
+    watched.until("RESULT 3")
+
+
+def test_a_result_that_somebody_holds_is_not_taken_for_one_of_the_new_code(watch, cluster, colleague):
+    then = (
+        "print('HELD', client.submit(f, 7).key, client.submit(f, 7).result(), flush=True); client.submit(f, 7).result()"
+    )
+    watched = watch()
+    watched.save(2, then=then)
+    key = watched.until(r"HELD (f-\w+) \(2, 'm'\)")
+    watched.save(3, then=then)
+    assert watched.until(r"HELD (f-\w+) \(3, 'm'\)") != key
+
+
+def test_workers_that_join_and_die_meanwhile_have_the_new_code(watch, cluster, colleague):
+    watched = watch()
+    joined = cluster.work("--name", "late")
+    cluster.until_joined(1, name="late")
+    on_it = "client.submit(lambda: __import__('pkg.job').job.V, workers=['late'], pure=False).result()"
+    assert colleague.ask(on_it) == "1"
+    pid = int(colleague.ask("client.submit(os.getpid, workers=['late'], pure=False).result()"))
+    watched.save(2)
+    os.kill(pid, signal.SIGKILL)
+    watched.until(r"RESULT 2 \[\(2, 'm'\)\] 3")
+    assert colleague.ask(on_it) == "2"
+    cluster.end(joined)
+
+
+def test_what_runs_goes_on_while_the_scheduler_is_gone(tmp_path, tmp_path_factory):
+    cluster = DaskProcesses(tmp_path_factory.mktemp("other"), workers=0)
+    project = Project(tmp_path)
+    project.save("src/a.py", "V = 1\n")
+    project.script(
+        "import sys, time\nsys.path.insert(0, 'src')\nimport a\nprint('VALUE', a.V, flush=True)\ntime.sleep(999)\n"
+    )
+    watched = Watched(project, cluster)
+    try:
+        watched.until("VALUE 1")
+        cluster.end(cluster.scheduler)
+        watched.until("is gone; start it again")
+        project.save("src/a.py", "V = 2\n")
+        pass_time(1)
+        assert "VALUE 2" not in watched.text
+    finally:
+        watched.close()
+        cluster.close()
+
+
+def test_two_watches_with_modules_of_one_name_are_told_apart(watch, cluster):
+    watched = watch()
+    other = Project(cluster.hides / "other")
+    other.save("src/pkg/__init__.py", "")
+    other.save("src/own.py", "")
+    other.script("import time; time.sleep(999)")
+    clashes = Watched(other, cluster)
+    clashes.until("pkg is also pushed by ")
+    (other / "src/pkg/__init__.py").rename(other / "src/mine.py")
+    clashes.until("2 of 2 workers on")
+    clashes.close()
+    watched.save(2)
+    watched.until(r"RESULT 2 \[\(2, 'm'\)\] 2")
+
+
+PROGRAM = """
+import sys, time
+sys.path.insert(0, "src")
+from distributed import Client
+from ipy_autorestart import restart_on_change
+import pkg.job
+client = Client(sys.argv[1])
+restart_on_change("src", enabled=True, cluster=client)
+print("RESULT", client.submit(pkg.job.f, 1, pure=False).result(), flush=True)
+time.sleep(999)
+"""
+
+
+def test_a_program_restarts_itself_when_each_worker_has_its_code(project, cluster):
+    project.script(PROGRAM)
+    program = Watched(project, cluster, program=[sys.executable, "main.py", cluster.address])
+    try:
+        program.until(r"RESULT \(1, 'm'\)")
+        program.save(2)
+        program.until(r"RESULT \(2, 'm'\)")
+        program.save(3)
+        program.until(r"RESULT \(3, 'm'\)")
+    finally:
+        program.close()

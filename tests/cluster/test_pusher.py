@@ -18,20 +18,21 @@ class FakeCluster:
     """A cluster whose pushes end when they are let."""
 
     def __init__(self):
-        self.let, self.pushed, self.shipped, self.closed, self.error = asyncio.Event(), [], 0, False, None
+        self.let, self.pushed, self.shipped, self.closed = asyncio.Event(), [], 0, False
+        self.error = self.refusal = None
 
-    async def check(self, tree):
+    def check(self):
         if self.error:
             raise self.error
 
     async def ship(self, tree):
         self.shipped += 1
 
-    async def push(self, tree, *, within, lose_data):
+    async def push(self, tree, *, within, lose_data, clients):
         self.pushed.append(tree)
         await self.let.wait()
-        if self.error:
-            raise self.error
+        if self.refusal:
+            raise self.refusal
         return "2 of 2"
 
     async def close(self):
@@ -58,6 +59,7 @@ def played(act, src, **named):
         cluster = FakeCluster()
 
         async def connect(where, project):
+            cluster.check()
             return cluster
 
         pusher = Pusher(Named(where="tcp://there:1", roots=(str(src),), **named), said.append, connect)
@@ -103,10 +105,10 @@ def test_a_later_push_takes_the_place_of_the_one_that_goes_on(src):
 def test_what_the_cluster_refuses_is_told_in_its_words(src):
     async def act(pusher, cluster, said):
         cluster.let.set()
-        cluster.error = CantPush("no nanny")
+        cluster.refusal = CantPush("no nanny")
         await pusher.wish(Wish(1))
         await until(lambda: said)
-        cluster.error = RuntimeError("what")
+        cluster.refusal = RuntimeError("what")
         await pusher.wish(Wish(2))
         await until(lambda: len(said) == 2)
 
@@ -127,6 +129,22 @@ def test_a_file_that_was_whole_and_is_broken_is_not_sent(src):
     first, second = played(act, src)
     assert first == Pushed(1, "2 of 2")
     assert f"syntax error in {src}/a.py" in second.why
+
+
+def test_a_cluster_that_is_lost_and_found_is_told(src):
+    async def act(pusher, cluster, said):
+        cluster.let.set()
+        await pusher.wish(Wish(1))
+        await until(lambda: said)
+        watching = asyncio.create_task(pusher.watch())
+        cluster.error = CantPush("it is gone")
+        await until(lambda: len(said) == 2)
+        await until(lambda: cluster.closed)
+        cluster.error = None
+        await until(lambda: len(said) == 3)
+        watching.cancel()
+
+    assert played(act, src)[1:] == [Reached("it is gone"), Reached("")]
 
 
 NOTHING = "127.0.0.1:1"

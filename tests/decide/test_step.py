@@ -713,3 +713,22 @@ def test_a_watch_can_end_during_a_push_and_what_a_run_left_behind_too():
     cycle, _ = with_cluster((10, Hangup()), (12, Exited(-15)))
     assert play(cycle, (13, Exited(-15)))[0].phase == cycle.phase
     assert play(cycle, (13, Close()))[1] == [Finish()]
+
+
+def test_a_kernel_restarts_when_each_worker_has_its_code():
+    cycle, actions = play(Cycle(TIMING, KERNEL, pushes=True), (0, Begin(runs=True)))
+    assert actions == [Push(1, Cause(Reason.FIRST))]
+    cycle, actions = play(cycle, (1, Pushed(1, "2 of 2")), (10, Hangup()), (12, Exited(clients=("c",))))
+    cause = Cause(Reason.HANGUP)
+    assert cycle.pushed == Pushed(1, "2 of 2")
+    assert actions == [Ship(), Stop(), Commit(), Push(2, cause, ("c",))]
+    cycle, actions = play(cycle, (13, Pushed(2, "")), (14, Started()))
+    assert actions == [Start(cause)]
+
+
+def test_a_kernel_goes_on_where_a_worker_lacks_the_code():
+    cycle, _ = play(Cycle(TIMING, KERNEL, pushes=True), (0, Begin(runs=True)), (1, PushFailed(1, "no nanny")))
+    assert cycle.phase == Running("no nanny")
+    cycle, actions = play(cycle, (10, Hangup()), (12, Exited()), (13, PushFailed(2, "late")), (14, Refused("late")))
+    assert actions[-1] == Commit()
+    assert cycle.phase == Running("late")

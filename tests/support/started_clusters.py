@@ -4,6 +4,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,9 +17,16 @@ from waiting import eventually
 BIN = Path(sys.executable).parent
 
 #: Run by a colleague: each line is code, the last expression of which is answered.
-LOOP = """
+LOOP = '''
 import ast, json, sys
 space = {}
+exec("""
+import os, time
+def until_there(path):
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    return "done"
+""", space)
 for line in sys.stdin:
     tree = ast.parse(json.loads(line))
     last = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
@@ -28,7 +36,7 @@ for line in sys.stdin:
     except Exception as error:
         answer = f"{type(error).__name__}: {error}"
     print(json.dumps(answer), flush=True)
-"""
+'''
 
 
 @functools.cache
@@ -52,19 +60,25 @@ class DaskProcesses:
         (folder / "tmp").mkdir()
         self.file = folder / "scheduler.json"
         self._started = []
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
-        eventually(self._has_begun)
+        self.begin()
         if workers:
             self.work("--nworkers", workers)
             self.until_joined(workers)
+
+    def begin(self):
+        """Start a scheduler, which may take the place of one that has ended."""
+        self.file.unlink(missing_ok=True)
+        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        eventually(self._has_begun)
 
     def _has_begun(self):
         with contextlib.suppress(FileNotFoundError, ValueError):
             return json.loads(self.file.read_text())["address"]
 
-    def until_joined(self, count):
-        """Wait until so many workers have joined since the beginning."""
-        eventually(lambda: (self.folder / "log").read_text().count("Registered to:") >= count)
+    def until_joined(self, count, *, name=""):
+        """Wait until so many workers, or of this name, have joined since the beginning."""
+        words = f"Register worker addr: .* name: {name}\\b" if name else "Registered to:"
+        eventually(lambda: len(re.findall(words, (self.folder / "log").read_text())) >= count)
 
     @property
     def address(self):
@@ -91,8 +105,8 @@ class DaskProcesses:
         return process
 
     def work(self, *words):
-        """Start workers, with a thread each, in one process of nannies."""
-        return self.start("worker", "--scheduler-file", self.file, "--host", "127.0.0.1", "--nthreads", "1", *words)
+        """Start workers, with two threads each, in one process of nannies."""
+        return self.start("worker", "--scheduler-file", self.file, "--host", "127.0.0.1", "--nthreads", "2", *words)
 
     def end(self, process):
         """End what was started, with all that it has started."""
@@ -125,9 +139,7 @@ class Colleague:
         assert lines is not None
         assert answers is not None
         self._lines, self._answers = lines, answers
-        self.ask(
-            f"from distributed import Client; import time, os; client = Client(scheduler_file={str(cluster.file)!r})"
-        )
+        self.ask(f"from distributed import Client; client = Client(scheduler_file={str(cluster.file)!r})")
 
     def ask(self, code):
         """Run code there, and return the representation of its last expression."""
