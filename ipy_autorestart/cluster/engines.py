@@ -71,6 +71,8 @@ class Engines:
             _reach(self._file)
         except (OSError, ValueError, KeyError) as error:
             raise CantPush(_gone(self._file, error)) from None
+        if self.is_closed:
+            raise CantPush(f"another controller of ipyparallel has written {self._file}; its engines come next")
 
     async def ship(self, tree: Tree) -> None:
         """Leave it to `push`, which is one call."""

@@ -165,11 +165,24 @@ class Pusher:
 
 async def connect(where: str, project: str) -> Cluster:
     """Connect to a cluster by an address or a file, whatever it is; raises `CantPush`."""
-    if importlib.util.find_spec("distributed") is None:
-        raise CantPush("--cluster: Dask is not installed here; pip install 'ipy-autorestart[dask]'")
+    engine, package, extra = ("ipyparallel",) * 3 if is_engines(where) else ("Dask", "distributed", "dask")
+    if importlib.util.find_spec(package) is None:
+        raise CantPush(f"--cluster: {engine} is not installed here; pip install 'ipy-autorestart[{extra}]'")
+    if package == "ipyparallel":
+        from ipy_autorestart.cluster.engines import Engines
+
+        return await Engines.connect(where, project)
     from ipy_autorestart.cluster.dask import DaskCluster
 
     return await DaskCluster.connect(where, project)
+
+
+def is_engines(where: str) -> bool:
+    """Return whether it is a file of ipyparallel: a controller's for its clients, or that of a cluster."""
+    with contextlib.suppress(OSError, ValueError), open(where) as file:
+        found = json.load(file)
+        return isinstance(found, dict) and ("registration" in found or "ipyparallel" in str(found.get("class", "")))
+    return False
 
 
 def serve() -> None:

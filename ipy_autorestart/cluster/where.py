@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
+import json
+import os
 import sys
+from typing import Any
 
 from ipy_autorestart.protocol.options import BadInput
 
@@ -15,9 +20,11 @@ def where_of(name: str, value: object) -> str:
     name
         The variable's.
     value
-        A client of Dask.
+        A client of Dask or ipyparallel.
     """
     kind = type(value)
+    if kind.__module__.partition(".")[0] == "ipyparallel":
+        return _file_of(name, value)
     if kind.__module__.partition(".")[0] != "distributed" or "distributed" not in sys.modules:
         raise BadInput(f"--cluster: {name} is no client of a cluster, but of the class {kind.__qualname__}; name one")
     cluster = getattr(value, "cluster", None)
@@ -27,3 +34,20 @@ def where_of(name: str, value: object) -> str:
     if not isinstance(address, str):
         raise BadInput(f"--cluster: {name} is not connected to a scheduler; connect it, or name an address or a file")
     return address
+
+
+def _file_of(name: str, value: Any) -> str:  # noqa: ANN401  # of a package that nobody has to have
+    """Return the connection file that a client of ipyparallel has read, or the file of a cluster that stays."""
+    cluster = value if hasattr(value, "cluster_file") else getattr(value, "cluster", None)
+    if cluster is not None and cluster.shutdown_atexit:
+        raise BadInput(
+            f"--cluster: the cluster of {name} ends with this process and begins anew with it: leave this out"
+        )
+    if cluster is not None:
+        return str(cluster.cluster_file)
+    folder, key = value._profile_dir.security_dir, value.session.key.decode()  # noqa: SLF001  # it keeps no more
+    for file in glob.glob(os.path.join(glob.escape(folder), "ipcontroller-*client.json")):
+        with contextlib.suppress(OSError, ValueError), open(file) as text:
+            if json.load(text).get("key") == key:
+                return file
+    raise BadInput(f"--cluster: nothing tells which file {name} has read; name that, ipcontroller-client.json")

@@ -19,7 +19,7 @@ import report
 FOLDER = Path(__file__).parent
 NAMES = (
     "kernel_restart", "checkpoints", "kernel_traffic", "terminal", "servers", "counts", "output_rate", "import_cost",
-    "status_cost", "audit_cost", "trees", "first_save", "restart_latency",
+    "status_cost", "audit_cost", "trees", "first_save", "restart_latency", "clusters",
 )  # fmt: skip
 BESIDE_NODEMON = ("restart_latency", "terminal", "servers")
 

@@ -9,6 +9,7 @@ import types
 import pytest
 
 from ipy_autorestart.cluster import on_engine
+from ipy_autorestart.cluster.pusher import is_engines
 
 #: In a process of its own: ipyparallel's client leaves descriptors open, and the engines are children.
 PROGRAM = r"""
@@ -22,6 +23,7 @@ import ipyparallel
 
 from ipy_autorestart.cluster.engines import Engines
 from ipy_autorestart.cluster.policy import CantPush
+from ipy_autorestart.cluster.pusher import connect
 from ipy_autorestart.cluster.tree import read_tree
 
 
@@ -57,7 +59,8 @@ async def drive(folder):
 
     pids, ids = call(os.getpid), client.ids
     view.execute("kept = [1, 2]", block=True)
-    engines = await Engines.connect(file, "test")
+    engines = await connect(file, "test")
+    found["kind"] = isinstance(engines, Engines)
     engines.check()
     found["first"] = await engines.push(read_tree([str(src)]), within=20)
     found["values"] = [job()]
@@ -106,6 +109,7 @@ def test_engines_run_what_is_saved_and_keep_what_they_have(tmp_path, monkeypatch
     command = [sys.executable, "-W", "ignore", "-c", PROGRAM, tmp_path]
     ended = subprocess.run(command, cwd=elsewhere, stdout=subprocess.PIPE, text=True, timeout=100)
     found = json.loads(ended.stdout)
+    assert found["kind"]
     assert found["first"].startswith("2 of 2 workers on ")
     # A function of a module that another one has imported; then a new module, and a deleted one.
     assert found["values"] == [[1, 1], [2, 2], ["new", "new"]]
@@ -127,6 +131,25 @@ def test_engines_run_what_is_saved_and_keep_what_they_have(tmp_path, monkeypatch
     assert is_closed
     for why in (gone, found["nobody"]):
         assert why.startswith("refused: no controller of ipyparallel answers at ")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('{"registration": 4711, "interface": "tcp://127.0.0.1"}', True),
+        ('{"class": "ipyparallel.cluster.cluster.Cluster"}', True),
+        ('{"type": "Scheduler", "address": "tcp://127.0.0.1:8786"}', False),
+        ("[]", False),
+        ("no JSON", False),
+    ],
+)
+def test_the_file_tells_whose_cluster_it_is(tmp_path, text, found):
+    (tmp_path / "file.json").write_text(text)
+    assert is_engines(str(tmp_path / "file.json")) is found
+
+
+def test_an_address_is_no_file_of_engines():
+    assert not is_engines("tcp://127.0.0.1:8786")
 
 
 @pytest.fixture
