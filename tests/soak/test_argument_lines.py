@@ -118,7 +118,8 @@ def said(magic, line):
 @given(line=st.one_of(lines, mutated()))
 def test_what_begins_a_watch_is_right_or_gets_one_clear_line(magics, line):
     told = said(magics.watch_restart, line)
-    assert told.startswith("%watch_restart: "), "nothing can be started here"
+    begins = [f"%watch_restart{act}: " for act in ("", *(f" {one}" for one in BY_HAND))]
+    assert told.startswith(tuple(begins)), "nothing can be started here"
     assert told.isprintable(), told
     assert not magics._session.supervisors
     if NOT_STARTED in told:
