@@ -49,11 +49,11 @@ def make_folder() -> str:
 #: Bytes of a word; what is longer travels in a file, whose descriptor is sent.
 WORD_BYTES = 1 << 16
 
-#: Names of variables that the libraries of a kernel set at its start, whatever runs in it: a module that is imported
-#: ahead is to find them, too.
+#: Names of variables that the libraries of a kernel set at its start, in this order, whatever runs in it: a module that
+#: is imported ahead is to find them, too.
 SET_BY_KERNELS = (
-    *("MPLBACKEND", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER"),
-    "PYDEVD_USE_FRAME_EVAL",
+    *("PYDEVD_USE_FRAME_EVAL", "TERM", "CLICOLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "PAGER", "GIT_PAGER"),
+    "MPLBACKEND",
 )
 
 #: Descriptors that the system takes at once (unix(7)).

@@ -9,7 +9,8 @@ import pytest
 from starting import finish, program
 from waiting import eventually
 
-from ipy_autorestart.script.run import start_cold
+from ipy_autorestart.script.pipes import ends, no_ends
+from ipy_autorestart.script.run import Run, environment, spawn, start_cold
 
 pytestmark = pytest.mark.e2e
 
@@ -260,3 +261,17 @@ def test_a_program_that_skips_the_shim_hands_on_nothing_harmful(folder):
     )
     run = finish(start_cold(program("main.py", roots=[f"{folder}/"], python=str(wrapper))))
     assert "returncode=0, stdout=b'1\\n', stderr=b''" in run.out
+
+
+def test_a_run_whose_supervisor_was_killed_before_it_began_does_not_begin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "main.py").write_text("print('begun', flush=True)\n")
+    what = program("main.py")
+    with ends(what) as (ours, theirs):
+        nothing = no_ends().reports
+        os.dup2(nothing, ours.reports)  # nobody reads what the run reports
+        os.close(nothing)
+        variables = environment(what, theirs.others[0], others=theirs.others[1:])
+        run = Run(spawn(what, theirs.stdio, theirs.others, variables), ours, lossless=False)
+    found = finish(run)
+    assert (found.out, found.status) == ("", 0)

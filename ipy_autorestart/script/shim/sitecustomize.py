@@ -76,7 +76,11 @@ def begin() -> None:
         # Only forked children return from this.
         serve(int(fd), int(plan), lambda fds, ahead: attach(fds, displays, watched, ports, passed, ahead), watched)
     elif ours:
-        attach([int(fd), *map(int, others.split())], displays, watched, ports, passed)()
+        start = attach([int(fd), *map(int, others.split())], displays, watched, ports, passed)
+        try:
+            start()
+        except BrokenPipeError:  # the supervisor was killed before it could have this process guarded
+            os._exit(0)
 
 
 def is_ours(fd: int, inode: int) -> bool:
@@ -282,7 +286,7 @@ class Reports:
         self._pipe = fstat(fd)
         self._watched = watched
         self._displays = displays
-        self._starts = BOOTSTRAP in sys.orig_argv  # as a kernel, which may wait then until it is wanted
+        self._is_kernel = self._starts = BOOTSTRAP in sys.orig_argv  # which may wait then until it is wanted
         self._seen: set[object] = set()
         functions = (abspath, fsdecode, source_from_cache)
         self._own = {
@@ -343,6 +347,8 @@ class Reports:
         if event in LISTS_OBJECTS:
             if self._ahead:
                 self._ahead.show_objects()
+            elif self._is_kernel:  # it has frozen what it had at its start (`kernel.standby`)
+                sys.modules["gc"].unfreeze()
             return None
         if event == ADDS_HOOK:
             if self._ahead and not getframe(3).f_code.co_filename.startswith(PACKAGE):
