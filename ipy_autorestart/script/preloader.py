@@ -217,7 +217,6 @@ class Preloader:
             self._warmth = replace(self._warmth, made=self._warmth.learnt)
         elif complete_at(self._warmth, running=running) <= now:
             server.complete()
-            self._warmth = replace(self._warmth, made_at=now)
 
     def _forget(self) -> None:
         """Let the next fork server do without what runs have not imported for long, if this one has imported that."""

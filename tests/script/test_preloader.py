@@ -160,6 +160,27 @@ def test_the_end_of_the_run_ends_the_following(following):
     assert not server.is_following
 
 
+def test_the_next_one_is_expected_to_take_as_long_as_the_run_and_what_it_was_followed_by(following, tmp_path):
+    library = tmp_path / "lib/a.py"
+    library.parent.mkdir()
+    library.write_text("V = 1")
+    following.starts()
+    server = following.learns(str(library), running=True)
+    began = following.now
+    for number in range(3):
+        following.learns(f"/lib/b{number}.pyc", running=True)
+    following.keeps_up()
+    server.files = (str(library),)
+    server.is_done("a")
+    following.keeps_up()
+    took = following.now - began
+    library.write_text("V = 2")
+    following.keeps_up()
+    following.keeps_up()
+    assert following.servers[-1] is not server
+    assert following.preloader.preloading().ready_at == following.now + took
+
+
 def test_a_fork_server_that_imports_still_is_not_told_that_this_was_all(following):
     server = following.learns("/lib/a.pyc", running=True)
     server.is_following = False
