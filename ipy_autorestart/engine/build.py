@@ -108,18 +108,7 @@ def supervise(
                     contextlib.closing(_helper(request, program.python, program.environment, program.cwd))
                 )
                 program = replace(program, environment={**program.environment, **helper.variables})
-            preload = [name for names in options.preload for name in names.split(",")]
-            forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
-            target = ScriptTarget(
-                program,
-                stop_signal=signal.Signals[options.stop_signal],
-                preloader=Preloader(program, preload, follows=len(os.sched_getaffinity(0)) > 1) if forks else None,
-                lossless=launch.lossless,
-                leave_daemons=options.leave_daemons,
-                overlap=options.stop_timeout if options.overlap else None,
-                terminal=terminal,
-                send=link.send,
-            )
+            target = _script_target(program, launch, terminal, link.send)
         elif options.cluster:
             helper = stack.enter_context(contextlib.closing(_helper(request, sys.executable, os.environ, request.cwd)))
         pid = parent.pid if parent and not target else os.getpid()
@@ -144,6 +133,24 @@ def supervise(
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
+
+
+def _script_target(
+    program: Program, launch: Launch, terminal: Foreground | None, send: Callable[[Record], None]
+) -> ScriptTarget:
+    options = launch.request.options
+    preload = [name for names in options.preload for name in names.split(",")]
+    forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
+    return ScriptTarget(
+        program,
+        stop_signal=signal.Signals[options.stop_signal],
+        preloader=Preloader(program, preload, follows=len(os.sched_getaffinity(0)) > 1) if forks else None,
+        lossless=launch.lossless,
+        leave_daemons=options.leave_daemons,
+        overlap=options.stop_timeout if options.overlap else None,
+        terminal=terminal,
+        send=send,
+    )
 
 
 def _helper(request: Request, python: str, environment: Mapping[str, str], cwd: str) -> Helper:
