@@ -1,6 +1,7 @@
 """A fork server by itself: what it imports ahead, and the runs that it forks."""
 
 import os
+import socket
 import sys
 
 import pytest
@@ -218,3 +219,18 @@ def test_names_that_differ_within_a_process_alone_may_be_drawn_ahead(fork, tmp_p
     assert text == "a b False\n"
     server = fork.start("import uuid\nMINE = uuid.uuid4()\n", "")
     assert server.unfit == ("lib", "it draws random numbers")
+
+
+@pytest.mark.parametrize("follows", [True, False])
+def test_it_ends_with_the_supervisor_whatever_that_has_not_read_yet(tmp_path, monkeypatch, follows):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "main.py").write_text("open('ran', 'w')\n")
+    server = ForkServer(program("main.py"), Preloads(names=("colorsys",), follows=follows))
+    server._socket.settimeout(30)
+    last = b"imported" if follows else b"ready"
+    while server._socket.recv(100, socket.MSG_PEEK) != last:  # which is left unread
+        server._socket.recv(100)
+    server._socket.close()
+    assert os.waitpid(server.pid, 0)[0] == server.pid
+    assert not (tmp_path / "ran").exists()
+    server._plan.close()

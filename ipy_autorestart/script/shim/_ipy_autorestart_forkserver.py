@@ -85,6 +85,13 @@ class Ahead:
 
 def serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") -> None:
     """Import ahead what is not watched, then fork on request; returns in each child when that may go on."""
+    try:
+        _serve(control, plan, attach, watched)
+    except BaseException:  # noqa: BLE001  # the end of the supervisor is one too; else `site` would go on to the script
+        os._exit(1)
+
+
+def _serve(control: int, plan: int, attach: "Attach", watched: "Container[str]") -> None:
     socket = _socket.socket(fileno=control)
     with open(plan, "r+", encoding="utf-8", errors="surrogateescape") as file:
         text = file.read()
