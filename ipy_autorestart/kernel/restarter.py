@@ -64,6 +64,9 @@ EARLY = 0.25
 #: Seconds until the next try where requests were still in progress.
 AGAIN = 0.2
 
+#: Seconds after a request at which the loop wakes once more, for a SIGHUP that came just before it fell asleep.
+ASLEEP = 0.1
+
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
 
@@ -333,6 +336,8 @@ class KernelRestarter(Restarter):
         self._back_up()
         if self._loop is None:
             return
+        if is_main_thread():
+            self._loop.call_later(ASLEEP, lambda: None)
         if self._way_behind.since is not None:
             self._loop.call_soon_threadsafe(self._way_behind.check)
         if self.behind is not None:

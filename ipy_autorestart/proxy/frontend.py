@@ -62,7 +62,8 @@ class Frontend:
             socket.set_hwm(0)
             if kind == zmq.SocketType.ROUTER:
                 socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # as ipykernel's
-                socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # say who isn't there
+                if channel != "hb":  # who has left needs no answer to a heartbeat
+                    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # say who isn't there
             else:
                 socket.setsockopt(zmq.SNDHWM, PUBLISHED_MAX)
                 self._subscribers = Subscribers(socket, clients.get(channel, 0))

@@ -313,6 +313,16 @@ def test_what_exit_functions_print_is_shown_once(kernel, project, watching):
     assert cell.streams().count("bye") == 1
 
 
+def test_a_hangup_just_before_the_loop_falls_asleep_is_served(kernel, project, watching):
+    """Python notes such a signal, and nothing wakes the loop: so it is with one that is only noted."""
+    kernel.run(
+        "import _thread, signal, threading, time\n"
+        "def late(): time.sleep(0.05); _thread.interrupt_main(signal.SIGHUP)\n"
+        "threading.Thread(target=late).start()"
+    )
+    kernel.wait(restarted(watching))
+
+
 def test_detached_children_live_on_and_others_end(kernel, project, watching):
     cell = kernel.run(
         "import subprocess\nown = subprocess.Popen(['sleep', '61'])\n"

@@ -92,6 +92,18 @@ def test_heartbeats_come_back(context, connection):
     frontend.close()
 
 
+def test_who_leaves_before_his_heartbeat_is_answered_does_no_harm(context, connection):
+    frontend = Frontend(context, connection, ())
+    with zmq.Context() as other, other.socket(zmq.DEALER) as heart:
+        heart.connect(f"tcp://{connection['ip']}:{connection['hb_port']}")
+        heart.send(b"ping")
+        assert frontend.sockets["hb"].poll(10_000)
+    pass_time(0.1)
+    frontend.beat()
+    assert not frontend.sockets["hb"].poll(0)
+    frontend.close()
+
+
 def test_sockets_that_listen_already_are_taken_with_who_waits_there(context, connection):
     listeners = []
     for channel in ("shell", "iopub"):
