@@ -107,7 +107,6 @@ def test_in_a_flood_the_kernel_answers_and_the_last_lines_are_shown(kernel, proj
     kernel.wait(shows(cell, "finished"))
     assert "FIRST" in cell.streams()
     assert told in cell.streams()
-    assert len(cell.text) < 2_500_000
     memory = "import psutil, os; print(max(p.memory_info().rss for p in psutil.Process().children()) < 120e6)"
     assert kernel.run(memory).streams() == "True\n"
 
