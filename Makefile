@@ -9,7 +9,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 --dist loadgroup -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist help clean
+.PHONY: demo lab pictures states docs notebooks test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist help clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s: -l 2
@@ -25,6 +25,13 @@ pictures: $(VENV)/.dev  ## make the README's pictures anew
 
 states: $(VENV)/.dev  ## take a picture of each state, light and dark, to look at
 	$(BIN)/python tests/browser/states.py build/states
+
+docs: $(VENV)/.dev  ## build the site into build/docs; a broken link is an error
+	$(BIN)/python docs/generated.py
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+
+notebooks: $(VENV)/.dev  ## play the notebooks, for the site to show them with their outputs
+	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/play.py $$notebook --into docs/notebooks || exit; done
 
 test: $(VENV)/.dev  ## run all tests
 	$(call PYTEST_ALL,$(BIN))
@@ -50,9 +57,9 @@ soak: $(VENV)/.dev  ## faults and load for hours (RESTARTS=1000 of each target),
 	IPY_AUTORESTART_TEST_RESTARTS=$(RESTARTS) $(BIN)/python -m pytest -rA tests/soak tests/kernel tests/program \
 		-k "soak or load or many_restarts or stay_flat"
 
-bench: $(BENCH)/.bench  ## measure this beside others (ROUNDS=3 TORCH=torch NODEMON=path/to/nodemon ONLY="counts trees")
+bench: $(BENCH)/.bench  ## measure this beside others, for docs/measured.md (ROUNDS=3 TORCH=torch NODEMON=path/to/nodemon ONLY="counts trees")
 	$(if $(TORCH),$(BENCH)/bin/python $(PIP_INSTALL) '$(TORCH)')
-	$(BENCH)/bin/python tests/benchmarks $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODEMON),--nodemon $(NODEMON)) $(ONLY)
+	$(BENCH)/bin/python tests/benchmarks --into docs/figures $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(NODEMON),--nodemon $(NODEMON)) $(ONLY)
 
 lint: $(VENV)/.dev  ## check style
 	$(BIN)/ruff check .

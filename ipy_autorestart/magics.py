@@ -27,7 +27,7 @@ from ipy_autorestart.completion import complete, list_folder
 from ipy_autorestart.extension import ShellSession, session_of
 from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
-from ipy_autorestart.protocol.parse import BACK, HELPING, cell_of, parse, parser
+from ipy_autorestart.protocol.parse import BACK, HELPING, cell_of, parse, parser, without_comment
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
 from ipy_autorestart.show.tables import NOTHING, WIDE, as_json, overview, reasons
@@ -226,7 +226,7 @@ class WatchMagics(Magics):
             "--why": reasons,
             "--json": as_json,
         }
-        shows = kinds.get(line.strip())
+        shows = kinds.get(without_comment(line).strip())
         if shows is None:
             raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
         every = [one.statistics() for one in list(self._session.supervisors)]
@@ -284,7 +284,7 @@ def gives_way(old: Supervisor, new: Supervisor) -> bool:
 
 def _split(magic: str, line: str) -> list[str]:
     try:
-        return shlex.split(line)
+        return shlex.split(without_comment(line))
     except ValueError as error:
         trouble = str(error)
         raise UsageError(

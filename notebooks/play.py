@@ -1,9 +1,10 @@
 """Run a notebook for real in a kernel and print what its cells show, as it comes.
 
-    python notebooks/play.py notebooks/quickstart.ipynb
+    python notebooks/play.py notebooks/quickstart.ipynb [--into FOLDER]
 
-A cell's metadata may say ``"until": REGEX``: the next cell waits until the notebook shows that text somewhere, as a
-person would who watches a script run again; and ``"pause": SECONDS``, that a person takes before running it.
+With ``--into`` it is stored in that folder, with what its cells show in the end. A cell's metadata may say ``"until":
+REGEX``: the next cell waits until the notebook shows that text somewhere, as a person would who watches a script run
+again; and ``"pause": SECONDS``, that a person takes before running it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -236,6 +237,29 @@ def play(path: Path, player: Player, *, paced: bool = False) -> list[Cell]:
     return cells
 
 
+def with_outputs(path: Path, cells: Sequence[Cell]) -> Any:  # noqa: ANN401  # nbformat has no types
+    """Return a notebook with what its played code cells show in the end."""
+    import nbformat
+
+    notebook, played = nbformat.read(path, as_version=4), iter(cells)
+    for number, source in enumerate((one for one in notebook.cells if one.cell_type == "code"), start=1):
+        source.execution_count = number
+        for output in next(played).outputs:
+            kind, content = output["kind"], {key: value for key, value in output.items() if key not in NOT_STORED}
+            if kind == "stream":
+                content["text"] = OVERWRITTEN.sub("", content["text"])
+            source.outputs.append(nbformat.v4.new_output(kind, **content))
+    nbformat.validate(notebook)
+    return notebook
+
+
+#: Of a message, what a notebook doesn't keep.
+NOT_STORED = frozenset({"kind", "transient"})
+
+#: What a carriage return has the cursor go back over, as a progress bar does.
+OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
+
+
 def _any_shows(cells: list[Cell], pattern: str) -> bool:
     return any(re.search(pattern, cell.text) for cell in cells)
 
@@ -244,7 +268,8 @@ def main() -> int:
     """Play a notebook in a terminal."""
     parser = argparse.ArgumentParser(description="run a notebook in a kernel and print what its cells show")
     parser.add_argument("notebook", type=Path)
-    path = parser.parse_args().notebook
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help="store it there with what its cells show")
+    path, into = (given := parser.parse_args()).notebook, given.into
     with kernel(cwd=str(path.parent), extra_arguments=["--log-level=ERROR"]) as player:
 
         def show(cell: Cell, text: str) -> None:
@@ -263,7 +288,12 @@ def main() -> int:
             return send(code, **how)
 
         player.send = announce  # type: ignore[method-assign]
-        failed = [cell for cell in play(path, player, paced=True) if cell.error]
+        cells = play(path, player, paced=True)
+    failed = [cell for cell in cells if cell.error]
+    if into and not failed:
+        import nbformat
+
+        nbformat.write(with_outputs(path, cells), into / path.name)
     return 1 if failed else 0
 
 

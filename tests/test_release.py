@@ -42,7 +42,7 @@ def test_what_is_built_is_whole_and_fit_to_be_published(dist):
     assert run(sys.executable, "-m", "twine", "check", "--strict", *dist).count("PASSED") == 2
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
-    assert packed >= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "docs/guide.md", "tests/test_release.py"}
+    assert packed >= {"LICENSE", "README.md", "CHANGELOG.md", "Makefile", "docs/index.md", "tests/test_release.py"}
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         metadata = email.message_from_bytes(archive.read(next(name for name in names if name.endswith("/METADATA"))))

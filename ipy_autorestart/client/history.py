@@ -35,6 +35,11 @@ class Statistics:
         The latest 20, oldest first: why it restarted, and why it didn't.
     checkpoints
         Those of a kernel, and the cells after which it has none.
+
+    Examples
+    --------
+    >>> Statistics("main.py", ("src/",), Status()).to_plain()["watched"]
+    ('src/',)
     """
 
     target: str

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Screen(Protocol):
-    """The place where a target shows itself; called from the listening thread.
+    r"""The place where a target shows itself; called from the listening thread.
 
     One that can show more than text is a `RichScreen`.
 
@@ -21,6 +21,23 @@ class Screen(Protocol):
     ----------
     takes_all
         Whether it takes all that a run prints, at the speed at which it does; else the middle of a flood is left out.
+
+    Examples
+    --------
+    >>> import time
+    >>> class Log:
+    ...     takes_all = True
+    ...     text = ""
+    ...     def show(self, status): pass
+    ...     def begin(self, run): self.text = f"run {run}: "
+    ...     def write(self, stream, text): self.text += text
+    ...     def to_state(self): return {}
+    >>> log = Log()
+    >>> with Supervisor(Script("main.py"), screen=log) as supervisor:
+    ...     while supervisor.status.state != "finished":
+    ...         time.sleep(0.01)
+    >>> log.text
+    'run 1: hello\n'
     """
 
     takes_all: bool

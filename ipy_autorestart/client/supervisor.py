@@ -61,9 +61,12 @@ class Supervisor:
 
     Examples
     --------
+    >>> import time
     >>> with Supervisor(Script("main.py"), ["src/"]) as supervisor:
-    ...     supervisor.status.state
-    'starting'
+    ...     while supervisor.status.state != "finished":
+    ...         time.sleep(0.01)
+    ...     supervisor.status.runs
+    1
     """
 
     def __init__(

@@ -19,7 +19,16 @@ T = TypeVar("T")
 
 
 class BadInput(ValueError):  # noqa: N818  # it is shown to the user, who made no "error"
-    """A user's mistake, as one line that names the thing and the fix."""
+    """A user's mistake, as one line that names the thing and the fix.
+
+    Examples
+    --------
+    >>> try:
+    ...     Options(debounce=-1)
+    ... except BadInput as mistake:
+    ...     print(mistake)
+    --debounce: expected seconds, a number from 0 to 3600 such as 0.5, got -1
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -152,6 +161,12 @@ class Options:
     ------
     BadInput
         For a value that the option can't have.
+
+    Examples
+    --------
+    >>> options = Options(pattern=["*.toml"], debounce=0.2)
+    >>> options.pattern, options.debounce, options.stop_timeout
+    (('*.toml',), 0.2, 5.0)
     """
 
     pattern: tuple[str, ...] = option(

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import re
 from collections.abc import Collection, Container, Sequence
 from typing import Any, NoReturn
 
@@ -43,6 +44,15 @@ HELPING = frozenset({"-h", "--help"})
 
 #: So much of a file is read to find out what it is.
 LINE_BYTES = 256
+
+
+#: What a comment can't begin in, or its beginning: a "#" that begins a word.
+COMMENT = re.compile(r"""\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<!\S)#""", re.DOTALL)
+
+
+def without_comment(line: str) -> str:
+    """Return a magic's line up to its comment, which begins as in a shell: people copy lines with theirs."""
+    return line[: next((found.start() for found in COMMENT.finditer(line) if found[0] == "#"), len(line))]
 
 
 def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argparse.ArgumentParser:

@@ -70,6 +70,13 @@ class Script:
     ------
     BadInput
         If neither or both of path and module are given, or a variable is none.
+
+    Examples
+    --------
+    >>> Script("main.py", args=["--port", "80"], env={"DEBUG": "1"}).title
+    'main.py --port 80'
+    >>> Script(module="app").name
+    '-m app'
     """
 
     kind: ClassVar = "script"

@@ -228,7 +228,13 @@ def is_later(status: Status, before: Status) -> bool:
 
 
 def status_line(name: str, status: Status) -> str:
-    """Return the status of a target in one line of text, and below it the line of a syntax error."""
+    """Return the status of a target in one line of text, and below it the line of a syntax error.
+
+    Examples
+    --------
+    >>> status_line("main.py", Status(State.FINISHED, runs=2, exit_status=0, lasted=0.4, warm=True))
+    '⟳ main.py · finished in 400 ms · run 2'
+    """
     line = _joined(name, itertools.chain(*parts(name, status)))
     return "\n    ".join([line, *excerpt(status).split("\n")]) if excerpt(status) else line
 

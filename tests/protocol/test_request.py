@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ipy_autorestart import BadInput, Kernel, Options, Script, Supervisor
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.options import each
-from ipy_autorestart.protocol.parse import cell_of, parse, parser
+from ipy_autorestart.protocol.parse import cell_of, parse, parser, without_comment
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request
 
@@ -23,6 +23,20 @@ def test_the_last_python_file_is_the_script_and_the_rest_is_watched():
     request = read("lib/", "a.py", "main.py", "data")
     assert request.target == Script("main.py", cwd="/p")
     assert request.paths == ("lib/", "a.py", "data")
+
+
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("src/ main.py  # run it", "src/ main.py  "),
+        ("# nothing but that", ""),
+        ("a#b.py c#", "a#b.py c#"),
+        (r"""main.py '# one' \# "a # \" #" # two""", r"""main.py '# one' \# "a # \" #" """),
+        ("it's # open", "it's "),
+    ],
+)
+def test_a_line_ends_at_its_comment(line, left):
+    assert without_comment(line) == left
 
 
 def test_no_script_means_the_kernel():
