@@ -19,22 +19,22 @@ RUNS_MAX, DECISIONS_MAX = 20, 20
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """A target as it stands and how it got there.
+    """The status of a target and its history; `Supervisor.statistics` returns it.
 
     Attributes
     ----------
     target
-        Its name: "main.py -v", "-m app", "kernel".
+        The target's name: "main.py -v", "-m app", "kernel".
     watched
-        Folders and files.
+        The watched folders and files.
     status
-        Where it stands.
+        The present `Status`.
     runs
-        The latest 20, oldest first.
+        The latest 20 runs, oldest first.
     decisions
-        The latest 20, oldest first: why it restarted, and why it didn't.
+        The latest 20 decisions, oldest first: why it restarted, and why it didn't.
     checkpoints
-        Those of a kernel, and the cells after which it has none.
+        The checkpoints of a kernel, and the cells after which it has none.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class Statistics:
     checkpoints: tuple[Checkpoint, ...] = ()
 
     def to_plain(self) -> dict[str, Any]:
-        """Return what JSON can say."""
+        """Return it as dictionaries, lists, strings and numbers, for JSON."""
         return dataclasses.asdict(self)
 
 

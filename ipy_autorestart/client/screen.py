@@ -13,14 +13,15 @@ log = logging.getLogger(__name__)
 
 
 class Screen(Protocol):
-    r"""The place where a target shows itself; called from the listening thread.
+    r"""A place of your own for a script's output and its status.
 
-    One that can show more than text is a `RichScreen`.
+    Its methods are called from another thread than the main one. A screen that can show more than text is a
+    `RichScreen`.
 
     Attributes
     ----------
     takes_all
-        Whether it takes all that a run prints, at the speed at which it does; else the middle of a flood is left out.
+        Whether it can take all that a run prints, however fast. If not, the middle of a flood is left out.
 
     Examples
     --------
@@ -46,24 +47,24 @@ class Screen(Protocol):
         """Show the status in place of the one before."""
 
     def begin(self, run: int) -> None:
-        """Make room for what a new run prints."""
+        """Prepare for the output of a new run."""
 
     def write(self, stream: str, text: str) -> None:
         """Show what the run wrote to "stdout" or "stderr"."""
 
     def to_state(self) -> Mapping[str, Any]:
-        """Return, as plain data, what a screen at the same place needs after the kernel's exec."""
+        """Return what the screen needs to go on after the kernel has restarted, as data that JSON can hold."""
 
 
 @runtime_checkable
 class RichScreen(Screen, Protocol):
-    """A screen that shows pictures, tables and whatever else a script displays as a MIME bundle.
+    """A screen that also shows pictures, tables and all else that a script displays.
 
     Attributes
     ----------
     displays
-        How figures are to be shown, as plain data: their ``formats``, and the ``options`` of ``print_figure``. None:
-        scripts find that nothing can be displayed, as outside of a notebook.
+        How to show figures: their ``formats``, and the ``options`` of ``print_figure``. With None, scripts find that
+        nothing can be displayed, as outside of a notebook.
     """
 
     displays: Mapping[str, Any] | None

@@ -37,27 +37,30 @@ from ipy_autorestart.text import relative
 
 
 class Supervisor:
-    """Keeps one target running as files change.
+    """Runs a script, or watches this kernel, and restarts it when files change.
+
+    It is a context manager: ``with`` starts and stops it. Otherwise call `start` and `stop`.
 
     Parameters
     ----------
     target
-        `Script` or `Kernel`.
+        A `Script` or a `Kernel`.
     paths
-        Folders and files to watch; by default the script's folder. The script itself is always watched.
+        Folders and files to watch. By default, the script's folder. The script itself is always watched.
     options
-        How.
+        All other settings, as `Options`.
     screen
-        Where the target shows itself; by default there is only `status`.
+        The place where output and status are shown, a `Screen`. By default, nothing is shown, and ``status`` tells
+        where the target stands.
     label
-        The session's name for it.
+        A name of your own for this watch.
     cwd
-        The folder that relative paths start from; the script's or the current one by default.
+        The folder that relative paths start from. By default, the script's, or the current one.
 
     Raises
     ------
     BadInput
-        If a path can't be watched, the target is the kernel and this is none, or the platform has no SIGHUP.
+        If a path can't be watched; if the target is a `Kernel` and this process is none; on platforms without SIGHUP.
 
     Examples
     --------
@@ -116,12 +119,12 @@ class Supervisor:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the supervisor's process is there and heard."""
+        """Whether the supervisor's process runs and can be reached."""
         return self._listener is not None and self._listener.thread.is_alive
 
     @property
     def pid(self) -> int:
-        """The process, by its number; 0 if there is none."""
+        """The process id of the supervisor; 0 if it doesn't run."""
         return self._process.pid if self._process else 0
 
     def fds(self) -> Iterator[int]:
@@ -199,17 +202,17 @@ class Supervisor:
         self.send(Asked())
 
     def pause(self) -> None:
-        """Hold restarts back: what changes from here on waits for `resume`, or for `restart`."""
+        """Hold restarts back: changes wait for `resume` or `restart`."""
         # A kernel that waits to be idle forgets that it was to restart; the change stays to be served.
         withdrawn = self._restarter.withdraw() if self._restarter else False
         self.send(Paused(withdrawn=withdrawn))
 
     def resume(self) -> None:
-        """Go on, with a restart if something has changed since `pause`."""
+        """End a pause, with a restart if something has changed since `pause`."""
         self.send(Paused(on=False))
 
     def statistics(self) -> Statistics:
-        """Return where the target stands and how it got there, as frozen values."""
+        """Return the status, the latest runs and the latest decisions."""
         request = self.request
         watched = request.paths or (relative(request.roots[0], request.cwd) or os.curdir,)
         checkpoints = tuple(self._restarter.checkpoints()) if self._restarter else ()
@@ -222,7 +225,7 @@ class Supervisor:
             self._link.send(record)
 
     def stop(self) -> None:
-        """Stop the target and the process and wait for both; at most a second longer than the stop timeout."""
+        """Stop the target and the supervisor, and wait for both: at most a second longer than ``stop_timeout``."""
         self._stopping = True
         self.send(Close())
         if self._listener and self._listener.thread.is_current:

@@ -25,14 +25,13 @@ class Cause:
     Attributes
     ----------
     reason
-        Its kind: "change", "hangup" (a SIGHUP from elsewhere), "asked" (by hand), "first", or "ended" (it had ended by
-        itself).
+        "change", "hangup" (a SIGHUP from elsewhere), "asked" (by hand), "first", or "ended" (it had ended by itself).
     changes
-        What it serves, whatever the reason, each with a ``path`` and a ``kind``: "added", "modified" or "deleted".
+        The first few changed files, each with a ``path`` and a ``kind``: "added", "modified" or "deleted".
     more
-        How many more changes it serves, where only the first few are reported.
+        How many more files have changed.
     waited
-        Seconds in which it was waited for the end of a burst of changes.
+        For how many seconds the start has waited for the end of a burst of changes.
     """
 
     reason: Reason

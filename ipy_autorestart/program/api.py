@@ -44,7 +44,10 @@ class _Process:
 
 
 class Watching:
-    """A watch that `restart_on_change` has begun, or a dummy where that is switched off; a context manager."""
+    """The watch that `restart_on_change` has begun; a context manager that ends it.
+
+    Where watching is switched off it does nothing.
+    """
 
     def __init__(self, restarter: ProgramRestarter | None) -> None:
         self._restarter = restarter
@@ -55,17 +58,17 @@ class Watching:
         return self._restarter is not None and self._restarter.is_active
 
     def keep(self, sock: HasFileno) -> None:
-        """Keep one more socket open over a restart, for `kept_sockets`; raises `BadInput` for anything else."""
+        """Keep one more socket open over a restart, for `kept_sockets`; raises `BadInput` if it is no open socket."""
         if self._restarter:
             self._restarter.keep(sock)
 
     def close(self) -> None:
-        """End the watch and restore the handler of SIGHUP; only in the main thread."""
+        """End the watch and restore the handler of SIGHUP. Call it in the main thread."""
         if self._restarter:
             self._restarter.close()
 
     def restart_if_changed(self) -> None:
-        """See the function."""
+        """Do what the function `restart_if_changed` does."""
         if self._restarter:
             self._restarter.restart_if_pending()
 
@@ -90,47 +93,47 @@ def restart_on_change(
 ) -> Watching:
     """Restart this program when its files change, or when it gets a SIGHUP.
 
-    The process replaces itself through exec, with the same process id, command line, flags, environment, folder,
-    standard streams and inherited descriptors. Before that, it flushes the standard streams and runs the ``atexit``
-    functions, for at most 5 seconds. It does not wait for other threads or ``finally`` blocks, leaves child processes
-    alone, and does not restart into a syntax error.
+    The process replaces itself (``exec``). Its process id, command line, flags, environment, folder, standard streams
+    and inherited descriptors stay the same. Before that, it flushes the standard streams and runs the ``atexit``
+    functions, for at most 5 seconds. It does not wait for other threads or ``finally`` blocks, and leaves child
+    processes alone. While a saved file has a syntax error, it does not restart.
 
-    The sockets for TCP on which it listens stay open, on Linux, if it has chosen their ports: when it binds their
-    addresses within 5 seconds of its next start, it goes on with them.
+    On Linux, TCP sockets on which it listens stay open, if it has chosen their ports. It gets them back when it binds
+    the same addresses, within 5 seconds of its next start.
 
-    Call it early, in the main thread: in a restarted program, SIGHUP is blocked until then.
+    Call it early and in the main thread. In a restarted program, SIGHUP is blocked until then.
 
     Parameters
     ----------
     *paths
-        Folders and files to watch; by default the folder of the program's main file, or the current one where a module
-        that is no package was started by ``-m``. The main file itself is always watched.
+        Folders and files to watch. By default, the folder of the program's main file; for a module that ``-m`` has
+        started and that is no package, the current folder. The main file is always watched.
     keep
         Sockets of any kind that stay open, for `kept_sockets`.
     enabled
-        Whether to watch; by default, if the environment variable IPY_AUTORESTART is 1, true, yes or on. Otherwise
-        nothing is started, imported or changed.
+        Whether to watch. By default, only if the environment variable IPY_AUTORESTART is 1, true, yes or on. Where it
+        doesn't watch, nothing is started, imported or changed.
     when
-        "anywhere": as soon as possible, between two bytecodes of the main thread; if an asyncio loop runs there, when
-        that is idle, or after a second; if a loop of Qt, Tk or GTK does, after an event, and a change is one. "asked":
-        only in `restart_if_changed`.
+        "anywhere": as soon as possible. With an asyncio loop, that is when the loop is idle, or after a second; with a
+        loop of Qt, Tk or GTK, after an event, and a save counts as one. "asked": only in `restart_if_changed`.
     quiet
-        Write no line to standard error that says that the program has restarted, or why it has not.
+        Write nothing to standard error. By default, a line says that the program has restarted, or why it has not.
     cluster
-        A client of a Dask cluster, or its scheduler's address or file: when all workers have the code, the program
-        restarts.
+        A client of a Dask cluster, or its scheduler's address or file. The program restarts when all workers have the
+        new code.
     options
         Options of the watch; those for scripts and kernels have no effect here.
 
     Returns
     -------
-    The watch. It goes on until the process ends, it is closed, or its ``with`` block ends.
+    Watching
+        The watch. It goes on until the process ends, `close` is called, or its ``with`` block ends.
 
     Raises
     ------
     BadInput
-        If a path can't be watched, or ``keep`` has anything but open sockets; outside of the main thread; in IPython;
-        during another watch; without a script that can be started again; and on platforms without SIGHUP.
+        If a path can't be watched; if ``keep`` has anything but open sockets; outside of the main thread; in IPython;
+        if the program is watched already; if it can't be started again; on platforms without SIGHUP.
 
     Examples
     --------
@@ -169,9 +172,9 @@ def restart_on_change(
 
 
 def restart_if_changed() -> None:
-    """Restart this program if a restart is pending; else return at once.
+    """Restart this program if a restart is due; else return at once.
 
-    Call it in the program's main loop, at a place where nothing is half done, with ``when="asked"``.
+    It belongs to ``restart_on_change(…, when="asked")``. Call it in the main loop, where nothing is half done.
 
     Raises
     ------
@@ -193,8 +196,8 @@ def restart_if_changed() -> None:
 def kept_sockets() -> list[socket.socket]:
     """Return the sockets that were kept over the restart, in the same order, each once.
 
-    The list is empty at the first start, and where `restart_on_change` does nothing. `restart_on_change` closes the
-    sockets that were not asked for before.
+    The list is empty at the first start, and where `restart_on_change` does nothing. Call it before
+    `restart_on_change`, which closes the kept sockets that nobody has asked for.
 
     Examples
     --------

@@ -61,7 +61,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The first few of some files by their ``paths``, and how many ``more`` there are."""
+    """Some files: the ``paths`` of the first few, and how many ``more`` there are."""
 
     paths: tuple[str, ...]
     more: int = 0
@@ -69,67 +69,67 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a target stands, for people and programs; paths are relative to the folder of the watch.
+    """The status of a target. Paths are relative to the folder of the watch.
 
     Attributes
     ----------
     state
-        In one word, which is a string: "starting", "running", "waiting" (for a busy kernel), "stopping", "restarting",
-        "finished", "crashed", "broken" (a syntax error is held back), "paused", "idle" (it could not be started) or
-        "ended" (nothing is watched any more).
+        One word, which can be compared with a string: "starting", "running", "waiting" (for a busy kernel), "stopping",
+        "restarting", "finished", "crashed", "broken" (a saved file has a syntax error), "paused", "idle" (it could not
+        be started) or "ended" (nothing is watched any more).
     cause
         Why it was last started or restarted: its ``reason`` and ``changes``.
     runs
         Starts so far; for a kernel, restarts.
     exit_status
-        Of the last run that ended, as ``Popen.returncode`` gives it; None while it runs.
+        The exit status of the last run that ended, as ``Popen.returncode`` has it; None while a run goes on.
     lasted
-        Seconds from its start to its end.
+        How long the last run took, in seconds.
     took
-        Seconds from noticing the change to the new start.
+        Seconds from the moment when the change was noticed to the new start.
     running_for
-        Seconds for which a script runs, in steps that become longer; 0 at first, and for a kernel.
+        For how many seconds the script has been running, in steps that become longer; 0 at first, and for a kernel.
     runs_again_in
         Seconds from the end of the last run to the start that follows without a change; None if none does.
     waits_for
-        What a kernel finishes before it restarts: "cell 7". For a script, "what it imports": that is being imported
-        ahead, which is sooner than a start without it.
+        What has to end before the restart: "cell 7" of a kernel; for a script "what it imports", which is being
+        imported ahead.
     error
-        Why it could not be started or restarted, or its cluster can't be reached, or why nothing is watched any more.
+        Why it could not be started or restarted, why its cluster can't be reached, or why the watch has ended.
     broken
-        The syntax error that is held back: ``path``, ``message``, ``line``, ``column`` and ``text``, the line itself.
+        The syntax error in a saved file: ``path``, ``message``, ``line``, ``column``, and ``text``, the line itself.
     held
-        Files that have changed while restarts are held back.
+        Files that have changed during a pause.
     looping
-        Files that change right after every start, so that the next start for them waits, two seconds at most.
+        Files that change right after every start. The next start for them waits, two seconds at most.
     alike
         Files of which only comments or layout have changed.
     written
         Files that the run itself has written.
     unused
-        Files that have changed though the run did not use them.
+        Files that have changed, and that the run did not use.
     left
         Whether processes that an ended run has started go on until the next one.
     notes
-        What else is worth a sentence, such as a limit met.
+        Other sentences, such as that a limit of the system is reached.
     rerun
-        Which cell a kernel runs again after its restart, or how that went.
+        The cell that a kernel runs again after its restart, or how the rerun went.
     rerun_for
-        Seconds for which that cell runs.
+        For how many seconds that cell has been running.
     stopped
-        What has stopped the cells that a kernel ran again before their end: "stopped at cell 2: ZeroDivisionError".
+        What has stopped the rerun of cells: "stopped at cell 2: ZeroDivisionError".
     paused
         Whether restarts are held back.
     polling
-        Whether some changes are found by looking at intervals alone.
+        Whether some files send no events and are looked at at intervals.
     pid
-        Of the process group that runs, 0 for none.
+        The process group that runs; 0 for none.
     warm
-        Whether the last run was forked from a fork server; None for a kernel.
+        Whether the last run was started warm; None for a kernel.
     preloads
-        What the fork server has imported ahead, and what it has not and why.
+        What is imported ahead, and what is not and why.
     cluster
-        How far the new code has come on a cluster: "40 of 40 workers on 3f2a · 12 restarted".
+        How many workers of the cluster have the new code: "40 of 40 workers on 3f2a · 12 restarted".
 
     Examples
     --------

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 
 class BadInput(ValueError):  # noqa: N818  # it is shown to the user, who made no "error"
-    """A user's mistake, as one line that names the thing and the fix.
+    """A mistake of the user's. The message is one line that says what is wrong and how to fix it.
 
     Examples
     --------
@@ -152,15 +152,15 @@ _TIMING = Timing()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What can be said about a watch, with defaults that need nothing said.
+    """All settings of a watch. Each has a default.
 
-    Each field is a keyword here, ``--with-dashes`` in `%watch_restart` and on the command line, and a trait of
-    ``c.WatchRestart``. Durations are seconds.
+    A setting is a keyword here, an option with dashes in ``%watch_restart`` and on the command line, and a trait of
+    ``c.WatchRestart``. Durations are in seconds.
 
     Raises
     ------
     BadInput
-        For a value that the option can't have.
+        If an option can't have such a value.
 
     Examples
     --------

@@ -57,19 +57,19 @@ class Script:
     module
         Instead of a path: a module, run as ``python -m`` does.
     args
-        What the script finds in ``sys.argv[1:]``.
+        The script's arguments, ``sys.argv[1:]``.
     cwd
-        The folder it runs in; the current one by default.
+        The folder that it runs in; by default, the current one.
     env
-        Environment variables, besides those of the moment when the watch is started: ``DEBUG=1``, or a mapping.
+        More environment variables, as a mapping or as ``DEBUG=1``.
     python
-        The interpreter, a path or a name to be found on ``PATH``; by default this one, with its ``-X``, ``-W`` and
-        other flags.
+        The interpreter: a path, or a name that is looked up on ``PATH``. By default, this one, with its ``-X``, ``-W``
+        and other flags.
 
     Raises
     ------
     BadInput
-        If neither or both of path and module are given, or a variable is none.
+        If neither or both of path and module are given, or ``env`` has something that is no variable.
 
     Examples
     --------
@@ -160,7 +160,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The Jupyter kernel that this code runs in, restarted in place through exec.
+    """The Jupyter kernel in which this code runs.
 
     Attributes
     ----------
