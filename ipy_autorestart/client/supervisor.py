@@ -127,6 +127,11 @@ class Supervisor:
         """The process id of the supervisor; 0 if it doesn't run."""
         return self._process.pid if self._process else 0
 
+    @property
+    def known(self) -> object:
+        """What it has reported by now."""
+        return self.status, self._history.runs, self._history.decisions
+
     def fds(self) -> Iterator[int]:
         """Yield the descriptors that this process has of it, which a copy would share with this one."""
         if self._link and (link := self._link.fileno()) >= 0:

@@ -292,19 +292,59 @@ def has_content(code: str) -> bool:
     return any(line and not line.startswith("#") for line in lines)
 
 
-def to_plain(ledger: Ledger) -> dict[str, Any]:
-    """Return the ledger as plain data."""
+class Step(NamedTuple):
+    """The way from one ledger to a later one."""
+
+    gone: frozenset[str]  # keys of cells that are no more where they were
+    cells: tuple[Cell, ...]  # each in the place of the one with its key, or else behind the others
+    executions: int
+    unknown: int
+
+
+def step_between(before: Ledger, after: Ledger) -> Step:
+    """Return what makes a later ledger of one: mostly a single cell."""
+    known, keys = {cell.key: cell for cell in before.cells}, [cell.key for cell in after.cells]
+    new = {cell.key for cell in after.cells if known.get(cell.key) is not cell}
+    missing = frozenset(known.keys() - set(keys))
+    step = Step(missing, (), after.executions, after.unknown)
+    for gone in (missing, missing | new & known.keys()):  # those that have run once more stand behind the others
+        cells = tuple(cell for cell in after.cells if cell.key in new)
+        step = step._replace(gone=gone, cells=cells)
+        if [cell.key for cell in went(before, step).cells] == keys:
+            return step
+    return step._replace(gone=frozenset(known), cells=after.cells)
+
+
+def went(ledger: Ledger, step: Step) -> Ledger:
+    """Return the ledger after a step."""
+    cells = {cell.key: cell for cell in ledger.cells if cell.key not in step.gone}
+    cells |= {cell.key: cell for cell in step.cells}
+    return ledger._replace(cells=tuple(cells.values()), executions=step.executions, unknown=step.unknown)
+
+
+def to_plain(ledger: Ledger | Step) -> dict[str, Any]:
+    """Return the ledger, or a step, as plain data."""
     return {**ledger._asdict(), "cells": [cell._asdict() for cell in ledger.cells]}
+
+
+#: In the plain data of a ledger, the steps that follow.
+STEPS = "steps"
 
 
 def from_plain(data: Mapping[str, Any]) -> Ledger:
     """Undo `to_plain`, even if lists have become of its sets."""
+    first = {name: part for name, part in data.items() if name != STEPS}
+    ledger = Ledger(**{**first, "cells": tuple(map(_cell, data["cells"]))})
+    for step in data.get(STEPS, ()):
+        cells = tuple(map(_cell, step["cells"]))
+        ledger = went(ledger, Step(**{**step, "gone": frozenset(step["gone"]), "cells": cells}))
+    return ledger
+
+
+def _cell(plain: Mapping[str, Any]) -> Cell:
     kinds = {"made": frozenset, "after": frozenset, "wrote": tuple}
-    cells = []
-    for cell in data["cells"]:
-        span = cell["span"] and tuple(cell["span"])
-        cells.append(Cell(**{**cell, **{name: kind(cell[name]) for name, kind in kinds.items()}, "span": span}))
-    return Ledger(**{**data, "cells": tuple(cells)})
+    span = plain["span"] and tuple(plain["span"])
+    return Cell(**{**plain, **{name: kind(plain[name]) for name, kind in kinds.items()}, "span": span})
 
 
 def position(course: Course) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.cells import Recorder
-from ipy_autorestart.kernel.backup import Backups
+from ipy_autorestart.kernel.backup import Backups, News
 from ipy_autorestart.kernel.going_on import rehearsal
 from ipy_autorestart.kernel.parked import Turn
 from ipy_autorestart.kernel.parking import Host, Parking
@@ -60,7 +60,7 @@ class Behind:
     ) -> None:
         self.link = link
         self._kernel: Any = shell.kernel  # type: ignore[attr-defined]  # ipykernel's shell has it
-        self._recorder = recorder
+        self._recorder, self._supervisors = recorder, supervisors
         self._backups = Backups(link, state, call_later=self._call_later)
         self._answers: Answers | None = None
         self.parking = Parking(
@@ -69,6 +69,7 @@ class Behind:
             link,
             recorder,
             supervisors,
+            backups=self._backups,
             go_on=go_on,
             rehearsal=lambda: rehearsal(self._kernel, state()),
         )
@@ -86,7 +87,7 @@ class Behind:
 
     def begin(self, key: str, *, again: bool) -> None:
         """Have the proxy know what this kernel is at work on, should it die of that."""
-        if is_main_thread():
+        if is_main_thread() and not again:
             self._backups.before_request()
         if key:
             with contextlib.suppress(OSError):
@@ -100,13 +101,14 @@ class Behind:
 
     def back_up(self, owners: Sequence[SupervisorHandle]) -> None:
         """Give the proxy what another kernel needs to go on, if that has changed."""
-        self._backups.note(self._recorder.ledger, tuple(owners))
+        comms, known = tuple(self._kernel.comm_manager.comms), tuple(one.known for one in self._supervisors)
+        self._backups.note(News(self._recorder.ledger, tuple(owners), (comms, known)))
 
     def renew(self, link: Link) -> None:
         """Go on with another link, in a kernel that was made of a checkpoint."""
         self.link = link
         self.parking.renew(link)
-        self._backups = self._backups.renewed(link)
+        self._backups.renew(link)
         self._answers = None
 
     # -- to which checkpoints it goes back -----------------------------------------------------------------------------

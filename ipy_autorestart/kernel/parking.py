@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.policy import Batch
 from ipy_autorestart.ipython.uses import Change
+from ipy_autorestart.kernel.backup import Backups
 from ipy_autorestart.kernel.checkpoints import Checkpoints
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.gate import Gate
@@ -74,6 +75,8 @@ class Parking:
         To the proxy.
     recorder, supervisors
         The cells that it runs, and all that is watched from here.
+    backups
+        What the proxy has of it for a crash.
     go_on
         Called in a kernel that was made of a checkpoint, with its turn: it goes on as the live one.
     rehearsal
@@ -88,6 +91,7 @@ class Parking:
         recorder: Recorder,
         supervisors: Sequence[SupervisorHandle],
         *,
+        backups: Backups,
         go_on: Callable[[Turn], None],
         rehearsal: Callable[[], Callable[[], None]],
     ) -> None:
@@ -96,6 +100,7 @@ class Parking:
         self._link = link
         self._recorder = recorder
         self._supervisors = supervisors
+        self._backups = backups
         self._go_on = go_on
         self._rehearsal = rehearsal
         self._checkpoints: Checkpoints | None = None
@@ -255,7 +260,7 @@ class Parking:
                 self._link,
                 self._recorder.ledger,
                 supervisors=[one.pid for one in hushed],
-                fds=[fd for one in hushed for fd in one.fds()],
+                fds=[*self._backups.fds(), *(fd for one in hushed for fd in one.fds())],
                 leave=lambda: self._leave(hushed),
                 rehearse=self._rehearsal(),
             )
@@ -269,6 +274,7 @@ class Parking:
             self._kernel.io_loop.remove_handler(self._link.fileno())
         atexit.unregister(self._link.say_goodbye)
         self._link.close()
+        self._backups.leave()
         for supervisor in supervisors:
             supervisor.leave()
 

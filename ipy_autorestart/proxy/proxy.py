@@ -201,12 +201,12 @@ class Proxy:
 
     def _forward_requests(self, live: Backend, channel: str) -> None:
         for frames in received(self._frontend.sockets[channel]):
-            if channel != "stdin":
-                self._exchange.note_request(channel, plain(frames))
             for signum in self._signals.take():  # those came first: an interrupt is not for what was sent after it
                 self._take_signal(signum)
             if live is self._live:  # else the next one gets it, from the book
                 live.send(channel, frames)
+            if channel != "stdin":  # only now, while the kernel is at work on it
+                self._exchange.note_request(channel, plain(frames))
 
     def _forward_answers(self, backend: Backend, ready: Sequence[object]) -> None:
         for channel, sock in list(backend.sockets.items()):
@@ -218,9 +218,9 @@ class Proxy:
                     if backend.number not in self._backends:
                         return
                     continue
+                self._frontend.send(channel, frames)
                 if self._exchange.note_answer(channel, frames):
                     self._happen(events.Goodbye(backend.number))
-                self._frontend.send(channel, frames)
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 

@@ -53,6 +53,10 @@ class SupervisorHandle(Protocol):
     def pid(self) -> int:
         """The process, by its number."""
 
+    @property
+    def known(self) -> object:
+        """What it has reported by now, as a value that is equal to itself only while there is no more."""
+
     def fds(self) -> Iterator[int]:
         """Yield the descriptors that this process has of it."""
 

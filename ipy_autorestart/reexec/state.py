@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from ipy_autorestart.protocol.messages import Decided, Ran, Status
+from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.process import Filed, Frames, ListeningSocket, ProcessState
 
@@ -50,6 +52,7 @@ class KernelState:
     comms: tuple[str, ...] = ()  # ids of those that are open
     left_at: float = 0.0  # when it stopped answering, on the clock of all processes
     undoes: bool = False  # whether a person asked to go back, so that nothing runs again
+    grows: bool = False  # whether the steps of `cells` are added behind the state, a line for each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,18 @@ class Carried(Filed):
     own: KernelState | StandbyState | TerminalState | ProgramState
     trouble: str = ""  # the error because of which something may be lost
     entry: str = "ipy_autorestart.extension:arrive"  # the bootstrap calls this with the state
+
+    @classmethod
+    def read(cls, file: int | str) -> Self:
+        """Read it, with what was added; raises ValueError if there is anything else."""
+        with open(file, "rb") as carrier:
+            first, rest = carrier.readline(), carrier.read()
+        carried = from_json(cls, first, rest)
+        own = carried.own
+        if not isinstance(own, KernelState) or not own.grows or own.cells is None:
+            return carried
+        *lines, _ = rest.split(b"\n")  # the last one may be of a kernel that has died while it wrote
+        return replace(carried, own=replace(own, cells={**own.cells, "steps": list(map(json.loads, lines))}))
 
     @property
     def fds(self) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from ipy_autorestart.ipython.ledger import (
+    STEPS,
     Cell,
     Choice,
     Course,
@@ -28,8 +29,10 @@ from ipy_autorestart.ipython.ledger import (
     position,
     ran,
     ran_again,
+    step_between,
     stopped,
     to_plain,
+    went,
     went_back,
     went_on,
     without,
@@ -222,6 +225,33 @@ def test_there_and_back_as_plain_data():
     assert from_plain(to_plain(made)) == made
     assert from_plain(json.loads(json.dumps(to_plain(made), default=sorted))) == made
     assert from_plain(to_plain(Ledger(unknown=3))) == Ledger(unknown=3)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        played("A: a", "B: b", "C: c", "D: d"),
+        played("A: a", "B: b", "C: c", "B: b"),
+        played("A: a", "B: b", "C: c")._replace(executions=7, unknown=1),
+        played("A: a", "C: c"),
+        played("C: c", "B: b", "A: a"),
+        ran_again(played("A: a", "B: b", "C: c"), "B", 5.0, failed=False),
+        marked_old(played("A: a", "B: b", "C: c"), [cell("A", 0)]),
+        Ledger(),
+    ],
+)
+def test_a_step_makes_a_later_ledger_of_one(later):
+    before = played("A: a", "B: b", "C: c")
+    step = step_between(before, later)
+    assert went(before, step) == later
+    steps = json.loads(json.dumps([to_plain(step), to_plain(step_between(later, later))], default=sorted))
+    assert from_plain({**to_plain(before), STEPS: steps}) == later
+
+
+def test_a_step_has_the_cells_that_have_run():
+    before = played("A: a", "B: b", "C: c")
+    after = ran(before, before.cells[1])
+    assert [cell.key for cell in step_between(before, after).cells] == ["B"]
 
 
 def test_how_a_cell_ran_again_is_known():

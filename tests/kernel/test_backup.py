@@ -1,118 +1,187 @@
-"""The state that the proxy is given as cells end."""
+"""The state that the proxy has of a kernel as cells end."""
 
+import contextlib
 import os
 import socket
 
 import pytest
 from carried import PROCESS
 
-from ipy_autorestart.ipython.ledger import Ledger
-from ipy_autorestart.kernel import backup
-from ipy_autorestart.kernel.backup import Backups
-from ipy_autorestart.reexec.state import Carried, ProgramState
+from ipy_autorestart.ipython.ledger import Cell, Ledger, from_plain, ran, to_plain
+from ipy_autorestart.kernel.backup import ADDED_MAX, Backups, News
+from ipy_autorestart.reexec.state import Carried, KernelState
 from ipy_autorestart.wire.link import Backup, Link
 
 
+def state_with(ledger):
+    own = KernelState(
+        connection_file="",
+        connection={},
+        owns_connection_file=False,
+        plain_debugger=False,
+        early_embed=False,
+        subshells=(),
+        listeners=(),
+        requests={},
+        gaps=(),
+        cells=None if ledger is None else to_plain(ledger),
+    )
+    return Carried(PROCESS, (), own)
+
+
 class Given:
-    """Backups, what it puts off, and what the proxy gets."""
+    """Backups, what it puts off, and what the proxy has."""
 
     def __init__(self):
-        ours, theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
-        self.links, self._theirs, self.later, self.count = (ours, theirs), theirs, [], 0
-        self.backups = Backups(ours, self._state, call_later=lambda _, act: self.later.append(act))
+        self.ours, self.theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        self.later, self.count, self.file, self.ledger = [], 0, -1, Ledger()
+        self.backups = Backups(self.ours, self._state, call_later=lambda _, act: self.later.append(act))
 
     def _state(self):
         self.count += 1
-        return Carried(PROCESS, (), ProgramState(pid=self.count, inherited=(), kept=(), since_ns=0))
+        return state_with(self.ledger)
 
-    def received(self):
-        word, [file] = self._theirs.receive(wait=False)
-        assert word == Backup()
-        os.lseek(file, 0, os.SEEK_SET)
-        return Carried.read(file).own.pid
+    def run(self, key, code="", *, watches=("one",), others=()):
+        self.ledger = ran(self.ledger, Cell(key, 1, code, {}, {}, 0.1))
+        self.note(watches=watches, others=others)
+
+    def note(self, *, watches=("one",), others=()):
+        self.backups.note(News(self.ledger, watches, others))
+
+    def give(self):
+        for act in self.later:
+            act()
+        self.later.clear()
+
+    def carried(self):
+        """Return what the proxy would have a kernel go on from now."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                word, [file] = self.theirs.receive(wait=False)
+                assert word == Backup()
+                self.close()
+                self.file = file
+        os.lseek(self.file, 0, os.SEEK_SET)
+        return Carried.read(os.dup(self.file)).own
+
+    def known(self):
+        return from_plain(self.carried().cells)
+
+    def close(self):
+        if self.file >= 0:
+            os.close(self.file)
 
 
 @pytest.fixture
 def given():
     given = Given()
     yield given
-    for link in given.links:
-        link.close()
+    given.close()
+    given.backups.leave()
+    given.ours.close()
+    given.theirs.close()
 
 
-@pytest.fixture
-def rarely(monkeypatch):
-    """Whatever the machine does meanwhile, nothing is given at once."""
-    monkeypatch.setattr(backup, "SHARE", 10**9)
-
-
-@pytest.mark.usefixtures("rarely")
 def test_the_first_state_is_put_off_for_the_proxy_has_that_of_the_kernel_before(given):
-    given.backups.note(Ledger(), ("one",))
+    given.run("a")
     with pytest.raises(BlockingIOError):
-        given.received()
-    [act] = given.later
-    act()
-    assert given.received() == 1
+        given.theirs.receive(wait=False)
+    given.run("b")
+    assert len(given.later) == 1
+    given.give()
+    assert (given.known(), given.count) == (given.ledger, 1)
 
 
-def test_a_state_is_given_at_once_and_the_same_only_once(given, monkeypatch):
-    monkeypatch.setattr(backup, "SHARE", 0)
-    ledger = Ledger()
-    given.backups.note(ledger, ("one",))
-    given.backups.note(ledger, ("one",))
-    assert (given.received(), given.later) == (1, [])
-    with pytest.raises(BlockingIOError):
-        given.received()
+def test_what_cells_have_run_since_is_there_at_once_and_nobody_is_told(given):
+    given.run("a")
+    given.give()
+    for key in "bcbda":
+        given.run(key)
+        assert given.known() == given.ledger
+    assert (given.count, given.later) == (1, [])
 
 
-def test_it_is_news_when_others_watch(given, monkeypatch):
-    monkeypatch.setattr(backup, "SHARE", 0)
-    ledger = Ledger()
-    for watches in (("one",), ("one",), ()):
-        given.backups.note(ledger, watches)
-    assert (given.received(), given.received(), given.count) == (1, 2, 2)
-
-
-@pytest.mark.usefixtures("rarely")
-def test_what_follows_too_closely_is_put_off_and_given_once(given):
-    for _ in range(3):
-        given.backups.note(Ledger(), ("one",))
-    [act] = given.later
-    act()
-    assert given.received() == 1
-    given.backups.note(Ledger(), ("one",))
-    assert len(given.later) == 2
-
-
-@pytest.mark.usefixtures("rarely")
-def test_what_was_put_off_is_given_before_the_next_request_which_may_end_the_kernel(given, monkeypatch):
+def test_what_was_put_off_is_given_before_the_next_request_which_may_end_the_kernel(given):
     given.backups.before_request()
-    given.backups.note(Ledger(), ("one",))
-    monkeypatch.setattr(backup, "SHARE_BEFORE", 10**9)  # one of a flood
-    given.backups.before_request()
+    given.run("a")
     assert given.count == 0
-    monkeypatch.setattr(backup, "SHARE_BEFORE", 0)
     given.backups.before_request()
     given.backups.before_request()
-    [act] = given.later
-    act()
-    assert (given.received(), given.count) == (1, 1)
+    given.give()
+    assert (given.known(), given.count) == (given.ledger, 1)
 
 
-@pytest.mark.usefixtures("rarely")
-def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
-    given.backups._state = lambda: 1 / 0
-    given.backups.note(Ledger(), ("one",))
-    given.later[0]()
-    with pytest.raises(BlockingIOError):
-        given.received()
+def test_all_is_given_anew_when_there_is_other_news(given):
+    given.run("a")
+    given.give()
+    given.note(others=("a comm",))
+    given.run("b", others=("a comm",))
+    assert len(given.later) == 1
+    given.give()
+    assert (given.known(), given.count) == (given.ledger, 2)
+    given.note(watches=("one", "another"), others=("a comm",))
+    given.give()
+    assert given.count == 3
 
 
-@pytest.mark.usefixtures("rarely")
 def test_the_end_of_a_watch_is_told_at_once(given):
     """Else the next kernel would take up a watch that is gone, if this one died within that moment."""
-    ledger = Ledger()
-    given.backups.note(ledger, ("one",))
-    given.backups.note(ledger, ())
-    assert given.received() == 1
+    given.note()
+    given.note(watches=())
+    assert (given.known(), given.count) == (Ledger(), 1)
+
+
+def test_no_more_is_added_than_is_worth_it(given):
+    given.run("a")
+    given.give()
+    given.run("b", "#" * ADDED_MAX)
+    assert [cell.key for cell in given.known().cells] == ["a"]
+    given.give()
+    assert (given.known(), given.count) == (given.ledger, 2)
+
+
+def test_what_a_kernel_was_adding_when_it_died_is_left_out(given):
+    given.run("a")
+    given.give()
+    given.run("b")
+    whole = given.ledger
+    given.run("c")
+    [file] = given.backups.fds()
+    os.ftruncate(file, os.fstat(file).st_size - 1)
+    assert given.known() == whole
+
+
+def test_where_no_cell_runs_again_none_is_told(given):
+    given.backups._state = lambda: state_with(None)
+    given.run("a")
+    given.give()
+    given.run("b")
+    assert given.carried().cells is None
+
+
+def test_a_copy_has_a_state_of_its_own(given):
+    given.run("a")
+    given.give()
+    before = given.ledger
+    assert given.known() == before
+    given.run("b")
+    given.backups.leave()
+    assert list(given.backups.fds()) == []
+    given.give()  # what the other one had put off
+    given.backups.renew(given.ours)
+    given.run("c")
+    assert len(given.later) == 1
+    given.give()
+    assert (given.known(), given.count) == (given.ledger, 2)
+
+
+def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
+    given.backups._state = lambda: 1 / 0
+    given.run("a")
+    given.give()
+    with pytest.raises(BlockingIOError):
+        given.theirs.receive(wait=False)
+    given.backups._state = given._state
+    given.run("b")
+    given.give()
+    assert given.known() == given.ledger

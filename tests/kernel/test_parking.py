@@ -6,6 +6,7 @@ import types
 import pytest
 
 from ipy_autorestart.kernel import parking as parking_module
+from ipy_autorestart.kernel.backup import Backups
 from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.parking import Parking
 
@@ -80,7 +81,8 @@ def parking(host, *supervisors):
     """One that makes checkpoints of nothing."""
     shell = types.SimpleNamespace(kernel=None)
     recorder = types.SimpleNamespace(ledger=None, places=None)
-    one = Parking(host, shell, None, recorder, supervisors, go_on=None, rehearsal=lambda: None)
+    backups = Backups(None, None, call_later=None)
+    one = Parking(host, shell, None, recorder, supervisors, backups=backups, go_on=None, rehearsal=lambda: None)
     one._checkpoints = FakeCheckpoints()
     return one
 
