@@ -30,7 +30,10 @@ myst_heading_anchors = 3
 # Links to files that are not pages.
 suppress_warnings = ["mystnb.unknown_mime_type"]
 
+# In docstrings, `a name` is a link to it. Types of others lead nowhere, as no other site can be asked.
 default_role = "py:obj"
+nitpicky = True
+nitpick_ignore_regex = [("py:(?!obj).*", ".*"), ("std:.*", ".*")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ipy_autorestart.client.history import Statistics
     from ipy_autorestart.client.screen import RichScreen, Screen
     from ipy_autorestart.client.supervisor import Supervisor
-    from ipy_autorestart.program.api import kept_sockets, restart_if_changed, restart_on_change
+    from ipy_autorestart.program.api import Watching, kept_sockets, restart_if_changed, restart_on_change
     from ipy_autorestart.protocol.checkpoint import Checkpoint
     from ipy_autorestart.protocol.messages import Cause, Decided, Files, Ran, State, Status
     from ipy_autorestart.protocol.options import BadInput, Options
@@ -39,6 +39,7 @@ __all__ = [
     "Statistics",
     "Status",
     "Supervisor",
+    "Watching",
     "kept_sockets",
     "load_ipython_extension",
     "restart_if_changed",
@@ -52,7 +53,7 @@ _HOMES = {
     "client.screen": ["RichScreen", "Screen"],
     "client.supervisor": ["Supervisor"],
     "decide.facts": ["Cause", "State"],
-    "program.api": ["kept_sockets", "restart_if_changed", "restart_on_change"],
+    "program.api": ["Watching", "kept_sockets", "restart_if_changed", "restart_on_change"],
     "protocol.checkpoint": ["Checkpoint"],
     "protocol.messages": ["Decided", "Files", "Ran", "Status"],
     "protocol.options": ["BadInput", "Options"],

@@ -143,7 +143,7 @@ class Supervisor:
     def start(self, *, since_ns: int = 0) -> None:
         """Start the process; returns at once, and the target starts as soon as the process is up.
 
-        In a session that waits for its turn, `begin` does so when that has come.
+        In a kernel that waits for its turn, the process starts when that has come.
 
         Parameters
         ----------

@@ -127,7 +127,7 @@ def restart_on_change(
     Returns
     -------
     Watching
-        The watch. It goes on until the process ends, `close` is called, or its ``with`` block ends.
+        The watch. It goes on until the process ends, `Watching.close` is called, or its ``with`` block ends.
 
     Raises
     ------

@@ -119,12 +119,12 @@ class Script:
 
     @property
     def name(self) -> str:
-        """As `%unwatch` and the status line call it."""
+        """The name that ``%unwatch`` and the status line use."""
         return self.path or f"-m {self.module}"
 
     @property
     def title(self) -> str:
-        """The same with its arguments, which tell two watches of one script apart."""
+        """The name with the arguments, which tell two watches of one script apart."""
         return shlex.join(self.argv)
 
     @property
