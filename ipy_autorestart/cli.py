@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import ipy_autorestart
+from ipy_autorestart import catalogue
 from ipy_autorestart.console import SIGNALS, Console
 from ipy_autorestart.engine.build import serve, supervise
 from ipy_autorestart.protocol.options import BadInput, Options
@@ -39,8 +40,6 @@ OWN = """
   --version               the version
 """
 
-NO_SCRIPT = "expected a script to run, such as: src/ main.py or src/ -m app; a kernel is restarted by %watch_restart"
-
 QUIET, VERSION = frozenset({"-q", "--quiet"}), frozenset({"--version"})
 
 
@@ -61,10 +60,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = [*(one for one in argv[:end] if one not in own), *argv[end:]]
         request = parse(given, defaults=Options(), kernel=False)
         if not request.paths and isinstance(request.target, Kernel):
-            raise BadInput(NO_SCRIPT)
+            raise BadInput(catalogue.NO_SCRIPT_NAMED())
         request.check()
         if isinstance(request.target, Kernel):
-            raise BadInput(f"{request.paths[-1]}: it is no script, nor a folder with __main__.py; {NO_SCRIPT}")
+            raise BadInput(catalogue.NOT_A_SCRIPT(path=request.paths[-1]))
     except BadInput as error:
         sys.stderr.write(f"{NAME}: {error}\n")
         return 2
@@ -82,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:  # of a limit, mostly: what a target does is no error here
         log.debug("ended", exc_info=True)
-        sys.stderr.write(f"{NAME}: can't go on: {error}; check the limits of processes and open files\n")
+        sys.stderr.write(f"{NAME}: {catalogue.CANT_GO_ON(error=error)}\n")
         return 1
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)

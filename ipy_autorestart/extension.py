@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.client.screen import Screen
-from ipy_autorestart.client.session import ATTRIBUTE, NO_KERNEL
+from ipy_autorestart.client.session import ATTRIBUTE
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.ipython import terminal
 from ipy_autorestart.ipython.cells import Recorder
@@ -37,12 +38,6 @@ if TYPE_CHECKING:
     from ipy_autorestart.reexec.bootstrap import Hangups
 
 
-PART_OF = (
-    "this kernel is a part of another program ({}), which a restart by exec would cut off; name a script, such as "
-    "src/ main.py, or restart that program by its own means"
-)
-
-
 class ShellSession:
     """The supervisors of one shell, and the restarter of its process if that can be restarted."""
 
@@ -66,9 +61,9 @@ class ShellSession:
     def why_not(self) -> str:
         """The reason and the remedy, if it can't be; it may turn out only after the extension was loaded."""
         if self._restarter is None:
-            return NO_KERNEL
+            return catalogue.NO_KERNEL()
         host = host_of(self._shell.kernel) if self.lines is None else ""  # type: ignore[attr-defined]  # ipykernel's
-        return PART_OF.format(host) if host else ""
+        return catalogue.PART_OF_A_PROGRAM(program=host) if host else ""
 
     @property
     def proxy(self) -> int:

@@ -20,6 +20,7 @@ from IPython.core.magic import Magics, line_magic, magics_class, needs_local_sco
 from IPython.utils.text import DollarFormatter
 from traitlets.config import Configurable
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.client.screen import Screen
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.cluster.where import where_of
@@ -30,7 +31,7 @@ from ipy_autorestart.protocol.options import BadInput, Option, Options, each
 from ipy_autorestart.protocol.parse import BACK, HELPING, cell_of, parse, parser, without_comment
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen
-from ipy_autorestart.show.tables import NOTHING, WIDE, as_json, overview, reasons
+from ipy_autorestart.show.tables import WIDE, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.text import one_line
 
@@ -152,7 +153,7 @@ class WatchMagics(Magics):
         session = self._session
         cell = cell_of(words, [cell.number for cell in session.recorder.ledger.cells])
         if not any(isinstance(one.request.target, Kernel) for one in session.supervisors) or session.restarter is None:
-            raise BadInput(f"{BACK}: the kernel is not watched; %watch_restart src/ --checkpoints starts that")
+            raise BadInput(catalogue.KERNEL_NOT_WATCHED())
         session.restarter.go_back(cell)
 
     def _expanded(self, line: str, local_ns: Mapping[str, Any]) -> str:
@@ -206,12 +207,13 @@ class WatchMagics(Magics):
         ]
         if not chosen:
             if not supervisors:
-                raise UsageError(f"{magic}: {NOTHING}")
+                raise UsageError(f"{magic}: {catalogue.NOTHING_WATCHED()}")
             names = list(dict.fromkeys(one.request.target.title for one in supervisors))
             near = difflib.get_close_matches(wanted, names, n=1, cutoff=NEAR_TARGET)
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            fix = f"did you mean {near[0]}?" if near else f"name one of those watched: {', '.join(names[:NAMED])}{more}"
-            raise UsageError(f"{magic}: {one_line(wanted)}: no such target; {fix}")
+            named = f"{', '.join(names[:NAMED])}{more}"
+            hint = catalogue.DID_YOU_MEAN(near=near[0]) if near else catalogue.NAME_A_TARGET(names=named)
+            raise UsageError(f"{magic}: {catalogue.NO_SUCH_TARGET(word=one_line(wanted), hint=hint)}")
         return chosen
 
     @line_magic
@@ -228,7 +230,7 @@ class WatchMagics(Magics):
         }
         shows = kinds.get(without_comment(line).strip())
         if shows is None:
-            raise UsageError(f"%watch_status: expected nothing, --why or --json, got {line.strip()!r}")
+            raise UsageError(catalogue.BAD_VIEW(value=line.strip()))
         every = [one.statistics() for one in list(self._session.supervisors)]
         width = shutil.get_terminal_size().columns if self._session.lines else WIDE
         self._show(shows(every, width=width))
@@ -287,9 +289,8 @@ def _split(magic: str, line: str) -> list[str]:
         return shlex.split(without_comment(line))
     except ValueError as error:
         trouble = str(error)
-        raise UsageError(
-            f"{magic}: {trouble[:1].lower()}{trouble[1:]} in: {one_line(line)}; close it, or escape it by a backslash"
-        ) from None
+        trouble = f"{trouble[:1].lower()}{trouble[1:]}"
+        raise UsageError(catalogue.UNCLOSED(magic=magic, trouble=trouble, line=one_line(line))) from None
 
 
 def _displays(shell: Any) -> Mapping[str, Any]:  # noqa: ANN401  # an InteractiveShell

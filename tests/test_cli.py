@@ -750,8 +750,7 @@ def test_nothing_outlives_it_though_its_guardian_was_killed(piped, project):
     ("words", "message"),
     [
         ((), "expected a script to run, such as: src/ main.py or src/ -m app"),
-        (("src/",), "src/: it is no script, nor a folder with __main__.py; expected a script to run, such as"),
-        (("src/",), "a kernel is restarted by %watch_restart"),
+        (("src/",), "src/: this is not a script or a folder with __main__.py; name a script, as in: src/ main.py"),
         (("src/", "tool"), "tool: there is no such file or folder in"),
         (("src/", "nope.py"), "nope.py: there is no such script in"),
         (("main.py", "--dobounce", "1"), "did you mean --debounce?"),

@@ -70,7 +70,7 @@ def test_a_ctrl_c_that_ends_the_watch_says_so(console, capfd):
 
 def test_what_a_run_is_in_need_of_is_told_once(lines):
     broken = Status(State.BROKEN, FIRST, runs=1, pid=7, warm=False, broken=Broken("a.py", "invalid syntax", 3))
-    told = ["⟳ main.py · syntax error at a.py:3 · invalid syntax; what runs goes on · run 1"]
+    told = ["⟳ main.py · syntax error at a.py:3 · invalid syntax; the old code keeps running · run 1"]
     assert lines(begins(1), running(1), broken, broken)[1:] == told
 
 

@@ -10,11 +10,6 @@ from ipy_autorestart.reexec.restarter import Restarter
 #: The attribute of a shell that is its session.
 ATTRIBUTE = "_ipy_autorestart"
 
-NO_KERNEL = (
-    "only a Jupyter kernel or an IPython of its own, with the extension loaded, can be restarted; run "
-    "%load_ext ipy_autorestart there first, or name a script: src/ main.py"
-)
-
 
 class Session(Protocol):
     """A process that starts supervisors, as they see it."""

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Self
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.client.history import History, Statistics
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, show, state_of
-from ipy_autorestart.client.session import NO_KERNEL, Session, current_session
+from ipy_autorestart.client.session import Session, current_session
 from ipy_autorestart.pristine import os, socket, wall_ns
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import (
@@ -114,7 +115,7 @@ class Supervisor:
         self._restarter: Restarter | None = None
         if isinstance(request.target, Kernel):
             if self._session is None or self._session.restarter is None:
-                raise BadInput(self._session.why_not if self._session else NO_KERNEL)
+                raise BadInput(self._session.why_not if self._session else catalogue.NO_KERNEL())
             self._restarter = self._session.restarter
 
     @property
@@ -194,10 +195,10 @@ class Supervisor:
                 self._listen(link)
                 undo.pop_all()
         except (OSError, RuntimeError) as error:  # the latter of a thread that can't be started
-            fix = f"check that {sys.executable} runs, and the limits of processes and open files"
+            hint = catalogue.CHECK_LIMITS(program=sys.executable)
             if isinstance(error, OSError) and error.errno == errno.E2BIG:  # the command line says next to nothing
-                fix = "make the variables in os.environ fewer or shorter"
-            failure = BadInput(f"the supervisor can't be started: {error}; {fix}")
+                hint = catalogue.TOO_MANY_VARIABLES()
+            failure = BadInput(catalogue.NO_SUPERVISOR(error=error, hint=hint))
             self._give_up(str(failure))
             raise failure from error
         theirs.close()
@@ -375,8 +376,8 @@ class Supervisor:
         assert self._link is not None
         assert self._process is not None
         self._link.close()
-        last_words = self._process.wait() or "nothing is watched any more"
-        self._give_up("" if self._stopping else f"the supervisor has ended; {last_words}")
+        last_words = self._process.wait() or catalogue.NOTHING_MORE()
+        self._give_up("" if self._stopping else catalogue.SUPERVISOR_ENDED(why=last_words))
 
     def _give_up(self, message: str) -> None:
         """Show that the target isn't watched any more, and why."""

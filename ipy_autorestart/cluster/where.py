@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.protocol.options import BadInput
 
 
@@ -26,13 +27,13 @@ def where_of(name: str, value: object) -> str:
     if kind.__module__.partition(".")[0] == "ipyparallel":
         return _file_of(name, value)
     if kind.__module__.partition(".")[0] != "distributed" or "distributed" not in sys.modules:
-        raise BadInput(f"--cluster: {name} is no client of a cluster, but of the class {kind.__qualname__}; name one")
+        raise BadInput(catalogue.NOT_A_CLIENT(name=name, kind=kind.__qualname__))
     cluster = getattr(value, "cluster", None)
     if cluster is not None and type(cluster).__name__ == "LocalCluster":
-        raise BadInput(f"--cluster: the cluster of {name} runs in this process and begins anew with it: leave this out")
+        raise BadInput(catalogue.OWN_CLUSTER(name=name))
     address = getattr(getattr(value, "scheduler", None), "address", None)
     if not isinstance(address, str):
-        raise BadInput(f"--cluster: {name} is not connected to a scheduler; connect it, or name an address or a file")
+        raise BadInput(catalogue.NOT_CONNECTED(name=name))
     return address
 
 
@@ -40,9 +41,7 @@ def _file_of(name: str, value: Any) -> str:  # noqa: ANN401  # of a package that
     """Return the connection file that a client of ipyparallel has read, or the file of a cluster that stays."""
     cluster = value if hasattr(value, "cluster_file") else getattr(value, "cluster", None)
     if cluster is not None and cluster.shutdown_atexit:
-        raise BadInput(
-            f"--cluster: the cluster of {name} ends with this process and begins anew with it: leave this out"
-        )
+        raise BadInput(catalogue.OWN_CLUSTER(name=name))
     if cluster is not None:
         return str(cluster.cluster_file)
     folder, key = value._profile_dir.security_dir, value.session.key.decode()  # noqa: SLF001  # it keeps no more
@@ -50,4 +49,4 @@ def _file_of(name: str, value: Any) -> str:  # noqa: ANN401  # of a package that
         with contextlib.suppress(OSError, ValueError), open(file) as text:
             if json.load(text).get("key") == key:
                 return file
-    raise BadInput(f"--cluster: nothing tells which file {name} has read; name that, ipcontroller-client.json")
+    raise BadInput(catalogue.FILE_UNKNOWN(name=name))

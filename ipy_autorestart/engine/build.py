@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.cluster.helper import Helper
 from ipy_autorestart.cluster.messages import Named
 from ipy_autorestart.decide.filters import Filter
@@ -180,7 +181,7 @@ def listen(addresses: Iterable[str]) -> Iterator[socket.socket]:
         except OSError as error:
             number = error.errno or 0
             why = os.strerror(number) if number > 0 else error.strerror  # Python adds the address to some
-            raise BadInput(f"--socket: can't listen on {address} ({why}); choose another port") from None
+            raise BadInput(catalogue.CANT_LISTEN(address=address, why=why)) from None
 
 
 def _cache(flags: Sequence[str], environment: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Cells, Recorder
 from ipy_autorestart.ipython.history import end_session
 from ipy_autorestart.ipython.ledger import Course, Rerun, outcome, stopped, went_on
@@ -55,7 +56,7 @@ class TerminalRestarter(Restarter):
     def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
         """Make SIGHUP restart this process, as `Restarter.arm` does; raises RuntimeError outside of the main thread."""
         if not is_main_thread():
-            raise RuntimeError("in a terminal, only the main thread can begin to watch; do it at the prompt")
+            raise RuntimeError(catalogue.WATCH_AT_THE_PROMPT())
         super().arm(owner, then, previous=previous)
 
     def describe(self) -> str:

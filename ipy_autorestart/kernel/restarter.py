@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Cells, Recorder, interrupted
 from ipy_autorestart.ipython.history import begin_session_later
 from ipy_autorestart.ipython.ledger import Rerun
@@ -418,7 +419,7 @@ class KernelRestarter(Restarter):
             if self.gate is not gate:
                 if gate is not None:
                     gate.reopen()
-                raise CantRestart("the watch has ended meanwhile")
+                raise CantRestart(catalogue.WATCH_GONE())
             handover = self._handover(back)
         except CantRestart as refusal:
             self._refuse(str(refusal))
@@ -524,7 +525,7 @@ class KernelRestarter(Restarter):
             return ()
         right = await self.behind.right_checkpoints(self._undo)
         if self._undo and not right:
-            raise CantRestart("the checkpoint is gone, or files have changed that it had used")
+            raise CantRestart(catalogue.CHECKPOINT_GONE())
         return right
 
     def go_back(self, cell: int | None) -> None:

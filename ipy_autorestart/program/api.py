@@ -145,17 +145,19 @@ def restart_on_change(
     if enabled is None:
         enabled = os.environ.get(SWITCH, "").lower() in ("1", "true", "yes", "on")
     elif not isinstance(enabled, bool):
+        from ipy_autorestart import catalogue
         from ipy_autorestart.protocol.options import BadInput
 
-        raise BadInput(f"enabled: expected True, False or None, got {enabled!r}")
+        raise BadInput(catalogue.BAD_ENABLED(value=enabled))
     if not enabled:
         kept.forget()
         return Watching(None)
+    from ipy_autorestart import catalogue
     from ipy_autorestart.program.restarter import begin
     from ipy_autorestart.protocol.options import BadInput
 
     if _PROCESS.watch.is_active:
-        raise BadInput("restart_on_change: a watch goes on already; close it first, or name all paths in one call")
+        raise BadInput(catalogue.WATCHED_ALREADY())
     restarter = begin(
         paths,
         kept,
@@ -187,9 +189,10 @@ def restart_if_changed() -> None:
     ...     restart_if_changed()
     """
     if not is_main_thread():
+        from ipy_autorestart import catalogue
         from ipy_autorestart.protocol.options import BadInput
 
-        raise BadInput("restart_if_changed: only the main thread can restart the program; call it there")
+        raise BadInput(catalogue.RESTART_ELSEWHERE())
     _PROCESS.watch.restart_if_changed()
 
 

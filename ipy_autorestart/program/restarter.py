@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.cluster.where import where_of
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
@@ -105,7 +106,7 @@ class ProgramRestarter(Restarter):
         except (AttributeError, OSError, ValueError):
             is_socket = False
         if not is_socket:
-            raise BadInput(f"keep: expected an open socket, such as socket.create_server(...), got {sock!r}")
+            raise BadInput(catalogue.BAD_KEEP(value=sock))
         self._kept.append(sock)
 
     def arm(self, owner: SupervisorHandle, then: Callable[[], None] = lambda: None, *, previous: Any = None) -> None:
@@ -131,7 +132,7 @@ class ProgramRestarter(Restarter):
         if not self.is_active:
             return
         if not is_main_thread():
-            raise BadInput("only the main thread can give SIGHUP back; close the watch there")
+            raise BadInput(catalogue.CLOSE_ELSEWHERE())
         with self.held():
             for supervisor in list(self.supervisors):
                 supervisor.stop()
@@ -236,7 +237,7 @@ class ProgramHandover(Handover):
             self._ports += listening(self._kept, early)
         except OSError as error:
             self.give_up()
-            raise CantRestart(f"the sockets can't be kept ({error}); close files") from error
+            raise CantRestart(catalogue.SOCKETS_NOT_KEPT(error=error)) from error
 
     def give_up(self) -> None:
         """Close what was opened."""
@@ -308,7 +309,7 @@ def begin(
     except BadInput as error:
         raise BadInput(f"when: {error}") from None
     if options is not None and not isinstance(options, Options):
-        raise BadInput(f"options: expected Options(...), got {options!r}")
+        raise BadInput(catalogue.BAD_OPTIONS(value=options))
     _check_process()
     options = options or Options()
     if cluster:
@@ -353,14 +354,12 @@ def _wait_for_push(supervisor: Supervisor) -> None:
 def _check_process() -> None:
     """Raise `BadInput` where this process can't restart itself."""
     if not is_main_thread():
-        raise BadInput("restart_on_change: only the main thread can handle SIGHUP; call it there, before others start")
+        raise BadInput(catalogue.NOT_MAIN_THREAD())
     ipython = sys.modules.get("IPython")
     if ipython is not None and ipython.get_ipython() is not None:
-        raise BadInput(
-            "restart_on_change: IPython runs here; write %load_ext ipy_autorestart, then %watch_restart src/"
-        )
+        raise BadInput(catalogue.IN_IPYTHON())
     if not is_repeatable(sys.orig_argv[1:]):
-        raise BadInput("restart_on_change: this Python was started without a script; put the program in a file")
+        raise BadInput(catalogue.NOT_REPEATABLE())
 
 
 def _request(paths: Sequence[str | os.PathLike[str]], options: Options) -> Request:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.timing import OnBusy, Rerun, Timing
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.text import one_line
@@ -41,7 +42,7 @@ def seconds(text: str | float) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not 0 <= number <= 3600:
-        raise BadInput(f"expected seconds, a number from 0 to 3600 such as 0.5, got {text!r}")
+        raise BadInput(catalogue.BAD_SECONDS(value=text))
     return number
 
 
@@ -50,7 +51,7 @@ def signal_name(text: str) -> str:
     name = str(text).upper()
     name = name if name.startswith("SIG") else f"SIG{name}"
     if name not in signal.Signals.__members__:
-        raise BadInput(f"expected a signal such as SIGTERM or SIGINT, got {text!r}")
+        raise BadInput(catalogue.BAD_SIGNAL(value=text))
     return name
 
 
@@ -65,9 +66,9 @@ def can_be_passed_on(text: object) -> bool:
 def glob(text: str) -> str:
     """Return a glob; raises `BadInput` for an empty one, and for a bracket that isn't closed."""
     if not text or not can_be_passed_on(text):
-        raise BadInput(f"expected a glob such as '*.toml', got {text!r}")
+        raise BadInput(catalogue.BAD_GLOB(value=text))
     if "[" in text and "]" not in text[text.index("[") + 2 :]:
-        raise BadInput(f"expected a glob such as '*.[ch]', with its bracket closed, got {text!r}")
+        raise BadInput(catalogue.OPEN_BRACKET(value=text))
     return text
 
 
@@ -80,7 +81,8 @@ class OneOf:
     def __call__(self, text: str) -> str:
         """Return the choice."""
         if text not in self.choices:
-            raise BadInput(f"expected {', '.join(self.choices[:-1])} or {self.choices[-1]}, got {text!r}")
+            *most, last = self.choices
+            raise BadInput(catalogue.BAD_CHOICE(most=", ".join(most), last=last, value=text))
         return text
 
 
@@ -88,7 +90,7 @@ def assignment(text: str) -> str:
     """Return an environment variable with its value; raises `BadInput` for anything else."""
     name, sign, _ = text.partition("=") if can_be_passed_on(text) else ("", "", "")
     if not (name and sign):
-        raise BadInput(f"expected a variable and its value such as DEBUG=1, got {text!r}")
+        raise BadInput(catalogue.BAD_VARIABLE(value=text))
     return text
 
 
@@ -100,7 +102,7 @@ def address(text: str) -> str:
     if not (
         is_host and port.isascii() and port.isdecimal() and 0 < int(port) < 1 << 16 and ("[" in host) == (":" in inner)
     ):
-        raise BadInput(f"expected a port, or host and port, such as 8000, 0.0.0.0:8000 or [::1]:8000, got {text!r}")
+        raise BadInput(catalogue.BAD_ADDRESS(value=text))
     return f"{host or LOCAL}:{int(port)}"
 
 
@@ -112,21 +114,21 @@ def modules(text: str) -> str:
     """Return names of modules, separated by commas; raises `BadInput` for anything else."""
     names = text.split(",") if isinstance(text, str) else [""]
     if not all(part.isidentifier() for name in names for part in name.strip().split(".")):
-        raise BadInput(f"expected modules such as numpy,torch, got {text!r}")
+        raise BadInput(catalogue.BAD_MODULES(value=text))
     return ",".join(name.strip() for name in names)
 
 
 def path_or_name(text: str) -> str:
     """Return a path or a name; raises `BadInput` for anything but text."""
     if not can_be_passed_on(text):
-        raise BadInput(f"expected a path as text, such as 'src', got {text!r}")
+        raise BadInput(catalogue.BAD_PATH(value=text))
     return text
 
 
 def flag(value: object) -> bool:
     """Return whether something is switched on; raises `BadInput` for anything but True and False."""
     if not isinstance(value, bool):
-        raise BadInput(f"expected True or False, got {value!r}")
+        raise BadInput(catalogue.BAD_FLAG(value=value))
     return value
 
 

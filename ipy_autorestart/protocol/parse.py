@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Container, Sequence
 from typing import Any, NoReturn
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.guard import SHEBANG
 from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.options import BadInput, Options, each
@@ -22,9 +23,9 @@ class _Parser(argparse.ArgumentParser):
         flag, _, trouble = message.removeprefix("argument ").partition(": ")
         metavar = next((action.metavar for action in self._actions if flag in action.option_strings), None)
         if trouble == "expected one argument":
-            raise BadInput(f"{flag}: expected a value, got none; write {flag}={metavar}")
+            raise BadInput(catalogue.NO_VALUE(flag=flag, metavar=metavar))
         if trouble.startswith("ignored explicit argument"):
-            raise BadInput(f"{flag}: expected no value, got {trouble.rpartition(' ')[2]}; write {flag} alone")
+            raise BadInput(catalogue.VALUE_UNWANTED(flag=flag, value=trouble.rpartition(" ")[2]))
         raise BadInput(message.removeprefix("argument "))
 
 
@@ -33,8 +34,6 @@ OPTIONS = (*each(), *each(Script))
 
 #: Names of what may be given again.
 MANY = frozenset(("paths", *(one.name for one in OPTIONS if one.many)))
-
-ITS_ARGUMENTS = "arguments of the script go after --"
 
 #: So much alike are a word and the option that was meant by it.
 NEAR = 0.75
@@ -109,22 +108,22 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool
     else:
         behind = [*filter(None, [argv[place][2:]]), *argv[place + 1 : end]]
         if not behind:
-            raise BadInput("-m: expected the name of a module, got none; write -m MODULE")
+            raise BadInput(catalogue.NO_MODULE())
         module, *rest = behind
         more = _read(rest)
         if "module" in more:
-            raise BadInput(f"-m: expected one module, got {module!r} and more; {ITS_ARGUMENTS}")
+            raise BadInput(catalogue.TWO_MODULES(module=module))
         what = {"module": module, "args": (*more.pop("paths"), *args)}
         given |= {**more, **{name: given[name] + more[name] for name in given.keys() & more.keys() & MANY}}
     how = {one.name: given.pop(one.name) for one in each(Script) if one.name in given}
     if not what and (how or args):
         lonely = [*(f"--{name}" for name in how), *args][0]
-        raise BadInput(f"{lonely}: it needs a script to run, such as main.py, or -m MODULE")
+        raise BadInput(catalogue.NEEDS_SCRIPT(word=lonely))
     target = _script({**what, **how}, folder) if what else Kernel()
     for one in each():
         if one.name in given and one.only not in ("", target.kind):
             restarted = f"the script {target.name}" if what else "the kernel"
-            raise BadInput(f"{one.flag}: it is for a {one.only}, and this restarts {restarted}; leave it out")
+            raise BadInput(catalogue.OTHER_TARGET(flag=one.flag, kind=one.only, target=restarted))
     return Request(target, given.pop("paths"), dataclasses.replace(defaults, **given), folder)
 
 
@@ -146,12 +145,13 @@ def cell_of(words: Sequence[str], numbers: Collection[int]) -> int | None:
     if not words:
         return None
     last = max(numbers, default=0)
-    fix = f"write {BACK} {last}, or {BACK} alone" if last else "none has run yet"
+    hint = catalogue.BACK_OR_ALONE(last=last) if last else catalogue.NONE_RAN()
     if len(words) > 1 or not words[0].isdecimal():
-        raise BadInput(f"{BACK}: expected the number of a cell, as in its brackets, got {' '.join(words)!r}; {fix}")
+        raise BadInput(catalogue.BAD_CELL(value=" ".join(words), hint=hint))
     if int(words[0]) not in numbers:
         there = ", ".join(map(str, sorted(numbers)[-CELLS_MAX:]))
-        raise BadInput(f"{BACK}: there is no cell {words[0]}; {f'the last are {there}' if there else fix}")
+        hint = catalogue.LAST_CELLS(numbers=there) if there else hint
+        raise BadInput(catalogue.NO_SUCH_CELL(cell=words[0], hint=hint))
     return int(words[0])
 
 
@@ -159,8 +159,9 @@ def _read(argv: Sequence[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(argv)
     if unknown:
         script = next(filter(_is_named_so, reversed(found.paths)), "the script")
-        fix = f"did you mean {near}?" if (near := _near(unknown[0])) else f"put arguments of {script} after --"
-        raise BadInput(f"{unknown[0]}: there is no such option; {fix}")
+        near = _near(unknown[0])
+        hint = catalogue.DID_YOU_MEAN(near=near) if near else catalogue.MISPLACED(script=script)
+        raise BadInput(catalogue.NO_SUCH_OPTION(word=unknown[0], hint=hint))
 
     def text(value: Any) -> Any:  # noqa: ANN401  # argparse (3.11) makes an empty list of the ``--`` in ``--cwd=--``
         return "--" if value == [] else value

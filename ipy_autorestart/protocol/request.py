@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide import timing
 from ipy_autorestart.pristine import os, signal
 from ipy_autorestart.protocol.options import (
@@ -30,7 +31,7 @@ def absolute(path: str | os.PathLike[str]) -> str:
     try:
         return os.path.abspath(path or os.curdir)
     except FileNotFoundError:
-        raise BadInput("the current folder is gone; change to one that is there") from None
+        raise BadInput(catalogue.FOLDER_GONE()) from None
 
 
 #: So many characters of a script's path and arguments stand in a line.
@@ -104,9 +105,9 @@ class Script:
         for one in (script, module):
             path_or_name(one)
         if wrong := [arg for arg in args if not can_be_passed_on(arg)]:
-            raise BadInput(f"expected arguments as text without NUL, such as '80', got {wrong[0]!r}")
+            raise BadInput(catalogue.NOT_TEXT(value=wrong[0]))
         if bool(script) == bool(module):
-            raise BadInput(f"expected either a script or a module to run, got {script!r} and {module!r}; name one")
+            raise BadInput(catalogue.SCRIPT_OR_MODULE(script=script, module=module))
         object.__setattr__(self, "path", script)
         object.__setattr__(self, "module", module)
         object.__setattr__(self, "args", tuple(args))
@@ -212,21 +213,19 @@ class Request:
         script = self.target
         if isinstance(script, Kernel):
             if not self.paths:
-                raise BadInput("expected a folder to watch or a script to run, such as: src/ or src/ main.py")
+                raise BadInput(catalogue.NOTHING_NAMED())
             return
         if not os.path.isdir(script.cwd):
-            raise BadInput(f"--cwd: there is no folder {script.cwd}; {_guess(script.cwd, script.cwd)}")
+            raise BadInput(catalogue.NO_SUCH_FOLDER(path=script.cwd, hint=_guess(script.cwd, script.cwd)))
         if script.path:
             if os.path.isdir(script.file):
-                raise BadInput(f"{script.path}: this folder has no __main__.py to run; name a script, or -m MODULE")
+                raise BadInput(catalogue.NO_MAIN(path=script.path))
             if not os.path.isfile(script.file):
-                guess = _guess(script.path, script.file)
-                raise BadInput(f"{script.path}: there is no such script in {script.cwd}; {guess}")
+                hint = _guess(script.path, script.file)
+                raise BadInput(catalogue.NO_SUCH_SCRIPT(path=script.path, folder=script.cwd, hint=hint))
             _check_readable(script.path, script.file, script.cwd)
         if script.interpreter is None:
-            raise BadInput(
-                f"--python: expected an interpreter such as python3 or .venv/bin/python, got {script.python!r}"
-            )
+            raise BadInput(catalogue.NO_INTERPRETER(value=script.python))
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -254,9 +253,9 @@ def _check_readable(name: str, path: str, cwd: str) -> None:
         else:
             open(path, "rb").close()
     except FileNotFoundError:
-        raise BadInput(f"{name}: there is no such file or folder in {cwd}; {_guess(name, path)}") from None
+        raise BadInput(catalogue.NO_SUCH_PATH(path=name, folder=cwd, hint=_guess(name, path))) from None
     except OSError as error:
-        raise BadInput(f"{name}: it can't be read ({error.strerror}); check its permissions") from None
+        raise BadInput(catalogue.UNREADABLE(path=name, why=error.strerror)) from None
 
 
 def _guess(name: str, path: str) -> str:
@@ -265,16 +264,18 @@ def _guess(name: str, path: str) -> str:
     try:
         beside = os.listdir(folder)
     except OSError:
-        return f"there is no folder {folder} either: check the path"
+        return catalogue.NO_FOLDER_EITHER(folder=folder)
     near = difflib.get_close_matches(leaf, beside, n=1)
+    if not near:
+        return catalogue.CHECK_NAME()
     stem = name.rstrip(os.sep)
-    return f"did you mean {stem[: len(stem) - len(leaf)]}{near[0]}?" if near else "check its name, or make it first"
+    return catalogue.DID_YOU_MEAN(near=f"{stem[: len(stem) - len(leaf)]}{near[0]}")
 
 
 def check_platform() -> None:
     """Raise `BadInput` where restarting by signal is impossible."""
     if not hasattr(signal, "SIGHUP"):
-        raise BadInput("this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL")
+        raise BadInput(catalogue.NO_SIGHUP())
 
 
 #: All that the command line of a supervisor says: what it is to do comes over the link.

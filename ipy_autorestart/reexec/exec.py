@@ -15,6 +15,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, Protocol
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.pristine import Event, Lock, Timer, get_ident, os, signal, time
 from ipy_autorestart.protocol.messages import Record
 from ipy_autorestart.protocol.request import Request
@@ -259,9 +260,7 @@ def new_file() -> int:
         fd, path = tempfile.mkstemp()
         os.unlink(path)
     except OSError as error:
-        raise CantRestart(
-            f"there is no room for what is carried over ({error}); close files, or free memory"
-        ) from error
+        raise CantRestart(catalogue.NO_ROOM(error=error)) from error
     return fd
 
 

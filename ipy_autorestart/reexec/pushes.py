@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.pristine import Event, os
 from ipy_autorestart.protocol.messages import Changed, PushFailed
 from ipy_autorestart.reexec.exec import SupervisorHandle
@@ -55,7 +56,7 @@ class Pushes:
     @property
     def refusal(self) -> str:
         """Why not to restart, if there is a reason."""
-        return self.why if self.is_over else "the cluster has not got the new code in time"
+        return self.why if self.is_over else catalogue.CLUSTER_LATE()
 
 
 def clients_here() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn, assert_never
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
 from ipy_autorestart.protocol.checkpoint import Checkpoint
@@ -101,8 +102,8 @@ class Restarter(abc.ABC):
         BadInput
             If there is none.
         """
-        before = "" if cell is None else f" before cell {cell}"
-        raise BadInput(f"--back: there is no checkpoint{before}; watch with --checkpoints or --rerun to have some")
+        before = "" if cell is None else catalogue.BEFORE_CELL(cell=cell)
+        raise BadInput(catalogue.NO_CHECKPOINT(before=before))
 
     def withdraw(self) -> bool:
         """Cancel a pending restart; return whether there was one."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.guard import compare
 from ipy_autorestart.pristine import os, signal, time, wall_ns
@@ -47,15 +48,11 @@ class ProcessStart:
     def check(self) -> None:
         """Raise `CantRestart` if a new image could not start."""
         if not os.access(self.executable, os.X_OK):
-            raise CantRestart(
-                f"the interpreter {self.executable!r} is gone or can't be run; restart the kernel by hand"
-            )
+            raise CantRestart(catalogue.INTERPRETER_GONE(path=self.executable))
         if not os.access(BOOTSTRAP, os.R_OK):
-            raise CantRestart(f"{BOOTSTRAP!r} is gone; install ipy_autorestart again and restart the kernel by hand")
+            raise CantRestart(catalogue.PACKAGE_GONE(path=BOOTSTRAP))
         if not split(self.first.argv[1:]).what:
-            raise CantRestart(
-                f"it is not known how this process was started, {list(self.first.argv)}; restart it by hand"
-            )
+            raise CantRestart(catalogue.START_UNKNOWN(argv=list(self.first.argv)))
 
     def command(self) -> list[str]:
         """Return the command line of the new image: the flags, the bootstrap, and what the bootstrap is to run."""
@@ -143,13 +140,13 @@ class ProgramStart(ProcessStart):
     def check(self) -> None:
         """Raise `CantRestart` if a new image could not start."""
         if not os.access(self.executable, os.X_OK):
-            raise CantRestart(f"the interpreter {self.executable!r} is gone or can't be run; restart it by hand")
+            raise CantRestart(catalogue.INTERPRETER_GONE(path=self.executable))
         if not os.path.isdir(self.first.folder):
-            raise CantRestart(f"the folder {self.first.folder!r}, in which it was started, is gone; make it again")
+            raise CantRestart(catalogue.START_FOLDER_GONE(path=self.first.folder))
         if not os.access(self.first.folder, os.X_OK) and not os.path.samefile(self.first.folder, os.curdir):
-            raise CantRestart(f"the folder {self.first.folder!r}, in which it was started, can't be entered any more")
+            raise CantRestart(catalogue.START_FOLDER_CLOSED(path=self.first.folder))
         if self.file and not os.access(self.file, os.R_OK):
-            raise CantRestart(f"{self.file!r} is gone or can't be read; put it back")
+            raise CantRestart(catalogue.PROGRAM_GONE(path=self.file))
         # The supervisor has checked the syntax before its signal; this is for files saved since, and a user's signals.
         for module in list(sys.modules.values()):
             path = getattr(module, "__dict__", {}).get("__file__")
@@ -163,7 +160,7 @@ class ProgramStart(ProcessStart):
                     broken = compare(path, None, file.read())
                 if isinstance(broken, Broken):
                     where = f"{relative(path, os.getcwd())}:{broken.line}"
-                    raise CantRestart(f"syntax error at {where}: {broken.message}")
+                    raise CantRestart(catalogue.BROKEN_PROGRAM(place=where, error=broken.message))
 
     def command(self) -> list[str]:
         """Return the command line of the first image; the interpreter's path if its name leads elsewhere now."""

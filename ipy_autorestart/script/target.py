@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterable
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.events import Exited, Preloading
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
@@ -356,9 +357,7 @@ class ScriptTarget:
         if not self._unkept:
             return ()
         port = self._unkept[0]
-        return (
-            f"port {port} is closed in a restart, as uvloop listens; --socket {port} with uvicorn's --fd 3 keeps it",
-        )
+        return (catalogue.PORT_NOT_KEPT(port=port),)
 
     def preloads(self) -> str:
         """Return which modules are imported ahead, and which are not."""

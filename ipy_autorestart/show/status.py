@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.backoff import PAUSE_MAX
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
@@ -139,24 +140,25 @@ def _matter(status: Status, name: str) -> str:
         return status.error
     if status.broken:
         runs = status.pid and status.exit_status is None
-        return f"{status.broken.message}; {'what runs goes on' if runs else 'runs again when fixed'}"
+        then = catalogue.OLD_CODE_RUNS if runs else catalogue.RUNS_WHEN_FIXED
+        return then(error=status.broken.message)
     if status.held:
-        return f"{_names(status.held)} changed meanwhile"
+        return catalogue.CHANGED_WHILE_PAUSED(files=_names(status.held))
     if status.waits_for and status.state is not State.WAITING:
-        return f"restarts as soon as {status.waits_for} is imported ahead"
+        return catalogue.WAITS_FOR_IMPORTS(what=status.waits_for)
     if status.looping:
-        most = duration(PAUSE_MAX)
-        return f"{_names(status.looping)} changes right after every start: the next waits, for {most} at most"
+        return catalogue.LOOPING(files=_names(status.looping), most=duration(PAUSE_MAX))
     if status.alike:
-        return f"{_names(status.alike)} changed: nothing that runs differently (--strict)"
+        return catalogue.SAME_CODE(files=_names(status.alike))
     if status.written:
-        return f"{_names(status.written)} is written by the run itself: not restarted"
+        return catalogue.OWN_WRITES(files=_names(status.written))
     if status.unused:
         # Of a kernel is known which compiled code it has loaded, and nothing else.
-        why = "not loaded before" if status.warm is None else f"not used by {name}"
-        return f"{_names(status.unused)} changed, {why}: not restarted (--all)"
+        if status.warm is None:
+            return catalogue.NOT_LOADED(files=_names(status.unused))
+        return catalogue.NOT_USED(files=_names(status.unused), name=name)
     if status.left:
-        return "processes that it started go on until the next restart"
+        return catalogue.LEFT_RUNNING()
     return ""
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.client.history import Statistics
 from ipy_autorestart.protocol.checkpoint import Checkpoint
 from ipy_autorestart.protocol.messages import Ran, Status
@@ -25,8 +26,6 @@ WIDE = 1000
 #: So many of the watched paths are named; a shell's glob may name thousands.
 NAMED = 8
 
-NOTHING = "nothing is watched; %watch_restart src/ main.py starts a watch"
-
 
 def overview(every: Sequence[Statistics], *, at: float, width: int = WIDE) -> dict[str, str]:
     """Return targets, their latest runs, checkpoints and what is imported ahead, as a MIME bundle.
@@ -35,7 +34,8 @@ def overview(every: Sequence[Statistics], *, at: float, width: int = WIDE) -> di
     wider than ``width`` characters becomes a list.
     """
     if not every:
-        return {"text/plain": NOTHING, "text/html": f"<i>{html.escape(NOTHING)}</i>"}
+        nothing = catalogue.NOTHING_WATCHED()
+        return {"text/plain": nothing, "text/html": f"<i>{html.escape(nothing)}</i>"}
     runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
     parked = list(dict.fromkeys(checkpoint for one in every for checkpoint in one.checkpoints))
     there = [_checkpoint(one) for one in parked if not one.why]

@@ -7,6 +7,8 @@ import errno
 import os
 import sys
 
+from ipy_autorestart import catalogue
+
 # From statfs(2), <linux/magic.h> and the sources of those out of the tree. A write by another machine, the host or a
 # server sends no event here. Overlays are not listed: edits through the mount are seen.
 _SILENT = {
@@ -95,16 +97,16 @@ def lock_of(folder: str) -> str | None:
 
 def explain_limit(error: Exception, *, watched: int, wanted: int) -> str:
     """Return a sentence for the status on why some folders send no events."""
-    rest = f"{watched} of {wanted} folders send events, the rest is checked at intervals"
+    rest = catalogue.PART_POLLED(watched=watched, wanted=wanted)
     match error.errno if isinstance(error, OSError) else None:
         case errno.ENOSPC:
-            return f"inotify watch limit reached ({_advice('max_user_watches', 524288)}): {rest}"
+            return catalogue.WATCH_LIMIT(advice=_advice("max_user_watches", 524288), rest=rest)
         case errno.EMFILE if _fds_left():
-            return f"inotify instance limit reached ({_advice('max_user_instances', 512)}): {rest}"
+            return catalogue.INSTANCE_LIMIT(advice=_advice("max_user_instances", 512), rest=rest)
         case errno.EMFILE | errno.ENFILE:
-            return f"too many open files (see: ulimit -n): {rest}"
+            return catalogue.FILE_LIMIT(rest=rest)
         case _:
-            return f"watching failed ({error}): {rest}"
+            return catalogue.WATCHING_FAILED(error=error, rest=rest)
 
 
 def _advice(name: str, enough: int) -> str:
@@ -112,8 +114,8 @@ def _advice(name: str, enough: int) -> str:
         with open(f"/proc/sys/fs/inotify/{name}", encoding="ascii") as file:
             now = int(file.read())
     except (OSError, ValueError):
-        return f"fs.inotify.{name}; raise it with: sudo sysctl fs.inotify.{name}={enough}"
-    return f"fs.inotify.{name} = {now}; raise it with: sudo sysctl fs.inotify.{name}={max(enough, 2 * now)}"
+        return catalogue.RAISE_UNKNOWN(name=name, enough=enough)
+    return catalogue.RAISE_LIMIT(name=name, now=now, enough=max(enough, 2 * now))
 
 
 def _fds_left() -> bool:

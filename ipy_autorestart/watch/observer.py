@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import watchdog.observers
 from watchdog.version import VERSION_MAJOR
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.filters import is_below
 from ipy_autorestart.watch.events import EVENTS, Deaths, Handler, Overflow
 from ipy_autorestart.watch.filesystem import explain_limit, inotify_fds, watched_inodes
@@ -187,7 +188,7 @@ class Observer:
                 self._scheduled[key][1].spot = spot  # its names may have changed
             elif len(self._scheduled) - len(over) >= MOST_SPOTS:
                 more = len(plan.spots) - MOST_SPOTS
-                self.notes = [f"{more} folders beyond {MOST_SPOTS} are checked at intervals"]
+                self.notes = [catalogue.MANY_FOLDERS(count=more, most=MOST_SPOTS)]
             elif not self.notes:  # after one has met a limit, the rest would too
                 added |= self._schedule(spot, plan)
         # Old spots go last, so that no folder is unwatched in between.

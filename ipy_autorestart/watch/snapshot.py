@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Change, Kind, Unfinished
 from ipy_autorestart.decide.compiled import HEAD_BYTES, is_compiled, is_whole
 from ipy_autorestart.decide.filters import Filter
@@ -567,7 +568,7 @@ class Snapshot:
             self._vanished(path)
         else:  # it may be there: without evidence of a change there is none
             self._met.add(path)
-            self._notes.append(f"can't read {path}: {error.strerror}")
+            self._notes.append(catalogue.CANT_READ(path=path, why=error.strerror))
 
     def _update(self, path: str) -> None:
         tracked = self._tracked.get(path)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.filters import Filter, is_below, is_environment, is_heavy
 from ipy_autorestart.watch.contents import is_settled
 
@@ -132,7 +133,7 @@ class Tree:
         for root, real in zip(self.roots, self._real_roots, strict=True):
             status = self._status(root)
             if status is None:
-                self._failures.append(f"{root} is not there; it is watched for")
+                self._failures.append(catalogue.NOT_THERE_YET(path=root))
             elif stat.S_ISDIR(status.st_mode):
                 yield from self._enter(root, real, root)
             else:
@@ -305,5 +306,5 @@ class Tree:
         """Note why a path can't be read, unless it is gone; return whether it was noted."""
         if error.errno in GONE:
             return False
-        self._failures.append(f"can't read {path}: {error.strerror}")
+        self._failures.append(catalogue.CANT_READ(path=path, why=error.strerror))
         return True

@@ -12,6 +12,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.compiled import is_compiled, is_outdated
 from ipy_autorestart.decide.filters import Filter, is_below
@@ -173,14 +174,11 @@ class Watch:
             If no root and no named file can be read.
         """
         if not any(map(os.path.exists, self._by_path)):
-            raise FileNotFoundError(2, "nothing there to watch", ", ".join((*self._roots, *self._named)))
+            raise FileNotFoundError(2, catalogue.NOTHING_THERE(), ", ".join((*self._roots, *self._named)))
         kinds = {root: silent_kind(root) for root in self._roots} if self._poll is None or self._beside else {}
         silent = {root: kind for root, kind in kinds.items() if kind is not None}
         if self._poll is None:
-            self._silent = [
-                f"{root} is on {kind}, where changes from elsewhere send no events: checked at intervals"
-                for root, kind in silent.items()
-            ]
+            self._silent = [catalogue.SILENT_FILE_SYSTEM(path=root, kind=kind) for root, kind in silent.items()]
             self._observer = self._observe(self._hints.notice)
             self._snapshot.tree.enter = self._observer.enter
             self._observer.start()
@@ -383,7 +381,7 @@ class Watch:
         unannounced, late = self._suspects.judge(fresh, hints, self._clock())
         if late and not self._deaf:
             self._observer.stop()  # it may be alive and get no events; the next scan starts it again
-            self._deaf = [f"{late} changed without an event: all files are checked at intervals"]
+            self._deaf = [catalogue.NO_EVENT(path=late)]
         return unannounced
 
     def _known(self, difference: Difference, loaded: Loaded | None) -> Difference:

@@ -43,7 +43,7 @@ def test_at_the_prompt_a_pending_restart_comes_first(shell, restarter):
     assert supervisor.reported == []
     hang_up()
     assert shell.prompt_for_code() == "typed"
-    why = "the interpreter '/nope' is gone or can't be run; restart the kernel by hand"
+    why = "the interpreter '/nope' is gone or can't be run; restart by hand"
     assert supervisor.reported == [Hangup(), Refused(why)]
     assert shell.prompt_for_code() == "typed"
     assert len(supervisor.reported) == 2

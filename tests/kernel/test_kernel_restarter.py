@@ -71,7 +71,7 @@ def play(monkeypatch):
     return run
 
 
-WHY = "the interpreter '/nope' is gone or can't be run; restart the kernel by hand"
+WHY = "the interpreter '/nope' is gone or can't be run; restart by hand"
 
 
 def test_an_idle_kernel_restarts_at_once_and_reports_to_those_who_need_it(play):

@@ -83,7 +83,7 @@ def test_a_syntax_error_is_held_back_until_it_is_mended(start):
     program = start(VALUE)
     program.wait("value 1")
     program.save("")
-    program.wait_told(r"syntax error at src/a.py:1 .* what runs goes on\n    V = \n")
+    program.wait_told(r"syntax error at src/a.py:1 .* the old code keeps running\n    V = \n")
     program.hang_up()  # not even by hand
     program.wait_told(r"running · .*syntax error at src/a.py:1: invalid syntax")
     program.save(2)

@@ -27,7 +27,7 @@ def test_it_waits_for_each_that_pushes_and_for_nobody_else():
     for answering in (plain, one, one):
         pushes.note(answering, DONE)
         assert not pushes.is_over
-        assert pushes.refusal == "the cluster has not got the new code in time"
+        assert pushes.refusal == "the cluster did not get the new code in time"
     pushes.note(other, DONE)
     pushes.wait()
     assert (pushes.is_over, pushes.refusal, told) == (True, "", [True])

@@ -94,7 +94,7 @@ def test_a_rerun_that_stopped_is_red():
 
 def test_a_syntax_error_shows_its_line_and_place():
     status = Status(State.BROKEN, broken=Broken("a.py", "invalid syntax", 1, 5, "x = <"), pid=7)
-    shown = "⟳ main.py · syntax error at a.py:1 · invalid syntax; what runs goes on\n    x = <\n        ^"
+    shown = "⟳ main.py · syntax error at a.py:1 · invalid syntax; the old code keeps running\n    x = <\n        ^"
     assert status_line("main.py", status) == shown
     assert "x = &lt;\n    ^</pre>" in show.bundle("main.py", status)["text/html"]
 
@@ -262,27 +262,27 @@ def test_each_state_has_a_colour():
     [
         (Status(), ""),
         (Status(error="no python", broken=BROKEN), "no python"),
-        (Status(broken=BROKEN, pid=7), "invalid syntax; what runs goes on"),
+        (Status(broken=BROKEN, pid=7), "invalid syntax; the old code keeps running"),
         (Status(broken=BROKEN), "invalid syntax; runs again when fixed"),
         (Status(broken=BROKEN, pid=7, exit_status=1), "invalid syntax; runs again when fixed"),
         (Status(held=Files(("a.py", "b.py"))), "a.py and 1 more changed meanwhile"),
         (
             Status(looping=Files(("gen.py",))),
-            "gen.py changes right after every start: the next waits, for 2.0 s at most",
+            "gen.py changes after every start: waiting up to 2.0 s before the next",
         ),
         (Status(State.FINISHED, waits_for="what it imports"), "restarts as soon as what it imports is imported ahead"),
-        (Status(alike=Files(("a.py",))), "a.py changed: nothing that runs differently (--strict)"),
-        (Status(written=Files(("a.log",))), "a.log is written by the run itself: not restarted"),
+        (Status(alike=Files(("a.py",))), "a.py changed: the code does the same, no restart (--strict)"),
+        (Status(written=Files(("a.log",))), "a.log was written by the run itself: not restarted"),
         (Status(unused=Files(("a.so",))), "a.so changed, not loaded before: not restarted (--all)"),
         (Status(unused=Files(("a.csv",)), warm=True), "a.csv changed, not used by this run: not restarted (--all)"),
         (
             Status(unused=Files(("a", "b", "c"), 7), warm=True),
             "a and 9 more changed, not used by this run: not restarted (--all)",
         ),
-        (Status(left=True), "processes that it started go on until the next restart"),
+        (Status(left=True), "processes that it started keep running until the next restart"),
         (Status(rerun="cell 2 of 5 runs again"), "cell 2 of 5 runs again"),
         (Status(rerun="cell 2 of 5 runs again", rerun_for=4), "cell 2 of 5 runs again, 4.0 s"),
-        (Status(left=True, notes=("x", "y")), "processes that it started go on until the next restart · x · y"),
+        (Status(left=True, notes=("x", "y")), "processes that it started keep running until the next restart · x · y"),
     ],
 )
 def test_a_message_names_the_file_and_what_it_means(status, words):

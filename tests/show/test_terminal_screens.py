@@ -17,7 +17,7 @@ def test_a_line_says_that_the_program_has_restarted_or_why_it_has_not(tmp_path, 
         screen.write("stdout", "the program's own")
     assert (tmp_path / "stderr").read_text().splitlines() == [
         "⟳ serve.py · running · 2 restarts",
-        "⟳ serve.py · running · a.py changed: nothing that runs differently (--strict) · 2 restarts",
+        "⟳ serve.py · running · a.py changed: the code does the same, no restart (--strict) · 2 restarts",
     ]
 
 

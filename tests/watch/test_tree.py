@@ -112,7 +112,7 @@ def test_missing_root_is_noted(stage, walked):
     tree = Tree([stage.path("gone")], Filter())
 
     assert walked(tree) == set()
-    assert tree.notes == [f"{stage.path('gone')} is not there; it is watched for"]
+    assert tree.notes == [f"{stage.path('gone')} is missing; waiting for it to appear"]
 
 
 def test_folder_that_becomes_unreadable_keeps_its_files(stage, tree, walked):

@@ -42,7 +42,7 @@ def test_nothing_to_watch_is_an_error(stage):
 
 def test_missing_root_is_noted_and_watched_for(stage):
     watch = stage.watch(stage.path("pkg"), stage.path("later"))
-    assert watch.look().notes == (f"{stage.path('later')} is not there; it is watched for",)
+    assert watch.look().notes == (f"{stage.path('later')} is missing; waiting for it to appear",)
 
     stage.write("later/a.py")
 
