@@ -9,7 +9,7 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Most of a test is waiting, so two run at a time.
 PYTEST_ALL = $(1)/python -m pytest -n 2 --dist loadgroup -m "not timing" && $(1)/python -m pytest -m timing
 
-.PHONY: demo lab pictures states docs notebooks test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist help clean
+.PHONY: demo lab pictures states docs notebooks test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist smoke help clean
 
 help:  ## say what can be made
 	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | column -t -s: -l 2
@@ -18,7 +18,7 @@ demo: $(VENV)/.notebook  ## run the quick start in a real kernel and watch it re
 	$(BIN)/python notebooks/play.py notebooks/quickstart.ipynb
 
 lab: $(VENV)/.lab  ## open the quick start in JupyterLab, the other notebooks beside it
-	$(BIN)/jupyter lab notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks/quickstart.ipynb
 
 pictures: $(VENV)/.dev  ## make the README's pictures anew
 	$(BIN)/python tests/browser/pictures.py pictures
@@ -79,6 +79,9 @@ dist: $(VENV)/.dev  ## build what is published, into dist/
 	$(BIN)/python -m build
 	$(BIN)/python -m twine check --strict dist/*
 
+smoke: dist  ## install the wheel where nothing else is, newest and oldest, and play the quick start (ONLY=oldest)
+	$(BIN)/python tests/smoke.py $(ONLY)
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -87,7 +90,7 @@ $(VENV)/.notebook: $(VENV)/bin/python pyproject.toml
 	touch $@
 
 $(VENV)/.lab: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python $(PIP_INSTALL) --editable '.[examples,notebook]'
+	$(BIN)/python $(PIP_INSTALL) --editable '.[all,examples]'
 	touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml

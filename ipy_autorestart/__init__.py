@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ipy_autorestart.protocol.request import Kernel, Script
     from ipy_autorestart.show.status import status_line
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BadInput",

@@ -142,8 +142,8 @@ def test_decisions_are_made_of_values_alone(path):
             assert ours or top in PURE | NAMING, f"{name_of(path)} imports {name}"
 
 
-def test_the_readmes_arrows_are_imports():
-    text = (ROOT.parent / "README.md").read_text().partition("imports:")[2].partition("```")[0]
+def test_the_arrows_of_the_architecture_are_imports():
+    text = (ROOT.parent / "docs/architecture.md").read_text().partition("imports:")[2].partition("```")[0]
     chains = [re.split(" *─▶ *", chain) for line in text.splitlines() for chain in re.split("   +", line.strip())]
     assert len(chains) >= 2
     pairs = used()

@@ -31,10 +31,10 @@ from ipy_autorestart.text import duration, relative
 NAMED = 3
 
 _UNFINISHED = {
-    Unfinished.EMPTIED: "a file is empty, which a write in progress leaves it",
-    Unfinished.VANISHED: "a file is gone, which a rename in progress leaves behind",
+    Unfinished.EMPTIED: "a file is empty, as during a write",
+    Unfinished.VANISHED: "a file is gone, as during a rename",
     Unfinished.GIT: "git holds its lock",
-    Unfinished.BUILDING: "compiled code is gone or not whole, as during a build",
+    Unfinished.BUILDING: "compiled code is missing or incomplete, as during a build",
 }
 
 
@@ -45,8 +45,8 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield from _found(before, event, after, actions, folder)
         case Hangup() if not before.pending:
             served = {
-                Starting: "one more restart follows the one that is under way",
-                Stopping: "the restart that is under way serves it",
+                Starting: "one more restart will follow the one under way",
+                Stopping: "the restart under way will run the new code",
             }
             yield f"SIGHUP from elsewhere: {served.get(type(before.phase), 'restart')}"
         case Asked():
@@ -54,7 +54,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
         case Paused(on):
             yield "paused by hand: changes wait" if on else "resumed by hand: what changed meanwhile counts now"
         case Waiting(what) if what != before.waits_for:
-            yield f"waits for {what}: it restarts when that is over"
+            yield f"waiting for {what} before it restarts"
         case Started():
             run = after.run
             took = f", {duration(run.took)} after the change was noticed" if run.took is not None else ""
@@ -62,24 +62,24 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
         case Exited(status, left) if not before.left and not isinstance(before.phase, Closed):
             lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
             what = "replaced itself" if status is None else f"ended with status {status}{lasted}"
-            yield f"{what}; processes that it started go on" if left else what
+            yield f"{what}; processes that it started keep running" if left else what
         case Refused(why):
             yield f"can't restart: {why}"
         case Reached(why) if why != before.unreachable:
-            yield f"the cluster gets nothing: {why}" if why else "the cluster can be reached"
+            yield f"nothing is sent to the cluster: {why}" if why else "the cluster can be reached"
         case Pushed(_, how) if after.pushed != before.pushed:
             yield f"the cluster has the new code: {how}"
         case PushFailed(_, why) if after.phase != before.phase:
             yield f"not started: {why}"
         case Tick() if Kill() in actions:
-            yield f"not ended {duration(before.timing.stop_timeout)} after the stop signal: SIGKILL"
+            yield f"still running {duration(before.timing.stop_timeout)} after the stop signal: killed"
         case Tick() if Signal() in actions:
             yield f"it ended by itself {duration(before.pause)} ago: restart (--restart-on-exit)"
 
 
 def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
     if found.alike != before.found.alike and found.alike:
-        yield f"{_listed(found.alike, folder)}: nothing that runs differently: no restart (--strict)"
+        yield f"{_listed(found.alike, folder)}: the code does the same: no restart (--strict)"
     if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
         what = "not loaded before" if before.manner.stops_itself else "not used by the last run"
@@ -100,19 +100,19 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
         together = f" (within {duration(waited)})" if len(found.changes) > 1 else ""
         yield f"{what}{together}: restart"
     elif after.paused:
-        yield f"{what}: waits, as restarts are paused"
+        yield f"{what}: waiting, because restarts are paused"
     elif found.broken:
-        yield f"{what}: waits until the syntax error is fixed"
+        yield f"{what}: waiting until the syntax error is fixed"
     elif after.pending or not isinstance(after.phase, Running | Ended):
-        yield f"{what}: the restart that is under way serves it, or one more"
+        yield f"{what}: the restart under way will run it, or one more will follow"
     elif after.looping:
-        yield f"{what}: right after every start, so it waits, for {duration(PAUSE_MAX)} at most"
+        yield f"{what}: after every start, so the next one waits up to {duration(PAUSE_MAX)}"
     elif after.held_until is not None:
-        yield f"{what}: waits until what it imports is imported ahead, which is sooner than a start without that"
+        yield f"{what}: waiting until its imports are loaded ahead, which is quicker than a cold start"
     elif found.unfinished:
-        yield f"{what}: looked at again, as {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
+        yield f"{what}: looking again, because {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
     elif not before.looks.due and before.looks.at is None:
-        yield f"{what}: found by a scan, without an event; restarts when it has been quiet"
+        yield f"{what}: found by a scan, without an event; restarting when no more changes come"
 
 
 def _listed(paths: Sequence[str], folder: str) -> str:

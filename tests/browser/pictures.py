@@ -3,8 +3,12 @@
 python tests/browser/pictures.py pictures/
 """
 
+import io
 import sys
+import time
 from pathlib import Path
+
+from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 import documents
@@ -34,6 +38,29 @@ SCRIPT = [
 ]
 
 
+#: The moving picture: data that takes a while to load, and what is made of it by code that is edited beside.
+KEPT = [
+    LIVE[0],
+    "import time\nimport numpy as np\n\ntime.sleep(5)  # the data takes a while\nx = np.linspace(0.1, 12, 400)\n"
+    "print('loaded at', time.strftime('%H:%M:%S'))",
+    "from src.curve import curve\n\nprint(f'{curve(1) = :.3f}')",
+    "import matplotlib.pyplot as plt\n\nplt.figure(figsize=(5.2, 1.7)); plt.plot(x, curve(x)); plt.show()",
+]
+
+#: Opens a file beside the notebook, which alone has the page otherwise.
+BESIDE = """async path => {
+    const app = window.jupyterapp;
+    app.shell.collapseLeft();
+    await app.commands.execute("docmanager:open", { path, factory: "Editor", options: { mode: "split-right" } });
+}"""
+
+#: Milliseconds of the moving picture: before anybody types, for each key, and to look at the end.
+BEFORE, KEY, AFTER = 1500, 110, 4000
+
+#: Its colours, of which a GIF has 256 at most.
+COLOURS = 128
+
+
 def live(page, folder):
     page.run_all()
     page.wait(3, "curve")
@@ -51,11 +78,75 @@ def script(page, folder):
     page.wait(0, "finished")
 
 
+class Film:
+    """Pictures of a page, one after the other, each with its time."""
+
+    def __init__(self, page):
+        self._page = page
+        self.shots, self.milliseconds = [], []
+
+    def shoot(self, milliseconds=0):
+        """Take a picture that is shown for so long, or else until the next one was taken."""
+        began = time.monotonic()
+        self.shots.append(Image.open(io.BytesIO(self._page.screenshot())).convert("RGB"))
+        self.milliseconds.append(milliseconds)
+        return began
+
+    def until(self, condition):
+        """Film in real time until something is so."""
+        began = self.shoot()
+        while True:
+            is_over = condition()
+            next_began = self.shoot()
+            self.milliseconds[-2] = round((next_began - began) * 1000)
+            began = next_began
+            if is_over:
+                return
+
+    def save(self, path):
+        """Write it as a GIF, which every index page shows."""
+        palette = self.shots[-1].quantize(COLOURS, dither=Image.Dither.NONE)
+        first, *rest = [shot.quantize(palette=palette, dither=Image.Dither.NONE) for shot in self.shots]
+        first.save(path, save_all=True, append_images=rest, duration=self.milliseconds, loop=0, optimize=True)
+
+
+def film(page, path):
+    """Film a save: code is edited beside a notebook, the cells that use it turn new, and the data stays."""
+    page.run_all()
+    page.wait(3, "")
+    page.page.wait_for_selector(".jp-Cell img", timeout=60_000)
+    page.until_idle()
+    page.page.evaluate(BESIDE, "src/curve.py")
+    text = page.page.locator(".jp-FileEditor .cm-content")
+    text.click()
+    page.page.keyboard.press("Control+End")
+    for _ in ") / x":
+        page.page.keyboard.press("ArrowLeft")
+    page.page.keyboard.press("ArrowLeft")
+    page.page.mouse.move(0, 0)
+    page.page.wait_for_timeout(6000)  # a person looks, and a kernel starts ahead
+    shown = Film(page.page)
+    shown.shoot(BEFORE)
+    for key in "3 * ":
+        page.page.keyboard.type(key)
+        shown.shoot(KEY)
+    shown.milliseconds[-1] = BEFORE // 2
+    page.page.keyboard.press("Control+s")
+    shown.until(lambda: "cells rerun" in page.text(0))
+    page.page.wait_for_timeout(300)
+    shown.shoot(AFTER)
+    shown.save(path)
+
+
 def prepare(folder):
     (folder / "src").mkdir()
-    (folder / "src/curve.py").write_text(CURVE.format(""))
-    (folder / "src/rate.py").write_text("RATE = 0.05\n")
     (folder / "train.py").write_text(TRAIN)
+    write_sources(folder)
+
+
+def write_sources(folder):
+    (folder / "src/curve.py").write_text(CURVE.format("").rstrip())
+    (folder / "src/rate.py").write_text("RATE = 0.05\n")
 
 
 def main():
@@ -74,6 +165,11 @@ def main():
             page.page.mouse.move(0, 0)
             page.page.screenshot(path=target / f"{name}.png", clip=clip)
             context.close()
+        write_sources(folder)
+        documents.write(folder / "film.ipynb", documents.cells(*KEPT))
+        context = browser.new_context(viewport={"width": 1060, "height": 600}, device_scale_factor=1.5)
+        film(Page(context.new_page(), f"{server.url}lab/tree/film.ipynb?token=t&reset"), target / "live-notebook.gif")
+        context.close()
 
 
 if __name__ == "__main__":

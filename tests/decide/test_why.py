@@ -40,7 +40,7 @@ def test_a_change_and_what_it_leads_to_are_named():
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        (Found(alike=(A.path,)), "src/a.py: nothing that runs differently: no restart (--strict)"),
+        (Found(alike=(A.path,)), "src/a.py: the code does the same: no restart (--strict)"),
         (Found(unused=(A,)), "src/a.py: not used by the last run: no restart (--all)"),
         (Found(written=("/p/out.txt",)), "out.txt: written by the run itself: no restart"),
         (
@@ -49,11 +49,11 @@ def test_a_change_and_what_it_leads_to_are_named():
         ),
         (
             Found((A,), unfinished=frozenset({Unfinished.BUILDING})),
-            "src/a.py changed: looked at again, as compiled code is gone or not whole, as during a build",
+            "src/a.py changed: looking again, because compiled code is missing or incomplete, as during a build",
         ),
         (
             Found((A,), unfinished=frozenset({Unfinished.GIT})),
-            "src/a.py changed: looked at again, as git holds its lock",
+            "src/a.py changed: looking again, because git holds its lock",
         ),
     ],
 )
@@ -70,11 +70,11 @@ def test_what_a_person_asks_for_is_said():
     assert said(begun, (1, Asked()), (1, Hangup())) == []
     assert said(begun, (1, Hangup())) == ["SIGHUP from elsewhere: restart"]
     assert said((1, Hangup()), (1, Hangup())) == [
-        "SIGHUP from elsewhere: one more restart follows the one that is under way"
+        "SIGHUP from elsewhere: one more restart will follow the one under way"
     ]
     paused = (begun, (1, Paused()), (10, SAVED))
     assert said(*paused[:2]) == ["paused by hand: changes wait"]
-    assert said(*paused, (10, Found((A,)))) == ["src/a.py changed: waits, as restarts are paused"]
+    assert said(*paused, (10, Found((A,)))) == ["src/a.py changed: waiting, because restarts are paused"]
     assert said(*paused, (20, Paused(on=False)), (20, Found((A,)))) == ["src/a.py changed: restart"]
 
 
@@ -82,12 +82,12 @@ def test_ends_and_refusals_are_said():
     begun = (0, Begin()), (0, Started())
     assert said(*begun, (3, Exited(1))) == ["ended with status 1 after 3.0 s"]
     left = (3, Exited(0, left=True))
-    assert said(*begun, left) == ["ended with status 0 after 3.0 s; processes that it started go on"]
+    assert said(*begun, left) == ["ended with status 0 after 3.0 s; processes that it started keep running"]
     assert said(*begun, left, (4, Exited(0))) == []
-    assert said(*begun, (1, Hangup()), (51, Tick())) == ["not ended 50.0 s after the stop signal: SIGKILL"]
+    assert said(*begun, (1, Hangup()), (51, Tick())) == ["still running 50.0 s after the stop signal: killed"]
     assert said((0, Begin()), (1, Refused("no python", runs=False))) == ["can't restart: no python"]
     kernel = ((0, Begin(runs=True)), (1, Hangup()), (2, Waiting("cell 7")))
-    assert said(*kernel, manner=KERNEL) == ["waits for cell 7: it restarts when that is over"]
+    assert said(*kernel, manner=KERNEL) == ["waiting for cell 7 before it restarts"]
     assert said(*kernel, (3, Waiting("cell 7")), manner=KERNEL) == []
     assert said(*kernel, (3, Exited()), manner=KERNEL) == ["replaced itself"]
 

@@ -88,7 +88,7 @@ def test_the_status_says_why(kernel, project, watching):
         return kernel.run("%watch_status --why").text
 
     eventually(lambda: "src/notes.txt: is no Python source" in why())
-    eventually(lambda: "src/a.py: nothing that runs differently: no restart (--strict)" in why())
+    eventually(lambda: "src/a.py: the code does the same: no restart (--strict)" in why())
 
 
 @pytest.mark.own_kernel
