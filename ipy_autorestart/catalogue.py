@@ -139,7 +139,6 @@ NOT_TEXT = Message(
 
 DID_YOU_MEAN = Hint(text="did you mean {near}?")
 NO_FOLDER_EITHER = Hint(text="there is no folder {folder} either: check the path")
-NO_COMMENT = Hint(text="put a comment on a line of its own")
 CHECK_NAME = Hint(text="check its name, or make it first")
 
 # Options.

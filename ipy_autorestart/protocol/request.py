@@ -260,8 +260,6 @@ def _check_readable(name: str, path: str, cwd: str) -> None:
 
 def _guess(name: str, path: str) -> str:
     """Say what to do about a path that doesn't exist."""
-    if name == "#":
-        return catalogue.NO_COMMENT()
     folder, leaf = os.path.split(path.rstrip(os.sep))
     try:
         beside = os.listdir(folder)

@@ -12,7 +12,6 @@ MISTAKES = {
     "%watch_restart nowhere/ main.py": "nowhere/: there is no such file or folder in",
     "%watch_restart zzz/ main.py": "check its name, or make it first",
     "%watch_restart zzz/yyy/ main.py": "either: check the path",
-    "%watch_restart src/ main.py  # run it": "put a comment on a line of its own",
     "%watch_restart scr/ main.py": "did you mean src?",
     "%watch_restart ./src/b.py/ main.py": "did you mean ./src/a.py?",
     "%watch_restart src/ nope.py": "nope.py: there is no such script in",
