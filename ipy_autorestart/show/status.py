@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import itertools
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -33,7 +32,7 @@ CRASHES: dict[int, str] = {
 }
 
 
-#: Characters that a line should have at most: what is older than the news is left out of a longer one.
+#: Characters that a line should have at most: of a longer one, sentences stand below, and what is older is left out.
 WIDTH = 100
 
 #: Seconds of waiting for a burst that are told.
@@ -181,19 +180,23 @@ def excerpt(status: Status) -> str:
     return f"{broken.text}\n{before}^" if broken.column else broken.text
 
 
-def parts(name: str, status: Status) -> tuple[list[str], list[str]]:
-    """Return the parts of a status line: what is so now, and what led to it, as far as there is room for that.
+def parts(name: str, status: Status) -> tuple[list[str], list[str], list[str]]:
+    """Return the parts of a status line: what is so now, what led to it, and what stands in a line below.
 
     That is the state, what is worth a sentence and the number of the run, or of restarts; and the cause of the last
-    start and how that went, but where something has happened since that stands in the same line.
+    start and how that went, but where something has happened since that stands in the same line. Sentences for which
+    there is no room stand below, and what led to it is left out then.
     """
     words, run = message(status, name).split(SEPARATOR), status.runs
-    then = []
+    then, below = [], []
     if _is_stopped(status):  # what has come before that is less of a news
         words, then = words[:1], words[1:]
-    now = [state(status), *filter(None, [status.cluster, *words])]
-    if run:
-        now.append(f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}")
+    number = [f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}"] if run else []
+    now = [state(status)]
+    for part in filter(None, [status.cluster, *words]):
+        is_full = below or _is_too_long(name, [*now, part, *number])
+        (below if is_full else now).append(part)
+    now += number
     if status.cause and not _matter(status, name):
         if status.cause.reason is not Reason.FIRST:
             then.append(cause(status.cause))
@@ -201,9 +204,13 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str]]:
             then += _start(status)
     if status.polling:
         then.append("polling")
-    while then and len(_joined(name, [*now, *then])) > WIDTH:
+    while then and _is_too_long(name, [*now, *then]):
         then.pop()
-    return now, then
+    return now, then, below
+
+
+def _is_too_long(name: str, words: Iterable[str]) -> bool:
+    return len(_joined(name, words)) > WIDTH
 
 
 def _start(status: Status) -> Iterable[str]:
@@ -230,28 +237,31 @@ def is_later(status: Status, before: Status) -> bool:
 
 
 def status_line(name: str, status: Status) -> str:
-    """Return the status of a target in one line of text, and below it the line of a syntax error.
+    """Return the status of a target in one line of text; below it notes that had no room, and a syntax error.
 
     Examples
     --------
     >>> status_line("main.py", Status(State.FINISHED, runs=2, exit_status=0, lasted=0.4, warm=True))
     '⟳ main.py · finished in 400 ms · run 2'
     """
-    line = _joined(name, itertools.chain(*parts(name, status)))
-    return "\n    ".join([line, *excerpt(status).split("\n")]) if excerpt(status) else line
+    now, then, below = parts(name, status)
+    lines = [SEPARATOR.join(below), *excerpt(status).split("\n")]
+    return "\n    ".join([_joined(name, [*now, *then]), *filter(None, lines)])
 
 
 def as_html(name: str, status: Status) -> str:
     """Return the same as HTML, in the colours of the page around it."""
-    now, then = (SEPARATOR.join(map(html.escape, words)) for words in parts(name, status))
+    now, then, below = (SEPARATOR.join(map(html.escape, words)) for words in parts(name, status))
     dot = f'<span style="color: {colour(status)}">●</span>'
     tail = f'<span style="opacity: 0.7">{SEPARATOR}{then}</span>' if then else ""
+    more = f'<div style="{LINE}; {BELOW}">{below}</div>' if below else ""
     error = f'<pre style="{EXCERPT}">{html.escape(excerpt(status))}</pre>' if excerpt(status) else ""
-    return f'<div style="{LINE}">{dot} <b>{html.escape(name)}</b> · {now}{tail}</div>{error}'
+    return f'<div style="{LINE}">{dot} <b>{html.escape(name)}</b> · {now}{tail}</div>{more}{error}'
 
 
 # A page's own font where it names one.
 LINE = "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 0.93em; line-height: 1.6"
+BELOW = "margin-left: 1.2em; opacity: 0.7"
 EXCERPT = "margin: 0 0 0 1.2em; padding-left: 0.8em; border-left: 2px solid #e0423f; background: none"
 
 

@@ -69,6 +69,18 @@ def test_what_is_so_now_comes_first_and_what_is_older_has_the_room_that_is_left(
     assert len(status_line(name, status)) <= show.WIDTH
 
 
+def test_what_has_no_room_stands_in_a_dimmer_line_below():
+    notes = tuple(f"/a/rather/long/path/{word} is on nfs: checked at intervals" for word in ("one", "two"))
+    status = Status(State.RUNNING, SAVED, runs=3, took=0.004, warm=True, notes=notes)
+    assert status_line("main.py", status) == (f"⟳ main.py · running · {notes[0]} · run 3\n    {notes[1]}")
+    shown = show.as_html("main.py", replace(status, notes=("<x>" * 40,)))
+    assert "running · run 3" in shown
+    assert f'{show.BELOW}">{"&lt;x&gt;" * 40}</div>' in shown
+    broken = Status(State.BROKEN, broken=Broken("a.py", "e" * 90, 1, 1, "x"))
+    assert status_line("main.py", broken).splitlines()[0] == "⟳ main.py · syntax error at a.py:1"
+    assert status_line("main.py", broken).splitlines()[2:] == ["    x", "    ^"]
+
+
 @pytest.mark.parametrize(
     ("warm", "waited", "words"),
     [
