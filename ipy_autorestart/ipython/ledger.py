@@ -431,7 +431,7 @@ def went_back(
     if asked:
         return f"{words}, as asked" + (f"; {_ranges(behind)} {are} undone" if behind else "")
     if kept:
-        words += f", {_ranges(kept)} kept ({duration(sum(cell.seconds for cell in kept))})"
+        words += f", saved {duration(sum(cell.seconds for cell in kept))}"
     if behind:
         words += f" · {_ranges(behind)} {are} to be run again"
     return f"the kernel {died}; {words}" if died else words

@@ -197,7 +197,7 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str], list[str]]:
         is_full = below or _is_too_long(name, [*now, part, *number])
         (below if is_full else now).append(part)
     now += number
-    if status.cause and not _matter(status, name):
+    if status.cause and not below and not _matter(status, name):
         if status.cause.reason is not Reason.FIRST:
             then.append(cause(status.cause))
         if status.took is not None:

@@ -41,10 +41,10 @@ SCRIPT = [
 #: The moving picture: data that takes a while to load, and what is made of it by code that is edited beside.
 KEPT = [
     LIVE[0],
-    "import time\nimport numpy as np\n\ntime.sleep(5)  # the data takes a while\nx = np.linspace(0.1, 12, 400)\n"
-    "print('loaded at', time.strftime('%H:%M:%S'))",
+    "import time\nimport numpy as np, matplotlib.pyplot as plt\n\ntime.sleep(5)  # the data takes a while\n"
+    "x = np.linspace(0.1, 12, 400)\nprint('loaded at', time.strftime('%H:%M:%S'))",
     "from src.curve import curve\n\nprint(f'{curve(1) = :.3f}')",
-    "import matplotlib.pyplot as plt\n\nplt.figure(figsize=(5.2, 1.7)); plt.plot(x, curve(x)); plt.show()",
+    "plt.figure(figsize=(5.2, 1.7))\nplt.plot(x, curve(x)); plt.show()",
 ]
 
 #: Opens a file beside the notebook, which alone has the page otherwise.
@@ -79,16 +79,16 @@ def script(page, folder):
 
 
 class Film:
-    """Pictures of a page, one after the other, each with its time."""
+    """Pictures of a part of a page, one after the other, each with its time."""
 
-    def __init__(self, page):
-        self._page = page
+    def __init__(self, panel):
+        self._panel = panel
         self.shots, self.milliseconds = [], []
 
     def shoot(self, milliseconds=0):
         """Take a picture that is shown for so long, or else until the next one was taken."""
         began = time.monotonic()
-        self.shots.append(Image.open(io.BytesIO(self._page.screenshot())).convert("RGB"))
+        self.shots.append(Image.open(io.BytesIO(self._panel.screenshot())).convert("RGB"))
         self.milliseconds.append(milliseconds)
         return began
 
@@ -125,7 +125,7 @@ def film(page, path):
     page.page.keyboard.press("ArrowLeft")
     page.page.mouse.move(0, 0)
     page.page.wait_for_timeout(6000)  # a person looks, and a kernel starts ahead
-    shown = Film(page.page)
+    shown = Film(page.page.locator("#jp-main-dock-panel"))
     shown.shoot(BEFORE)
     for key in "3 * ":
         page.page.keyboard.type(key)
@@ -167,7 +167,7 @@ def main():
             context.close()
         write_sources(folder)
         documents.write(folder / "film.ipynb", documents.cells(*KEPT))
-        context = browser.new_context(viewport={"width": 1060, "height": 600}, device_scale_factor=1.5)
+        context = browser.new_context(viewport={"width": 1060, "height": 740}, device_scale_factor=1.5)
         film(Page(context.new_page(), f"{server.url}lab/tree/film.ipynb?token=t&reset"), target / "live-notebook.gif")
         context.close()
 

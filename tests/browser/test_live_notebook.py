@@ -153,7 +153,7 @@ def test_what_was_loaded_stays_as_it_is_when_what_uses_it_is_new(open_page, serv
     loaded, prompts = page.text(1), page.prompts()
     assert "loaded at" in loaded
     live.save()
-    page.wait(0, r"back to cell 2 in .*cell 2 kept \(.*2 cells rerun .* 2 restarts")
+    page.wait(0, r"back to cell 2 in .*, saved .*2 cells rerun .* 2 restarts")
     page.wait(2, "^value 3$")
     page.wait(3, "^last 3$")
     page.until_idle()

@@ -344,10 +344,9 @@ def cells(*numbers, seconds=1.0):
 
 
 def test_words_for_what_is_kept():
-    assert went_back(3, cells(1, 2, 3, seconds=10.4), 0.004) == "back to cell 3 in 4 ms, cells 1–3 kept (31.2 s)"
+    assert went_back(3, cells(1, 2, 3, seconds=10.4), 0.004) == "back to cell 3 in 4 ms, saved 31.2 s"
     assert went_back(3, cells(3), 0.004, died="was ended by SIGSEGV", left=cells(7, 4, 5, 9)) == (
-        "the kernel was ended by SIGSEGV; back to cell 3 in 4 ms, cell 3 kept (1.0 s)"
-        " · cells 4–5, 7, 9 are to be run again"
+        "the kernel was ended by SIGSEGV; back to cell 3 in 4 ms, saved 1.0 s · cells 4–5, 7, 9 are to be run again"
     )
     assert went_back(3, (), 0.004, left=cells(4)) == "back to cell 3 in 4 ms · cell 4 is to be run again"
     assert went_back(3, cells(1, 3), 1, asked=True, left=cells(*range(4, 8))) == (
@@ -356,9 +355,9 @@ def test_words_for_what_is_kept():
     assert went_back(3, cells(3), 1, asked=True, left=cells(4)) == "back to cell 3 in 1.0 s, as asked; cell 4 is undone"
 
 
-def test_many_cells_that_are_kept_are_counted():
-    assert "cells 1, 3, 5, 7, 9 kept" in went_back(9, cells(*range(1, 10, 2)), 0.1)
-    assert "6 cells kept" in went_back(11, cells(*range(1, 12, 2)), 0.1)
+def test_many_cells_that_are_left_are_counted():
+    assert "· cells 1, 3, 5, 7, 9 are" in went_back(0, (), 0.1, left=cells(*range(1, 10, 2)))
+    assert "· 6 cells are" in went_back(0, (), 0.1, left=cells(*range(1, 12, 2)))
 
 
 def test_what_does_nothing_is_not_worth_keeping_nor_running_again_nor_undoing():

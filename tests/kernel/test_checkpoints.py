@@ -75,7 +75,7 @@ def test_what_was_loaded_is_kept_and_what_has_seen_the_change_runs_again(life):
         life.save("src/kept.py", f"V = {value}\n")
         assert life.shows("use") == f"{value}\n"
         assert life.shows("other") == "True [1]\n"
-        assert re.search(r"· back to cell \d+ in .* kept \(.*\) · 2 cells rerun", life.status)
+        assert re.search(r"· back to cell \d+ in .*, saved .* · 2 cells rerun", life.status)
         assert life.ask("get_ipython().execution_count") == number
         lives.add(life.live)
     assert len(lives) == 3
@@ -429,7 +429,7 @@ def test_without_rerun_the_state_goes_back_and_the_cells_are_named(start_kernel,
         life.load("load", "loaded = 1")
         life.do("use", "import a; print(a.V)")
         life.save("src/a.py", "V = 2\n")
-        assert re.search(r"back to cell \d+ in .* kept .*cell \d+ is to be run again", life.status)
+        assert re.search(r"back to cell \d+ in .*, saved .*cell \d+ is to be run again", life.status)
         assert life.shows("use") == "1\n"
         assert life.ask("loaded, 'a' in globals()") == (1, False)
         assert life.do("use", "import a; print(a.V)").streams() == "2\n"

@@ -81,7 +81,7 @@ def test_people_are_told_what_is_kept_and_what_is_left():
     ledger = then.told(THEN)
     took, _, said = then.describe(ledger, after=1, runs_again=True).partition(", ")
     assert took.startswith("back to cell 1 in 10 min")
-    assert said == "cell 1 kept (1.0 s)"
+    assert said == "saved 1.0 s"
     assert then.describe(ledger, after=1, runs_again=False).endswith(f"{said} · cells 2–3 are to be run again")
 
 

@@ -48,17 +48,15 @@ def test_a_status_line_says_what_why_and_how_often():
         ),
         (
             "kernel",
-            Status(
-                State.RUNNING, SAVED, runs=2, took=0.094, rerun="back to cell 2 in 24 ms, cell 2 kept (31.0 s) · x x x"
-            ),
-            "running · back to cell 2 in 24 ms, cell 2 kept (31.0 s) · x x x · 2 restarts",
+            Status(State.RUNNING, SAVED, runs=2, took=0.094, rerun="back to cell 2 in 24 ms, saved 31.0 s · x x x"),
+            "running · back to cell 2 in 24 ms, saved 31.0 s · x x x · 2 restarts · src/a.py changed",
         ),
         (
             "kernel",
             Status(
                 *(State.RUNNING, SAVED, 2),
                 stopped="stopped at cell 2: ZeroDivisionError",
-                rerun="cells 3–102 show old output · back to cell 1 in 24 ms, cell 1 kept (31.0 s)",
+                rerun="cells 3–102 show old output · back to cell 1 in 24 ms, saved 31.0 s",
             ),
             "stopped at cell 2: ZeroDivisionError · cells 3–102 show old output · 2 restarts",
         ),
@@ -67,6 +65,12 @@ def test_a_status_line_says_what_why_and_how_often():
 def test_what_is_so_now_comes_first_and_what_is_older_has_the_room_that_is_left(name, status, line):
     assert status_line(name, status) == f"⟳ {name} · {line}"
     assert len(status_line(name, status)) <= show.WIDTH
+
+
+def test_the_common_forms_have_room():
+    rerun = "back to cell 12 in 124 ms, saved 31.0 s · 3 cells rerun in 180 ms"
+    status = Status(State.RUNNING, SAVED, runs=12, took=0.124, rerun=rerun)
+    assert status_line("kernel", status) == f"⟳ kernel · running · {rerun} · 12 restarts"
 
 
 def test_what_has_no_room_stands_in_a_dimmer_line_below():
