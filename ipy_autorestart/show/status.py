@@ -32,7 +32,7 @@ CRASHES: dict[int, str] = {
 }
 
 
-#: Characters that a line should have at most: of a longer one, sentences stand below, and what is older is left out.
+#: Characters that a line should have at most: of a longer one, notes stand below, and what is older is left out.
 WIDTH = 100
 
 #: Seconds of waiting for a burst that are told.
@@ -130,8 +130,12 @@ REASONS = {
 
 def message(status: Status, name: str = "this run") -> str:
     """Return what else is worth a sentence or several, or nothing; ``name`` is the target's."""
+    return SEPARATOR.join(filter(None, (_news(status, name), *status.notes)))
+
+
+def _news(status: Status, name: str) -> str:
     rerun = f"{status.rerun}, {duration(status.rerun_for)}" if status.rerun_for else status.rerun
-    return SEPARATOR.join(filter(None, (_matter(status, name), rerun, *status.notes)))
+    return SEPARATOR.join(filter(None, (_matter(status, name), rerun)))
 
 
 def _matter(status: Status, name: str) -> str:
@@ -184,20 +188,20 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str], list[str]]:
     """Return the parts of a status line: what is so now, what led to it, and what stands in a line below.
 
     That is the state, what is worth a sentence and the number of the run, or of restarts; and the cause of the last
-    start and how that went, but where something has happened since that stands in the same line. Sentences for which
-    there is no room stand below, and what led to it is left out then.
+    start and how that went, but where something has happened since that stands in the same line. Notes for which there
+    is no room stand below.
     """
-    words, run = message(status, name).split(SEPARATOR), status.runs
+    words, run = _news(status, name).split(SEPARATOR), status.runs
     then, below = [], []
     if _is_stopped(status):  # what has come before that is less of a news
         words, then = words[:1], words[1:]
     number = [f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}"] if run else []
-    now = [state(status)]
-    for part in filter(None, [status.cluster, *words]):
-        is_full = below or _is_too_long(name, [*now, part, *number])
-        (below if is_full else now).append(part)
+    now = [state(status), *filter(None, [status.cluster, *words])]
+    for note in status.notes:
+        is_full = below or _is_too_long(name, [*now, note, *number])
+        (below if is_full else now).append(note)
     now += number
-    if status.cause and not below and not _matter(status, name):
+    if status.cause and not _matter(status, name):
         if status.cause.reason is not Reason.FIRST:
             then.append(cause(status.cause))
         if status.took is not None:

@@ -80,9 +80,8 @@ def test_what_has_no_room_stands_in_a_dimmer_line_below():
     shown = show.as_html("main.py", replace(status, notes=("<x>" * 40,)))
     assert "running · run 3" in shown
     assert f'{show.BELOW}">{"&lt;x&gt;" * 40}</div>' in shown
-    broken = Status(State.BROKEN, broken=Broken("a.py", "e" * 90, 1, 1, "x"))
-    assert status_line("main.py", broken).splitlines()[0] == "⟳ main.py · syntax error at a.py:1"
-    assert status_line("main.py", broken).splitlines()[2:] == ["    x", "    ^"]
+    broken = Status(State.BROKEN, broken=Broken("a.py", "invalid", 1, 1, "x"), notes=notes)
+    assert status_line("main.py", broken).splitlines()[1:] == [f"    {' · '.join(notes)}", "    x", "    ^"]
 
 
 @pytest.mark.parametrize(
