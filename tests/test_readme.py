@@ -14,20 +14,8 @@ from play import play
 from processes import until_warm
 from waiting import eventually
 
-from ipy_autorestart import Script
-from ipy_autorestart.protocol.options import each
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-
-
-def test_the_options_table_is_the_options():
-    rows = re.findall(r"^\| `(--\S+) ?(\S*)` \| (.*?) ?\| (.*) \|$", README, re.MULTILINE)
-    assert rows == [(option.flag, option.metavar, default(option), option.help) for option in (*each(), *each(Script))]
-
-
-def default(option):
-    return "" if option.many or option.switch or option.default == "" else str(option.default)
 
 
 def test_the_readme_is_short_and_its_files_exist():

@@ -192,7 +192,8 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str], list[str]]:
     is no room stand below.
     """
     words, run = _news(status, name).split(SEPARATOR), status.runs
-    then, below = [], []
+    then: list[str] = []
+    below: list[str] = []
     if _is_stopped(status):  # what has come before that is less of a news
         words, then = words[:1], words[1:]
     number = [f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}"] if run else []
