@@ -16,6 +16,7 @@ class Shown(Enum):
     LINE = "Magics and the command line"
     CODE = "From Python code"
     STATUS = "The status line"
+    CELL = "The cells of a notebook"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -610,5 +611,50 @@ CLUSTER_LATE = Message(
     text="the cluster did not get the new code in time",
     cause="A worker didn't answer within `--cluster-timeout`.",
     fix="Look at the workers' logs, or raise `--cluster-timeout`.",
+    shown=Shown.STATUS,
+)
+
+# Cells that run again.
+
+OUT_OF_DATE = Message(
+    text="out of date: this cell has not run since the files changed",
+    cause="A cell above it failed in a rerun, or the rerun was stopped. This one still shows what the old code made.",
+    fix="Fix the error and save, or run the cell by hand.",
+    shown=Shown.CELL,
+)
+NO_INPUT = Message(
+    text="no input while cells run again: run this cell by hand, or leave it out with #| rerun: false",
+    cause="The cell calls `input()` or a debugger, and in a rerun there is nobody to answer.",
+    fix="Write `#| rerun: false` in the cell.",
+    shown=Shown.CELL,
+)
+KERNEL_DIED = Message(
+    text="the kernel {how} while this ran; a new one has taken over",
+    cause="The kernel's process ended in this cell: a crash in C code, `os._exit`, or a system without memory.",
+    fix="Look at what the cell does. What earlier cells had made was kept, or they ran again.",
+    shown=Shown.CELL,
+)
+DIED_RERUNNING = Message(
+    text="the kernel {how} while its cells ran again; none is run now",
+    cause="A cell ended the kernel's process in a rerun. Running it once more would do the same.",
+    fix="Fix what ends it and save, or leave the cell out with `#| rerun: false`.",
+    shown=Shown.STATUS,
+)
+NO_CHECKPOINT_LEFT = Message(
+    text="no checkpoint is left; no cell is run again",
+    cause="`--back` was called, but by then all checkpoints had ended, as where memory is short.",
+    fix="Run the cells that you need.",
+    shown=Shown.STATUS,
+)
+NO_RERUN_HERE = Message(
+    text="no cell is run again: this ipykernel is not supported",
+    cause="Cells run again with ipykernel 6.29 to 7 only.",
+    fix="Install such a version, or run the cells by hand.",
+    shown=Shown.STATUS,
+)
+RERUN_FAILED = Message(
+    text="the cells could not be run again: {why}",
+    cause="The rerun was ended by code in the kernel, or by a fault of this package.",
+    fix="Run the cells by hand. If it happens again, report it with the text after the colon.",
     shown=Shown.STATUS,
 )

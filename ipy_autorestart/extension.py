@@ -205,8 +205,8 @@ def resume(
         elif word.rerun:
             session.restarter.replay()
         else:
-            why = f"the kernel {word.died} while its cells ran again" if word.died else "no checkpoint is left"
-            session.restarter.say("", stopped=f"{why}; none is run again")
+            why = catalogue.DIED_RERUNNING(how=word.died) if word.died else catalogue.NO_CHECKPOINT_LEFT()
+            session.restarter.say("", stopped=why)
     if interrupts:
         interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:

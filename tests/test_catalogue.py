@@ -14,7 +14,7 @@ from ipy_autorestart.catalogue import Hint, Message, Shown, every
 ROOT = Path(ipy_autorestart.__file__).parent
 
 #: Errors and refusals that users read: their sentences come from the catalogue.
-TOLD = {"BadInput", "UsageError", "CantRestart"}
+TOLD = {"BadInput", "UsageError", "CantRestart", "InputNeeded"}
 
 HINTS = {name: value for name, value in vars(catalogue).items() if isinstance(value, Hint)}
 

@@ -29,7 +29,7 @@ BELOW = {
     "ipython": {"catalogue", "text", "decide", "pristine", "protocol", "reexec"},
     "wire": {"pristine", "protocol"},
     "kernel": {"catalogue", "pristine", "memory", "protocol", "reexec", "ipython", "wire"},
-    "proxy": {"memory", "reexec", "script", "wire"},
+    "proxy": {"catalogue", "memory", "reexec", "script", "wire"},
     "show": {"catalogue", "text", "decide", "pristine", "protocol", "client"},
     "program": {"catalogue", "pristine", "protocol", "cluster", "reexec", "client", "show"},
     "engine": {"catalogue", "text", "decide", "protocol", "watch", "script", "cluster"},

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import StdinNotImplementedError
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Recorder, replaced
 from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, stopped, went_on
 from ipy_autorestart.kernel.gate import Gate
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-_OLD = "old: this cell has not run again since files have changed"
+_OLD = catalogue.OUT_OF_DATE()
 
 OLD = {
     "data": {
@@ -199,7 +200,7 @@ class Replay:
 
 def _refuse(*_: Any, **__: Any) -> NoReturn:
     """Stand in for ``input()``."""
-    raise InputNeeded("nobody is asked while cells run again: run this one by hand, or keep it out by #| rerun: false")
+    raise InputNeeded(catalogue.NO_INPUT())
 
 
 def _stay_out(*_: Any, **__: Any) -> None:

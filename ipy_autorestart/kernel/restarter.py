@@ -237,7 +237,7 @@ class KernelRestarter(Restarter):
         What is told of it stands between these words, which say why, if it isn't for a change, and what is to note.
         """
         if self._loop is None or self.gate is None:
-            self._report(Reran("", stopped="no cell is run again: this ipykernel is not known"))
+            self._report(Reran("", stopped=catalogue.NO_RERUN_HERE()))
             return
         gate = self.gate
         gate.keep_cells()
@@ -267,7 +267,7 @@ class KernelRestarter(Restarter):
         if error:
             log.error("the cells could not be run again", exc_info=error)
         why = f"{type(error).__name__}: {error}" if error else "cancelled by the kernel's own code"
-        self._report(Reran("", stopped=f"the cells could not be run again: {why}"))
+        self._report(Reran("", stopped=catalogue.RERUN_FAILED(why=why)))
         gate.let_all()
 
     def _show_again(self, request_id: str) -> None:

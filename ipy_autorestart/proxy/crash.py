@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.proxy.book import EXECUTE, Book, Lost, Request
 from ipy_autorestart.proxy.frontend import Frontend
 from ipy_autorestart.wire.link import TakeOver
@@ -62,7 +63,7 @@ def describe(status: int) -> str:
 
 def answer_lost(frontend: Frontend, lost: Lost, status: int) -> None:
     """Answer what is lost: errors say what happened, and cells that were to follow are aborted as after any error."""
-    what = f"the kernel {describe(status)} while this ran; another has taken over"
+    what = catalogue.KERNEL_DIED(how=describe(status))
     error = {"ename": "KernelDied", "evalue": what, "traceback": [f"KernelDied: {what}"]}
     for request in lost.begun:
         _answer(frontend, request, {"status": "error", **error, "execution_count": 0}, error=error)

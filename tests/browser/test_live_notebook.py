@@ -169,7 +169,7 @@ def test_an_error_is_shown_in_its_cell_and_mended(live):
         live.save(zero)
         page.wait(0, f"stopped at cell 4: ZeroDivisionError · cell 5 shows old output · {live.saves} restart")
         page.wait(3, "ZeroDivisionError")
-        page.wait(4, f"^last {last}\\s+old: this cell has not run again since files have changed$")
+        page.wait(4, f"^last {last}\\s+out of date: this cell has not run since the files changed$")
     live.save(4)
     page.wait(4, "^last 4\\s*$")
     assert page.text(3).strip().endswith("0.25")

@@ -207,7 +207,7 @@ def test_without_a_gate_no_cell_runs_again_and_that_is_told(play):
     async def act(played):
         played.restarter.replay()
         await played.turn()
-        assert played.owner.reported == [Reran("", stopped="no cell is run again: this ipykernel is not known")]
+        assert played.owner.reported == [Reran("", stopped="no cell is run again: this ipykernel is not supported")]
 
     play(act, rerun="all")
 

@@ -99,7 +99,7 @@ def test_cells_keep_their_numbers_and_the_history_has_them_once(notebook, kernel
     assert notebook.run(code).streams() == "(2,)\n"
 
 
-OLD = "old: this cell has not run again since files have changed"
+OLD = "out of date: this cell has not run since the files changed"
 
 
 def test_an_error_stops_it_there_and_once_mended_all_run_again(notebook, kernel):
@@ -397,7 +397,7 @@ def test_whatever_would_ask_says_so_in_one_line(notebook):
     asking = notebook.run("import pdb\nif a.V in (2, 4): input() if a.V == 2 else pdb.set_trace()")
     for value in (2, 4):
         notebook.save(value, until="stopped at cell 4: InputNeeded")
-        notebook.kernel.wait(lambda: asking.error.startswith("InputNeeded: nobody is asked while cells run again"))
+        notebook.kernel.wait(lambda: asking.error.startswith("InputNeeded: no input while cells run again"))
         assert asking.outputs[-1]["traceback"] == [asking.error]
 
 
