@@ -24,13 +24,14 @@ log = logging.getLogger(__name__)
 
 NAME = "ipy-autorestart"
 
-HELP = """Run a script, and run it again whenever a file changes that it uses.
+HELP = """Run a script, and run it again whenever a file that it uses changes.
 
   ipy-autorestart src/ main.py -- --port 80      watch src/ and main.py
   ipy-autorestart main.py                        watch the folder of main.py
   ipy-autorestart src/ -m uvicorn app:app        run a module
 
-The script has the terminal as if it ran alone. Ctrl-C is the script's; a second one ends the watch. SIGHUP restarts.
+The script has the terminal as if it ran alone. Ctrl-C goes to the script; press it again to end the watch.
+A SIGHUP to this program restarts the script.
 """
 
 #: What this program has besides `Options`.

@@ -49,7 +49,8 @@ class Console:
         self._ctrl_c = CtrlC()
         self._pipe = next(filter(_is_pipe, (1, 2)), -1)
         self.ended_by: signal.Signals | None = None
-        self._coloured = os.isatty(2) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        self._is_terminal = os.isatty(2) and os.environ.get("TERM") != "dumb"
+        self._is_coloured = not os.environ.get("NO_COLOR")
 
     def fileno(self) -> int:
         """Return the pipe that the output goes to, whose reader may go away; -1 for none: the rest comes as signals."""
@@ -92,11 +93,13 @@ class Console:
     def _say(self, line: str, colour: str = DIM) -> None:
         if self._quiet or self.ended_by == signal.SIGPIPE:
             return
-        if self._coloured:
+        if self._is_terminal:
             # To a new line unless the cursor is at the beginning of one, as shells do it.
             with contextlib.suppress(OSError):
                 columns = os.get_terminal_size(2).columns or COLUMNS
-                line = " " * (columns - 1) + f"\r{colour}{wrapped(line, columns)}{PLAIN}"
+                line = wrapped(line, columns)
+                line = f"{colour}{line}{PLAIN}" if self._is_coloured else line
+                line = " " * (columns - 1) + f"\r{line}"
         with unstopped(), contextlib.suppress(OSError):  # the terminal is gone, or nobody reads
             os.write(2, f"{line}\n".encode(errors="replace"))
 

@@ -82,9 +82,12 @@ EXAMPLES = """Examples:
   %watch_restart src/ main.py               run main.py, and again whenever a file in src/ changes
   %watch_restart src/ -m app -- --port 80   the same for a module, with arguments
   %watch_restart src/                       restart this kernel, in place
-By hand, for one TARGET or all: %watch_restart --now | --pause | --resume [TARGET]
-Undo: %watch_restart --back [CELL] returns this kernel to its newest checkpoint before a cell, which is named by the
-number in its brackets, or else before the last that ran; no cell is run again
+  %watch_restart src/ --checkpoints         the same, and keep the data that was loaded before
+  %watch_restart src/ --rerun all           the same, and run the cells again that use the new code
+By hand, for one TARGET or all:
+  %watch_restart --now [TARGET]             restart without a change
+  %watch_restart --pause [TARGET]           don't restart, until --resume [TARGET]
+  %watch_restart --back [CELL]              go back to before a cell, by the number in its brackets, or before the last
 
 """
 

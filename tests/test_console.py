@@ -1,7 +1,10 @@
 """A watch in a terminal: lines on standard error, and what signals mean."""
 
 import os
+import pty
+import re
 import signal
+import termios
 from dataclasses import replace
 
 import pytest
@@ -11,7 +14,7 @@ from ipy_autorestart import Script, Status
 from ipy_autorestart.console import Console
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
-from ipy_autorestart.protocol.messages import Close, Decided, Forward, Paused
+from ipy_autorestart.protocol.messages import Close, Decided, Files, Forward, Paused
 from ipy_autorestart.protocol.request import Request
 
 FIRST, CHANGED = Cause(Reason.FIRST), Cause(Reason.CHANGE, (Change("a.py", Kind.MODIFIED),))
@@ -84,6 +87,33 @@ def test_an_end_is_told_and_what_comes_and_goes_is_not(lines):
 
 def test_decisions_are_kept_to_itself(lines):
     assert lines(Decided(0.0, "a.py changed: restart")) == []
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_terminal_of_80_columns_tears_no_word_with_colours_and_without(project, terminal, monkeypatch, no_color):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    monkeypatch.setenv("TERM", "xterm")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    error = os.dup(2)
+    os.dup2(theirs, 2)
+    try:
+        shown = Console(Request(Script("main.py"), cwd=str(project)), terminal=terminal, quiet=False)
+        unused = Files(("src/quite/a/long/way/to/a_module.py",))
+        shown.send(running(3, unused=unused))
+    finally:
+        os.dup2(error, 2)
+        for fd in (error, theirs):
+            os.close(fd)
+    text = os.read(ours, 4096).decode()
+    os.close(ours)
+    assert ("\x1b" in text) == (not no_color)
+    lines = re.sub(r"\x1b\[\d*m", "", text).rpartition(" \r")[2].split()
+    assert " ".join(lines) == (
+        "⟳ main.py · running · src/quite/a/long/way/to/a_module.py changed, not used by main.py: "
+        "not restarted (--all) · run 3"
+    )
+    assert all(len(line) < 80 for line in re.sub(r"\x1b\[\d*m", "", text).rpartition(" \r")[2].splitlines())
 
 
 def test_a_quiet_one_says_nothing(project, terminal, capfd):
