@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.facts import State
 from ipy_autorestart.decide.filters import DROPPINGS, HEAVY, LIGHT
 from ipy_autorestart.protocol.options import Option, each
@@ -90,6 +91,16 @@ def states() -> Iterator[str]:
     yield from table(("dot", "state", "meaning"), rows)
 
 
+def messages() -> Iterator[str]:
+    """Yield each message that the program can show, with its cause and what to do, by the place where it is shown."""
+    for shown in catalogue.Shown:
+        yield from (f"## {shown.value}", "")
+        for message in catalogue.every().values():
+            if message.shown is shown:
+                text = FIELD.sub("…", message.text)
+                yield from (f"``{text}``", f": {message.cause}", f": *What to do:* {message.fix}", "")
+
+
 def left_out() -> Iterator[str]:
     """Yield the names of what never counts."""
     yield f"- Folders: {_listed(sorted((*HEAVY, *LIGHT)))}, and virtual environments of any name."
@@ -100,7 +111,15 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-PARTS: dict[str, Callable[[], Iterator[str]]] = {"options": options, "states": states, "left out": left_out}
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "options": options,
+    "states": states,
+    "messages": messages,
+    "left out": left_out,
+}
+
+#: What a message fills in when it is shown.
+FIELD = re.compile(r"{[^}]*}")
 
 #: Such a part in a page.
 PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

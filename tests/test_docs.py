@@ -125,6 +125,14 @@ def test_the_examples_of_a_public_name_show_what_happens(name, project, monkeypa
     assert inspect.getdoc(public)
 
 
+def test_what_it_says_when_it_does_not_restart_is_what_it_says():
+    code = "".join(path.read_text() for path in (ROOT / "ipy_autorestart").rglob("*.py"))
+    said = re.findall(r"^\| `([^`]*)` \|", (DOCS / "what-counts.md").read_text(), re.MULTILINE)
+    assert len(said) > 5
+    for part in (part.strip() for words in said for part in words.split("…")):
+        assert part in code, part
+
+
 @pytest.mark.parametrize("path", sorted(ROOT.glob("notebooks/*.ipynb")), ids=lambda path: path.stem)
 def test_the_site_shows_a_notebook_as_it_is_now(path):
     there, shown = documents.read(path), documents.read(DOCS / "notebooks" / path.name)

@@ -172,96 +172,96 @@ class Options:
     """
 
     pattern: tuple[str, ...] = option(
-        (), check=glob, metavar="GLOB", help="files that count too, besides Python sources; may be given again"
+        (), check=glob, metavar="GLOB", help="restart for these files, too, not only for Python; may be given again"
     )
     ignore: tuple[str, ...] = option(
-        (), check=glob, metavar="GLOB", help="files and folders that never count; may be given again"
+        (), check=glob, metavar="GLOB", help="never restart for these files and folders; may be given again"
     )
     gitignore: bool = option(
-        default=False, check=flag, help="leave out what .gitignore files name; generated code is often among it"
+        default=False, check=flag, help="never restart for what .gitignore names, which may be generated code, too"
     )
-    all: bool = option(default=False, check=flag, help="restart for files, too, that the last run had no use for")
-    strict: bool = option(default=False, check=flag, help="restart for comments and layout too")
+    all: bool = option(default=False, check=flag, help="restart for files, too, that the last run has not used")
+    strict: bool = option(default=False, check=flag, help="restart for changes of comments and layout, too")
     poll: float = option(
-        0.0, check=seconds, metavar="SECONDS", help="look at intervals, not for events; 0: where events are missing"
+        0.0, check=seconds, metavar="SECONDS", help="look for changes this often; 0: only where the system reports none"
     )
-    debounce: float = option(_TIMING.quiet, check=seconds, metavar="SECONDS", help="quiet that ends a burst of changes")
+    debounce: float = option(_TIMING.quiet, check=seconds, metavar="SECONDS", help="several changes are one restart, when it has been quiet for so long")
     stop_signal: str = option(
-        "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="asks a script to end before it runs again"
+        "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="signal that asks a script to end"
     )
     stop_timeout: float = option(
-        _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="from the stop signal to SIGKILL"
+        _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="time that a script has to end, before it is killed"
     )
     overlap: bool = option(
         default=False,
         check=flag,
         only="script",
-        help="start the next run while the one before finishes what it answers, within the stop timeout",
+        help="start the next run while the old one finishes its answers, within the stop timeout",
     )
     leave_daemons: bool = option(
         default=False,
         check=flag,
         only="script",
-        help="leave alone what has made a session of its own: a browser, a daemon",
+        help="let live what has made a session of its own: a browser, a daemon",
     )
     socket: tuple[str, ...] = option(
         (),
         check=address,
         metavar="[HOST:]PORT",
         only="script",
-        help="listen here and pass the socket to each run as systemd does (LISTEN_FDS); may be given again",
+        help="keep this port open and pass it to each run as systemd does (LISTEN_FDS); may be given again",
     )
     restart_on_exit: bool = option(
         _TIMING.restart_on_exit,
         check=flag,
         only="script",
-        help="run a script again that ended by itself, after 0.1 s, then 0.2, 0.4 … up to a minute",
+        help="run a script again when it ends by itself: after 0.1 s, then 0.2, 0.4 … up to a minute",
     )
     on_busy: str = option(
         OnBusy.WAIT.value,
         check=OneOf(choice.value for choice in OnBusy),
         metavar="HOW",
         only="kernel",
-        help="what a restart of the kernel does about running cells: wait for them, or interrupt",
+        help="what to do with running cells when the kernel has to restart: wait, or interrupt them",
     )
     busy_timeout: float = option(
         300.0,
         check=seconds,
         metavar="SECONDS",
         only="kernel",
-        help="after this the cells behind the running one aren't waited for",
+        help="longest wait for queued cells; for the running one it always waits",
     )
     rerun: str = option(
         Rerun.NONE.value,
         check=OneOf(choice.value for choice in Rerun),
         metavar="CELLS",
         only="kernel",
-        help="cells that run again after a restart of the kernel: none, marked (#| rerun: true) or all",
+        help="cells to run again after a restart of the kernel: none, marked (#| rerun: true) or all",
     )
     checkpoints: bool = option(
         default=False,
         check=flag,
         only="kernel",
-        help="a restart of the kernel keeps what cells made before they used the changed file; --rerun does so anyway",
+        help="keep what cells made before any of them used the changed file; --rerun does so, too",
     )
     cluster: str = option(
         "",
         check=path_or_name,
         metavar="ADDRESS",
-        help="bring the code to the workers of this cluster first: a variable with its client, or its address or file",
+        help="bring the code to this cluster's workers first: the variable of a client, an address or a file",
     )
     cluster_timeout: float = option(
         60.0,
         check=seconds,
         metavar="SECONDS",
-        help="until each worker must have it; else nothing runs",
+        help="longest wait until all workers have the code; else nothing runs",
     )
     lose_data: bool = option(
         default=False,
         check=flag,
-        help="restart workers though they have the only copies of published or others' data",
+        help="restart workers even if they have the only copies of published or others' data",
     )
-    keep: bool = option(default=False, check=flag, only="script", help="keep what earlier runs printed")
+    keep: bool = option(default=False, check=flag, only="script", help="keep the output of earlier runs")
 
     warm: bool = option(
         default=True,
@@ -274,7 +274,7 @@ class Options:
         check=modules,
         metavar="MODULE,…",
         only="script",
-        help="import these ahead too, whatever the script does with them",
+        help="import these modules ahead, too",
     )
 
     @property
