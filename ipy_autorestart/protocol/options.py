@@ -185,12 +185,21 @@ class Options:
     poll: float = option(
         0.0, check=seconds, metavar="SECONDS", help="look for changes this often; 0: only where the system reports none"
     )
-    debounce: float = option(_TIMING.quiet, check=seconds, metavar="SECONDS", help="several changes are one restart, when it has been quiet for so long")
+    debounce: float = option(
+        _TIMING.quiet,
+        check=seconds,
+        metavar="SECONDS",
+        help="changes that come closer together are one restart",
+    )
     stop_signal: str = option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="signal that asks a script to end"
     )
     stop_timeout: float = option(
-        _TIMING.stop_timeout, check=seconds, metavar="SECONDS", only="script", help="time that a script has to end, before it is killed"
+        _TIMING.stop_timeout,
+        check=seconds,
+        metavar="SECONDS",
+        only="script",
+        help="time that a script has to end, before it is killed",
     )
     overlap: bool = option(
         default=False,
