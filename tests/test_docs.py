@@ -15,6 +15,7 @@ import documents
 import generated
 import play
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 
 import ipy_autorestart
 from ipy_autorestart.protocol.options import Options
@@ -82,8 +83,9 @@ def blocks(page):
 def lines(page):
     """Yield the lines of a page that are for IPython or a shell, without what stands for something else."""
     for kind, text in blocks(page):
-        if kind in ("", "console"):
-            yield from (line.removeprefix("$ ") for line in text.splitlines() if line.startswith(("%", "$ ")))
+        if kind in ("", "console", "python"):
+            lines = map(str.lstrip, text.splitlines())
+            yield from (line.removeprefix("$ ") for line in lines if line.startswith(("%", "$ ")))
     inline = re.findall(r"(?<!`)`(%\w+ [^`]*|ipy-autorestart [^`]*)`(?!`)", page.read_text())
     yield from (line for line in inline if not re.search(r"[\[…<|]|TARGET", line))
 
@@ -106,7 +108,7 @@ def test_the_program_takes_the_lines_of_a_page(page):
 def test_the_python_of_a_page_is_python(page):
     for kind, text in blocks(page):
         if kind == "python":
-            ast.parse(text)
+            ast.parse(TransformerManager().transform_cell(text))
 
 
 @pytest.mark.e2e
