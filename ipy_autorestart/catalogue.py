@@ -17,6 +17,7 @@ class Shown(Enum):
     CODE = "From Python code"
     STATUS = "The status line"
     CELL = "The cells of a notebook"
+    TABLE = "%watch_status"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -658,3 +659,32 @@ RERUN_FAILED = Message(
     fix="Run the cells by hand. If it happens again, report it with the text after the colon.",
     shown=Shown.STATUS,
 )
+
+# What %watch_status lists.
+
+NO_CHECKPOINT_AFTER = Message(
+    text="no checkpoint after cell {cell}: {why}",
+    cause="The cell has left something that a copy of the kernel would lack: a thread, a connection, a program.",
+    fix="Close it at the end of its cell (`with`), or load the data in an earlier cell. A save goes back to before it.",
+    shown=Shown.TABLE,
+)
+NO_WARM_START = Message(
+    text="starts are cold: preparing a warm start failed again and again",
+    cause="The process that imports libraries ahead ended several times, for instance for want of memory.",
+    fix="Look for what `logging.getLogger('ipy_autorestart')` says. To try again, start the watch again.",
+    shown=Shown.TABLE,
+)
+LEFT_TO_THE_RUN = Message(
+    text="not {module}: {why}",
+    cause="The module isn't imported ahead, as its import does something that belongs into the run, such as a thread.",
+    fix="Nothing: each run imports it itself, as `python main.py` would. Only that part of the start isn't warm.",
+    shown=Shown.TABLE,
+)
+AFTER_A_VARIABLE = Message(
+    text="not what is imported after {variable} is set, from the first compiled module on",
+    cause="The script sets a variable of the environment that compiled code may read when it is imported.",
+    fix="Set it outside of the script, as by `--env`; then everything can be imported ahead.",
+    shown=Shown.TABLE,
+)
+
+WARM_IS_MADE = Hint(text="a warm start is being made ready")

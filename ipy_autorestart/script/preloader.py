@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.script.forkserver import LATE, ForkServer, Preloads
 from ipy_autorestart.script.installed import Installed
@@ -326,13 +327,16 @@ class Preloader:
             memory = f", {self._memory_bytes / 1e6:.0f} MB" if self._memory_bytes else ""
             parts.append(f"{len(self._server.files)} modules imported ahead{memory}")
         if self._warmth.is_given_up:
-            parts.append("no fork server: it failed again and again")
+            parts.append(catalogue.NO_WARM_START())
         elif self._next or self._warmth.stale:
-            parts.append("a fork server is being made")
+            parts.append(catalogue.WARM_IS_MADE())
         failed = self._server.failed if self._server else {}
-        parts += [f"not {name}: {why}" for name, why in (*self._warmth.unfit, *list(failed.items())[:NAMED_MAX])]
+        parts += [
+            catalogue.LEFT_TO_THE_RUN(module=name, why=why)
+            for name, why in (*self._warmth.unfit, *list(failed.items())[:NAMED_MAX])
+        ]
         if self._is_late_over:
-            parts.append(f"not what is imported after {self._environment_change} is set, from compiled code on")
+            parts.append(catalogue.AFTER_A_VARIABLE(variable=self._environment_change))
         return "; ".join(parts)
 
     def close(self) -> None:

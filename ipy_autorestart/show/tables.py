@@ -39,7 +39,7 @@ def overview(every: Sequence[Statistics], *, at: float, width: int = WIDE) -> di
     runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
     parked = list(dict.fromkeys(checkpoint for one in every for checkpoint in one.checkpoints))
     there = [_checkpoint(one) for one in parked if not one.why]
-    notes = [f"no checkpoint after cell {one.after}: {one.why}" for one in parked if one.why]
+    notes = [catalogue.NO_CHECKPOINT_AFTER(cell=one.after, why=one.why) for one in parked if one.why]
     notes += [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
     notes.append(f"as of {_clock(at).partition('.')[0]}")
     tables = [(TARGETS, [_target(one) for one in every]), (RUNS, runs), (CHECKPOINTS, there)]

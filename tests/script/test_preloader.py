@@ -105,7 +105,7 @@ def test_a_run_starts_cold_until_a_fork_server_has_imported_all(kept):
     server = kept.learns("/lib/a.py")
     assert server.plan.paths == ("/lib/a.py",)
     assert kept.starts() is None
-    assert kept.preloader.describe() == "a fork server is being made"
+    assert kept.preloader.describe() == "a warm start is being made ready"
     server.is_done("a")
     kept.keeps_up()
     assert kept.starts().pid == 42
@@ -328,7 +328,7 @@ def test_fork_servers_that_fail_again_and_again_are_given_up(kept):
         kept.servers[-1].close()
         kept.keeps_up()
     assert len(kept.servers) == FAILURES_MAX
-    assert kept.preloader.describe() == "no fork server: it failed again and again"
+    assert kept.preloader.describe() == "starts are cold: preparing a warm start failed again and again"
 
 
 def test_one_that_hangs_in_an_import_is_given_up(kept):
@@ -361,7 +361,9 @@ def test_of_what_follows_a_change_of_the_environment_all_before_compiled_code_is
     kept.keeps_up()
     assert kept.servers[-1].plan.paths == ("/lib/a.py", "+/lib/b.py")
     assert kept.servers[-1].plan.unfit == ()
-    assert kept.preloader.describe().endswith("not what is imported after THREADS is set, from compiled code on")
+    assert kept.preloader.describe().endswith(
+        "not what is imported after THREADS is set, from the first compiled module on"
+    )
     kept.servers[-1].is_done("a", "b")
     made = len(kept.servers)
     kept.learns("/lib/a.py", "/lib/b.py", "/lib/c.py", "/lib/e.py")

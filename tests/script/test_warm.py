@@ -141,7 +141,7 @@ def test_of_what_is_imported_after_a_change_of_the_environment_compiled_code_is_
     code = "import before, os\nos.environ['THREADS'] = '1'\nimport late, arrays\n"
     code += "print(before.ahead(), late.ahead(), arrays.ahead(), arrays.numpy.arange(2))\n"
     watched = watch(code, {"before": TELLS, "late": TELLS, "arrays": TELLS + "import numpy\n"})
-    told = "not what is imported after THREADS is set, from compiled code on"
+    told = "not what is imported after THREADS is set, from the first compiled module on"
     eventually(lambda: told in watched.screen.status.preloads, what=lambda: watched.screen.status.preloads)
     for _ in range(2):
         watched.until_ready()
