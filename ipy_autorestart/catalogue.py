@@ -82,12 +82,12 @@ NO_SUCH_FOLDER = Message(
     fix="Check the path, or create the folder first.",
 )
 UNREADABLE = Message(
-    text="{path}: it can't be read ({why}); check its permissions",
+    text="{path}: can't be read ({why}); check its permissions",
     cause="The file or folder exists, but this user may not read it.",
     fix="Change its permissions with `chmod`, or watch something else.",
 )
 FOLDER_GONE = Message(
-    text="the current folder is gone; change to one that is there",
+    text="the current folder has been deleted; change to one that exists",
     cause="The current folder has been deleted, so relative paths lead nowhere.",
     fix="Change to an existing folder, in a notebook with `%cd`.",
 )
@@ -161,7 +161,7 @@ VALUE_UNWANTED = Message(
     fix="Leave out the `=` and the value.",
 )
 OTHER_TARGET = Message(
-    text="{flag}: it is for a {kind}, and this restarts {target}; leave it out",
+    text="{flag}: it is for a {kind}, but this restarts {target}; leave it out",
     cause="Some options are for scripts only, others for kernels only.",
     fix="Leave the option out.",
 )
@@ -243,12 +243,12 @@ BAD_VIEW = Message(
     fix="Leave the rest out.",
 )
 UNCLOSED = Message(
-    text="{magic}: {trouble} in: {line}; close it, or escape it by a backslash",
+    text="{magic}: {trouble} in: {line}; close it, or escape it with a backslash",
     cause="The line has a quote without its partner, or ends with a backslash.",
     fix="Close the quote, or write `\\'` for the character itself.",
 )
 KERNEL_NOT_WATCHED = Message(
-    text="--back: the kernel is not watched; %watch_restart src/ --checkpoints starts that",
+    text="--back: the kernel is not watched; start with %watch_restart src/ --checkpoints",
     cause="`--back` needs checkpoints, and they are only made while the kernel is watched.",
     fix="Start with `%watch_restart src/ --checkpoints` before the cells that you may want to undo.",
 )
@@ -263,7 +263,7 @@ NO_SUCH_CELL = Message(
     fix="Use a number that stands in the brackets beside a cell.",
 )
 NO_CHECKPOINT = Message(
-    text="--back: there is no checkpoint{before}; watch with --checkpoints or --rerun to have some",
+    text="--back: there is no checkpoint{before}; to have some, watch with --checkpoints or --rerun",
     cause="None has been made yet, or none before that cell. Cells that take less than 0.3 s together get none.",
     fix="See `%watch_status`: it lists the checkpoints, and why there is none after some cells.",
 )
@@ -277,19 +277,19 @@ BEFORE_CELL = Hint(text=" before cell {cell}")
 # What can't be restarted.
 
 NO_SIGHUP = Message(
-    text="this platform has no SIGHUP, by which a restart is asked for; use Linux, macOS or WSL",
+    text="this platform has no SIGHUP, which a restart needs; use Linux, macOS or WSL",
     cause="Windows has no such signal.",
     fix="Run Jupyter or the program in WSL.",
 )
 NO_KERNEL = Message(
-    text="only a Jupyter kernel or an IPython of its own, with the extension loaded, can be restarted; "
-    "run %load_ext ipy_autorestart there first, or name a script: src/ main.py",
+    text="only a Jupyter kernel, or an IPython at a prompt, that has loaded the extension can be restarted; "
+    "run %load_ext ipy_autorestart first, or name a script: src/ main.py",
     cause="The line asks for a restart of the kernel, but this process isn't one, or hasn't loaded the extension.",
     fix="Run `%load_ext ipy_autorestart` first. In a plain program, call `restart_on_change`.",
 )
 PART_OF_A_PROGRAM = Message(
-    text="this kernel is a part of another program ({program}), which a restart by exec would cut off; "
-    "name a script, such as src/ main.py, or restart that program by its own means",
+    text="this kernel is part of another program ({program}), and a restart would cut it off; "
+    "name a script, such as src/ main.py, or restart that program",
     cause="The kernel is embedded: an engine of ipyparallel, or a kernel that a program has started within itself.",
     fix="Watch a script instead. An ipyparallel engine is served by `--cluster`.",
 )
@@ -310,12 +310,12 @@ TOO_MANY_VARIABLES = Hint(text="make the variables in os.environ fewer or shorte
 # Clusters.
 
 NOT_A_CLIENT = Message(
-    text="--cluster: {name} is no client of a cluster, but of the class {kind}; name one",
+    text="--cluster: {name} is not a client of a cluster (it is of type {kind}); name a client",
     cause="The variable holds something else than a client of Dask or ipyparallel.",
     fix="Name the variable with the client, or write the address or the file of the cluster.",
 )
 OWN_CLUSTER = Message(
-    text="--cluster: the cluster of {name} ends with this process and begins anew with it; leave this out",
+    text="--cluster: the cluster of {name} ends and starts again with this process; leave the option out",
     cause="A cluster that the notebook has made itself closes when the kernel restarts, and is made again by its cell.",
     fix="Leave `--cluster` out. Its new workers have the new code.",
 )
@@ -325,7 +325,7 @@ NOT_CONNECTED = Message(
     fix="Make a new client, or name the scheduler's address.",
 )
 FILE_UNKNOWN = Message(
-    text="--cluster: can't tell which file {name} has read; name it, such as ipcontroller-client.json",
+    text="--cluster: can't tell which connection file {name} has read; name the file, such as ipcontroller-client.json",
     cause="The connection file of this ipyparallel client isn't in the folder of its profile.",
     fix="Write the path of the connection file behind `--cluster`.",
 )
@@ -357,7 +357,7 @@ NOT_MAIN_THREAD = Message(
     shown=Shown.CODE,
 )
 IN_IPYTHON = Message(
-    text="restart_on_change: IPython runs here; write %load_ext ipy_autorestart, then %watch_restart src/",
+    text="restart_on_change: this is IPython; use %load_ext ipy_autorestart, then %watch_restart src/",
     cause="In a notebook or IPython the kernel is what restarts, not the program.",
     fix="Use the magics.",
     shown=Shown.CODE,
@@ -369,7 +369,7 @@ NOT_REPEATABLE = Message(
     shown=Shown.CODE,
 )
 WATCHED_ALREADY = Message(
-    text="restart_on_change: a watch goes on already; close it first, or name all paths in one call",
+    text="restart_on_change: a watch is already running; close it first, or name all paths in one call",
     cause="`restart_on_change` was called twice.",
     fix="Name all folders in one call, or use it as a context manager.",
     shown=Shown.CODE,
@@ -381,13 +381,13 @@ RESTART_ELSEWHERE = Message(
     shown=Shown.CODE,
 )
 CLOSE_ELSEWHERE = Message(
-    text="only the main thread can give SIGHUP back; close the watch there",
+    text="only the main thread can end the watch; close it there",
     cause="The watch was closed in another thread.",
     fix="Close it in the main thread, or let the program end.",
     shown=Shown.CODE,
 )
 WATCH_AT_THE_PROMPT = Message(
-    text="in a terminal, only the main thread can begin to watch; do it at the prompt",
+    text="in a terminal, only the main thread can start a watch; type it at the prompt",
     cause="`%watch_restart src/` was called in another thread of IPython.",
     fix="Type it at the prompt.",
 )
@@ -500,7 +500,7 @@ MANY_FOLDERS = Message(
     shown=Shown.STATUS,
 )
 SILENT_FILE_SYSTEM = Message(
-    text="{path} is on {kind}, where changes from elsewhere send no events: checked at intervals",
+    text="{path} is on {kind}, which doesn't report changes made elsewhere: checked at intervals",
     cause="Network file systems and folders shared with a virtual machine don't report changes that others make.",
     fix="Nothing: files are compared at intervals. `--poll` sets how often.",
     shown=Shown.STATUS,
@@ -530,7 +530,7 @@ CANT_READ = Message(
     shown=Shown.STATUS,
 )
 PORT_NOT_KEPT = Message(
-    text="port {port} is closed in a restart, as uvloop listens; --socket {port} with uvicorn's --fd 3 keeps it",
+    text="port {port} closes during a restart, as uvloop has opened it; --socket {port} with uvicorn's --fd 3 keeps it",
     cause="The server uses uvloop, which opens its port in C code; such a port can't be kept open over a restart.",
     fix="Add `--socket PORT`, and `--fd 3` to uvicorn's arguments; or use `--loop asyncio`.",
     shown=Shown.STATUS,
@@ -555,19 +555,19 @@ PACKAGE_GONE = Message(
     shown=Shown.STATUS,
 )
 START_UNKNOWN = Message(
-    text="it is not known how this process was started, {argv}; restart by hand",
+    text="can't tell how this process was started, {argv}; restart by hand",
     cause="The command line doesn't tell what Python runs.",
     fix="Restart it by hand.",
     shown=Shown.STATUS,
 )
 START_FOLDER_GONE = Message(
-    text="the folder {path!r}, in which it was started, is gone; make it again",
+    text="the folder {path!r} where it was started is gone; create it again",
     cause="A program starts again in the folder where it was started first, and that was deleted.",
     fix="Create the folder, and save again.",
     shown=Shown.STATUS,
 )
 START_FOLDER_CLOSED = Message(
-    text="the folder {path!r}, in which it was started, can't be entered any more",
+    text="the folder {path!r} where it was started can't be entered any more",
     cause="The permissions of that folder have changed.",
     fix="Change them back, and save again.",
     shown=Shown.STATUS,
@@ -585,7 +585,7 @@ BROKEN_PROGRAM = Message(
     shown=Shown.STATUS,
 )
 NO_ROOM = Message(
-    text="there is no room for what is carried over ({error}); close files, or free memory",
+    text="no room for what the restart hands over ({error}); close files, or free memory",
     cause="A restart hands over queued requests and settings in a file without a name, and the system refused one.",
     fix="Close files or free memory, and save again.",
     shown=Shown.STATUS,
@@ -603,7 +603,7 @@ WATCH_GONE = Message(
     shown=Shown.STATUS,
 )
 CHECKPOINT_GONE = Message(
-    text="the checkpoint is gone, or files have changed that it had used",
+    text="the checkpoint is gone, or files that it used have changed",
     cause="`--back` was called, but the checkpoint had ended by the time that the kernel was idle.",
     fix="Look at `%watch_status`, and name an older cell.",
     shown=Shown.STATUS,

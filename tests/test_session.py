@@ -47,7 +47,7 @@ def test_closed_it_leaves_nothing_in_the_shell(shell):
 
 def test_a_kernel_of_its_own_can_be_restarted_and_what_is_embedded_can_not(shell, monkeypatch):
     assert session_of(shell).restarter is None
-    assert "an IPython of its own" in session_of(shell).why_not
+    assert "an IPython at a prompt" in session_of(shell).why_not
     session_of(shell).close()
     monkeypatch.setattr(sys, "orig_argv", ["python", "main.py"])
     shell.kernel = types.SimpleNamespace(

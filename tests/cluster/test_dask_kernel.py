@@ -53,4 +53,4 @@ def test_the_kernel_restarts_when_each_worker_has_its_code(kernel, project, clus
 
     cell = kernel.run("%watch_restart src/ --cluster nothing")
     kernel.wait(lambda: "no Dask scheduler answers at nothing" in cell.text)
-    assert "is no client of a cluster" in kernel.run("x = 3\n%watch_restart src/ --cluster x").text
+    assert "is not a client of a cluster" in kernel.run("x = 3\n%watch_restart src/ --cluster x").text

@@ -23,12 +23,14 @@ def test_a_client_has_the_address_of_its_scheduler(monkeypatch):
 
 
 def test_anything_else_is_refused_by_its_name(monkeypatch):
-    with pytest.raises(BadInput, match=r"--cluster: x is no client of a cluster, but of the class int; name one"):
+    with pytest.raises(
+        BadInput, match=r"--cluster: x is not a client of a cluster \(it is of type int\); name a client"
+    ):
         where_of("x", 3)
     with pytest.raises(BadInput, match="client is not connected"):
         where_of("client", client(monkeypatch))
     local = type("LocalCluster", (), {})()
-    with pytest.raises(BadInput, match="begins anew with it; leave this out"):
+    with pytest.raises(BadInput, match="ends and starts again with this process; leave"):
         where_of("client", client(monkeypatch, cluster=local))
 
 
@@ -43,7 +45,7 @@ def test_a_client_of_ipyparallel_has_read_the_file_with_its_key(tmp_path):
     folder = types.SimpleNamespace(security_dir=str(tmp_path))
     known = engines(cluster=None, _profile_dir=folder, session=types.SimpleNamespace(key=b"key 2"))
     assert where_of("rc", known) == str(tmp_path / "ipcontroller-2-client.json")
-    with pytest.raises(BadInput, match=r"--cluster: can.t tell which file rc has read; name it"):
+    with pytest.raises(BadInput, match=r"--cluster: can.t tell which connection file rc has read; name the file"):
         where_of("rc", engines(cluster=None, _profile_dir=folder, session=types.SimpleNamespace(key=b"other")))
 
 
@@ -51,5 +53,5 @@ def test_a_cluster_of_ipyparallel_has_a_file_unless_it_ends_with_the_process():
     stays = types.SimpleNamespace(cluster_file="cluster-1.json", shutdown_atexit=False)
     assert where_of("rc", engines(cluster=stays)) == "cluster-1.json"
     assert where_of("cluster", engines(cluster_file="cluster-1.json", shutdown_atexit=False)) == "cluster-1.json"
-    with pytest.raises(BadInput, match="begins anew with it; leave this out"):
+    with pytest.raises(BadInput, match="ends and starts again with this process; leave"):
         where_of("cluster", engines(cluster_file="cluster-1.json", shutdown_atexit=True))

@@ -111,7 +111,7 @@ def test_only_the_main_thread_can_begin(shell, restarter):
     thread = threading.Thread(target=arm)
     thread.start()
     thread.join()
-    assert caught == ["in a terminal, only the main thread can begin to watch; do it at the prompt"]
+    assert caught == ["in a terminal, only the main thread can start a watch; type it at the prompt"]
 
 
 def test_an_embedded_shell_is_not_restartable(shell):

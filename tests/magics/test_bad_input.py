@@ -28,12 +28,12 @@ MISTAKES = {
     "%watch_restart src/ main.py --all=1": "--all: expected no value, got '1'; write --all alone",
     "%watch_restart src/ -m": "-m: expected the name of a module, got none; write -m MODULE",
     "%watch_restart src/ -- x": "x: it needs a script to run, such as main.py",
-    "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it by a backslash",
+    "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it with a backslash",
     "%watch_restart src/ main.py --ignore '['": "--ignore: expected a glob such as '*.[ch]', with its bracket closed",
     "%watch_restart src/ main.py --pause": "--pause: src/ main.py: no such target; did you mean main.py?",
     "%unwatch main": "main: no such target; did you mean main.py?",
     "%unwatch nothing.py": "nothing.py: no such target; name one of those watched: main.py",
-    "%watch_restart --back": "--back: the kernel is not watched; %watch_restart src/ --checkpoints starts that",
+    "%watch_restart --back": "--back: the kernel is not watched; start with %watch_restart src/ --checkpoints",
     "%watch_restart --back now": "--back: expected the number of a cell, as in its brackets, got 'now'; write --back",
     "%watch_restart --back 999": "--back: there is no cell 999; the last are ",
     "%watch_status now": "expected nothing, --why or --json, got 'now'",
@@ -69,7 +69,7 @@ def test_a_default_that_an_option_cannot_have_is_refused_where_it_is_set(kernel)
 def test_a_folder_that_was_deleted_is_told_so(kernel):
     kernel.run("import os; os.mkdir('gone'); os.chdir('gone'); os.rmdir('../gone')")
     for line in ("%watch_restart main.py", "%watch_restart ."):
-        assert "%watch_restart: the current folder is gone; change to one that is there" in kernel.run(line).text
+        assert "%watch_restart: the current folder has been deleted; change to one that exists" in kernel.run(line).text
 
 
 def test_a_platform_without_sighup_is_told_so(start_kernel):

@@ -69,7 +69,7 @@ def test_only_the_main_thread_can_close(restarter):
     thread = threading.Thread(target=close)
     thread.start()
     thread.join()
-    assert caught == ["only the main thread can give SIGHUP back; close the watch there"]
+    assert caught == ["only the main thread can end the watch; close it there"]
 
 
 def test_only_open_sockets_can_be_kept(restarter):

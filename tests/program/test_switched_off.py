@@ -87,7 +87,7 @@ def test_another_thread_than_the_main_one_is_a_mistake(project):
         (
             ["-c", "import {0}; [{0}.restart_on_change('src', enabled=True) for _ in '12']"],
             "",
-            "a watch goes on already; close it first, or name all paths in one call",
+            "a watch is already running; close it first, or name all paths in one call",
         ),
         (
             ["-m", "IPython", "-c", "import {0}; {0}.restart_on_change('src', enabled=True)"],

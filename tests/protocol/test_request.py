@@ -152,7 +152,7 @@ def test_an_unreadable_folder_is_refused(tmp_path):
     if user == 0:
         os.seteuid(65534)  # root may read everything
     try:
-        with pytest.raises(BadInput, match="closed: it can't be read \\(Permission denied\\); check its permissions"):
+        with pytest.raises(BadInput, match="closed: can't be read \\(Permission denied\\); check its permissions"):
             parse(["closed", "main.py"], defaults=Options(), cwd=str(tmp_path)).check()
     finally:
         os.seteuid(user)
@@ -214,16 +214,16 @@ def test_words_that_switch_off_what_is_on():
     [
         (
             ["main.py", "--rerun", "all"],
-            "--rerun: it is for a kernel, and this restarts the script main.py; leave it out",
+            "--rerun: it is for a kernel, but this restarts the script main.py; leave it out",
         ),
         (
             ["-m", "app", "--on-busy=wait"],
-            "--on-busy: it is for a kernel, and this restarts the script -m app; leave it out",
+            "--on-busy: it is for a kernel, but this restarts the script -m app; leave it out",
         ),
-        (["src/", "--keep"], "--keep: it is for a script, and this restarts the kernel; leave it out"),
+        (["src/", "--keep"], "--keep: it is for a script, but this restarts the kernel; leave it out"),
         (
             ["main.py", "--checkpoints"],
-            "--checkpoints: it is for a kernel, and this restarts the script main.py; leave it out",
+            "--checkpoints: it is for a kernel, but this restarts the script main.py; leave it out",
         ),
     ],
 )

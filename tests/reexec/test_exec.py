@@ -149,7 +149,7 @@ except CantRestart as refusal: print(refusal)
 """,
         tmp_path,
     )
-    assert ended.stdout == "there is no room for what is carried over (no memory); close files, or free memory\n"
+    assert ended.stdout == "no room for what the restart hands over (no memory); close files, or free memory\n"
 
 
 FAILING = """

@@ -189,7 +189,7 @@ def test_an_error_is_reported_and_never_raised_where_the_program_is_interrupted(
 
 def test_one_without_checkpoints_says_so(restarter):
     assert restarter.checkpoints() == ()
-    with pytest.raises(BadInput, match=r"^--back: there is no checkpoint; watch with --checkpoints"):
+    with pytest.raises(BadInput, match=r"^--back: there is no checkpoint; to have some, watch with"):
         restarter.go_back(None)
     with pytest.raises(BadInput, match="there is no checkpoint before cell 3"):
         restarter.go_back(3)

@@ -50,7 +50,7 @@ def test_an_interpreter_that_its_name_does_not_lead_to_goes_by_its_path(python, 
 
 
 def test_what_has_no_script_is_refused():
-    with pytest.raises(CantRestart, match="not known how this process was started"):
+    with pytest.raises(CantRestart, match="can.t tell how this process was started"):
         started("python").check()
 
 
@@ -61,7 +61,7 @@ def test_an_interpreter_that_is_gone_is_refused():
 
 
 def test_a_folder_that_is_gone_is_refused(tmp_path):
-    with pytest.raises(CantRestart, match="in which it was started, is gone"):
+    with pytest.raises(CantRestart, match="where it was started is gone"):
         program("python", "main.py", folder=str(tmp_path / "none")).check()
 
 
