@@ -272,6 +272,24 @@ def test_each_state_has_a_colour():
     assert set(show.COLOURS) == set(State)
 
 
+#: Of pages: JupyterLab's and VS Code's light and dark themes, and white as in Notebook.
+GROUNDS = ("#ffffff", "#f8f8f8", "#111111", "#1e1e1e", "#1f1f1f")
+
+
+def luminance(colour):
+    """Return the relative luminance of a colour, as WCAG 2 has it."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_a_colour_is_seen_on_light_pages_and_dark_ones():
+    for colour in set(show.COLOURS.values()):
+        for ground in GROUNDS:
+            darker, lighter = sorted((luminance(colour), luminance(ground)))
+            assert (lighter + 0.05) / (darker + 0.05) >= 3, (colour, ground)
+
+
 @pytest.mark.parametrize(
     ("status", "words"),
     [
