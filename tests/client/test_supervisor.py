@@ -298,4 +298,4 @@ def test_the_supervisor_program_says_what_it_is():
     path = os.path.join(os.path.dirname(sys.modules["ipy_autorestart"].__file__), "__main__.py")
     done = subprocess.run([sys.executable, path], capture_output=True, text=True)
     assert done.returncode == 2
-    assert "started by %watch_restart" in done.stderr
+    assert "for a kernel, use %watch_restart" in done.stderr

@@ -122,7 +122,7 @@ def test_engines_run_what_is_saved_and_keep_what_they_have(tmp_path, monkeypatch
     assert found["stay"] == {"pids": True, "ids": True, "names": [[1, 2], [1, 2]]}
     assert found["secrets"] == []
     # As the target of a watch one is refused, and goes on.
-    assert "a part of another program (IPEngine)" in found["target"]
+    assert "part of another program (IPEngine)" in found["target"]
     assert "name a script" in found["target"]
     # One that is busy, and when it no longer is; it has not done in between what nobody waits for any more.
     assert " of 2 engines lack " in found["busy"]

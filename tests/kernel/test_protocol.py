@@ -660,7 +660,7 @@ def test_a_failure_before_exec_leaves_the_kernel_as_it_was(kernel, project, watc
         "real, os.memfd_create = os.memfd_create, fail"
     )
     hang_up(kernel)
-    kernel.wait(lambda: "no room for what is carried over (no memory)" in watching.text)
+    kernel.wait(lambda: "no room for what the restart hands over (no memory)" in watching.text)
     assert kernel.run("os.memfd_create = real; print(x)").streams() == "1\n"
     restart(kernel, watching)
 

@@ -11,7 +11,7 @@ from waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
-DECLINED = "this kernel is a part of another program ({}), which a restart by exec would cut off; name a script"
+DECLINED = "this kernel is part of another program ({}), and a restart would cut it off; name a script"
 
 EMBEDDING = """
 from ipykernel.embed import embed_kernel

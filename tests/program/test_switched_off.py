@@ -92,7 +92,7 @@ def test_another_thread_than_the_main_one_is_a_mistake(project):
         (
             ["-m", "IPython", "-c", "import {0}; {0}.restart_on_change('src', enabled=True)"],
             "",
-            "write %load_ext ipy_autorestart, then %watch_restart src/",
+            "use %load_ext ipy_autorestart, then %watch_restart src/",
         ),
     ],
 )

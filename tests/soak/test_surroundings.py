@@ -121,7 +121,7 @@ def test_a_watch_cannot_begin_in_a_folder_that_was_deleted(project):
     gone.mkdir()
     os.chdir(gone)
     gone.rmdir()
-    with pytest.raises(BadInput, match="the current folder is gone"):
+    with pytest.raises(BadInput, match="the current folder has been deleted"):
         Supervisor(Script("main.py"))
 
 
