@@ -127,9 +127,11 @@ def test_the_examples_of_a_public_name_show_what_happens(name, project, monkeypa
     assert inspect.getdoc(public)
 
 
-def test_what_it_says_when_it_does_not_restart_is_what_it_says():
+@pytest.mark.parametrize("name", ["clusters", "warm", "what-counts"])
+def test_a_page_quotes_what_the_program_says(name):
     code = "".join(path.read_text() for path in (ROOT / "ipy_autorestart").rglob("*.py"))
-    said = re.findall(r"^\| `([^`]*)` \|", (DOCS / "what-counts.md").read_text(), re.MULTILINE)
+    tables = re.findall(r"^\| it says .*\n((?:\|.*\n)+)", (DOCS / f"{name}.md").read_text(), re.MULTILINE)
+    said = re.findall(r"`([^`]+)`", "\n".join(row.split("|")[1] for table in tables for row in table.splitlines()))
     assert len(said) > 5
     for part in (part.strip() for words in said for part in words.split("…")):
         assert part in code, part
