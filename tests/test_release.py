@@ -101,5 +101,11 @@ def test_it_works_where_nothing_else_is_installed(dist, tmp_path):
     assert "watch ended" in out.read_text()
 
 
+def test_make_lab_installs_the_buttons_and_starts_as_root_too():
+    said = run("make", "--dry-run", "--always-make", "lab", cwd=ROOT)
+    assert ".[all,examples]" in said
+    assert ("--allow-root" in said) == (os.getuid() == 0)
+
+
 def test_the_citation_is_of_this_version():
     assert f"\nversion: {ipy_autorestart.__version__}\n" in (ROOT / "CITATION.cff").read_text()

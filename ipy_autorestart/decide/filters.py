@@ -151,7 +151,7 @@ class Filter:
             return ""
         if not self.may_be_used(root, path):
             return "is left out by --ignore"
-        return "is no Python source, and no run has read it: name it with --pattern if it matters"
+        return "isn't a Python file, and no run has read it: name it with --pattern if it matters"
 
     def excludes(self, path: str, *, folder: bool) -> bool:
         """Whether the predicate rules a path out; unlike all else here it may read files."""

@@ -87,7 +87,7 @@ def test_the_status_says_why(kernel, project, watching):
     def why():
         return kernel.run("%watch_status --why").text
 
-    eventually(lambda: "src/notes.txt: is no Python source" in why())
+    eventually(lambda: "src/notes.txt: isn't a Python file" in why())
     eventually(lambda: "src/a.py: the code does the same: no restart (--strict)" in why())
 
 
