@@ -83,7 +83,7 @@ def blocks(page):
 def lines(page):
     """Yield the lines of a page that are for IPython or a shell, without what stands for something else."""
     for kind, text in blocks(page):
-        if kind in ("", "console", "python"):
+        if kind in ("", "console", "ipython3"):
             lines = map(str.lstrip, text.splitlines())
             yield from (line.removeprefix("$ ") for line in lines if line.startswith(("%", "$ ")))
     inline = re.findall(r"(?<!`)`(%\w+ [^`]*|ipy-autorestart [^`]*)`(?!`)", page.read_text())
@@ -107,7 +107,7 @@ def test_the_program_takes_the_lines_of_a_page(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_the_python_of_a_page_is_python(page):
     for kind, text in blocks(page):
-        if kind == "python":
+        if kind in ("python", "ipython3"):
             ast.parse(TransformerManager().transform_cell(text))
 
 
