@@ -19,14 +19,25 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 import ipy_autorestart
 from ipy_autorestart.protocol.options import Options
-from ipy_autorestart.protocol.parse import BACK, parse, without_comment
+from ipy_autorestart.protocol.parse import BACK, HELPING, parse, without_comment
 from ipy_autorestart.protocol.request import Kernel
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
-MAGICS = {"autoreload", "config", "load_ext", "pdb", "pip", "unwatch", "watch_restart", "watch_status", "writefile"}
-BY_HAND = {"--now", "--pause", "--resume", BACK}
+MAGICS = {
+    "autoreload",
+    "config",
+    "load_ext",
+    "unload_ext",
+    "pdb",
+    "pip",
+    "unwatch",
+    "watch_restart",
+    "watch_status",
+    "writefile",
+}
+BY_HAND = {"--now", "--pause", "--resume", BACK, *HELPING}
 
 
 class Page(html.parser.HTMLParser):
