@@ -659,6 +659,42 @@ RERUN_FAILED = Message(
     fix="Run the cells by hand. If it happens again, report it with the text after the colon.",
     shown=Shown.STATUS,
 )
+RERUN_STOPPED_AT = Message(
+    text="stopped at {cells}: {error}",
+    cause="The cell failed in the rerun, with an error that it didn't have when you ran it.",
+    fix="Fix the file and save: all cells run again. The traceback stands below the cell.",
+    shown=Shown.STATUS,
+)
+RERUN_INTERRUPTED = Message(
+    text="stopped before {cells}: interrupted",
+    cause="You have pressed the stop button in a rerun.",
+    fix="Run the cells by hand, or save once more.",
+    shown=Shown.STATUS,
+)
+OLD_OUTPUT = Message(
+    text="{cells} {shows} old output",
+    cause="The rerun stopped before these cells.",
+    fix="Fix the cell at which it stopped, and save.",
+    shown=Shown.STATUS,
+)
+FAILED_AS_BEFORE = Message(
+    text="failed as before: {cells}",
+    cause="The cell had an error of this type already when you ran it, so the rerun went on.",
+    fix="Nothing, if the error is meant.",
+    shown=Shown.STATUS,
+)
+LEFT_OUT = Message(
+    text="left out: {cells}",
+    cause="These cells didn't run again, for the reason in brackets: they write watched files, or were interrupted.",
+    fix="Run them by hand if you need them. What ran before `%load_ext` isn't known, so load the extension first.",
+    shown=Shown.STATUS,
+)
+YOURS_TO_RUN = Message(
+    text="{cells} {are} to be run again",
+    cause="Without `--rerun` the kernel goes back, and what these cells had made is gone.",
+    fix="Run them, or watch with `--rerun all`.",
+    shown=Shown.STATUS,
+)
 
 # What %watch_status lists.
 

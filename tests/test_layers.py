@@ -134,7 +134,7 @@ def test_every_file_has_its_room():
 )
 def test_decisions_are_made_of_values_alone(path):
     for node in ast.walk(ast.parse(path.read_text())):
-        names = [node.module] if isinstance(node, ast.ImportFrom) else []
+        names = [f"{node.module}.{alias.name}" for alias in node.names] if isinstance(node, ast.ImportFrom) else []
         names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         for name in names:
             top, *_ = name.split(".")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.timing import Rerun as Rerun
 from ipy_autorestart.text import duration
 
@@ -361,8 +362,8 @@ def stopped(course: Course) -> str:
     """Return what has stopped a replay before its end: at which cell, and why; empty if it has come to its end."""
     if course.failed:
         error = INTERRUPTED if course.errors[-1] == INTERRUPT else course.errors[-1]
-        return f"stopped at {_ranges([course.failed])}: {error}"
-    return f"stopped before {_ranges(course.behind[:1])}: {INTERRUPTED}" if course.interrupted else ""
+        return catalogue.RERUN_STOPPED_AT(cells=_ranges([course.failed]), error=error)
+    return catalogue.RERUN_INTERRUPTED(cells=_ranges(course.behind[:1])) if course.interrupted else ""
 
 
 def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
@@ -370,10 +371,11 @@ def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
     failed = course.failed
     words = [] if stopped(course) else [_time_taken(course.done, ledger, seconds)]
     if course.behind:
-        words.append(f"{_ranges(course.behind)} show{'s' if len(course.behind) == 1 else ''} old output")
+        shows = "shows" if len(course.behind) == 1 else "show"
+        words.append(catalogue.OLD_OUTPUT(cells=_ranges(course.behind), shows=shows))
     as_before = [cell for cell, error in zip(course.done, course.errors, strict=True) if error and cell is not failed]
     if as_before:
-        words.append(f"failed as before: {_ranges(as_before)}")
+        words.append(catalogue.FAILED_AS_BEFORE(cells=_ranges(as_before)))
     kinds: dict[str, list[Cell]] = {}
     for cell, why in course.choice.left:
         if why not in WISHES:
@@ -382,7 +384,7 @@ def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
     if ledger.unknown:
         left.append("what ran before %load_ext")
     if left:
-        words.append(f"left out: {', '.join(left)}")
+        words.append(catalogue.LEFT_OUT(cells=", ".join(left)))
     return " · ".join(words)
 
 
@@ -433,7 +435,7 @@ def went_back(
     if kept:
         words += f", saved {duration(sum(cell.seconds for cell in kept))}"
     if behind:
-        words += f" · {_ranges(behind)} {are} to be run again"
+        words += f" · {catalogue.YOURS_TO_RUN(cells=_ranges(behind), are=are)}"
     return f"the kernel {died}; {words}" if died else words
 
 
