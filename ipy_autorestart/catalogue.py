@@ -99,7 +99,7 @@ NO_MAIN = Message(
 NOT_A_SCRIPT = Message(
     text="{path}: this is not a script or a folder with __main__.py; name a script, as in: src/ main.py",
     cause="The command line has no kernel to restart, so one of the paths has to be something that Python can run.",
-    fix="Name a script behind the folders, or use `%watch_restart` in a notebook to restart its kernel.",
+    fix="Name a script after the folders, or use `%watch_restart` in a notebook to restart its kernel.",
 )
 NO_SCRIPT_NAMED = Message(
     text="expected a script to run, such as: src/ main.py or src/ -m app; for a kernel, use %watch_restart",
@@ -120,12 +120,12 @@ SCRIPT_OR_MODULE = Message(
 NO_MODULE = Message(
     text="-m: expected the name of a module, got none; write -m MODULE",
     cause="`-m` is the last word of the line.",
-    fix="Write the name of the module behind it.",
+    fix="Write the name of the module after it.",
 )
 TWO_MODULES = Message(
     text="-m: expected one module, got {module!r} and more; arguments of the script go after --",
     cause="The line has `-m` twice. The second one may have been meant for the program itself.",
-    fix="Put the program's own arguments behind `--`.",
+    fix="Put the program's own arguments after `--`.",
 )
 NO_INTERPRETER = Message(
     text="--python: expected an interpreter such as python3 or .venv/bin/python, got {value!r}",
@@ -148,12 +148,12 @@ CHECK_NAME = Hint(text="check its name, or make it first")
 NO_SUCH_OPTION = Message(
     text="{word}: there is no such option; {hint}",
     cause="The option is misspelt, or it is meant for the script.",
-    fix="Press Tab to complete options. Put the script's own arguments behind `--`.",
+    fix="Press Tab to complete options. Put the script's own arguments after `--`.",
 )
 NO_VALUE = Message(
     text="{flag}: expected a value, got none; write {flag}={metavar}",
     cause="The option needs a value.",
-    fix="Write the value behind it.",
+    fix="Write the value after it.",
 )
 VALUE_UNWANTED = Message(
     text="{flag}: expected no value, got {value}; write {flag} alone",
@@ -327,7 +327,7 @@ NOT_CONNECTED = Message(
 FILE_UNKNOWN = Message(
     text="--cluster: can't tell which connection file {name} has read; name the file, such as ipcontroller-client.json",
     cause="The connection file of this ipyparallel client isn't in the folder of its profile.",
-    fix="Write the path of the connection file behind `--cluster`.",
+    fix="Write the path of the connection file after `--cluster`.",
 )
 
 # A program that restarts itself.
@@ -409,19 +409,19 @@ RUNS_WHEN_FIXED = Message(
 NOT_USED = Message(
     text="{files} changed, not used by {name}: not restarted (--all)",
     cause="The last run neither imported nor opened the file.",
-    fix="Nothing, mostly. With `--all` every file counts; `--pattern` or its path on the line makes one file count.",
+    fix="Usually nothing. With `--all` every file counts; `--pattern` or its path on the line makes one file count.",
     shown=Shown.STATUS,
 )
 NOT_LOADED = Message(
     text="{files} changed, not loaded before: not restarted (--all)",
     cause="The file is compiled code that this kernel or program has never loaded.",
-    fix="Nothing, mostly. With `--all` every file counts.",
+    fix="Usually nothing. With `--all` every file counts.",
     shown=Shown.STATUS,
 )
 SAME_CODE = Message(
     text="{files} changed: the code does the same, no restart (--strict)",
     cause="Only comments, layout or nothing at all changed in the file.",
-    fix="Nothing, mostly. Use `--strict` if your code reads its own source.",
+    fix="Usually nothing. Use `--strict` if your code reads its own source.",
     shown=Shown.STATUS,
 )
 OWN_WRITES = Message(
@@ -545,7 +545,7 @@ RAISE_UNKNOWN = Hint(text="fs.inotify.{name}; raise it with: sudo sysctl fs.inot
 INTERPRETER_GONE = Message(
     text="the interpreter {path!r} is gone or can't be run; restart by hand",
     cause="The environment was deleted or replaced while Python was running.",
-    fix="Make the environment anew, and restart the kernel or program by hand.",
+    fix="Recreate the environment, and restart the kernel or program by hand.",
     shown=Shown.STATUS,
 )
 PACKAGE_GONE = Message(
@@ -631,7 +631,7 @@ NO_INPUT = Message(
 )
 KERNEL_DIED = Message(
     text="the kernel {how} while this ran; a new one has taken over",
-    cause="The kernel's process ended in this cell: a crash in C code, `os._exit`, or a system without memory.",
+    cause="The kernel's process ended in this cell: a crash in C code, `os._exit`, or no memory left.",
     fix="Look at what the cell does. What earlier cells had made was kept, or they ran again.",
     shown=Shown.CELL,
 )
@@ -643,7 +643,7 @@ DIED_RERUNNING = Message(
 )
 NO_CHECKPOINT_LEFT = Message(
     text="no checkpoint is left; no cell is run again",
-    cause="`--back` was called, but by then all checkpoints had ended, as where memory is short.",
+    cause="`--back` was called, but by then all checkpoints had ended, for example because memory was short.",
     fix="Run the cells that you need.",
     shown=Shown.STATUS,
 )
@@ -706,20 +706,20 @@ NO_CHECKPOINT_AFTER = Message(
 )
 NO_WARM_START = Message(
     text="starts are cold: preparing a warm start failed again and again",
-    cause="The process that imports libraries ahead ended several times, for instance for want of memory.",
+    cause="The process that imports libraries ahead ended several times, for example because memory was short.",
     fix="Look for what `logging.getLogger('ipy_autorestart')` says. To try again, start the watch again.",
     shown=Shown.TABLE,
 )
 LEFT_TO_THE_RUN = Message(
     text="not {module}: {why}",
-    cause="The module isn't imported ahead, as its import does something that belongs into the run, such as a thread.",
+    cause="The module isn't imported ahead, as its import does something that belongs in the run, such as a thread.",
     fix="Nothing: each run imports it itself, as `python main.py` would. Only that part of the start isn't warm.",
     shown=Shown.TABLE,
 )
 AFTER_A_VARIABLE = Message(
     text="not what is imported after {variable} is set, from the first compiled module on",
     cause="The script sets a variable of the environment that compiled code may read when it is imported.",
-    fix="Set it outside of the script, as by `--env`; then everything can be imported ahead.",
+    fix="Set it outside the script, for example with `--env`. Then everything can be imported ahead.",
     shown=Shown.TABLE,
 )
 
