@@ -31,6 +31,7 @@ def output_of(program):
 
 ALL = """
 apart = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+assert children._has_children()
 assert not children._has_children_in(os.getpgrp())
 gentle = subprocess.Popen(["sleep", "60"])
 stubborn = subprocess.Popen(["sh", "-c", "trap '' TERM; echo up; while :; do sleep 0.1; done"], stdout=subprocess.PIPE)
@@ -40,6 +41,7 @@ children.end_children()
 print(apart.poll(), gentle.wait(), stubborn.wait(), children._has_children_in(os.getpgrp()))
 apart.kill()
 apart.wait()
+assert not children._has_children()
 """
 
 
