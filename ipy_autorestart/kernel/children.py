@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import sys
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -17,6 +18,9 @@ from ipy_autorestart.reexec.trackers import left_to_multiprocessing, trackers
 
 #: Seconds that exit functions have until the children are ended under them, for they may be waiting for one.
 LEFT_MAX = 1.0
+
+#: Seconds in which a cluster's workers learn that they are to be quiet.
+QUIET_WITHIN = 0.3
 
 #: Seconds that children get from SIGTERM to SIGKILL, and from that to their end; and between two looks.
 END_MAX, LOOKED_AT = 0.5, 0.005
@@ -34,6 +38,7 @@ def left_to_exit_functions() -> Iterator[None]:
     util: Any = sys.modules.get("multiprocessing.util")
     if util:  # 0 comes last of those that it calls before it waits
         util.Finalize(None, _end_under_exit_functions, exitpriority=0)
+    _quiet_workers()
     _close_clients_first()
     timer = Timer(LEFT_MAX, _end_under_exit_functions)
     with contextlib.suppress(RuntimeError, MemoryError):  # a hard limit on memory leaves no room for a thread
@@ -50,6 +55,15 @@ def _close_clients_first() -> None:
     if close:  # it is registered, but for later
         atexit.unregister(close)
         atexit.register(close)
+
+
+def _quiet_workers() -> None:
+    """Have workers that end with this process say nothing of the tasks that end with them."""
+    module: Any = sys.modules.get("distributed.client")
+    for client in list(module.Client._instances) if module else ():  # noqa: SLF001  # it lists them nowhere else
+        with contextlib.suppress(Exception):  # it is closed, or a worker is too busy to hear of it
+            if getattr(client.cluster, "processes", client.cluster is not None) and not client.asynchronous:
+                client.sync(client._run, logging.disable, logging.WARNING, callback_timeout=QUIET_WITHIN)  # noqa: SLF001
 
 
 def _end_under_exit_functions() -> None:

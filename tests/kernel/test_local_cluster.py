@@ -41,6 +41,8 @@ def test_a_cluster_closes_in_order_when_the_kernel_restarts(own_kernel, project)
     own_kernel.wait(lambda: "running" in watching.text)
     assert use() == "1 1\n"
     worker = psutil.Process(int(own_kernel.run("print(worker)").streams()))
+    own_kernel.run("import time; busy = client.submit(time.sleep, 600)")
+    assert own_kernel.run("while not any(client.processing().values()): time.sleep(0.01)").error == ""
     project.save("src/a.py", "V = 2\n")
     own_kernel.wait(lambda: "1 restart" in watching.text)
     assert has_ended(worker)
