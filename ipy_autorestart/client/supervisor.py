@@ -22,6 +22,7 @@ from ipy_autorestart.protocol.messages import (
     Changed,
     Close,
     Decided,
+    Keyed,
     Paused,
     PushFailed,
     Ran,
@@ -32,6 +33,7 @@ from ipy_autorestart.protocol.messages import (
 from ipy_autorestart.protocol.options import BadInput, Options
 from ipy_autorestart.protocol.request import Kernel, Launch, Request, Script, absolute, check_platform
 from ipy_autorestart.reexec.commandline import inherited, split
+from ipy_autorestart.reexec.keys import name_no_versions, name_versions
 from ipy_autorestart.reexec.restarter import Restarter
 from ipy_autorestart.reexec.state import SupervisorState
 from ipy_autorestart.text import relative
@@ -109,6 +111,7 @@ class Supervisor:
         self._listener: Listener | None = None
         self._process: Process | None = None
         self._asked_ns = 0
+        self._keyed: Keyed | None = None
         self.has_begun = False  # to start the process, or to go on with it
         self._stopping = False
         self._session = session or current_session()
@@ -306,6 +309,7 @@ class Supervisor:
         self._process = Process(state.pid, hangups=state.hangups)
         self._history.runs, self._history.decisions = state.runs, state.decisions
         self.request, self.label, self.status = state.request, state.label, state.status
+        self._take_keyed(state.keyed)
         if isinstance(self.screen, LeavingScreen):
             self.screen.go_on(state.status)
         self._listen(Link(socket.socket(fileno=state.link), state.received))
@@ -330,6 +334,7 @@ class Supervisor:
             status=self.status,
             runs=self._history.runs,
             decisions=self._history.decisions,
+            keyed=self._keyed,
         )
 
     @classmethod
@@ -341,10 +346,16 @@ class Supervisor:
         self.has_begun = True
         self._history.runs, self._history.decisions = state.runs, state.decisions
         self.status = state.status
+        self._take_keyed(state.keyed)
         if self._session:
             self._session.supervisors.append(self)
         self._listen(Link(socket.socket(fileno=state.link), state.received))
         return self
+
+    def _take_keyed(self, keyed: Keyed | None) -> None:
+        self._keyed = keyed
+        if keyed:
+            name_versions(keyed)
 
     # -- in the listening thread ---------------------------------------------------------------------------------------
 
@@ -361,6 +372,9 @@ class Supervisor:
         elif isinstance(record, Changed | PushFailed):
             if self._restarter:
                 self._restarter.note_changes(self, record)
+            return
+        elif isinstance(record, Keyed):
+            self._take_keyed(record)
             return
         elif isinstance(record, Ask):
             if self._restarter:
@@ -386,6 +400,9 @@ class Supervisor:
 
     def _depart(self) -> None:
         """Leave the session; harmless if it has been done."""
+        if self._keyed:
+            name_no_versions(self._keyed)
+            self._keyed = None
         if self._session and self in self._session.supervisors:
             self._session.supervisors.remove(self)
         if self._restarter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import socket
@@ -11,16 +10,13 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ipy_autorestart.cluster._ipy_autorestart_salt import VARIABLE
 from ipy_autorestart.cluster.messages import Named, Reply, Say, Wish, decode, encode
 from ipy_autorestart.decide.events import Pushed, PushFailed, Reached
+from ipy_autorestart.protocol.keyed import Keyed
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 
 SALT = os.path.join(os.path.dirname(PROGRAM), "_ipy_autorestart_salt.py")
-
-#: The variable that configures what each client of Dask runs at its start.
-PRELOAD = "DASK_DISTRIBUTED__CLIENT__PRELOAD"
 
 #: Seconds that the helper has to leave the cluster in order.
 CLOSES_WITHIN = 3.0
@@ -63,12 +59,9 @@ class Helper:
         self._send(self._named)
 
     @property
-    def variables(self) -> dict[str, str]:
-        """What the environment of each run says, so that its clients name the version in the keys of their tasks."""
-        theirs: list[str] = []
-        with contextlib.suppress(ValueError, SyntaxError, TypeError):  # as Dask reads it
-            theirs = list(ast.literal_eval(self._environment.get(PRELOAD, "[]")))
-        return {VARIABLE: self._named.told, PRELOAD: repr([*theirs, SALT])}
+    def keyed(self) -> Keyed:
+        """By which the clients of the target learn what the workers have."""
+        return Keyed(self._named.told, SALT)
 
     @property
     def pid(self) -> int:

@@ -108,10 +108,12 @@ def supervise(
                 helper = stack.enter_context(
                     contextlib.closing(_helper(request, program.python, program.environment, program.cwd))
                 )
-                program = replace(program, environment={**program.environment, **helper.variables})
+                variables = helper.keyed.added_to(program.environment)
+                program = replace(program, environment={**program.environment, **variables})
             target = _script_target(program, launch, terminal, link.send)
         elif options.cluster:
             helper = stack.enter_context(contextlib.closing(_helper(request, sys.executable, os.environ, request.cwd)))
+            link.send(helper.keyed)
         pid = parent.pid if parent and not target else os.getpid()
         loads = Loads(launch.pid or pid)
         watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, loads)))

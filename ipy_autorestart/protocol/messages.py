@@ -22,6 +22,7 @@ from ipy_autorestart.decide.events import (
     Waiting,
 )
 from ipy_autorestart.decide.facts import Cause, Reason, State
+from ipy_autorestart.protocol.keyed import Keyed
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
 
@@ -39,6 +40,7 @@ __all__ = [
     "Files",
     "Forward",
     "Hangup",
+    "Keyed",
     "Moved",
     "Output",
     "Paused",
@@ -307,7 +309,7 @@ class Reran:
 
 
 Shown = Began | Output | Display | Clear
-Heard = Status | Ran | Decided | Ask | Changed | PushFailed | Shown
+Heard = Status | Ran | Decided | Ask | Changed | Keyed | PushFailed | Shown
 Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
 Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""

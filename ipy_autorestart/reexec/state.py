@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
-from ipy_autorestart.protocol.messages import Decided, Ran, Status
+from ipy_autorestart.protocol.messages import Decided, Keyed, Ran, Status
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Request
 from ipy_autorestart.reexec.process import Filed, Frames, ListeningSocket, ProcessState
@@ -27,6 +27,7 @@ class SupervisorState:
     status: Status
     runs: tuple[Ran, ...]
     decisions: tuple[Decided, ...]
+    keyed: Keyed | None = None  # of a cluster that it pushes to
 
     @property
     def fds(self) -> tuple[int, int]:
