@@ -1,15 +1,17 @@
 """What Dask's processes run for a push, pickled by value: they don't have this package.
 
-It imports nothing of ours. `remote` is sent to them as text, which they keep as a module: see there.
+It imports nothing of ours. `remote` is sent to them as text, with the salt, which they keep as a module: see there.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import sys
 import types
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import dask
@@ -23,11 +25,14 @@ HANDLER = "ipy_autorestart_tree"
 #: Seconds that a worker has to close before it is killed: nobody waits for what it runs, or it runs again elsewhere.
 GRACE = 1.0
 
+#: Seconds between two looks whether workers are back.
+LOOKED_AT = 0.005
+
 #: Seconds that a nanny may take to be connected to.
 REACHED_WITHIN = 3.0
 
 
-#: The text of `remote`, by its digest and compressed.
+#: The text of `remote`, and of the salt, by its digest and compressed.
 Source = tuple[str, bytes]
 
 
@@ -66,6 +71,13 @@ def look_at_worker(source: Source, project: str, head: dict[str, Any], *, dask_w
     return {**found, "engine": distributed.__version__, "running": running}
 
 
+def enter(source: Source, project: str, head: dict[str, Any]) -> None:
+    """Put the version first on the path, and have the keys name it of tasks that are submitted here."""
+    remote = remote_of(source)
+    remote.enter(project, head)
+    remote.dask_setup(None)
+
+
 def installed_modules() -> list[str]:
     """Return the modules of installed packages that this process has imported, in the order of their import."""
     found = []
@@ -91,7 +103,7 @@ class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
             manifest = answer["manifest"]
             answer = await ask(project=self.project, wanted=remote.missing(self.project, manifest))
             remote.put(self.project, manifest, answer["contents"])
-        remote.enter(self.project, self.head)
+        enter(self.source, self.project, self.head)
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002  # Dask hands it over
         """Take the project off the path."""
@@ -221,12 +233,21 @@ def _expect(scheduler: Any) -> set[str]:
     return expected
 
 
-def only_copies(addresses: list[str], leaving: list[str], *, dask_scheduler: Any) -> list[str]:
-    """Return the keys of data that only these workers have, and that somebody wants besides clients that leave."""
+def only_copies(addresses: list[str], leaving: list[str], *, dask_scheduler: Any) -> dict[Any, int | None]:
+    """Return the keys of data that only these workers have, and that somebody wants besides clients that leave.
+
+    Each with its bytes, None for what can't be copied.
+    """
     workers = {dask_scheduler.workers[one] for one in addresses if one in dask_scheduler.workers}
     tasks = {task for worker in workers for task in worker.has_what}
     kept = {task for task in tasks if {client.client_key for client in task.who_wants or ()}.difference(leaving)}
-    return sorted(str(task.key) for task in kept if not set(task.who_has) - workers)
+    return {task.key: None if task.actor else task.get_nbytes() for task in kept if not set(task.who_has) - workers}
+
+
+def room(addresses: list[str], *, dask_scheduler: Any) -> dict[str, int | None]:
+    """Return how many bytes each of these workers may still take, None for one without a limit."""
+    workers = [dask_scheduler.workers[one] for one in addresses if one in dask_scheduler.workers]
+    return {one.address: one.memory_limit - one.nbytes if one.memory_limit else None for one in workers}
 
 
 def release(clients: list[str], *, dask_scheduler: Any) -> None:
@@ -237,8 +258,14 @@ def release(clients: list[str], *, dask_scheduler: Any) -> None:
             dask_scheduler.client_releases_keys(keys=keys, client=name, stimulus_id=f"new-code-{name}")
 
 
-async def restart(addresses: list[str], *, dask_scheduler: Any) -> dict[str, str]:
-    """Have nannies end these workers and start others; return the nannies by the workers' addresses."""
+async def restart(
+    addresses: list[str], copies: dict[str, list[Any]], leaving: list[str], *, dask_scheduler: Any
+) -> tuple[dict[str, str], list[str]]:
+    """Have nannies end these workers and start others; return the nannies by the workers' addresses.
+
+    First other workers get copies of data, keys by address. If some of it would be lost all the same, nothing restarts,
+    and its keys are returned, too.
+    """
     nannies = {one: dask_scheduler.workers[one].nanny for one in addresses if one in dask_scheduler.workers}
     expected = _expect(dask_scheduler)
 
@@ -250,8 +277,38 @@ async def restart(addresses: list[str], *, dask_scheduler: Any) -> dict[str, str
         except Exception:  # it is gone, or its worker was about to be  # noqa: BLE001
             expected.discard(address)
 
-    await asyncio.gather(*(end(*one) for one in nannies.items()))
-    return nannies
+    with _none_dropped(dask_scheduler):
+        for address, keys in copies.items():
+            tasks = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks]
+            holders = {task.key: [worker.address for worker in task.who_has or ()] for task in tasks}
+            await dask_scheduler.gather_on_worker(address, holders)
+        if copies and (lost := only_copies(addresses, leaving, dask_scheduler=dask_scheduler)):
+            return {}, [str(key) for key in lost]
+        await asyncio.gather(*(end(*one) for one in nannies.items()))
+    return nannies, []
+
+
+@contextlib.contextmanager
+def _none_dropped(scheduler: Any) -> Iterator[None]:
+    """Have no copy of anything dropped meanwhile because there is another."""
+    memory = scheduler.extensions.get("amm")
+    runs = memory is not None and memory.running
+    if runs:
+        memory.stop()
+    try:
+        yield
+    finally:
+        if runs:
+            memory.start()
+
+
+async def until_back(nannies: list[str], seconds: float, *, dask_scheduler: Any) -> None:
+    """Wait until each of these nannies has a worker again, but no longer than this."""
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end:
+        if {worker.nanny for worker in dask_scheduler.workers.values()}.issuperset(nannies):
+            return
+        await asyncio.sleep(LOOKED_AT)
 
 
 async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:

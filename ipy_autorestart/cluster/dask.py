@@ -8,22 +8,24 @@ import os
 import platform
 import time
 import zlib
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import cloudpickle
 import distributed
 
-from ipy_autorestart.cluster import carried, remote
+from ipy_autorestart.cluster import _ipy_autorestart_salt, carried, remote
 from ipy_autorestart.cluster.policy import (
     CantPush,
     Process,
     Refusal,
     Step,
+    at_once,
     must_restart,
     next_step,
+    place,
     refuse,
     refuse_clash,
     refuse_loss,
@@ -50,13 +52,13 @@ LOOKED_AT_CLIENT = 0.5
 #: The plugin of nannies, one for all watches.
 NANNIES = "ipy-autorestart-nannies"
 
-#: Seconds between two looks at those that restart.
-LOOKED_AT = 0.05
+#: Seconds between two looks at those that begin or end, and at those that restart and don't come back.
+LOOKED_AT, LOOKED_AT_AGAIN = 0.05, 1.0
 
 #: Seconds in which the scheduler learns that the client of a run has gone.
 LEAVES_WITHIN = 1.0
 
-_TEXT = Path(remote.__file__).read_bytes()
+_TEXT = b"\n".join(Path(str(one.__file__)).read_bytes() for one in (remote, _ipy_autorestart_salt))
 #: What each process of a cluster is sent once, and how it is reminded of it then.
 SOURCE = (digest(_TEXT), zlib.compress(_TEXT))
 KNOWN = (SOURCE[0], b"")
@@ -64,17 +66,26 @@ KNOWN = (SOURCE[0], b"")
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a look has seen: workers, the scheduler, the addresses that don't answer, and the nannies by workers."""
+    """What a look has seen: workers, the scheduler, the addresses that don't answer, and the nannies by workers.
+
+    Between two looks it is what has been done since, too; whether all of it has come true, the next one tells.
+    """
 
     workers: Sequence[Process]
     scheduler: Process
     silent: Sequence[str]
     nannies: Mapping[str, str]
+    is_supposed: bool = False
 
     @property
     def everyone(self) -> list[Process]:
         """All that have answered."""
         return [*self.workers, self.scheduler]
+
+    def supposed(self, **facts: Any) -> Seen:
+        """Return it as it is when these facts hold of the scheduler, and of the workers that don't restart."""
+        workers = [one if one.outdated and "version" in facts else replace(one, **facts) for one in self.workers]
+        return replace(self, workers=workers, scheduler=replace(self.scheduler, **facts), is_supposed=True)
 
 
 class DaskCluster:
@@ -94,6 +105,7 @@ class DaskCluster:
         self._client = client
         self._where = where
         self._switched: set[str] = set()  # nannies
+        self._others: set[Hashable] = set()  # keys of data that was there for longer than any run
 
     @classmethod
     async def connect(cls, where: str, project: str) -> Self:
@@ -140,6 +152,15 @@ class DaskCluster:
         if self._client.status != "running":
             raise CantPush(f"{self._gone}; start it again")
 
+    @property
+    def has_late(self) -> bool:
+        """Return that nobody needs to catch up: a worker that joins gets the version before any task."""
+        return False
+
+    async def catch_up(self, *, within: float) -> str:  # noqa: ARG002  # as for others
+        """Do nothing."""
+        return ""
+
     async def ship(self, tree: Tree) -> None:
         """Send files to the machines that lack them; no process uses them yet. Raises `CantPush`."""
         manifest = tree.manifest()
@@ -157,28 +178,32 @@ class DaskCluster:
         deadline = time.monotonic() + within
         self.restarted = 0
         waited: set[str] = set()  # nannies whose workers were ended
+        seen: Seen | None = None
         while True:
-            seen = await self._look(head)
-            silent = list(seen.silent)
-            if missing := waited - set(seen.nannies.values()):
-                silent += await self._on_scheduler(carried.reachable, sorted(missing))
-            late = time.monotonic() > deadline
+            if seen is None:
+                seen = await self._look(head)
+                if missing := waited - set(seen.nannies.values()):
+                    found = await self._on_scheduler(carried.reachable, sorted(missing))
+                    seen = replace(seen, silent=[*seen.silent, *found])
+            silent, late = seen.silent, time.monotonic() > deadline
             match next_step(seen.workers, seen.scheduler, manifest["version"], silent=silent, late=late):
                 case Step.SHIP:
-                    await self._ship(tree, manifest, seen.everyone)
+                    seen = seen.supposed(has=True) if await self._ship(tree, manifest, seen.everyone) else None
                 case Step.ENTER:
                     await self._enter(manifest, head, seen.workers)
+                    seen = seen.supposed(version=manifest["version"])
                 case Step.RESTART:
-                    names = must_restart(seen.workers)
-                    await self._refuse_loss(names, clients, lose_data=lose_data)
-                    await self._on_scheduler(carried.release, list(clients))
-                    await self._switch({name: seen.nannies[name] for name in names}, tree)
-                    for wave in waves(names):
-                        ended = await self._on_scheduler(carried.restart, list(wave))
-                        waited |= set(ended.values())
-                        self.restarted += len(ended)
+                    ended = await self._restart(seen, tree, clients, lose_data=lose_data)
+                    waited |= ended
+                    self.restarted += len(ended)
+                    await self._wait(waited)
+                    seen = None
+                case Step.WAIT | Step.DONE if seen.is_supposed:
+                    seen = None
                 case Step.WAIT:
                     await asyncio.sleep(LOOKED_AT)
+                    await self._wait(waited)
+                    seen = None
                 case Step.DONE:
                     return told(len(seen.workers), manifest["version"], restarted=self.restarted)
                 case Step.GIVE_UP:
@@ -195,44 +220,89 @@ class DaskCluster:
         if strange := [name for name, answer in answers.items() if isinstance(answer, LookupError)]:
             args = (SOURCE, self.project, head)
             answers |= await self._on_workers(carried.look_at_worker, *args, workers=strange)
-        after = await self._survey(head)
+        running = {name: set(answer["running"]) for name, answer in answers.items() if isinstance(answer, dict)}
+        known = {name: its["processing"] for name, its in there}
+        is_settled = running.keys() == known.keys() and all(
+            keys.issubset(known[name]) for name, keys in running.items()
+        )
+        after = before if is_settled else await self._survey(head)
         workers, silent = [], []
-        for address, known in after["workers"].items():
+        for address, its in after["workers"].items():
             answer = answers.get(address)
             if isinstance(answer, PermissionError):
                 raise CantPush(f"{address}: {answer}")
             if not isinstance(answer, dict):
                 silent.append(address)
                 continue
-            wanted = {*known["processing"], *before["workers"].get(address, {}).get("processing", ())}
-            orphans = len(set(answer.pop("running")) - wanted)
+            wanted = {*its["processing"], *known.get(address, ())}
+            orphans = len(running[address] - wanted)
+            del answer["running"]
             workers.append(_process(address, answer, orphans=orphans))
-        nannies = {address: known["nanny"] for address, known in after["workers"].items()}
+        nannies = {address: its["nanny"] for address, its in after["workers"].items()}
         return Seen(workers, _process("scheduler", after["scheduler"]), silent, nannies)
 
     async def _survey(self, head: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] = await self._on_scheduler(carried.survey, SOURCE, self.project, head)
+        try:
+            found: dict[str, Any] = await self._on_scheduler(carried.survey, KNOWN, self.project, head)
+        except LookupError:
+            found = await self._on_scheduler(carried.survey, SOURCE, self.project, head)
         _raise(refuse_clash(head["tops"], found["others"]))
         return found
 
-    async def _ship(self, tree: Tree, manifest: Mapping[str, Any], processes: Iterable[Process]) -> None:
+    async def _ship(self, tree: Tree, manifest: Mapping[str, Any], processes: Iterable[Process]) -> bool:
+        """Send files; return whether all that were asked have them: one of them may end just now."""
         for name in ship_to(processes):
             wanted = await self._at(name, "missing", self.project, manifest)
-            await self._at(name, "put", self.project, manifest, tree.contents(wanted))
+            if isinstance(wanted, Exception):
+                return False
+            if isinstance(await self._at(name, "put", self.project, manifest, tree.contents(wanted)), Exception):
+                return False
+        return True
 
     async def _at(self, name: str, function: str, *args: Any) -> Any:
+        """Return what a function of `remote` returns in this process, or a worker's exception."""
         if name == "scheduler":
-            return await self._on_scheduler(carried.call, SOURCE, function, *args)
-        answer = (await self._on_workers(carried.call, KNOWN, function, *args, workers=[name])).get(name)
+            return await self._on_scheduler(carried.call, KNOWN, function, *args)
+        answers = await self._on_workers(carried.call, KNOWN, function, *args, workers=[name])
+        answer = answers.get(name, ConnectionError(name))
         if isinstance(answer, PermissionError):
             raise CantPush(f"{name}: {answer}")
-        return [] if isinstance(answer, Exception) else answer  # it ends just now: the next look tells
+        return answer
 
     async def _enter(self, manifest: Mapping[str, Any], head: Mapping[str, Any], workers: Iterable[Process]) -> None:
         await self._on_scheduler(carried.install, SOURCE, self.project, manifest, self._client.id)
         fresh = [one.name for one in workers if one.version != head["version"] and not one.outdated]
         if fresh:
-            await self._on_workers(carried.call, KNOWN, "enter", self.project, head, workers=fresh)
+            await self._on_workers(carried.enter, KNOWN, self.project, head, workers=fresh)
+
+    async def _restart(self, seen: Seen, tree: Tree, clients: Sequence[str], *, lose_data: bool) -> set[str]:
+        """Restart those that must; return the nannies of those that have ended, none if it is not time yet.
+
+        Where data is kept, this is the first wave alone: when these are back, they can take that of the next.
+        """
+        names = must_restart(seen.workers)
+        keeps = not lose_data and await self._has_only_copies(names, clients)
+        turns = list(waves(names, size=at_once(len(seen.workers), keeps=keeps)))
+        copies: dict[str, list[Hashable]] = {}
+        if keeps:
+            turns = turns[:1]
+            others = [one.name for one in seen.workers if one.name not in turns[0]]
+            if not others and seen.silent:
+                return set()
+            beside = [name for name in others if name not in names] or others  # the rest restarts next
+            copies = await self._places(turns[0], beside, clients)
+        await self._on_scheduler(carried.release, list(clients))
+        await self._switch({name: seen.nannies[name] for name in names}, tree)
+        ended: set[str] = set()
+        for turn in turns:
+            nannies, lost = await self._on_scheduler(carried.restart, list(turn), copies, list(clients))
+            _raise(refuse_loss(lost))
+            ended |= set(nannies.values())
+        return ended
+
+    async def _wait(self, nannies: Iterable[str]) -> None:
+        """Wait until these have workers again, or are to be looked at."""
+        await self._on_scheduler(carried.until_back, list(nannies), LOOKED_AT_AGAIN)
 
     async def _switch(self, nannies: Mapping[str, str], tree: Tree) -> None:
         """Have the nannies of these workers fork them from now on, with what they have imported."""
@@ -248,16 +318,24 @@ class DaskCluster:
         with contextlib.suppress(OSError):
             await self._client.register_plugin(carried.OnNanny(ahead), name=NANNIES)
 
-    async def _refuse_loss(self, names: Iterable[str], clients: Iterable[str], *, lose_data: bool) -> None:
-        """Raise `CantPush` if somebody's data would be lost; that of the run that has left is nobody's."""
+    async def _has_only_copies(self, names: Iterable[str], clients: Iterable[str]) -> bool:
+        """Return whether workers have the only copies of somebody's data; that of the run that has left is nobody's."""
         end = time.monotonic() + LEAVES_WITHIN
-        while not lose_data:
-            why = refuse_loss(await self._on_scheduler(carried.only_copies, list(names), list(clients)))
-            if why is None:
-                return
-            if time.monotonic() > end:
-                raise CantPush(why.why)
+        while keys := set(await self._on_scheduler(carried.only_copies, list(names), list(clients))):
+            if keys <= self._others or time.monotonic() > end:
+                self._others = keys
+                return True
             await asyncio.sleep(LOOKED_AT)
+        return False
+
+    async def _places(
+        self, names: Iterable[str], beside: Sequence[str], clients: Iterable[str]
+    ) -> dict[str, list[Hashable]]:
+        """Return which of the others get a copy of what only these have; raises `CantPush` if there is no room."""
+        sizes: dict[Hashable, int | None] = await self._on_scheduler(carried.only_copies, list(names), list(clients))
+        places, nowhere = place(sizes, await self._on_scheduler(carried.room, list(beside)))
+        _raise(refuse_loss(sorted(map(str, nowhere))))
+        return places
 
     async def _on_scheduler(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._answer(self._client.run_on_scheduler(function, *args))

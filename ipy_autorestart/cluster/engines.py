@@ -8,7 +8,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +44,8 @@ class Engines:
         self._project = project
         self._known: set[int] = set()  # engines that may be pushed to
         self._digests: frozenset[str] = frozenset()  # of the contents that all engines' machines have
+        self._tree: Tree | None = None  # that all engines have, but those that have joined since
+        self._met: set[int] = set()  # engines that have been pushed to, or could not be
 
     @classmethod
     async def connect(cls, where: str, project: str) -> Self:
@@ -77,6 +79,18 @@ class Engines:
     async def ship(self, tree: Tree) -> None:
         """Leave it to `push`, which is one call."""
 
+    @property
+    def has_late(self) -> bool:
+        """Whether engines have joined since the last push: ipyparallel has no hook by which they would get it first."""
+        return self._tree is not None and not self._met.issuperset(self._client.ids)
+
+    async def catch_up(self, *, within: float) -> str:
+        """Bring those what was pushed last; return how that went, in a few words, or nothing. Raises `CantPush`."""
+        assert self._tree is not None
+        late = set(self._client.ids) - self._met
+        self._met |= late
+        return await self._bring(self._tree, late, within=within)
+
     async def push(
         self,
         tree: Tree,
@@ -86,16 +100,22 @@ class Engines:
         clients: tuple[str, ...] = (),  # noqa: ARG002  # who leaves is nobody's concern: no task is taken away
     ) -> str:
         """Make all engines run a version; return how that went, in a few words."""
-        deadline = time.monotonic() + within
         self.check()
+        self._tree, self._met = None, set(self._client.ids)
+        how = await self._bring(tree, self._met, within=within)
+        self._digests, self._tree = frozenset(tree.digests.values()), tree
+        return how
+
+    async def _bring(self, tree: Tree, engines: Collection[int], *, within: float) -> str:
+        deadline = time.monotonic() + within
         manifest, wanted = tree.manifest(), set(tree.digests.values()) - self._digests
-        if not self._known.issuperset(self._client.ids) or not self._known:
-            await self._look(manifest, min(within / 2, ANSWERS_WITHIN))
+        if not engines or not self._known.issuperset(engines):
+            await self._look(manifest, engines, min(within / 2, ANSWERS_WITHIN))
             wanted = set()  # those who share the folder need none
         while True:
             left = max(deadline - time.monotonic(), 0.0)
-            answers = await self._call("push", manifest, tree.contents(wanted), within=left)
-            silent = [str(engine) for engine in self._client.ids if engine not in answers]
+            answers = await self._call("push", manifest, tree.contents(wanted), engines=engines, within=left)
+            silent = [str(engine) for engine in engines if engine in self._client.ids and engine not in answers]
             wanted = {one for answer in answers.values() for one in answer["missing"]}
             processes = _processes(answers)
             late = [*lacking(processes, tree.version), *silent]
@@ -103,24 +123,25 @@ class Engines:
                 break
             if time.monotonic() > deadline or not wanted:
                 raise CantPush(_lack(late, silent, len(answers) + len(silent), tree.version, within))
-        self._digests = frozenset(tree.digests.values())
-        return told(len(processes), tree.version, restarted=0) + _remnants(answers)
+        count = len(processes) + len(set(self._client.ids).intersection(self._met).difference(engines))
+        return told(count, tree.version, restarted=0) + _remnants(answers)
 
-    async def _look(self, manifest: dict[str, Any], within: float) -> None:
+    async def _look(self, manifest: dict[str, Any], engines: Collection[int], within: float) -> None:
         """Raise `CantPush` if one of the engines can't be pushed to; nothing has been sent then."""
-        answers = await self._call("look", manifest, within=within)
+        answers = await self._call("look", manifest, engines=engines, within=within)
         here, engine = platform.python_version(), ipyparallel.__version__
         if refusal := refuse(_processes(answers), python=here, engine=engine, called="ipyparallel"):
             raise CantPush(refusal.why)
         if not self._client.ids:
             raise CantPush(f"no engine has registered with {self._file}; start some, as by ipcluster engines")
-        self._known = set(answers)
+        self._known |= set(answers)
 
-    async def _call(self, name: str, *args: Any, within: float) -> dict[int, dict[str, Any]]:
-        """Call a function of `on_engine` on all engines at once; return the answers of those that aren't busy."""
+    async def _call(self, name: str, *args: Any, engines: Collection[int], within: float) -> dict[int, dict[str, Any]]:
+        """Call a function of `on_engine` on engines at once; return the answers of those that aren't busy."""
         calls = {
             engine: self._client[engine].apply_async(_call, SOURCES, name, self._project, *args)
             for engine in self._client.ids
+            if engine in engines
         }
         futures = {engine: asyncio.wrap_future(call) for engine, call in calls.items()}
         if futures:

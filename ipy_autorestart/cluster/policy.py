@@ -6,9 +6,13 @@ ipyparallel, by any name that their cluster knows them by.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 #: So many workers, files or keys are named in a message.
 NAMED = 3
@@ -127,10 +131,13 @@ def refuse_clash(tops: Collection[str], others: Mapping[str, Collection[str]]) -
 
 
 def refuse_loss(keys: Sequence[str]) -> Refusal | None:
-    """Return why workers can't restart that have the only copies of data which is published or somebody else's."""
+    """Return why workers can't restart whose data is published or somebody else's and has no place among the others."""
     if not keys:
         return None
-    return Refusal(f"a restart of the workers would lose {listed(keys)}: gather or unpublish it, or use --lose-data")
+    return Refusal(
+        f"a restart of the workers would lose {listed(keys)}, which no other can take: add a worker, "
+        "gather or unpublish it, or use --lose-data"
+    )
 
 
 # -- who gets what -----------------------------------------------------------------------------------------------------
@@ -147,10 +154,38 @@ def must_restart(workers: Iterable[Process]) -> tuple[str, ...]:
     return tuple(one.name for one in workers if one.outdated or one.orphans)
 
 
+def at_once(count: int, *, keeps: bool) -> int:
+    """Return how many of so many workers restart at once: no more than half, if the others are to keep their data."""
+    return max(1, min(WAVE, count // 2)) if keeps else WAVE
+
+
 def waves(names: Sequence[str], *, size: int = WAVE) -> Iterator[tuple[str, ...]]:
     """Yield those that restart at once, one wave after the other."""
     for start in range(0, len(names), size):
         yield tuple(names[start : start + size])
+
+
+def place(sizes: Mapping[K, int | None], room: Mapping[str, int | None]) -> tuple[dict[str, list[K]], list[K]]:
+    """Return which data goes to which worker, the largest first and where there is most room, and what has no place.
+
+    Parameters
+    ----------
+    sizes
+        Bytes by key, None for what can't be copied.
+    room
+        Bytes that each worker may still take, None for one without a limit.
+    """
+    left = {name: math.inf if free is None else free for name, free in room.items()}
+    places: dict[str, list[K]] = {}
+    nowhere = []
+    for key, size in sorted(sizes.items(), key=lambda one: -(one[1] or 0)):
+        to = max(left, key=lambda name: (left[name], -len(places.get(name, ()))), default=None)
+        if size is None or to is None or size > left[to]:
+            nowhere.append(key)
+            continue
+        left[to] -= size
+        places.setdefault(to, []).append(key)
+    return places, nowhere
 
 
 def lacking(workers: Iterable[Process], version: str) -> tuple[str, ...]:

@@ -37,6 +37,13 @@ class Cluster(Protocol):
     async def push(self, tree: Tree, *, within: float, lose_data: bool, clients: tuple[str, ...]) -> str:
         """Make all workers run the tree, as some clients leave; return how that went, in a few words."""
 
+    @property
+    def has_late(self) -> bool:
+        """Whether workers have joined since the last push that lack what it brought."""
+
+    async def catch_up(self, *, within: float) -> str:
+        """Bring it to them; return how that went, in a few words."""
+
     async def close(self) -> None:
         """Close the connection."""
 
@@ -65,6 +72,7 @@ class Pusher:
         self._connecting = asyncio.Lock()
         self._sent: frozenset[str] = frozenset()  # paths of what has been whole
         self._unreachable = ""
+        self._pushed = 0  # the number of the last push that all had
         self._task: asyncio.Task[None] | None = None
         excluded = None
         if named.gitignore:
@@ -100,6 +108,8 @@ class Pusher:
                 self._tell(str(error))
             else:
                 self._tell("")
+                if self._cluster and self._cluster.has_late and self._pushed and self._task.done():
+                    self._task = asyncio.create_task(self._catch_up(self._cluster, self._pushed))
 
     def _tell(self, why: str) -> None:
         if bool(why) != bool(self._unreachable):  # the first words say it best
@@ -111,6 +121,7 @@ class Pusher:
             await (await self._connected()).ship(self._read())
 
     async def _push(self, number: int, clients: tuple[str, ...]) -> None:
+        self._pushed = 0
         try:
             tree = self._read()
             cluster = await self._connected()
@@ -124,7 +135,12 @@ class Pusher:
             self._sent |= tree.sources
             self._note(tree.version)
             self._tell("")
+            self._pushed = number
             self._say(Pushed(number, how))
+
+    async def _catch_up(self, cluster: Cluster, number: int) -> None:
+        with contextlib.suppress(CantPush):  # the next push will say so
+            self._say(Pushed(number, await cluster.catch_up(within=self._named.within)))
 
     def _note(self, version: str) -> None:
         """Write down what the workers have, for the clients of the next run."""

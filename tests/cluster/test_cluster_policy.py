@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 from ipy_autorestart.cluster.policy import (
     Process,
     Step,
+    at_once,
     lacking,
     listed,
     must_restart,
     next_step,
+    place,
     refuse,
     refuse_broken,
     refuse_clash,
@@ -63,7 +65,8 @@ def test_the_same_module_of_two_users_is_refused():
 def test_the_only_copy_of_others_data_is_not_lost():
     assert refuse_loss(()) is None
     assert refuse_loss(["k1", "k2", "k3", "k4"]).why == (
-        "a restart of the workers would lose k1, k2, k3 and 1 more: gather or unpublish it, or use --lose-data"
+        "a restart of the workers would lose k1, k2, k3 and 1 more, which no other can take: add a worker, "
+        "gather or unpublish it, or use --lose-data"
     )
 
 
@@ -83,6 +86,20 @@ def test_waves_are_all_of_them_and_none_too_large(names, size):
     found = list(waves(names, size=size))
     assert [name for wave in found for name in wave] == names
     assert all(0 < len(wave) <= size for wave in found)
+
+
+def test_no_more_than_half_restart_at_once_if_the_others_keep_their_data():
+    assert [at_once(count, keeps=True) for count in (1, 2, 3, 40, 1000)] == [1, 1, 1, 20, 50]
+    assert at_once(3, keeps=False) == 50
+
+
+def test_data_goes_where_there_is_room():
+    sizes = {"small": 1, "large": 8, ("x", 0): 5, "actor": None}
+    places, nowhere = place(sizes, {"a": 10, "b": 6})
+    assert (places, nowhere) == ({"a": ["large", "small"], "b": [("x", 0)]}, ["actor"])
+    assert place(sizes, {"a": 7}) == ({"a": [("x", 0), "small"]}, ["large", "actor"])
+    assert place({"any": 1 << 50}, {"a": 1, "b": None}) == ({"b": ["any"]}, [])
+    assert place({"any": 1}, {}) == ({}, ["any"])
 
 
 ON = {"has": True, "version": NEW}

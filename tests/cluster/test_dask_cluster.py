@@ -1,11 +1,13 @@
 """What is said of clusters that can't be pushed to."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
-from started_clusters import DaskProcesses
+from started_clusters import Colleague, DaskProcesses, can_part
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dask")]
 
@@ -21,22 +23,32 @@ async def push(where, root, **how):
     try:
         cluster = await DaskCluster.connect(where, "p")
         try:
-            return await cluster.push(read_tree([root]), **how)
+            return await cluster.push(read_tree([root]), within=20, **how)
         finally:
             await cluster.close()
     except CantPush as error:
         return f"refused: {error}"
 
-print(json.dumps(asyncio.run(push(*sys.argv[1:3], within=float(sys.argv[3])))))
+for line in sys.stdin:
+    print(json.dumps(asyncio.run(push(*sys.argv[1:], **json.loads(line)))), flush=True)
 """
 
 
-def push(where, root, within=20):
-    done = subprocess.run(
-        [sys.executable, "-c", PUSH, str(where), str(root), str(within)], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+class Pushing:
+    """A process that pushes a folder to a cluster, each time over another connection."""
+
+    def __init__(self, cluster, src):
+        words = [sys.executable, "-c", PUSH, cluster.file, src]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def push(self, **how):
+        self._process.stdin.write(json.dumps(how) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
 
 
 @pytest.fixture
@@ -47,27 +59,115 @@ def src(tmp_path):
 
 
 @pytest.fixture
-def start(tmp_path):
-    started = []
-
-    def start(**how):
-        folder = tmp_path / f"cluster{len(started)}"
-        folder.mkdir()
-        started.append(DaskProcesses(folder, **how))
-        return started[-1]
-
-    yield start
-    for cluster in started:
-        cluster.close()
+def cluster(tmp_path):
+    (tmp_path / "cluster").mkdir()
+    cluster = DaskProcesses(tmp_path / "cluster", workers=0)
+    yield cluster
+    cluster.close()
 
 
-def test_a_worker_that_nothing_restarts_is_refused_before_anything_is_sent(start, src):
-    cluster = start(workers=0)
-    assert push(cluster.file, src).startswith("no worker yet")
-    cluster.work("--no-nanny")
+@pytest.fixture
+def pushing(cluster, src):
+    pushing = Pushing(cluster, src)
+    yield pushing
+    pushing.close()
+
+
+@pytest.fixture
+def colleague(cluster):
+    colleague = Colleague(cluster)
+    yield colleague
+    colleague.close()
+
+
+# What a worker says that was started by another Python.
+OTHER_PYTHON = """
+import sys, types
+from distributed import versions
+versions.sys = types.SimpleNamespace(**{**vars(sys), "version_info": (3, 99, 1, "final", 0)})
+"""
+
+
+def test_what_can_not_be_pushed_to_is_refused_before_anything_is_sent(cluster, src, pushing, colleague):
+    push = pushing.push
+    assert push().startswith("no worker yet")
+
+    alone = cluster.work()
     cluster.until_joined(1)
-    said = push(cluster.file, src)
-    assert said.startswith("refused: no nanny restarts tcp://127.0.0.1:")
+    assert push().startswith("1 of 1 workers on ")
+    imported = "client.submit(lambda: __import__('only_here').V, pure=False).result()"
+    assert colleague.ask(imported) == "1"
+    (src / "only_here.py").write_text("V = 2\n")
+    colleague.ask("scattered = client.scatter(7)")
+    said = push()
+    assert said.startswith("refused: a restart of the workers would lose int-")
+    assert said.endswith(", which no other can take: add a worker, gather or unpublish it, or use --lose-data")
+    assert (colleague.ask("client.gather(scattered)"), colleague.ask(imported)) == ("7", "1")
+    assert push(lose_data=True).endswith(" · 1 restarted")
+    assert colleague.ask(imported) == "2"
+    cluster.end(alone)
+
+    bare = cluster.work("--no-nanny")
+    cluster.until_joined(3)
+    assert push().startswith("refused: no nanny restarts tcp://127.0.0.1:")
+    cluster.end(bare)
+
+    preload = cluster.folder / "other_python.py"
+    preload.write_text(OTHER_PYTHON)
+    cluster.work("--preload", preload)
+    cluster.until_joined(4)
+    assert re.match(r"refused: Python 3\.99 on tcp://\S+, 3\.\d+ here: use the same on both", push())
+
+
+# In a namespace of networks: the scheduler is here, and a worker in another one, with files of its own.
+APART = """
+import contextlib, os, subprocess, sys
+from pathlib import Path
+from started_clusters import Colleague, DaskProcesses
+from test_dask_cluster import Pushing
+from waiting import eventually
+
+folder, src = map(Path, sys.argv[1:])
+
+def ip(line):
+    subprocess.run(["ip", *line.split()], check=True)
+
+def network(pid):
+    return os.readlink(f"/proc/{pid}/ns/net")
+
+for line in ("link set lo up", "link add here type veth peer name there", "addr add 10.77.0.1/24 dev here"):
+    ip(line)
+with contextlib.ExitStack() as stack:
+    cluster = stack.enter_context(contextlib.closing(DaskProcesses(folder, workers=0, hides=src, host="10.77.0.1")))
+    up = ["ip link set lo up", "ip addr add 10.77.0.2/24 dev there", "ip link set there up"]
+    own = [*up, f"mount -t tmpfs none {folder / 'tmp'}"]
+    waits = "while ! ip link show there; do sleep 0.02; done"
+    worker = cluster.work(host="10.77.0.2", before=[waits, *own], apart="-mn")
+    eventually(lambda: network(worker.pid) != network("self"))
+    ip(f"link set there netns {worker.pid}")
+    ip("link set here up")
+    cluster.until_joined(1)
+    pushing = stack.enter_context(contextlib.closing(Pushing(cluster, src)))
+    colleague = stack.enter_context(contextlib.closing(Colleague(cluster)))
+    for value in (1, 2):
+        (src / "only_here.py").write_text(f"V = {value}\\n")
+        print(pushing.push())
+        print(colleague.ask("client.submit(lambda: __import__('only_here').V, pure=False).result()"))
+"""
+
+
+@pytest.mark.skipif(not can_part(), reason="needs a namespace of networks of its own: unshare -rmn, and ip link add")
+def test_a_worker_with_a_network_and_files_of_its_own_gets_what_is_saved(tmp_path, src):
+    (tmp_path / "cluster").mkdir()
+    words = ["unshare", "-rmn", sys.executable, "-c", APART, tmp_path / "cluster", src]
+    path = os.pathsep.join(filter(None, sys.path))
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=environment)
+    assert done.returncode == 0, done.stderr
+    first, one, second, two = done.stdout.splitlines()
+    assert (one, two) == ("1", "2")
+    assert re.fullmatch(r"1 of 1 workers on [0-9a-f]{4}", first)
+    assert re.fullmatch(r"1 of 1 workers on [0-9a-f]{4} · 1 restarted", second)
 
 
 TOKENS = """

@@ -1,14 +1,12 @@
 """A script that drives a Dask cluster which sees nothing of the project: each save reaches all workers."""
 
 import os
-import re
 import signal
-import subprocess
 import sys
 
 import pytest
 from project import Project
-from started_clusters import Colleague, DaskProcesses, can_hide
+from started_clusters import Colleague, DaskProcesses, Watched, can_hide
 from waiting import eventually, pass_time
 
 pytestmark = [
@@ -44,46 +42,11 @@ def then(client):
 """
 
 
-class Watched:
-    """The command line at work, and all that it has shown."""
-
-    def __init__(self, project, cluster, *words, program=()):
-        self.project = project
-        watch = [sys.executable, "-m", "ipy_autorestart", "src/", "main.py", "--cluster", cluster.file, *words, "--"]
-        self._process = subprocess.Popen(
-            [*(program or [*watch, cluster.file])],
-            cwd=project,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        os.set_blocking(self._process.stdout.fileno(), False)
-        self._text = ""
-
-    @property
-    def text(self):
-        self._text += (self._process.stdout.read() or b"").decode()
-        return self._text
-
-    def until(self, pattern, count=1):
-        """Wait until something has been shown so many times; return what its group says at last."""
-        found = eventually(
-            lambda: (all_ := re.findall(pattern, self.text))[count - 1 :] and all_,
-            what=lambda: f"{pattern}\n{self.text}",
-        )
-        return found[-1]
-
-    def hang_up(self):
-        """Restart by hand."""
-        self._process.send_signal(signal.SIGHUP)
+class Job(Watched):
+    """The command line at work, and saves of what it runs."""
 
     def save(self, value, *, then="pass", rest=""):
         self.project.save("src/pkg/job.py", JOB.format(value=value, then=then, rest=rest))
-
-    def close(self):
-        self._process.send_signal(signal.SIGTERM)
-        self._process.wait()
-        self._process.stdout.close()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +72,7 @@ def watch(project, cluster):
     begun = []
 
     def begin(*words):
-        watched = Watched(project, cluster, *words)
+        watched = Job(project, cluster, *words)
         begun.append(watched)
         watched.until(r"RESULT 1 \[\(1, 'm'\)\] 2")
         return watched
@@ -149,17 +112,6 @@ def test_each_save_reaches_all_workers_before_the_script_runs_again(watch, proje
     watched.until("GONE None")
 
 
-def test_a_colleagues_task_outlives_saves(watch, cluster, colleague):
-    watched = watch()
-    flag = cluster.folder / "flag"
-    colleague.ask(f"future = client.submit(until_there, {str(flag)!r})")
-    for value in range(2, 7):  # Dask fails a task that four workers have died of
-        watched.save(value)
-        watched.until(rf"RESULT {value} \[\({value}, 'm'\)\] 2")
-    flag.touch()
-    assert colleague.ask("future.result()") == "'done'"
-
-
 def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
     watched = watch()
     watched.save(2, then="rest = [client.submit(time.sleep, 600, pure=False) for _ in 2 * workers]; time.sleep(0.5)")
@@ -170,27 +122,38 @@ def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
     watched.until(r"2 of 2 workers on [0-9a-f]{4} · 2 restarted", count=2)
 
 
-def test_data_that_is_somebody_elses_is_not_lost_unasked(watch, colleague):
+def test_data_that_is_somebody_elses_is_copied_before_its_worker_restarts(watch, colleague):
     watched = watch()
     colleague.ask("future = client.submit(lambda: 'precious', key='theirs'); future.result()")
     colleague.ask("client.publish_dataset(kept=future); del future")
-    watched.save(2)
-    watched.until("a restart of the workers would lose theirs: gather or unpublish it, or use --lose-data")
-    assert colleague.ask("client.get_dataset('kept').result()") == "'precious'"
+    colleague.ask("scattered = client.scatter([1, 2, 3])")
+    for value in (2, 3):
+        watched.save(value)
+        watched.until(f"RESULT {value}")
+        watched.until(r"2 of 2 workers on [0-9a-f]{4} · 2 restarted", count=value - 1)
+    assert colleague.ask("client.get_dataset('kept').result(), client.gather(scattered)") == "('precious', [1, 2, 3])"
     colleague.ask("client.unpublish_dataset('kept')")
-    watched.save(3)
-    watched.until("RESULT 3")
 
 
 def test_a_result_that_somebody_holds_is_not_taken_for_one_of_the_new_code(watch, cluster, colleague):
-    then = (
-        "print('HELD', client.submit(f, 7).key, client.submit(f, 7).result(), flush=True); client.submit(f, 7).result()"
-    )
-    watched = watch()
-    watched.save(2, then=then)
-    key = watched.until(r"HELD (f-\w+) \(2, 'm'\)")
-    watched.save(3, then=then)
-    assert watched.until(r"HELD (f-\w+) \(3, 'm'\)") != key
+    # So it is with what a task submits.
+    rest = """
+def nested():
+    from distributed import get_client
+    future = get_client().submit(f, 8)
+    return f"{future.key} {future.result()}"
+def show(future, nested):
+    print("HELD", future.key, future.result(), nested.result(), flush=True)
+"""
+    then = "show(client.submit(f, 7), client.submit(nested))"
+    watched, keys = watch(), set()
+    for value in (2, 3):
+        watched.save(value, then=then, rest=rest)
+        held = watched.until(rf"HELD (\S+) \({value}, 'm'\) (\S+) \({value}, 'm'\)")
+        colleague.ask("from distributed import Future")
+        colleague.ask(f"held = [Future(key, client=client) for key in {held}]")
+        keys.update(held)
+    assert len(keys) == 4
 
 
 def test_workers_that_join_and_die_meanwhile_have_the_new_code(watch, cluster, colleague):
@@ -250,19 +213,20 @@ from ipy_autorestart import restart_on_change
 import pkg.job
 client = Client(sys.argv[1])
 restart_on_change("src", enabled=True, cluster=client)
-print("RESULT", client.submit(pkg.job.f, 1, pure=False).result(), flush=True)
+held = client.submit(pkg.job.f, 1)
+print("RESULT", held.key, held.result(), flush=True)
 time.sleep(999)
 """
 
 
 def test_a_program_restarts_itself_when_each_worker_has_its_code(project, cluster):
     project.script(PROGRAM)
-    program = Watched(project, cluster, program=[sys.executable, "main.py", cluster.address])
+    program = Job(project, cluster, program=[sys.executable, "main.py", cluster.address])
     try:
-        program.until(r"RESULT \(1, 'm'\)")
-        program.save(2)
-        program.until(r"RESULT \(2, 'm'\)")
-        program.save(3)
-        program.until(r"RESULT \(3, 'm'\)")
+        keys = [program.until(r"RESULT (\S+) \(1, 'm'\)")]
+        for value in (2, 3):
+            program.save(value)
+            keys.append(program.until(rf"RESULT (\S+) \({value}, 'm'\)"))
+        assert len(set(keys)) == 3
     finally:
         program.close()

@@ -64,6 +64,19 @@ async def drive(folder):
     engines.check()
     found["first"] = await engines.push(read_tree([str(src)]), within=20)
     found["values"] = [job()]
+    # One that joins later, and a client that has seen it no sooner than the pusher has.
+    found["late"] = [engines.has_late]
+    await cluster.start_engines(n=1)
+    async with asyncio.timeout(30):
+        while not engines.has_late:
+            await asyncio.sleep(0.02)
+    found["late"] += [await engines.catch_up(within=20), engines.has_late]
+    await asyncio.to_thread(client.wait_for_engines, 3, timeout=20)
+    found["late"] += [client[client.ids[-1]].apply_sync(eval, "__import__('pkg.job', fromlist='f').f()")]
+    await cluster.stop_engines(engine_set_id=list(cluster.engines)[-1])
+    async with asyncio.timeout(30):
+        while len(engines._client.ids) > 2 or len(client.ids) > 2:
+            await asyncio.sleep(0.02)
     view.execute("from pkg.job import C; one = C(); del C", block=True)
     save(src, "pkg/helper.py", "K = 2\ndef g(): return K\n")
     save(src, "pkg/new.py", "def h(): return 'new'\n")
@@ -112,6 +125,9 @@ def test_engines_run_what_is_saved_and_keep_what_they_have(tmp_path, monkeypatch
     found = json.loads(ended.stdout)
     assert found["kind"]
     assert found["first"].startswith("2 of 2 workers on ")
+    not_yet, caught_up, still, value = found["late"]
+    assert (not_yet, still, value) == (False, False, 1)
+    assert caught_up.startswith("3 of 3 workers on ")
     # A function of a module that another one has imported; then a new module, and a deleted one.
     assert found["values"] == [[1, 1], [2, 2], ["new", "new"]]
     assert found["deleted"] == [None, None]

@@ -20,6 +20,7 @@ class FakeCluster:
     def __init__(self):
         self.let, self.pushed, self.shipped, self.closed = asyncio.Event(), [], 0, False
         self.error = self.refusal = None
+        self.has_late = False
 
     def check(self):
         if self.error:
@@ -34,6 +35,10 @@ class FakeCluster:
         if self.refusal:
             raise self.refusal
         return "2 of 2"
+
+    async def catch_up(self, *, within):
+        self.has_late = False
+        return "3 of 3"
 
     async def close(self):
         self.closed = True
@@ -145,6 +150,19 @@ def test_a_cluster_that_is_lost_and_found_is_told(src):
         watching.cancel()
 
     assert played(act, src)[1:] == [Reached("it is gone"), Reached("")]
+
+
+def test_those_that_join_later_catch_up_and_that_is_told(src):
+    async def act(pusher, cluster, said):
+        cluster.let.set()
+        watching = asyncio.create_task(pusher.watch())
+        await pusher.wish(Wish(4))
+        await until(lambda: said)
+        cluster.has_late = True
+        await until(lambda: len(said) == 2)
+        watching.cancel()
+
+    assert played(act, src) == [Pushed(4, "2 of 2"), Pushed(4, "3 of 3")]
 
 
 NOTHING = "127.0.0.1:1"

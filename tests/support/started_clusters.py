@@ -49,14 +49,23 @@ def can_hide():
     return False
 
 
+@functools.cache
+def can_part():
+    """Whether a process may have a network of its own, with a cable to another one."""
+    command = ["unshare", "-rmn", "ip", "link", "add", "here", "type", "veth", "peer", "name", "there"]
+    with contextlib.suppress(FileNotFoundError):
+        return subprocess.run(command, capture_output=True).returncode == 0
+    return False
+
+
 class DaskProcesses:
     """A scheduler and its workers in a folder of their own, for which another folder is empty.
 
     A process that is started later sees the same.
     """
 
-    def __init__(self, folder, *, hides="", workers=2):
-        self.folder, self.hides = folder, hides
+    def __init__(self, folder, *, hides="", workers=2, host="127.0.0.1"):
+        self.folder, self.hides, self._host = folder, hides, host
         (folder / "tmp").mkdir()
         self.file = folder / "scheduler.json"
         self._started = []
@@ -68,7 +77,7 @@ class DaskProcesses:
     def begin(self):
         """Start a scheduler, which may take the place of one that has ended."""
         self.file.unlink(missing_ok=True)
-        self.scheduler = self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", self.file)
+        self.scheduler = self.start("scheduler", "--host", self._host, "--port", "0", "--scheduler-file", self.file)
         eventually(self._has_begun)
 
     def _has_begun(self):
@@ -77,23 +86,21 @@ class DaskProcesses:
 
     def until_joined(self, count, *, name=""):
         """Wait until so many workers, or of this name, have joined since the beginning."""
-        words = f"Register worker addr: .* name: {name}\\b" if name else "Registered to:"
+        words = f"Register worker .* name: {name}\\b" if name else "Registered to:"
         eventually(lambda: len(re.findall(words, (self.folder / "log").read_text())) >= count)
 
     @property
     def address(self):
         return json.loads(self.file.read_text())["address"]
 
-    def start(self, what, *words):
-        """Start one of Dask's programs."""
-        command = " ".join(
-            [f"exec {sys.executable} -m distributed.cli.dask_{what}", *map(str, words), "--no-dashboard"]
-        )
-        prepare = f"mount -t tmpfs none {self.hides} && " if self.hides else ""
-        shell = ["unshare", "-rm", "sh", "-c"] if self.hides else ["sh", "-c"]
+    def start(self, what, *words, before=(), apart="-rm"):
+        """Start one of Dask's programs, after some others; with a view of its own of what unshare(1) is told."""
+        command = f"exec {sys.executable} -m distributed.cli.dask_{what} {' '.join(map(str, words))} --no-dashboard"
+        before = [*before, *([f"mount -t tmpfs none {self.hides}"] if self.hides else [])]
+        shell = ["unshare", apart, "sh", "-c"] if before else ["sh", "-c"]
         with open(self.folder / "log", "a") as log:
             process = subprocess.Popen(
-                [*shell, prepare + command],
+                [*shell, " && ".join([*before, command])],
                 cwd=self.folder,
                 env={**os.environ, "TMPDIR": str(self.folder / "tmp")},
                 stdin=subprocess.DEVNULL,
@@ -104,9 +111,10 @@ class DaskProcesses:
         self._started.append(process)
         return process
 
-    def work(self, *words):
+    def work(self, *words, host="", **how):
         """Start workers, with two threads each, in one process of nannies."""
-        return self.start("worker", "--scheduler-file", self.file, "--host", "127.0.0.1", "--nthreads", "2", *words)
+        words = ("--scheduler-file", self.file, "--host", host or self._host, "--nthreads", "2", *words)
+        return self.start("worker", *words, **how)
 
     def end(self, process):
         """End what was started, with all that it has started."""
@@ -152,3 +160,44 @@ class Colleague:
         self._process.wait()
         self._lines.close()
         self._answers.close()
+
+
+class Watched:
+    """The command line at work, and all that it has shown."""
+
+    def __init__(self, project, cluster, *words, program=()):
+        self.project = project
+        watch = [sys.executable, "-m", "ipy_autorestart", "src/", "main.py", "--cluster", cluster.file, *words, "--"]
+        self._process = subprocess.Popen(
+            [*(program or [*watch, cluster.file])],
+            cwd=project,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        shown = self._process.stdout
+        assert shown is not None
+        os.set_blocking(shown.fileno(), False)
+        self._shown, self._text = shown, ""
+
+    @property
+    def text(self):
+        self._text += (self._shown.read() or b"").decode()
+        return self._text
+
+    def until(self, pattern, count=1):
+        """Wait until something has been shown so many times; return what its group says at last."""
+        found = eventually(
+            lambda: (all_ := re.findall(pattern, self.text))[count - 1 :] and all_,
+            what=lambda: f"{pattern}\n{self.text}",
+        )
+        return found[-1]
+
+    def hang_up(self):
+        """Restart by hand."""
+        self._process.send_signal(signal.SIGHUP)
+
+    def close(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait()
+        self._shown.close()
