@@ -1,6 +1,7 @@
 """Each message for users stands in the catalogue, with what causes it and what to do about it."""
 
 import ast
+import functools
 import re
 import string
 from pathlib import Path
@@ -19,14 +20,12 @@ TOLD = {"BadInput", "UsageError", "CantRestart", "InputNeeded"}
 HINTS = {name: value for name, value in vars(catalogue).items() if isinstance(value, Hint)}
 
 
+@functools.cache
 def nodes():
     """Return each node of our code, but for the catalogue's, with the place it is at."""
     files = [path for path in ROOT.rglob("*.py") if path.name != "catalogue.py"]
     found = [(path, node) for path in files for node in ast.walk(ast.parse(path.read_text()))]
     return [(f"{path}:{node.lineno}", node) for path, node in found if isinstance(node, ast.Attribute | ast.Call)]
-
-
-NODES = nodes()
 
 
 def fields_of(text):
@@ -43,7 +42,7 @@ def words_in(node):
 
 
 def test_no_sentence_for_users_stands_elsewhere():
-    for place, node in NODES:
+    for place, node in nodes():
         match node:
             case ast.Call(ast.Name(name), args) if name in TOLD:
                 literal = "".join(map(words_in, args))
@@ -52,7 +51,7 @@ def test_no_sentence_for_users_stands_elsewhere():
 
 def test_each_message_is_used_and_gets_its_fields():
     named = set()
-    for place, node in NODES:
+    for place, node in nodes():
         match node:
             case ast.Call(ast.Attribute(ast.Name("catalogue"), name), _, keywords) if name in HINTS:
                 assert {keyword.arg for keyword in keywords} == fields_of(HINTS[name].text), place
