@@ -182,7 +182,8 @@ def test_a_module_that_asks_at_its_import_finds_a_terminal_when_it_is_imported_a
 def test_a_new_width_is_told(start, project):
     project.script(
         "import os, signal, time\n"
-        "signal.signal(signal.SIGWINCH, lambda *_: print('now', os.get_terminal_size().columns, flush=True))\n"
+        "def tell(*_): os.write(1, f'now {os.get_terminal_size().columns}\\n'.encode())  # print may be at work\n"
+        "signal.signal(signal.SIGWINCH, tell)\n"
         "print('ready', flush=True)\nwhile True: time.sleep(0.05)\n"
     )
     session = start("main.py")
