@@ -178,7 +178,7 @@ BAD_SIGNAL = Message(
 BAD_GLOB = Message(
     text="expected a glob such as '*.toml', got {value!r}",
     cause="The pattern is empty, or isn't text.",
-    fix="Write a pattern as shells have them: `*.toml`, `conf/*.yaml`.",
+    fix="Write a pattern as in a shell: `*.toml`, `conf/*.yaml`.",
 )
 OPEN_BRACKET = Message(
     text="expected a glob such as '*.[ch]', with its bracket closed, got {value!r}",
@@ -311,7 +311,7 @@ TOO_MANY_VARIABLES = Hint(text="make the variables in os.environ fewer or shorte
 
 NOT_A_CLIENT = Message(
     text="--cluster: {name} is not a client of a cluster (it is of type {kind}); name a client",
-    cause="The variable holds something else than a client of Dask or ipyparallel.",
+    cause="The variable holds something other than a client of Dask or ipyparallel.",
     fix="Name the variable with the client, or write the address or the file of the cluster.",
 )
 OWN_CLUSTER = Message(
@@ -471,19 +471,19 @@ SUPERVISOR_ENDED = Message(
 )
 WATCH_LIMIT = Message(
     text="inotify watch limit reached ({advice}): {rest}",
-    cause="The system allows each user so many watched folders, and they are used up, often by an editor.",
+    cause="The system allows each user a limited number of watched folders, and all are in use, often by an editor.",
     fix="Run the `sysctl` command in the message, or leave folders out with `--ignore`.",
     shown=Shown.STATUS,
 )
 INSTANCE_LIMIT = Message(
     text="inotify instance limit reached ({advice}): {rest}",
-    cause="The system allows each user so many programs that watch files.",
+    cause="The system allows each user a limited number of programs that watch files, and all are in use.",
     fix="Run the `sysctl` command in the message.",
     shown=Shown.STATUS,
 )
 FILE_LIMIT = Message(
     text="too many open files (see: ulimit -n): {rest}",
-    cause="This process has as many open files as it may have.",
+    cause="This process has as many open files as the system allows it.",
     fix="Raise the limit with `ulimit -n` before you start Jupyter.",
     shown=Shown.STATUS,
 )
@@ -592,7 +592,7 @@ NO_ROOM = Message(
 )
 SOCKETS_NOT_KEPT = Message(
     text="the sockets can't be kept ({error}); close files",
-    cause="The program has as many open files as it may have.",
+    cause="The program has as many open files as the system allows it.",
     fix="Close files, or raise `ulimit -n`.",
     shown=Shown.STATUS,
 )
@@ -707,7 +707,7 @@ NO_CHECKPOINT_AFTER = Message(
 NO_WARM_START = Message(
     text="starts are cold: preparing a warm start failed again and again",
     cause="The process that imports libraries ahead ended several times, for example because memory was short.",
-    fix="Look for what `logging.getLogger('ipy_autorestart')` says. To try again, start the watch again.",
+    fix="See what `logging.getLogger('ipy_autorestart')` logs. To try again, start the watch again.",
     shown=Shown.TABLE,
 )
 LEFT_TO_THE_RUN = Message(

@@ -172,16 +172,16 @@ class Options:
     """
 
     pattern: tuple[str, ...] = option(
-        (), check=glob, metavar="GLOB", help="restart for these files, too, not only for Python; may be given again"
+        (), check=glob, metavar="GLOB", help="restart for these files, too, not only for Python; may be repeated"
     )
     ignore: tuple[str, ...] = option(
-        (), check=glob, metavar="GLOB", help="never restart for these files and folders; may be given again"
+        (), check=glob, metavar="GLOB", help="never restart for these files and folders; may be repeated"
     )
     gitignore: bool = option(
-        default=False, check=flag, help="never restart for what .gitignore names, which may be generated code, too"
+        default=False, check=flag, help="never restart for what .gitignore names (which may include generated code)"
     )
-    all: bool = option(default=False, check=flag, help="restart for files, too, that the last run has not used")
-    strict: bool = option(default=False, check=flag, help="restart for changes of comments and layout, too")
+    all: bool = option(default=False, check=flag, help="also restart for files that the last run has not used")
+    strict: bool = option(default=False, check=flag, help="also restart for changes of comments and layout")
     poll: float = option(
         0.0, check=seconds, metavar="SECONDS", help="look for changes this often; 0: only where the system reports none"
     )
@@ -189,7 +189,7 @@ class Options:
         _TIMING.quiet,
         check=seconds,
         metavar="SECONDS",
-        help="changes that come closer together are one restart",
+        help="changes that come closer together than this are one restart",
     )
     stop_signal: str = option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="signal that asks a script to end"
@@ -211,14 +211,14 @@ class Options:
         default=False,
         check=flag,
         only="script",
-        help="let live what has made a session of its own: a browser, a daemon",
+        help="don't end processes that made a session of their own: a browser, a daemon",
     )
     socket: tuple[str, ...] = option(
         (),
         check=address,
         metavar="[HOST:]PORT",
         only="script",
-        help="keep this port open and pass it to each run as systemd does (LISTEN_FDS); may be given again",
+        help="keep this port open and pass it to each run as systemd does (LISTEN_FDS); may be repeated",
     )
     restart_on_exit: bool = option(
         _TIMING.restart_on_exit,
@@ -257,13 +257,13 @@ class Options:
         "",
         check=path_or_name,
         metavar="ADDRESS",
-        help="bring the code to this cluster's workers first: the variable of a client, an address or a file",
+        help="bring the code to this cluster's workers first: a variable with a client, an address or a file",
     )
     cluster_timeout: float = option(
         60.0,
         check=seconds,
         metavar="SECONDS",
-        help="longest wait until all workers have the code; else nothing runs",
+        help="longest wait until all workers have the code; after that nothing runs",
     )
     lose_data: bool = option(
         default=False,

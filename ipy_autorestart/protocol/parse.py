@@ -61,7 +61,7 @@ def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argpar
     """
     made = _Parser(
         prog=prog,
-        usage="%(prog)s [PATH ...] [SCRIPT | -m MODULE]| -m MODULE] [options] [-- ARGS]",
+        usage="%(prog)s [PATH ...] [SCRIPT | -m MODULE] [options] [-- ARGS]",
         add_help=False,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,

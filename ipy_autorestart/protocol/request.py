@@ -87,7 +87,7 @@ class Script:
     args: tuple[str, ...]
     cwd: str = option("", check=path_or_name, metavar="DIR", help="folder that the script runs in")
     env: tuple[str, ...] = option(
-        (), check=assignment, metavar="NAME=VALUE", help="environment variable for the script; may be given again"
+        (), check=assignment, metavar="NAME=VALUE", help="environment variable for the script; may be repeated"
     )
     python: str = option("", check=path_or_name, metavar="PATH", help="interpreter for the script, if not this one")
 
