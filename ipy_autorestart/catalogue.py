@@ -127,6 +127,11 @@ TWO_MODULES = Message(
     cause="The line has `-m` twice. The second one may have been meant for the program itself.",
     fix="Put the program's own arguments after `--`.",
 )
+NO_SUCH_MODULE = Message(
+    text="--preload: there is no module {name}; {hint}",
+    cause="The module isn't installed where this Python runs, nor does it lie beside the script.",
+    fix="Check its name, or install it.",
+)
 NO_INTERPRETER = Message(
     text="--python: expected an interpreter such as python3 or .venv/bin/python, got {value!r}",
     cause="There is no such program, neither at that path nor on `PATH`.",
@@ -141,6 +146,7 @@ NOT_TEXT = Message(
 
 DID_YOU_MEAN = Hint(text="did you mean {near}?")
 NO_FOLDER_EITHER = Hint(text="there is no folder {folder} either: check the path")
+INSTALL_IT = Hint(text="install it, or check its name")
 CHECK_NAME = Hint(text="check its name, or make it first")
 
 # Options.
@@ -536,6 +542,56 @@ PORT_NOT_KEPT = Message(
     shown=Shown.STATUS,
 )
 
+NOT_WATCHED = Message(
+    text="{files} is read, but not watched: {line}",
+    cause="The script reads or imports a file in its own folder that lies outside of what is watched.",
+    fix="Start the watch with the line in the message, if a change of the file should restart the script.",
+    shown=Shown.STATUS,
+)
+NOBODY_TO_ASK = Message(
+    text="input() has nobody to ask here: pass arguments after --, or run ipy-autorestart in a terminal",
+    cause="A script in a cell has no input: the cell shows its output while other cells run.",
+    fix="Pass what it asks for as arguments behind `--`, or run it with `ipy-autorestart` in a terminal.",
+    shown=Shown.STATUS,
+)
+LISTING = Message(
+    text="looking at {count} files and folders so far; name a smaller folder, or leave some out with --ignore",
+    cause="The first look at what is watched takes longer than a second.",
+    fix="Watch the folder of your code, or leave out what isn't yours with `--ignore`.",
+    shown=Shown.STATUS,
+)
+MEMORY_LOST = Message(
+    text="a restart empties the memory; --rerun all runs the cells again",
+    cause="A restart of the kernel begins with nothing. This is said once, when the watch begins.",
+    fix="Add `--rerun all` to have the cells run again, or `--checkpoints` to keep what they have made.",
+    shown=Shown.STATUS,
+)
+MEMORY_LOST_RERUN = Message(
+    text="a restart empties the memory and runs cells again",
+    cause="With `--cold` each restart begins with nothing. This is said once, when the watch begins.",
+    fix="Take `--cold` away to keep what cells have made before they used the changed file.",
+    shown=Shown.STATUS,
+)
+MEMORY_KEPT = Message(
+    text="a restart keeps what cells made before they first used a changed file",
+    cause="The kernel goes back to a checkpoint. This is said once, when the watch begins.",
+    fix="Nothing: load data first, and import the project afterwards.",
+    shown=Shown.STATUS,
+)
+MEMORY_KEPT_RERUN = Message(
+    text="a restart keeps what cells made before they first used a changed file, and runs the others again",
+    cause="The kernel goes back to a checkpoint and runs the cells behind it. This is said when the watch begins.",
+    fix="Nothing: load data first, and import the project afterwards.",
+    shown=Shown.STATUS,
+)
+NEW_CODE_FAILED = Message(
+    text="{error}; the next change starts it again",
+    cause="An exception has ended the new code of a program that restarts itself. Its process and sockets stay.",
+    fix="Fix it and save.",
+    shown=Shown.STATUS,
+)
+
+MORE_UNREAD = Hint(text="{count} more can't be read")
 PART_POLLED = Hint(text="{watched} of {wanted} folders send events, the rest is checked at intervals")
 RAISE_LIMIT = Hint(text="fs.inotify.{name} = {now}; raise it with: sudo sysctl fs.inotify.{name}={enough}")
 RAISE_UNKNOWN = Hint(text="fs.inotify.{name}; raise it with: sudo sysctl fs.inotify.{name}={enough}")

@@ -16,6 +16,7 @@ EXCEPT = {
     "ipy_autorestart.cli": "the tests of the command line run it as a program",
     "ipy_autorestart.engine.target": "mypy compares its protocols with each target",
     "ipy_autorestart.magics": "the tests in magics/ run its magics in kernels",
+    "ipy_autorestart.program.waiting": "the tests of programs that fail have their processes run it",
     "ipy_autorestart.protocol.checkpoint": "a value alone, which the tests of tables show",
     "ipy_autorestart.proxy.__main__": "the tests of proxies run it as a program",
     "ipy_autorestart.proxy.proxy": "the tests of proxies run it as a program",

@@ -32,6 +32,7 @@ EXCEPTIONS = {
     "program/kept.py": {"socket"},  # what is kept is the program's own, of the class that sockets have there
     "program/ports.py": {"socket"},  # its class is what the program binds with
     "program/restarter.py": {"threading"},  # asks how far the interpreter's end has come, which is known there alone
+    "program/waiting.py": {"os", "signal", "socket", "time"},  # no program runs in this image
     "reexec/bootstrap.py": {"os", "signal"},  # the first file of a new image: nothing was replaced yet
 }
 

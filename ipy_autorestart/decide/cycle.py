@@ -170,7 +170,7 @@ class Cycle(NamedTuple):
             return State.PAUSED
         if self.found.broken and not phase.refusal:
             return State.BROKEN
-        if isinstance(phase, Running):
+        if isinstance(phase, Running) and not self.run.exit_status:  # else its process waits in its place
             return State.RUNNING
         if self.run.exit_status is None:
             return State.IDLE

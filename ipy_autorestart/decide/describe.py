@@ -13,6 +13,7 @@ from ipy_autorestart.decide.events import (
     Asked,
     Event,
     Exited,
+    Failed,
     Hangup,
     Kill,
     Paused,
@@ -65,6 +66,8 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield f"{what}; processes that it started keep running" if left else what
         case Refused(why):
             yield f"can't restart: {why}"
+        case Failed(why):
+            yield f"the new code has failed: {why}"
         case Reached(why) if why != before.unreachable:
             yield f"nothing is sent to the cluster: {why}" if why else "the cluster can be reached"
         case Pushed(_, how) if after.pushed != before.pushed:

@@ -79,6 +79,13 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """The new state of a target that restarts itself has failed, as ``why`` says; its process waits for a change."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Preloading:
     """What the target imports is being imported ahead, and is expected to be there at ``ready_at``.
 
@@ -140,6 +147,7 @@ Event = (
     | Started
     | Exited
     | Refused
+    | Failed
     | Preloading
     | Preloaded
     | Reached

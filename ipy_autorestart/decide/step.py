@@ -43,6 +43,7 @@ from ipy_autorestart.decide.events import (
     Commit,
     Event,
     Exited,
+    Failed,
     Finish,
     Hangup,
     Kill,
@@ -121,6 +122,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return _started(cycle, now)
         case Exited():
             return _exited(cycle, event, now)
+        case Failed(why):
+            return _failed(cycle, why, now)
         case Refused(why, runs):
             # Committed, so that the refusal is not repeated until something changes again.
             phase = Running(why) if runs else Ended(refusal=why)
@@ -334,6 +337,14 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     if cycle.found.changes and looks.at is None:
         return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
     return cycle, ()
+
+
+def _failed(cycle: Cycle, why: str, now: float) -> Stepped:
+    """Take it for a start that has come to nothing: the next change tries again."""
+    actions: tuple[Action, ...] = ()
+    if isinstance(cycle.phase, Starting):
+        cycle, actions = _started(cycle, now)
+    return cycle._replace(phase=Running(why), run=cycle.run._replace(took=None, exit_status=1)), actions
 
 
 def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -16,13 +17,13 @@ from ipy_autorestart import catalogue
 from ipy_autorestart.cluster.helper import Helper
 from ipy_autorestart.cluster.messages import Named
 from ipy_autorestart.decide.filters import Filter
-from ipy_autorestart.decide.timing import Timing, polled
+from ipy_autorestart.decide.timing import Rerun, Timing, polled
 from ipy_autorestart.engine.engine import Engine
 from ipy_autorestart.engine.loaded import Loads, loaded_by
 from ipy_autorestart.engine.target import FrontLink
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import Link, receive_line
-from ipy_autorestart.protocol.messages import Record
+from ipy_autorestart.protocol.messages import Record, Status
 from ipy_autorestart.protocol.options import BadInput, Options, seconds
 from ipy_autorestart.protocol.plain import from_json
 from ipy_autorestart.protocol.request import Launch, Request, Script
@@ -31,6 +32,7 @@ from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program, prefixes
 from ipy_autorestart.script.target import ScriptTarget
+from ipy_autorestart.text import relative
 from ipy_autorestart.watch.gitignore import gitignore
 from ipy_autorestart.watch.watch import Loaded, Watch
 
@@ -110,13 +112,13 @@ def supervise(
                 )
                 variables = helper.keyed.added_to(program.environment)
                 program = replace(program, environment={**program.environment, **variables})
-            target = _script_target(program, launch, terminal, link.send)
+            target = _script_target(program, launch, terminal, link.send, magic=stdio is None)
         elif options.cluster:
             helper = stack.enter_context(contextlib.closing(_helper(request, sys.executable, os.environ, request.cwd)))
             link.send(helper.keyed)
         pid = parent.pid if parent and not target else os.getpid()
         loads = Loads(launch.pid or pid)
-        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, loads)))
+        watch = stack.enter_context(_watch(request, wakeups, launch.since_ns, _loaded(options, target, loads), link))
         engine = Engine(
             target=target,
             pid=pid,
@@ -133,15 +135,25 @@ def supervise(
             handle=handle,
             pusher=helper,
             announces=stdio is not None,
+            first="" if isinstance(request.target, Script) or request.target.is_program else lost(options),
         )
         gc.freeze()  # a full collection takes as long as a restart
         engine.run()
 
 
+def lost(options: Options) -> str:
+    """Say what a restart of the kernel does with what is in memory."""
+    is_rerun = options.rerun != Rerun.NONE.value
+    if options.keeps_checkpoints:
+        return catalogue.MEMORY_KEPT_RERUN() if is_rerun else catalogue.MEMORY_KEPT()
+    return catalogue.MEMORY_LOST_RERUN() if is_rerun else catalogue.MEMORY_LOST()
+
+
 def _script_target(
-    program: Program, launch: Launch, terminal: Foreground | None, send: Callable[[Record], None]
+    program: Program, launch: Launch, terminal: Foreground | None, send: Callable[[Record], None], *, magic: bool
 ) -> ScriptTarget:
     options = launch.request.options
+
     preload = [name for names in options.preload for name in names.split(",")]
     forks = options.warm and sys.platform == "linux"  # elsewhere a fork is less sure
     return ScriptTarget(
@@ -153,7 +165,21 @@ def _script_target(
         overlap=options.stop_timeout if options.overlap else None,
         terminal=terminal,
         send=send,
+        unwatched=lambda paths: _unwatched(launch.request, paths, magic=magic),
     )
+
+
+#: So many files are named that a run reads though they aren't watched.
+UNWATCHED_NAMED = 3
+
+
+def _unwatched(request: Request, paths: Sequence[str], *, magic: bool) -> str:
+    """Return a sentence about files that a run reads though they aren't watched, with the line that would watch."""
+    names = [shlex.quote(relative(path, request.cwd)) for path in paths]
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    begin = "%watch_restart" if magic else "ipy-autorestart"
+    line = [begin, shlex.join(request.paths), *names[:UNWATCHED_NAMED], request.target.name]
+    return catalogue.NOT_WATCHED(files=f"{names[0]}{more}", line=" ".join(line))
 
 
 def _helper(request: Request, python: str, environment: Mapping[str, str], cwd: str) -> Helper:
@@ -208,6 +234,8 @@ def _program(
         cwd=script.cwd,
         environment={**environment, **dict(pair.split("=", 1) for pair in script.env)},
         roots=() if request.options.all else tuple(prefixes(request.roots)),
+        beside=os.path.join(script.home, "") if request.paths and not request.options.all else "",
+        named=request.files,
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
         stdio=stdio,
         in_session=in_session,
@@ -227,9 +255,12 @@ def _loaded(options: Options, target: ScriptTarget | None, loads: Loads) -> Call
     return ask
 
 
-def _watch(request: Request, wakeups: Wakeups, since_ns: int, loaded: Callable[[], Loaded | None]) -> Watch:
+def _watch(
+    request: Request, wakeups: Wakeups, since_ns: int, loaded: Callable[[], Loaded | None], link: FrontLink
+) -> Watch:
     options = request.options
     excluded = gitignore(request.roots) if options.gitignore else None
+    is_script = isinstance(request.target, Script)
     return Watch(
         request.roots,
         named=request.files,
@@ -238,8 +269,9 @@ def _watch(request: Request, wakeups: Wakeups, since_ns: int, loaded: Callable[[
         strict=options.strict,
         poll=_poll(options) or None,
         since_ns=since_ns,
-        beside=isinstance(request.target, Script),
+        beside=is_script,
         loaded=loaded,
+        on_slow=lambda note: None if is_script else link.send(Status(notes=(note,))),  # which a look tells of a script
     )
 
 

@@ -22,6 +22,7 @@ from ipy_autorestart.decide.events import (
     Close,
     Commit,
     Event,
+    Failed,
     Finish,
     Hangup,
     Kill,
@@ -113,6 +114,8 @@ class Engine:
         Returns what signals mean besides what they mean here.
     pusher
         Brings new code to a cluster before each run.
+    first
+        Said until the first restart.
     announces
         Report each run before it begins, as it prints where the front does, too.
     """
@@ -135,6 +138,7 @@ class Engine:
         handle: Callable[[set[int]], Iterable[Record]] = lambda _: (),
         pusher: Pusher | None = None,
         announces: bool = False,
+        first: str = "",
     ) -> None:
         self._target = target
         self._pid = pid
@@ -155,7 +159,7 @@ class Engine:
         self._used = Used()
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
-        self._reporter = Reporter(link, target, pid, folder)
+        self._reporter = Reporter(link, target, pid, folder, first=first)
 
     def run(self) -> None:
         """Go on until the front closes the watch or is gone, and nothing runs any more."""
@@ -242,7 +246,7 @@ class Engine:
     def _receive(self, record: Record) -> None:
         if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
-        if isinstance(record, Started):
+        if isinstance(record, Started | Failed):
             self._changed, self._put_back = {}, {}
         if isinstance(record, Said):
             self._handle(record)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ipy_autorestart.decide.change import Hint
-from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Stopping
+from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, LastRun, Running, Stopping
 from ipy_autorestart.decide.describe import explain, next_at, reported
-from ipy_autorestart.decide.events import Action, Event, Exited, Started
+from ipy_autorestart.decide.events import Action, Event, Exited, Failed, Started
 from ipy_autorestart.decide.facts import Cause, State
 from ipy_autorestart.engine.target import FrontLink, Target
 from ipy_autorestart.protocol.messages import Decided, Files, Ran, Record, Reran, Status
@@ -40,13 +40,15 @@ class Reporter:
     """Sends the front what is new, unless it has been sent much just now; then what is newest, a little later.
 
     It reports of the target, or of the process ``pid`` if that restarts itself. Paths are as seen from the folder.
+    ``first`` is said until the first restart.
     """
 
-    def __init__(self, link: FrontLink, target: Target | None, pid: int, folder: str) -> None:
+    def __init__(self, link: FrontLink, target: Target | None, pid: int, folder: str, *, first: str = "") -> None:
         self._link = link
         self._target = target
         self._pid = pid
         self._folder = folder
+        self._first = first
         self._sent = Status()
         self._latest: Ran | None = None
         self._ran: dict[int, Ran] = {}
@@ -85,6 +87,9 @@ class Reporter:
         """Send what is new, if that may be now or this is the ``last`` time."""
         while self._steps:
             self._take(*self._steps.popleft())
+        took, latest = self._took(cycle.run), self._latest
+        if took is not None and latest and latest.run == cycle.run.number and latest.took != took:
+            self._latest = self._ran[latest.run] = replace(latest, took=took)
         status = self._status(cycle, now)
         news: list[Record] = [*self._ran.values(), *self._decided, *([status] if status != self._sent else [])]
         self._waits = bool(news) and self._free_at() > now and not last
@@ -117,7 +122,10 @@ class Reporter:
         match event:
             case Started():
                 warm = self._target.is_warm if self._target else None
-                self._latest = Ran(run.number, at, self._cause(run.cause), took=run.took, warm=warm)
+                self._latest = Ran(run.number, at, self._cause(run.cause), took=self._took(run), warm=warm)
+            case Failed():
+                at = self._latest.at if self._latest and self._latest.run == run.number else at
+                self._latest = Ran(run.number, at, self._cause(run.cause), exit_status=run.exit_status)
             case Exited(status) if not before.left and self._latest:
                 stopped = isinstance(before.phase, Stopping | Closed) and status is not None and status < 0
                 self._latest = replace(self._latest, lasted=run.lasted, exit_status=status, stopped=stopped)
@@ -140,7 +148,7 @@ class Reporter:
             runs=run.number,
             exit_status=run.exit_status,
             lasted=run.lasted,
-            took=run.took,
+            took=self._took(run),
             running_for=0 if since is None else reported(now - since),
             runs_again_in=cycle.pause if respawns else None,
             waits_for=cycle.waits_for,
@@ -152,7 +160,7 @@ class Reporter:
             written=self._files(found.written),
             unused=self._files([change.path for change in found.unused]),
             left=cycle.left and isinstance(phase, Ended),
-            notes=(*found.notes, *(target.notes() if target else ())),
+            notes=(*found.notes, *(target.notes() if target else ()), *self._first_words(cycle)),
             rerun=self._rerun.what,
             rerun_for=0 if self._rerun_since is None else max(0, math.floor(now - self._rerun_since)),
             stopped=self._rerun.stopped,
@@ -163,6 +171,16 @@ class Reporter:
             preloads=target.preloads() if target else "",
             cluster=cycle.cluster,
         )
+
+    def _took(self, run: LastRun) -> float | None:
+        """Return how soon the new code ran: its first line, or a kernel that answers."""
+        if self._target is None or run.took is None:
+            return run.took
+        noticed, begun = (run.since or 0.0) - run.took, self._target.begun_at
+        return None if begun is None else max(begun - noticed, 0.0)
+
+    def _first_words(self, cycle: Cycle) -> Sequence[str]:
+        return [self._first] if self._first and not cycle.run.number and cycle.state is State.RUNNING else []
 
     def _cause(self, cause: Cause | None) -> Cause | None:
         if cause is None or not cause.changes:

@@ -34,6 +34,10 @@ class Target(Protocol):
     def is_warm(self) -> bool | None:
         """Whether what runs, or ran last, was forked ahead; None before the first run."""
 
+    @property
+    def begun_at(self) -> float | None:
+        """When the first line of the last run ran, on the monotonic clock; None as long as that isn't known."""
+
     def launch(self, changed: Iterable[str]) -> None:
         """Begin a run, for some files that have changed; raises OSError."""
 

@@ -9,6 +9,7 @@ import functools
 import sys
 
 from ipy_autorestart.pristine import is_main_thread, os
+from ipy_autorestart.program.failed import failure
 from ipy_autorestart.program.kept import Kept, open_sockets
 from ipy_autorestart.reexec import STATE
 
@@ -32,6 +33,7 @@ class _Process:
     def __init__(self) -> None:
         self.folder = os.getcwd()  # at the import: the program may change it later
         self.watch = Watching(None)
+        self.restarter: ProgramRestarter | None = None
         #: Sockets of a program that binds before it imports this, in its next image too.
         self.early = open_sockets() if "_socket" in sys.modules else frozenset()
         if STATE in os.environ:  # what the program binds first may be one that the image before had
@@ -41,6 +43,18 @@ class _Process:
     def kept(self) -> Kept:
         """The legacy of the image before, which is read at the first access."""
         return Kept()
+
+    def wait_if_failed(self) -> None:
+        """See the function."""
+        why = failure()
+        if not why or self.kept.carried is None:
+            return
+        if self.restarter and self.restarter.is_active:
+            self.restarter.wait_for_change(why, self.kept)
+        elif self.kept.supervisors:
+            from ipy_autorestart.program.restarter import wait_for_change
+
+            wait_for_change(why, self.kept, folder=self.folder, early=self.early)
 
 
 class Watching:
@@ -100,6 +114,9 @@ def restart_on_change(
 
     On Linux, TCP sockets on which it listens stay open, if it has chosen their ports. It gets them back when it binds
     the same addresses, within 5 seconds of its next start.
+
+    If an exception ends the main module of a restarted program, the process stays, with these sockets open, and waits
+    for the next change. A first start that fails ends as usual, and so does a program that calls ``sys.exit``.
 
     Call it early and in the main thread. In a restarted program, SIGHUP is blocked until then.
 
@@ -169,7 +186,7 @@ def restart_on_change(
         cluster=cluster,
         options=options,
     )
-    _PROCESS.watch = Watching(restarter)
+    _PROCESS.watch, _PROCESS.restarter = Watching(restarter), restarter
     return _PROCESS.watch
 
 
@@ -194,6 +211,14 @@ def restart_if_changed() -> None:
 
         raise BadInput(catalogue.RESTART_ELSEWHERE())
     _PROCESS.watch.restart_if_changed()
+
+
+def wait_if_failed() -> None:
+    """Become a process that waits for the next change, if the main module of this one has failed and it is watched.
+
+    The exit functions have run. In the first image it does nothing: that ends as it would without a watch.
+    """
+    _PROCESS.wait_if_failed()
 
 
 def kept_sockets() -> list[socket.socket]:

@@ -7,6 +7,7 @@ import stat
 import sys
 
 from ipy_autorestart.pristine import os, signal
+from ipy_autorestart.program.failed import failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Kept:
     def __init__(self) -> None:
         self.carried = _read()  # None at the first start, and in an image that is not watched
         self._sockets: tuple[int, ...] = ()
+        self._claimed: list[int] = []  # duplicates, in case that the program fails before it is watched
+        self._unoffered: tuple[int, ...] = ()
         self._supervisors: tuple[SupervisorState, ...] = ()
         self._offers: Offers | None = None
         self.handed: frozenset[int] = frozenset()  # inodes of sockets
@@ -33,7 +36,9 @@ class Kept:
             own = self.carried.own
             self._sockets = own.kept  # type: ignore[union-attr]  # `_read` takes a program's only
             self.handed = _inodes((*own.kept, *own.ports))  # type: ignore[union-attr]
-            if own.ports:  # type: ignore[union-attr]
+            if failure():  # too late to offer anything
+                self._unoffered = own.ports  # type: ignore[union-attr]
+            elif own.ports:  # type: ignore[union-attr]
                 from ipy_autorestart.program.ports import Offers
 
                 self._offers = Offers(own.ports)  # type: ignore[union-attr]
@@ -43,10 +48,31 @@ class Kept:
         import socket
 
         fds, self._sockets = self._sockets, ()
+        if fds:
+            os.register_at_fork(after_in_child=self._close_claimed)
+            with contextlib.suppress(OSError):  # no more descriptors are to be had
+                self._claimed += map(os.dup, fds)
         sockets = [socket.socket(fileno=fd) for fd in fds]
         for sock in sockets:
             sock.settimeout(None)  # a new one blocks; what it did before, the open file still remembers
         return sockets
+
+    @property
+    def supervisors(self) -> tuple[SupervisorState, ...]:
+        """Those that nobody has taken."""
+        return self._supervisors
+
+    def hold(self) -> list[socket.socket]:
+        """Return the sockets that were kept, claimed or not, as they are to be kept on."""
+        import socket
+
+        fds = [*self._sockets, *self._claimed]
+        self._sockets, self._claimed = (), []
+        return [socket.socket(fileno=fd) for fd in fds]
+
+    def take_offers(self) -> list[int]:
+        """Return the descriptors of sockets whose addresses the program hasn't bound; they are the caller's then."""
+        return self._offers.take_all() if self._offers else list(self._unoffered)
 
     def take_supervisor(self, request: Request) -> SupervisorState | None:
         """Return the supervisor if its request is this one; it is the caller's then."""
@@ -56,8 +82,15 @@ class Kept:
                 return state
         return None
 
+    def _close_claimed(self) -> None:
+        for fd in self._claimed:
+            with contextlib.suppress(OSError):  # as below
+                os.close(fd)
+        self._claimed = []
+
     def drop(self) -> None:
         """Close what nobody has claimed; a supervisor ends with its link."""
+        self._close_claimed()
         for fd in (*self._sockets, *(fd for state in self._supervisors for fd in state.fds)):
             with contextlib.suppress(OSError):  # closed already, by a program that closes whatever is open
                 os.close(fd)

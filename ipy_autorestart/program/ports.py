@@ -184,15 +184,18 @@ class Offers:
         self._lock = RLock()  # another thread may have had it
         self.close()
 
-    def close(self) -> None:
-        """Close what nobody has bound, and let `bind` be as ever."""
+    def take_all(self) -> list[int]:
+        """Return the descriptors that nobody has bound, and let `bind` be as ever."""
         self._timer.cancel()
         self._put_back()
         with self._lock:
             inodes, self._inodes = self._inodes, {}
-            for fd, inode in inodes.items():
-                if _is(fd, inode):
-                    os.close(fd)
+        return [fd for fd, inode in inodes.items() if _is(fd, inode)]
+
+    def close(self) -> None:
+        """Close what nobody has bound."""
+        for fd in self.take_all():
+            os.close(fd)
 
 
 def _is(fd: int, inode: int) -> bool:

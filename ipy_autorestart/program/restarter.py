@@ -7,7 +7,7 @@ import contextlib
 import stat
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ipy_autorestart.client.supervisor import Supervisor
 from ipy_autorestart.cluster.where import where_of
 from ipy_autorestart.pristine import Timer, is_main_thread, os, signal, time, wall_ns
 from ipy_autorestart.program.alarm import Alarm
+from ipy_autorestart.program.failed import WAITING, can_wait, failure, with_shim
 from ipy_autorestart.program.idle import IDLE_MAX, IdleWait, apart, running_loop
 from ipy_autorestart.program.kept import Kept
 from ipy_autorestart.program.ports import listening
@@ -52,6 +53,8 @@ class ProgramRestarter(Restarter):
         self, start: ProgramStart, *, asked: bool, hangup_ignored: bool, early: frozenset[int] = frozenset()
     ) -> None:
         self.supervisors: list[Supervisor] = []
+        self.ports: list[Any] = []  # sockets that wait for the program, where another one waits in its place
+        self.can_wait = can_wait(start.first.environment)
         super().__init__(self.supervisors)
         self._start = start
         self._asked = asked
@@ -141,20 +144,50 @@ class ProgramRestarter(Restarter):
     def _install(self) -> None:
         super()._install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGHUP])  # a new image begins with it blocked
-        atexit.register(self.close)  # else the supervisor's signal could end a program that is about to end by itself
+        atexit.register(self._end)  # else the supervisor's signal could end a program that is about to end by itself
 
     def _uninstall(self) -> None:
-        atexit.unregister(self.close)
+        atexit.unregister(self._end)
         super()._uninstall()
         if signal.SIGHUP in self._start.first.blocked:
             signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
 
+    def _end(self) -> None:
+        """End the watch with the program, unless its process is about to wait for a change."""
+        if not self._waits:
+            self.close()
+
+    @property
+    def _waits(self) -> bool:
+        """Whether this is a next image, and has failed."""
+        return self._start.is_next and self.can_wait and bool(failure())
+
+    def wait_for_change(self, why: str, kept: Kept) -> None:
+        """Have what waits for a change take the place of this program, whose exit functions have run."""
+        self._is_restarting = True
+        sockets = [sock for sock in self._kept if sock.fileno() >= 0]
+        self._leave(
+            ProgramHandover(
+                self._start,
+                self._terminal,
+                sockets,
+                survives=True,
+                early=self._early,
+                offers=kept.take_offers(),
+                failed=why,
+            )
+        )
+
     # -- when ----------------------------------------------------------------------------------------------------------
 
     def _hang_up(self, frame: FrameType | None) -> None:
-        if self.is_armed and not self._is_restarting and not _is_ending(frame):
+        if not self.is_armed or self._is_restarting:
+            return
+        if not _is_ending(frame):
             self._pending = time.monotonic()
             self._restart_if_possible()
+        elif self._waits:  # for what waits in its place
+            self._pending = time.monotonic()
 
     def _restart_if_possible(self) -> None:
         """Restart if that is pending and possible now, or have it tried again."""
@@ -201,16 +234,22 @@ class ProgramRestarter(Restarter):
             self._is_restarting = False
 
     def _handover(self) -> ProgramHandover:
-        return ProgramHandover(self._start, self._terminal, self._kept, survives=self._own, early=self._early)
+        return ProgramHandover(
+            self._start, self._terminal, self._kept, survives=self._own, early=self._early, noticed=self.can_wait
+        )
 
     def _exec(self, handover: Handover) -> None:
         self._is_restarting = True
-        atexit.unregister(self.close)
+        atexit.unregister(self._end)
         super()._exec(handover)
 
 
 class ProgramHandover(Handover):
-    """Replaces a plain program by a new image of itself; the sockets in ``kept``, and where it listens, stay open."""
+    """Replaces a plain program by a new image of itself; the sockets in ``kept``, and where it listens, stay open.
+
+    ``offers`` are descriptors of sockets that wait for it to bind their addresses. If its failure is to be ``noticed``,
+    its process waits for the next change then. One that has ``failed`` is replaced by what waits.
+    """
 
     _start: ProgramStart
     notes_interrupts = False  # its handler is the program's, and the new image has no bootstrap
@@ -223,13 +262,18 @@ class ProgramHandover(Handover):
         *,
         survives: bool,
         early: frozenset[int] = frozenset(),
+        offers: Iterable[int] = (),
+        noticed: bool = False,
+        failed: str = "",
     ) -> None:
+        self._noticed = noticed
+        self._failed = failed
         super().__init__(start)
         self._terminal = terminal
         self._survives = survives
         self._since_ns = wall_ns()
         self._kept: list[int] = []
-        self._ports: list[int] = []
+        self._ports = list(offers)
         try:
             for sock in kept:  # the program's own may be closed by its exit functions
                 if (fd := sock.fileno()) >= 0:
@@ -244,6 +288,25 @@ class ProgramHandover(Handover):
         super().give_up()
         for fd in (*self._kept, *self._ports):
             os.close(fd)
+
+    def check(self) -> None:
+        """Raise `CantRestart` if the program could not start."""
+        if not self._failed:
+            super().check()
+
+    def end_life(self) -> None:
+        """Run the exit functions, unless they have run."""
+        if not self._failed:
+            super().end_life()
+
+    def environment(self) -> Mapping[str, str]:
+        """Return that of the first image, with what notices that the new one fails."""
+        environment = super().environment()
+        return with_shim(environment) if self._noticed else environment
+
+    def command(self) -> list[str]:
+        """Return the command line of the program, or of what waits in its place."""
+        return [self._start.executable, "-I", WAITING] if self._failed else super().command()
 
     def close(self) -> None:
         """Restore the terminal and the signals, too."""
@@ -264,6 +327,8 @@ class ProgramHandover(Handover):
             kept=tuple(self._kept),
             ports=tuple(self._ports),
             since_ns=self._since_ns,
+            file=self._start.file,
+            failed=self._failed,
         )
 
 
@@ -339,6 +404,16 @@ def begin(
             restarter.close()
             raise
     return restarter
+
+
+def wait_for_change(why: str, kept: Kept, *, folder: str, early: frozenset[int]) -> None:
+    """Have what waits for a change take the place of a program that has failed before it was watched."""
+    assert kept.carried
+    start = ProgramStart.of_program(folder, kept.carried)
+    handover = ProgramHandover(
+        start, Terminal(), kept.hold(), survives=True, early=early, offers=kept.take_offers(), failed=why
+    )
+    handover.exec_with(kept.supervisors, hangup_ignored=kept.carried.process.hangup_ignored)
 
 
 def _wait_for_push(supervisor: Supervisor) -> None:

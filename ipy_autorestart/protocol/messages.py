@@ -13,6 +13,7 @@ from ipy_autorestart.decide.events import (
     Asked,
     Close,
     Exited,
+    Failed,
     Hangup,
     Moved,
     Paused,
@@ -37,6 +38,7 @@ __all__ = [
     "Decided",
     "Display",
     "Exited",
+    "Failed",
     "Files",
     "Forward",
     "Hangup",
@@ -88,7 +90,8 @@ class Status:
     lasted
         How long the last run took, in seconds.
     took
-        Seconds from the moment when the change was noticed to the new start.
+        Seconds from the moment when the change was noticed until the first line of the new code ran, or until the new
+        kernel answered; None as long as that isn't known.
     running_for
         For how many seconds the script has been running, in steps that become longer; 0 at first, and for a kernel.
     runs_again_in
@@ -201,7 +204,7 @@ class Ran:
     cause
         Why; as in `Status`.
     took
-        Seconds from noticing the change to the start; None where nothing had changed.
+        As in `Status`; None, too, where nothing had changed.
     lasted
         Seconds from its start to its end; None while it runs.
     exit_status
@@ -310,7 +313,7 @@ class Reran:
 
 Shown = Began | Output | Display | Clear
 Heard = Status | Ran | Decided | Ask | Changed | Keyed | PushFailed | Shown
-Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Refused
+Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Failed | Refused
 Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import pkgutil
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from typing import Any, ClassVar
 
 from ipy_autorestart import catalogue
@@ -176,6 +178,11 @@ class Kernel:
     name: str = "kernel"
 
     @property
+    def is_program(self) -> bool:
+        """Whether it is a plain program, which goes by the name of its file or module."""
+        return self.name != "kernel"
+
+    @property
     def title(self) -> str:
         """As in `Script`."""
         return self.name
@@ -228,6 +235,8 @@ class Request:
             _check_readable(script.path, script.file, script.cwd)
         if script.interpreter is None:
             raise BadInput(catalogue.NO_INTERPRETER(value=script.python))
+        if not script.python:  # else what is installed there isn't known here
+            _check_modules([name for names in self.options.preload for name in names.split(",")], script)
 
     @property
     def roots(self) -> tuple[str, ...]:
@@ -272,6 +281,31 @@ def _guess(name: str, path: str) -> str:
         return catalogue.CHECK_NAME()
     stem = name.rstrip(os.sep)
     return catalogue.DID_YOU_MEAN(near=f"{stem[: len(stem) - len(leaf)]}{near[0]}")
+
+
+def _check_modules(names: Iterable[str], script: Script) -> None:
+    """Raise `BadInput` if a run couldn't import a module, as far as its first name tells."""
+    found = dict(pair.split("=", 1) for pair in script.env).get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
+    folders = [script.home, *filter(None, found.split(os.pathsep)), *sys.path]
+    for name in names:
+        top = name.partition(".")[0]
+        if top in sys.modules or PathFinder.find_spec(top, folders) or any(map(_finds(top), sys.meta_path)):
+            continue
+        near = difflib.get_close_matches(top, {one.name for one in pkgutil.iter_modules(folders)}, n=1)
+        hint = catalogue.DID_YOU_MEAN(near=near[0]) if near else catalogue.INSTALL_IT()
+        raise BadInput(catalogue.NO_SUCH_MODULE(name=top, hint=hint))
+
+
+def _finds(name: str) -> Callable[[Any], bool]:
+    """Return what says whether a finder knows a module, such as one that is installed in place."""
+
+    def finds(finder: Any) -> bool:  # noqa: ANN401  # there is no type of finders
+        try:
+            return finder.find_spec(name, None) is not None
+        except Exception:  # noqa: BLE001  # the border: it is somebody else's
+            return True
+
+    return finds
 
 
 def check_platform() -> None:

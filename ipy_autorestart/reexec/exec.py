@@ -12,7 +12,7 @@ import logging
 import sys
 import termios
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NoReturn, Protocol
 
 from ipy_autorestart import catalogue
@@ -101,8 +101,8 @@ class Handover(abc.ABC):
     notes_interrupts = True
 
     def __init__(self, start: ProcessStart) -> None:
-        start.check()
         self._start = start
+        self.check()
         self._supervisors: tuple[SupervisorState, ...] = ()
         self._hangup_ignored = False
         self._trouble = ""
@@ -112,6 +112,10 @@ class Handover(abc.ABC):
         self._once = Lock()
         self._late = Timer(END_MAX, self._close_and_exec)
         self._carrier = new_file()
+
+    def check(self) -> None:
+        """Raise `CantRestart` if the new image could not start."""
+        self._start.check()
 
     def give_up(self) -> None:
         """Close what was opened, if there is to be no exec."""
@@ -222,6 +226,10 @@ class Handover(abc.ABC):
         """Return the command line of the new image."""
         return self._start.command()
 
+    def environment(self) -> Mapping[str, str]:
+        """Return the environment of the new image, as its code is to find it but for what it is told."""
+        return self._start.first.environment
+
     def replace(self) -> None:
         """Have the new image take over; it doesn't return, unless by an error."""
         start = self._start
@@ -229,7 +237,7 @@ class Handover(abc.ABC):
         put_back(first.surroundings)
         left = self.left()
         left.write(self._carrier)
-        environment = {**first.environment, STATE: str(self._carrier)}
+        environment = {**self.environment(), STATE: str(self._carrier)}
         kept = {*left.fds, *start.inherited_fds(), self._carrier}
         for fd in map(int, os.listdir("/dev/fd")):
             if fd > 2:

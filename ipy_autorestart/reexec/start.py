@@ -117,6 +117,7 @@ class ProgramStart(ProcessStart):
     file: str  # the main module's; empty where there is none
     inherited: tuple[tuple[int, int, int], ...]  # descriptors from its parent, each with device and inode
     since_ns: int  # when this image began to read its files, since 1970
+    is_next: bool = False  # whether another image was before this one
 
     @classmethod
     def of_program(cls, folder: str, carried: Carried | None) -> ProgramStart:
@@ -135,6 +136,7 @@ class ProgramStart(ProcessStart):
             file=file,
             inherited=inherited,
             since_ns=since_ns,
+            is_next=carried is not None,
         )
 
     def check(self) -> None:

@@ -84,6 +84,8 @@ class ProgramState:
     kept: tuple[int, ...]  # descriptors of sockets that stay open
     since_ns: int  # when the new image began, since 1970
     ports: tuple[int, ...] = ()  # descriptors of sockets that wait for the program to bind their addresses
+    file: str = ""  # as in `start.ProgramStart`
+    failed: str = ""  # the exception that has ended it, for which its process is to wait for a change
 
 
 @dataclass(frozen=True, slots=True)

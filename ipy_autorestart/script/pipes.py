@@ -161,17 +161,22 @@ class ReportPipe(Pipe):
 
     Attributes
     ----------
-    begun
-        The run has sent its first report. Without one the shim is not at work, as with ``python -S``.
+    begun_at
+        When its first line was about to run, in seconds of the monotonic clock, as its first report says. None as long
+        as there is none; the shim is not at work with ``python -S``.
     imported
         Files of modules outside the roots, in the order of import.
     read_below
         Files below the roots that the run has read so far.
+    read_beside, written_beside
+        Files that it has read and written in the folder of `Program.beside`, but below no root.
     is_complete
-        Whether these are all: it may have read any if it has started other programs, or doesn't report.
+        Whether those below the roots are all: it may have read any if it has started other programs, or doesn't report.
     changes_environment, late
         The first variable that the script changes, and files of modules that it imports after that: their imports may
         depend on it.
+    has_asked
+        Whether the run has called ``input()``.
     wants_cold
         The package whose import has made the run ask for a cold start in its place, and why; None if it hasn't.
     at_start
@@ -186,10 +191,13 @@ class ReportPipe(Pipe):
         self.is_complete = False
         self.read_below: set[str] = set()
         self._written: set[str] = set()
-        self.begun = False
+        self.read_beside: dict[str, None] = {}  # in their order
+        self.written_beside: set[str] = set()
+        self.begun_at: float | None = None
         self.imported: list[str] = []
         self.changes_environment = ""
         self.late: set[str] = set()
+        self.has_asked = False
         self.wants_cold: tuple[str, str] | None = None
 
     def take_bytes(self, data: bytes) -> None:
@@ -201,7 +209,7 @@ class ReportPipe(Pipe):
                 case "!":
                     self.is_complete = True
                 case "b":
-                    self.begun = True
+                    self.begun_at = float(path)
                 case "i":
                     self.imported.append(path)
                     if self.changes_environment:
@@ -216,10 +224,21 @@ class ReportPipe(Pipe):
                     self.wants_cold = name, why
                 case "*":
                     self.is_complete = False
+                case "q":
+                    self.has_asked = True
                 case "r":
                     self.read_below.add(path)
                 case "w":
                     self._written.add(path)
+                case "d":
+                    self.read_beside[path] = None
+                case "o":
+                    self.written_beside.add(path)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run has sent its first report."""
+        return self.begun_at is not None
 
     @property
     def used(self) -> Used:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ipy_autorestart.decide.events import Preloading
@@ -134,6 +134,31 @@ def expected(warmth: Warmth, *, follows: bool = False) -> Preloading:
         return Preloading(complete_at(warmth, running=True) + GETS_READY, cold)
     return Preloading(warmth.made_at + (TAKES * cold if warmth.took is None else warmth.took), cold)
 
+
+def own_files(paths: Iterable[str], beside: str, roots: tuple[str, ...]) -> list[str]:
+    """Return the files, of compiled modules the sources, that lie in a folder, but below no root.
+
+    Both end with a slash. What is installed there is left out, in an environment of the project's own, and so are
+    caches, which are hidden.
+    """
+    found = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if name.endswith(".pyc") and folder.endswith("/__pycache__"):
+            folder, name = folder.removesuffix("/__pycache__"), name.partition(".")[0] + ".py"
+        source = f"{folder}/{name}"
+        inside = source.removeprefix(beside)
+        if inside != source and not source.startswith(roots) and not any(map(_is_installed, inside.split("/")[:-1])):
+            found.append(source)
+    return found
+
+
+def _is_installed(folder: str) -> bool:
+    return folder.startswith((".", "python3.")) or folder in ("site-packages", "dist-packages")
+
+
+#: Seconds after which it is told what a run that goes on has read.
+UNWATCHED_AFTER = 1.0
 
 #: Bytes per second, and at once after a quiet time. jupyter_server drops what a kernel sends beyond a million bytes per
 #: second, the mean of three seconds (``ZMQChannelsWebsocketConnection.iopub_data_rate_limit``).

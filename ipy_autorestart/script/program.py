@@ -25,6 +25,9 @@ class Program:
         All its variables.
     roots
         Folders, with a slash at the end, and files; a run reports what it reads and writes of them.
+    beside, named
+        A folder, with a slash at the end, of which a run reports the same apart, empty for none; and files that are
+        watched all the same.
     displays
         JSON that says how to show figures; empty if a run displays nothing but its output.
     stdio
@@ -45,6 +48,8 @@ class Program:
     cwd: str
     environment: Mapping[str, str]
     roots: tuple[str, ...] = ()
+    beside: str = ""
+    named: tuple[str, ...] = ()
     displays: str = ""
     stdio: tuple[int, int, int] | None = None
     in_session: bool = False

@@ -297,5 +297,5 @@ def environment(program: Program, fd: int, *, plan: int | None = None, others: t
     marked = "" if old is None else "="  # tells an empty one from none; what it holds is not said twice, to save room
     fields = [str(fd), str(os.fstat(fd).st_ino), marked, "" if plan is None else str(plan), " ".join(map(str, others))]
     fields += ["ports" if program.keeps_ports else "", str(len(program.sockets))]
-    value = "".join(SEPARATOR + field for field in (*fields, program.displays, *program.roots))
+    value = "".join(SEPARATOR + field for field in (*fields, program.displays, program.beside, *program.roots))
     return {**plain, "PYTHONPATH": path, VARIABLE: value}

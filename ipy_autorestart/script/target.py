@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.decide.events import Exited, Preloading
@@ -19,7 +19,8 @@ from ipy_autorestart.script.installed import Installed
 from ipy_autorestart.script.leaving import Leaving
 from ipy_autorestart.script.orphans import Orphans, children_in
 from ipy_autorestart.script.outbox import Outbox
-from ipy_autorestart.script.pipes import Pipe
+from ipy_autorestart.script.pipes import Pipe, ReportPipe
+from ipy_autorestart.script.policy import UNWATCHED_AFTER, own_files
 from ipy_autorestart.script.ports import Ports, PortsLink
 from ipy_autorestart.script.preloader import Preloader
 from ipy_autorestart.script.program import Program
@@ -47,6 +48,7 @@ class ScriptTarget:
     Without a ``preloader`` each run starts cold. With a ``terminal``, which the program has to be in, each is a job in
     its foreground. `Outbox` says what ``lossless`` and ``send`` are for, `Orphans` what ``leave_daemons`` does. With
     ``overlap`` a run counts as ended when it is asked to end, and has so many seconds to do so beside the next one.
+    ``unwatched`` makes a sentence about files that a run reads though they aren't watched.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class ScriptTarget:
         overlap: float | None = None,
         terminal: Foreground | None = None,
         send: Callable[[Shown], None],
+        unwatched: Callable[[Sequence[str]], str] = lambda _: "",
     ) -> None:
         self._program = program
         self._stop_signal = stop_signal
@@ -72,6 +75,7 @@ class ScriptTarget:
         self._guarded_at = 0.0
         self._orphans = Orphans(self._pids, leave_daemons=leave_daemons)
         self.is_warm: bool | None = None
+        self.begun_at: float | None = None
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
         self._used = Used()
@@ -81,6 +85,12 @@ class ScriptTarget:
         self._unkept: tuple[int, ...] = ()
         self._overlap = overlap
         self._leaving = Leaving()
+        self._say_unwatched = unwatched
+        self._unwatched: dict[str, None] | None = (
+            None  # files that the run reads though they aren't watched, once known
+        )
+        self._told_of: set[str] = set()
+        self._has_asked = False  # the run has failed after a call of input(), which has nothing to read
         self._left: Exited | None = None  # the news of a run that is leaving
         self._stopping = False
         self._discarded: list[Pipe] = []
@@ -96,10 +106,13 @@ class ScriptTarget:
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
             self._orphans.leave()
+        self.begun_at = None
         self._begun_at = time.monotonic()
         self._ports.begin(self._begun_at)
         if self._unkept:
             self._others, self._unkept = False, ()
+        self._told_of |= set(self._unwatched or ())
+        self._unwatched, self._has_asked = None, False
         try:
             self._begin(changed)
         except OSError:
@@ -227,6 +240,12 @@ class ScriptTarget:
                 self._unkept = self._ports.find_others(self._run.pid)
         if self._run and (ended or now >= self._reports_at) and self._run.reports.drain():
             self._reports_at = now + REPORTS_APART
+        if self._run and self._unwatched is None and (ended or now >= self._begun_at + UNWATCHED_AFTER):
+            self._unwatched = self._find_unwatched(self._run.reports)
+        if self._run and ended and ended.status and self._program.stdio is None:
+            self._has_asked = self._run.reports.has_asked and not self._stopping
+        if self._run and not self._stopping:
+            self.begun_at = self._run.reports.begun_at
         if self._preloader:
             if self._run:
                 self._preloader.learn(self._run.reports)
@@ -342,6 +361,8 @@ class ScriptTarget:
             moments.append(max(self._awake_by, now + LOOKED_AT))
         if self._run:
             moments.append(self._guarded_at)
+        if self._run and self._unwatched is None and self._program.beside:
+            moments.append(self._begun_at + UNWATCHED_AFTER)
         if self._run and now < self._reports_at:
             moments.append(self._reports_at)
         if self._preloader and (due := self._preloader.due_at(now, running=self._is_running)) is not None:
@@ -353,11 +374,19 @@ class ScriptTarget:
         return self._preloader.preloading() if self._preloader else None
 
     def notes(self) -> tuple[str, ...]:
-        """Return what would keep a port that isn't kept."""
-        if not self._unkept:
-            return ()
-        port = self._unkept[0]
-        return (catalogue.PORT_NOT_KEPT(port=port),)
+        """Return what would keep a port that isn't kept, or watch what isn't watched, each once; or have input."""
+        notes = [catalogue.NOBODY_TO_ASK()] if self._has_asked else []
+        notes += [self._say_unwatched(list(self._unwatched))] if self._unwatched else []
+        notes += [catalogue.PORT_NOT_KEPT(port=port) for port in self._unkept[:1]]
+        return tuple(notes)
+
+    def _find_unwatched(self, reports: ReportPipe) -> dict[str, None]:
+        program = self._program
+        if not program.beside:
+            return {}
+        read = dict.fromkeys(own_files([*reports.imported, *reports.read_beside], program.beside, program.roots))
+        left_out = self._told_of | reports.written_beside | set(program.named)
+        return {path: None for path in read if path not in left_out and os.path.isfile(path)}
 
     def preloads(self) -> str:
         """Return which modules are imported ahead, and which are not."""

@@ -139,6 +139,8 @@ def _news(status: Status, name: str) -> str:
 
 
 def _matter(status: Status, name: str) -> str:
+    if status.error and status.state is State.CRASHED:
+        return catalogue.NEW_CODE_FAILED(error=status.error)
     if status.error:
         return status.error
     if status.broken:
@@ -219,15 +221,15 @@ def _is_too_long(name: str, words: Iterable[str]) -> bool:
 
 
 def _start(status: Status) -> Iterable[str]:
-    """Yield how the last start went: how soon the new code ran, or a kernel answered, if that is known.
-
-    A cold start has only begun when it is reported: the interpreter's own is yet to come.
-    """
+    """Yield how the last start went: how soon the first line of the new code ran, or a kernel answered."""
     waited, took = status.cause.waited if status.cause else 0.0, status.took or 0.0
     is_told = waited >= WORTH_TELLING
-    words = {True: "restarted warm", False: "restarted cold", None: "restarted"}[status.warm]
-    words += "" if status.warm is False else f" in {duration(max(took - waited, 0.0) if is_told else took)}"
-    yield words
+    time = duration(max(took - waited, 0.0) if is_told else took)
+    if status.warm is None:
+        yield f"restarted in {time}"
+    else:
+        how = "" if is_told else f"restarted {'warm' if status.warm else 'cold'}, "  # for which there is no room then
+        yield f"{how}first line after {time}"
     if is_told:
         yield f"waited {duration(waited)} for the burst"
 
@@ -237,8 +239,9 @@ def _joined(name: str, words: Iterable[str]) -> str:
 
 
 def is_later(status: Status, before: Status) -> bool:
-    """Whether nothing but time has passed: the target runs as it ran before, for longer."""
-    return status.state is State.RUNNING and replace(status, running_for=before.running_for) == before
+    """Whether nothing but time has passed: the target runs as before, for longer, or it is known how soon it ran."""
+    as_before = replace(status, running_for=before.running_for, took=before.took)
+    return status.state is State.RUNNING and as_before == before
 
 
 def status_line(name: str, status: Status) -> str:

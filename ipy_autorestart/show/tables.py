@@ -18,7 +18,7 @@ from ipy_autorestart.text import duration
 
 TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
 CHECKPOINTS = ("checkpoint after", "saves", "memory")
-RUNS = ("target", "run", "when", "why", "restarted in", "lasted", "exit status", "start")
+RUNS = ("target", "run", "when", "why", "new code after", "lasted", "exit status", "start")
 
 #: Characters of a line where nobody has said how many there are room for.
 WIDE = 1000
@@ -83,7 +83,7 @@ def _listed(watched: Sequence[str]) -> str:
 
 def _ran(target: str, ran: Ran) -> tuple[str, ...]:
     return (
-        *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _took(ran), _seconds(ran.lasted)),
+        *(target, str(ran.run), _clock(ran.at), cause(ran.cause), _seconds(ran.took), _seconds(ran.lasted)),
         *("stopped" if ran.stopped else _number(ran.exit_status), _warmth(ran)),
     )
 
@@ -95,11 +95,6 @@ def _checkpoint(one: Checkpoint) -> tuple[str, ...]:
 
 def _warmth(of: Status | Ran) -> str:
     return {None: "", True: "warm", False: "cold"}[of.warm]
-
-
-def _took(ran: Ran) -> str:
-    """Return how long a restart took; when the new code of a cold one runs isn't known."""
-    return "" if ran.warm is False else _seconds(ran.took)
 
 
 def _seconds(value: float | None) -> str:

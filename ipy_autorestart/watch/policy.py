@@ -43,6 +43,15 @@ def interval(cost: float, *, polling: bool = False, unread: bool = False, quiet:
     return min(max(cost / _SHARE_QUIET, _SHORTEST), _LONGEST_QUIET)
 
 
+#: Seconds of the first listing after which it is told, and told anew.
+LISTING_TOLD = (1.0, 5.0, 20.0, 60.0, 300.0)
+
+
+def is_listing_told(seconds: float, told: int) -> bool:
+    """Return whether the first listing is told after so many seconds, having been told so many times."""
+    return told < len(LISTING_TOLD) and seconds >= LISTING_TOLD[told]
+
+
 class Suspects:
     """Changes that a scan found before any event announced them.
 

@@ -55,6 +55,9 @@ MANY_FILES = 8
 #: If more files than these have another hard link, not all of them are looked at with each file that is saved.
 SHARED_MAX = 256
 
+#: So many sentences are told of what could not be read.
+NOTES_MAX = 3
+
 #: A file that lost all its content counts as being written so long, one that vanished as being renamed, and compiled
 #: code that is gone or not whole as being built.
 EMPTIED_SECONDS = 1.0
@@ -141,6 +144,8 @@ class Snapshot:
         Paths that a scan found with the same content as the scan before, but written since; the reader clears it.
     taking
         Whether everything is yet to be listed for the baseline.
+    listed
+        Files and folders that have been listed for the baseline.
     wants_all
         Whether `fill` reads all files, not only those that are tracked.
     """
@@ -159,6 +164,7 @@ class Snapshot:
         self.fresh: set[str] = set()
         self.rewritten: set[str] = set()
         self.taking = True
+        self.listed = 0
         self.wants_all = True
         self._named = frozenset(named)
         self._extra: frozenset[str] = frozenset()
@@ -181,8 +187,10 @@ class Snapshot:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences on what could not be read at the last scan."""
-        return [*self.tree.notes, *self._notes]
+        """Sentences on what could not be read at the last scan, a few."""
+        notes = [*self.tree.notes, *self._notes]
+        more = len(notes) - NOTES_MAX
+        return [*notes[:NOTES_MAX], catalogue.MORE_UNREAD(count=f"{more:,}")] if more > 0 else notes
 
     @property
     def unread(self) -> int:
@@ -216,6 +224,7 @@ class Snapshot:
             found.clear()
         self._kept_bytes = 0
         self.taking = self._unsigned = True
+        self.listed = 0
         self._unread += [path for path in self._named if self._add(path, self._since_ns)]
 
     def begin(self, *, seconds: float, since_ns: int = 0) -> None:
@@ -274,8 +283,10 @@ class Snapshot:
             if folder.files:
                 page = self._pages[folder.path] = _Page(folder.files)
                 count += len(page.signs)
+                self.listed += len(page.signs)
                 if _MAYBE_COMPILED.search(folder.files):
                     compiled += [path for path in folder.below(folder.files) if is_compiled(path)]
+            self.listed += 1
             yield folder.files.count("/") + 2
         for path in (*self.tree.single, *self.tree.aliases, *self._named, *self._extra):
             if path not in self._tracked and self._add(path, self._since_ns):

@@ -70,6 +70,10 @@ class Folder(NamedTuple):
         return self.below(self.folders)
 
 
+#: Folders of the system that hold no files, for a watch of all that there is.
+SYSTEM = frozenset({"/proc", "/sys", "/dev"})
+
+
 class Tree:
     """The folders below the roots as they were when they were looked at last.
 
@@ -290,6 +294,8 @@ class Tree:
     def _enters_next(self, root: str, path: str) -> bool:
         if path in self.roots:
             return True
+        if path in SYSTEM:
+            return False
         return self._filter.enters_next(root, path) and not self._filter.excludes(path, folder=True)
 
     def _enters(self, root: str, path: str) -> bool:

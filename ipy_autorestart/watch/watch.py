@@ -21,7 +21,7 @@ from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
 from ipy_autorestart.watch.plan import Anchor, Notice, anchors
-from ipy_autorestart.watch.policy import Suspects, interval
+from ipy_autorestart.watch.policy import Suspects, interval, is_listing_told
 from ipy_autorestart.watch.snapshot import Snapshot
 from ipy_autorestart.watch.tree import Tree
 
@@ -102,6 +102,8 @@ class Watch:
         start at once.
     observe
         Makes the observer.
+    on_slow
+        Called with a sentence for people while the first listing takes long.
     loaded
         Returns the inodes of the compiled code that the target has loaded, by its paths without symlinks; None where
         nothing is known. It is only asked when compiled code differs.
@@ -120,6 +122,7 @@ class Watch:
         beside: bool = False,
         observe: Callable[[Notice], Observing] = observer,
         loaded: Callable[[], Loaded | None] = lambda: None,
+        on_slow: Callable[[str], object] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if poll is not None and poll <= 0:
@@ -133,6 +136,7 @@ class Watch:
         self._beside = beside
         self._observe = observe
         self._loaded = loaded
+        self._on_slow = on_slow
         self._clock = clock
         self._snapshot = Snapshot(self._roots, which=filter, named=self._named, strict=strict, clock=clock)
         self._observer: Observing | None = None
@@ -149,6 +153,8 @@ class Watch:
         self._silent: list[str] = []  # notes on the roots of which some changes send no events
         self._suspects = Suspects()
         self._deaf: list[str] = []  # a note, once a change has sent none
+        self._slow: list[str] = []  # notes on the first listing
+        self._started = 0.0
         self._cost = 0.0  # seconds that the last scan took
         self._locks: tuple[str, ...] = ()  # of git
         self._scanned = float("-inf")  # when the last scan ended
@@ -184,6 +190,7 @@ class Watch:
             self._observer.start()
         beside = self._beside and not silent  # whose clock may be another
         self._steps, self._first = None, True
+        self._slow, self._started = [], self._clock()
         self._snapshot.restart(self._since_ns or (now_ns() if beside else 0), new=beside)
         if not beside:
             self._advance()
@@ -231,7 +238,8 @@ class Watch:
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
-        notes = tuple(dict.fromkeys((*self._silent, *observer, *self._deaf, *self._snapshot.notes)))
+        slow = self._slow[-1:] if self._first else []
+        notes = tuple(dict.fromkeys((*slow, *self._silent, *observer, *self._deaf, *self._snapshot.notes)))
         return replace(found, unannounced=unannounced, polling=self.polling, notes=notes, rescan=self._rescan)
 
     def commit(self) -> None:
@@ -347,6 +355,9 @@ class Watch:
             step = next(self._steps, None)
             done = step is None
             files -= step or 0
+            if taking and is_listing_told(self._clock() - self._started, len(self._slow)):
+                self._slow.append(catalogue.LISTING(count=f"{self._snapshot.listed:,}"))
+                self._on_slow(self._slow[-1])
             if taking and not self._snapshot.taking:  # all is listed
                 taking = False
                 self._follow()

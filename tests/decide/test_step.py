@@ -13,6 +13,7 @@ from ipy_autorestart.decide.events import (
     Close,
     Commit,
     Exited,
+    Failed,
     Finish,
     Hangup,
     Kill,
@@ -250,6 +251,24 @@ def test_a_refusal_is_forgotten_with_the_next_start():
         running(KERNEL), (10, Hangup()), (11, Refused("busy")), (20, Asked()), (20, Hangup()), (21, Exited())
     )
     assert play(cycle, (22, Started()))[0].phase == Running()
+
+
+def test_new_code_that_fails_counts_as_a_start_and_the_next_change_starts_it_again():
+    cycle, _ = play(running(KERNEL), (10, Hangup()), (11, Exited()), (12, saved()), (14, Tick()), (14, Found((A,))))
+    cycle, actions = play(cycle, (15, Failed("NameError: x")))
+    assert (cycle.state, cycle.run.number, cycle.run.took) == (State.CRASHED, 1, None)
+    assert cycle.refusal == "NameError: x"
+    assert actions == []
+    cycle, actions = play(cycle, (17, Tick()), (17, Found((A,))))
+    assert actions == [Look(), Signal()], "what was saved while it started"
+    cycle, actions = play(cycle, (17, Hangup()), (18, Exited()), (19, Started()))
+    assert (cycle.state, cycle.run.number, cycle.refusal) == (State.RUNNING, 2, "")
+
+
+def test_code_that_fails_when_it_has_run_for_a_while_is_no_further_start():
+    cycle, _ = play(running(KERNEL), (10, Hangup()), (11, Exited()), (12, Started()), (20, Failed("NameError: x")))
+    assert (cycle.state, cycle.run.number) == (State.CRASHED, 1)
+    assert play(cycle, (30, Hangup()), (31, Exited()))[0].state is State.RESTARTING
 
 
 def test_what_a_busy_kernel_waits_for_is_known_before_and_after_it_takes_the_signal():

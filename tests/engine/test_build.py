@@ -8,7 +8,7 @@ import pytest
 
 from ipy_autorestart import BadInput, Kernel, Options, Script
 from ipy_autorestart.client.process import PROGRAM
-from ipy_autorestart.engine.build import POLL, _poll, _timing, listen
+from ipy_autorestart.engine.build import POLL, _poll, _timing, _unwatched, listen, lost
 from ipy_autorestart.protocol.messages import encode
 from ipy_autorestart.protocol.request import LINK, Launch, Request
 from ipy_autorestart.script.program import prefixes
@@ -100,3 +100,28 @@ def test_sockets_listen_where_they_are_asked_to():
 def test_a_host_that_is_none_is_told():
     with pytest.raises(BadInput, match=r"--socket: can't listen on nowhere.invalid:1 \("):
         list(listen(["nowhere.invalid:1"]))
+
+
+def test_what_is_not_watched_is_named_with_the_line_that_would_watch_it():
+    request = Request(Script("main.py", cwd="/p"), ("src/", "two words"), cwd="/p")
+    line = "%watch_restart src/ 'two words' a.csv main.py"
+    assert _unwatched(request, ["/p/a.csv"], magic=True) == f"a.csv is read, but not watched: {line}"
+    paths = ["/p/a b.csv", "/p/c", "/p/d", "/p/e"]
+    many = _unwatched(Request(Script(module="app"), ("src/",), cwd="/p"), paths, magic=False)
+    assert many == "'a b.csv' and 3 more is read, but not watched: ipy-autorestart src/ 'a b.csv' c d -m app"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (Options(), "a restart empties the memory; --rerun all runs the cells again"),
+        (Options(rerun="marked", warm=False), "a restart empties the memory and runs cells again"),
+        (Options(checkpoints=True), "a restart keeps what cells made before they first used a changed file"),
+        (
+            Options(rerun="all"),
+            "a restart keeps what cells made before they first used a changed file, and runs the others again",
+        ),
+    ],
+)
+def test_what_becomes_of_the_memory_is_told(options, words):
+    assert lost(options) == words

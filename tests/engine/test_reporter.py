@@ -7,7 +7,7 @@ from fakes import FakeLink, FakeTarget
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
 from ipy_autorestart.decide.cycle import Cycle, Ended, LastRun, Running, Starting, Stopping
-from ipy_autorestart.decide.events import Exited, Hangup, Started
+from ipy_autorestart.decide.events import Exited, Failed, Hangup, Started
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import KERNEL
 from ipy_autorestart.engine.reporter import RERUN_TOLD, UPDATES, WITHIN, Reporter
@@ -23,6 +23,10 @@ def link():
     link = FakeLink()
     yield link
     link.close()
+
+
+def ran(link):
+    return [record for record in link.sent if isinstance(record, Ran)]
 
 
 @pytest.fixture
@@ -109,6 +113,7 @@ def test_a_run_is_reported_when_it_starts_and_when_it_has_ended(link, reporter):
     starting = Cycle(phase=Starting(CHANGED, 1.0))
     running = Cycle(phase=Running(), run=LastRun(1, CHANGED, 2.0, took=1.0))
     ended = Cycle(run=LastRun(1, CHANGED, 2.0, took=1.0, exit_status=3, lasted=4.0))
+    reporter._target.begun_at = 2.0
     reporter.note(starting, Started(), running, ())
     reporter.report(running, 2.0)
     reporter.note(running, Exited(3), ended, ())
@@ -173,3 +178,37 @@ def test_cells_that_run_again_quickly_are_told_of_once(link):
     reporter.note_rerun(Reran("2 cells rerun in 3 ms"))
     reporter.report(cycle, time.monotonic())
     assert [status.rerun for status in link.statuses] == ["2 cells rerun in 3 ms"]
+
+
+def test_how_soon_the_new_code_ran_is_told_when_its_first_line_is_known(link, reporter):
+    cycle = Cycle(phase=Running(), run=LastRun(2, CHANGED, since=10.0, took=0.5))
+    reporter.note(Cycle(phase=Starting(CHANGED)), Started(), cycle, ())
+    reporter.report(cycle, 10.0)
+    assert (link.statuses[-1].took, ran(link)[-1].took) == (None, None)
+    reporter._target.begun_at = 10.25
+    reporter.report(cycle, 10.3)
+    assert (link.statuses[-1].took, ran(link)[-1].took) == (0.75, 0.75)
+    reporter._target.begun_at = 9.0
+    reporter.report(cycle, 10.4)
+    assert link.statuses[-1].took == 0.0, "the clocks of two processes may differ"
+
+
+def test_code_that_fails_is_a_run_that_has_crashed(link):
+    reporter = Reporter(link, None, 7, "/p")
+    cycle = Cycle(manner=KERNEL, phase=Running("NameError"), run=LastRun(1, CHANGED, since=10.0, exit_status=1))
+    reporter.note(Cycle(manner=KERNEL, phase=Starting(CHANGED)), Failed("NameError"), cycle, ())
+    reporter.report(cycle, 10.0)
+    assert (link.statuses[-1].state, link.statuses[-1].error) == (State.CRASHED, "NameError")
+    assert (ran(link)[-1].run, ran(link)[-1].exit_status) == (1, 1)
+
+
+def test_what_a_restart_does_is_told_until_the_first(link):
+    reporter = Reporter(link, None, 7, "/p", first="a restart empties the memory")
+    told = []
+    for cycle in (
+        Cycle(manner=KERNEL, phase=Running()),
+        Cycle(manner=KERNEL, phase=Running(), run=LastRun(1, since=1.0)),
+    ):
+        reporter.report(cycle, 0.0)
+        told.append(link.statuses[-1].notes)
+    assert told == [("a restart empties the memory",), ()]

@@ -30,6 +30,8 @@ MISTAKES = {
     "%watch_restart src/ -- x": "x: it needs a script to run, such as main.py",
     "%watch_restart 'src": "no closing quotation in: 'src; close it, or escape it with a backslash",
     "%watch_restart src/ main.py --ignore '['": "--ignore: expected a glob such as '*.[ch]', with its bracket closed",
+    "%watch_restart src/ main.py --preload nosuch": "--preload: there is no module nosuch; install it, or check",
+    "%watch_restart src/ main.py --preload jsn": "--preload: there is no module jsn; did you mean json?",
     "%watch_restart src/ main.py --pause": "--pause: src/ main.py: no such target; did you mean main.py?",
     "%unwatch main": "main: no such target; did you mean main.py?",
     "%unwatch nothing.py": "nothing.py: no such target; name one of those watched: main.py",

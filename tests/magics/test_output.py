@@ -54,10 +54,11 @@ def test_each_run_starts_with_a_cleared_cell_and_keep_keeps_them(kernel, project
     assert kept.streams() == "── run 1 ──\none\n── run 2 ──\ntwo\n"
 
 
-def test_input_meets_an_end_of_file(kernel, project):
+def test_input_meets_an_end_of_file_and_it_is_said_what_to_do_instead(kernel, project):
     cell = watch(kernel, project, "input('name? ')\n")
     kernel.wait(shows(cell, "crashed after"))
     assert cell.streams() == "name? "
+    assert "input() has nobody to ask here: pass arguments after --, or run ipy-autorestart in a terminal" in cell.text
     assert "EOFError: EOF when reading a line" in plain(cell.streams("stderr"))
 
 

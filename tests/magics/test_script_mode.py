@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import zipfile
 
@@ -33,6 +34,24 @@ def test_the_script_is_watched_although_only_src_is_named(kernel, project):
     kernel.wait(shows(cell, "value 1"))
     project.script("print('new main')\n")
     kernel.wait(shows(cell, "new main"))
+
+
+def test_a_file_beside_the_script_that_is_not_watched_is_told_once(kernel, project):
+    project.save("data.csv", "1\n")
+    project.save("helper.py", "")
+    project.save("cache.json", "{}")
+    project.script(
+        "import sys; sys.path.insert(0, 'src')\nimport a, helper\nprint('read', open('data.csv').read(), a.V)\n"
+        "open('cache.json').read(); open('cache.json', 'w').write('{}')\n"
+    )
+    cell = kernel.run("%watch_restart src/ main.py")
+    kernel.wait(shows(cell, "read 1\n 1"))
+    names = r"(data.csv helper.py|helper.py data.csv)"
+    told = rf"\S+ and 1 more is read, but not watched: %watch_restart src/ {names} main.py\n"
+    kernel.wait(lambda: re.search(told, cell.text))
+    project.save("src/a.py", "V = 2\n")
+    kernel.wait(lambda: "read 1\n 2" in cell.text and "first line after" in cell.text)
+    assert "not watched" not in cell.text
 
 
 def test_a_script_without_a_path_has_its_folder_watched(kernel, project):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -200,6 +201,25 @@ def test_a_script_that_looks_like_a_flag_is_none():
 def test_arguments_are_text(args):
     with pytest.raises(BadInput, match="expected arguments as text"):
         Script("main.py", args=args)
+
+
+def test_a_module_that_cannot_be_imported_ahead_is_told_at_once(tmp_path, monkeypatch):
+    (tmp_path / "main.py").touch()
+    (tmp_path / "own.py").touch()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "beside.py").touch()
+
+    def check(name, **how):
+        Request(Script("main.py", cwd=tmp_path, **how), options=Options(preload=(name,)), cwd=str(tmp_path)).check()
+
+    for name in ("json,own", "sys.path", "pytest"):
+        check(name)
+    check("beside", env={"PYTHONPATH": f"{tmp_path}/lib"})
+    with pytest.raises(BadInput, match="--preload: there is no module nosuch; install it, or check its name"):
+        check("json,nosuch.sub")
+    with pytest.raises(BadInput, match=r"--preload: there is no module owm; did you mean own\?"):
+        check("owm")
+    check("nosuch", python=sys.executable)  # which may have others
 
 
 def test_words_that_switch_off_what_is_on():

@@ -21,6 +21,7 @@ from ipy_autorestart.script.policy import (
     expected,
     imported,
     make_at,
+    own_files,
     refilled,
     spent,
     started_cold,
@@ -98,3 +99,13 @@ def test_a_fork_server_follows_at_once_what_no_other_serves_until_it_is_quiet():
 def test_a_fork_server_is_expected_when_the_last_was_else_by_the_cold_start():
     assert expected(Warmth(made_at=100, cold=2.0)) == Preloading(100 + TAKES * 2.0, 2.0)
     assert expected(Warmth(made_at=100, took=2.5, cold=0.1, cold_before=2.0)) == Preloading(102.5, 2.0)
+
+
+def test_own_files_lie_beside_the_script_below_no_root_and_are_not_installed():
+    paths = [
+        *("/p/data.csv", "/p/__pycache__/helper.cpython-311.pyc", "/p/old.pyc", "/p/sub/__pycache__/m.cpython-312.pyc"),
+        *("/p/src/a.py", "/q/b.csv", "/p/.cache/fonts.json", "/p/env/lib/python3.11/os.py", "/p/.env"),
+        *("/p/venv/lib/python3.11/site-packages/x.py", "/p/vendor/site-packages/y.py", "/pp/c.csv"),
+    ]
+    found = ["/p/data.csv", "/p/helper.py", "/p/old.pyc", "/p/sub/m.py", "/p/.env"]
+    assert own_files(paths, "/p/", ("/p/src/",)) == found

@@ -17,7 +17,7 @@ SAVED = Cause(Reason.CHANGE, (A,))
 def test_a_status_line_says_what_why_and_how_often():
     status = Status(State.RUNNING, SAVED, runs=3, took=0.004, notes=("one message",), warm=True)
     assert status_line("main.py", status) == (
-        "⟳ main.py · running · one message · run 3 · src/a.py changed · restarted warm in 4 ms"
+        "⟳ main.py · running · one message · run 3 · src/a.py changed · restarted warm, first line after 4 ms"
     )
     kernel = Status(State.RUNNING, runs=1, polling=True)
     assert status_line("kernel", kernel) == "⟳ kernel · running · 1 restart · polling"
@@ -29,7 +29,7 @@ def test_a_status_line_says_what_why_and_how_often():
         (
             "main.py",
             Status(State.FINISHED, SAVED, runs=4, exit_status=0, lasted=0.013, took=0.004, warm=True),
-            "finished in 13 ms · run 4 · src/a.py changed · restarted warm in 4 ms",
+            "finished in 13 ms · run 4 · src/a.py changed · restarted warm, first line after 4 ms",
         ),
         (
             "src/clean.py",
@@ -87,9 +87,9 @@ def test_what_has_no_room_stands_in_a_dimmer_line_below():
 @pytest.mark.parametrize(
     ("warm", "waited", "words"),
     [
-        (True, 0.0, "restarted warm in 120 ms"),
-        (True, 0.11, "restarted warm in 10 ms · waited 110 ms for the burst"),
-        (False, 0.0, "restarted cold"),  # what it took to begin says nothing of the new code
+        (True, 0.0, "restarted warm, first line after 120 ms"),
+        (True, 0.11, "first line after 10 ms · waited 110 ms for the burst"),
+        (False, 0.0, "restarted cold, first line after 120 ms"),
         (None, 0.0, "restarted in 120 ms"),
     ],
 )
@@ -331,6 +331,7 @@ def test_the_caret_stands_below_the_place():
 def test_that_it_runs_for_longer_is_no_other_status():
     status = Status(State.RUNNING, SAVED, pid=7, running_for=3)
     assert show.is_later(status, Status(State.RUNNING, SAVED, pid=7))
+    assert show.is_later(replace(status, took=0.1), Status(State.RUNNING, SAVED, pid=7))
     assert not show.is_later(status, Status(State.RUNNING, SAVED, pid=8))
     assert not show.is_later(Status(State.FINISHED, running_for=3), Status(State.FINISHED))
 

@@ -117,6 +117,7 @@ class FakeTarget:
         self.calls = []
         self.pid = 0
         self.is_warm = None
+        self.begun_at = None
         self.ended = None
         self.error = None
         self.use = Used()

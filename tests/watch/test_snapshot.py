@@ -317,6 +317,14 @@ def test_partial_look_sees_the_other_names_of_a_file(stage):
     assert names == ["hard.py", "soft.py", "x.py"]
 
 
+def test_of_many_paths_that_cannot_be_read_a_few_are_named(stage):
+    snapshot = Snapshot([stage.path()], which=Filter())
+    snapshot.tree.notes += [f"can't read {name}: Permission denied" for name in "abcde"]
+    assert snapshot.notes == [*snapshot.tree.notes[:3], "2 more can't be read"]
+    del snapshot.tree.notes[3:]
+    assert snapshot.notes == snapshot.tree.notes
+
+
 @pytest.mark.parametrize("name", ["pkg", "x.py"])
 def test_what_cannot_be_read_is_noted_and_has_not_changed(stage, snapshot, name):
     os.chmod(stage.path(name), 0)

@@ -28,6 +28,16 @@ def test_files_that_count_are_found_in_every_folder(stage, tree, walked):
     assert walked(tree) == {"src/x.py", "src/pkg/__init__.py", "src/pkg/m.py", "src/pkg/deep/n.py"}
 
 
+def test_folders_of_the_system_without_files_are_not_entered_unless_they_are_named():
+    others = tuple(name for name in os.listdir("/") if name != "proc")
+    tree = Tree(["/"], Filter(ignores=others))
+    list(tree.walk())
+    assert tree.folders.keys() == {"/"}
+    named = Tree(["/proc"], Filter(ignores=tuple(os.listdir("/proc"))))
+    list(named.walk())
+    assert "/proc" in named.folders
+
+
 def test_ignored_folders_and_environments_are_not_entered(stage, tree, walked):
     for name in ("node_modules/a.py", "__pycache__/b.py", "env/lib/c.py"):
         stage.write(name)

@@ -50,6 +50,26 @@ def test_missing_root_is_noted_and_watched_for(stage):
     assert watch.look().notes == ()
 
 
+class Slow(Clock):
+    """A clock on which each look at it takes a second."""
+
+    def __call__(self):
+        self.now += 1.0
+        return self.now
+
+
+def test_first_listing_that_takes_long_is_told_as_long_as_it_goes_on(stage, monkeypatch):
+    told = []
+    watch = stage.watch(clock=Slow(), on_slow=told.append)
+    assert told[0].startswith("looking at 2 files and folders so far")
+    assert watch.look().notes == ()
+    monkeypatch.setattr("ipy_autorestart.watch.watch.SLICE_FILES", 1)
+    beside = stage.watch(clock=Slow(), beside=True)
+    notes = [beside.look().notes for _ in range(20)]
+    assert next(filter(None, notes))[0].startswith("looking at ")
+    assert notes[-1] == ()
+
+
 @pytest.mark.parametrize("poll", [0, -1.0])
 def test_poll_must_be_positive(stage, poll):
     with pytest.raises(ValueError, match="poll must be a positive number of seconds, got"):

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ipy_autorestart.watch.policy import LATE_SECONDS, Suspects, interval
+from ipy_autorestart.watch.policy import LATE_SECONDS, LISTING_TOLD, Suspects, interval, is_listing_told
 
 
 def test_cheap_scan_is_asked_for_once_a_second():
@@ -65,3 +65,11 @@ def test_event_that_does_not_come_is_reported_once():
     assert suspects.judge([], {"/b.py"}, LATE_SECONDS) == (False, "")
     assert suspects.judge([], set(), LATE_SECONDS + 0.1) == (False, "/a.py")
     assert suspects.judge([], set(), 9.0) == (False, "")
+
+
+def test_first_listing_is_told_when_it_takes_long_and_ever_more_seldom():
+    assert not is_listing_told(0.9, told=0)
+    assert is_listing_told(1.0, told=0)
+    assert not is_listing_told(4.9, told=1)
+    assert is_listing_told(5.0, told=1)
+    assert not is_listing_told(1e6, told=len(LISTING_TOLD))

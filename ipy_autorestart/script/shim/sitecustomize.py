@@ -8,6 +8,7 @@ It imports only modules that `site` has imported already, as a file beside the s
 import _frozen_importlib_external
 import os
 import sys
+import time
 
 if False:  # for type checkers only: the script would find these imported
     from collections.abc import Callable, Container, Sequence
@@ -34,7 +35,8 @@ TCP = (2, 10)
 LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
 #: The script hears of imports from then on.
 ADDS_HOOK = "sys.addaudithook"
-EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED, ADDS_HOOK}
+ASKS = "builtins.input"
+EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED, ADDS_HOOK, ASKS}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
 NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
@@ -42,6 +44,7 @@ NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
 # The originals: the script may replace them.
 write, getcwd, stat, fstat, fsdecode = os.write, os.getcwd, os.stat, os.fstat, os.fsdecode
 abspath, join, samestat = os.path.abspath, os.path.join, os.path.samestat
+monotonic = time.monotonic
 source_from_cache = _frozen_importlib_external.source_from_cache  # knows this interpreter's tag and prefix
 getframe = sys._getframe  # noqa: SLF001  # public but for its name
 
@@ -49,7 +52,7 @@ getframe = sys._getframe  # noqa: SLF001  # public but for its name
 def begin() -> None:
     """Remove the traces of the way in, and set up the reports."""
     value = os.environ.pop(VARIABLE)
-    fd, inode, pythonpath, plan, others, keeps, sockets, settings, *roots = value[1:].split(value[0])
+    fd, inode, pythonpath, plan, others, keeps, sockets, settings, beside, *roots = value[1:].split(value[0])
     here = SHIM[:-1]
     if pythonpath:
         folders = os.environ["PYTHONPATH"].split(os.pathsep)
@@ -65,7 +68,7 @@ def begin() -> None:
     sys.path_importer_cache.pop(here, None)
     if sys.pycache_prefix:  # where compiled modules are written, and read from the next time
         roots += [sys.pycache_prefix + root for root in roots]
-    watched = Watched(tuple(roots))
+    watched = Watched(tuple(roots), beside)
     displays = LazyDisplays(settings) if settings else None
     ports = LazyPorts() if keeps else None
     passed = Passed(int(sockets))
@@ -125,7 +128,7 @@ def attach(
     def arm() -> None:
         passed.give()
         armed.append(True)
-        write(reports, b"b\0!\0" if watched.roots else b"b\0")
+        write(reports, b"b%f\0" % monotonic() + (b"!\0" if watched.roots else b""))
 
     sys.addaudithook(hook)
     if ahead:
@@ -254,8 +257,9 @@ class Watched:
     Only the part below a root is looked at: a project may lie in a folder of installed packages itself.
     """
 
-    def __init__(self, roots: "tuple[str, ...]") -> None:
+    def __init__(self, roots: "tuple[str, ...]", beside: str = "") -> None:
         self.roots = roots
+        self._beside = beside
         prefixes = (sys.prefix + "/", sys.base_prefix + "/")
         self._inside = {root: tuple(one for one in prefixes if one.startswith(root) and one != root) for root in roots}
 
@@ -264,6 +268,10 @@ class Watched:
             path.startswith(root) and not path.startswith(inside) and "/site-packages/" not in path[len(root) - 1 :]
             for root, inside in self._inside.items()
         )
+
+    def is_beside(self, path: str) -> bool:
+        """Whether a path, which isn't among them, lies where a run's own files may be, too."""
+        return bool(self._beside) and path.startswith(self._beside)
 
 
 class Reports:
@@ -338,7 +346,10 @@ class Reports:
             return False
 
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
-        """Return the kind of a use and its object: r(ead), w(rite), i(mport), e(nvironment), or * for anything."""
+        """Return the kind of a use and its object.
+
+        That is r(ead), w(rite), i(mport), e(nvironment), q(uestion), or * for anything.
+        """
         if event == STARTED:
             self._starts = False
             if self._ahead:
@@ -384,6 +395,8 @@ class Reports:
             return "e", path
         if event in PROGRAMS:
             return ANYTHING
+        if event == ASKS:
+            return "q", ""
         if event in REMOVES:
             return "w", args[1] if event == "os.rename" else path  # os.replace too
         if event == "os.chdir":
@@ -402,7 +415,9 @@ class Reports:
         if kind in "rw":
             name = _source(path) if kind == "r" else _absolute(path)
             if name not in self._watched:
-                return
+                if not self._watched.is_beside(name):
+                    return
+                report = "d" if kind == "r" else "o"
             report += name
         self._write(report)
 
