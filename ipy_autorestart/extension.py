@@ -19,6 +19,7 @@ from ipy_autorestart.ipython.output import ShellLines
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.ipython.terminal import TerminalRestarter, is_restartable
 from ipy_autorestart.kernel.arrive import Arrival
+from ipy_autorestart.kernel.consoles import Consoles
 from ipy_autorestart.kernel.ipykernel import host_of
 from ipy_autorestart.kernel.restarter import KernelRestarter
 from ipy_autorestart.kernel.standby import Standby
@@ -28,7 +29,7 @@ from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
-from ipy_autorestart.show.cell import CellScreen
+from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.wire.link import TakeOver
 
@@ -45,6 +46,7 @@ class ShellSession:
         self.supervisors: list[Supervisor] = []
         self.recorder = Recorder(shell, lambda: [one.request for one in self.supervisors])
         self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
+        self.consoles = Consoles(getattr(shell, "kernel", None))
         self._restarter: KernelRestarter | TerminalRestarter | None = None
         if self.lines is None:
             self._restarter = KernelRestarter(shell, self.supervisors, self.recorder, self.take_up)
@@ -99,6 +101,7 @@ class ShellSession:
         if self._restarter:
             self._restarter.close()
         self.recorder.close()
+        self.consoles.close()
         if self.lines:
             self.lines.close()
         if hasattr(self._shell, ATTRIBUTE):
@@ -220,8 +223,10 @@ def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
     lines = session_of(shell).lines
     if lines:
         return TerminalScreen(lines, name, shell)
+    plain = dict(state.screen)
+    kind = ConsoleScreen if plain.pop("prints", False) else CellScreen
     try:
-        return CellScreen(getattr(shell, "kernel", None), name, **state.screen)
+        return kind(getattr(shell, "kernel", None), name, **plain)
     except TypeError:  # a user's own screen, which stays behind
         log.warning("the screen of %s is not known here: the watch continues without", name)
         return None

@@ -30,7 +30,7 @@ from ipy_autorestart.pristine import time
 from ipy_autorestart.protocol.options import BadInput, Option, Options, each
 from ipy_autorestart.protocol.parse import BACK, HELPING, cell_of, parse, parser, without_comment
 from ipy_autorestart.protocol.request import Kernel, Request, check_platform
-from ipy_autorestart.show.cell import CellScreen
+from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
 from ipy_autorestart.show.tables import WIDE, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.text import one_line
@@ -77,6 +77,9 @@ WatchRestart: type[Configurable] = type(
 #: So much alike are a name and the target that was meant by it, and so many targets are named.
 NEAR_TARGET, NAMED = 0.65, 8
 
+
+#: Seconds in which a console waits for the first line of a watch.
+FIRST_LINE = 2.0
 
 EXAMPLES = """Examples:
   %watch_restart src/ main.py               run main.py, and again whenever a file in src/ changes
@@ -140,6 +143,8 @@ class WatchMagics(Magics):
                 screen.open()
                 screen.control(supervisor)
             supervisor.start()
+            if isinstance(screen, ConsoleScreen):
+                screen.wait(FIRST_LINE)
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None
 
@@ -180,7 +185,8 @@ class WatchMagics(Magics):
         name = request.target.label
         if self._session.lines:
             return TerminalScreen(self._session.lines, name, self.shell)
-        return CellScreen(
+        prints = self._session.consoles.has_sent(self._request)
+        return (ConsoleScreen if prints else CellScreen)(
             getattr(self.shell, "kernel", None),
             name,
             header=self._request.get("header", {}),

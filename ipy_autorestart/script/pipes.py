@@ -161,9 +161,10 @@ class ReportPipe(Pipe):
 
     Attributes
     ----------
+    begun
+        The run has sent its first report. Without one the shim is not at work, as with ``python -S``.
     begun_at
-        When its first line was about to run, in seconds of the monotonic clock, as its first report says. None as long
-        as there is none; the shim is not at work with ``python -S``.
+        When its first line was about to run, in seconds of the monotonic clock, if that report has said so.
     imported
         Files of modules outside the roots, in the order of import.
     read_below
@@ -193,6 +194,7 @@ class ReportPipe(Pipe):
         self._written: set[str] = set()
         self.read_beside: dict[str, None] = {}  # in their order
         self.written_beside: set[str] = set()
+        self.begun = False
         self.begun_at: float | None = None
         self.imported: list[str] = []
         self.changes_environment = ""
@@ -209,7 +211,9 @@ class ReportPipe(Pipe):
                 case "!":
                     self.is_complete = True
                 case "b":
-                    self.begun_at = float(path)
+                    self.begun = True
+                    with contextlib.suppress(ValueError):
+                        self.begun_at = float(path)
                 case "i":
                     self.imported.append(path)
                     if self.changes_environment:
@@ -234,11 +238,6 @@ class ReportPipe(Pipe):
                     self.read_beside[path] = None
                 case "o":
                     self.written_beside.add(path)
-
-    @property
-    def begun(self) -> bool:
-        """Whether the run has sent its first report."""
-        return self.begun_at is not None
 
     @property
     def used(self) -> Used:

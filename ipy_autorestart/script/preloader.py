@@ -48,15 +48,12 @@ LOOKED_AT = 1.0
 class Reports(Protocol):
     """What runs have reported; as in `ReportPipe`."""
 
+    begun: bool
     imported: list[str]
     read_below: set[str]
     changes_environment: str
     late: set[str]
     wants_cold: tuple[str, str] | None
-
-    @property
-    def begun(self) -> bool:
-        """Whether the run has sent its first report."""
 
 
 class Preloader:

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import importlib.util
+import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from ipy_autorestart.pristine import Event
 from ipy_autorestart.protocol.messages import Clear, Display, State, Status
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.show.status import as_html, bundle, is_later, status_line
+from ipy_autorestart.show.terminal import News
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
+from ipy_autorestart.text import wrapped
 
 if TYPE_CHECKING:
     from ipy_autorestart.client.supervisor import Supervisor
+
+
+log = logging.getLogger(__name__)
 
 
 class Buttons:
@@ -133,11 +141,22 @@ class CellScreen:
 
     def control(self, target: Supervisor) -> None:
         """Have buttons beside the status line, if there can be any; in the main thread."""
-        if importlib.util.find_spec("ipywidgets") is None:
-            return
-        self._buttons = Buttons(self._kernel, self._header, target)
+        with self._or_no_buttons():
+            if importlib.util.find_spec("ipywidgets") is None:
+                return
+            self._buttons = Buttons(self._kernel, self._header, target)
+            _ = self._buttons.view
         self._update_buttons()  # which ends them if the target has ended meanwhile
         self._publish("update_display_data", self._status_content())
+
+    @contextlib.contextmanager
+    def _or_no_buttons(self) -> Iterator[None]:
+        """Go on without buttons if the widgets fail, whatever is wrong with them."""
+        try:
+            yield
+        except Exception:  # the border: they are somebody else's
+            log.debug("no buttons for %s", self._name, exc_info=True)
+            self._buttons = None
 
     def to_state(self) -> dict[str, Any]:
         """Return, as plain data, what a new screen for the same cell needs."""
@@ -191,11 +210,12 @@ class CellScreen:
         self._publish("update_display_data", self._status_content())
 
     def _update_buttons(self) -> None:
-        if self._buttons and self._status.state is State.ENDED:
-            self._buttons.close()
-            self._buttons = None
-        elif self._buttons:
-            self._buttons.show(as_html(self._name, self._status), paused=self._status.paused)
+        with self._or_no_buttons():
+            if self._buttons and self._status.state is State.ENDED:
+                self._buttons.close()
+                self._buttons = None
+            elif self._buttons:
+                self._buttons.show(as_html(self._name, self._status), paused=self._status.paused)
 
     def begin(self, run: int) -> None:
         """Clear the cell for a new run, and put the status line back above it; or begin a new part."""
@@ -256,3 +276,60 @@ class CellScreen:
         session = self._kernel.session
         if session is not None:  # the kernel is closing
             session.send(self._kernel.iopub_socket, kind, content, parent={"header": self._header}, ident=kind.encode())
+
+
+#: Columns of a front end's terminal, which the kernel doesn't know.
+COLUMNS = 80
+
+
+class ConsoleScreen(CellScreen):
+    """Shows a target in a front end that only prints, such as `jupyter console`: in lines, as IPython in a terminal.
+
+    What is published meanwhile is printed with the next cell.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # those of `CellScreen`
+        super().__init__(*args, **options)
+        self._news = News(self._name, self._status)
+        self._told = Event()
+
+    def to_state(self) -> dict[str, Any]:
+        """Return, as plain data, what a new screen for the same front end needs."""
+        return {**super().to_state(), "prints": True}
+
+    def control(self, target: Supervisor) -> None:
+        """Do nothing: there are no buttons."""
+
+    def before_exec(self, status: Status) -> None:
+        """Show what is held back: what becomes of the restart has its own line."""
+        self.flush()
+        self._status = status
+
+    def go_on(self, status: Status) -> None:
+        """Go on, in an older copy of the process, from what has been shown last."""
+        self._tracebacks = Tracebacks(lambda: style_of(self._kernel.shell))
+        self._news = News(self._name, status)
+        self._is_mid_line = False
+
+    def open(self) -> None:
+        """Do nothing: the first line comes with the first news."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the first line, so that it is printed with the cell that has begun the watch."""
+        self._told.wait(seconds)
+
+    def show(self, status: Status) -> None:
+        """Print a line, if there is news."""
+        self.flush()
+        self._status = status
+        if line := self._news.line(status):
+            end = "\n" if self._is_mid_line else ""
+            self._publish("stream", {"name": "stderr", "text": f"{end}{wrapped(line, COLUMNS)}\n"})
+            self._is_mid_line = False
+            self._told.set()
+
+    def begin(self, run: int) -> None:
+        """Do nothing: what was printed stays."""
+
+    def clear(self, cleared: Clear) -> None:
+        """Do nothing, likewise."""

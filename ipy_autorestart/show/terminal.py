@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.messages import State, Status
 from ipy_autorestart.show.status import is_later, message, status_line
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
+from ipy_autorestart.text import wrapped
 
 
 class Lines(Protocol):
@@ -21,6 +23,49 @@ class Lines(Protocol):
 
     def write(self, stream: str, text: str) -> None:
         """Write what a program wrote."""
+
+
+#: Not worth a line.
+BRIEF = frozenset({State.STARTING, State.RESTARTING})
+
+
+class News:
+    """Tells which statuses are worth a line where lines stay, given the one that was shown last.
+
+    A run that probably ends as the one before did, without an error, has one line, at its end or when it goes on.
+    """
+
+    def __init__(self, name: str, status: Status = Status()) -> None:  # noqa: B008  # a value
+        self._name = name
+        self._status = status
+        self._shown = ""
+        self._has_finished = self._is_held = False
+
+    def line(self, status: Status) -> str:
+        """Return the line of a status, or nothing."""
+        before, self._status = self._status, status
+        line, is_plain = status_line(self._name, status), not message(status)
+        runs = status.state is State.RUNNING and is_plain
+        if runs and status.runs != before.runs:
+            self._is_held = self._has_finished
+        if status.state not in (*BRIEF, State.RUNNING):
+            self._has_finished = status.state is State.FINISHED
+        if self._is_held and runs:
+            if not status.running_for:
+                return ""
+        elif (is_plain and _is_brief(status, before)) or line == self._shown or is_later(status, before):
+            return ""
+        self._is_held = False
+        self._shown = line
+        return line
+
+
+def _is_brief(status: Status, before: Status) -> bool:
+    """Return whether a status isn't worth a line: something else follows, or what is waited for is known."""
+    waits = status.state is State.WAITING
+    return status.state in BRIEF or (
+        waits and status.waits_for == (before.waits_for if before.state is status.state else "")
+    )
 
 
 class TerminalScreen:
@@ -35,8 +80,7 @@ class TerminalScreen:
         self._lines = lines
         self._tracebacks = Tracebacks(lambda: style_of(shell))
         self._name = name
-        self._status = Status()
-        self._shown = ""
+        self._news = News(name)
 
     def to_state(self) -> dict[str, Any]:
         """Return nothing: a terminal is found again without."""
@@ -45,11 +89,9 @@ class TerminalScreen:
     def show(self, status: Status) -> None:
         """Write the status in a line of its own, if it reads differently."""
         self._lines.write("stderr", self._tracebacks.flush())
-        before, self._status = self._status, status
-        line = status_line(self._name, status)
-        if line != self._shown and not is_later(status, before):
-            self._shown = line
-            self._lines.say(self._name, line)
+        if line := self._news.line(status):
+            columns = shutil.get_terminal_size().columns
+            self._lines.say(self._name, wrapped(line, columns))
 
     def begin(self, run: int) -> None:
         """Do nothing: a terminal keeps what was shown."""

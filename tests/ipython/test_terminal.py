@@ -23,7 +23,7 @@ class Terminal(Shell):
         self.wait(r"In \[1\]:$")
         self.pid = int(self.run("import os; print('pid', os.getpid())", r"pid (\d+)\s+In \[2\]:$").group(1))
         self.run("%load_ext ipy_autorestart", r"In \[3\]:$")
-        self.run(f"%watch_restart src/ {options}", r"kernel · running\s+In \[4\]:$")
+        self.run(f"%watch_restart src/ {options}", r"kernel · running[^⟳]*In \[4\]:$")
 
     def hang_up(self):
         self.clear()

@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -236,5 +237,20 @@ def test_the_console_goes_on_with_two_clients_at_once(kernel, project, options):
             shell.clear()
             shell.run(f"print('answer', 6 * {number})", rf"answer {6 * number}\b")
             assert kernel.run("print('here')").streams() == "here\n"
+    finally:
+        shell.close()
+
+
+def test_the_console_is_told_of_a_restart_in_a_line(kernel, project):
+    shell = Shell()
+    try:
+        shell.start_console(kernel.manager.connection_file)
+        shell.run(
+            "%watch_restart src/", r"⟳ kernel · running\s+· a restart empties the memory; --rerun all runs the cells"
+        )
+        project.save("src/a.py", "V = 2\n")
+        told = r"⟳ kernel · running · 1 restart · src/a.py changed · restarted in \d+ ms"
+        eventually(lambda: shell.run("0", r"In \[\d+\]:") and re.search(told, shell.text), timeout=60)
+        assert "starting" not in shell.text
     finally:
         shell.close()

@@ -498,7 +498,7 @@ def test_a_terminal_runs_them_before_its_first_prompt(project):
         shell.shell.sendline(f"{sys.executable} -m IPython --no-banner --no-confirm-exit --colors=NoColor")
         shell.wait(r"In \[1\]:$")
         shell.run("%load_ext ipy_autorestart", r"In \[2\]:$")
-        shell.run("%watch_restart src/ --rerun all", r"kernel · running\s+In \[3\]:$")
+        shell.run("%watch_restart src/ --rerun all", r"kernel · running[^⟳]*In \[3\]:$")
         shell.run(IMPORT, r"value 1\s+In \[4\]:$")
         shell.run("a.V *= 10", r"In \[5\]:$")
         shell.run("a.NEW", r"AttributeError[\s\S]*In \[6\]:$")

@@ -1,5 +1,6 @@
 """A target's cell: one status line, and below it what the run shows."""
 
+import sys
 from types import MappingProxyType
 
 import pytest
@@ -7,7 +8,7 @@ from fakes import FakeKernel
 
 from ipy_autorestart import State, Status
 from ipy_autorestart.protocol.messages import Clear, Display
-from ipy_autorestart.show.cell import CellScreen
+from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
 
 HEADER = {"msg_id": "request 1"}
 
@@ -123,3 +124,66 @@ def test_a_line_that_leaves_stands_without_the_buttons_that_end(kernel, screen):
     kernel.published.clear()
     CellScreen(kernel, "main.py", **screen.to_state()).show(Status(State.RUNNING, runs=2))
     assert kernel.published[0][2]["data"]["text/plain"] == "⟳ main.py · running · 2 restarts"
+
+
+@pytest.mark.parametrize(
+    "code", ["raise ImportError('broken')", "", "def HBox(*_, **__): raise TypeError\nButton = HTML = HBox"]
+)
+def test_broken_widgets_cost_the_buttons_and_not_the_watch(kernel, screen, monkeypatch, tmp_path, code):
+    (tmp_path / "ipywidgets.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "ipywidgets", raising=False)
+    kernel.get_parent = lambda: {}
+    screen.open()
+    screen.control(None)
+    assert not screen.has_buttons
+    screen.show(Status(State.RUNNING, runs=1, warm=False))
+    assert kernel.published[-1][2]["data"]["text/plain"] == "⟳ main.py · running · run 1"
+
+
+class BrokenButtons(FakeButtons):
+    def show(self, line, *, paused):
+        raise RuntimeError("the comm is gone")
+
+
+def test_buttons_that_break_later_are_dropped(kernel, screen):
+    screen._buttons = BrokenButtons()
+    screen.show(Status(State.RUNNING, runs=1, warm=False))
+    assert not screen.has_buttons
+    assert kernel.published[-1][2]["data"].keys() == {"text/plain", "text/html"}
+
+
+def test_a_console_gets_lines_and_nothing_that_it_could_not_change(kernel):
+    console = ConsoleScreen(kernel, "main.py", header=HEADER)
+    console.open()
+    assert kernel.published == []
+    console.show(Status())
+    console.show(Status(State.RUNNING, runs=1, warm=False))
+    console.wait(5.0)
+    console.begin(1)
+    console.write("stdout", "value 1")
+    console.show(Status(State.FINISHED, runs=1, warm=False, exit_status=0))
+    console.begin(2)
+    console.clear(Clear(wait=True))
+    console.write("stdout", "value 2\n")
+    console.show(Status(State.CRASHED, runs=2, warm=True, exit_status=3))
+    assert published(kernel) == [
+        ("stream", "⟳ main.py · running · run 1\n"),
+        ("stream", "value 1"),
+        ("stream", "\n⟳ main.py · finished · run 1\n"),
+        ("stream", "value 2\n"),
+        ("stream", "⟳ main.py · crashed with status 3 · run 2\n"),
+    ]
+
+
+def test_a_console_goes_on_after_a_restart_of_the_kernel(kernel):
+    console = ConsoleScreen(kernel, "kernel", header=HEADER)
+    console.show(Status(State.RUNNING))
+    console.before_exec(Status(State.RESTARTING))
+    plain = console.to_state()
+    assert plain.pop("prints")
+    again = ConsoleScreen(kernel, "kernel", **plain)
+    again.go_on(Status(State.RESTARTING))
+    again.control(None)
+    again.show(Status(State.RUNNING, runs=1, took=0.09))
+    assert published(kernel) == [("stream", "⟳ kernel · running\n"), ("stream", "⟳ kernel · running · 1 restart\n")]

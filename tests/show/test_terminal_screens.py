@@ -2,8 +2,9 @@
 
 import sys
 
-from ipy_autorestart import Files, State, Status
-from ipy_autorestart.show.terminal import StderrScreen, TerminalScreen
+from ipy_autorestart import Cause, Files, State, Status
+from ipy_autorestart.decide.facts import Reason
+from ipy_autorestart.show.terminal import News, StderrScreen, TerminalScreen
 
 
 def test_a_line_says_that_the_program_has_restarted_or_why_it_has_not(tmp_path, monkeypatch):
@@ -41,3 +42,46 @@ def test_in_a_terminal_time_alone_makes_no_line():
     screen.write("stdout", "value 1\n")
     assert lines.written == ["⟳ main.py · running · run 1", "value 1\n"]
     assert screen.to_state() == {}
+
+
+def lines_of(*statuses, name="main.py"):
+    news = News(name)
+    return [line for line in map(news.line, statuses) if line]
+
+
+def test_a_run_that_ends_as_the_one_before_did_has_one_line():
+    def run(number, **facts):
+        return Status(State.RUNNING, runs=number, warm=True, **facts)
+
+    def end(number, state=State.FINISHED, status=0):
+        return Status(state, runs=number, warm=True, exit_status=status)
+
+    first = [Status(), run(1), run(1, took=0.1), end(1)]
+    assert lines_of(*first) == ["⟳ main.py · running · run 1", "⟳ main.py · finished · run 1"]
+    again = [Status(State.RESTARTING, runs=1), run(2), run(2, took=0.1), end(2)]
+    assert lines_of(*first, *again)[2:] == ["⟳ main.py · finished · run 2"]
+    long = [run(2), run(2, running_for=2), run(2, running_for=3), end(2, State.CRASHED, 3), run(3)]
+    assert lines_of(*first, *long)[2:] == [
+        "⟳ main.py · running for 2.0 s · run 2",
+        "⟳ main.py · crashed with status 3 · run 2",
+        "⟳ main.py · running · run 3",
+    ]
+    noted = [run(2, notes=("a limit",)), end(2)]
+    assert lines_of(*first, *noted)[2:] == ["⟳ main.py · running · a limit · run 2", "⟳ main.py · finished · run 2"]
+
+
+def test_a_restart_of_the_kernel_has_one_line_too():
+    told = lines_of(
+        Status(State.RUNNING),
+        Status(State.WAITING),
+        Status(State.WAITING, waits_for="cell 3"),
+        Status(State.WAITING, Cause(Reason.CHANGE), waits_for="cell 3"),
+        Status(State.RESTARTING),
+        Status(State.RUNNING, runs=1),
+        name="kernel",
+    )
+    assert told == ["⟳ kernel · running", "⟳ kernel · waiting for cell 3", "⟳ kernel · running · 1 restart"]
+
+
+def test_a_start_that_takes_long_is_worth_a_line():
+    assert lines_of(Status(), Status(notes=("looking at 9 files",))) == ["⟳ main.py · starting · looking at 9 files"]
