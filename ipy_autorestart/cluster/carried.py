@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import os
 import sys
+import tempfile
 import types
 import zlib
 from collections.abc import Iterator
@@ -27,6 +29,9 @@ GRACE = 1.0
 
 #: Seconds between two looks whether workers are back.
 LOOKED_AT = 0.005
+
+#: Bytes of the path of a socket.
+ADDRESS_MAX = 107
 
 #: Seconds that a nanny may take to be connected to.
 REACHED_WITHIN = 3.0
@@ -125,12 +130,9 @@ class OnNanny(NannyPlugin):  # type: ignore[misc]  # as above
 
     def setup(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
         """Switch the method, unless it is that already: what a fork server has imported can't be changed."""
-        from multiprocessing import get_context
+        from multiprocessing import get_all_start_methods, get_context
 
-        if (
-            dask.config.get(METHOD) == "spawn"
-            and "forkserver" in sys.modules["multiprocessing"].get_all_start_methods()
-        ):
+        if dask.config.get(METHOD) == "spawn" and "forkserver" in get_all_start_methods() and _can_listen():
             self.before = "spawn"
             get_context("forkserver").set_forkserver_preload(["distributed", *self.modules])
             distributed.utils._forkserver_preload_set = True  # noqa: SLF001  # or it would set a list of its own
@@ -140,6 +142,11 @@ class OnNanny(NannyPlugin):  # type: ignore[misc]  # as above
         """Switch it back."""
         if self.before:
             dask.config.set({METHOD: self.before})
+
+
+def _can_listen() -> bool:
+    """Whether the address of a fork server is short enough: else the nanny would end with its worker."""
+    return len(os.fsencode(tempfile.gettempdir())) + len("/pymp-12345678/listener-12345678") <= ADDRESS_MAX
 
 
 # -- on the scheduler --------------------------------------------------------------------------------------------------
@@ -311,21 +318,21 @@ async def until_back(nannies: list[str], seconds: float, *, dask_scheduler: Any)
         await asyncio.sleep(LOOKED_AT)
 
 
-async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:
-    """Return the nannies that are still there."""
+async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:  # noqa: ARG001  # Dask hands it over
+    """Return the nannies that are still there; one that is only too busy to answer in time is."""
 
-    async def answers(nanny: str) -> bool:
+    async def is_there(nanny: str) -> bool:
         try:
-            comm = await asyncio.wait_for(
-                distributed.core.connect(nanny, timeout=REACHED_WITHIN, **dask_scheduler.connection_args),
-                REACHED_WITHIN,
-            )
-        except Exception:  # as above  # noqa: BLE001
+            host, port = distributed.comm.get_address_host_port(nanny)
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, port), REACHED_WITHIN)
+        except TimeoutError:
+            return True
+        except (OSError, ValueError):
             return False
-        comm.abort()
+        writer.close()
         return True
 
-    found = await asyncio.gather(*map(answers, nannies))
+    found = await asyncio.gather(*map(is_there, nannies))
     return [nanny for nanny, there in zip(nannies, found, strict=True) if there]
 
 

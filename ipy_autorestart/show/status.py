@@ -228,8 +228,7 @@ def _start(status: Status) -> Iterable[str]:
     if status.warm is None:
         yield f"restarted in {time}"
     else:
-        how = "" if is_told else f"restarted {'warm' if status.warm else 'cold'}, "  # for which there is no room then
-        yield f"{how}first line after {time}"
+        yield f"restarted {'warm' if status.warm else 'cold'} in {time}"
     if is_told:
         yield f"waited {duration(waited)} for the burst"
 

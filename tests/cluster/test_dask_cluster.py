@@ -164,10 +164,28 @@ def test_a_worker_with_a_network_and_files_of_its_own_gets_what_is_saved(tmp_pat
     environment = {**os.environ, "PYTHONPATH": path}
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=environment)
     assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 4, done.stdout
     first, one, second, two = done.stdout.splitlines()
     assert (one, two) == ("1", "2")
     assert re.fullmatch(r"1 of 1 workers on [0-9a-f]{4}", first)
     assert re.fullmatch(r"1 of 1 workers on [0-9a-f]{4} · 1 restarted", second)
+
+
+FORKS = """
+import sys, tempfile
+import dask
+from ipy_autorestart.cluster.carried import METHOD, OnNanny
+
+tempfile.tempdir = "/tmp/" + int(sys.argv[1]) * "x"
+OnNanny([]).setup(None)
+print(dask.config.get(METHOD))
+"""
+
+
+@pytest.mark.parametrize(("length", "method"), [(70, "forkserver"), (71, "spawn")])
+def test_workers_are_forked_where_the_address_of_a_fork_server_has_room(length, method):
+    done = subprocess.run([sys.executable, "-c", FORKS, str(length)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == method
 
 
 TOKENS = """

@@ -110,7 +110,7 @@ def test_a_kernel_that_has_restarted_says_the_same_of_itself(kernel, project, op
         project.save("src/a.py", f"V = {number + 1}\n")
         again = f".*rerun in.* {number} restart" if "--rerun" in options else f"{number} restart"
         kernel.wait(lambda again=again: re.search(f"running.*· {again}", watching.text))
-        assert load != LOAD or "kept" in watching.text
+        assert load != LOAD or "saved" in watching.text
         if number in (1, 3):
             found = properties(kernel)
             differ = {name for name in found if found[name] != expected[name]}

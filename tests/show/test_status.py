@@ -17,7 +17,7 @@ SAVED = Cause(Reason.CHANGE, (A,))
 def test_a_status_line_says_what_why_and_how_often():
     status = Status(State.RUNNING, SAVED, runs=3, took=0.004, notes=("one message",), warm=True)
     assert status_line("main.py", status) == (
-        "⟳ main.py · running · one message · run 3 · src/a.py changed · restarted warm, first line after 4 ms"
+        "⟳ main.py · running · one message · run 3 · src/a.py changed · restarted warm in 4 ms"
     )
     kernel = Status(State.RUNNING, runs=1, polling=True)
     assert status_line("kernel", kernel) == "⟳ kernel · running · 1 restart · polling"
@@ -29,7 +29,7 @@ def test_a_status_line_says_what_why_and_how_often():
         (
             "main.py",
             Status(State.FINISHED, SAVED, runs=4, exit_status=0, lasted=0.013, took=0.004, warm=True),
-            "finished in 13 ms · run 4 · src/a.py changed · restarted warm, first line after 4 ms",
+            "finished in 13 ms · run 4 · src/a.py changed · restarted warm in 4 ms",
         ),
         (
             "src/clean.py",
@@ -87,9 +87,9 @@ def test_what_has_no_room_stands_in_a_dimmer_line_below():
 @pytest.mark.parametrize(
     ("warm", "waited", "words"),
     [
-        (True, 0.0, "restarted warm, first line after 120 ms"),
-        (True, 0.11, "first line after 10 ms · waited 110 ms for the burst"),
-        (False, 0.0, "restarted cold, first line after 120 ms"),
+        (True, 0.0, "restarted warm in 120 ms"),
+        (True, 0.11, "restarted warm in 10 ms · waited 110 ms for the burst"),
+        (False, 0.0, "restarted cold in 120 ms"),
         (None, 0.0, "restarted in 120 ms"),
     ],
 )
