@@ -17,7 +17,7 @@ from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Recorder, replaced
 from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, stopped, went_on
 from ipy_autorestart.kernel.gate import Gate
-from ipy_autorestart.pristine import time
+from ipy_autorestart.pristine import RLock, time
 from ipy_autorestart.protocol.messages import Record, Reran
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.wire.messages import OWN
@@ -39,6 +39,10 @@ OLD = {
 """Content of the message that marks what a cell shows."""
 
 
+#: Messages of which a front end makes an output.
+SHOWN = frozenset({"stream", "display_data", "execute_result", "error"})
+
+
 class InputNeeded(StdinNotImplementedError):  # noqa: N818  # read in the status: "stopped at cell 4: InputNeeded"
     """A cell that runs again asks for input, and no client waits for its reply that could answer."""
 
@@ -51,8 +55,8 @@ class Replay:
 
     ``may_go_on`` returns whether another cell may begin: not while a restart is pending, for it starts all over.
     ``between`` is called after each, and returns whether this has become another kernel.
-    ``on_cleared`` is called with the id of a request whose cell has been cleared. ``interrupts`` notes those that come
-    outside of the cells' code, since the restart was asked for.
+    ``on_cleared`` is called with the id of a request whose cell is cleared, ahead of what comes there. ``interrupts``
+    notes those that come outside of the cells' code, since the restart was asked for.
     """
 
     def __init__(
@@ -133,7 +137,7 @@ class Replay:
         kernel.session.send(kernel.iopub_socket, kind, content, parent=parent, ident=kind.encode())
 
     async def _run_one(self, cell: Cell) -> BaseException | None:
-        """Run a cell, which is cleared between its `busy` and its `execute_input`."""
+        """Run a cell, in whose place it shows what is new."""
         content = {
             "code": cell.code,
             "silent": False,
@@ -149,13 +153,12 @@ class Replay:
         original = kernel._publish_execute_input  # noqa: SLF001
 
         def publish(_: str, parent: Any, count: int) -> None:
-            self._publish("clear_output", {"wait": False}, parent)
-            self._on_cleared(cell.header.get("msg_id", ""))
             original(cell.code, parent, count)
 
         with (
             self._recorder.again(cell) as error,
             self._interrupts_noted(),
+            self._shown_in_place(cell),
             self._replaced_in(cell, kernel, _publish_execute_input=publish, raw_input=_refuse, getpass=_refuse),
             self._replaced_in(cell, self._shell, debugger=_stay_out),
         ):
@@ -178,6 +181,38 @@ class Replay:
             return call
 
         return replaced(owner, **{name: either(name, stand_in) for name, stand_in in methods.items()})
+
+    @contextlib.contextmanager
+    def _shown_in_place(self, cell: Cell) -> Iterator[None]:
+        """Have the first that the cell shows replace what it has shown before; if it shows nothing, that ends with it.
+
+        Cleared sooner, its place would shrink and grow again, and all below it move.
+        """
+        session, number, lock = self._kernel.session, cell.header.get("msg_id", ""), RLock()
+        original, is_cleared = session.send, False
+
+        def clear(*, wait: bool) -> None:
+            nonlocal is_cleared
+            with lock:  # streams are sent in a thread of their own
+                if not is_cleared:
+                    is_cleared = True
+                    self._publish("clear_output", {"wait": wait}, {"header": cell.header})
+                    self._on_cleared(number)
+
+        def send(stream: Any, message: Any, content: Any = None, parent: Any = None, *args: Any, **options: Any) -> Any:
+            kind, request = message, parent or {}
+            if not isinstance(message, str):
+                kind, request = message["header"]["msg_type"], message["parent_header"]
+            header = request.get("header", request)  # of an error, ipykernel gives that alone
+            if kind in SHOWN and header.get("msg_id") == number:
+                clear(wait=True)
+            return original(stream, message, content, parent, *args, **options)
+
+        with replaced(session, send=send):
+            try:
+                yield
+            finally:
+                clear(wait=False)
 
     @contextlib.contextmanager
     def _interrupts_noted(self) -> Iterator[None]:

@@ -72,8 +72,8 @@ def test_every_cell_shows_what_is_new_where_it_stands(notebook, kernel):
         assert [output["data"]["text/plain"] for output in result.outputs] == [str(value * 10)]
         assert [output["data"]["text/html"] for output in rich.outputs] == [f"<b>{value}</b>"]
         assert nothing.outputs == []
-        assert notebook.of(stream) == ["busy", "clear_output", "execute_input", "stream", "idle"]
-        assert notebook.of(result) == ["busy", "clear_output", "execute_input", "execute_result", "idle"]
+        assert notebook.of(stream) == ["busy", "execute_input", "clear_output", "stream", "idle"]
+        assert notebook.of(result) == ["busy", "execute_input", "clear_output", "execute_result", "idle"]
     assert "4 cells rerun" in notebook.watching.text
     assert notebook.run("import os; os.getppid()").text == str(pid)  # behind the process that the server knows
 
@@ -478,7 +478,7 @@ def test_the_console_shows_them_as_they_come(kernel, project):
     try:
         option = "--ZMQTerminalInteractiveShell.include_other_output=True"
         shell.start_console(kernel.manager.connection_file, option)
-        shell.run("%watch_restart src/ --rerun all", r"kernel · starting[\s\S]*In \[\d+\]:")
+        shell.run("%watch_restart src/ --rerun all", r"kernel · running[\s\S]*In \[\d+\]:")
         shell.run(IMPORT, r"value 1[\s\S]*In \[\d+\]:")
         kernel.pump(0.5)
         project.save("src/a.py", "V = 2\n")

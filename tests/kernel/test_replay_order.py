@@ -20,12 +20,16 @@ class FakeSession:
 
     def __init__(self):
         self.sent = []
+        self.waits = []  # of clears
 
     def serialize(self, message, ident):
         return [ident, message]
 
-    def send(self, stream, kind, content, parent, ident):
-        self.sent.append((kind, parent))
+    def send(self, stream, message, content=None, parent=None, ident=None):
+        kind = message if isinstance(message, str) else message["header"]["msg_type"]
+        if kind == "clear_output":
+            self.waits.append(content["wait"])
+        self.sent.append((kind, parent if isinstance(message, str) else {"header": message["parent_header"]}))
 
 
 class FakeKernel:
@@ -138,7 +142,7 @@ class Played:
         return self.goes_on_elsewhere
 
 
-def test_each_cell_runs_as_its_own_request_after_a_clear():
+def test_each_cell_runs_as_its_own_request():
     played = Played(cell(1), cell(2))
     played.run()
     assert [message["header"] for message in played.gate.ran] == [{"msg_id": "m1"}, {"msg_id": "m2"}]
@@ -151,6 +155,39 @@ def test_each_cell_runs_as_its_own_request_after_a_clear():
     assert not last.goes_on
     assert played.recorder.next == 3
     assert played.gate.let
+
+
+SHOWS = {
+    "nothing": lambda _: [],
+    "a stream": lambda header: ["stream", {"text": "x"}, {"header": header}],
+    "a result": lambda header: [{"header": {"msg_type": "execute_result"}, "parent_header": header}],
+    "what another cell shows": lambda _: ["stream", {"text": "x"}, {"header": {"msg_id": "another"}}],
+    "what belongs to none": lambda _: ["stream", {"text": "x"}],
+}
+
+
+@pytest.mark.parametrize("shows", SHOWS)
+def test_what_a_cell_has_shown_is_cleared_just_before_what_is_new_or_in_the_end(shows):
+    def answer(played):
+        header = played.kernel.parent["header"]
+        played.session.send(None, "status", {}, {"header": header})
+        for _ in range(2):
+            if message := SHOWS[shows](header):
+                played.session.send(None, *message)
+        played.session.send(None, "execute_reply", {}, {"header": header})
+
+    played = Played(cell(1), answer=answer)
+    send = played.session.send
+    played.run()
+    kinds = [kind for kind, _ in played.session.sent]
+    new = {"a stream": ["stream"] * 2, "a result": ["execute_result"] * 2}.get(shows)
+    if new:
+        assert kinds == ["status", "clear_output", *new, "execute_reply"]
+    else:
+        assert kinds[-2:] == ["execute_reply", "clear_output"]
+    assert played.session.waits == [bool(new)]
+    assert played.cleared == ["m1"]
+    assert played.session.send == send
 
 
 def failing(*errors):
