@@ -1,5 +1,7 @@
 """What a person sees: JupyterLab and Notebook in a real browser."""
 
+import itertools
+
 import documents
 import pytest
 from lab import Page
@@ -18,13 +20,25 @@ FAILS_AT_0 = "1 / a.V"
 LAST = "print('last', a.V)"
 
 
-#: Collects what the first cell shows, as often as a screen is drawn.
-SAMPLE = """() => {
-    const output = document.querySelector(".jp-Notebook .jp-CodeCell .jp-Cell-outputArea");
-    window.seen = new Set();
-    const look = () => { window.seen.add(output.innerText.trim()); requestAnimationFrame(look); };
+#: Notes each cell's height, and the text of the first one's output, as often as a screen is drawn.
+LOOK_ON = """() => {
+    const cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
+    const output = cells[0].querySelector(".jp-Cell-outputArea");
+    window.looks = [];
+    const look = () => {
+        window.looks.push([output.innerText.trim(), ...cells.map(cell => cell.getBoundingClientRect().height)]);
+        requestAnimationFrame(look);
+    };
     look();
 }"""
+
+
+def shrunk(heights):
+    """Return by how many pixels a cell was lower in a look than in the one before, and than in the end.
+
+    Up to three are nothing: a widget is drawn in two steps.
+    """
+    return [now - before for before, now in itertools.pairwise(heights) if now < min(before, heights[-1]) - 3]
 
 
 @pytest.fixture(scope="module", params=["lab/tree", "notebooks"])
@@ -108,7 +122,7 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
     prompts = [f"[{number}]:" for number in range(1, 7)]
     eventually(lambda: page.prompts() == prompts, what=page.prompts)  # a reply comes behind what its cell shows
     pid = server.pid(f"{live.folder.name}/live.ipynb")
-    page.page.evaluate(SAMPLE)
+    page.page.evaluate(LOOK_ON)
     for _ in range(2):
         live.save()
         page.wait(0, f"5 cells rerun .* {live.saves} restart")
@@ -123,8 +137,9 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
         eventually(lambda: page.prompts() == prompts, what=page.prompts)
         assert page.dialogs == []
     assert server.pid(f"{live.folder.name}/live.ipynb") == pid
-    seen = page.page.evaluate("[...window.seen]")
+    seen, _, *heights = zip(*page.page.evaluate("window.looks"), strict=True)
     assert [text for text in seen if "kernel" not in text] == []  # the line stays, though its buttons come and go
+    assert [shrunk(cell) for cell in heights] == [[]] * len(heights)
     assert any("· 1 restart" in text for text in seen)  # it was looked at between
     page.page.close()
 
