@@ -74,10 +74,11 @@ def test_all_is_as_at_the_start_when_it_is_mended(start, project):
         'modules = sorted(one for one in sys.modules if "customize" in one)\n'
         "facts = [os.getpid(), sys.argv, sys.orig_argv, sys.path, os.getcwd(), cmdline, dict(os.environ), modules]\n"
         'say("facts", json.dumps(facts))\natexit.register(say, "left")\nos.chdir("/")\nimport a\n'
-        "while True: time.sleep(0.02)\n"
+        'say("imported")\nwhile True: time.sleep(0.02)\n'
     )
     program = start(IMPORT + SAY + code, ["main.py", "-v", "two words"], head=HEAD, env={"PYTHONPATH": "/nowhere:/x"})
     before = program.wait("^facts (.*)").group(1)
+    program.wait("imported")  # else this first start fails, and ends
     program.save("nosuch")
     program.wait_told("crashed · NameError")
     program.wait("left", times=2)
