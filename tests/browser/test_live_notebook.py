@@ -41,9 +41,10 @@ def shrunk(heights):
     return [now - before for before, now in itertools.pairwise(heights) if now < min(before, heights[-1]) - 3]
 
 
-@pytest.fixture(scope="module", params=["lab/tree", "notebooks"])
+@pytest.fixture(scope="module")
 def site(request):
-    return request.param
+    """Whose page it is: JupyterLab's, or Notebook's where a test asks for it, as both are made of the same cells."""
+    return getattr(request, "param", "lab/tree")
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,7 @@ def picture(page, place):
     return image.get_attribute("src")
 
 
+@pytest.mark.parametrize("site", ["lab/tree", "notebooks"], indirect=True)
 def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site):
     folder = make_folder(server, "rich", site)
     page = open_page(folder, WATCH, IMPORT, TABLE, PICTURE, WIDGET, PID)
