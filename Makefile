@@ -6,8 +6,9 @@ BENCH := .venv-bench
 CONFORMANCE := .venv-conformance
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-# Most of a test is waiting, so two run at a time.
-PYTEST_ALL = $(1)/python -m pytest -n 2 --dist loadgroup -m "not timing" && $(1)/python -m pytest -m timing
+# Much of a test is waiting, so three run at a time on two cores; those of which the moments are the case run alone.
+PYTEST_ALL = $(1)/python -m pytest -n 3 --dist loadgroup -m "not timing" && \
+	$(1)/python -m pytest -m timing $(shell grep -rl mark.timing tests --include 'test_*.py')
 
 .PHONY: demo lab pictures states docs notebooks test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist smoke help clean
 
