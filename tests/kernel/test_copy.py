@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import signal
 import threading
 import warnings
@@ -25,10 +26,13 @@ pytestmark = pytest.mark.e2e
 SUPPORT = str(Path(__file__).parent.parent / "support")
 
 #: Copies one after the other of which each is one of the last.
-GENERATIONS = 20
+GENERATIONS = 10
+
+#: Seconds that a server waits for a kernel to shut down.
+PATIENCE = 5.0
 
 BEFORE = """
-import asyncio, ctypes, logging, os, random, signal, sys, threading, time
+import asyncio, ctypes, faulthandler, logging, os, random, signal, sys, threading, time
 from IPython.display import display
 from comm import create_comm
 from generations import Generations
@@ -53,6 +57,7 @@ asyncio.get_running_loop().add_reader(reading, lambda: woken.append((os.getpid()
 asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: woken.append((os.getpid(), "signal")))
 saved = os.dup(1)
 generations = Generations()
+faulthandler.register(signal.SIGUSR2, file=sys.stderr._original_stdstream_copy)
 """
 
 
@@ -86,7 +91,23 @@ def served(front):
     finally:
         if is_alive(front.pid):
             front.control("shutdown_request", {"restart": False})
-            eventually(lambda: not is_alive(front.pid))
+            end(front.pid)
+
+
+def end(pid):
+    """Wait until a kernel that was asked to has ended; kill it, as servers do, where ipykernel keeps it from that.
+
+    Its main thread stops the thread of outputs and waits for that of control requests, which may just then be waking
+    the other to flush `sys.stdout`, and waits for ever to be heard.
+    """
+    try:
+        eventually(lambda: not is_alive(pid), timeout=PATIENCE)
+    except AssertionError:
+        os.kill(pid, signal.SIGUSR2)
+        told = next(Path(file) for file in links(pid).values() if file.endswith("/stderr"))
+        eventually(lambda: re.search(r"iostream\.py.* in schedule", told.read_text()), what=told.read_text)
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not is_alive(pid))
 
 
 def is_alive(pid):
@@ -511,7 +532,7 @@ def test_a_copy_ends_as_a_kernel_does(parent, tmp_path):
     with copied(parent, key_of(parent)) as front:
         assert front.control("shutdown_request", {"restart": False})["status"] == "ok"
         front.player.wait(lambda: any("bye" in message["content"].get("text", "") for message in front.player.others))
-        eventually(lambda: not is_alive(front.pid))
+        end(front.pid)
     assert (tmp_path / "ended").read_text() == f"{front.pid} "
     assert os.path.exists(parent.manager.connection_file)
     assert parent.run("1 + 1").text == "2"
