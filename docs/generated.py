@@ -95,10 +95,18 @@ def messages() -> Iterator[str]:
     """Yield each message that the program can show, with its cause and what to do, by the place where it is shown."""
     for shown in catalogue.Shown:
         yield from (f"## {shown.value}", "")
+        if shown in catalogue.ADVICE:
+            yield from (catalogue.ADVICE[shown], "")
         for message in catalogue.every().values():
             if message.shown is shown:
-                text = FIELD.sub("…", message.text)
-                yield from (f"``{text}``", f": {message.cause}", f": *What to do:* {message.fix}", "")
+                yield from (" or ".join(map(_quoted, filter(None, (message.text, message.many)))), f": {message.cause}")
+                if message.fix:
+                    yield f": *What to do:* {message.fix}"
+                yield ""
+
+
+def _quoted(text: str) -> str:
+    return f"``{FIELD.sub('…', text)}``"
 
 
 def left_out() -> Iterator[str]:
@@ -119,7 +127,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
 }
 
 #: What a message fills in when it is shown.
-FIELD = re.compile(r"{[^}]*}")
+FIELD = re.compile(r"({[^}]*})+")
 
 #: Such a part in a page.
 PART = re.compile(r"(<!-- generated: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -8,6 +8,7 @@ import signal
 import stat
 from collections.abc import Iterable, Iterator
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.ctrl_c import Answer, CtrlC, pressed
 from ipy_autorestart.decide.events import Close, Paused
 from ipy_autorestart.protocol.messages import Cause, Forward, Record, State, Status
@@ -136,10 +137,10 @@ class Console:
         match answer:
             case Answer.FORWARD:
                 yield Forward(signal.SIGINT)
-                self._say(f"⟳ {self._name} · interrupted; Ctrl-C again ends the watch")
+                self._say(f"⟳ {self._name} · {catalogue.INTERRUPTED_ONCE()}")
             case Answer.END:
                 if self._running:
-                    self._say(f"⟳ {self._name} · stopping; Ctrl-C again ends it at once")
+                    self._say(f"⟳ {self._name} · {catalogue.STOPPING_NOW()}")
                 yield from self._end(signal.SIGINT)
             case Answer.KILL:
                 yield from self._end(signal.SIGINT, within=0.0)
@@ -148,7 +149,7 @@ class Console:
         """Leave the terminal as it was, and say that it is over to whom nothing else tells it."""
         self._terminal.restore()
         if self.ended_by is signal.SIGINT:
-            self._say(f"⟳ {self._name} · watch ended")
+            self._say(f"⟳ {self._name} · {catalogue.WATCH_ENDED()}")
 
 
 def _is_pipe(fd: int) -> bool:

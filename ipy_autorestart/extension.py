@@ -203,8 +203,8 @@ def resume(
     hangups.end()
     if cells and session.restarter and session.restarter.is_armed:
         if word.rerun and isinstance(session.restarter, KernelRestarter):
-            before = f"the kernel {word.died}; " if word.died else ""
-            session.restarter.replay(before, f"; by exec, as {no_proxy}" if no_proxy else "")
+            before = catalogue.AFTER_A_DEATH(how=word.died) if word.died else ""
+            session.restarter.replay(before, catalogue.BY_EXEC(why=no_proxy) if no_proxy else "")
         elif word.rerun:
             session.restarter.replay()
         else:

@@ -17,7 +17,7 @@ ROOT = Path(ipy_autorestart.__file__).parent
 BELOW = {
     "catalogue": set(),
     "text": set(),
-    "decide": {"text"},
+    "decide": {"catalogue", "text"},
     "pristine": set(),
     "memory": {"pristine"},
     "protocol": {"catalogue", "text", "decide", "pristine"},
@@ -27,7 +27,7 @@ BELOW = {
     "script": {"catalogue", "decide", "protocol"},
     "client": {"catalogue", "text", "pristine", "protocol", "reexec"},
     "ipython": {"catalogue", "text", "decide", "pristine", "protocol", "reexec"},
-    "wire": {"pristine", "protocol"},
+    "wire": {"catalogue", "pristine", "protocol"},
     "kernel": {"catalogue", "pristine", "memory", "protocol", "reexec", "ipython", "wire"},
     "proxy": {"catalogue", "memory", "reexec", "script", "wire"},
     "show": {"catalogue", "text", "decide", "pristine", "protocol", "client"},

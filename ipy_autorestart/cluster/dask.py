@@ -16,6 +16,7 @@ from typing import Any, Self, TypeVar
 import cloudpickle
 import distributed
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.cluster import _ipy_autorestart_salt, carried, remote
 from ipy_autorestart.cluster.policy import (
     CantPush,
@@ -117,9 +118,7 @@ class DaskCluster:
                 ANSWERS_WITHIN + 0.5,
             )
         except Exception as error:  # whatever an address that is none leads to  # noqa: BLE001
-            raise CantPush(
-                f"no Dask scheduler answers at {where} ({_words(error)}); start it, or name another"
-            ) from None
+            raise CantPush(catalogue.NO_SCHEDULER(where=where, error=_words(error))) from None
         cluster = cls(client, project, where=where)
         try:
             await cluster._refuse_versions()
@@ -131,7 +130,7 @@ class DaskCluster:
     async def _refuse_versions(self) -> None:
         """Raise `CantPush` unless all have the Python and the Dask that are here: else nothing of ours runs there."""
         found = await self._answer(self._client.get_versions())
-        there = {"the scheduler": found["scheduler"], **found["workers"]}
+        there = {catalogue.THE_SCHEDULER(): found["scheduler"], **found["workers"]}
         _refuse([_known(name, said["packages"]) for name, said in there.items() if said])
 
     async def close(self) -> None:
@@ -143,14 +142,10 @@ class DaskCluster:
         with contextlib.suppress(Exception):
             await asyncio.wait_for(self._client.close(), 1.0)
 
-    @property
-    def _gone(self) -> str:
-        return f"the Dask scheduler at {self._where} is gone"
-
     def check(self) -> None:
         """Raise `CantPush` if the scheduler is gone, as the client knows: nobody is asked."""
         if self._client.status != "running":
-            raise CantPush(f"{self._gone}; start it again")
+            raise CantPush(catalogue.SCHEDULER_GONE(where=self._where))
 
     @property
     def has_late(self) -> bool:
@@ -360,10 +355,10 @@ class DaskCluster:
             if asked.done():
                 return asked.result()
         except OSError as error:
-            raise CantPush(f"{self._gone} ({_words(error)}); start it again") from None
+            raise CantPush(catalogue.SCHEDULER_LOST(where=self._where, error=_words(error))) from None
         finally:
             asked.cancel()
-        raise CantPush(f"the Dask scheduler at {self._where} has not answered for {ANSWERS_MAX:g} s")
+        raise CantPush(catalogue.SCHEDULER_SILENT(where=self._where, seconds=f"{ANSWERS_MAX:g}"))
 
 
 def _raise(refusal: Refusal | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import ipyparallel  # type: ignore[import-untyped]
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.cluster import on_engine, remote
 from ipy_autorestart.cluster.policy import CantPush, Process, lacking, listed, refuse, short, told
 from ipy_autorestart.cluster.tree import Tree
@@ -74,7 +75,7 @@ class Engines:
         except (OSError, ValueError, KeyError) as error:
             raise CantPush(_gone(self._file, error)) from None
         if self.is_closed:
-            raise CantPush(f"another controller of ipyparallel has written {self._file}; its engines come next")
+            raise CantPush(catalogue.OTHER_CONTROLLER(path=self._file))
 
     async def ship(self, tree: Tree) -> None:
         """Leave it to `push`, which is one call."""
@@ -133,7 +134,7 @@ class Engines:
         if refusal := refuse(_processes(answers), python=here, engine=engine, called="ipyparallel"):
             raise CantPush(refusal.why)
         if not self._client.ids:
-            raise CantPush(f"no engine has registered with {self._file}; start some, as by ipcluster engines")
+            raise CantPush(catalogue.NO_ENGINES(path=self._file))
         self._known |= set(answers)
 
     async def _call(self, name: str, *args: Any, engines: Collection[int], within: float) -> dict[int, dict[str, Any]]:
@@ -224,16 +225,19 @@ def _remnants(answers: Mapping[int, Mapping[str, Any]]) -> str:
     if not names:
         return ""
     where = listed(str(engine) for engine, said in answers.items() if said["lives_on"])
-    return f" · old code lives on in {where}: {listed(names)}; restart these engines to be sure"
+    return f" · {catalogue.OLD_CODE_THERE(engines=where, names=listed(names))}"
 
 
 def _lack(late: list[str], silent: list[str], count: int, version: str, seconds: float) -> str:
-    busy = f"; busy: {listed(silent)}, interrupt it or give it longer" if silent else ""
-    return f"{len(late)} of {count} engines lack {short(version)} after {seconds:g} s: {listed(late)}{busy}"
+    busy = catalogue.BUSY_ENGINES(engines=listed(silent)) if silent else ""
+    told, short_version = f"{seconds:g}", short(version)
+    return catalogue.ENGINES_LACK(
+        count=len(late), all=count, version=short_version, seconds=told, engines=listed(late), busy=busy
+    )
 
 
 def _gone(where: str, error: BaseException) -> str:
-    return f"no controller of ipyparallel answers at {where} ({_words(error)}); start it, or name another"
+    return catalogue.NO_CONTROLLER(where=where, error=_words(error))
 
 
 def _words(error: BaseException) -> str:

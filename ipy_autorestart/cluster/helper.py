@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.cluster.messages import Named, Reply, Say, Wish, decode, encode
 from ipy_autorestart.decide.events import Pushed, PushFailed, Reached
 from ipy_autorestart.protocol.keyed import Keyed
@@ -113,8 +114,8 @@ class Helper:
         if self._number:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").split("\n")
-            last = next((line for line in reversed(lines) if line), "no word of it")
-            yield PushFailed(self._number, f"the process that pushes has ended: {last}")
+            last = next((line for line in reversed(lines) if line), catalogue.NO_LAST_WORD())
+            yield PushFailed(self._number, catalogue.PUSHER_ENDED(error=last))
             self._number = 0
 
     def _send(self, message: Say | Reply) -> None:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
 
+from ipy_autorestart import catalogue
+
 K = TypeVar("K", bound=Hashable)
 
 #: So many workers, files or keys are named in a message.
@@ -91,20 +93,15 @@ def refuse(workers: Sequence[Process], *, python: str, engine: str, called: str)
         The engine's name, as users know it.
     """
     if bare := [one.name for one in workers if not one.can_restart]:
-        return Refusal(
-            f"no nanny restarts {listed(bare)}: start the workers without --no-nanny, or LocalCluster with processes"
-        )
+        return Refusal(catalogue.NO_NANNY(workers=listed(bare)))
     ours = _minor(python)
     if other := [one for one in workers if one.python and _minor(one.python) != ours]:
-        theirs = sorted({_minor(one.python) for one in other})
-        return Refusal(
-            f"Python {' and '.join(theirs)} on {listed(one.name for one in other)}, {ours} here: use the same on both"
-        )
+        theirs, where = sorted({_minor(one.python) for one in other}), listed(one.name for one in other)
+        return Refusal(catalogue.OTHER_PYTHON(theirs=" and ".join(theirs), workers=where, ours=ours))
     if other := [one for one in workers if one.engine and one.engine != engine]:
-        theirs = sorted({one.engine for one in other})
-        return Refusal(
-            f"{called} {' and '.join(theirs)} on {listed(one.name for one in other)}, {engine} here: install the same"
-        )
+        theirs, where = sorted({one.engine for one in other}), listed(one.name for one in other)
+        told = " and ".join(theirs)
+        return Refusal(catalogue.OTHER_ENGINE(engine=called, theirs=told, workers=where, ours=engine))
     return None
 
 
@@ -118,7 +115,7 @@ def refuse_broken(broken: Mapping[str, str], sent: Collection[str]) -> Refusal |
     A file that never was whole, as a template or a test's data, is left out and stops nobody.
     """
     if worse := sorted(path for path in broken if path in sent):
-        return Refusal(f"syntax error in {worse[0]}: {broken[worse[0]]}; nothing is sent until it is fixed")
+        return Refusal(catalogue.BROKEN_SOURCE(path=worse[0], error=broken[worse[0]]))
     return None
 
 
@@ -126,7 +123,7 @@ def refuse_clash(tops: Collection[str], others: Mapping[str, Collection[str]]) -
     """Return why modules of these names can't be pushed: another watch on the cluster has them too, by its owner."""
     for owner, theirs in sorted(others.items()):
         if both := sorted(set(tops) & set(theirs)):
-            return Refusal(f"{listed(both)} is also pushed by {owner}: rename it, or use a cluster of your own")
+            return Refusal(catalogue.PUSHED_BY_ANOTHER(modules=listed(both), owner=owner))
     return None
 
 
@@ -134,10 +131,7 @@ def refuse_loss(keys: Sequence[str]) -> Refusal | None:
     """Return why workers can't restart whose data is published or somebody else's and has no place among the others."""
     if not keys:
         return None
-    return Refusal(
-        f"a restart of the workers would lose {listed(keys)}, which no other can take: add a worker, "
-        "gather or unpublish it, or use --lose-data"
-    )
+    return Refusal(catalogue.DATA_AT_RISK(keys=listed(keys)))
 
 
 # -- who gets what -----------------------------------------------------------------------------------------------------
@@ -246,19 +240,22 @@ def who_lacks(workers: Sequence[Process], version: str, *, silent: Collection[st
     """Say who lacks the version when time is over."""
     names = sorted({*lacking(workers, version), *silent})
     count = len({*(one.name for one in workers), *silent})
-    return f"{len(names)} of {count} workers lack {short(version)} after {seconds:g} s: {listed(names)}"
+    seconds_told, who = f"{seconds:g}", listed(names)
+    return catalogue.WORKERS_LACK(
+        count=len(names), all=count, version=short(version), seconds=seconds_told, workers=who
+    )
 
 
 def told(count: int, version: str, *, restarted: int) -> str:
     """Say how a push went: ``"40 of 40 workers on 3f2a · 12 restarted"``."""
     if not count:
-        return f"no worker yet · those that join get {short(version)}"
-    again = f" · {restarted} restarted" if restarted else ""
-    return f"{count} of {count} workers on {short(version)}{again}"
+        return catalogue.NO_WORKER_YET(version=short(version))
+    told = catalogue.WORKERS_HAVE(count=count, all=count, version=short(version))
+    return f"{told} · {catalogue.WORKERS_RESTARTED(count=restarted)}" if restarted else told
 
 
 def listed(names: Iterable[str]) -> str:
     """Return the first few names, and how many more there are."""
     names = list(names)
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    first, more = ", ".join(names[:NAMED]), len(names) - NAMED
+    return catalogue.AND_MORE(names=first, count=more) if more > 0 else first

@@ -13,6 +13,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.cluster.messages import Named, Reply, Wish, decode, encode
 from ipy_autorestart.cluster.policy import CantPush, refuse_broken
 from ipy_autorestart.cluster.tree import TooLarge, Tree, digest, read_tree
@@ -130,7 +131,7 @@ class Pusher:
             self._say(PushFailed(number, str(error)))
         except Exception as error:  # the border: whatever the cluster's own client raises
             log.exception("push %s", number)
-            self._say(PushFailed(number, f"the push failed: {type(error).__name__}: {error}"))
+            self._say(PushFailed(number, catalogue.PUSH_FAILED(error=f"{type(error).__name__}: {error}")))
         else:
             self._sent |= tree.sources
             self._note(tree.version)
@@ -183,7 +184,7 @@ async def connect(where: str, project: str) -> Cluster:
     """Connect to a cluster by an address or a file, whatever it is; raises `CantPush`."""
     engine, package, extra = ("ipyparallel",) * 3 if is_engines(where) else ("Dask", "distributed", "dask")
     if importlib.util.find_spec(package) is None:
-        raise CantPush(f"--cluster: {engine} is not installed here; pip install 'ipy-autorestart[{extra}]'")
+        raise CantPush(catalogue.CLUSTER_NOT_INSTALLED(engine=engine, extra=extra))
     if package == "ipyparallel":
         from ipy_autorestart.cluster.engines import Engines
 

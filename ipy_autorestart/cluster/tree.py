@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.compiled import is_compiled
 from ipy_autorestart.decide.filters import Filter, is_environment
 from ipy_autorestart.decide.guard import is_source
@@ -135,7 +136,7 @@ def read_tree(
                 continue
             total += len(content)
             if total > limit_bytes:
-                raise TooLarge(f"{root}: more than {limit_bytes >> 20} MiB to ship; leave some out with --ignore")
+                raise TooLarge(catalogue.TOO_LARGE(path=root, most=limit_bytes >> 20))
             files[inside] = content
         entries[f"{place}/{os.path.basename(base)}"] = None
     entries |= dict.fromkeys(map(str, origins.values()))
@@ -185,5 +186,5 @@ def _error(content: bytes) -> str:
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
     except (ValueError, RecursionError, MemoryError) as error:
-        return str(error) or "too deeply nested"
+        return str(error) or catalogue.NESTED()
     return ""

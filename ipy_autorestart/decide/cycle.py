@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, assert_never
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
 from ipy_autorestart.decide.change import Found
 from ipy_autorestart.decide.events import Preloading, Pushed
@@ -190,7 +191,7 @@ class Cycle(NamedTuple):
     def waits_for(self) -> str:
         """The cell or request that a busy kernel finishes first, or what a script's start waits for, in words."""
         if self.held_until is not None:
-            return "what it imports"
+            return catalogue.ITS_IMPORTS()
         if isinstance(self.phase, Stopping):
             return self.phase.waits_for
         return self.pending.waits_for if self.pending else ""
@@ -199,7 +200,7 @@ class Cycle(NamedTuple):
     def cluster(self) -> str:
         """How far the new code has come on a cluster, in words."""
         if isinstance(self.phase, Pushing):
-            return "its workers get the new code"
+            return catalogue.NEW_CODE_ON_ITS_WAY()
         return self.pushed.how if self.pushed else ""
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.backoff import PAUSE_MAX
 from ipy_autorestart.decide.change import Found, Kind, Unfinished
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended, Running, Starting, Stopping
@@ -32,10 +33,10 @@ from ipy_autorestart.text import duration, relative
 NAMED = 3
 
 _UNFINISHED = {
-    Unfinished.EMPTIED: "a file is empty, as during a write",
-    Unfinished.VANISHED: "a file is gone, as during a rename",
-    Unfinished.GIT: "git holds its lock",
-    Unfinished.BUILDING: "compiled code is missing or incomplete, as during a build",
+    Unfinished.EMPTIED: catalogue.EMPTIED,
+    Unfinished.VANISHED: catalogue.VANISHED,
+    Unfinished.GIT: catalogue.GIT_LOCK,
+    Unfinished.BUILDING: catalogue.BUILDING,
 }
 
 
@@ -46,52 +47,60 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield from _found(before, event, after, actions, folder)
         case Hangup() if not before.pending:
             served = {
-                Starting: "one more restart will follow the one under way",
-                Stopping: "the restart under way will run the new code",
+                Starting: catalogue.ONE_MORE,
+                Stopping: catalogue.WILL_RUN_IT,
             }
-            yield f"SIGHUP from elsewhere: {served.get(type(before.phase), 'restart')}"
+            yield catalogue.WHY_HANGUP(then=served.get(type(before.phase), catalogue.JUST_RESTART)())
         case Asked():
-            yield "asked by hand: restart"
+            yield catalogue.WHY_ASKED()
         case Paused(on):
-            yield "paused by hand: changes wait" if on else "resumed by hand: what changed meanwhile counts now"
+            yield catalogue.WHY_PAUSE() if on else catalogue.WHY_RESUME()
         case Waiting(what) if what != before.waits_for:
-            yield f"waiting for {what} before it restarts"
+            yield catalogue.WHY_WAITS(what=what)
         case Started():
             run = after.run
-            took = f", {duration(run.took)} after the change was noticed" if run.took is not None else ""
-            yield f"started{took}" if run.number == before.run.number else f"start {run.number}{took}"
+            took = catalogue.AFTER_NOTICED(time=duration(run.took)) if run.took is not None else ""
+            is_new = run.number != before.run.number
+            yield (
+                catalogue.WHY_STARTED(number=run.number, took=took)
+                if is_new
+                else catalogue.WHY_STARTED_AGAIN(took=took)
+            )
         case Exited(status, left) if not before.left and not isinstance(before.phase, Closed):
-            lasted = f" after {duration(after.run.lasted)}" if after.run.lasted is not None else ""
-            what = "replaced itself" if status is None else f"ended with status {status}{lasted}"
-            yield f"{what}; processes that it started keep running" if left else what
+            lasted = catalogue.AFTER_TIME(time=duration(after.run.lasted)) if after.run.lasted is not None else ""
+            more = catalogue.KEEP_RUNNING() if left else ""
+            if status is None:
+                yield catalogue.WHY_REPLACED(left=more)
+            else:
+                yield catalogue.WHY_ENDED(status=status, lasted=lasted, left=more)
         case Refused(why):
-            yield f"can't restart: {why}"
+            yield catalogue.WHY_REFUSED(why=why)
         case Failed(why):
-            yield f"the new code has failed: {why}"
+            yield catalogue.WHY_FAILED(why=why)
         case Reached(why) if why != before.unreachable:
-            yield f"nothing is sent to the cluster: {why}" if why else "the cluster can be reached"
+            yield catalogue.WHY_UNREACHED(why=why) if why else catalogue.WHY_REACHED()
         case Pushed(_, how) if after.pushed != before.pushed:
-            yield f"the cluster has the new code: {how}"
+            yield catalogue.WHY_PUSHED(how=how)
         case PushFailed(_, why) if after.phase != before.phase:
-            yield f"not started: {why}"
+            yield catalogue.WHY_NOT_STARTED(why=why)
         case Tick() if Kill() in actions:
-            yield f"still running {duration(before.timing.stop_timeout)} after the stop signal: killed"
+            yield catalogue.WHY_KILLED(time=duration(before.timing.stop_timeout))
         case Tick() if Signal() in actions:
-            yield f"it ended by itself {duration(before.pause)} ago: restart (--restart-on-exit)"
+            yield catalogue.WHY_ENDED_BY_ITSELF(time=duration(before.pause))
 
 
 def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action], folder: str) -> Iterator[str]:
     if found.alike != before.found.alike and found.alike:
-        yield f"{_listed(found.alike, folder)}: the code does the same: no restart (--strict)"
+        yield catalogue.WHY_ALIKE(files=_listed(found.alike, folder))
     if found.unused and found.unused != before.found.unused:
         paths = [change.path for change in found.unused]
-        what = "not loaded before" if before.manner.stops_itself else "not used by the last run"
-        yield f"{_listed(paths, folder)}: {what}: no restart (--all)"
+        why = catalogue.WHY_NOT_LOADED if before.manner.stops_itself else catalogue.WHY_UNUSED
+        yield why(files=_listed(paths, folder))
     if found.written and found.written != before.found.written:
-        yield f"{_listed(found.written, folder)}: written by the run itself: no restart"
+        yield catalogue.WHY_WRITTEN(files=_listed(found.written, folder))
     if found.broken and found.broken != before.found.broken:
         first = found.broken[0]
-        yield f"{relative(first.path, folder)}:{first.line}: {first.message}: no restart until this is fixed"
+        yield catalogue.WHY_BROKEN(place=f"{relative(first.path, folder)}:{first.line}", error=first.message)
     if not found.changes or not (before.looks.due or found.changes != before.found.changes):
         return
     words = {Kind.MODIFIED: "changed", Kind.ADDED: "added", Kind.DELETED: "deleted"}
@@ -100,27 +109,28 @@ def _found(before: Cycle, found: Found, after: Cycle, actions: Sequence[Action],
     if Signal() in actions:
         burst = before.looks.burst
         waited = 0.0 if burst is None else burst.last - burst.since
-        together = f" (within {duration(waited)})" if len(found.changes) > 1 else ""
-        yield f"{what}{together}: restart"
+        together = catalogue.WITHIN(time=duration(waited)) if len(found.changes) > 1 else ""
+        yield catalogue.WHY_RESTART(files=what, within=together)
     elif after.paused:
-        yield f"{what}: waiting, because restarts are paused"
+        yield catalogue.WHY_PAUSED(files=what)
     elif found.broken:
-        yield f"{what}: waiting until the syntax error is fixed"
+        yield catalogue.WHY_WAITS_FOR_FIX(files=what)
     elif after.pending or not isinstance(after.phase, Running | Ended):
-        yield f"{what}: the restart under way will run it, or one more will follow"
+        yield catalogue.WHY_UNDER_WAY(files=what)
     elif after.looping:
-        yield f"{what}: after every start, so the next one waits up to {duration(PAUSE_MAX)}"
+        yield catalogue.WHY_LOOPING(files=what, most=duration(PAUSE_MAX))
     elif after.held_until is not None:
-        yield f"{what}: waiting until its imports are loaded ahead, which is quicker than a cold start"
+        yield catalogue.WHY_HELD(files=what)
     elif found.unfinished:
-        yield f"{what}: looking again, because {' and '.join(sorted(_UNFINISHED[one] for one in found.unfinished))}"
+        reasons = " and ".join(sorted(_UNFINISHED[one]() for one in found.unfinished))
+        yield catalogue.WHY_UNFINISHED(files=what, reasons=reasons)
     elif not before.looks.due and before.looks.at is None:
-        yield f"{what}: found by a scan, without an event; restarting when no more changes come"
+        yield catalogue.WHY_SCANNED(files=what)
 
 
 def _listed(paths: Sequence[str], folder: str) -> str:
-    more = [f"{len(paths) - NAMED} more"] if len(paths) > NAMED else []
-    return " and ".join([", ".join(relative(path, folder) for path in paths[:NAMED]), *more])
+    first, more = ", ".join(relative(path, folder) for path in paths[:NAMED]), len(paths) - NAMED
+    return catalogue.FILES_AND(files=first, count=more) if more > 0 else first
 
 
 #: (from, apart), in seconds: from when on it is reported how far apart. Most runs end before the first.

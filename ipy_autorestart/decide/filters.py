@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.compiled import COMPILED
 
 #: Folders that are never entered. They may hold more folders than the project, and each would cost a watch.
@@ -150,8 +151,8 @@ class Filter:
         if _HARDLY.hit(relative, names) or _NEVER.hit(relative, relative.split("/")):
             return ""
         if not self.may_be_used(root, path):
-            return "is left out by --ignore"
-        return "isn't a Python file, and no run has read it: name it with --pattern if it matters"
+            return catalogue.WHY_IGNORED()
+        return catalogue.WHY_NO_SOURCE()
 
     def excludes(self, path: str, *, folder: bool) -> bool:
         """Whether the predicate rules a path out; unlike all else here it may read files."""

@@ -8,6 +8,7 @@ import re
 import types
 import warnings
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Broken
 
 
@@ -74,7 +75,7 @@ def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
         message, text = error.msg or type(error).__name__, error.text or ""
         return Broken(path, message, error.lineno or 0, max(error.offset or 0, 0), text.rstrip("\r\n"))
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        return Broken(path, str(error) or "too deeply nested to be compiled")
+        return Broken(path, str(error) or catalogue.NESTED())
 
 
 def _key(value: object) -> object:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended
 from ipy_autorestart.decide.events import (
@@ -308,7 +309,7 @@ class Engine:
                     try:
                         target.launch(changed)
                     except OSError as error:
-                        return [Refused(f"can't be started: {error}", runs=False)]
+                        return [Refused(catalogue.CANT_START(error=error), runs=False)]
                     return [Started()]
             case Finish():
                 self._finished = True

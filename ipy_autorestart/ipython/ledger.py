@@ -350,7 +350,7 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
 
 def position(course: Course) -> str:
     """Return the message of a replay that goes on."""
-    return f"rerunning cell {len(course.done) + 1} of {len(course.choice.cells)}"
+    return catalogue.RERUNNING(number=len(course.done) + 1, all=len(course.choice.cells))
 
 
 #: Seconds that a cell must have taken to be named, and how many of these are named.
@@ -382,7 +382,7 @@ def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
             kinds.setdefault(why, []).append(cell)
     left = [f"{_ranges(cells)} ({why})" for why, cells in kinds.items()]
     if ledger.unknown:
-        left.append("what ran before %load_ext")
+        left.append(catalogue.BEFORE_LOAD())
     if left:
         words.append(catalogue.LEFT_OUT(cells=", ".join(left)))
     return " · ".join(words)
@@ -391,12 +391,12 @@ def outcome(course: Course, ledger: Ledger, *, seconds: float) -> str:
 def _time_taken(done: Sequence[Cell], ledger: Ledger, seconds: float) -> str:
     """Return how many cells have run again, and how long; slow ones are named, as one may want to keep them out."""
     if not done:
-        return "no cell to rerun"
-    message = f"{len(done)} cell{'' if len(done) == 1 else 's'} rerun in {duration(seconds)}"
+        return catalogue.NO_CELL_TO_RERUN()
+    message = catalogue.CELLS_RERUN.counted(len(done), time=duration(seconds))
     keys = {cell.key for cell in done}
     slow = [cell for cell in ledger.cells if cell.key in keys and cell.seconds >= WORTH_NAMING]
     slow.sort(key=lambda cell: -cell.seconds)
-    times = [f"cell {cell.number}: {duration(cell.seconds)}" for cell in slow[:SLOW_MAX]]
+    times = [catalogue.SLOW_CELL(number=cell.number, time=duration(cell.seconds)) for cell in slow[:SLOW_MAX]]
     return f"{message} ({', '.join(times)})" if times and len(done) > 1 else message
 
 
@@ -427,16 +427,18 @@ def went_back(
         The cells behind it, if they are not run again by themselves. With what becomes of those that are, this message
         goes on behind `` · ``.
     """
-    words = f"back to cell {after} in {duration(seconds)}"
+    words = catalogue.BACK_TO(number=after, time=duration(seconds))
     kept, behind = ([cell for cell in each if not cell.own and has_content(cell.code)] for each in (kept, left))
     are = "is" if len(behind) == 1 else "are"
     if asked:
-        return f"{words}, as asked" + (f"; {_ranges(behind)} {are} undone" if behind else "")
+        return (
+            catalogue.UNDONE(back=words, cells=_ranges(behind), are=are) if behind else catalogue.AS_ASKED(back=words)
+        )
     if kept:
-        words += f", saved {duration(sum(cell.seconds for cell in kept))}"
+        words = catalogue.SAVED_TIME(back=words, time=duration(sum(cell.seconds for cell in kept)))
     if behind:
         words += f" · {catalogue.YOURS_TO_RUN(cells=_ranges(behind), are=are)}"
-    return f"the kernel {died}; {words}" if died else words
+    return catalogue.AFTER_A_DEATH(how=died) + words if died else words
 
 
 #: Of more spans of cells than these only the number of cells is told.

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, Self
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.inherited import CantCopy
@@ -195,9 +196,9 @@ class Beginning:
         waiting = select.poll()
         waiting.register(self._read, select.POLLIN)
         if not waiting.poll(BEGIN_MAX * 1000):
-            return ("the copy takes too long to begin",)
+            return (catalogue.COPY_LATE(),)
         said = os.read(self._read, REASON_MAX).decode(errors="replace")
-        return () if said == LIVES else (said or "the copy has failed; its standard error tells why",)
+        return () if said == LIVES else (said or catalogue.COPY_FAILED(),)
 
     def _close(self, *fds: int) -> None:
         for fd in self._open.intersection(fds):
@@ -240,7 +241,7 @@ class KernelArming(KernelHandover):
         self._arming = arming
         if self._sockets is None:
             self.give_up()
-            raise CantArm(self._no_proxy or "the sockets aren't as expected")
+            raise CantArm(self._no_proxy or catalogue.ODD_SOCKETS())
 
     def become(self, pid: int, supervisors: Iterable[SupervisorHandle], *, hangup_ignored: bool) -> NoReturn:
         """Become the proxy of the copy with this process id, to which the supervisors belong from now on."""

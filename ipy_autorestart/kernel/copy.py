@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel.inherited import CantCopy, renew_loop, wakeup_fd
 from ipy_autorestart.kernel.machinery import STAND_MAX, Machinery
 from ipy_autorestart.pristine import os, select, signal
@@ -37,11 +38,11 @@ class Copy:
         from tornado.ioloop import IOLoop
 
         if not sys.platform.startswith("linux"):
-            raise CantCopy(f"not on {sys.platform}")
+            raise CantCopy(catalogue.COPY_PLATFORM(platform=sys.platform))
         self._io_loop: Any = IOLoop.current()
         loop = self._io_loop.asyncio_loop  # type: ignore[attr-defined]  # of every loop since tornado 6
         if not isinstance(loop, asyncio.SelectorEventLoop):
-            raise CantCopy(f"the event loop is {type(loop).__module__}'s")
+            raise CantCopy(catalogue.OTHER_LOOP(module=type(loop).__module__))
         self._machinery = Machinery(app)
         self._is_alive = True
 
@@ -93,7 +94,7 @@ class Copy:
             wakeup = wakeup_fd()
             pid = _fork_apart() if apart else _fork()
         except OSError as error:
-            raise CantCopy(f"the process can't be forked: {error}") from error
+            raise CantCopy(catalogue.CANT_FORK(error=error)) from error
         finally:
             if pid:
                 signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
@@ -153,7 +154,7 @@ def _fork_apart() -> int:
             with contextlib.suppress(ChildProcessError):  # nobody has to wait for it where SIGCHLD is ignored
                 os.waitpid(between, 0)
             if not said:
-                raise OSError("its child can't be forked")
+                raise OSError(catalogue.NO_CHILD())
             return int(said)
         with or_end():
             if pid := _fork():

@@ -7,10 +7,20 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, header_of, runs_cell
 from ipy_autorestart.pristine import time
 from ipy_autorestart.wire.messages import OWN
+
+#: What is waited for besides cells, in words.
+ASKED = {
+    "execute_request": catalogue.SILENT_CODE(),
+    "complete_request": catalogue.COMPLETING(),
+    "inspect_request": catalogue.INSPECTING(),
+    "is_complete_request": catalogue.TYPING(),
+}
+OTHER = catalogue.OTHER_REQUEST()
 
 
 class Gate:
@@ -50,7 +60,8 @@ class Gate:
         self.held: list[list[bytes]] = []
         self.pace = pace
         own = object()
-        self._answering: dict[object, str] = {own: "this cell"}  # an atomic change each: subshells have their threads
+        # An atomic change each, as subshells have threads of their own.
+        self._answering: dict[object, str] = {own: catalogue.THIS_CELL()}
         self._original = kernel.dispatch_shell
         channels.replace_dispatch(self._dispatch, lambda: self._note_end(own))
 
@@ -75,11 +86,8 @@ class Gate:
         header = header_of(self._kernel, message)
         kind, key = header.get("msg_type", ""), header.get("msg_id", "")
         cell = kind == "execute_request" and runs_cell(self._kernel, message)
-        if cell:
-            what = f"cell {self._kernel.execution_count}"
-        else:
-            what = "a silent request" if kind == "execute_request" else f"a {kind}"
-        self._answering[token] = what
+        number = self._kernel.execution_count
+        self._answering[token] = catalogue.CELL_NUMBER(number=number) if cell else ASKED.get(kind, OTHER)
         frames = [frame.bytes for frame in message]
         is_own = frames[0] == OWN
         is_awaited = frames in self._passing

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Collection
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel import proc
 from ipy_autorestart.kernel.mend import close_copied
 from ipy_autorestart.pristine import os, signal, time
@@ -55,7 +56,7 @@ def epolls_of_libzmq(contexts: Collection[Any]) -> set[int]:
         if len(found) >= max(least, len(tasks)):
             return found
         if time.monotonic() > deadline:
-            raise CantCopy("a thread of libzmq is busy")
+            raise CantCopy(catalogue.ZMQ_BUSY())
         time.sleep(0.0005)
 
 

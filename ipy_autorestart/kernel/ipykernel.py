@@ -14,6 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.pristine import os
 from ipy_autorestart.reexec.commandline import split
 from ipy_autorestart.reexec.interrupts import Interrupts
@@ -104,7 +105,7 @@ class Channels:
                 await marked(await self._still_shell(mark))
                 await in_loop(self._kernel.control_thread.io_loop, self._still_control())
         except TimeoutError:
-            raise NotStill("a request of the control channel or a subshell goes on") from None
+            raise NotStill(catalogue.STILL_ASKED()) from None
 
     async def _still_shell(self, mark: bytes) -> int:
         """Stop reading the shell channel; return the number of marks that are on their way."""

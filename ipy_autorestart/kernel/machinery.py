@@ -22,6 +22,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel import proc
 from ipy_autorestart.kernel.arrive import LateDebugger, make_subshells, renew_debugger
 from ipy_autorestart.kernel.inherited import (
@@ -55,7 +56,7 @@ class Machinery:
     def __init__(self, app: Any) -> None:  # an IPKernelApp
         channels = channels_of(app.kernel)
         if channels is None or app.shell is None or getattr(app, "debug_shell_socket", None) is None or app.trio_loop:
-            raise CantCopy("this ipykernel is not known")
+            raise CantCopy(catalogue.ODD_KERNEL())
         self._app, self._kernel, self._shell = app, app.kernel, app.shell
         self._has_shell_thread = isinstance(channels, ThreadChannels)
         self._epolls: set[int] = set()
@@ -76,7 +77,7 @@ class Machinery:
         Raises `CantCopy` if one is busy; all go on then.
         """
         if self._kernel.eventloop is not None:
-            raise CantCopy("%gui is at work")
+            raise CantCopy(catalogue.GUI_AT_WORK())
         for stream in (*self._outputs(), sys.__stdout__, sys.__stderr__):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # there is none, or it is closed
                 stream.flush()
@@ -96,7 +97,7 @@ class Machinery:
                 call(functools.partial(_stand, stands, go_on))
                 standing.append(stands)
             if not all(stands.wait(within) for stands in standing):
-                raise CantCopy("a thread of the kernel is busy")
+                raise CantCopy(catalogue.KERNEL_BUSY())
             self._epolls = epolls_of_libzmq(self._contexts())
         except BaseException:
             wake()
@@ -318,7 +319,7 @@ def _stop_history(history: Any) -> Callable[[], None]:
     except sqlite3.Error as error:
         history.db.close()
         _open_history(history)
-        raise CantCopy(f"the history can't be written: {error}") from error
+        raise CantCopy(catalogue.HISTORY_LOCKED(error=error)) from error
     history.db.close()
     return functools.partial(_open_history, history)
 

@@ -21,6 +21,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel import proc
 from ipy_autorestart.kernel.sockets import borrowed
 from ipy_autorestart.pristine import os, socket
@@ -53,7 +54,7 @@ class Executors:
     ``submit`` would count on idle workers for ever. The objects stay the same.
     """
 
-    words = "an executor"
+    words = catalogue.EXECUTOR()
 
     def __init__(self) -> None:
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -84,7 +85,7 @@ class Executors:
 class Scripts:
     """The thread of ``%%bash`` and others of IPython's ``%%script``, with a loop that watches their processes."""
 
-    words = "the loop of %%script"
+    words = catalogue.SCRIPT_LOOP()
 
     def __init__(self, shell: Any) -> None:  # an InteractiveShell
         self._registry = getattr(getattr(shell, "magics_manager", None), "registry", {})
@@ -122,7 +123,7 @@ class Scripts:
 class Monitors:
     """The thread by which tqdm's bars move though nothing happens."""
 
-    words = "tqdm's monitor"
+    words = catalogue.TQDM()
 
     def __init__(self) -> None:
         self._seen: list[threading.Thread] = []
@@ -202,7 +203,7 @@ KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 class File:
     """A file that is read, or written to at its end: to read on in one process would move the other's place too."""
 
-    words = "an open file"
+    words = catalogue.OPEN_FILE()
 
     def __init__(self, fd: int, inode: int) -> None:
         self._fd, self._inode = fd, inode
@@ -242,7 +243,7 @@ def unread_in(pipe: int) -> bytes | None:
 class Pipe:
     """A pipe that only this process reads and writes, or nobody writes any more, with what is unread in it."""
 
-    words = "a pipe"
+    words = catalogue.A_PIPE()
 
     def __init__(self, readers: Sequence[int], writers: Sequence[int], inode: int, unread: bytes) -> None:
         self._readers, self._writers, self._inode = readers, writers, inode
@@ -264,7 +265,7 @@ class Pipe:
 class Pair:
     """A pair of unix sockets that only this process has, with nothing unread between them."""
 
-    words = "a pair of sockets"
+    words = catalogue.SOCKET_PAIR()
 
     def __init__(self, *ends: tuple[Sequence[int], int]) -> None:
         self._ends = list(ends)
@@ -288,7 +289,7 @@ PROT_READ_WRITE, MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS = 3, 0x01, 0x10, 0x20
 class Semaphore:
     """A semaphore without a name, in memory of its own, as those of multiprocessing; its value is in it."""
 
-    words = "a semaphore"
+    words = catalogue.SEMAPHORE()
 
     def __init__(self, address: int, size_bytes: int, name: str) -> None:
         self._where = address, size_bytes, name
@@ -335,5 +336,5 @@ class Mending:
                 one.mend()
             except Exception:  # the border: the inside of libraries of any version
                 log.exception("can't make %s anew", one.words)
-                failed.append(f"{one.words} can't be made anew")
+                failed.append(catalogue.NOT_MADE_ANEW(what=one.words))
         return tuple(failed)

@@ -266,7 +266,7 @@ class KernelRestarter(Restarter):
             return
         if error:
             log.error("the cells could not be run again", exc_info=error)
-        why = f"{type(error).__name__}: {error}" if error else "cancelled by the kernel's own code"
+        why = f"{type(error).__name__}: {error}" if error else catalogue.CANCELLED()
         self._report(Reran("", stopped=catalogue.RERUN_FAILED(why=why)))
         gate.let_all()
 
@@ -396,7 +396,7 @@ class KernelRestarter(Restarter):
     def _end_restart(self, task: asyncio.Task[None]) -> None:
         """Go on if the kernel's own code has cancelled a restart, perhaps before its first step."""
         if task.cancelled() and task is self._restart:
-            self._refuse("cancelled by the kernel's own code")
+            self._refuse(catalogue.CANCELLED())
 
     def _check_in(self, seconds: float) -> None:
         """Check later, by our own clock: the loop's stands still where a program plays with the time."""

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel.policy import QUIET_MAX, QUIET_ROUND_TRIPS, Incoming, is_quiet, observed
 from ipy_autorestart.pristine import os, socket, time
 
@@ -79,7 +80,7 @@ class Sockets:
 
     def __init__(self, app: Any) -> None:  # an IPKernelApp
         if not sys.platform.startswith("linux") or getattr(app, "debug_shell_socket", None) is None:
-            raise NoSockets("not on this platform, or with this ipykernel")
+            raise NoSockets(catalogue.CANT_HAND_OVER())
         self._app = app
         self._addresses: dict[object, str] = {}
         for channel in CHANNELS:
@@ -89,7 +90,7 @@ class Sockets:
         for _ in range(SCANS):
             found |= {connection.channel: connection for connection, listens in self._scan() if listens}
         if len(found) < len(CHANNELS):
-            raise NoSockets(f"no listening socket of {', '.join(set(CHANNELS) - set(found))}")
+            raise NoSockets(catalogue.NO_LISTENER(channels=", ".join(sorted(set(CHANNELS) - set(found)))))
         self.listeners = {name: fcntl.fcntl(one.fd, fcntl.F_DUPFD_CLOEXEC, 3) for name, one in found.items()}
         self.requests: dict[str, list[Frames]] = {channel: [] for channel in READ}
         self.clients: dict[str, int] = {}

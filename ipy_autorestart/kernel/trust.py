@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.kernel import mend, proc
 from ipy_autorestart.kernel.descriptors import Descriptors, of_loops
 from ipy_autorestart.kernel.trust_policy import (
@@ -73,7 +74,7 @@ OMP_PAUSE_HARD = 2
 
 #: Modules that are loaded when a library has begun what it doesn't continue in a copy, though its threads have ended:
 #: numba's kills the copy, unless it uses another OpenMP than GNU's.
-REFUSING = {"numba.np.ufunc.omppool": ("openmp_vendor", "GNU", "numba's parallel code")}
+REFUSING = {"numba.np.ufunc.omppool": ("openmp_vendor", "GNU", catalogue.NUMBA())}
 
 #: Memory of semaphores that have no name (any more), as multiprocessing's and tqdm's locks.
 SEMAPHORE = "/dev/shm/sem."
@@ -145,7 +146,7 @@ class Trust:
             return Sight(unread=error.filename or "/proc")
         except Exception:  # the border: the inside of ipykernel and pyzmq of any version
             log.exception("can't tell what this process holds")
-            return Sight(unread="this process")
+            return Sight(unread=catalogue.THIS_PROCESS())
 
     def survivors(self) -> tuple[str, ...]:
         """Return the reasons of native threads that have not ended at the fork that was just made.
@@ -170,7 +171,7 @@ class Trust:
         original, self._pid = self._pid, 0
         with contextlib.suppress(OSError):  # it has ended
             if original and proc.Maps(original).is_kept_from(proc.Maps()):
-                doubts += ("memory that is kept from copies",)
+                doubts += (catalogue.KEPT_FROM_COPIES(),)
         return doubts
 
     # -- the look ------------------------------------------------------------------------------------------------------

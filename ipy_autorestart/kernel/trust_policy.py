@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import assert_never
 
+from ipy_autorestart import catalogue
+
 #: Names that are said of things of one kind; the others are counted.
 NAMES_MAX = 3
 
@@ -141,27 +143,27 @@ def _identity(one: Descriptor) -> tuple[int, Kind, str, int, bool]:
     return one.number, one.kind, one.name, one.inode, one.writes
 
 
-#: A reason for one thing, and for so many.
-Doubt = tuple[str, str]
+#: A reason, and what it names.
+Doubt = tuple[catalogue.Hint, str]
 
 
 def judge(sight: Sight, baseline: Baseline | None = None) -> tuple[str, ...]:
     """Return why a copy would not be the same, each reason once; nothing if it would."""
     if sight.unread:
-        return (f"{sight.unread} can't be read",)
+        return (catalogue.UNREADABLE_SELF(what=sight.unread),)
     if sight.is_debugged:  # it has threads, a child and connections, and keeps them when it is detached
-        return ("the debugger has been attached",)
+        return (catalogue.DEBUGGER(),)
     baseline = baseline or Baseline()
     doubts = [*_of_memory(sight, baseline), *_of_descriptors(sight, baseline)]
-    doubts += [(f"{name} can't go on in a copy",) * 2 for name in sight.refusing]
+    doubts += [(catalogue.CANT_FOLLOW, name) for name in sight.refusing]
     if sight.contexts:
-        doubts += [("a context of ZeroMQ", "{} contexts of ZeroMQ")] * sight.contexts
+        doubts += [(catalogue.ZMQ_CONTEXT, "")] * sight.contexts
     if sight.is_traced:
-        doubts.append(TRACED)
+        doubts.append((catalogue.TRACED, ""))
     if sight.has_timer:
-        doubts.append(TIMER)
+        doubts.append((catalogue.TIMER_SET, ""))
     if sight.has_signal:
-        doubts.append(SIGNAL)
+        doubts.append((catalogue.SIGNAL_WAITS, ""))
     return (*threads(sight.threads), *_children(sight.children), *_counted(doubts))
 
 
@@ -178,10 +180,10 @@ def threads(seen: Iterable[Thread]) -> tuple[str, ...]:
             ours.append(one.name)
         elif not one.library.startswith(RENEWED):
             libraries[one.library] += 1
-    named = (f"{_count(n, 'thread')} of {NAMES.get(library, library)}" for library, n in libraries.items())
+    named = (catalogue.LIBRARY_THREADS.counted(n, library=NAMES.get(name, name)) for name, n in libraries.items())
     return (
-        *([f"{_count(subshells, 'subshell')} at work"] if subshells else ()),
-        *([f"{_count(len(ours), 'thread')}{_listed(ours)}"] if ours else ()),
+        *([catalogue.SUBSHELLS.counted(subshells)] if subshells else ()),
+        *([catalogue.THREADS.counted(len(ours), names=_listed(ours))] if ours else ()),
         *named,
     )
 
@@ -189,15 +191,9 @@ def threads(seen: Iterable[Thread]) -> tuple[str, ...]:
 def _children(children: Iterable[Child]) -> Iterator[str]:
     theirs = [one for one in children if one.owner is Owner.USER]
     if running := [one.name for one in theirs if not one.has_ended]:
-        yield f"{_count(len(running), 'child process', 'child processes')}{_listed(running)}"
+        yield catalogue.CHILDREN.counted(len(running), names=_listed(running))
     if ended := [one.name for one in theirs if one.has_ended]:
-        yield f"{_count(len(ended), 'ended child process', 'ended child processes')} not waited for{_listed(ended)}"
-
-
-SHARED = ("memory shared with other processes",) * 2
-TIMER = ("a timer is set",) * 2
-TRACED = ("another program traces this process",) * 2
-SIGNAL = ("a blocked signal waits",) * 2
+        yield catalogue.ENDED_CHILDREN.counted(len(ended), names=_listed(ended))
 
 
 def _of_memory(sight: Sight, baseline: Baseline) -> Iterator[Doubt]:
@@ -205,7 +201,7 @@ def _of_memory(sight: Sight, baseline: Baseline) -> Iterator[Doubt]:
         if one.owner is not Owner.USER or (one.address, one.name) in baseline.mappings:
             continue
         if _is_memory(one.name):
-            yield SHARED
+            yield catalogue.SHARED_MEMORY, ""
         elif one.name.startswith("/dev/"):
             yield _open_device(one.name)
         else:
@@ -218,12 +214,12 @@ def _is_memory(name: str) -> bool:
 
 
 def _open_device(name: str) -> Doubt:
-    words = "a CUDA device" if name.startswith("/dev/nvidia") else name.removesuffix(" (deleted)")
-    return (f"{words} is open",) * 2
+    words = catalogue.CUDA() if name.startswith("/dev/nvidia") else name.removesuffix(" (deleted)")
+    return catalogue.DEVICE_OPEN, words
 
 
 def _open_for_writing(name: str) -> Doubt:
-    return (f"{_short(name)} is open for writing",) * 2
+    return catalogue.OPEN_TO_WRITE, _short(name)
 
 
 def _short(path: str) -> str:
@@ -243,42 +239,35 @@ def _of_descriptors(sight: Sight, baseline: Baseline) -> Iterator[Doubt]:
 def _of_descriptor(one: Descriptor) -> Doubt | None:
     match one.kind:
         case Kind.FILE if one.is_locked:
-            return (f"{_short(one.name)} is locked",) * 2
+            return catalogue.FILE_LOCKED, _short(one.name)
         case Kind.FILE if one.writes:
-            return SHARED if _is_memory(one.name) else _open_for_writing(one.name)
+            return (catalogue.SHARED_MEMORY, "") if _is_memory(one.name) else _open_for_writing(one.name)
         case Kind.FILE | Kind.FOLDER:
             return None
         case Kind.DEVICE:
             return None if one.name in STATELESS else _open_device(one.name)
         case Kind.PIPE if one.is_dead or one.is_inner:
-            return "a pipe that was not read to its end", "{} pipes that were not read to their ends"
+            return catalogue.PIPE_UNREAD, ""
         case Kind.PIPE if one.name:
-            return (f"the pipe {_short(one.name)} is open",) * 2
+            return catalogue.PIPE_NAMED, _short(one.name)
         case Kind.PIPE:
-            return "a pipe to another process", "{} pipes to other processes"
+            return catalogue.PIPE, ""
         case Kind.CONNECTION:
-            to = one.name or "another process"
-            return f"a connection to {to}", f"{{}} connections to {to}"
+            return catalogue.CONNECTION, one.name or catalogue.ANOTHER_PROCESS()
         case Kind.LISTENER:
-            return f"a socket at {one.name}", f"{{}} sockets at {one.name}"
+            return catalogue.LISTENER, one.name
         case Kind.EPOLL:
-            return "an event loop", "{} event loops"
+            return catalogue.EVENT_LOOP, ""
         case Kind.EVENT:
-            return "a descriptor of eventfd", "{} descriptors of eventfd"
+            return catalogue.EVENT_FLAG, ""
         case Kind.OTHER:
-            return (
-                TIMER if one.name == "timerfd" else (f"a descriptor of {one.name}", f"{{}} descriptors of {one.name}")
-            )
+            return (catalogue.TIMER_SET, "") if one.name == "timerfd" else (catalogue.OTHER_DESCRIPTOR, one.name)
     assert_never(one.kind)
 
 
 def _counted(doubts: Iterable[Doubt]) -> Iterator[str]:
-    for (one, many), n in Counter(doubts).items():
-        yield one if n == 1 else many.replace("{}", str(n))
-
-
-def _count(n: int, one: str, many: str = "") -> str:
-    return f"{n} {one if n == 1 else many or one + 's'}"
+    for (reason, what), n in Counter(doubts).items():
+        yield reason.counted(n, what=what)
 
 
 def _listed(names: list[str]) -> str:

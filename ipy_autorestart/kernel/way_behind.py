@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.policy import restart_at
 from ipy_autorestart.kernel import parking
@@ -135,7 +136,7 @@ class WayBehind:
         def ended(task: asyncio.Task[None]) -> None:
             if task.cancelled() and self._task is task:  # by the user's code, before its first step
                 gate.reopen()
-                self._stay("cancelled by the kernel's own code", otherwise)
+                self._stay(catalogue.CANCELLED(), otherwise)
 
         assert self._loop
         gate.shut()
@@ -153,7 +154,7 @@ class WayBehind:
             await gate.close()
             arming.note_hangups()
             if host.gate is not gate or not host.wants_proxy or host.batch.pending is not None:
-                raise CantArm("the watch has changed, or a restart is due")
+                raise CantArm(catalogue.NO_LONGER_WANTED())
             hushed = list(self._supervisors)
             for supervisor in hushed:
                 supervisor.hush()
@@ -187,7 +188,7 @@ class WayBehind:
 def why_no_proxy(kernel: Any) -> str:
     """Return why the process of a kernel can't become a proxy, behind which restarts take milliseconds."""
     if sys.platform != "linux":
-        return "only Linux has what a kernel behind a proxy needs"
+        return catalogue.ONLY_LINUX()
     if getattr(kernel, "eventloop", None) is not None:
-        return "a %gui loop runs"
+        return catalogue.GUI_LOOP()
     return ""

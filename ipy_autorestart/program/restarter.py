@@ -123,7 +123,7 @@ class ProgramRestarter(Restarter):
         """Return what a pending restart waits for; in any thread."""
         if self._asked:
             return "restart_if_changed()"
-        return "the event loop to be idle" if self._wait else "the main thread"
+        return catalogue.LOOP_IDLE() if self._wait else catalogue.MAIN_THREAD()
 
     def wake(self) -> None:
         """Wake a loop of Qt's or Tk's."""

@@ -122,7 +122,7 @@ def parse(argv: Sequence[str], *, defaults: Options, cwd: str = "", kernel: bool
     target = _script({**what, **how}, folder) if what else Kernel()
     for one in each():
         if one.name in given and one.only not in ("", target.kind):
-            restarted = f"the script {target.name}" if what else "the kernel"
+            restarted = catalogue.SCRIPT_NAMED(name=target.name) if what else catalogue.THE_KERNEL()
             raise BadInput(catalogue.OTHER_TARGET(flag=one.flag, kind=one.only, target=restarted))
     return Request(target, given.pop("paths"), dataclasses.replace(defaults, **given), folder)
 
@@ -158,7 +158,7 @@ def cell_of(words: Sequence[str], numbers: Collection[int]) -> int | None:
 def _read(argv: Sequence[str]) -> dict[str, Any]:
     found, unknown = parser("").parse_known_intermixed_args(argv)
     if unknown:
-        script = next(filter(_is_named_so, reversed(found.paths)), "the script")
+        script = next(filter(_is_named_so, reversed(found.paths)), catalogue.THE_SCRIPT())
         near = _near(unknown[0])
         hint = catalogue.DID_YOU_MEAN(near=near) if near else catalogue.MISPLACED(script=script)
         raise BadInput(catalogue.NO_SUCH_OPTION(word=unknown[0], hint=hint))

@@ -53,12 +53,13 @@ class Crash:
 def describe(status: int) -> str:
     """Return how a process has ended, given its status as ``Popen.returncode`` gives it."""
     if status >= 0:
-        return f"ended with status {status}"
+        return catalogue.ENDED_WITH(status=status)
     try:
         name = signal.Signals(-status).name
     except ValueError:
-        name = f"signal {-status}"
-    return f"was ended by {name}" + (" (was the memory full?)" if status == -signal.SIGKILL else "")
+        name = catalogue.SIGNAL_NUMBER(number=-status)
+    words = catalogue.MEMORY_FULL if status == -signal.SIGKILL else catalogue.ENDED_BY
+    return words(signal=name)
 
 
 def answer_lost(frontend: Frontend, lost: Lost, status: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import zmq
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.memory import expose
 from ipy_autorestart.proxy import events
 from ipy_autorestart.proxy.backend import Backend, kill_group
@@ -278,7 +279,7 @@ class Proxy:
                 source, run = None, self._launcher.start_cold()
             number = self._add(run, source)
         except (OSError, zmq.ZMQError) as error:
-            sys.stderr.write(f"ipy_autorestart: no kernel can be started: {error}\n")
+            sys.stderr.write(f"ipy_autorestart: {catalogue.NO_KERNEL_STARTS(error=error)}\n")
             if forked:
                 self._failures += 1
             else:
@@ -300,7 +301,7 @@ class Proxy:
             run = Run(pid, no_ends(), lossless=False)
             backend = self._backends[number] = Backend(self._context, self._folder.path, number, run, None)
         except (OSError, zmq.ZMQError) as error:
-            sys.stderr.write(f"ipy_autorestart: no kernel can be made of a checkpoint: {error}\n")
+            sys.stderr.write(f"ipy_autorestart: {catalogue.NO_KERNEL_OF_IT(error=error)}\n")
             link.close()
             self._happen(events.NotForked(number))
         else:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.protocol.link import ready
 from ipy_autorestart.script.pipes import Ends, ends
 from ipy_autorestart.script.program import Program
@@ -171,7 +172,7 @@ class ForkServer:
             except BlockingIOError:  # it imports, and says when it has done so
                 return
             except OSError:
-                self.give_up("its import ended the process")
+                self.give_up(catalogue.IMPORT_ENDED())
                 return
             self.heard_at = time.monotonic()
             self._unimported += 1
@@ -211,7 +212,7 @@ class ForkServer:
             except ConnectionResetError:
                 data = b""
             if not data:
-                self.give_up("its import ended the process")
+                self.give_up(catalogue.IMPORT_ENDED())
                 return
             self._take(*data.decode("utf-8", "surrogateescape").split(" ", 2))
 
@@ -267,7 +268,7 @@ class ForkServer:
             try:
                 socket.send_fds(self._socket, [b"p"], [go_read, *theirs.stdio, *theirs.others])
             except OSError:
-                self.give_up("its import ended the process")
+                self.give_up(catalogue.IMPORT_ENDED())
             finally:
                 os.close(go_read)
 

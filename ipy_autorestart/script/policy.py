@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.decide.events import Preloading
 
 #: Seconds without a new import, or change of what is installed, after which making a fork server is worthwhile.
@@ -119,7 +120,7 @@ def misfitted(warmth: Warmth, name: str, why: str, now: float) -> Warmth:
     """Note that a package must not be imported ahead, as the script changes before its import what it meets there."""
     if name in warmth.apart:  # it was ahead all the same
         return replace(warmth, failures=FAILURES_MAX, stale=True)
-    unfit = (*warmth.unfit, (name, why + " before its import"))
+    unfit = (*warmth.unfit, (name, catalogue.BEFORE_ITS_IMPORT(why=why)))
     return replace(warmth, unfit=unfit, apart=(*warmth.apart, name), learnt=0, stale=True, learnt_at=now)
 
 

@@ -291,7 +291,7 @@ class Preloader:
         for server in filter(None, (self._server, self._next)):
             limit = ANSWER_MAX if server.is_ready else IMPORT_MAX
             if server.is_awaited and now - server.heard_at > limit:
-                server.give_up("its import takes too long")
+                server.give_up(catalogue.IMPORT_SLOW())
             if server.is_alive:
                 continue
             if server is self._next:
@@ -325,16 +325,14 @@ class Preloader:
         parts = []
         if self._server:
             memory = f", {self._memory_bytes / 1e6:.0f} MB" if self._memory_bytes else ""
-            parts.append(f"{len(self._server.files)} modules imported ahead{memory}")
+            parts.append(catalogue.IMPORTED_AHEAD(count=len(self._server.files), memory=memory))
         if self._warmth.is_given_up:
             parts.append(catalogue.NO_WARM_START())
         elif self._next or self._warmth.stale:
             parts.append(catalogue.WARM_IS_MADE())
-        failed = self._server.failed if self._server else {}
-        parts += [
-            catalogue.LEFT_TO_THE_RUN(module=name, why=why)
-            for name, why in (*self._warmth.unfit, *list(failed.items())[:NAMED_MAX])
-        ]
+        failed = list(self._server.failed.items())[:NAMED_MAX] if self._server else []
+        raised = [(name, catalogue.IMPORT_RAISES(error=error)) for name, error in failed]
+        parts += [catalogue.LEFT_TO_THE_RUN(module=name, why=why) for name, why in (*self._warmth.unfit, *raised)]
         if self._is_late_over:
             parts.append(catalogue.AFTER_A_VARIABLE(variable=self._environment_change))
         return "; ".join(parts)

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.script.ansi import Live, Rows
 from ipy_autorestart.script.pipes import Pipe
 
@@ -60,9 +61,11 @@ class Excerpt:
             tail = bytes(self._tail[line:] if is_cut else self._tail.lstrip(bytes(range(0x80, 0xC0))))
             gap = ""
             if self._bytes_out:
-                lines = f"{self._lines_out:,} lines, " if self._lines_out else ""
+                what = size(self._bytes_out)
+                if self._lines_out:
+                    what = catalogue.LINES_OUT(count=f"{self._lines_out:,}", size=what)
                 # A colour that was switched on before would go on for ever.
-                gap = f"\x1b[0m\n… {lines}{size(self._bytes_out)} left out …\n"
+                gap = f"\x1b[0m\n{catalogue.OUTPUT_LEFT_OUT(what=what)}\n"
             self._held.clear()
             self._tail.clear()
             self._bytes_out = self._lines_out = 0

@@ -24,11 +24,11 @@ COLOURS = {
 
 #: What the signals of crashes mean, as shells say it.
 CRASHES: dict[int, str] = {
-    signal.SIGSEGV: "segmentation fault",
+    signal.SIGSEGV: catalogue.SEGMENTATION_FAULT(),
     signal.SIGABRT: "aborted",
-    signal.SIGBUS: "bus error",
-    signal.SIGFPE: "floating point exception",
-    signal.SIGILL: "illegal instruction",
+    signal.SIGBUS: catalogue.BUS_ERROR(),
+    signal.SIGFPE: catalogue.FLOATING_POINT(),
+    signal.SIGILL: catalogue.ILLEGAL_INSTRUCTION(),
 }
 
 
@@ -53,51 +53,53 @@ def _is_stopped(status: Status) -> bool:
 
 def state(status: Status) -> str:
     """Return where a target stands, in a few words."""
-    runs = f"running for {duration(status.running_for)}" if status.running_for else "running"
+    runs = catalogue.RUNNING_FOR(time=duration(status.running_for)) if status.running_for else "running"
     match status.state:
         case State.RUNNING if status.stopped:
             return status.stopped
         case State.WAITING:
-            return f"waiting for {status.waits_for or 'the kernel to be idle'}"
+            return catalogue.WAITING_FOR(what=status.waits_for or catalogue.KERNEL_IDLE())
         case State.BROKEN if status.broken:
             place = f":{status.broken.line}" if status.broken.line else ""
-            return f"syntax error at {status.broken.path}{place}"
+            return catalogue.SYNTAX_ERROR(place=f"{status.broken.path}{place}")
         case State.PAUSED:
             last = _ended(status) or (runs if status.pid else "")
-            return f"paused, {last}" if last and status.warm is not None else "paused"
+            return catalogue.PAUSED_AND(state=last) if last and status.warm is not None else "paused"
         case State.RUNNING:
             return runs
         case State.FINISHED | State.CRASHED:
             pause = status.runs_again_in
-            return _ended(status) if pause is None else f"{_ended(status)}, runs again in {duration(pause)}"
+            return (
+                _ended(status) if pause is None else catalogue.RUNS_AGAIN_IN(state=_ended(status), time=duration(pause))
+            )
         case State.ENDED:
-            return "watch ended"
+            return catalogue.WATCH_ENDED()
         case State.IDLE:
-            return "not running"
+            return catalogue.NOT_RUNNING()
         case _:
             return status.state
 
 
 def _ended(status: Status) -> str:
-    after = f" after {duration(status.lasted)}" if status.lasted is not None else ""
+    after = catalogue.AFTER_TIME(time=duration(status.lasted)) if status.lasted is not None else ""
     match status.exit_status:
         case None:
             return ""
         case 0:
-            return f"finished in {duration(status.lasted)}" if status.lasted is not None else "finished"
+            return catalogue.FINISHED_IN(time=duration(status.lasted)) if status.lasted is not None else "finished"
         case 1:  # as a traceback has it
             return f"crashed{after}"
         case status_code if status_code > 0:
-            return f"crashed with status {status_code}{after}"
+            return catalogue.CRASHED_WITH(status=status_code, after=after)
         case negative if negative == -signal.SIGINT:
             return f"interrupted{after}"
         case negative:
             try:
                 name = signal.Signals(-negative).name
             except ValueError:
-                name = f"signal {-negative}"
+                name = catalogue.SIGNAL_NUMBER(number=-negative)
             words = f" ({CRASHES[-negative]})" if -negative in CRASHES else ""
-            return f"killed by {name}{words}{after}"
+            return catalogue.KILLED_BY(signal=f"{name}{words}", after=after)
 
 
 def cause(why: Cause | None) -> str:
@@ -113,22 +115,22 @@ def cause(why: Cause | None) -> str:
         case Cause(_, (first, *others), more):
             path = _tail(first.path)
             if count := len(others) + more:
-                return f"{path} and {count} more changed"
+                return catalogue.AND_MORE_CHANGED(path=path, count=count)
             return f"{path} {'changed' if first.kind is Kind.MODIFIED else first.kind}"
         case Cause(reason):
             return REASONS[reason]
 
 
 REASONS = {
-    Reason.FIRST: "first run",
-    Reason.CHANGE: "files changed",
-    Reason.HANGUP: "SIGHUP received",
-    Reason.ASKED: "asked by hand",
-    Reason.ENDED: "it had ended",
+    Reason.FIRST: catalogue.FIRST_RUN(),
+    Reason.CHANGE: catalogue.FILES_CHANGED(),
+    Reason.HANGUP: catalogue.SIGHUP_RECEIVED(),
+    Reason.ASKED: catalogue.ASKED_BY_HAND(),
+    Reason.ENDED: catalogue.HAD_ENDED(),
 }
 
 
-def message(status: Status, name: str = "this run") -> str:
+def message(status: Status, name: str = catalogue.THIS_RUN.text) -> str:
     """Return what else is worth a sentence or several, or nothing; ``name`` is the target's."""
     return SEPARATOR.join(filter(None, (_news(status, name), *status.notes)))
 
@@ -170,7 +172,7 @@ def _matter(status: Status, name: str) -> str:
 def _names(files: Files) -> str:
     first, *others = files.paths
     count = len(others) + files.more
-    return f"{_tail(first)} and {count} more" if count else _tail(first)
+    return catalogue.AND_MORE_FILES(path=_tail(first), count=count) if count else _tail(first)
 
 
 def _tail(path: str) -> str:
@@ -198,7 +200,9 @@ def parts(name: str, status: Status) -> tuple[list[str], list[str], list[str]]:
     below: list[str] = []
     if _is_stopped(status):  # what has come before that is less of a news
         words, then = words[:1], words[1:]
-    number = [f"{run} restart{'' if run == 1 else 's'}" if status.warm is None else f"run {run}"] if run else []
+    number = (
+        [catalogue.RESTARTS.counted(run) if status.warm is None else catalogue.RUN_NUMBER(count=run)] if run else []
+    )
     now = [state(status), *filter(None, [status.cluster, *words])]
     for note in status.notes:
         is_full = below or _is_too_long(name, [*now, note, *number])
@@ -226,11 +230,11 @@ def _start(status: Status) -> Iterable[str]:
     is_told = waited >= WORTH_TELLING
     time = duration(max(took - waited, 0.0) if is_told else took)
     if status.warm is None:
-        yield f"restarted in {time}"
+        yield catalogue.RESTARTED_IN(time=time)
     else:
-        yield f"restarted {'warm' if status.warm else 'cold'} in {time}"
+        yield catalogue.RESTARTED_HOW(how="warm" if status.warm else "cold", time=time)
     if is_told:
-        yield f"waited {duration(waited)} for the burst"
+        yield catalogue.WAITED_FOR_BURST(time=duration(waited))
 
 
 def _joined(name: str, words: Iterable[str]) -> str:

@@ -16,9 +16,17 @@ from ipy_autorestart.protocol.messages import Ran, Status
 from ipy_autorestart.show.status import cause, state
 from ipy_autorestart.text import duration
 
-TARGETS = ("target", "watched", "state", "runs", "last cause", "last start", "exit status")
-CHECKPOINTS = ("checkpoint after", "saves", "memory")
-RUNS = ("target", "run", "when", "why", "new code after", "lasted", "exit status", "start")
+TARGETS = (
+    "target",
+    "watched",
+    "state",
+    "runs",
+    catalogue.LAST_CAUSE(),
+    catalogue.LAST_START(),
+    catalogue.EXIT_STATUS(),
+)
+CHECKPOINTS = (catalogue.CHECKPOINT_AFTER(), "saves", "memory")
+RUNS = ("target", "run", "when", "why", catalogue.NEW_CODE_AFTER(), "lasted", catalogue.EXIT_STATUS(), "start")
 
 #: Characters of a line where nobody has said how many there are room for.
 WIDE = 1000
@@ -34,14 +42,13 @@ def overview(every: Sequence[Statistics], *, at: float, width: int = WIDE) -> di
     wider than ``width`` characters becomes a list.
     """
     if not every:
-        nothing = catalogue.NOTHING_WATCHED()
-        return {"text/plain": nothing, "text/html": f"<i>{html.escape(nothing)}</i>"}
+        return _nothing(catalogue.NOTHING_WATCHED())
     runs = [_ran(one.target, ran) for one in every for ran in reversed(one.runs)]
     parked = list(dict.fromkeys(checkpoint for one in every for checkpoint in one.checkpoints))
     there = [_checkpoint(one) for one in parked if not one.why]
     notes = [catalogue.NO_CHECKPOINT_AFTER(cell=one.after, why=one.why) for one in parked if one.why]
     notes += [f"{one.target}: {one.status.preloads}" for one in every if one.status.preloads]
-    notes.append(f"as of {_clock(at).partition('.')[0]}")
+    notes.append(catalogue.AS_OF(time=_clock(at).partition(".")[0]))
     tables = [(TARGETS, [_target(one) for one in every]), (RUNS, runs), (CHECKPOINTS, there)]
     filled = [_filled(head, rows) for head, rows in tables if rows]
     texts = [_text(head, rows, width) for head, rows in filled]
@@ -57,9 +64,13 @@ def reasons(every: Sequence[Statistics], *, width: int = WIDE) -> dict[str, str]
     found = sorted(((one.target, decided) for one in every for decided in one.decisions), key=lambda one: one[1].at)
     rows = [(_clock(decided.at), target, decided.why) for target, decided in found]
     if not rows:
-        return {"text/plain": "nothing was decided yet", "text/html": "<i>nothing was decided yet</i>"}
+        return _nothing(catalogue.NOTHING_DECIDED())
     head = ("when", "target", "why")
     return {"text/plain": _text(head, rows, width), "text/html": _html(head, rows)}
+
+
+def _nothing(words: str) -> dict[str, str]:
+    return {"text/plain": words, "text/html": f"<i>{html.escape(words)}</i>"}
 
 
 def as_json(every: Iterable[Statistics], **_: object) -> dict[str, Any]:
@@ -77,7 +88,7 @@ def _target(one: Statistics) -> tuple[str, ...]:
 
 
 def _listed(watched: Sequence[str]) -> str:
-    more = [f"{len(watched) - NAMED} more"] if len(watched) > NAMED else []
+    more = [catalogue.MORE_WATCHED(count=len(watched) - NAMED)] if len(watched) > NAMED else []
     return ", ".join([*watched[:NAMED], *more])
 
 

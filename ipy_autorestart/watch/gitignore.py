@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.watch.filesystem import repository
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def gitignore(roots: Iterable[str]) -> Callable[[str, bool], bool]:
     try:
         from pathspec import GitIgnoreSpec
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--gitignore needs pathspec: pip install pathspec") from error
+        raise ModuleNotFoundError(catalogue.NO_PATHSPEC()) from error
 
     roots = tuple(roots)
     tops = {repository(root) or root for root in roots}

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
+from ipy_autorestart import catalogue
 from ipy_autorestart.pristine import os, socket
 from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 
@@ -43,7 +44,7 @@ def make_folder() -> str:
         if len(os.fsencode(folder + LONGEST)) <= PATH_MAX:
             return folder
         os.rmdir(folder)
-    raise trouble or OSError(errno.ENAMETOOLONG, "the path of each folder for temporary files is too long")
+    raise trouble or OSError(errno.ENAMETOOLONG, catalogue.PATHS_TOO_LONG())
 
 
 #: Bytes of a word; what is longer travels in a file, whose descriptor is sent.

@@ -194,7 +194,7 @@ def test_a_cluster_that_is_not_there_is_told(helper):
 def test_a_helper_that_dies_has_failed_and_the_next_push_has_another_one(helper):
     helper.push(1)
     os.kill(helper.pid, 9)
-    assert said_by(helper) == [PushFailed(1, "the process that pushes has ended: no word of it")]
+    assert said_by(helper) == [PushFailed(1, "the process that pushes has ended: it printed nothing")]
     assert (helper.pid, helper.fileno()) == (0, -1)
     helper.push(2)
     assert said_by(helper)[0].number == 2
