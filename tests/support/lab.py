@@ -24,6 +24,9 @@ SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
 }
 
+#: At each look at a page, JupyterLab would ask a program of its own, Yarn, what extensions may have to be built with.
+PAGE = {"buildAvailable": False, "buildCheck": False}
+
 
 def find_browser():
     """Return the path of an installed Chromium, None if there is none."""
@@ -44,6 +47,8 @@ class Server:
             file = own / f"settings/@jupyterlab/{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True)
             file.write_text(json.dumps(settings))
+        (own / "config/labconfig").mkdir(parents=True)
+        (own / "config/labconfig/page_config.json").write_text(json.dumps(PAGE))
         environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"} | {
             "JUPYTER_RUNTIME_DIR": str(own / "runtime"),
             "JUPYTER_CONFIG_DIR": str(own / "config"),
