@@ -18,7 +18,7 @@ from waiting import DEADLINE, eventually
 
 pytestmark = pytest.mark.e2e
 
-RESTARTS = length.restarts(20)
+RESTARTS = length.restarts(12)
 
 WATCH = 'watch = restart_on_change("src", enabled=True)\n'
 STAY = "while True: time.sleep(0.02)\n"

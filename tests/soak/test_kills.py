@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="fork servers are Linux's"),
 ]
 
-SECONDS = length.seconds(2.5)
+SECONDS = length.seconds(1.5)
 
 #: A supervisor's own: on SIGUSR1 the observer's thread raises where it wakes next, whatever it holds.
 SITE = """

@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not os.path.isdir("/proc/self/fdinfo"), reason="what processes hold is told by proc(5)"),
 ]
 
-RESTARTS, SWITCHES = length.restarts(20), length.restarts(8)
+RESTARTS, SWITCHES = length.restarts(12), length.restarts(6)
 
 #: An even number, after which a run goes on.
 FIFTH = max(RESTARTS // 5, 4) // 2 * 2

@@ -17,7 +17,7 @@ from ipy_autorestart import Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
 
-SECONDS = length.seconds(2.5)
+SECONDS = length.seconds(1.5)
 
 
 def is_zombie(process):
