@@ -6,7 +6,7 @@ import sys
 import time
 
 import pytest
-from acts import FILES, IN_STEPS, NEVER, ONCE, ten_files, write
+from acts import AT_ONCE, FILES, IN_STEPS, NEVER, ONCE, ten_files, write
 from screens import Screen
 from waiting import eventually
 
@@ -60,6 +60,10 @@ class Watched:
         return self.screen.text
 
 
+#: The file is replaced, at one moment; of all others there is something to be seen between their beginning and end.
+IN_ONE_STEP = [how for how in AT_ONCE if how.startswith("atomic") or how in ("sed -i", "older mtime")]
+TIMED = [how for how in ONCE if how not in IN_ONE_STEP]
+
 #: Seconds between two scans, 0.0 for events.
 WAYS = {"events": 0.0, "polling": 0.1}
 
@@ -88,13 +92,16 @@ def watch(request, tmp_path, monkeypatch):
         supervisor.stop()
 
 
-@pytest.mark.timing
 @pytest.mark.parametrize(
     ("watch", "how"),
     [
-        *(pytest.param(WAYS["events"], how, id=f"events-{how}") for how in ONCE),
+        *(pytest.param(WAYS["events"], how, id=f"events-{how}") for how in IN_ONE_STEP),
+        *(pytest.param(WAYS["events"], how, id=f"events-{how}", marks=pytest.mark.timing) for how in TIMED),
         # To a scan all others are a plain write; what it makes of their ends is told by watch/test_saves.py.
-        *(pytest.param(WAYS["polling"], how, id=f"polling-{how}") for how in ("plain write", *IN_STEPS)),
+        *(
+            pytest.param(WAYS["polling"], how, id=f"polling-{how}", marks=pytest.mark.timing)
+            for how in ("plain write", *IN_STEPS)
+        ),
     ],
     indirect=["watch"],
 )
