@@ -72,7 +72,8 @@ def test_all_is_as_at_the_start_when_it_is_mended(start, project):
         'import json\nrestart_on_change("src", enabled=True)\n'
         'cmdline = open("/proc/self/cmdline").read()\n'
         'modules = sorted(one for one in sys.modules if "customize" in one)\n'
-        "facts = [os.getpid(), sys.argv, sys.orig_argv, sys.path, os.getcwd(), cmdline, sorted(os.environ.items()), modules]\n"
+        "variables = sorted(os.environ.items())\n"
+        "facts = [os.getpid(), sys.argv, sys.orig_argv, sys.path, os.getcwd(), cmdline, variables, modules]\n"
         'say("facts", json.dumps(facts))\natexit.register(say, "left")\nos.chdir("/")\nimport a\n'
         'say("imported")\nwhile True: time.sleep(0.02)\n'
     )
