@@ -1,10 +1,11 @@
 """Whatever people do with a notebook and its files, cells that run again leave what a fresh kernel would have come to.
 
-Chance makes notebooks and saves of files between and during their cells. A kernel that watches runs them and goes
+Hypothesis makes notebooks and saves of files between and during their cells. A kernel that watches runs them and goes
 back; another process runs, from nothing, what the kernel says is the past of its memory. Both must have come to the
 same: names and objects, what cells show, numbers, history, folder, environment, chance, places in open files.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,6 +20,8 @@ from pathlib import Path
 import digest
 import length
 import pytest
+from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import strategies as st
 from page import Page
 from patience import PATIENT
 from play import kernel as real_kernel
@@ -471,30 +474,76 @@ def reference():
         yield reference
 
 
-@pytest.fixture
-def life(tmp_path_factory, reference):
-    """The notebook that becomes one after the other."""
-    folder = tmp_path_factory.mktemp("notebook")
-    project = Project(folder / "project")
-    (project / "src").mkdir(parents=True)
-    (project / "data").mkdir()
-    variables = {**environment(), "IPYTHONDIR": str(folder / "ipython")}
-    with real_kernel(cwd=str(project), env=variables) as player:
+class Life:
+    """The kernel of the examples: another one after an example that has failed."""
+
+    def __init__(self, folders, reference):
+        self._folders, self._reference = folders, reference
+        self._stack, self._notebook = contextlib.ExitStack(), None
+        self.counts = {}
+
+    def play(self, steps):
+        if self._notebook is None:
+            self._notebook = self._start()
+        try:
+            self._notebook.play(steps)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self):
+        folder = self._folders.mktemp("notebook")
+        variables = {**environment(), "IPYTHONDIR": str(folder / "ipython")}
+        project = Project(folder / "project")
+        (project / "src").mkdir(parents=True)
+        (project / "data").mkdir()
+        player = self._stack.enter_context(real_kernel(cwd=str(project), env=variables))
         ports = {port for name, port in player.manager.get_connection_info().items() if name.endswith("_port")}
         SHARED_PORTS.update(ports)
+        self._stack.callback(SHARED_PORTS.difference_update, ports)
         player.client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
-        yield Notebook(project, Page(player.manager, player.client), reference)
-        SHARED_PORTS.difference_update(ports)
+        return Notebook(project, Page(player.manager, player.client), self._reference)
+
+    def status(self):
+        """Return the kernel's own word of its checkpoints."""
+        return self._notebook.status() if self._notebook else ""
+
+    def close(self):
+        if self._notebook:
+            for name, count in self._notebook.counts.items():
+                self.counts[name] = self.counts.get(name, 0) + count
+        self._notebook = None
+        self._stack.close()
+
+
+@pytest.fixture
+def life(tmp_path_factory, reference):
+    life = Life(tmp_path_factory, reference)
+    yield life
+    life.close()
+
+
+#: Hypothesis draws a seed only: of what it drew itself, it would make the same notebook again with little changed.
+PLAYED = settings(
+    max_examples=NOTEBOOKS,
+    deadline=None,
+    database=None,
+    derandomize=not length.is_long,  # who has changed nothing has broken nothing
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
 
 
 def test_what_runs_again_comes_to_what_a_fresh_kernel_comes_to(life):
-    first = random.randrange(1 << 32) if length.is_long else 0  # who has changed nothing has broken nothing
-    for number in range(first, first + NOTEBOOKS):
-        steps = notebook(random.Random(number))
-        try:
-            life.play(steps)
-        except (AssertionError, TimeoutError) as error:
-            error.add_note(f"notebook {number}: {steps}")
-            raise
+    @PLAYED
+    @given(seed=st.integers(0, 1 << 32))
+    def play(seed):
+        steps = notebook(random.Random(seed))
+        note(f"{steps}")
+        life.play(steps)
+
+    play()
+    checkpoints = life.status()
+    life.close()
     sys.stdout.write(f"{life.counts}\n")
-    assert life.counts["kept"] > life.counts["settled"] / 5, life.status()  # else it tells little of checkpoints
+    assert life.counts["kept"] > life.counts["settled"] / 5, checkpoints  # else it tells little of checkpoints
