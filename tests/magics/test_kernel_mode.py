@@ -24,16 +24,6 @@ def watching(kernel, project):
     return cell
 
 
-def test_a_save_restarts_the_kernel_in_place(kernel, project, watching):
-    pid = kernel.pid
-    kernel.run("import sys; sys.path.insert(0, 'src'); import a; x = 1")
-    project.save("src/a.py", "V = 2\n")
-    kernel.wait(restarts(watching, 1))
-    cell = kernel.run("import os, sys; sys.path.insert(0, 'src'); import a; print(a.V, os.getpid(), 'x' in globals())")
-    assert cell.streams() == f"2 {pid} False\n"
-    assert kernel.manager.is_alive()
-
-
 def test_a_save_just_behind_the_magic_is_not_lost(kernel, project):
     cell = kernel.run("%watch_restart src/\nopen('src/a.py', 'w').write('V = 2\\n')")
     kernel.wait(restarts(cell, 1))
@@ -47,10 +37,10 @@ def test_a_save_just_before_the_magic_is_no_change(kernel, project):
 
 
 def test_thousands_of_files_may_be_named(kernel, project):
-    sources, others = ([f"src/n{number}.{kind}" for number in range(3000)] for kind in ("py", "txt"))
+    sources, others = ([f"src/n{number}.{kind}" for number in range(1500)] for kind in ("py", "txt"))
     for name in sources + others:
         project.save(name, "V = 1\n")
-    project.script("import sys\nsys.path.insert(0, 'src')\nimport n2999 as m\nprint('value', m.V)\n")
+    project.script("import sys\nsys.path.insert(0, 'src')\nimport n1499 as m\nprint('value', m.V)\n")
     script = kernel.run(f"%watch_restart {' '.join(sources)} main.py")
     kernel.wait(lambda: "value 1" in script.text)
     cell = kernel.run(f"%watch_restart {' '.join(others)}")
@@ -61,12 +51,16 @@ def test_thousands_of_files_may_be_named(kernel, project):
     kernel.wait(lambda: "value 2" in script.text)
 
 
-def test_it_restarts_again_and_again(kernel, project, watching):
-    for number in range(1, 4):
-        project.save("src/a.py", f"V = {number + 1}\n")
-        kernel.wait(restarts(watching, number))
+def test_it_restarts_in_place_again_and_again(kernel, project, watching):
+    pid = kernel.pid
+    for value in (2, 3, 4):
+        kernel.run("x = 1")
+        project.save("src/a.py", f"V = {value}\n")
+        kernel.wait(restarts(watching, value - 1))
+        use = "import os, sys; sys.path.insert(0, 'src'); import a; print(a.V, os.getpid(), 'x' in globals())"
+        assert kernel.run(use).streams() == f"{value} {pid} False\n"
+    assert kernel.manager.is_alive()
     assert len(supervisors(kernel.pid)) == 1
-    assert "4" in kernel.run("import sys; sys.path.insert(0, 'src'); import a; a.V").text
 
 
 def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watching):
@@ -82,15 +76,6 @@ def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watc
     kernel.wait(restarts(watching, 1))
 
 
-def test_the_last_output_arrives_before_the_kernel_leaves(kernel, project, watching):
-    cell = kernel.run(
-        "open('src/a.py', 'w').write('V = 2\\n'); import sys\n"
-        "for _ in range(20): sys.stdout.write('x' * 100_000)\nprint('END')"
-    )
-    kernel.wait(restarts(watching, 1))
-    assert len(cell.streams()) == 20 * 100_000 + 4
-
-
 def test_compiled_code_counts_if_the_kernel_has_loaded_it(kernel, project, watching):
     (project / "src/ext.so").write_bytes(library("0"))
     kernel.wait(lambda: "src/ext.so changed, not loaded before: not restarted" in watching.text)
@@ -100,11 +85,6 @@ def test_compiled_code_counts_if_the_kernel_has_loaded_it(kernel, project, watch
         kernel.wait(restarts(watching, number, "src/ext.so"))
         cell = kernel.run("import sys; sys.path.insert(0, 'src'); import ext; print(ext.V)")
         assert cell.streams() == f"{number}\n"
-
-
-def test_an_outside_hangup_restarts(kernel, project, watching):
-    os.kill(kernel.pid, signal.SIGHUP)
-    kernel.wait(lambda: "SIGHUP received" in watching.text and "1 restart" in watching.text)
 
 
 def _is_new_image(pid):
@@ -125,15 +105,6 @@ def test_environment_folder_and_signals_are_those_of_the_start(kernel, project, 
         " [name for name in os.environ if name.startswith('IPY_AUTORESTART_S')])"
     )
     assert cell.streams() == f"None {project} True set() 0.0 []\n"
-
-
-def test_exit_functions_run_and_the_last_cell_is_in_the_history(kernel, project, watching):
-    kernel.run("import atexit; atexit.register(lambda: open('bye', 'w').close())")
-    kernel.run("marker_of_the_old_life = 1")
-    project.save("src/a.py", "V = 2\n")
-    kernel.wait(restarts(watching, 1))
-    assert (project / "bye").exists()
-    assert "marker_of_the_old_life" in kernel.run("%history -g marker_of").text
 
 
 def test_a_kernel_that_cannot_start_again_goes_on_and_says_why(kernel, project):
@@ -175,7 +146,7 @@ def test_there_is_one_kernel_target(kernel, project, watching):
     cell = kernel.run("%watch_restart lib")
     assert kernel.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
     os.kill(kernel.pid, signal.SIGHUP)  # its handler has survived the change of targets
-    kernel.wait(lambda: "1 restart" in cell.text)
+    kernel.wait(lambda: "SIGHUP received" in cell.text and "1 restart" in cell.text)
     assert kernel.run("print('alive')").streams() == "alive\n"
 
 
@@ -231,29 +202,6 @@ def test_what_changes_no_code_restarts_no_kernel(kernel, project, watching):
     assert kernel.run("print(x)").streams() == "1\n"
     project.save("src/a.py", "V = (\n")
     kernel.wait(lambda: "syntax error at src/a.py:1" in watching.text)
-
-
-CHILDREN = """
-import concurrent.futures as f, multiprocessing as m, subprocess, time
-forked = m.get_context('fork').Process(target=time.sleep, args=[60])
-forked.start()
-pool = f.ProcessPoolExecutor(1, mp_context=m.get_context('fork'))
-list(pool.map(abs, [1]))
-program = subprocess.Popen(['sleep', '60'])
-"""
-
-
-def test_the_kernels_children_end_with_its_life(kernel, project, watching):
-    def children():
-        return {*psutil.Process(kernel.pid).children()} - {*supervisors(kernel.pid)}
-
-    kernel.run(CHILDREN)
-    before = children()
-    assert len(before) >= 3
-    project.save("src/a.py", "V = 2\n")
-    kernel.wait(restarts(watching, 1))
-    assert kernel.run("print('alive')").streams() == "alive\n"
-    assert not before & children()
 
 
 def test_a_cell_that_runs_another_is_not_cut_in_half(kernel, project, watching):
