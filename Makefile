@@ -7,7 +7,8 @@ CONFORMANCE := .venv-conformance
 BIN := $(VENV)/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 # Much of a test is waiting, so three run at a time on two cores; those of which the moments are the case run alone.
-PYTEST_ALL = $(1)/python -m pytest -n 3 --dist loadgroup -m "not timing" && \
+AT_ONCE ?= 3
+PYTEST_ALL = $(1)/python -m pytest -n $(AT_ONCE) --dist loadgroup -m "not timing" && \
 	$(1)/python -m pytest -m timing $(shell grep -rl mark.timing tests --include 'test_*.py')
 
 .PHONY: demo lab pictures states docs notebooks test test-quick test-oldest test-each conformance conformance-oldest soak bench lint types coverage dist smoke help clean
@@ -34,7 +35,7 @@ docs: $(VENV)/.dev  ## build the site into build/docs; a broken link is an error
 notebooks: $(VENV)/.dev  ## play the notebooks, for the site to show them with their outputs
 	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/play.py $$notebook --into docs/notebooks || exit; done
 
-test: $(VENV)/.dev  ## run all tests
+test: $(VENV)/.dev  ## run all tests (AT_ONCE=3)
 	$(call PYTEST_ALL,$(BIN))
 
 test-quick: $(VENV)/.dev  ## run the tests that need no kernel
