@@ -19,6 +19,7 @@ from ipy_autorestart.protocol.request import LINK, Kernel, Launch, Script
 from ipy_autorestart.reexec.commandline import inherited, split
 from ipy_autorestart.reexec.tty import Terminal, end_as_ever
 from ipy_autorestart.script.foreground import Foreground
+from ipy_autorestart.show.terminal import fitted
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(request.target, Kernel):
             raise BadInput(catalogue.NOT_A_SCRIPT(path=request.paths[-1]))
     except BadInput as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
+        sys.stderr.write(fitted(f"{NAME}: {error}", 2) + "\n")
         return 2
     terminal, foreground = Terminal(), Foreground.open()
     console = Console(request, terminal=terminal, quiet=bool(own & QUIET))
@@ -78,11 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.closing(console), contextlib.closing(foreground) if foreground else contextlib.nullcontext():
             supervise(launch, console, handled=handled, handle=console.handle, stdio=(stdin, 1, 2), terminal=foreground)
     except BadInput as error:
-        sys.stderr.write(f"{NAME}: {error}\n")
+        sys.stderr.write(fitted(f"{NAME}: {error}", 2) + "\n")
         return 2
     except OSError as error:  # of a limit, mostly: what a target does is no error here
         log.debug("ended", exc_info=True)
-        sys.stderr.write(f"{NAME}: {catalogue.CANT_GO_ON(error=error)}\n")
+        sys.stderr.write(fitted(f"{NAME}: {catalogue.CANT_GO_ON(error=error)}", 2) + "\n")
         return 1
     if console.ended_by not in (None, signal.SIGINT):
         end_as_ever(console.ended_by)

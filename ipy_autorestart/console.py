@@ -46,6 +46,7 @@ class Console:
         self._status = Status()
         self._shown = ""
         self._begun: tuple[Cause | None, int] = (None, 0)
+        self._is_held = False  # the line of the run that has begun
         self._run, self._running = 0, False
         self._ctrl_c = CtrlC()
         self._pipe = next(filter(_is_pipe, (1, 2)), -1)
@@ -82,12 +83,16 @@ class Console:
         line, start = status_line(self._name, status), (status.cause, status.runs)
         if begins:
             self._begun = start
-            if before.state is State.FINISHED:  # so will this one, and its end is what is worth a line
+            # The first one, and one after another that has finished, will probably do so: its end is worth a line.
+            self._is_held = not before.runs or before.state is State.FINISHED
+            if self._is_held:
                 return
         else:
             said = status.state is State.RUNNING and start == self._begun and not message(status)
-            if said or status.state in BRIEF or line == self._shown or is_later(status, before):
+            goes_on = said and self._is_held and status.running_for
+            if not goes_on and (said or status.state in BRIEF or line == self._shown or is_later(status, before)):
                 return
+            self._is_held = False
             self._shown = line
         self._say(line, RED if status.state in (State.CRASHED, State.BROKEN) else DIM)
 

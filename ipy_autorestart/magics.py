@@ -78,7 +78,7 @@ WatchRestart: type[Configurable] = type(
 NEAR_TARGET, NAMED = 0.65, 8
 
 
-#: Seconds in which a console waits for the first line of a watch.
+#: Seconds in which a cell waits for the first line of a watch where it would come too late otherwise.
 FIRST_LINE = 2.0
 
 EXAMPLES = """Examples:
@@ -136,8 +136,8 @@ class WatchMagics(Magics):
             executed = self._request
             assert self.shell is not None
             execution = executed.get("header", {}).get("msg_id") or str(self.shell.execution_count)
-            cell = executed.get("metadata", {}).get("cellId") or execution
-            supervisor = Supervisor.of(request, screen=screen, label=label_of(cell, execution))
+            cell = executed.get("metadata", {}).get("cellId", "")
+            supervisor = Supervisor.of(request, screen=screen, label=label_of(cell or execution, execution))
             _stop([old for old in list(self._session.supervisors) if gives_way(old, supervisor)])
             if isinstance(screen, CellScreen):
                 screen.open()
@@ -145,6 +145,10 @@ class WatchMagics(Magics):
             supervisor.start()
             if isinstance(screen, ConsoleScreen):
                 screen.wait(FIRST_LINE)
+            elif (
+                isinstance(screen, CellScreen) and not cell
+            ):  # as of nbclient, which reads what comes while a cell runs
+                supervisor.wait_until_told(FIRST_LINE)
         except BadInput as error:
             raise UsageError(f"%watch_restart: {error}") from None
 

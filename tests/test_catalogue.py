@@ -82,7 +82,7 @@ def is_exempt(node):
 
 
 #: Several words; and what is markup, a template of a program, or a name of the import system's.
-SEVERAL, CODE = re.compile(r"[a-z']+[,:;]? +[a-z]{2,}"), re.compile(r"[<\n\\]|: [\d.]+(em|px)?;")
+SEVERAL, CODE = re.compile(r"[a-z']+[,:;]? +[a-z]{2,}"), re.compile(r"[<\n\\]|-left: |-size: ")
 
 
 def sentences(node):

@@ -14,7 +14,7 @@ from ipy_autorestart.client.history import History, Statistics
 from ipy_autorestart.client.process import Listener, Process
 from ipy_autorestart.client.screen import LeavingScreen, RichScreen, Screen, show, state_of
 from ipy_autorestart.client.session import Session, current_session
-from ipy_autorestart.pristine import os, socket, wall_ns
+from ipy_autorestart.pristine import Event, os, socket, wall_ns
 from ipy_autorestart.protocol.link import Link
 from ipy_autorestart.protocol.messages import (
     Ask,
@@ -27,6 +27,7 @@ from ipy_autorestart.protocol.messages import (
     PushFailed,
     Ran,
     Record,
+    State,
     Status,
     Waiting,
 )
@@ -106,6 +107,7 @@ class Supervisor:
         self._rich = screen if isinstance(screen, RichScreen) else None
         self.label = label
         self.status = Status()
+        self._told = Event()  # what is so after the start
         self._history = History(request.target.name)
         self._link: Link | None = None
         self._listener: Listener | None = None
@@ -205,6 +207,10 @@ class Supervisor:
             self._give_up(str(failure))
             raise failure from error
         theirs.close()
+
+    def wait_until_told(self, seconds: float) -> None:
+        """Wait, at most so long, until the screen has shown more than that it starts."""
+        self._told.wait(seconds)
 
     def restart(self) -> None:
         """Restart the target without a change."""
@@ -384,6 +390,8 @@ class Supervisor:
             return
         if self.screen:
             show(self.screen, record, rich=self._rich)
+        if self.status.state is not State.STARTING:
+            self._told.set()
 
     def _end(self) -> None:
         """Tidy up after the process, which has closed its end."""

@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 
-_OLD = catalogue.OUT_OF_DATE()
+_OLD, _MARK = catalogue.OUT_OF_DATE(), "border-left: 2px solid #c27a00; padding-left: 0.8em"
 
 OLD = {
     "data": {
         "text/plain": _OLD,
-        "text/html": f'<div style="border-left: 2px solid #d9822b; padding-left: 0.8em; opacity: 0.7">{_OLD}</div>',
+        "text/html": f'<div style="{_MARK}"><span style="opacity: 0.7">{_OLD}</span></div>',
     },
     "metadata": {},
     "transient": {},

@@ -290,7 +290,7 @@ class ConsoleScreen(CellScreen):
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401  # those of `CellScreen`
         super().__init__(*args, **options)
-        self._news = News(self._name, self._status)
+        self._news = News(self._name, self._status, tells_first=True)  # the cell that has begun the watch waits for it
         self._told = Event()
 
     def to_state(self) -> dict[str, Any]:

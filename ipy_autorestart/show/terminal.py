@@ -15,6 +15,15 @@ from ipy_autorestart.show.tracebacks import Tracebacks, style_of
 from ipy_autorestart.text import wrapped
 
 
+def fitted(line: str, fd: int) -> str:
+    """Return a line as lines that fit the terminal at a descriptor; as it is, if there is none."""
+    try:
+        columns = os.get_terminal_size(fd).columns
+    except OSError:
+        return line
+    return wrapped(line, columns) if columns else line
+
+
 class Lines(Protocol):
     """A terminal, of which no line is torn."""
 
@@ -32,14 +41,15 @@ BRIEF = frozenset({State.STARTING, State.RESTARTING})
 class News:
     """Tells which statuses are worth a line where lines stay, given the one that was shown last.
 
-    A run that probably ends as the one before did, without an error, has one line, at its end or when it goes on.
+    A run that probably ends as the one before did, without an error, has one line, at its end or when it goes on. The
+    first one has, too, unless ``tells_first``.
     """
 
-    def __init__(self, name: str, status: Status = Status()) -> None:  # noqa: B008  # a value
+    def __init__(self, name: str, status: Status = Status(), *, tells_first: bool = False) -> None:  # noqa: B008  # a value
         self._name = name
         self._status = status
         self._shown = ""
-        self._has_finished = self._is_held = False
+        self._has_finished, self._is_held = not (tells_first or status.runs), False
 
     def line(self, status: Status) -> str:
         """Return the line of a status, or nothing."""
@@ -47,7 +57,7 @@ class News:
         line, is_plain = status_line(self._name, status), not message(status)
         runs = status.state is State.RUNNING and is_plain
         if runs and status.runs != before.runs:
-            self._is_held = self._has_finished
+            self._is_held = self._has_finished and status.warm is not None  # a kernel doesn't finish
         if status.state not in (*BRIEF, State.RUNNING):
             self._has_finished = status.state is State.FINISHED
         if self._is_held and runs:
@@ -90,8 +100,7 @@ class TerminalScreen:
         """Write the status in a line of its own, if it reads differently."""
         self._lines.write("stderr", self._tracebacks.flush())
         if line := self._news.line(status):
-            columns = shutil.get_terminal_size().columns
-            self._lines.say(self._name, wrapped(line, columns))
+            self._lines.say(self._name, wrapped(line, shutil.get_terminal_size().columns))
 
     def begin(self, run: int) -> None:
         """Do nothing: a terminal keeps what was shown."""
@@ -115,10 +124,11 @@ class StderrScreen:
         before, self._status = self._status, status
         restarted = status.state is State.RUNNING and status.runs != before.runs
         if restarted or message(status) not in ("", message(before)):
-            line = status_line(self._name, status) + "\n"
             # Past the stream, whose lock the main thread may hold when a signal comes.
             with contextlib.suppress(AttributeError, ValueError, OSError):
-                os.write(sys.__stderr__.fileno(), line.encode(errors="backslashreplace"))  # type: ignore[union-attr]
+                fd = sys.__stderr__.fileno()  # type: ignore[union-attr]
+                line = fitted(status_line(self._name, status), fd)
+                os.write(fd, f"{line}\n".encode(errors="backslashreplace"))
 
     def begin(self, run: int) -> None:
         """Do nothing: the program's output is its own."""

@@ -58,10 +58,10 @@ def shown_on(terminal):
 
 
 def test_a_status_tears_no_line_of_a_cell(shell, screen, terminal):
-    terminal.in_the_middle = lambda: screen.show(Status(State.RUNNING, runs=1, warm=False))
+    terminal.in_the_middle = lambda: screen.show(Status(State.RUNNING, runs=1, warm=False, running_for=2))
     with shown_on(terminal):
         shell.run_cell(lambda: terminal.write("value") + terminal.write(" 2\n"))
-    assert terminal.text == "value 2\n\n⟳ main.py · running · run 1\n"
+    assert terminal.text == "value 2\n\n⟳ main.py · running for 2.0 s · run 1\n"
 
 
 def test_of_what_is_said_meanwhile_the_last_is_kept(shell, screen, lines, terminal):

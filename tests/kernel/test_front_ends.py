@@ -224,6 +224,15 @@ def test_nbclient_executes_a_notebook_in_which_its_kernel_restarts(project):
     assert documents.texts(client)[2:] == ["before\n", *["False\n"] * 20]
 
 
+def test_nbclient_stores_that_a_script_runs(project):
+    project.script("import time\ntime.sleep(60)\n")
+    client = documents.client(project, "%load_ext ipy_autorestart", "%watch_restart main.py", "%watch_restart src/")
+    client.execute()
+    script, kernel = (cell.outputs[0].data["text/plain"] for cell in client.nb.cells[1:])
+    assert script == "⟳ main.py · running · run 1"
+    assert kernel.startswith("⟳ kernel · running")
+
+
 @pytest.mark.parametrize("options", ["", "--rerun all"])
 def test_the_console_goes_on_with_two_clients_at_once(kernel, project, options):
     shell = Shell()

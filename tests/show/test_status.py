@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,6 +8,7 @@ import pytest
 from ipy_autorestart import Cause, Checkpoint, Decided, Files, Ran, State, Statistics, Status, status_line
 from ipy_autorestart.decide.change import Broken, Change, Kind
 from ipy_autorestart.decide.facts import Reason
+from ipy_autorestart.kernel.replay import OLD
 from ipy_autorestart.show import status as show
 from ipy_autorestart.show import tables
 
@@ -272,22 +274,46 @@ def test_each_state_has_a_colour():
     assert set(show.COLOURS) == set(State)
 
 
-#: Of pages: JupyterLab's and VS Code's light and dark themes, and white as in Notebook.
-GROUNDS = ("#ffffff", "#f8f8f8", "#111111", "#1e1e1e", "#1f1f1f")
+#: Behind an output, and its text: in JupyterLab's themes, and as VS Code 1.100 defines its own.
+PAGES = {
+    "JupyterLab Light, Notebook": ("#ffffff", "#212121"),
+    "JupyterLab Dark": ("#111111", "#ffffff"),
+    "JupyterLab Dark, a cell": ("#212121", "#ffffff"),
+    "VS Code Light Modern": ("#ffffff", "#3b3b3b"),
+    "VS Code Dark Modern": ("#1f1f1f", "#cccccc"),
+    "VS Code Light+": ("#ffffff", "#000000"),
+    "VS Code Dark+": ("#1e1e1e", "#d4d4d4"),
+    "VS Code Light High Contrast": ("#ffffff", "#292929"),
+    "VS Code Dark High Contrast": ("#000000", "#ffffff"),
+}
+
+
+def rgb(colour):
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]
 
 
 def luminance(colour):
     """Return the relative luminance of a colour, as WCAG 2 has it."""
-    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    parts = [part / 255 for part in colour]
     red, green, blue = (part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def test_a_colour_is_seen_on_light_pages_and_dark_ones():
-    for colour in set(show.COLOURS.values()):
-        for ground in GROUNDS:
-            darker, lighter = sorted((luminance(colour), luminance(ground)))
-            assert (lighter + 0.05) / (darker + 0.05) >= 3, (colour, ground)
+def contrast(one, other):
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_shown_can_be_seen_on_light_pages_and_dark_ones(page):
+    ground, text = map(rgb, PAGES[page])
+    styles = [show.as_html("a.py", Status(state, SAVED, broken=BROKEN)) for state in State]
+    styles += [show.BELOW, show.EXCERPT, OLD["data"]["text/html"]]
+    for colour in {found for style in styles for found in re.findall("#[0-9a-f]{6}", style)}:
+        assert contrast(rgb(colour), ground) >= 3, colour  # of symbols and lines
+    for dimmed in {float(found) for style in styles for found in re.findall(r"opacity: ([\d.]+)", style)}:
+        mixed = [one * dimmed + other * (1 - dimmed) for one, other in zip(text, ground, strict=True)]
+        assert contrast(mixed, ground) >= 4.5, dimmed  # of text
 
 
 @pytest.mark.parametrize(

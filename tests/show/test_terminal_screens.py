@@ -1,8 +1,11 @@
 """A target in a terminal: a line where its status has changed, or where a program has restarted."""
 
+import os
+import pty
 import sys
+import termios
 
-from ipy_autorestart import Cause, Files, State, Status
+from ipy_autorestart import Cause, Files, State, Status, status_line
 from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.show.terminal import News, StderrScreen, TerminalScreen
 
@@ -20,6 +23,24 @@ def test_a_line_says_that_the_program_has_restarted_or_why_it_has_not(tmp_path, 
         "⟳ serve.py · running · 2 restarts",
         "⟳ serve.py · running · a.py changed: the code does the same, no restart (--strict) · 2 restarts",
     ]
+
+
+def test_a_line_fits_the_terminal_and_breaks_between_words(monkeypatch):
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    unused = Status(State.RUNNING, runs=3, warm=True, unused=Files(("src/quite/a/long/way/to/a_module.py",)))
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "__stderr__", terminal)
+        StderrScreen("main.py", Status()).show(unused)
+    program = os.read(ours, 4096).decode().splitlines()
+    os.close(ours)
+    monkeypatch.setenv("COLUMNS", "80")
+    shell = Lines()
+    TerminalScreen(shell, "main.py").show(unused)
+    assert program == shell.written[0].split("\n")
+    assert len(program) == 3
+    assert " ".join(map(str.strip, program)) == status_line("main.py", unused)
+    assert all(len(line) <= 80 for line in program)
 
 
 class Lines:
@@ -40,7 +61,7 @@ def test_in_a_terminal_time_alone_makes_no_line():
         screen.show(Status(State.RUNNING, runs=1, warm=False, running_for=seconds))
     screen.begin(1)
     screen.write("stdout", "value 1\n")
-    assert lines.written == ["⟳ main.py · running · run 1", "value 1\n"]
+    assert lines.written == ["⟳ main.py · running for 2.0 s · run 1", "value 1\n"]
     assert screen.to_state() == {}
 
 
@@ -57,17 +78,17 @@ def test_a_run_that_ends_as_the_one_before_did_has_one_line():
         return Status(state, runs=number, warm=True, exit_status=status)
 
     first = [Status(), run(1), run(1, took=0.1), end(1)]
-    assert lines_of(*first) == ["⟳ main.py · running · run 1", "⟳ main.py · finished · run 1"]
+    assert lines_of(*first) == ["⟳ main.py · finished · run 1"]
     again = [Status(State.RESTARTING, runs=1), run(2), run(2, took=0.1), end(2)]
-    assert lines_of(*first, *again)[2:] == ["⟳ main.py · finished · run 2"]
+    assert lines_of(*first, *again)[1:] == ["⟳ main.py · finished · run 2"]
     long = [run(2), run(2, running_for=2), run(2, running_for=3), end(2, State.CRASHED, 3), run(3)]
-    assert lines_of(*first, *long)[2:] == [
+    assert lines_of(*first, *long)[1:] == [
         "⟳ main.py · running for 2.0 s · run 2",
         "⟳ main.py · crashed with status 3 · run 2",
         "⟳ main.py · running · run 3",
     ]
     noted = [run(2, notes=("a limit",)), end(2)]
-    assert lines_of(*first, *noted)[2:] == ["⟳ main.py · running · a limit · run 2", "⟳ main.py · finished · run 2"]
+    assert lines_of(*first, *noted)[1:] == ["⟳ main.py · running · a limit · run 2", "⟳ main.py · finished · run 2"]
 
 
 def test_a_restart_of_the_kernel_has_one_line_too():
