@@ -171,6 +171,11 @@ def survey(source: Source, project: str, head: dict[str, Any], *, dask_scheduler
     return {"scheduler": found, "workers": workers, "others": others}
 
 
+def there(addresses: list[str] | None, *, dask_scheduler: Any) -> list[str]:
+    """Return which workers are there, of these or of all."""
+    return [one for one in dask_scheduler.workers if addresses is None or one in addresses]
+
+
 def _ours(scheduler: Any) -> dict[str, OnWorker]:
     """Return the plugins that watches have left on the scheduler, by their names."""
     known: dict[str, OnWorker] = getattr(scheduler, "_ipy_autorestart", None) or {}

@@ -56,6 +56,9 @@ NANNIES = "ipy-autorestart-nannies"
 #: Seconds between two looks at those that begin or end, and at those that restart and don't come back.
 LOOKED_AT, LOOKED_AT_AGAIN = 0.05, 1.0
 
+#: Seconds after which it is looked whether a worker that doesn't answer is still there.
+ASKED_AGAIN = 0.5
+
 #: Seconds in which the scheduler learns that the client of a run has gone.
 LEAVES_WITHIN = 1.0
 
@@ -128,10 +131,12 @@ class DaskCluster:
         return cluster
 
     async def _refuse_versions(self) -> None:
-        """Raise `CantPush` unless all have the Python and the Dask that are here: else nothing of ours runs there."""
-        found = await self._answer(self._client.get_versions())
-        there = {catalogue.THE_SCHEDULER(): found["scheduler"], **found["workers"]}
-        _refuse([_known(name, said["packages"]) for name, said in there.items() if said])
+        """Raise `CantPush` unless the scheduler has the Python and the Dask that are here: else nothing of ours runs.
+
+        It knows what its workers have: see `_look`.
+        """
+        found = await self._answer(self._client.scheduler.versions())
+        _refuse([_known(catalogue.THE_SCHEDULER(), found["packages"])])
 
     async def close(self) -> None:
         """Leave nothing for workers that join, and close the connection."""
@@ -338,10 +343,29 @@ class DaskCluster:
     async def _on_workers(
         self, function: Callable[..., Any], *args: Any, workers: list[str] | None = None
     ) -> dict[str, Any]:
-        found: dict[str, Any] = await self._answer(
-            self._client.run(function, *args, workers=workers, on_error="return")
-        )
-        return found
+        """Have workers, or all, run a function; return what each says, or the exception.
+
+        One that ends as it is asked is left out. The scheduler goes on for 30 s to connect to it, so the others are
+        asked once more: nothing that they are asked for makes a difference the second time.
+        """
+        wanted = workers
+        while True:
+            asked = asyncio.create_task(
+                self._answer(self._client.run(function, *args, workers=wanted, on_error="return"))
+            )
+            try:
+                while not asked.done():
+                    await asyncio.wait([asked], timeout=ASKED_AGAIN)
+                    if not asked.done():
+                        there = await self._on_scheduler(carried.there, workers)
+                        if there != wanted:
+                            wanted = there
+                            break
+                else:
+                    found: dict[str, Any] = asked.result()
+                    return found
+            finally:
+                asked.cancel()
 
     async def _answer(self, answer: Coroutine[Any, Any, T]) -> T:
         """Wait for an answer, as long as the scheduler is there; raises `CantPush` when it isn't."""

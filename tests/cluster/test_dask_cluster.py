@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from started_clusters import Colleague, DaskProcesses, can_part
+from waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dask")]
 
@@ -42,8 +45,14 @@ class Pushing:
         self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def push(self, **how):
+        self.begin(**how)
+        return self.end()
+
+    def begin(self, **how):
         self._process.stdin.write(json.dumps(how) + "\n")
         self._process.stdin.flush()
+
+    def end(self):
         return json.loads(self._process.stdout.readline())
 
     def close(self):
@@ -117,6 +126,33 @@ def test_what_can_not_be_pushed_to_is_refused_before_anything_is_sent(cluster, s
     cluster.work("--preload", preload)
     cluster.until_joined(4)
     assert re.match(r"refused: Python 3\.99 on tcp://\S+, 3\.\d+ here: use the same on both", push())
+
+
+#: Has the scheduler take its time to connect to workers, and say that it does.
+LATE = """
+def late(dask_scheduler):
+    import asyncio
+    connect = dask_scheduler.rpc.connect
+    async def connected(address, **how):
+        dask_scheduler.connecting = True
+        await asyncio.sleep(1)
+        return await connect(address, **how)
+    dask_scheduler.rpc.connect = connected
+"""
+
+
+def test_a_worker_that_ends_as_it_is_asked_is_not_waited_for(cluster, pushing, colleague):
+    cluster.work("--nworkers", "2")
+    cluster.until_joined(2)
+    pid = int(colleague.ask("min(client.run(os.getpid).values())"))
+    colleague.ask(LATE + "client.run_on_scheduler(late)")
+    begun = time.monotonic()
+    pushing.begin()
+    is_connecting = "client.run_on_scheduler(lambda dask_scheduler: hasattr(dask_scheduler, 'connecting'))"
+    eventually(lambda: colleague.ask(is_connecting) == "True")
+    os.kill(pid, signal.SIGKILL)
+    assert pushing.end().startswith("2 of 2 workers on ")
+    assert time.monotonic() < begun + 20  # Dask tries for 30 s to connect
 
 
 # In a namespace of networks: the scheduler is here, and a worker in another one, with files of its own.
