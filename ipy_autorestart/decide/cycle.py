@@ -31,16 +31,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The target was asked to end, and starts again after that.
-
-    Most stops take a few milliseconds, and the next start is more urgent than the status: a stop is shown if it is not
-    over at ``shown_at``.
-    """
+    """The target was asked to end, and starts again after that."""
 
     cause: Cause
     noticed: float
     waits_for: str = ""  # what a target that stops by itself must finish first
-    shown_at: float | None = None
     kill_at: float | None = None  # when SIGKILL is sent, or when what even SIGKILL didn't end is given up
     killed: bool = False  # SIGKILL has been sent
     left: bool = False  # the target has ended, and processes that it started have not
@@ -123,6 +118,9 @@ class Cycle(NamedTuple):
 
     A tuple, as are the parts that change with each hint: replacing fields takes a fraction of what it takes with a
     dataclass.
+
+    Most restarts take a few milliseconds, and the next start is more urgent than the status: nothing is shown until it
+    has begun, or until ``shown_at``.
     """
 
     timing: Timing = Timing()
@@ -132,6 +130,7 @@ class Cycle(NamedTuple):
     found: Found = Found()  # what differs from what runs, as far as it is known
     looks: Looks = Looks()
     pending: Pending | None = None
+    shown_at: float | None = None
     paused: bool = False  # changes wait until a person lets them go on
     loop: Loop = NO_LOOP  # whether the target seems to restart itself
     pause: float = 0.0  # seconds of the last wait before something that had ended by itself was started again
@@ -146,9 +145,8 @@ class Cycle(NamedTuple):
     def hidden(self) -> bool:
         """Whether nothing is shown for now, because it may yet be superseded."""
         phase = self.phase
-        if isinstance(phase, Stopping) and phase.shown_at is not None:
-            return True
-        return self.run.fresh and not isinstance(phase, Closed)
+        restarts = self.pending is not None or isinstance(phase, Stopping | Starting)
+        return (self.run.fresh or (restarts and self.shown_at is not None)) and not isinstance(phase, Closed)
 
     @property
     def state(self) -> State:

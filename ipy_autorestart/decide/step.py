@@ -70,7 +70,7 @@ from ipy_autorestart.decide.timing import ends_at, include, joined
 #: Seconds until changes that seem unfinished are served all the same: a large ``git checkout`` may take so long.
 UNFINISHED_MAX = 15.0
 
-#: Seconds after which a stop is shown.
+#: Seconds after which it is shown that a target stops, or is to restart itself.
 SHOWN_AFTER = 0.03
 
 #: Seconds after a SIGHUP when a process that has not said that it got it is asked again, and from then on each time
@@ -87,8 +87,10 @@ def wake_at(cycle: Cycle) -> float | None:
     """Return when a `Tick` is due, on the clock that `step` is given, or None."""
     looks, phase = cycle.looks, cycle.phase
     moments = [looks.at, looks.scan_at, cycle.pending.ask_at if cycle.pending else None]
+    if cycle.hidden:
+        moments.append(cycle.shown_at)
     if isinstance(phase, Stopping):
-        moments += (phase.shown_at, phase.kill_at)
+        moments.append(phase.kill_at)
     elif isinstance(phase, Ended):
         moments.append(phase.respawn_at)
     elif isinstance(phase, Closed):
@@ -232,6 +234,7 @@ def _signal(cycle: Cycle, reason: Reason, now: float, *, noticed: float | None =
     pending = Pending(reason, noticed, waited=waited)
     if cycle.manner.stops_itself:
         pending = replace(pending, sent_at=now, ask_at=now + ASK_AFTER)
+        cycle = cycle._replace(shown_at=now + SHOWN_AFTER)
     return cycle._replace(pending=pending), (Signal(),)
 
 
@@ -261,6 +264,8 @@ def _paused(cycle: Cycle, event: Paused, now: float) -> Stepped:
 
 
 def _waiting(cycle: Cycle, what: str) -> Cycle:
+    if what:
+        cycle = cycle._replace(shown_at=None)
     if isinstance(cycle.phase, Stopping):
         return cycle._replace(phase=replace(cycle.phase, waits_for=what))
     return cycle._replace(pending=replace(cycle.pending, waits_for=what)) if cycle.pending else cycle
@@ -282,8 +287,9 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
         return _start(cycle, Starting(cause, noticed))
     stopping = Stopping(cause, noticed, pending.waits_for, left=cycle.left)
     if not cycle.manner.stops_itself:
-        stopping = replace(stopping, shown_at=now + SHOWN_AFTER, kill_at=now + cycle.timing.stop_timeout)
-    return cycle._replace(phase=stopping), (Ship(), Stop()) if cycle.pushes else (Stop(),)
+        stopping = replace(stopping, kill_at=now + cycle.timing.stop_timeout)
+    cycle = cycle._replace(phase=stopping, shown_at=now + SHOWN_AFTER)
+    return cycle, (Ship(), Stop()) if cycle.pushes else (Stop(),)
 
 
 def _start(cycle: Cycle, starting: Starting, clients: tuple[str, ...] = ()) -> Stepped:
@@ -329,7 +335,7 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     number = run.number if run.fresh else run.number + 1
     took = None if noticed is None else now - noticed
     run = LastRun(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
-    cycle = cycle._replace(phase=Running(), run=run)
+    cycle = cycle._replace(phase=Running(), run=run, shown_at=None)
     if isinstance(phase, Starting) and phase.again:
         return _signal(cycle, phase.again, now)
     if not isinstance(phase, Starting):  # a kernel has died, and another one goes on: who was to act is gone
@@ -371,14 +377,12 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
 
 def _tick(cycle: Cycle, now: float) -> Stepped:
     phase, looks, pending = cycle.phase, cycle.looks, cycle.pending
-    if isinstance(phase, Stopping):
-        if phase.shown_at is not None and now >= phase.shown_at:
-            phase = replace(phase, shown_at=None)
-            cycle = cycle._replace(phase=phase)
-        if phase.kill_at is not None and now >= phase.kill_at:
-            if phase.killed:  # not even SIGKILL ends what waits for a broken device: go on without it
-                return _exited(cycle, Exited(cycle.run.exit_status), now)
-            return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
+    if cycle.shown_at is not None and now >= cycle.shown_at:
+        cycle = cycle._replace(shown_at=None)
+    if isinstance(phase, Stopping) and phase.kill_at is not None and now >= phase.kill_at:
+        if phase.killed:  # not even SIGKILL ends what waits for a broken device: go on without it
+            return _exited(cycle, Exited(cycle.run.exit_status), now)
+        return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
     if looks.at is not None and now >= looks.at:
         return cycle._replace(looks=looks._replace(at=None, due=True)), (Look(),)
     if looks.scan_at is not None and now >= looks.scan_at:

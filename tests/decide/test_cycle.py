@@ -47,8 +47,9 @@ def test_the_cause_is_that_of_the_start_under_way_else_of_the_last_one():
 
 def test_a_fresh_start_is_hidden_and_so_is_a_stop_that_has_just_begun():
     assert Cycle(phase=Ended(), run=LastRun(fresh=True)).hidden
-    assert Cycle(phase=Stopping(ASKED, 1.0, shown_at=2.0)).hidden
+    assert Cycle(phase=STOPPING, shown_at=2.0).hidden
     assert not Cycle(phase=STOPPING).hidden
+    assert not Cycle(phase=Running(), shown_at=2.0).hidden
     assert not Cycle(phase=Closed(), run=LastRun(fresh=True)).hidden
 
 

@@ -111,7 +111,7 @@ def test_a_kernel_that_says_nothing_of_its_hangup_is_asked_again_less_and_less_o
         assert actions == [Ask()]
         moments.append(now - 10)
     assert moments == pytest.approx([0.02 * 2**count for count in range(8)])
-    cycle, _ = play(cycle, (20, Hangup()))
+    cycle, _ = play(cycle, (20, Hangup()), (21, Tick()))
     assert wake_at(cycle) == 1000
     cycle, actions = play(cycle, (21, Exited()), (22, Hangup()), (23, Started()), (24, Tick()))
     assert actions[-2:] == [Signal(), Ask()]
@@ -146,6 +146,19 @@ def test_a_stop_is_told_only_when_it_takes_its_time():
     assert not play(cycle, (wake_at(cycle), Tick()))[0].hidden
     assert not play(cycle, (10, Exited(-15)), (10, Started()))[0].hidden
     assert not play(cycle, (10, Close()))[0].hidden
+
+
+def test_a_kernels_restart_is_told_only_when_it_takes_its_time_or_waits_for_something():
+    cycle, _ = play(running(KERNEL), (10, Asked()))
+    assert cycle.hidden
+    assert not play(cycle, (10.01, Waiting("cell 7")))[0].hidden
+    cycle, _ = play(cycle, (10.01, Hangup()), (10.01, Waiting("")))
+    assert cycle.hidden
+    assert not play(cycle, (10.01, Refused("no room")))[0].hidden
+    cycle, _ = play(cycle, (10.02, Exited()))
+    assert cycle.hidden
+    assert not play(cycle, (wake_at(cycle), Tick()))[0].hidden
+    assert not play(cycle, (10.03, Started()))[0].hidden
 
 
 def test_a_kernel_is_never_killed():
