@@ -266,8 +266,8 @@ class KernelSwitch(KernelEnd):
         super().end_life()
 
     def close(self) -> None:
-        """End what the exit functions have left, and publish what was printed."""
-        super().close()
+        """End what the exit functions have left."""
+        self.end_children()
         self._subshells = self._gate.subshells()
 
     @property
@@ -276,12 +276,17 @@ class KernelSwitch(KernelEnd):
         return Leaving(interrupted=self._interrupts is not None and self._interrupts.noted, cold=self._cold)
 
     def replace(self) -> None:
-        """Hand over the state, send the last message of each channel, and end."""
+        """Hand over the state, publish what was printed, send the last message of each channel, and end.
+
+        The next kernel takes over meanwhile: clients hear nothing of it before the last message of this one.
+        """
         if not self._handed_over.acquire(blocking=False):
             Event().wait()
         carried = self.carried
         carried.write(self._carrier)
         self._proxy.send(self.word, [self._carrier, *carried.fds])
+        with logged("the last output"):
+            super().close()
         with logged("the channels"):
             self._gate.finish(END)
         self._kernel.iopub_thread.send_multipart([END])
