@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextlib
+import itertools
 import json
+import operator
 import sys
 import types
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipy_autorestart.ipython import ledger
 from ipy_autorestart.ipython.document import saved_document
@@ -84,6 +86,22 @@ class Cells:
         self._hooks.close()
 
 
+class Bindings(NamedTuple):
+    """What names are bound to, as numbers: objects would live on."""
+
+    names: list[str]
+    numbers: list[int]
+
+    def since(self, before: Bindings) -> set[str]:
+        """Return the names that are bound to something else than before; a long session has thousands of names."""
+        count = len(before.names)
+        if self.names[:count] == before.names:  # the order of a dict, unless some were deleted
+            rebound = itertools.compress(self.names, map(operator.ne, self.numbers, before.numbers))
+            return set(map(str, itertools.chain(rebound, self.names[count:])))
+        known = dict(zip(*before, strict=True))
+        return {str(name) for name, number in zip(*self, strict=True) if known.get(name) != number}
+
+
 class Recorder:
     """Keeps the ledger of one shell, given what is watched there."""
 
@@ -99,7 +117,7 @@ class Recorder:
         self._error: BaseException | None = None
         self._task: asyncio.Task[Any] | None = None
         self._restart_interrupts = False
-        self._before = self._identities()
+        self._before = self._bindings()
         self._hooks = Hooks(shell, {"pre_run_cell": self._note_start, "post_run_cell": self._note_end})
         self._watched_for: tuple[Request, ...] = ()
         self._watched = WatchedFiles(())
@@ -131,7 +149,7 @@ class Recorder:
                 self._audit = Audit()
             if self._audit:
                 self._audit.begin()
-            self._before = self._identities()
+            self._before = self._bindings()
 
     def expect_interrupt(self) -> None:
         """Know, in a signal handler too, that it is a restart that interrupts the running cell, not the person."""
@@ -228,19 +246,19 @@ class Recorder:
             python = self._shell.transform_cell(code)  # type: ignore[no-untyped-call]  # of IPython
         return str(python)
 
-    def _identities(self) -> dict[str, int]:
-        """Return what global names are bound to, as numbers: objects would live on."""
+    def _bindings(self) -> Bindings:
+        """Return what global names are bound to now."""
         names = dict(self._shell.user_ns)  # a copy: threads may bind
         # Not `id`, each call of which is an audit event, and heard.
-        return dict(zip(map(str, names), map(object.__hash__, names.values()), strict=True))
+        return Bindings(list(names), list(map(object.__hash__, names.values())))
 
     def _made(self, names: Names) -> frozenset[str]:
         """Return the global names that the execution has bound, by magics or imports of ``*`` too, or changed."""
-        now = self._identities()
-        bound = {name for name, value in now.items() if self._before.get(name) != value}
-        changed = {name for name in names.changed if not isinstance(self._shell.user_ns.get(name), types.ModuleType)}
+        bound = self._bindings().since(self._before)
+        namespace = self._shell.user_ns
+        changed = {name for name in names.changed if not isinstance(namespace.get(name), types.ModuleType)}
         history = {name for name in bound if name.startswith("_i")}
-        return frozenset(bound - history | (names.bound | changed) & now.keys())
+        return frozenset(bound - history | {name for name in names.bound | changed if name in namespace})
 
     def to_plain(self) -> dict[str, Any]:
         """Return what the next image needs to run the cells again."""

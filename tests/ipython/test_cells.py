@@ -13,7 +13,7 @@ import types
 import pytest
 from fakes import FakeShell
 
-from ipy_autorestart.ipython.cells import Cells, Recorder
+from ipy_autorestart.ipython.cells import Bindings, Cells, Recorder
 from ipy_autorestart.ipython.ledger import Cell
 from ipy_autorestart.ipython.writes import FILES_CLOCK
 from ipy_autorestart.protocol.options import Options
@@ -269,3 +269,12 @@ def test_what_was_saved_just_before_a_cell_is_not_taken_for_what_its_programs_ha
     execute(shell, act=lambda: subprocess.run(["touch", str(written)], check=True))
     assert recorder.ledger.cells[0].wrote == (str(written),)
     recorder.close()
+
+
+def test_names_are_known_that_are_bound_to_something_else_than_before():
+    before = Bindings(["a", "b", "c"], [1, 2, 3])
+    assert Bindings(["a", "b", "c"], [1, 2, 3]).since(before) == set()
+    assert Bindings(["a", "b", "c", "d"], [1, 4, 3, 2]).since(before) == {"b", "d"}
+    assert Bindings(["a", "c", "b"], [1, 3, 4]).since(before) == {"b"}  # deleted and bound again
+    assert Bindings(["b", "d"], [2, 1]).since(before) == {"d"}
+    assert Bindings([], []).since(before) == set()
