@@ -70,8 +70,8 @@ def test_what_has_no_plain_form_is_not_written():
 
 
 def test_what_is_looked_at_ahead_is_found_at_once():
-    plain._hints.cache_clear()
+    plain._reader.cache_clear()
     prepare(Drawing)
-    assert plain._hints.cache_info().misses == 3
+    known = plain._reader.cache_info().misses
     from_json(Drawing, to_json(Drawing((Circle(Point(1), 2.0),)), []))
-    assert plain._hints.cache_info().misses == 3
+    assert plain._reader.cache_info().misses == known
