@@ -73,6 +73,8 @@ def _end_under_exit_functions() -> None:
 
 def end_children() -> None:
     """End the children that exit functions have left."""
+    if sys.platform == "linux" and not _has_children():  # to look for trackers takes longer
+        return
     with logged("the kernel's children"):
         for pid in _end(besides=trackers()):
             with contextlib.suppress(ChildProcessError):  # a grandchild, or somebody else has waited for it
