@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from ipy_autorestart.pristine import Lock, select, socket
+from ipy_autorestart.pristine import Lock, select, socket, time
 from ipy_autorestart.protocol.messages import Record, decode, encode
 from ipy_autorestart.protocol.request import Launch
 
@@ -118,4 +117,10 @@ def ready(readers: Iterable[HasFileno | int], writers: Iterable[HasFileno], time
     events.pop(-1, None)
     for fd, mask in events.items():
         waiting.register(fd, mask)
-    return {fd for fd, _ in waiting.poll(None if timeout is None else math.ceil(timeout * 1000))}
+    if timeout is None:
+        return {fd for fd, _ in waiting.poll()}
+    found = waiting.poll(timeout_ms := int(timeout * 1000))  # poll(2) knows no parts of milliseconds
+    if not found and (rest := timeout - timeout_ms / 1000) > 0:
+        time.sleep(rest)
+        found = waiting.poll(0)
+    return {fd for fd, _ in found}

@@ -1,8 +1,10 @@
+import os
 import socket
+import time
 
 import pytest
 
-from ipy_autorestart.protocol.link import Link
+from ipy_autorestart.protocol.link import Link, ready
 from ipy_autorestart.protocol.messages import Began, Close, Output, encode
 
 
@@ -61,3 +63,15 @@ def test_the_end_of_the_other_side_is_told_and_sending_is_harmless(ends):
     one.send(Close())
     one.send(Close())
     assert one.backlog == 0
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.0004, 0.003, 0.0035])
+def test_what_is_waited_for_in_vain_is_waited_for_to_the_end(timeout):
+    reader, writer = os.pipe()
+    began = time.monotonic()
+    assert ready([reader], [], timeout) == set()
+    assert time.monotonic() >= began + timeout
+    os.write(writer, b"x")
+    assert ready([reader, -1], [], timeout) == ready([reader], [], None) == {reader}
+    os.close(reader)
+    os.close(writer)
