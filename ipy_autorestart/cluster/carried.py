@@ -44,13 +44,13 @@ Source = tuple[str, bytes]
 def remote_of(source: Source) -> Any:
     """Return the module that the text of `remote` makes in this process, one for all pushes.
 
-    Raises LookupError if the text is left out, to spare the wire, and is not known.
+    None if the text is left out, to spare the wire, and is not known: an error would stand in that process's log.
     """
     name, (digest, packed) = "_ipy_autorestart_cluster", source
     known: Any = sys.modules.get(name)
     if known is None or digest != known.DIGEST:
         if not packed:
-            raise LookupError(name)
+            return None
         module: Any = types.ModuleType(name)
         module.DIGEST = digest
         exec(compile(zlib.decompress(packed), name, "exec"), module.__dict__)
@@ -68,12 +68,13 @@ def call(source: Source, name: str, *args: Any) -> Any:
 # -- on workers --------------------------------------------------------------------------------------------------------
 
 
-def look_at_worker(source: Source, project: str, head: dict[str, Any], *, dask_worker: Any) -> dict[str, Any]:
-    """Return what a worker says about itself, and the keys of the tasks that run there."""
+def look_at_worker(source: Source, project: str, head: dict[str, Any], *, dask_worker: Any) -> dict[str, Any] | None:
+    """Return what a worker says about itself, and the keys of the tasks that run there; None as `remote_of` does."""
     state = dask_worker.state
     running = [str(task.key) for task in (*state.executing, *state.long_running)]
-    found = remote_of(source).probe(project, head)
-    return {**found, "engine": distributed.__version__, "running": running}
+    if remote := remote_of(source):
+        return {**remote.probe(project, head), "engine": distributed.__version__, "running": running}
+    return None
 
 
 def enter(source: Source, project: str, head: dict[str, Any]) -> None:
@@ -118,30 +119,47 @@ class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
 # -- on nannies --------------------------------------------------------------------------------------------------------
 
 
+async def renew(*, dask_worker: Any) -> None:
+    """End the worker of this nanny, which starts another; one that is only just starting will be asked what it has."""
+    process = dask_worker.process  # while a nanny itself is starting, it answers nobody
+    if process is not None and process.status.name == "running":
+        await process.kill(timeout=GRACE, executor_wait=False, reason="new code")
+
+
 METHOD = "distributed.worker.multiprocessing-method"
+
+#: Seconds that a fork server has for its imports.
+IMPORTS_WITHIN = 60.0
 
 
 class OnNanny(NannyPlugin):  # type: ignore[misc]  # as above
     """Has a nanny fork its next workers from a process that has imported what they will import."""
 
-    def __init__(self, modules: list[str]) -> None:
-        self.modules = modules
-        self.before: str | None = None
+    def __init__(self, source: Source, modules: list[str]) -> None:
+        self.source, self.modules = source, modules
 
-    def setup(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
+    async def setup(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
         """Switch the method, unless it is that already: what a fork server has imported can't be changed."""
-        from multiprocessing import get_all_start_methods, get_context
+        from multiprocessing import get_all_start_methods
 
-        if dask.config.get(METHOD) == "spawn" and "forkserver" in get_all_start_methods() and _can_listen():
-            self.before = "spawn"
-            get_context("forkserver").set_forkserver_preload(["distributed", *self.modules])
+        remote = remote_of(self.source)
+        if dask.config.get(METHOD) != "spawn" or "forkserver" not in get_all_start_methods() or not _can_listen():
+            return
+        digest, packed = self.source
+        begin = asyncio.to_thread(remote.begin_forks, remote.__name__, digest, zlib.decompress(packed), self.modules)
+        begun = asyncio.create_task(begin)
+        done, _ = await asyncio.wait([begun], timeout=IMPORTS_WITHIN)
+        if done and begun.result():
             distributed.utils._forkserver_preload_set = True  # noqa: SLF001  # or it would set a list of its own
             dask.config.set({METHOD: "forkserver"})
+            remote.CHANGED.add(METHOD)
+        else:
+            remote.end_forks()
 
     def teardown(self, nanny: Any) -> None:  # noqa: ARG002  # Dask hands it over
         """Switch it back."""
-        if self.before:
-            dask.config.set({METHOD: self.before})
+        if METHOD in remote_of(self.source).CHANGED:
+            dask.config.set({METHOD: "spawn"})
 
 
 def _can_listen() -> bool:
@@ -152,9 +170,14 @@ def _can_listen() -> bool:
 # -- on the scheduler --------------------------------------------------------------------------------------------------
 
 
-def survey(source: Source, project: str, head: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any]:
-    """Return what the scheduler says about itself and its workers."""
-    found = {**remote_of(source).probe(project, head), "engine": distributed.__version__}
+def survey(source: Source, project: str, manifest: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any] | None:
+    """Return what the scheduler says about itself and its workers; None as `remote_of` does."""
+    remote = remote_of(source)
+    if remote is None:
+        return None
+    if "files" in manifest:
+        remote.missing(project, manifest)  # which makes the copy if it can be made of what is here
+    found = {**remote.probe(project, manifest), "engine": distributed.__version__}
     workers = {
         address: {
             "nanny": ws.nanny,
@@ -262,40 +285,42 @@ def room(addresses: list[str], *, dask_scheduler: Any) -> dict[str, int | None]:
     return {one.address: one.memory_limit - one.nbytes if one.memory_limit else None for one in workers}
 
 
-def release(clients: list[str], *, dask_scheduler: Any) -> None:
+def _release(clients: list[str], scheduler: Any) -> None:
     """Drop what clients wait for that are about to leave, or it would be run anew on the workers to come."""
     for name in clients:
-        if client := dask_scheduler.clients.get(name):
+        if client := scheduler.clients.get(name):
             keys = [task.key for task in client.wants_what]
-            dask_scheduler.client_releases_keys(keys=keys, client=name, stimulus_id=f"new-code-{name}")
+            scheduler.client_releases_keys(keys=keys, client=name, stimulus_id=f"new-code-{name}")
 
 
 async def restart(
-    addresses: list[str], copies: dict[str, list[Any]], leaving: list[str], *, dask_scheduler: Any
-) -> tuple[dict[str, str], list[str]]:
+    addresses: list[str], copies: dict[str, list[Any]] | None, leaving: list[str], *, dask_scheduler: Any
+) -> tuple[dict[str, str], list[Any]]:
     """Have nannies end these workers and start others; return the nannies by the workers' addresses.
 
     First other workers get copies of data, keys by address. If some of it would be lost all the same, nothing restarts,
-    and its keys are returned, too.
+    and its keys are returned, too. None for the copies loses it. What clients wait for that leave is dropped.
     """
     nannies = {one: dask_scheduler.workers[one].nanny for one in addresses if one in dask_scheduler.workers}
     expected = _expect(dask_scheduler)
+    function = _pickled(renew)
 
     async def end(address: str, nanny: str) -> None:
         expected.add(address)
         try:
             async with distributed.rpc(nanny, connection_args=dask_scheduler.connection_args) as its:
-                await its.kill(timeout=GRACE, reason="new code")
+                await its.run(function=function)
         except Exception:  # it is gone, or its worker was about to be  # noqa: BLE001
             expected.discard(address)
 
     with _none_dropped(dask_scheduler):
-        for address, keys in copies.items():
+        for address, keys in (copies or {}).items():
             tasks = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks]
             holders = {task.key: [worker.address for worker in task.who_has or ()] for task in tasks}
             await dask_scheduler.gather_on_worker(address, holders)
-        if copies and (lost := only_copies(addresses, leaving, dask_scheduler=dask_scheduler)):
-            return {}, [str(key) for key in lost]
+        if copies is not None and (lost := only_copies(addresses, leaving, dask_scheduler=dask_scheduler)):
+            return {}, list(lost)
+        _release(leaving, dask_scheduler)
         await asyncio.gather(*(end(*one) for one in nannies.items()))
     return nannies, []
 

@@ -17,7 +17,7 @@ import cloudpickle
 import distributed
 
 from ipy_autorestart import catalogue
-from ipy_autorestart.cluster import _ipy_autorestart_salt, carried, remote
+from ipy_autorestart.cluster import _ipy_autorestart_salt, carried, on_nanny, remote
 from ipy_autorestart.cluster.policy import (
     CantPush,
     Process,
@@ -62,7 +62,7 @@ ASKED_AGAIN = 0.5
 #: Seconds in which the scheduler learns that the client of a run has gone.
 LEAVES_WITHIN = 1.0
 
-_TEXT = b"\n".join(Path(str(one.__file__)).read_bytes() for one in (remote, _ipy_autorestart_salt))
+_TEXT = b"\n".join(Path(str(one.__file__)).read_bytes() for one in (remote, on_nanny, _ipy_autorestart_salt))
 #: What each process of a cluster is sent once, and how it is reminded of it then.
 SOURCE = (digest(_TEXT), zlib.compress(_TEXT))
 KNOWN = (SOURCE[0], b"")
@@ -164,7 +164,7 @@ class DaskCluster:
     async def ship(self, tree: Tree) -> None:
         """Send files to the machines that lack them; no process uses them yet. Raises `CantPush`."""
         manifest = tree.manifest()
-        seen = await self._look(_head(manifest))
+        seen = await self._look(manifest)
         await self._ship(tree, manifest, seen.everyone)
 
     async def push(self, tree: Tree, *, within: float, lose_data: bool = False, clients: tuple[str, ...] = ()) -> str:
@@ -181,7 +181,7 @@ class DaskCluster:
         seen: Seen | None = None
         while True:
             if seen is None:
-                seen = await self._look(head)
+                seen = await self._look(manifest)
                 if missing := waited - set(seen.nannies.values()):
                     found = await self._on_scheduler(carried.reachable, sorted(missing))
                     seen = replace(seen, silent=[*seen.silent, *found])
@@ -211,21 +211,23 @@ class DaskCluster:
 
     # -- its parts -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, head: Mapping[str, Any]) -> Seen:
+    async def _look(self, manifest: Mapping[str, Any]) -> Seen:
         """Ask all processes; raises `CantPush` if the cluster is one that can't be pushed to."""
-        before = await self._survey(head)
-        there = before["workers"].items()
-        _refuse([_known(name, its["versions"], can_restart=bool(its["nanny"])) for name, its in there])
+        before = await self._survey(manifest)
+        there = before["workers"]
+        _refuse([_known(name, its["versions"], can_restart=bool(its["nanny"])) for name, its in there.items()])
+        head = _head(manifest)
         answers = await self._on_workers(carried.look_at_worker, KNOWN, self.project, head)
-        if strange := [name for name, answer in answers.items() if isinstance(answer, LookupError)]:
+        if strange := [name for name, answer in answers.items() if answer is None]:
             args = (SOURCE, self.project, head)
             answers |= await self._on_workers(carried.look_at_worker, *args, workers=strange)
         running = {name: set(answer["running"]) for name, answer in answers.items() if isinstance(answer, dict)}
-        known = {name: its["processing"] for name, its in there}
+        known = {name: its["processing"] for name, its in there.items()}
         is_settled = running.keys() == known.keys() and all(
             keys.issubset(known[name]) for name, keys in running.items()
         )
         after = before if is_settled else await self._survey(head)
+        scheduler = _process("scheduler", after["scheduler"])
         workers, silent = [], []
         for address, its in after["workers"].items():
             answer = answers.get(address)
@@ -237,16 +239,17 @@ class DaskCluster:
             wanted = {*its["processing"], *known.get(address, ())}
             orphans = len(running[address] - wanted)
             del answer["running"]
-            workers.append(_process(address, answer, orphans=orphans))
+            worker = _process(address, answer, orphans=orphans)
+            workers.append(replace(worker, has=worker.has or (scheduler.has and worker.store == scheduler.store)))
         nannies = {address: its["nanny"] for address, its in after["workers"].items()}
-        return Seen(workers, _process("scheduler", after["scheduler"]), silent, nannies)
+        return Seen(workers, scheduler, silent, nannies)
 
-    async def _survey(self, head: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = await self._on_scheduler(carried.survey, KNOWN, self.project, head)
-        except LookupError:
-            found = await self._on_scheduler(carried.survey, SOURCE, self.project, head)
-        _raise(refuse_clash(head["tops"], found["others"]))
+    async def _survey(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] | None = await self._on_scheduler(carried.survey, KNOWN, self.project, manifest)
+        if found is None:
+            found = await self._on_scheduler(carried.survey, SOURCE, self.project, manifest)
+        assert found is not None
+        _raise(refuse_clash(manifest["tops"], found["others"]))
         return found
 
     async def _ship(self, tree: Tree, manifest: Mapping[str, Any], processes: Iterable[Process]) -> bool:
@@ -255,7 +258,8 @@ class DaskCluster:
             wanted = await self._at(name, "missing", self.project, manifest)
             if isinstance(wanted, Exception):
                 return False
-            if isinstance(await self._at(name, "put", self.project, manifest, tree.contents(wanted)), Exception):
+            contents = tree.contents(wanted)
+            if wanted and isinstance(await self._at(name, "put", self.project, manifest, contents), Exception):
                 return False
         return True
 
@@ -281,24 +285,37 @@ class DaskCluster:
         Where data is kept, this is the first wave alone: when these are back, they can take that of the next.
         """
         names = must_restart(seen.workers)
-        keeps = not lose_data and await self._has_only_copies(names, clients)
-        turns = list(waves(names, size=at_once(len(seen.workers), keeps=keeps)))
-        copies: dict[str, list[Hashable]] = {}
-        if keeps:
-            turns = turns[:1]
-            others = [one.name for one in seen.workers if one.name not in turns[0]]
-            if not others and seen.silent:
-                return set()
-            beside = [name for name in others if name not in names] or others  # the rest restarts next
-            copies = await self._places(turns[0], beside, clients)
-        await self._on_scheduler(carried.release, list(clients))
         await self._switch({name: seen.nannies[name] for name in names}, tree)
+        copies: dict[str, list[Hashable]] | None = None if lose_data else {}
         ended: set[str] = set()
-        for turn in turns:
-            nannies, lost = await self._on_scheduler(carried.restart, list(turn), copies, list(clients))
-            _raise(refuse_loss(lost))
+        for turn in waves(names):
+            nannies, kept = await self._end(turn, copies, clients)
+            if kept and not await self._has_only_copies(turn, clients):
+                nannies, kept = await self._end(turn, copies, clients)
             ended |= set(nannies.values())
-        return ended
+            if kept:
+                break
+        else:
+            return ended
+        if ended:
+            return ended
+        turn = names[: at_once(len(seen.workers), keeps=True)]
+        others = [one.name for one in seen.workers if one.name not in turn]
+        if not others and seen.silent:
+            return set()
+        beside = [name for name in others if name not in names] or others  # the rest restarts next
+        nannies, kept = await self._end(turn, await self._places(turn, beside, clients), clients)
+        _raise(refuse_loss(sorted(map(str, kept))))
+        return set(nannies.values())
+
+    async def _end(
+        self, workers: Sequence[str], copies: Mapping[str, list[Hashable]] | None, clients: Sequence[str]
+    ) -> tuple[dict[str, str], list[Hashable]]:
+        """Have workers end when others have copies of data, as `carried.restart` does."""
+        found: tuple[dict[str, str], list[Hashable]] = await self._on_scheduler(
+            carried.restart, list(workers), copies, list(clients)
+        )
+        return found
 
     async def _wait(self, nannies: Iterable[str]) -> None:
         """Wait until these have workers again, or are to be looked at."""
@@ -316,7 +333,7 @@ class DaskCluster:
         ahead = [name for name in modules if name.partition(".")[0] not in tree.tops]
         self._switched.update(nannies.values())
         with contextlib.suppress(OSError):
-            await self._client.register_plugin(carried.OnNanny(ahead), name=NANNIES)
+            await self._client.register_plugin(carried.OnNanny(SOURCE, ahead), name=NANNIES)
 
     async def _has_only_copies(self, names: Iterable[str], clients: Iterable[str]) -> bool:
         """Return whether workers have the only copies of somebody's data; that of the run that has left is nobody's."""

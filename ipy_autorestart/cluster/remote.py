@@ -28,6 +28,9 @@ KEPT = 2
 #: Where each project is in this process: its version, and what it has on ``sys.path``.
 PLACES: dict[str, dict[str, Any]] = {}
 
+#: What a process has imported that others are forked from: names of packages, folders, and the last module.
+IMPORTED_AHEAD: dict[str, Any] = {}
+
 Manifest = dict[str, Any]
 
 
@@ -87,7 +90,10 @@ def missing(project: str, manifest: Manifest) -> list[str]:
         _make(project, manifest["version"], {SHARED: ""})
         return []
     blobs = os.path.join(store(), "blobs")
-    return sorted({one for one in manifest["files"].values() if not os.path.exists(os.path.join(blobs, one))})
+    found = sorted({one for one in manifest["files"].values() if not os.path.exists(os.path.join(blobs, one))})
+    if not found:
+        put(project, manifest, {})
+    return found
 
 
 def put(project: str, manifest: Manifest, contents: dict[str, bytes]) -> None:
@@ -203,7 +209,8 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
     places = [*PLACES.get(project, {}).get("folders", ()), *(_origin(manifest, path) for path in manifest["entries"])]
     bases = tuple(one.rstrip(os.sep) + os.sep for one in {*places, *map(os.path.realpath, places)})
     tops, found = set(manifest["tops"]), set()
-    for name, module in list(sys.modules.items()):
+    for name in _candidates(tops, bases):
+        module = sys.modules.get(name)
         if name in ("__main__", "__mp_main__", NAME):
             continue
         files = [getattr(module, "__file__", None), *_portions(module)]
@@ -212,6 +219,34 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
         if named_so or any((path + os.sep).startswith(bases) for path in paths):
             found.add(name)
     return found
+
+
+def _candidates(tops: set[str], bases: tuple[str, ...]) -> list[str]:
+    """Return the names of all modules but those that were imported ahead, unless one of these may be the project's.
+
+    To look at one of those copies a page of memory, in a process that was forked.
+    """
+    last, ahead = IMPORTED_AHEAD.get("last"), IMPORTED_AHEAD
+    if last not in sys.modules or tops & ahead["tops"] or any(one.startswith(bases) for one in ahead["folders"]):
+        return list(sys.modules)
+    names = []
+    for name in reversed(sys.modules):
+        if name == last:
+            break
+        names.append(name)
+    return names
+
+
+def note_ahead() -> None:
+    """Note what has been imported so far, before anything of a project has been."""
+    folders = {os.path.join(os.path.dirname(path), "") for path in map(_file, list(sys.modules.values())) if path}
+    tops = {name.partition(".")[0] for name in sys.modules}
+    IMPORTED_AHEAD.update(last=next(reversed(sys.modules)), tops=tops, folders=folders)
+
+
+def _file(module: Any) -> str:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) else ""
 
 
 def _is_librarys(path: str) -> bool:

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -67,8 +68,15 @@ def src(tmp_path):
     return tmp_path / "src"
 
 
+# A module that can be imported by a worker, but not ahead: there it ends the process.
+NOT_AHEAD = "import os, sys\nif 'multiprocessing.forkserver' in ' '.join(sys.orig_argv): os._exit(3)\n"
+
+
 @pytest.fixture
-def cluster(tmp_path):
+def cluster(tmp_path, monkeypatch):
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages/not_ahead.py").write_text(NOT_AHEAD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site-packages"))
     (tmp_path / "cluster").mkdir()
     cluster = DaskProcesses(tmp_path / "cluster", workers=0)
     yield cluster
@@ -105,6 +113,7 @@ def test_what_can_not_be_pushed_to_is_refused_before_anything_is_sent(cluster, s
     cluster.until_joined(1)
     assert push().startswith("1 of 1 workers on ")
     imported = "client.submit(lambda: __import__('only_here').V, pure=False).result()"
+    assert colleague.ask("client.submit(lambda: __import__('not_ahead').__name__).result()") == "'not_ahead'"
     assert colleague.ask(imported) == "1"
     (src / "only_here.py").write_text("V = 2\n")
     colleague.ask("scattered = client.scatter(7)")
@@ -207,21 +216,41 @@ def test_a_worker_with_a_network_and_files_of_its_own_gets_what_is_saved(tmp_pat
     assert re.fullmatch(r"1 of 1 workers on [0-9a-f]{4} · 1 restarted", second)
 
 
+# A nanny's process, and one that it forks: which modules that has, and what else differs.
 FORKS = """
-import sys, tempfile
+import asyncio, multiprocessing, os, sys, tempfile
 import dask
+from ipy_autorestart.cluster import on_nanny
 from ipy_autorestart.cluster.carried import METHOD, OnNanny
+from ipy_autorestart.cluster.dask import SOURCE
 
-tempfile.tempdir = "/tmp/" + int(sys.argv[1]) * "x"
-OnNanny([]).setup(None)
-print(dask.config.get(METHOD))
+if __name__ == "__main__":
+    tempfile.tempdir = sys.argv[1]
+    plugin = OnNanny(SOURCE, ["fails", "wave"])
+    asyncio.run(plugin.setup(None))
+    print(dask.config.get(METHOD))
+    if dask.config.get(METHOD) == "forkserver":
+        with multiprocessing.get_context("forkserver").Pool(1) as pool:
+            found = pool.apply(eval, ["[[*__import__('sys').modules], dict(__import__('os').environ)]"])
+        print({"distributed", "wave", '_ipy_autorestart_cluster'}.difference(found[0]), found[1] == dict(os.environ))
+        plugin.teardown(None)
+        print(dask.config.get(METHOD))
+        on_nanny.end_forks()
 """
 
 
-@pytest.mark.parametrize(("length", "method"), [(70, "forkserver"), (71, "spawn")])
-def test_workers_are_forked_where_the_address_of_a_fork_server_has_room(length, method):
-    done = subprocess.run([sys.executable, "-c", FORKS, str(length)], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == method
+@pytest.mark.parametrize(
+    ("length", "said"), [(75, ["forkserver", "set() True", "spawn"]), (76, ["spawn"])], ids=["room", "none"]
+)
+def test_workers_are_forked_where_the_address_of_a_fork_server_has_room(tmp_path, length, said):
+    (tmp_path / "fails.py").write_text("raise SystemExit('not here')\n")
+    (tmp_path / "wave.py").touch()
+    (tmp_path / "forks.py").write_text(FORKS)
+    with tempfile.TemporaryDirectory(prefix="x" * (length - 13), dir="/tmp") as folder:
+        words = [sys.executable, tmp_path / "forks.py", folder]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+        done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.splitlines(), done.stderr) == (said, "")
 
 
 TOKENS = """

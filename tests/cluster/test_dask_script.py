@@ -163,6 +163,10 @@ def test_workers_that_join_and_die_meanwhile_have_the_new_code(watch, cluster, c
     on_it = "client.submit(lambda: __import__('pkg.job').job.V, workers=['late'], pure=False).result()"
     assert colleague.ask(on_it) == "1"
     pid = int(colleague.ask("client.submit(os.getpid, workers=['late'], pure=False).result()"))
+    # A nanny ends whose first worker dies before it has heard of it; while it begins, it answers nobody.
+    assert colleague.ask("set(client.run(lambda dask_worker: dask_worker.status.name, nanny=True).values())") == (
+        "{'running'}"
+    )
     watched.save(2)
     os.kill(pid, signal.SIGKILL)
     watched.until(r"RESULT 2 \[\(2, 'm'\)\] 3")
