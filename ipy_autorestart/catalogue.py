@@ -1717,7 +1717,7 @@ WHY_ENDED_BY_ITSELF = Message(
 JUST_RESTART = Hint(text="restart")
 ONE_MORE = Hint(text="one more restart will follow the one under way")
 WILL_RUN_IT = Hint(text="the restart under way will run the new code")
-AFTER_NOTICED = Hint(text=", {time} after the change was noticed")
+AFTER_NOTICED = Hint(text=", {time} after its cause was noticed")
 KEEP_RUNNING = Hint(text="; processes that it started keep running")
 WITHIN = Hint(text=" (within {time})")
 FILES_AND = Hint(text="{files} and {count} more")

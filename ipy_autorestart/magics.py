@@ -33,7 +33,7 @@ from ipy_autorestart.protocol.request import Kernel, Request, check_platform
 from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
 from ipy_autorestart.show.tables import WIDE, as_json, overview, reasons
 from ipy_autorestart.show.terminal import TerminalScreen
-from ipy_autorestart.text import one_line
+from ipy_autorestart.text import one_line, wrapped
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -150,7 +150,14 @@ class WatchMagics(Magics):
             ):  # as of nbclient, which reads what comes while a cell runs
                 supervisor.wait_until_told(FIRST_LINE)
         except BadInput as error:
-            raise UsageError(f"%watch_restart: {error}") from None
+            raise self._refusal(f"%watch_restart: {error}") from None
+
+    def _refusal(self, text: str) -> UsageError:
+        """Return an error that IPython shows in a line, which breaks between words where that is a terminal's."""
+        if not self._session.lines:
+            return UsageError(text)
+        before = f"{UsageError.__name__}: "
+        return UsageError(wrapped(before + text, shutil.get_terminal_size().columns).removeprefix(before))
 
     def _with_cluster(self, request: Request) -> Request:
         """Return the request with the address of a cluster in place of the variable that has a client of it."""
@@ -220,13 +227,13 @@ class WatchMagics(Magics):
         ]
         if not chosen:
             if not supervisors:
-                raise UsageError(f"{magic}: {catalogue.NOTHING_WATCHED()}")
+                raise self._refusal(f"{magic}: {catalogue.NOTHING_WATCHED()}")
             names = list(dict.fromkeys(one.request.target.title for one in supervisors))
             near = difflib.get_close_matches(wanted, names, n=1, cutoff=NEAR_TARGET)
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             named = f"{', '.join(names[:NAMED])}{more}"
             hint = catalogue.DID_YOU_MEAN(near=near[0]) if near else catalogue.NAME_A_TARGET(names=named)
-            raise UsageError(f"{magic}: {catalogue.NO_SUCH_TARGET(word=one_line(wanted), hint=hint)}")
+            raise self._refusal(f"{magic}: {catalogue.NO_SUCH_TARGET(word=one_line(wanted), hint=hint)}")
         return chosen
 
     @line_magic

@@ -16,6 +16,7 @@ from waiting import eventually
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+NUMBER = re.compile(r"\d[\d,.]*\d|\d")
 
 
 def test_the_readme_is_short_and_its_files_exist():
@@ -188,3 +189,13 @@ def test_a_notebook_is_stored_without_outputs_and_read_in_five_minutes(path):
     assert notebook.metadata.kernelspec.display_name == "Python 3 (ipykernel)"
     assert len(notebook.cells) < 25
     assert sum(len(cell.source.split()) for cell in notebook.cells) < 5 * 150
+
+
+def test_each_figure_of_the_readme_was_made_by_the_benchmarks():
+    measured = README.partition("## Measured")[2].partition("\n## ")[0]
+    made = [set(NUMBER.findall(path.read_text())) for path in (ROOT / "docs/figures").glob("*.md")]
+    rows = [row for row in measured.splitlines() if row.startswith("|") and not row.startswith("|-")]
+    found = [set(NUMBER.findall(row)) for row in rows]
+    assert sum(map(len, found)) > 40
+    for row, numbers in zip(rows, found, strict=True):
+        assert any(numbers - {"5"} <= figures for figures in made), row  # in one table; 5 s are what is loaded

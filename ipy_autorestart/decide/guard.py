@@ -64,6 +64,10 @@ def same_code(one: types.CodeType, other: types.CodeType) -> bool:
     return _key(one) == _key(other)
 
 
+#: What some messages of the compiler tell of the line, which is told before.
+_PLACE = re.compile(r" \(detected at line \d+\)$")
+
+
 @functools.lru_cache(maxsize=16)  # what is new now is what is old at the next save
 def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
     try:
@@ -72,7 +76,7 @@ def _compiled(path: str, source: bytes) -> types.CodeType | Broken:
             warnings.simplefilter("ignore")
             return compile(source, path, "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
-        message, text = error.msg or type(error).__name__, error.text or ""
+        message, text = _PLACE.sub("", error.msg) if error.msg else type(error).__name__, error.text or ""
         return Broken(path, message, error.lineno or 0, max(error.offset or 0, 0), text.rstrip("\r\n"))
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         return Broken(path, str(error) or catalogue.NESTED())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -30,6 +31,9 @@ RUNS = ("target", "run", "when", "why", catalogue.NEW_CODE_AFTER(), "lasted", ca
 
 #: Characters of a line where nobody has said how many there are room for.
 WIDE = 1000
+
+#: Before the unit of a number, where no line breaks.
+_UNIT = re.compile(r"(?<=\d) (?=(?:ms|s|min|h|MB)\b)")
 
 #: So many of the watched paths are named; a shell's glob may name thousands.
 NAMED = 8
@@ -154,5 +158,6 @@ def _html(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _row(tag: str, words: Iterable[str]) -> str:
-    cells = "".join(f'<{tag} style="text-align: left">{html.escape(word)}</{tag}>' for word in words)
+    kept = (_UNIT.sub("\N{NO-BREAK SPACE}", html.escape(word)) for word in words)
+    cells = "".join(f'<{tag} style="text-align: left">{word}</{tag}>' for word in kept)
     return f"<tr>{cells}</tr>"

@@ -81,14 +81,14 @@ def _is_brief(status: Status, before: Status) -> bool:
 class TerminalScreen:
     """Shows a target of a terminal IPython: its output as it comes, its status where it changes, but for the time.
 
-    A run's tracebacks are coloured as those of the shell.
+    A run's tracebacks are coloured as those of the shell, unless ``NO_COLOR`` is set.
     """
 
     takes_all = True  # a slow terminal slows a program, as ever
 
     def __init__(self, lines: Lines, name: str, shell: object = None) -> None:
         self._lines = lines
-        self._tracebacks = Tracebacks(lambda: style_of(shell))
+        self._tracebacks = Tracebacks(lambda: None if os.environ.get("NO_COLOR") else style_of(shell))
         self._name = name
         self._news = News(name)
 

@@ -77,7 +77,7 @@ def main():
     with opened_browser() as browser:
         for theme, title in THEMES.items():
             with served_project(prepare) as (folder, server):
-                context = browser.new_context(viewport={"width": 1100, "height": 2500})
+                context = browser.new_context(viewport={"width": 900, "height": 2700})
                 page = Page(context.new_page(), f"{server.url}notebooks/states.ipynb?token=t")
                 change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
                 page.page.evaluate(change, title)

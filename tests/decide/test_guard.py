@@ -99,6 +99,11 @@ def test_broken_shows_the_line_as_it_stands():
     assert verdict == Broken("a.py", "invalid syntax", 2, 5, "W = = 2")
 
 
+def test_a_message_does_not_tell_the_line_twice():
+    verdict = compare("a.py", b"", b'text = "hello\n')
+    assert verdict == Broken("a.py", "unterminated string literal", 1, 8, 'text = "hello')
+
+
 def test_same_bytes_are_same_even_when_broken():
     assert compare("a.py", b"V = (\n", b"V = (\n") is Likeness.SAME
 

@@ -34,7 +34,7 @@ def test_a_change_and_what_it_leads_to_are_named():
     ]
     served = (*begun, (10, Found((A,))), (10, Hangup()), (10.5, Exited(-15)))
     assert said(*served) == ["ended with status -15"]
-    assert said(*served, (11, Started())) == ["start 1, 1.0 s after the change was noticed"]
+    assert said(*served, (11, Started())) == ["start 1, 1.0 s after its cause was noticed"]
 
 
 @pytest.mark.parametrize(

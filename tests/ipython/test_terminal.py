@@ -48,6 +48,8 @@ def test_a_save_restarts_it_at_its_prompt_and_what_is_half_typed_comes_back(term
     terminal.run("3", r"In \[2\]:$")
     terminal.run("import os; print(half_typed, os.getpid(), 'x' in globals())", rf"123 {terminal.pid} False")
     terminal.run("%watch_status", "src/a.py changed")
+    terminal.run("%env COLUMNS=80", r"COLUMNS=80\s+In")
+    terminal.run("%watch_restart src/ main.py --port 80", r"put arguments of\s*\n  main.py after --")
     terminal.run("%history -g once", r"\d+/\d+: x = 'once'")
 
 

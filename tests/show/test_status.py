@@ -155,7 +155,7 @@ def test_checkpoints_are_a_table_and_what_has_none_says_why():
         "",
         "no checkpoint after cell 4: 5 threads of <polars>",
     ]
-    assert '<td style="text-align: left">31.2 s</td>' in bundle["text/html"]
+    assert '<td style="text-align: left">31.2\N{NO-BREAK SPACE}s</td>' in bundle["text/html"]
     assert "no checkpoint after cell 4: 5 threads of &lt;polars&gt;" in bundle["text/html"]
     only = tables.overview([replace(kernel, checkpoints=(polars,))], at=0)
     assert "saves" not in only["text/plain"]

@@ -2,8 +2,12 @@
 
 import os
 import pty
+import re
 import sys
 import termios
+import types
+
+import pytest
 
 from ipy_autorestart import Cause, Files, State, Status, status_line
 from ipy_autorestart.decide.facts import Reason
@@ -106,3 +110,15 @@ def test_a_restart_of_the_kernel_has_one_line_too():
 
 def test_a_start_that_takes_long_is_worth_a_line():
     assert lines_of(Status(), Status(notes=("looking at 9 files",))) == ["⟳ main.py · starting · looking at 9 files"]
+
+
+@pytest.mark.parametrize("no_color", ["", "1"])
+def test_a_traceback_has_the_shells_colours_but_none_where_nobody_wants_any(monkeypatch, no_color):
+    monkeypatch.setenv("NO_COLOR", no_color)
+    lines = Lines()
+    screen = TerminalScreen(lines, "main.py", types.SimpleNamespace(colors="linux"))
+    text = 'Traceback (most recent call last):\n  File "main.py", line 1, in <module>\nZeroDivisionError: zero\n'
+    screen.write("stderr", text)
+    screen.show(Status())
+    assert ("\x1b[" in "".join(lines.written)) == (not no_color)
+    assert re.sub(r"\x1b\[[\d;]*m", "", "".join(lines.written)) == text
