@@ -110,6 +110,7 @@ def test_each_save_reaches_all_workers_before_the_script_runs_again(watch, proje
     )
     watched.until(r"RESULT 4 \[\(4, 'o'\)\] 2")
     watched.until("GONE None")
+    assert " - INFO - " not in watched.text  # of what clients run for their keys
 
 
 def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):

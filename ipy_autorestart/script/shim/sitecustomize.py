@@ -36,6 +36,8 @@ LISTS_OBJECTS = frozenset({"gc.get_objects", "gc.get_referrers"})
 #: The script hears of imports from then on.
 ADDS_HOOK = "sys.addaudithook"
 ASKS = "builtins.input"
+#: Where Dask tells, on standard error, what a client runs first; with a cluster it is something of ours.
+PRELOADING, CLUSTER = "distributed.preloading", "IPY_AUTORESTART_CLUSTER"
 EVENTS = PROGRAMS | REMOVES | ENVIRONMENT | LOOKS | LISTS_OBJECTS | {STARTED, ADDS_HOOK, ASKS}
 ANYTHING = ("*", "")
 TO_WRITE = os.O_WRONLY | os.O_RDWR
@@ -333,6 +335,8 @@ class Reports:
                 name = name.rpartition(".")[0]
         except Exception:  # noqa: BLE001  # the border: the pipe may be closed
             return
+        if PRELOADING in brought:
+            leave_out_ours()
         if self._displays:
             for one in LazyDisplays.AT_ONCE:
                 if one in brought:
@@ -378,6 +382,8 @@ class Reports:
                 return "w", path
             return "i" if by_name and path[-4:] == ".pyc" and path not in self._watched else "r", path
         if event == "import":
+            if path == PRELOADING:
+                leave_out_ours()
             if self._displays and path in LazyDisplays.NAMES:
                 self._displays.before(path)  # or nothing would be in there
             if args[1] is not None:  # compiled
@@ -463,6 +469,19 @@ class Reports:
         entries = (entry for entry in sys.path if isinstance(entry, str) and file.startswith(entry + "/"))
         entry = max(entries, key=len, default="")
         return entry + "/" == LIBRARY or entry.endswith(("/site-packages", "/dist-packages"))
+
+
+def leave_out_ours() -> None:
+    """Have Dask not tell of `cluster/_ipy_autorestart_salt.py`, if the run's clients run that."""
+    logging = sys.modules.get("logging")
+    if logging is not None and CLUSTER in os.environ:
+        for name in (PRELOADING, "distributed.utils"):
+            logging.getLogger(name).addFilter(is_others)
+
+
+def is_others(record: "Any") -> bool:  # noqa: ANN401  # a record of a log
+    """Return whether it tells of something else."""
+    return "_ipy_autorestart_salt" not in f"{record.msg} {record.args}"
 
 
 def _absolute(path: "Any") -> str:  # noqa: ANN401  # a str, bytes or os.PathLike, or None for the current folder
