@@ -193,7 +193,9 @@ class DaskCluster:
                     await self._enter(manifest, head, seen.workers)
                     seen = seen.supposed(version=manifest["version"])
                 case Step.RESTART:
+                    begun = time.monotonic()
                     ended = await self._restart(seen, tree, clients, lose_data=lose_data)
+                    deadline += time.monotonic() - begun  # large data is copied first
                     waited |= ended
                     self.restarted += len(ended)
                     await self._wait(waited)
@@ -312,10 +314,18 @@ class DaskCluster:
         self, workers: Sequence[str], copies: Mapping[str, list[Hashable]] | None, clients: Sequence[str]
     ) -> tuple[dict[str, str], list[Hashable]]:
         """Have workers end when others have copies of data, as `carried.restart` does."""
-        found: tuple[dict[str, str], list[Hashable]] = await self._on_scheduler(
-            carried.restart, list(workers), copies, list(clients)
-        )
-        return found
+        restart = self._client.run_on_scheduler(carried.restart, list(workers), copies, list(clients))
+        asked: asyncio.Task[tuple[dict[str, str], list[Hashable]]] = asyncio.create_task(restart)
+        try:
+            while not asked.done():
+                await asyncio.wait([asked], timeout=LOOKED_AT_CLIENT)
+                if not asked.done():  # copies take their time; that the scheduler is there is asked meanwhile
+                    await self._on_scheduler(carried.there, [])
+            return asked.result()
+        except OSError as error:
+            raise CantPush(catalogue.SCHEDULER_LOST(where=self._where, error=_words(error))) from None
+        finally:
+            asked.cancel()
 
     async def _wait(self, nannies: Iterable[str]) -> None:
         """Wait until these have workers again, or are to be looked at."""

@@ -253,6 +253,41 @@ def test_workers_are_forked_where_the_address_of_a_fork_server_has_room(tmp_path
     assert (done.stdout.splitlines(), done.stderr) == (said, "")
 
 
+# A scheduler that takes its time for a restart, as it copies data first, and one that says nothing at all.
+SLOW = """
+import asyncio
+from ipy_autorestart.cluster import dask
+from ipy_autorestart.cluster.policy import CantPush
+
+dask.ANSWERS_MAX, dask.LOOKED_AT_CLIENT = 0.2, 0.05
+
+class Client:
+    status, asked = "running", 0
+    async def run_on_scheduler(self, function, *args):
+        self.asked += 1
+        if function.__name__ == "restart":
+            while self.asked < 12:  # takes longer than an answer may
+                await asyncio.sleep(0.01)
+        elif self.silent:
+            await asyncio.sleep(60)
+        return function.__name__
+
+for Client.silent in (False, True):
+    try:
+        print(asyncio.run(dask.DaskCluster(Client(), "p", where="here")._end(["w"], {}, [])))
+    except CantPush as error:
+        print(error)
+"""
+
+
+def test_a_scheduler_that_copies_data_is_not_taken_for_one_that_is_silent():
+    done = subprocess.run([sys.executable, "-c", SLOW], capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (
+        "restart\nthe Dask scheduler at here has not answered for 0.2 s\n",
+        "",
+    )
+
+
 TOKENS = """
 import json, os, sys, types
 from dask.base import tokenize
