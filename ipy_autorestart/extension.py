@@ -85,12 +85,9 @@ class ShellSession:
             if supervisor := before.pop(state.pid, None):
                 supervisor.go_on(state)
             else:
-                supervisor = Supervisor.attach(state, screen=_screen(self._shell, state))
+                supervisor = _attached(self._shell, state)
                 if isinstance(state.request.target, Kernel):
                     supervisor.rearm(previous=None)
-            screen = supervisor.screen
-            if isinstance(screen, CellScreen) and not screen.has_buttons:
-                self._shell.kernel.io_loop.call_later(BUTTONS_LATER, screen.control, supervisor)  # type: ignore[attr-defined]
         for supervisor in before.values():  # they have ended since
             self.supervisors.remove(supervisor)
             if self._restarter:
@@ -119,10 +116,6 @@ def session_of(shell: InteractiveShell) -> ShellSession:
 
 
 log = logging.getLogger(__name__)
-
-
-#: Seconds until there are new buttons beside the status lines; their widgets have ended with the old image.
-BUTTONS_LATER = 0.2
 
 
 def arrive(carried: Carried, hangups: Hangups) -> None:
@@ -177,7 +170,7 @@ def resume(
     attached = []
     for state in states:
         try:
-            attached.append(Supervisor.attach(state, screen=_screen(shell, state)))
+            attached.append(_attached(shell, state))
         except Exception:  # the border: the others go on
             log.exception("can't continue with %s", state.request.target.name)
             for fd in state.fds:  # which ends it
@@ -191,8 +184,6 @@ def resume(
             if cells and word.rerun:
                 supervisor.send(Reran("", goes_on=True))
             supervisor.send(Started(os.getpid() if session.proxy else 0))
-        if isinstance(supervisor.screen, CellScreen):  # after the kernel's first answers: it takes some milliseconds
-            shell.kernel.io_loop.call_later(BUTTONS_LATER, supervisor.screen.control, supervisor)  # type: ignore[attr-defined]
     goes_on = {one.request.target for one in attached}
     for supervisor in asked:
         if not supervisor.has_begun and supervisor.request.target in goes_on:  # maybe as a cell has changed it since
@@ -214,6 +205,13 @@ def resume(
         interrupts.end()  # unless those are taken over that are yet to stop something
     if hangups.noted and session.restarter and session.restarter.is_armed:
         os.kill(os.getpid(), signal.SIGHUP)
+
+
+def _attached(shell: InteractiveShell, state: SupervisorState) -> Supervisor:
+    supervisor = Supervisor.attach(state, screen=_screen(shell, state))
+    if isinstance(supervisor.screen, CellScreen):
+        supervisor.screen.control(supervisor)
+    return supervisor
 
 
 def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:

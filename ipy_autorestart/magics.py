@@ -140,8 +140,8 @@ class WatchMagics(Magics):
             supervisor = Supervisor.of(request, screen=screen, label=label_of(cell or execution, execution))
             _stop([old for old in list(self._session.supervisors) if gives_way(old, supervisor)])
             if isinstance(screen, CellScreen):
+                screen.add_buttons(supervisor)
                 screen.open()
-                screen.control(supervisor)
             supervisor.start()
             if isinstance(screen, ConsoleScreen):
                 screen.wait(FIRST_LINE)

@@ -70,7 +70,12 @@ class Cell:
     @property
     def text(self) -> str:
         """All that it shows, as text."""
-        return "\n".join(map(_text, self.outputs))
+        return "\n".join(map(_text, self.shown))
+
+    @property
+    def shown(self) -> list[dict[str, Any]]:
+        """The outputs that can be read or looked at: the buttons of a watch, a display of their own, have no text."""
+        return [output for output in self.outputs if output.get("data", {}).get("text/plain") != ""]
 
     def streams(self, name: str = "stdout") -> str:
         """Return what was written to a stream."""

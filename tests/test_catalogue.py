@@ -58,8 +58,6 @@ NAMES = {
     "new code",  # for the log of a Dask worker
     "rerun: false",  # why a cell is not run again, if nobody has to be told
     "not marked",
-    "Restart now",  # what a pointer is told over a button
-    "Pause: changes wait",
 }
 
 #: Where this package is not: the sentences stand there, and in the catalogue.

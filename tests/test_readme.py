@@ -99,7 +99,7 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
     assert (shown["ask-1"].text, shown["ask-2"].text) == ("'hello from /home'", "'welcome to /home'")
     assert re.search(r"^serves at port \d+\n.* \"GET /home HTTP/1.1\" 200 -$", without_status(shown["watch-server"]))
     for name, epochs, loss in (("watch-training", 12, "0.0074"), ("watch-arguments", 3, "0.4096")):
-        picture, bar, result = shown[name].outputs[1:]
+        picture, bar, result = shown[name].shown[1:]
         assert "image/png" in picture["data"]
         assert re.search(rf"^training: 100%.* {epochs}/{epochs} .*\n$", bar["text"].rpartition("\r")[2])
         assert result["text"] == f"loss {loss} after {epochs} epochs\n"
@@ -122,7 +122,7 @@ def test_the_notebook_about_scripts_shows_a_server_a_training_and_a_package(star
         ("train.py --epochs 3", "1", "first"),
         ("-m app you there", "2", "app/words.py"),
     ]
-    assert all("ended" in cell.outputs[0]["data"]["text/plain"] for name, cell in shown.items() if "watch-" in name)
+    assert all("ended" in cell.shown[0]["data"]["text/plain"] for name, cell in shown.items() if "watch-" in name)
 
 
 @pytest.mark.e2e
@@ -151,7 +151,7 @@ def images(cell):
 
 
 def without_status(cell):
-    return "".join(output["text"] for output in cell.outputs[1:]).strip()
+    return "".join(output["text"] for output in cell.shown[1:]).strip()
 
 
 @pytest.mark.e2e

@@ -81,16 +81,16 @@ class RichScreen(Screen, Protocol):
 
 @runtime_checkable
 class LeavingScreen(Protocol):
-    """A screen of which a part ends with this image of the process, such as buttons."""
+    """A screen that goes on in another image of the process, or in an older copy of it."""
 
     def before_exec(self, status: Status) -> None:
-        """Show a status without that part, until a new image has a screen at the same place."""
+        """Show a status that stays until a new image has a screen at the same place."""
 
     def flush(self) -> None:
         """Show what is held back."""
 
-    def go_on(self, status: Status) -> None:
-        """Show again what this one has, in an older copy of the process that has shown this status last."""
+    def go_on(self, status: Status, state: Mapping[str, Any]) -> None:
+        """Show this status in an older copy of the process; a screen with this state has shown it last."""
 
 
 def show(screen: Screen, record: Record, *, rich: RichScreen | None = None) -> None:

@@ -316,8 +316,8 @@ class Supervisor:
         self._history.runs, self._history.decisions = state.runs, state.decisions
         self.request, self.label, self.status = state.request, state.label, state.status
         self._take_keyed(state.keyed)
-        if isinstance(self.screen, LeavingScreen):
-            self.screen.go_on(state.status)
+        if isinstance(self.screen, LeavingScreen) and state.screen is not None:
+            self.screen.go_on(state.status, state.screen)
         self._listen(Link(socket.socket(fileno=state.link), state.received))
 
     def snapshot(self) -> SupervisorState | None:

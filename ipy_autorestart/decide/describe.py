@@ -134,7 +134,7 @@ def _listed(paths: Sequence[str], folder: str) -> str:
 
 
 #: (from, apart), in seconds: from when on it is reported how far apart. Most runs end before the first.
-PACE = ((2, 1), (10, 5), (60, 10), (600, 60))
+PACE = ((1, 1), (10, 5), (60, 10), (600, 60))
 
 
 def reported(seconds: float) -> int:

@@ -1,4 +1,7 @@
-"""Comms at the end of a kernel, and where one goes back: what the page has of them is to be what the kernel has."""
+"""Comms at the end of a kernel, and where one goes back: what the page has of them is to be what the kernel has.
+
+Those of a watch are the watch's to close.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+from ipy_autorestart.protocol.messages import WATCH_COMM
 from ipy_autorestart.reexec.exec import logged
 
 
@@ -15,9 +19,10 @@ def close_comms(kernel: Any) -> None:  # an ipykernel Kernel
 
     def close() -> None:
         _belong_to_none(kernel)
-        for comm in list(kernel.comm_manager.comms.values()):
-            with logged("a comm"):
-                comm.close()
+        for name, comm in list(kernel.comm_manager.comms.items()):
+            if not name.startswith(WATCH_COMM):
+                with logged("a comm"):
+                    comm.close()
 
     contextvars.Context().run(close)
 
@@ -36,6 +41,8 @@ def renew_comms(kernel: Any, open_now: Iterable[str]) -> None:
     def renew() -> None:
         _belong_to_none(kernel)
         for name in set(open_now) - kernel.comm_manager.comms.keys():
+            if name.startswith(WATCH_COMM):
+                continue
             content = {"comm_id": name, "data": {}}
             topic = f"comm-{name}".encode()
             kernel.session.send(kernel.iopub_socket, "comm_close", content, parent={}, ident=topic)

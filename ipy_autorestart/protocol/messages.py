@@ -28,6 +28,7 @@ from ipy_autorestart.protocol.plain import CLASS, from_plain, to_json
 from ipy_autorestart.protocol.request import Launch
 
 __all__ = [
+    "WATCH_COMM",
     "Ask",
     "Asked",
     "Began",
@@ -61,6 +62,10 @@ __all__ = [
     "decode",
     "encode",
 ]
+
+
+#: With this begin the names of comms that belong to a watch, not to a kernel: the next one goes on with them.
+WATCH_COMM = "ipy_autorestart-"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.pristine import signal
 from ipy_autorestart.protocol.messages import Files, Status
+from ipy_autorestart.show.buttons import ROOM, STYLE
 from ipy_autorestart.text import SEPARATOR, duration
 
 #: Of the dot before the line. Each contrasts with black and white (3:1), and no state is shown by colour alone.
@@ -247,6 +248,14 @@ def is_later(status: Status, before: Status) -> bool:
     return status.state is State.RUNNING and as_before == before
 
 
+def is_past_the_start(status: Status, run: int) -> bool:
+    """Whether a run that has begun has ended since, or has run for a while; else it may show something soon."""
+    is_under_way = status.state in (State.STARTING, State.STOPPING, State.RESTARTING) or (
+        status.state is State.RUNNING and not status.running_for
+    )
+    return status.state is State.ENDED or (status.runs >= run and not is_under_way)
+
+
 def status_line(name: str, status: Status) -> str:
     """Return the status of a target in one line of text; below it notes that had no room, and a syntax error.
 
@@ -267,15 +276,27 @@ def as_html(name: str, status: Status) -> str:
     tail = f'<span style="opacity: 0.7">{SEPARATOR}{then}</span>' if then else ""
     more = f'<div style="{LINE}; {BELOW}">{below}</div>' if below else ""
     error = f'<pre style="{EXCERPT}">{html.escape(excerpt(status))}</pre>' if excerpt(status) else ""
-    return f'<div style="{LINE}">{dot} <b>{html.escape(name)}</b> · {now}{tail}</div>{more}{error}'
+    return f'<div style="{LINE}; {HEIGHT}">{dot} <b>{html.escape(name)}</b> · {now}{tail}</div>{more}{error}'
 
 
 # A page's own font where it names one.
 LINE = "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 0.93em; line-height: 1.6"
+HEIGHT = "line-height: 22px"  # that of the buttons
 BELOW = "margin-left: 1.2em; opacity: 0.7"
 EXCERPT = "margin: 0 0 0 1.2em; padding-left: 0.8em; border-left: 2px solid #e0423f; background: none"
 
 
-def bundle(name: str, status: Status) -> dict[str, str]:
-    """Return the status line as a MIME bundle."""
-    return {"text/plain": status_line(name, status), "text/html": as_html(name, status)}
+#: Class of a line below which the output of an earlier run stands; it is dimmed if that is so for more than a moment.
+OLD = "ipy-autorestart-old"
+DIMMED = (
+    f"<style>@keyframes {OLD} {{ to {{ opacity: 0.5 }} }} .jp-OutputArea-child:has(.{OLD}) ~ .jp-OutputArea-child "
+    f"{{ animation: {OLD} 0.2s 0.15s forwards }}</style>"
+)
+
+
+def bundle(name: str, status: Status, *, old: bool = False, room: bool = False) -> dict[str, str]:
+    """Return the status line as a MIME bundle, with ``room`` for buttons; what stands below may be ``old``."""
+    classes = " ".join([OLD] * old + [ROOM] * room)
+    styles = DIMMED * old + STYLE * room
+    shown = f'{styles}<div class="{classes}">{as_html(name, status)}</div>' if classes else as_html(name, status)
+    return {"text/plain": status_line(name, status), "text/html": shown}

@@ -20,25 +20,46 @@ FAILS_AT_0 = "1 / a.V"
 LAST = "print('last', a.V)"
 
 
-#: Notes each cell's height, and the text of the first one's output, as often as a screen is drawn.
+#: Notes each cell's height, its status line, and how the line stands to its buttons, as often as a screen is drawn.
 LOOK_ON = """() => {
     const cells = [...document.querySelectorAll(".jp-Notebook .jp-CodeCell")];
-    const output = cells[0].querySelector(".jp-Cell-outputArea");
-    window.looks = [];
-    const look = () => {
-        window.looks.push([output.innerText.trim(), ...cells.map(cell => cell.getBoundingClientRect().height)]);
-        requestAnimationFrame(look);
+    const box = element => element.getBoundingClientRect();
+    const middle = element => box(element).top + box(element).height / 2;
+    const look = cell => {
+        const line = cell.querySelector(".ipy-autorestart-room b");
+        const buttons = [...cell.querySelectorAll("button.widget-button")].filter(one => box(one).height > 0);
+        const apart = line ? buttons.map(one => Math.round(middle(one) - middle(line))) : [];
+        return [box(cell).height, line && box(line).height ? line.parentElement.innerText : "", apart];
     };
-    look();
+    window.looks = [];
+    const again = () => {
+        window.looks.push(cells.map(look));
+        requestAnimationFrame(again);
+    };
+    again();
 }"""
 
 
-def shrunk(heights):
-    """Return by how many pixels a cell was lower in a look than in the one before, and than in the end.
+class Looks:
+    """What was seen of one cell, look by look."""
 
-    Up to three are nothing: a widget is drawn in two steps.
-    """
-    return [now - before for before, now in itertools.pairwise(heights) if now < min(before, heights[-1]) - 3]
+    def __init__(self, page, place):
+        looks = [cells[place] for cells in page.page.evaluate("window.looks")]
+        self.heights, self.lines, self.buttons = zip(*looks, strict=True)
+
+    @property
+    def shrunk(self):
+        """By how many pixels the cell was lower in a look than in the one before, and than in the end.
+
+        Up to three are nothing: a widget is drawn in two steps.
+        """
+        last = self.heights[-1]
+        return [now - before for before, now in itertools.pairwise(self.heights) if now < min(before, last) - 3]
+
+    def assert_that_line_and_buttons_stay(self, name, *, but_while_drawn=False):
+        assert [line for line in self.lines if f"● {name}" not in line] == []
+        assert {len(apart) for apart in self.buttons} - ({0} if but_while_drawn else set()) == {2}
+        assert all(abs(pixels) <= 1 for apart in self.buttons for pixels in apart), "centred on the line"
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +160,37 @@ def test_one_save_and_every_cell_is_new_where_it_stands(open_page, server, site)
         eventually(lambda: page.prompts() == prompts, what=page.prompts)
         assert page.dialogs == []
     assert server.pid(f"{live.folder.name}/live.ipynb") == pid
-    seen, _, *heights = zip(*page.page.evaluate("window.looks"), strict=True)
-    assert [text for text in seen if "kernel" not in text] == []  # the line stays, though its buttons come and go
-    assert [shrunk(cell) for cell in heights] == [[]] * len(heights)
-    assert any("· 1 restart" in text for text in seen)  # it was looked at between
+    first, *others = (Looks(page, place) for place in range(6))
+    first.assert_that_line_and_buttons_stay("kernel")
+    assert [one.shrunk for one in (first, *others)] == [[]] * 6
+    assert any("· 1 restart" in line for line in first.lines)  # it was looked at between
+    page.page.close()
+
+
+CRASHES = "import sys\nsys.path.insert(0, 'src')\nimport a\nprint('value', a.V)\n1 / 0\n"
+
+
+def test_a_script_that_crashes_while_the_kernel_restarts_for_the_same_save_keeps_its_line_and_buttons(
+    open_page, server, site
+):
+    folder = make_folder(server, "both", site)
+    (folder / "main.py").write_text(CRASHES)
+    page = open_page(folder, "%load_ext ipy_autorestart\n%watch_restart src/", "%watch_restart src/ main.py")
+    live = Live(page, folder)
+    page.run_all()
+    page.wait(1, "crashed")
+    page.wait(0, "running")
+    page.until_idle()
+    page.page.evaluate(LOOK_ON)
+    for _ in range(3):
+        live.save()
+        page.wait(0, f"running · {live.saves} restart")
+        page.wait(1, rf"crashed after .* run {live.value}\b[\s\S]*value {live.value}\b[\s\S]*ZeroDivisionError")
+    kernel, script = Looks(page, 0), Looks(page, 1)
+    kernel.assert_that_line_and_buttons_stay("kernel")
+    script.assert_that_line_and_buttons_stay("main.py", but_while_drawn=True)
+    page.page.get_by_role("button", name="Restart main.py now", exact=True).click()
+    page.wait(1, "asked by hand")
     page.page.close()
 
 
@@ -307,6 +355,7 @@ def test_a_script_shows_pictures_and_bars_below_each_other(scripts):
     page.wait(2, "finished")
     page.wait(2, "done")
     picture(page, 2)
-    lines = [line.split()[0] for line in page.text(2).splitlines()[1:] if line.strip()]
+    below = page.text(2).partition("Pause bars.py")[2].splitlines()
+    lines = [line.split()[0] for line in below if line.strip()]
     assert lines == ["left", "right", "done"]
     assert page.text(2).count("100%") == 2

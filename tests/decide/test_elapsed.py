@@ -7,8 +7,8 @@ from ipy_autorestart.decide.describe import next_at, reported
 
 
 def test_it_is_reported_each_second_at_first_and_each_minute_at_last():
-    assert [reported(seconds) for seconds in (0, 1.9, 2, 3.5, 14, 59, 61, 599, 601, 3661)] == [
-        *(0, 0, 2, 3, 10, 55, 60, 590, 600, 3660)
+    assert [reported(seconds) for seconds in (0, 0.9, 1, 3.5, 14, 59, 61, 599, 601, 3661)] == [
+        *(0, 0, 1, 3, 10, 55, 60, 590, 600, 3660)
     ]
 
 

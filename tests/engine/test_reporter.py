@@ -76,7 +76,7 @@ def test_each_fact_of_a_cycle_is_reported(reported, cycle, facts):
 
 def test_nothing_is_sent_twice(link, reporter):
     cycle = Cycle(phase=Running(), run=LastRun(1, since=0.0))
-    for now in (0.0, 0.5, 1.0):
+    for now in (0.0, 0.5, 0.9):
         reporter.report(cycle, now)
     assert len(link.sent) == 1
 
@@ -87,7 +87,7 @@ def test_that_a_run_goes_on_is_reported_less_and_less_often(link, reporter):
         reporter.report(cycle, now)
         now = reporter.due_at(cycle, now)
     seconds = [status.running_for for status in link.statuses]
-    assert seconds[:5] == [0, 2, 3, 4, 5]
+    assert seconds[:5] == [0, 1, 2, 3, 4]
     assert seconds[-3:] == [70, 80, 90]
 
 

@@ -317,7 +317,7 @@ def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(ker
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "1 cell rerun" in cell.text and "value 2" in cell.text)
     assert "value 1" not in cell.text
-    assert len([output for output in cell.outputs if output["kind"] == "display_data"]) == 1
+    assert len([output for output in cell.shown if output["kind"] == "display_data"]) == 1
     assert kernel.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
 
 

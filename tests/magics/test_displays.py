@@ -26,7 +26,7 @@ def kinds(cell):
         output["text"]
         if "text" in output
         else sorted(set(output["data"]) - {"text/plain"}) or output["data"]["text/plain"]
-        for output in cell.outputs[1:]
+        for output in cell.shown[1:]
     ]
 
 
@@ -55,13 +55,13 @@ def test_formats_are_those_of_the_notebook(kernel, project):
     kernel.run("%matplotlib inline\n%config InlineBackend.figure_formats = ['svg']")
     cell = watch(kernel, project, FIGURE + "from IPython.display import display\ndisplay(plt.gcf())\n")
     assert kinds(cell) == [["image/svg+xml"]] * 2
-    assert cell.outputs[1]["data"]["image/svg+xml"].startswith("<?xml")
+    assert cell.shown[1]["data"]["image/svg+xml"].startswith("<?xml")
     kernel.run("%config InlineBackend.figure_formats = ['retina']")
     kernel.run("%config InlineBackend.print_figure_kwargs = {'bbox_inches': None}")
     cell = kernel.run("%watch_restart main.py")
     kernel.wait(lambda: "finished in" in cell.text)
     assert kinds(cell) == [["image/png"]] * 2
-    assert [output["metadata"] for output in cell.outputs[1:]] == [{"image/png": {"width": 640, "height": 480}}] * 2
+    assert [output["metadata"] for output in cell.shown[1:]] == [{"image/png": {"width": 640, "height": 480}}] * 2
 
 
 def test_a_backend_that_the_user_has_chosen_is_taken(kernel, project):
@@ -88,7 +88,7 @@ def test_text_and_displays_come_in_their_order(kernel, project):
     cell = watch(kernel, project, ORDER)
 
     def words(stream):  # the order between the two is not known
-        texts = [one.get("text", " HTML ") for one in cell.outputs[1:] if one.get("name") in (stream, None)]
+        texts = [one.get("text", " HTML ") for one in cell.shown[1:] if one.get("name") in (stream, None)]
         return "".join(texts).split()
 
     numbers = list(map(str, range(100)))
@@ -107,7 +107,7 @@ def test_displays_have_updates_names_and_no_shell(kernel, project):
         "display({'text/plain': 'raw', 'application/json': {'a': [1]}}, raw=True)\n"
     )
     cell = watch(kernel, project, code)
-    assert cell.outputs[1]["data"]["text/html"] == "two"
+    assert cell.shown[1]["data"]["text/html"] == "two"
     assert kinds(cell)[1:] == [
         "2",
         "None False\n['objs', 'include', 'exclude'] (wait=False)\n",
@@ -195,7 +195,7 @@ print("done")
 
 def test_progress_bars_look_as_in_a_terminal(kernel, project):
     cell = watch(kernel, project, BARS)
-    displays = [output["data"]["text/plain"] for output in cell.outputs[1:] if "data" in output]
+    displays = [output["data"]["text/plain"] for output in cell.shown[1:] if "data" in output]
     outer, bars = displays
     assert outer.startswith("outer: 100%|")
     assert "\n" not in outer
@@ -212,7 +212,7 @@ def test_progress_bars_look_as_in_a_terminal(kernel, project):
 
 def test_what_is_printed_after_a_bar_comes_below_it(kernel, project):
     code = "import time\nfrom tqdm import tqdm\nfor i in tqdm(range(5), ascii=True): time.sleep(0.11)\nprint('done')\n"
-    bar, done = watch(kernel, project, code).outputs[1:]
+    bar, done = watch(kernel, project, code).shown[1:]
     assert "5/5" in bar["text"].split("\r")[-1]
     assert bar["text"].endswith("\n")
     assert done["text"] == "done\n"

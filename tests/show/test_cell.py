@@ -1,7 +1,6 @@
 """A target's cell: one status line, and below it what the run shows."""
 
-import sys
-from types import MappingProxyType
+from dataclasses import replace
 
 import pytest
 from fakes import FakeKernel
@@ -9,6 +8,7 @@ from fakes import FakeKernel
 from ipy_autorestart import State, Status
 from ipy_autorestart.protocol.messages import Clear, Display
 from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
+from ipy_autorestart.show.status import OLD
 
 HEADER = {"msg_id": "request 1"}
 
@@ -23,9 +23,15 @@ def screen(kernel):
     return CellScreen(kernel, "main.py", header=HEADER, display_id="line")
 
 
-def published(kernel):
-    """What was published since this was asked last, all under the header of the request."""
+def told(kernel):
+    """What was published since this was asked last."""
     news, kernel.published = kernel.published, []
+    return news
+
+
+def published(kernel):
+    """Likewise, in brief, and all under the header of the request."""
+    news = told(kernel)
     assert {request for request, _, _ in news} <= {"request 1"}
     return [(kind, content.get("text", content.get("name", ""))) for _, kind, content in news]
 
@@ -46,7 +52,41 @@ def test_a_new_run_clears_the_cell_and_the_line_stands_above_it(kernel, screen):
     screen.write("stdout", "one\n")
     assert published(kernel) == [("stream", "one\n")]
     screen.begin(2)
+    ((_, kind, dimmed),) = told(kernel)
+    assert (kind, OLD in dimmed["data"]["text/html"]) == ("update_display_data", True)
+    screen.write("stdout", "two\n")
+    (_, clear, how), (_, line, shown), (_, stream, _) = told(kernel)
+    assert (clear, how, line, stream) == ("clear_output", {"wait": True}, "display_data", "stream")
+    assert OLD not in shown["data"]["text/html"]
+
+
+RUNNING, ENDED = State.RUNNING, (State.FINISHED, State.CRASHED, State.PAUSED, State.BROKEN, State.IDLE, State.ENDED)
+
+
+@pytest.mark.parametrize(
+    "status", [Status(RUNNING, runs=2, running_for=1), *(Status(state, runs=2, exit_status=1) for state in ENDED)]
+)
+def test_old_output_goes_with_the_end_of_a_run_that_shows_nothing_and_after_a_second(kernel, screen, status):
+    screen.begin(2)
+    screen.show(Status(State.CRASHED, runs=1, exit_status=1))  # of the run before, as the kernel restarts meanwhile
+    for state in (State.STOPPING, State.STARTING, RUNNING):
+        screen.show(Status(state, runs=2))
+    assert {kind for kind, _ in published(kernel)} == {"update_display_data"}
+    screen.show(status)
     assert published(kernel) == [("clear_output", ""), ("display_data", "")]
+    screen.show(replace(status, runs=3))
+    assert published(kernel) == [("update_display_data", "")], "it is gone"
+
+
+def test_old_output_is_old_in_the_next_kernel_too(kernel, screen):
+    screen.begin(2)
+    published(kernel)
+    other = CellScreen(kernel, "main.py", **screen.to_state())
+    other.write("stdout", "two\n")
+    assert published(kernel) == [("clear_output", ""), ("display_data", ""), ("stream", "two\n")]
+    screen.go_on(Status(), other.to_state())
+    screen.write("stdout", "more\n")
+    assert published(kernel) == [("update_display_data", ""), ("stream", "more\n")]
 
 
 def test_earlier_runs_are_kept_on_request(kernel):
@@ -104,53 +144,14 @@ def test_a_kernel_that_closes_is_shown_nothing(kernel, screen):
     assert kernel.published == []
 
 
-class FakeButtons:
-    """A line behind buttons."""
-
-    view = MappingProxyType({"application/vnd.jupyter.widget-view+json": {"model_id": "box"}})
-
-    def show(self, line, *, paused):
-        pass
-
-
-def test_a_line_that_leaves_stands_without_the_buttons_that_end(kernel, screen):
-    screen._buttons = FakeButtons()
+def test_a_line_says_that_the_kernel_restarts(kernel, screen):
     screen.open()
     screen.before_exec(Status(State.RESTARTING, runs=1))
-    (_, _, before), (_, kind, after) = kernel.published
-    assert (kind, after["transient"]) == ("update_display_data", {"display_id": "line"})
-    assert before["data"].keys() - after["data"].keys() == FakeButtons.view.keys()
+    (_, _, before), (_, kind, after) = told(kernel)
+    assert (kind, after["transient"]) == ("update_display_data", before["transient"])
     assert after["data"]["text/plain"] == "⟳ main.py · restarting · 1 restart"
-    kernel.published.clear()
     CellScreen(kernel, "main.py", **screen.to_state()).show(Status(State.RUNNING, runs=2))
     assert kernel.published[0][2]["data"]["text/plain"] == "⟳ main.py · running · 2 restarts"
-
-
-@pytest.mark.parametrize(
-    "code", ["raise ImportError('broken')", "", "def HBox(*_, **__): raise TypeError\nButton = HTML = HBox"]
-)
-def test_broken_widgets_cost_the_buttons_and_not_the_watch(kernel, screen, monkeypatch, tmp_path, code):
-    (tmp_path / "ipywidgets.py").write_text(code)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "ipywidgets", raising=False)
-    kernel.get_parent = lambda: {}
-    screen.open()
-    screen.control(None)
-    assert not screen.has_buttons
-    screen.show(Status(State.RUNNING, runs=1, warm=False))
-    assert kernel.published[-1][2]["data"]["text/plain"] == "⟳ main.py · running · run 1"
-
-
-class BrokenButtons(FakeButtons):
-    def show(self, line, *, paused):
-        raise RuntimeError("the comm is gone")
-
-
-def test_buttons_that_break_later_are_dropped(kernel, screen):
-    screen._buttons = BrokenButtons()
-    screen.show(Status(State.RUNNING, runs=1, warm=False))
-    assert not screen.has_buttons
-    assert kernel.published[-1][2]["data"].keys() == {"text/plain", "text/html"}
 
 
 def test_a_console_gets_lines_and_nothing_that_it_could_not_change(kernel):
@@ -183,7 +184,7 @@ def test_a_console_goes_on_after_a_restart_of_the_kernel(kernel):
     plain = console.to_state()
     assert plain.pop("prints")
     again = ConsoleScreen(kernel, "kernel", **plain)
-    again.go_on(Status(State.RESTARTING))
-    again.control(None)
+    again.go_on(Status(State.RESTARTING), plain)
+    again.add_buttons(None)
     again.show(Status(State.RUNNING, runs=1, took=0.09))
     assert published(kernel) == [("stream", "⟳ kernel · running\n"), ("stream", "⟳ kernel · running · 1 restart\n")]

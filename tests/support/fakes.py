@@ -283,7 +283,7 @@ class FakeKernel:
         self.published = []
         self.session = self
 
-    def send(self, stream, kind, content, *, parent, ident):
+    def send(self, stream, kind, content, *, parent, ident, metadata=None):
         assert stream is self.iopub_socket
         assert ident == kind.encode()
         self.published.append((parent["header"]["msg_id"], kind, content))

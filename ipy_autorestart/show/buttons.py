@@ -1,0 +1,189 @@
+"""Buttons for a status line, as widgets of `ipywidgets`; they belong to the watch, and outlive the kernels that it has.
+
+They are a display of their own after that of the line, and laid over its beginning. So the line never depends on them,
+and neither is drawn anew for the other. Their comms have the name of the line: the next kernel goes on with these, and
+a page keeps what it has. All is said in Jupyter widgets' messages (protocol 2), for which nothing has to be imported.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ipy_autorestart.protocol.messages import WATCH_COMM
+
+if TYPE_CHECKING:
+    from ipy_autorestart.client.supervisor import Supervisor
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+#: What comms of widgets are opened for, and the version of their protocol.
+TARGET, PROTOCOL = "jupyter.widget", {"version": "2.1.0"}
+
+#: Versions of the models in a page, by that of ipywidgets.
+CONTROLS = {"8": "2.0.0"}
+
+#: Class of a line that buttons are laid over.
+ROOM = "ipy-autorestart-room"
+
+_OUTPUT = ".jp-OutputArea-child"
+_LINE = f"{_OUTPUT}:has(.{ROOM})"
+# Should a thread print something just there, it comes between, and is to be seen.
+_LAID_OVER = f"{_LINE} + {_OUTPUT}:not(:has([data-mime-type*=std]))"
+_SIGNS = {"refresh": "f021", "pause": "f04c", "play": "f04b"}
+#: A button has a text for those who hear it, and a sign for those who see it. In front ends other than JupyterLab and
+#: Notebook, where this has no effect, the buttons are a line below, with text.
+STYLE = "".join(
+    [
+        # What follows a float begins where it begins.
+        f"<style>\n{_LINE} {{ float: left; width: 100% }} {_LINE} ~ {_OUTPUT} {{ clear: both }}\n",
+        f"{_LAID_OVER} {{ position: absolute; z-index: 1; animation: none; pointer-events: none; font-size: 0 }}\n",
+        f"{_LAID_OVER} .widget-box {{ margin: 0; overflow: hidden }}\n",
+        f"{_LAID_OVER} button {{ pointer-events: auto; flex: none; width: 28px; height: 22px; padding: 0;\n",
+        "margin: 0 2px 0 0; font-size: 0; line-height: 22px }\n",
+        f"{_LAID_OVER} i {{ font-size: 12px; line-height: 22px; margin: 0 }}\n",
+        *(f'{_LAID_OVER} i.fa-{icon}::before {{ content: "\\{sign}" / "" }}\n' for icon, sign in _SIGNS.items()),
+        f"{_OUTPUT} .{ROOM} {{ padding-left: 64px }}\n</style>",
+    ]
+)
+
+
+def can_be_made() -> bool:
+    """Whether there is what they are made of: then the page can show them, too."""
+    try:
+        return importlib.metadata.version("ipywidgets").partition(".")[0] in CONTROLS
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+class Publish(Protocol):
+    """Function that publishes."""
+
+    def __call__(self, kind: str, content: dict[str, Any], *, metadata: Mapping[str, str] | None = None) -> None:
+        """Publish a message of this kind."""
+
+
+class Widget:
+    """One widget, and its comm, as ipykernel's comm manager calls it."""
+
+    target_name = TARGET
+
+    def __init__(
+        self, comm_id: str, publish: Publish, *, on_click: Callable[[], object] = int, **state: object
+    ) -> None:
+        version = CONTROLS["8"]
+        own = {"_model_module": "@jupyter-widgets/controls", "_model_module_version": version}
+        view = {"_view_module": "@jupyter-widgets/controls", "_view_module_version": version}
+        self.comm_id = comm_id
+        self._publish = publish
+        self._on_click = on_click
+        self._state = {**own, **view, **state}
+
+    def open(self) -> None:
+        """Have pages make it."""
+        content = {"comm_id": self.comm_id, "target_name": TARGET, "target_module": None}
+        data = {"state": self._state, "buffer_paths": []}
+        self._publish("comm_open", {**content, "data": data}, metadata=PROTOCOL)
+
+    def update(self, **state: object) -> None:
+        """Have pages show this, if it is new."""
+        if not state.items() <= self._state.items():
+            self._state.update(state)
+            self._send(state)
+
+    def _send(self, state: Mapping[str, object]) -> None:
+        data = {"method": "update", "state": state, "buffer_paths": []}
+        self._publish("comm_msg", {"comm_id": self.comm_id, "data": data})
+
+    def end(self) -> None:
+        """Have pages forget it."""
+        self._publish("comm_close", {"comm_id": self.comm_id, "data": {}})
+
+    def handle_msg(self, message: Mapping[str, Any]) -> None:
+        """Take a click, or a question of a page that has just been opened."""
+        match message["content"]["data"]:
+            case {"method": "custom", "content": {"event": "click"}}:
+                self._on_click()
+            case {"method": "request_state"}:
+                self._send(self._state)
+
+    def handle_close(self, message: Mapping[str, Any]) -> None:
+        """Do nothing: other pages have it still."""
+
+
+class Buttons:
+    """A button that restarts its target and one that pauses or resumes it.
+
+    As for all widgets, clicks are handled in the main thread.
+
+    Parameters
+    ----------
+    kernel, publish
+        The ipykernel ``Kernel``, and what publishes messages.
+    name
+        Of the status line.
+    label, target
+        The target's name for people, and the target.
+    paused
+        Whether it is paused.
+    """
+
+    def __init__(
+        self,
+        kernel: Any,  # noqa: ANN401
+        publish: Publish,
+        name: str,
+        label: str,
+        target: Supervisor,
+        *,
+        paused: bool,
+    ) -> None:
+        self._label = label
+        self._target = target
+        self._is_paused = paused
+        self._comms = kernel.comm_manager
+        self._box_id = f"{WATCH_COMM}{name}-box"
+        button = {"_model_name": "ButtonModel", "_view_name": "ButtonView"}
+        words = _words("refresh", f"Restart {label} now")
+        now = Widget(f"{WATCH_COMM}{name}-now", publish, on_click=lambda: self._target.restart(), **button, **words)
+        self._hold = Widget(f"{WATCH_COMM}{name}-hold", publish, on_click=self._on_hold, **button, **self._hold_words)
+        children = [f"IPY_MODEL_{each.comm_id}" for each in (now, self._hold)]
+        box = Widget(self._box_id, publish, _model_name="HBoxModel", _view_name="HBoxView", children=children)
+        self._widgets = (now, self._hold, box)
+        for widget in self._widgets:
+            self._comms.register_comm(widget)
+
+    def open(self) -> None:
+        """Have pages make them; the next kernel doesn't."""
+        for widget in self._widgets:
+            widget.open()
+
+    @property
+    def view(self) -> Mapping[str, Any]:
+        """The widget view as a MIME bundle."""
+        return {VIEW: {"version_major": 2, "version_minor": 0, "model_id": self._box_id}}
+
+    def show(self, *, paused: bool) -> None:
+        """Show what the second one does now; in any thread."""
+        self._is_paused = paused
+        self._hold.update(**self._hold_words)
+
+    def _on_hold(self) -> None:
+        (self._target.resume if self._is_paused else self._target.pause)()
+
+    @property
+    def _hold_words(self) -> dict[str, str]:
+        if self._is_paused:
+            return _words("play", f"Resume {self._label}")
+        return _words("pause", f"Pause {self._label}")
+
+    def close(self) -> None:
+        """Leave no widget behind."""
+        for widget in reversed(self._widgets):
+            widget.end()
+            self._comms.unregister_comm(widget)
+
+
+def _words(icon: str, words: str) -> dict[str, str]:
+    return {"icon": icon, "description": words, "tooltip": words}
