@@ -194,9 +194,9 @@ def survey(source: Source, project: str, manifest: dict[str, Any], *, dask_sched
     return {"scheduler": found, "workers": workers, "others": others}
 
 
-def there(addresses: list[str] | None, *, dask_scheduler: Any) -> list[str]:
-    """Return which workers are there, of these or of all."""
-    return [one for one in dask_scheduler.workers if addresses is None or one in addresses]
+def there(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
+    """Return which of these workers are still there."""
+    return [one for one in addresses if one in dask_scheduler.workers]
 
 
 def _ours(scheduler: Any) -> dict[str, OnWorker]:

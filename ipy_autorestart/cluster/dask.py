@@ -219,7 +219,7 @@ class DaskCluster:
         there = before["workers"]
         _refuse([_known(name, its["versions"], can_restart=bool(its["nanny"])) for name, its in there.items()])
         head = _head(manifest)
-        answers = await self._on_workers(carried.look_at_worker, KNOWN, self.project, head)
+        answers = await self._on_workers(carried.look_at_worker, KNOWN, self.project, head, workers=list(there))
         if strange := [name for name, answer in answers.items() if answer is None]:
             args = (SOURCE, self.project, head)
             answers |= await self._on_workers(carried.look_at_worker, *args, workers=strange)
@@ -367,15 +367,13 @@ class DaskCluster:
     async def _on_scheduler(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._answer(self._client.run_on_scheduler(function, *args))
 
-    async def _on_workers(
-        self, function: Callable[..., Any], *args: Any, workers: list[str] | None = None
-    ) -> dict[str, Any]:
-        """Have workers, or all, run a function; return what each says, or the exception.
+    async def _on_workers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
+        """Have workers run a function; return what each says, or the exception.
 
         One that ends as it is asked is left out. The scheduler goes on for 30 s to connect to it, so the others are
         asked once more: nothing that they are asked for makes a difference the second time.
         """
-        wanted = workers
+        wanted = list(workers)
         while True:
             asked = asyncio.create_task(
                 self._answer(self._client.run(function, *args, workers=wanted, on_error="return"))
@@ -384,7 +382,7 @@ class DaskCluster:
                 while not asked.done():
                     await asyncio.wait([asked], timeout=ASKED_AGAIN)
                     if not asked.done():
-                        there = await self._on_scheduler(carried.there, workers)
+                        there: list[str] = await self._on_scheduler(carried.there, wanted)
                         if there != wanted:
                             wanted = there
                             break
