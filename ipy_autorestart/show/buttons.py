@@ -8,7 +8,7 @@ a page keeps what it has. All is said in Jupyter widgets' messages (protocol 2),
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ipy_autorestart.protocol.messages import WATCH_COMM
@@ -21,8 +21,13 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 #: What comms of widgets are opened for, and the version of their protocol.
 TARGET, PROTOCOL = "jupyter.widget", {"version": "2.1.0"}
 
+#: For what a page opens a comm that asks for all widgets.
+CONTROL = "jupyter.widget.control"
+
 #: Versions of the models in a page, by that of ipywidgets.
 CONTROLS = {"8": "2.0.0"}
+
+MODEL = ("name", "module", "module_version")
 
 #: Class of a line that buttons are laid over.
 ROOM = "ipy-autorestart-room"
@@ -80,6 +85,11 @@ class Widget:
         self._on_click = on_click
         self._state = {**own, **view, **state}
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What a page is told of it that asks for all widgets."""
+        return {**{f"model_{part}": self._state[f"_model_{part}"] for part in MODEL}, "state": self._state}
+
     def open(self) -> None:
         """Have pages make it."""
         content = {"comm_id": self.comm_id, "target_name": TARGET, "target_module": None}
@@ -110,6 +120,48 @@ class Widget:
 
     def handle_close(self, message: Mapping[str, Any]) -> None:
         """Do nothing: other pages have it still."""
+
+
+class Telling:
+    """Tells pages that are opened later of our widgets: they ask `ipywidgets` for all, and that knows its own.
+
+    Without `ipywidgets` they ask each comm that the kernel has.
+    """
+
+    def __init__(self, comms: Any) -> None:  # noqa: ANN401  # a CommManager
+        self._comms = comms
+        self._widgets: list[Widget] = []
+        self._register = comms.register_comm
+
+    @classmethod
+    def of(cls, comms: Any) -> Telling:  # noqa: ANN401
+        """Return the one for this manager."""
+        known = vars(comms).get("register_comm")
+        telling = getattr(known, "__self__", None)
+        return telling if isinstance(telling, cls) else cls(comms)
+
+    def add(self, widgets: Sequence[Widget]) -> None:
+        """Tell of these, too."""
+        self._widgets += widgets
+        self._comms.register_comm = self._register_comm
+
+    def remove(self, widgets: Sequence[Widget]) -> None:
+        """Tell of these no more."""
+        self._widgets = [one for one in self._widgets if one not in widgets]
+        if not self._widgets and vars(self._comms).get("register_comm") == self._register_comm:
+            del self._comms.register_comm
+
+    def _register_comm(self, comm: Any) -> Any:  # noqa: ANN401
+        if comm.target_name == CONTROL:
+            send = comm.send
+
+            def send_all(data: Any = None, *args: Any, **how: Any) -> None:  # noqa: ANN401
+                if data and data.get("method") == "update_states":
+                    data = {**data, "states": {**data["states"], **{one.comm_id: one.told for one in self._widgets}}}
+                send(data, *args, **how)
+
+            comm.send = send_all
+        return self._register(comm)
 
 
 class Buttons:
@@ -153,6 +205,7 @@ class Buttons:
         self._widgets = (now, self._hold, box)
         for widget in self._widgets:
             self._comms.register_comm(widget)
+        Telling.of(self._comms).add(self._widgets)
 
     def open(self) -> None:
         """Have pages make them; the next kernel doesn't."""
@@ -180,6 +233,7 @@ class Buttons:
 
     def close(self) -> None:
         """Leave no widget behind."""
+        Telling.of(self._comms).remove(self._widgets)
         for widget in reversed(self._widgets):
             widget.end()
             self._comms.unregister_comm(widget)

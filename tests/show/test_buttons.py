@@ -150,3 +150,34 @@ def test_without_widgets_that_pages_know_there_is_the_line_alone(kernel, monkeyp
     ((kind, content),) = told(kernel)
     assert kind == "display_data"
     assert ROOM not in content["data"]["text/html"]
+
+
+class Control:
+    """The comm by which a page asks `ipywidgets` for all widgets."""
+
+    comm_id, target_name = "control", "jupyter.widget.control"
+
+    def __init__(self):
+        self.sent = []
+
+    def send(self, data=None, metadata=None, buffers=None):
+        self.sent.append(data)
+
+
+def test_a_page_that_asks_for_all_widgets_hears_of_them(kernel, screen):
+    asks = Control()
+    kernel.comm_manager.register_comm(asks)
+    theirs = {"slider": {"state": {}}}
+    asks.send({"method": "update_states", "states": theirs}, buffers=[])
+    asks.send({"method": "else"})
+    told, other = asks.sent
+    assert told["states"].keys() == {"slider", NOW, HOLD, BOX}
+    assert told["states"][BOX]["model_name"] == "HBoxModel"
+    assert told["states"][BOX]["state"]["children"] == [f"IPY_MODEL_{NOW}", f"IPY_MODEL_{HOLD}"]
+    assert (theirs.keys(), other) == ({"slider"}, {"method": "else"})
+    screen.show(Status(State.ENDED))
+    later = Control()
+    kernel.comm_manager.register_comm(later)
+    later.send({"method": "update_states", "states": theirs})
+    assert later.sent[0]["states"].keys() == {"slider"}
+    assert "register_comm" not in vars(kernel.comm_manager)
