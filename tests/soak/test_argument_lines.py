@@ -110,7 +110,7 @@ def said(magic, line):
     try:
         magic(line)
     except UsageError as error:
-        return str(error)
+        return str(error).replace("\n  ", " ")  # broken to fit a terminal
     return ""
 
 

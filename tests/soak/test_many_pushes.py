@@ -20,7 +20,7 @@ pytestmark = [
 ]
 
 #: Dask fails a task that four workers have died of.
-RESTARTS = length.restarts(6)
+RESTARTS = length.restarts(10)
 
 #: Modules that are saved in turn: the same few files, right after each start, would be taken for a loop, and wait.
 NAMES = "abcde"
