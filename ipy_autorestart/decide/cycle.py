@@ -149,6 +149,14 @@ class Cycle(NamedTuple):
         return (self.run.fresh or (restarts and self.shown_at is not None)) and not isinstance(phase, Closed)
 
     @property
+    def next_number(self) -> int:
+        """The number of the next run.
+
+        A start that takes the place of one that was never shown is the same restart to whoever looks on.
+        """
+        return self.run.number if self.run.fresh else self.run.number + 1
+
+    @property
     def state(self) -> State:
         """The state that is reported."""
         phase, stops_itself = self.phase, self.manner.stops_itself

@@ -175,7 +175,11 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     looks = cycle.looks._replace(unseen=False, due=False, scan_at=now + found.rescan)
     cycle = cycle._replace(found=found, looks=looks, held_until=cycle.held_until if found.changes else None)
     if not (found.changes or found.unfinished):
-        return _reveal(cycle) if due else cycle, ()
+        if not (due and looks.at is None and cycle.run.fresh and found.anew):
+            return _reveal(cycle) if due else cycle, ()
+        # Saved for the start, otherwise just behind it, and put back before the burst was over.
+        found = replace(found, changes=found.anew)
+        cycle = cycle._replace(found=found)
     burst = looks.burst
     if not due or burst is None:
         # The slow scan met it: that is a hint like any other, or a checkout would be cut in two.
@@ -331,10 +335,8 @@ def _push_failed(cycle: Cycle, number: int, why: str) -> Cycle:
 def _started(cycle: Cycle, now: float) -> Stepped:
     phase, run, looks = cycle.phase, cycle.run, cycle.looks
     noticed = phase.noticed if isinstance(phase, Starting | Stopping) else None
-    # A start that takes the place of one that was never shown is the same restart to whoever looks on.
-    number = run.number if run.fresh else run.number + 1
     took = None if noticed is None else now - noticed
-    run = LastRun(number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
+    run = LastRun(cycle.next_number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
     cycle = cycle._replace(phase=Running(), run=run, shown_at=None)
     if isinstance(phase, Starting) and phase.again:
         return _signal(cycle, phase.again, now)

@@ -307,7 +307,7 @@ class Engine:
                     self._reporter.announce(self._cycle)
                 if target:
                     try:
-                        target.launch(changed)
+                        target.launch(changed, self._cycle.next_number)
                     except OSError as error:
                         return [Refused(catalogue.CANT_START(error=error), runs=False)]
                     return [Started()]

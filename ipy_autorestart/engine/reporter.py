@@ -80,8 +80,8 @@ class Reporter:
 
     def announce(self, cycle: Cycle) -> None:
         """Report a run that is about to begin, whatever was sent just now."""
-        number = cycle.run.number if cycle.run.fresh else cycle.run.number + 1
-        self._link.send(Status(State.RUNNING, self._cause(cycle.cause), runs=number, warm=False, cluster=cycle.cluster))
+        cause, number = self._cause(cycle.cause), cycle.next_number
+        self._link.send(Status(State.RUNNING, cause, runs=number, warm=False, cluster=cycle.cluster))
 
     def report(self, cycle: Cycle, now: float, *, last: bool = False) -> None:
         """Send what is new, if that may be now or this is the ``last`` time."""

@@ -38,8 +38,8 @@ class Target(Protocol):
     def begun_at(self) -> float | None:
         """When the first line of the last run ran, on the monotonic clock; None as long as that isn't known."""
 
-    def launch(self, changed: Iterable[str]) -> None:
-        """Begin a run, for some files that have changed; raises OSError."""
+    def launch(self, changed: Iterable[str], number: int) -> None:
+        """Begin the run of this number, for some files that have changed; raises OSError."""
 
     def send_signal(self, signum: int) -> None:
         """Send the run a signal that it would have got from its terminal."""

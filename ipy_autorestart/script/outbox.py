@@ -50,11 +50,14 @@ class Outbox:
         """Whether nothing should be read, as too many displays wait; not text either, or the order would be lost."""
         return sum(held.size_bytes for held in self._held) > HELD_MAX
 
-    def begin(self) -> None:
-        """Count a new run; output of the last one is dropped if its start was never sent."""
+    def begin(self, run: int) -> None:
+        """Take what follows for a run's, of this number; output of the last one is dropped if its start was never sent.
+
+        Two have one number where nobody hears of the first.
+        """
         if not self._is_announced:
             self._held = deque(held for held in self._held if held.record.run != self._run)
-        self._run += 1
+        self._run = run
         self._is_announced = False
 
     def begin_again(self) -> None:

@@ -101,7 +101,7 @@ class ScriptTarget:
         """The process group of the run, 0 for none."""
         return self._run.pid if self._run else 0
 
-    def launch(self, changed: Iterable[str]) -> None:
+    def launch(self, changed: Iterable[str], number: int) -> None:
         """Start a run; output of the last one that waits to be sent is dropped if that one was never announced."""
         if self._run:  # even SIGKILL has not ended it
             self._leave(self._run)
@@ -114,12 +114,12 @@ class ScriptTarget:
         self._told_of |= set(self._unwatched or ())
         self._unwatched, self._has_asked = None, False
         try:
-            self._begin(changed)
+            self._begin(changed, number)
         except OSError:
             self._ports.release()
             raise
 
-    def _begin(self, changed: Iterable[str]) -> None:
+    def _begin(self, changed: Iterable[str], number: int) -> None:
         os.stat(self._program.cwd)
         self._rewind()
         self._run = None
@@ -136,7 +136,7 @@ class ScriptTarget:
         if self._run and self._terminal and self._terminal.given:
             self._run.listen()
         self._stopping = False
-        self._outbox.begin()
+        self._outbox.begin(number)
 
     def _rewind(self) -> None:
         """Let ``< input.txt`` be for each run, and sockets that are passed block, whatever the last one has set."""

@@ -126,6 +126,11 @@ class _Page:
         self.files = "/".join(name for _, name in kept)
 
 
+def _is_later(after: Signature, before: Signature) -> bool:
+    """Whether a file has a later mtime, or has come in the place of another."""
+    return after[0] > before[0] or after[3:] != before[3:]
+
+
 def _sign(status: os.stat_result) -> int:
     """Return eight bytes that stand for a signature, never 0: two of a kind are as rare as two of a digest."""
     return hash((status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino, status.st_dev)) or 1
@@ -141,7 +146,9 @@ class Snapshot:
     fresh
         Paths that a scan found with another content than the scan before; the reader clears it.
     rewritten
-        Paths that a scan found with the same content as the scan before, but written since; the reader clears it.
+        Paths that a scan found with the same content as the scan before, but touched since; the reader clears it.
+    anew
+        Those of them that seem to be written: a change of rights or of the mtime alone is none.
     taking
         Whether everything is yet to be listed for the baseline.
     listed
@@ -163,6 +170,7 @@ class Snapshot:
         self.tree = Tree(roots, which, wall_ns=wall_ns)
         self.fresh: set[str] = set()
         self.rewritten: set[str] = set()
+        self.anew: set[str] = set()
         self.taking = True
         self.listed = 0
         self.wants_all = True
@@ -220,7 +228,7 @@ class Snapshot:
         self._new_since_ns = self._since_ns if new else math.inf
         for known in (self._pages, self._tracked, self._differs, self._shared, self._unread, self._undigested):
             known.clear()
-        for found in (self.fresh, self.rewritten, self._met):
+        for found in (self.fresh, self.rewritten, self.anew, self._met):
             found.clear()
         self._kept_bytes = 0
         self.taking = self._unsigned = True
@@ -590,8 +598,7 @@ class Snapshot:
             return
         if tracked is None:
             tracked = self._tracked[path] = _Tracked()
-        was_written = tracked.signature not in (None, signature(status))
-        tracked.signature = signature(status)
+        before, tracked.signature = tracked.signature, signature(status)
         tracked.settled = is_settled(status, self._wall_ns())
         if status.st_nlink > 1:
             self._shared.add(path)
@@ -607,8 +614,10 @@ class Snapshot:
                 self._release(new, None)
             if tracked.seen is tracked.base:
                 tracked.inode = status.st_ino
-            if was_written:
+            if before not in (None, tracked.signature):
                 self.rewritten.add(path)
+                if before is not None and _is_later(tracked.signature, before):
+                    self.anew.add(path)
             return
         tracked.seen = new
         self._release(old, tracked.base)

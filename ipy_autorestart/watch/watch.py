@@ -147,6 +147,7 @@ class Watch:
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use()
         self._differed: dict[str, Change] = {}  # what a look has found, by its path
+        self._written: set[str] = set()  # what was written since the last start, as looks have found
         self._committed: dict[str, Change] = {}  # what has become the baseline
         self._hints = Hints(self._roots, self._named, filter, on_hint)
         self._late: set[str] = set()  # hints that came while the last look went on
@@ -235,6 +236,7 @@ class Watch:
         differences = self._differences()
         loaded = self._loaded() if any(is_compiled(one.change.path) for one in differences) else None
         found = sort_out((self._known(one, loaded) for one in differences), self._use)
+        found = replace(found, anew=self._anew(differences))
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
@@ -255,7 +257,7 @@ class Watch:
         """
         committed, self._committed = self._committed, {}
         put_back = [change for path, change in self._differed.items() if path not in committed]
-        self._differed = {}
+        self._differed, self._written = {}, set()
         return tuple(committed.values()), tuple(put_back)
 
     def settle(self, paths: Iterable[str]) -> None:
@@ -326,7 +328,15 @@ class Watch:
         rewritten, self._snapshot.rewritten = self._snapshot.rewritten, set()
         self._differed |= {path: Change(path, Kind.MODIFIED) for path in rewritten}
         self._differed |= {change.path: change for change in _changes(differences)}
+        self._written |= self._snapshot.anew.union(one.change.path for one in differences)
+        self._snapshot.anew = set()
         return differences
+
+    def _anew(self, differences: Iterable[Difference]) -> tuple[Change, ...]:
+        """Return what was written since the last start, and is as it was then."""
+        paths = self._written.difference(one.change.path for one in differences)
+        again = [Difference(Change(path, Kind.MODIFIED)) for path in sorted(paths)]
+        return sort_out((self._known(one, None) for one in again), self._use).changes
 
     def _note_committed(self, differences: Iterable[Difference]) -> None:
         self._committed |= {change.path: change for change in _changes(differences)}

@@ -174,6 +174,20 @@ def test_a_change_while_stopping_is_served_by_the_same_restart():
     assert actions == [Commit(), Start(Cause(Reason.CHANGE, (A, B)))]
 
 
+@pytest.mark.parametrize(("anew", "more"), [((A,), [Signal()]), ((), [])])
+def test_a_start_may_have_read_what_was_put_back_before_its_burst_was_over(anew, more):
+    cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (11, Exited(-15)), (11, Started()))
+    assert (cycle.run.number, cycle.hidden) == (1, True)
+    cycle, actions = play(cycle, (11, saved()), (12, saved()), (14, Tick()), (14, Found(anew=anew)))
+    assert actions == [Look(), *more]
+    cycle, _ = play(cycle, *[(14, Hangup()), (15, Exited(-15)), (15, Started())] * bool(more))
+    assert (cycle.run.number, cycle.hidden) == (1, False)
+    assert play(cycle, (20, saved()), (20, Found(anew=(A,))), (22, Tick()), (22, Found(anew=(A,))))[1] == [
+        Look(),
+        Look(),
+    ]
+
+
 def test_a_hint_not_looked_at_before_the_start_is_committed_afresh():
     cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (11, saved("/p/b.py")))
     _, actions = play(cycle, (11, Exited(-15)))

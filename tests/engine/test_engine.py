@@ -135,7 +135,7 @@ def test_what_cannot_be_launched_is_said_and_waits_for_a_change(run, link):
 def test_a_run_is_announced_before_it_begins_where_it_prints_past_the_front(run, link):
     target, sent = FakeTarget(), []
     launch = target.launch
-    target.launch = lambda changed: (sent.extend(link.sent), launch(changed))
+    target.launch = lambda changed, number: (sent.extend(link.sent), launch(changed, number))
     run(target=target, announces=True)
     (announced,) = sent
     assert (announced.state, announced.runs, announced.pid, announced.cause.reason) == (State.RUNNING, 1, 0, "first")

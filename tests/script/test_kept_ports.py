@@ -277,7 +277,7 @@ class Played:
         """Run code until it says that it is ready, and return what it has printed."""
         self.printed.clear()
         self.project.script(code)
-        self.target.launch([])
+        self.target.launch([], 1)
         eventually(lambda: self.turn() or "ready\n" in self.text, what=lambda: self.text)
         return self.text.removesuffix("ready\n")
 
@@ -470,7 +470,7 @@ def test_a_busy_supervisor_is_waited_for(played, port):
     inode = inode_of(played.target.pid, text)
     played.stop()
     played.printed.clear()
-    played.target.launch([])
+    played.target.launch([], 1)
     link, answers = played.target._run.ports, []
     hear, link.hear = link.hear, lambda _, fds: answers.extend(map(os.dup, fds))
     eventually(lambda: played.turn() or answers)

@@ -26,7 +26,7 @@ class Page:
             streams=(Stream("stdout", ends[0][0], lossless=lossless, live=True),), displays=DisplayPipe(ends[1][0])
         )
         self.outbox.follow(self.run)
-        self.outbox.begin()
+        self.outbox.begin(1)
 
     def prints(self, text):
         os.write(self._out, text.encode())
@@ -86,7 +86,7 @@ def test_what_is_displayed_comes_behind_what_was_printed_before(page):
 def test_output_of_a_run_that_was_superseded_before_it_was_shown_is_dropped(page):
     page = page()
     page.displays(FIGURE)
-    page.outbox.begin()
+    page.outbox.begin(2)
     page.displays(Clear(wait=False))
     assert page.send(1.0) == [Began(2), Clear(wait=False, run=2)]
 
@@ -109,7 +109,7 @@ def test_output_of_a_run_that_was_shown_comes_before_the_next_begins(page):
     page.prints("last words\n")
     page.outbox.take_all(page.began_at + 2, last=True)
     page.outbox.follow(None)
-    page.outbox.begin()
+    page.outbox.begin(2)
     assert page.send(2.0) == [Output(1, "stdout", "last words\n"), Began(2)]
 
 

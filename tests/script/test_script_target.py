@@ -42,7 +42,7 @@ def printed(sent):
 
 
 def test_a_run_prints_ends_and_has_read_its_files(project, target, sent):
-    target.launch([])
+    target.launch([], 1)
     assert psutil.Process(target.pid).is_running()
     assert target.is_warm is False
 
@@ -56,7 +56,7 @@ def test_a_run_prints_ends_and_has_read_its_files(project, target, sent):
 
 def test_a_run_that_is_asked_to_end_ends_by_the_stop_signal(project, target):
     project.script("import time\ntime.sleep(60)\n")
-    target.launch([])
+    target.launch([], 1)
 
     target.terminate()
 
@@ -65,7 +65,7 @@ def test_a_run_that_is_asked_to_end_ends_by_the_stop_signal(project, target):
 
 def test_after_a_failure_everything_counts(project, target):
     project.script("1 / 0\n")
-    target.launch([])
+    target.launch([], 1)
 
     assert until_it_ends(target).status == 1
 
@@ -79,7 +79,7 @@ def test_a_folder_that_is_gone_is_an_error(tmp_path, project, sent, monkeypatch)
     (tmp_path / "gone").rmdir()
 
     with pytest.raises(FileNotFoundError):
-        target.launch([])
+        target.launch([], 1)
 
     monkeypatch.chdir(tmp_path)
     target.close()

@@ -123,7 +123,7 @@ class FakeTarget:
         self.use = Used()
         self.ahead = None
 
-    def launch(self, changed):
+    def launch(self, changed, number):
         self.calls.append(("launch", *changed))
         if self.error:
             raise self.error
