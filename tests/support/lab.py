@@ -102,7 +102,11 @@ class Server:
     def close(self):
         self.end_kernels()
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:  # its kernels have ended: a server that hangs on its own way out
+            self.process.kill()
+            self.process.wait()
 
 
 class Page:
