@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import platform
 import time
@@ -282,26 +283,22 @@ class DaskCluster:
             await self._on_workers(carried.enter, KNOWN, self.project, head, workers=fresh)
 
     async def _restart(self, seen: Seen, tree: Tree, clients: Sequence[str], *, lose_data: bool) -> set[str]:
-        """Restart those that must; return the nannies of those that have ended, none if it is not time yet.
-
-        Where data is kept, this is the first wave alone: when these are back, they can take that of the next.
-        """
+        """Restart those that must; return the nannies of those that have ended, none if it is not time yet."""
         names = must_restart(seen.workers)
         await self._switch({name: seen.nannies[name] for name in names}, tree)
-        copies: dict[str, list[Hashable]] | None = None if lose_data else {}
         ended: set[str] = set()
         for turn in waves(names):
-            nannies, kept = await self._end(turn, copies, clients)
+            nannies, kept = await self._end(turn, None if lose_data else {}, clients)
             if kept and not await self._has_only_copies(turn, clients):
-                nannies, kept = await self._end(turn, copies, clients)
+                nannies, kept = await self._end(turn, {}, clients)
+            if kept:  # those that have ended meanwhile are to be back first: they can take copies, too
+                return ended or await self._copy_and_end(seen, names, clients)
             ended |= set(nannies.values())
-            if kept:
-                break
-        else:
-            return ended
-        if ended:
-            return ended
-        turn = names[: at_once(len(seen.workers), keeps=True)]
+        return ended
+
+    async def _copy_and_end(self, seen: Seen, names: Sequence[str], clients: Sequence[str]) -> set[str]:
+        """Restart the first of these when others have what only they had; when they are back, they take the next's."""
+        turn = names[: at_once(len(seen.workers))]
         others = [one.name for one in seen.workers if one.name not in turn]
         if not others and seen.silent:
             return set()
@@ -315,17 +312,8 @@ class DaskCluster:
     ) -> tuple[dict[str, str], list[Hashable]]:
         """Have workers end when others have copies of data, as `carried.restart` does."""
         restart = self._client.run_on_scheduler(carried.restart, list(workers), copies, list(clients))
-        asked: asyncio.Task[tuple[dict[str, str], list[Hashable]]] = asyncio.create_task(restart)
-        try:
-            while not asked.done():
-                await asyncio.wait([asked], timeout=LOOKED_AT_CLIENT)
-                if not asked.done():  # copies take their time; that the scheduler is there is asked meanwhile
-                    await self._on_scheduler(carried.there, [])
-            return asked.result()
-        except OSError as error:
-            raise CantPush(catalogue.SCHEDULER_LOST(where=self._where, error=_words(error))) from None
-        finally:
-            asked.cancel()
+        found: tuple[dict[str, str], list[Hashable]] = await self._answer(restart, lasts=True)
+        return found
 
     async def _wait(self, nannies: Iterable[str]) -> None:
         """Wait until these have workers again, or are to be looked at."""
@@ -392,15 +380,20 @@ class DaskCluster:
             finally:
                 asked.cancel()
 
-    async def _answer(self, answer: Coroutine[Any, Any, T]) -> T:
-        """Wait for an answer, as long as the scheduler is there; raises `CantPush` when it isn't."""
+    async def _answer(self, answer: Coroutine[Any, Any, T], *, lasts: bool = False) -> T:
+        """Wait for an answer, as long as the scheduler is there; raises `CantPush` when it isn't.
+
+        One that ``lasts`` may take any time, if the scheduler answers something else meanwhile.
+        """
         asked = asyncio.create_task(answer)
-        end = time.monotonic() + ANSWERS_MAX
+        end = math.inf if lasts else time.monotonic() + ANSWERS_MAX
         try:
             while not asked.done() and time.monotonic() < end:
                 await asyncio.wait([asked], timeout=LOOKED_AT_CLIENT)
                 if not asked.done():
                     self.check()
+                    if lasts:
+                        await self._on_scheduler(carried.there, [])
             if asked.done():
                 return asked.result()
         except OSError as error:

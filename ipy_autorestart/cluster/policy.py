@@ -148,9 +148,9 @@ def must_restart(workers: Iterable[Process]) -> tuple[str, ...]:
     return tuple(one.name for one in workers if one.outdated or one.orphans)
 
 
-def at_once(count: int, *, keeps: bool) -> int:
-    """Return how many of so many workers restart at once: no more than half, if the others are to keep their data."""
-    return max(1, min(WAVE, count // 2)) if keeps else WAVE
+def at_once(count: int) -> int:
+    """Return how many of so many workers restart at once where the others are to keep their data: at most half."""
+    return max(1, min(WAVE, count // 2))
 
 
 def waves(names: Sequence[str], *, size: int = WAVE) -> Iterator[tuple[str, ...]]:

@@ -72,5 +72,5 @@ class Found:
     polling: bool = False  # some changes are found by scans alone
     notes: tuple[str, ...] = ()  # sentences for the status: limits met, folders that can't be read
     rescan: float = 1.0  # seconds after which a look without any hint is due
-    anew: tuple[Change, ...] = field(default=(), compare=False)  # written since the start, and as it was then
+    put_back: tuple[Change, ...] = field(default=(), compare=False)  # written since the start, and as it was then
     age: float = field(default=0.0, compare=False)  # seconds since the latest of the changes was made

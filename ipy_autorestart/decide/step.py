@@ -175,10 +175,10 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     looks = cycle.looks._replace(unseen=False, due=False, scan_at=now + found.rescan)
     cycle = cycle._replace(found=found, looks=looks, held_until=cycle.held_until if found.changes else None)
     if not (found.changes or found.unfinished):
-        if not (due and looks.at is None and cycle.run.fresh and found.anew):
+        if not (due and looks.at is None and cycle.run.fresh and found.put_back):
             return _reveal(cycle) if due else cycle, ()
         # Saved for the start, otherwise just behind it, and put back before the burst was over.
-        found = replace(found, changes=found.anew)
+        found = replace(found, changes=found.put_back)
         cycle = cycle._replace(found=found)
     burst = looks.burst
     if not due or burst is None:

@@ -236,7 +236,7 @@ class Watch:
         differences = self._differences()
         loaded = self._loaded() if any(is_compiled(one.change.path) for one in differences) else None
         found = sort_out((self._known(one, loaded) for one in differences), self._use)
-        found = replace(found, anew=self._anew(differences))
+        found = replace(found, put_back=self._put_back(differences))
         if found.changes and any(map(os.path.exists, self._locks)):
             found = replace(found, unfinished=found.unfinished | {Unfinished.GIT})
         observer = self._observer.notes if self._observer is not None else []
@@ -332,7 +332,7 @@ class Watch:
         self._snapshot.anew = set()
         return differences
 
-    def _anew(self, differences: Iterable[Difference]) -> tuple[Change, ...]:
+    def _put_back(self, differences: Iterable[Difference]) -> tuple[Change, ...]:
         """Return what was written since the last start, and is as it was then."""
         paths = self._written.difference(one.change.path for one in differences)
         again = [Difference(Change(path, Kind.MODIFIED)) for path in sorted(paths)]

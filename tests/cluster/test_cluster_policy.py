@@ -89,8 +89,7 @@ def test_waves_are_all_of_them_and_none_too_large(names, size):
 
 
 def test_no_more_than_half_restart_at_once_if_the_others_keep_their_data():
-    assert [at_once(count, keeps=True) for count in (1, 2, 3, 40, 1000)] == [1, 1, 1, 20, 50]
-    assert at_once(3, keeps=False) == 50
+    assert [at_once(count) for count in (1, 2, 3, 40, 1000)] == [1, 1, 1, 20, 50]
 
 
 def test_data_goes_where_there_is_room():

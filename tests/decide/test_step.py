@@ -174,15 +174,15 @@ def test_a_change_while_stopping_is_served_by_the_same_restart():
     assert actions == [Commit(), Start(Cause(Reason.CHANGE, (A, B)))]
 
 
-@pytest.mark.parametrize(("anew", "more"), [((A,), [Signal()]), ((), [])])
-def test_a_start_may_have_read_what_was_put_back_before_its_burst_was_over(anew, more):
+@pytest.mark.parametrize(("put_back", "more"), [((A,), [Signal()]), ((), [])])
+def test_a_start_may_have_read_what_was_put_back_before_its_burst_was_over(put_back, more):
     cycle, _ = play(running(), (10, saved()), (10, Found((A,))), (10, Hangup()), (11, Exited(-15)), (11, Started()))
     assert (cycle.run.number, cycle.hidden) == (1, True)
-    cycle, actions = play(cycle, (11, saved()), (12, saved()), (14, Tick()), (14, Found(anew=anew)))
+    cycle, actions = play(cycle, (11, saved()), (12, saved()), (14, Tick()), (14, Found(put_back=put_back)))
     assert actions == [Look(), *more]
     cycle, _ = play(cycle, *[(14, Hangup()), (15, Exited(-15)), (15, Started())] * bool(more))
     assert (cycle.run.number, cycle.hidden) == (1, False)
-    assert play(cycle, (20, saved()), (20, Found(anew=(A,))), (22, Tick()), (22, Found(anew=(A,))))[1] == [
+    assert play(cycle, (20, saved()), (20, Found(put_back=(A,))), (22, Tick()), (22, Found(put_back=(A,))))[1] == [
         Look(),
         Look(),
     ]

@@ -427,25 +427,25 @@ def test_change_while_git_holds_its_lock_is_unfinished(stage):
 def test_what_was_written_since_the_start_and_is_as_it_was_is_known(stage):
     watch = stage.watch(poll=0.1)
     watch.used([stage.path("x.py")])
-    assert watch.look().anew == ()
+    assert watch.look().put_back == ()
 
     for name in ("x.py", "pkg/m.py"):
         os.utime(stage.path(name), (1, 1))
         os.chmod(stage.path(name), 0o600)
-    assert watch.look().anew == ()
+    assert watch.look().put_back == ()
 
     stage.write("x.py", "V = 2\n")
-    assert (watch.look().changes, watch.look().anew) == ((changed(stage, "x.py"),), ())
+    assert (watch.look().changes, watch.look().put_back) == ((changed(stage, "x.py"),), ())
     stage.write("x.py", "V = 1\n")
-    assert (watch.look().changes, watch.look().anew) == ((), (changed(stage, "x.py"),))
+    assert (watch.look().changes, watch.look().put_back) == ((), (changed(stage, "x.py"),))
 
     watch.take_changed()
-    assert watch.look().anew == ()
+    assert watch.look().put_back == ()
     os.utime(stage.path("x.py"), (1, 1))
     watch.look()
     stage.write("x.py", "V = 1\n")
     stage.write("pkg/m.py", "V = 1\n")
-    assert watch.look().anew == (changed(stage, "x.py"),)
+    assert watch.look().put_back == (changed(stage, "x.py"),)
 
 
 # What the target used.
