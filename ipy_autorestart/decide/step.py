@@ -162,10 +162,11 @@ def _begin(cycle: Cycle, now: float, *, runs: bool) -> Stepped:
 def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
     looks = cycle.looks
     burst = include(joined(looks.burst, cycle.timing, now), hint)
-    looks = looks._replace(burst=burst, unseen=True, at=ends_at(cycle.timing, burst))
-    if cycle.manner.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE:
-        return cycle._replace(looks=looks._replace(burst=burst._replace(acted=True), due=True)), (Look(),)
-    return cycle._replace(looks=looks), ()
+    leads = cycle.manner.leading and not burst.acted and not burst.writing and hint.progress is Progress.DONE
+    if leads:
+        burst = burst._replace(acted=True)
+    looks = looks._replace(burst=burst, unseen=True, at=ends_at(cycle.timing, burst), due=looks.due or leads)
+    return cycle._replace(looks=looks), (Look(),) if leads else ()
 
 
 def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
@@ -186,7 +187,7 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
         if looks.at is None or news:
             burst = joined(burst, cycle.timing, now)
             burst = burst._replace(paths=burst.paths | {change.path for change in found.changes})
-            looks = looks._replace(burst=burst, at=ends_at(cycle.timing, burst))
+            looks = looks._replace(burst=burst, at=ends_at(cycle.timing, burst._replace(acted=True)))
         return cycle._replace(looks=looks), ()
     if found.unfinished and now < burst.since + UNFINISHED_MAX:
         return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()
@@ -386,7 +387,8 @@ def _tick(cycle: Cycle, now: float) -> Stepped:
             return _exited(cycle, Exited(cycle.run.exit_status), now)
         return cycle._replace(phase=replace(phase, killed=True, kill_at=now + LINGER)), (Kill(),)
     if looks.at is not None and now >= looks.at:
-        return cycle._replace(looks=looks._replace(at=None, due=True)), (Look(),)
+        burst = looks.burst and looks.burst._replace(acted=looks.burst.acted or not looks.burst.writing)
+        return cycle._replace(looks=looks._replace(burst=burst, at=None, due=True)), (Look(),)
     if looks.scan_at is not None and now >= looks.scan_at:
         return cycle._replace(looks=looks._replace(scan_at=None)), (Look(),)
     if pending and pending.sent_at is not None and pending.ask_at is not None and now >= pending.ask_at:

@@ -276,7 +276,9 @@ def _watch(
 
 
 def _timing(options: Options) -> Timing:
-    timing = Timing(quiet=options.debounce, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
+    quiet, usual = options.debounce, Timing()
+    lone = min(quiet, usual.lone) if quiet <= usual.quiet else quiet  # whoever asks for more has reason to
+    timing = Timing(quiet=quiet, lone=lone, stop_timeout=options.stop_timeout, restart_on_exit=options.restart_on_exit)
     return polled(timing, poll) if (poll := _poll(options)) else timing
 
 

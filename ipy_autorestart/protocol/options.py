@@ -189,7 +189,7 @@ class Options:
         _TIMING.quiet,
         check=seconds,
         metavar="SECONDS",
-        help="changes that come closer together than this are one restart",
+        help="changes closer together than this are one restart; one file alone waits less",
     )
     stop_signal: str = option(
         "SIGTERM", check=signal_name, metavar="SIGNAL", only="script", help="signal that asks a script to end"

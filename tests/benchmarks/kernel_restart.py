@@ -7,7 +7,7 @@ module of the project, and the last prints a value of that. In each round, in ra
 once. A kernel "answers" when it has replied to a ``kernel_info_request`` that is sent at the first word of the restart;
 the manager's, when ``wait_for_ready`` has returned. "Cells are new" when the last one shows the new value: with
 ``--rerun all`` by themselves, and the request may come behind them; otherwise all are sent by hand, at once, as soon as
-the kernel answers. The clock starts just before the save, so the 50 ms of quiet that end a burst count;
+the kernel answers. The clock starts just before the save, so the 15 ms in which a second file might follow count;
 ``restart_kernel`` is called right after the save.
 
 A second table tells the parts of that time apart, by what the watch says that it decided (``%watch_status --json``), an
@@ -45,7 +45,7 @@ import kernels
 import report
 from projects import IMPORTS
 
-from ipy_autorestart import Options
+from ipy_autorestart.decide.timing import Timing
 
 LIBRARIES = ("bare", "pandas", "sklearn", "torch")
 PACKAGES = {"sklearn": "scikit-learn"}
@@ -54,7 +54,7 @@ LEAVE = "import atexit, time; atexit.register(lambda: open({left!r}, 'w').write(
 CELLS = (f"{{imports}}\n{LEAVE}", "import sys; sys.path.insert(0, 'src'); import a", "print('value', a.V)")
 STATUS = "#| rerun: false\n%watch_status --json"
 PARTS = ("quiet", "noticing", "leaving", "taking over", "cells")
-QUIET = Options().debounce
+QUIET = Timing().lone
 
 
 class Notebook:

@@ -1,5 +1,7 @@
 """The step, with plain values and whole-number times."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +40,8 @@ from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 
-TIMING = Timing(quiet=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
+TIMING = Timing(quiet=2, lone=2, quiet_many=6, max_wait=100, writing=20, scan=1000, stop_timeout=50)
+HURRY = replace(TIMING, quiet=4, lone=1)
 A = Change("/p/a.py", Kind.MODIFIED)
 B = Change("/p/b.py", Kind.MODIFIED)
 
@@ -82,6 +85,39 @@ def test_a_kernel_waits_for_quiet():
     assert actions == [Look(), Signal()]
     cycle, _ = play(cycle, (12, Hangup()))
     assert cycle.cause.waited == 2
+
+
+def hinted(*timeline):
+    """A kernel's cycle after hints."""
+    return play(running(KERNEL, HURRY), *timeline)[0]
+
+
+def test_a_kernel_waits_less_for_a_finished_file_that_is_alone():
+    cycle = hinted((10, saved()))
+    assert wake_at(cycle) == 11
+    assert wake_at(hinted((10, saved()), (10.5, saved()))) == 11.5
+    cycle, actions = play(cycle, (11, Tick()), (11, Found((A,))))
+    assert actions == [Look(), Signal()]
+    assert cycle.looks.at is None, "nothing else is known of"
+
+
+def test_a_kernel_waits_for_the_end_of_a_burst_that_is_more_than_a_finished_file():
+    b, writing = saved("/p/b.py"), Hint("/p/a.py", Progress.WRITING)
+    assert wake_at(hinted((10, saved()), (10.5, b))) == 14.5
+    assert wake_at(hinted((10, writing))) == 30
+    assert wake_at(hinted((10, writing), (11, saved()))) == 12
+    assert wake_at(hinted((10, Hint("/p", Progress.UNKNOWN)))) == 16
+
+
+def test_what_follows_a_file_that_seemed_alone_waits_for_the_end_of_their_burst():
+    cycle = hinted((10, saved()), (11, Tick()), (11, Found((A,))), (11, Hangup()), (12, Exited()), (13, Started()))
+    assert play(cycle, (13, saved()))[0].looks.at == 17
+    assert play(cycle, (13, saved("/p/b.py")))[0].looks.at == 17
+    assert play(cycle, (16, saved()))[0].looks.at == 17, "it is another burst"
+
+
+def test_what_a_scan_meets_is_never_taken_to_be_alone():
+    assert hinted((10, Found((A,)))).looks.at == 14
 
 
 def test_hangup_stops_what_runs_and_its_end_starts_the_next():
@@ -341,8 +377,8 @@ def test_close_stops_kills_and_finishes():
 class World:
     """Files, a target and a clock of whole numbers, played against the step."""
 
-    def __init__(self, manner, *, start_time, deaf_time=1):
-        self.cycle, _ = step(Cycle(TIMING, manner), Begin(runs=True), 0)
+    def __init__(self, manner, *, start_time, deaf_time=1, timing=TIMING):
+        self.cycle, _ = step(Cycle(timing, manner), Begin(runs=True), 0)
         self.start_time = start_time
         self.deaf_time = deaf_time  # until a signal is noticed
         self.content = self.seen = self.baseline = self.loaded = 0
@@ -407,10 +443,11 @@ events = st.lists(
 )
 
 
-@given(events, st.booleans(), st.integers(0, 9), st.integers(1, 9))
-@settings(max_examples=300)
-def test_the_last_content_always_runs_last(timeline, leading, start_time, deaf_time):
-    world = World(SCRIPT if leading else KERNEL, start_time=start_time, deaf_time=1 if leading else deaf_time)
+@given(events, st.sampled_from([TIMING, HURRY]), st.booleans(), st.integers(0, 9), st.integers(1, 9))
+@settings(max_examples=400)
+def test_the_last_content_always_runs_last(timeline, timing, leading, start_time, deaf_time):
+    manner, deaf_time = (SCRIPT, 1) if leading else (KERNEL, deaf_time)
+    world = World(manner, start_time=start_time, deaf_time=deaf_time, timing=timing)
     for gap, what in timeline:
         world.until(world.now + gap)
         match what:

@@ -21,6 +21,11 @@ def test_a_kernel_waits_for_quiet_and_stops_itself():
     assert (Script.manner.leading, Script.manner.stops_itself) == (True, False)
 
 
+@pytest.mark.parametrize(("debounce", "lone"), [(0.05, 0.015), (0.01, 0.01), (0, 0), (0.06, 0.06), (2, 2)])
+def test_whoever_asks_for_a_longer_quiet_gets_it_for_each_save(debounce, lone):
+    assert _timing(Options(debounce=debounce)).lone == lone
+
+
 @pytest.mark.parametrize(
     ("poll", "scan", "few", "many"), [(0, 1.0, 0.05, 0.15), (0.1, 0.1, 0.15, 0.25), (5, 5, 0.2, 0.5)]
 )
@@ -28,6 +33,7 @@ def test_scans_that_lie_apart_make_a_burst_longer(monkeypatch, poll, scan, few, 
     monkeypatch.delenv(POLL, raising=False)
     timing = _timing(Options(poll=poll))
     assert (timing.scan, timing.quiet, timing.quiet_many) == (scan, pytest.approx(few), many)
+    assert timing.lone == (0.015 if poll == 0 else timing.quiet)
 
 
 @pytest.mark.parametrize(("value", "seconds"), [("0.5", 0.5), ("", 0), ("often", 0), ("-1", 0)])
