@@ -24,6 +24,9 @@ from distributed import NannyPlugin, WorkerPlugin
 #: By which workers that join ask the scheduler for files.
 HANDLER = "ipy_autorestart_tree"
 
+#: The plugin of workers begins with it that gives them a project.
+PLUGIN = "ipy-autorestart-"
+
 #: Seconds that a worker has to close before it is killed: nobody waits for what it runs, or it runs again elsewhere.
 GRACE = 1.0
 
@@ -97,8 +100,9 @@ def installed_modules() -> list[str]:
 class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
     """Gives a worker that joins the version before any task; it fetches the files if its machine lacks them."""
 
-    def __init__(self, source: Source, project: str, head: dict[str, Any], owner: str) -> None:
-        self.source, self.project, self.head, self.owner = source, project, head, owner
+    def __init__(self, source: Source, project: str, head: dict[str, Any], owners: set[str]) -> None:
+        self.source, self.project, self.head = source, project, head
+        self.owners = owners  # the clients of its watches
 
     async def setup(self, worker: Any) -> None:
         """Put the version first on the path."""
@@ -119,10 +123,10 @@ class OnWorker(WorkerPlugin):  # type: ignore[misc]  # is untyped
 # -- on nannies --------------------------------------------------------------------------------------------------------
 
 
-async def renew(*, dask_worker: Any) -> None:
-    """End the worker of this nanny, which starts another; one that is only just starting will be asked what it has."""
+async def renew(address: str, *, dask_worker: Any) -> None:
+    """End this worker of a nanny, which starts another; but not one that another watch has had started meanwhile."""
     process = dask_worker.process  # while a nanny itself is starting, it answers nobody
-    if process is not None and process.status.name == "running":
+    if process is not None and process.status.name == "running" and process.worker_address == address:
         await process.kill(timeout=GRACE, executor_wait=False, reason="new code")
 
 
@@ -170,14 +174,22 @@ def _can_listen() -> bool:
 # -- on the scheduler --------------------------------------------------------------------------------------------------
 
 
-def survey(source: Source, project: str, manifest: dict[str, Any], *, dask_scheduler: Any) -> dict[str, Any] | None:
-    """Return what the scheduler says about itself and its workers; None as `remote_of` does."""
+def survey(
+    source: Source, project: str, manifest: dict[str, Any], owner: str, *, dask_scheduler: Any
+) -> dict[str, Any] | None:
+    """Return what the scheduler says about itself and its workers; None as `remote_of` does.
+
+    It has no version before this watch, by the client that it has, has made it that of workers that join.
+    """
     remote = remote_of(source)
     if remote is None:
         return None
     if "files" in manifest:
         remote.missing(project, manifest)  # which makes the copy if it can be made of what is here
     found = {**remote.probe(project, manifest), "engine": distributed.__version__}
+    plugin = _ours(dask_scheduler).get(project)
+    if plugin is None or owner not in plugin.owners:
+        found["version"] = ""
     workers = {
         address: {
             "nanny": ws.nanny,
@@ -186,12 +198,7 @@ def survey(source: Source, project: str, manifest: dict[str, Any], *, dask_sched
         }
         for address, ws in dask_scheduler.workers.items()
     }
-    others = {
-        plugin.project: plugin.head["tops"]
-        for plugin in _ours(dask_scheduler).values()
-        if plugin.project != project and plugin.owner in dask_scheduler.clients
-    }
-    return {"scheduler": found, "workers": workers, "others": others}
+    return {"scheduler": found, "workers": workers, "others": _others(project, manifest["tops"], dask_scheduler)}
 
 
 def there(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
@@ -200,10 +207,23 @@ def there(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
 
 
 def _ours(scheduler: Any) -> dict[str, OnWorker]:
-    """Return the plugins that watches have left on the scheduler, by their names."""
+    """Return the plugins that watches have left on the scheduler, by their projects."""
     known: dict[str, OnWorker] = getattr(scheduler, "_ipy_autorestart", None) or {}
     scheduler._ipy_autorestart = known  # noqa: SLF001  # there is nowhere else to keep it
     return known
+
+
+def _others(project: str, tops: list[str], scheduler: Any) -> dict[str, list[str]]:
+    """Return what watches of other projects send that have modules of these names; drops what others have left."""
+    found = {}
+    for other, plugin in list(_ours(scheduler).items()):
+        if other == project or set(tops).isdisjoint(plugin.head["tops"]):
+            continue
+        if plugin.owners & set(scheduler.clients):
+            found[other] = plugin.head["tops"]
+        else:
+            _drop(other, scheduler)
+    return found
 
 
 def install(
@@ -213,11 +233,16 @@ def install(
     owner: str,
     *,
     dask_scheduler: Any,
-) -> list[str]:
-    """Make this the version of the scheduler, and of each worker that joins; return the modules that were purged."""
+) -> dict[str, list[str]]:
+    """Make this the version of the scheduler, and of each worker that joins, unless others are in the way; return them.
+
+    Of two that begin at once, both may have seen none.
+    """
+    if others := _others(project, manifest["tops"], dask_scheduler):
+        return others
     remote = remote_of(source)
     head = {name: part for name, part in manifest.items() if name != "files"}
-    purged: list[str] = remote.enter(project, head)
+    remote.enter(project, head)
     manifests = dask_scheduler.__dict__.setdefault("_ipy_autorestart_manifests", {})
     manifests[project] = manifest
 
@@ -229,12 +254,12 @@ def install(
         return {"contents": {one: have[one] for one in wanted}}
 
     dask_scheduler.handlers[HANDLER] = files
-    name = f"ipy-autorestart-{project}"
-    plugin = OnWorker(source, project, head, owner)
-    _ours(dask_scheduler)[name] = plugin
-    dask_scheduler.worker_plugins[name] = _pickled(plugin)
+    ours = _ours(dask_scheduler)
+    before = ours[project].owners & set(dask_scheduler.clients) if project in ours else set()
+    ours[project] = plugin = OnWorker(source, project, head, {owner, *before})
+    dask_scheduler.worker_plugins[PLUGIN + project] = _pickled(plugin)
     _expect(dask_scheduler)
-    return purged
+    return {}
 
 
 def _pickled(value: object) -> bytes:
@@ -309,7 +334,7 @@ async def restart(
         expected.add(address)
         try:
             async with distributed.rpc(nanny, connection_args=dask_scheduler.connection_args) as its:
-                await its.run(function=function)
+                await its.run(function=function, args=_pickled((address,)))
         except Exception:  # it is gone, or its worker was about to be  # noqa: BLE001
             expected.discard(address)
 
@@ -366,10 +391,17 @@ async def reachable(nannies: list[str], *, dask_scheduler: Any) -> list[str]:  #
     return [nanny for nanny, there in zip(nannies, found, strict=True) if there]
 
 
-def uninstall(project: str, *, dask_scheduler: Any) -> bool:
-    """Leave nothing for workers that join; return whether other watches have something there."""
-    name = f"ipy-autorestart-{project}"
-    _ours(dask_scheduler).pop(name, None)
-    dask_scheduler.worker_plugins.pop(name, None)
-    dask_scheduler.__dict__.get("_ipy_autorestart_manifests", {}).pop(project, None)
-    return bool(_ours(dask_scheduler))
+def uninstall(project: str, owner: str, *, dask_scheduler: Any) -> bool:
+    """Leave nothing of this client for workers that join; return whether other watches have something there."""
+    ours = _ours(dask_scheduler)
+    if project in ours:
+        ours[project].owners.discard(owner)
+        if not ours[project].owners & set(dask_scheduler.clients):
+            _drop(project, dask_scheduler)
+    return bool(ours)
+
+
+def _drop(project: str, scheduler: Any) -> None:
+    _ours(scheduler).pop(project, None)
+    scheduler.worker_plugins.pop(PLUGIN + project, None)
+    scheduler.__dict__.get("_ipy_autorestart_manifests", {}).pop(project, None)

@@ -142,7 +142,9 @@ class DaskCluster:
     async def close(self) -> None:
         """Leave nothing for workers that join, and close the connection."""
         with contextlib.suppress(Exception):  # it may be gone
-            others = await asyncio.wait_for(self._client.run_on_scheduler(carried.uninstall, self.project), 1.0)
+            others = await asyncio.wait_for(
+                self._client.run_on_scheduler(carried.uninstall, self.project, self._client.id), 1.0
+            )
             if self._switched and not others:
                 await asyncio.wait_for(self._client.unregister_worker_plugin(NANNIES, nanny=True), 1.0)
         with contextlib.suppress(Exception):
@@ -178,13 +180,15 @@ class DaskCluster:
         head = _head(manifest)
         deadline = time.monotonic() + within
         self.restarted = 0
-        waited: set[str] = set()  # nannies whose workers were ended
+        nannies: set[str] = set()  # all that are there: some have no worker while we restart it, or another watch does
         seen: Seen | None = None
         while True:
             if seen is None:
                 seen = await self._look(manifest)
-                if missing := waited - set(seen.nannies.values()):
+                nannies.update(seen.nannies.values())
+                if missing := nannies.difference(seen.nannies.values()):
                     found = await self._on_scheduler(carried.reachable, sorted(missing))
+                    nannies -= missing.difference(found)
                     seen = replace(seen, silent=[*seen.silent, *found])
             silent, late = seen.silent, time.monotonic() > deadline
             match next_step(seen.workers, seen.scheduler, manifest["version"], silent=silent, late=late):
@@ -197,15 +201,14 @@ class DaskCluster:
                     begun = time.monotonic()
                     ended = await self._restart(seen, tree, clients, lose_data=lose_data)
                     deadline += time.monotonic() - begun  # large data is copied first
-                    waited |= ended
                     self.restarted += len(ended)
-                    await self._wait(waited)
+                    await self._wait(nannies)
                     seen = None
                 case Step.WAIT | Step.DONE if seen.is_supposed:
                     seen = None
                 case Step.WAIT:
                     await asyncio.sleep(LOOKED_AT)
-                    await self._wait(waited)
+                    await self._wait(nannies)
                     seen = None
                 case Step.DONE:
                     return told(len(seen.workers), manifest["version"], restarted=self.restarted)
@@ -248,9 +251,10 @@ class DaskCluster:
         return Seen(workers, scheduler, silent, nannies)
 
     async def _survey(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        found: dict[str, Any] | None = await self._on_scheduler(carried.survey, KNOWN, self.project, manifest)
+        args = (self.project, manifest, self._client.id)
+        found: dict[str, Any] | None = await self._on_scheduler(carried.survey, KNOWN, *args)
         if found is None:
-            found = await self._on_scheduler(carried.survey, SOURCE, self.project, manifest)
+            found = await self._on_scheduler(carried.survey, SOURCE, *args)
         assert found is not None
         _raise(refuse_clash(manifest["tops"], found["others"]))
         return found
@@ -277,7 +281,8 @@ class DaskCluster:
         return answer
 
     async def _enter(self, manifest: Mapping[str, Any], head: Mapping[str, Any], workers: Iterable[Process]) -> None:
-        await self._on_scheduler(carried.install, SOURCE, self.project, manifest, self._client.id)
+        others = await self._on_scheduler(carried.install, SOURCE, self.project, manifest, self._client.id)
+        _raise(refuse_clash(manifest["tops"], others))
         fresh = [one.name for one in workers if one.version != head["version"] and not one.outdated]
         if fresh:
             await self._on_workers(carried.enter, KNOWN, self.project, head, workers=fresh)

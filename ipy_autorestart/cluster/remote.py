@@ -270,6 +270,9 @@ def enter(project: str, manifest: Manifest) -> list[str]:
     before = PLACES.get(project, {})
     if before.get("version") == manifest["version"]:
         return []
+    for other, place in list(PLACES.items()):
+        if other != project and not place["tops"].isdisjoint(manifest["tops"]):
+            leave(other)  # its watch has ended, or this one would have been refused
     gone = sorted(loaded(project, manifest))
     for name in gone:
         module = sys.modules.pop(name, None)
@@ -296,7 +299,13 @@ def enter(project: str, manifest: Manifest) -> list[str]:
         last = [one for one in holders if one not in sys.path]
     sys.path[:0] = first
     sys.path += last
-    PLACES[project] = {"version": manifest["version"], "folders": folders, "added": [*first, *last], "lock": lock}
+    PLACES[project] = {
+        "version": manifest["version"],
+        "tops": set(manifest["tops"]),
+        "folders": folders,
+        "added": [*first, *last],
+        "lock": lock,
+    }
     importlib.invalidate_caches()
     return gone
 

@@ -10,55 +10,10 @@ import tempfile
 import time
 
 import pytest
-from started_clusters import Colleague, DaskProcesses, can_part
+from started_clusters import Colleague, DaskProcesses, Pushing, can_part
 from waiting import eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("dask")]
-
-# In a process of its own: the imports of Dask would change this one for the tests of what is imported.
-PUSH = """
-import asyncio, json, sys
-from ipy_autorestart.cluster.dask import DaskCluster
-from ipy_autorestart.cluster.policy import CantPush
-from ipy_autorestart.cluster.tree import read_tree
-from ipy_autorestart.cluster import carried
-
-async def push(where, root, **how):
-    try:
-        cluster = await DaskCluster.connect(where, "p")
-        try:
-            return await cluster.push(read_tree([root]), within=20, **how)
-        finally:
-            await cluster.close()
-    except CantPush as error:
-        return f"refused: {error}"
-
-for line in sys.stdin:
-    print(json.dumps(asyncio.run(push(*sys.argv[1:], **json.loads(line)))), flush=True)
-"""
-
-
-class Pushing:
-    """A process that pushes a folder to a cluster, each time over another connection."""
-
-    def __init__(self, cluster, src):
-        words = [sys.executable, "-c", PUSH, cluster.file, src]
-        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def push(self, **how):
-        self.begin(**how)
-        return self.end()
-
-    def begin(self, **how):
-        self._process.stdin.write(json.dumps(how) + "\n")
-        self._process.stdin.flush()
-
-    def end(self):
-        return json.loads(self._process.stdout.readline())
-
-    def close(self):
-        self._process.kill()
-        self._process.communicate()
 
 
 @pytest.fixture
@@ -168,8 +123,7 @@ def test_a_worker_that_ends_as_it_is_asked_is_not_waited_for(cluster, pushing, c
 APART = """
 import contextlib, os, subprocess, sys
 from pathlib import Path
-from started_clusters import Colleague, DaskProcesses
-from test_dask_cluster import Pushing
+from started_clusters import Colleague, DaskProcesses, Pushing
 from waiting import eventually
 
 folder, src = map(Path, sys.argv[1:])
@@ -286,6 +240,44 @@ def test_a_scheduler_that_copies_data_is_not_taken_for_one_that_is_silent():
         "restart\nthe Dask scheduler at here has not answered for 0.2 s\n",
         "",
     )
+
+
+# Two watches of one project, such as two notebooks in one folder, and one that was killed.
+OWNERS = """
+import types
+from ipy_autorestart.cluster import carried
+
+class Remote:
+    enter = staticmethod(lambda *args: [])
+
+carried.remote_of = lambda source: Remote
+scheduler = types.SimpleNamespace(clients={}, handlers={}, worker_plugins={}, remove_worker=print)
+
+def install(project, owner):
+    scheduler.clients[owner] = None
+    manifest = {"files": {}, "tops": ["pkg"]}
+    return carried.install(("", b""), project, manifest, owner, dask_scheduler=scheduler)
+
+def leave(project, owner):
+    return carried.uninstall(project, owner, dask_scheduler=scheduler), [*scheduler.worker_plugins]
+
+install("ours", "one"), install("ours", "two")
+print(leave("ours", "two"))
+print(install("theirs", "three"), [*scheduler.worker_plugins])
+del scheduler.clients["one"]
+print(install("theirs", "three"), [*scheduler.worker_plugins])
+print(leave("theirs", "three"))
+"""
+
+
+def test_what_a_watch_has_left_stays_for_others_of_its_project_and_is_in_nobodys_way():
+    done = subprocess.run([sys.executable, "-c", OWNERS], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == [
+        "(True, ['ipy-autorestart-ours'])",
+        "{'ours': ['pkg']} ['ipy-autorestart-ours']",
+        "{} ['ipy-autorestart-theirs']",
+        "(False, [])",
+    ], done.stderr
 
 
 TOKENS = """

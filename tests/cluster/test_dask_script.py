@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from project import Project
-from started_clusters import Colleague, DaskProcesses, Watched, can_hide
+from started_clusters import Colleague, DaskProcesses, Pushing, Watched, can_hide
 from waiting import eventually, pass_time
 
 pytestmark = [
@@ -195,19 +195,84 @@ def test_what_runs_goes_on_while_the_scheduler_is_gone(tmp_path, tmp_path_factor
         cluster.close()
 
 
-def test_two_watches_with_modules_of_one_name_are_told_apart(watch, cluster):
+OTHER_MAIN = """
+import sys, time
+sys.path.insert(0, "src")
+from distributed import Client
+from {package} import job
+client = Client(scheduler_file=sys.argv[1])
+long = client.submit(job.wait, {flag!r}, pure=False)
+found = set(client.gather([client.submit(job.f, number) for number in range(6)]))
+print("OTHER", job.V, found, flush=True)
+print("WAITED", long.result(), flush=True)
+time.sleep(999)
+"""
+
+OTHER_JOB = """
+import os, time
+V = {value}
+def f(x):
+    return {value}
+def wait(flag):
+    while not os.path.exists(flag):
+        time.sleep(0.02)
+    return {value}
+"""
+
+
+def test_each_of_two_watches_has_its_own_code_and_its_tasks(watch, cluster):
     watched = watch()
-    other = Project(cluster.hides / "other")
-    other.save("src/pkg/__init__.py", "")
-    other.save("src/own.py", "")
-    other.script("import time; time.sleep(999)")
-    clashes = Watched(other, cluster)
-    clashes.until("pkg is also pushed by ")
-    (other / "src/pkg/__init__.py").rename(other / "src/mine.py")
-    clashes.until("2 of 2 workers on")
-    clashes.close()
-    watched.save(2)
-    watched.until(r"RESULT 2 \[\(2, 'm'\)\] 2")
+    other, flag = Project(cluster.hides / "other"), cluster.folder / "flag"
+
+    def save(package, value):
+        other.save(f"src/{package}/job.py", OTHER_JOB.format(value=repr(f"{package}{value}")))
+
+    save("pkg", 1)
+    other.script(OTHER_MAIN.format(package="pkg", flag=str(flag)))
+    theirs = Watched(other, cluster)
+    try:
+        # A worker can import only one of two that have the same name.
+        theirs.until("pkg is also pushed by .+: rename it, or use a cluster of your own")
+        watched.save(2)
+        watched.until(r"RESULT 2 \[\(2, 'm'\)\] 2")
+        (other / "src/pkg").rename(other / "src/mine")
+        save("mine", 2)
+        other.script(OTHER_MAIN.format(package="mine", flag=str(flag)))
+        theirs.until("OTHER mine2 {'mine2'}")
+        for value in (3, 4):
+            watched.save(value)
+            save("mine", value)
+            theirs.until(f"OTHER mine{value} {{'mine{value}'}}")
+            watched.until(rf"RESULT {value} \[\({value}, 'm'\)\] 2")
+        watched.save(5)
+        watched.until(r"RESULT 5 \[\(5, 'm'\)\] 2")
+        flag.touch()
+        theirs.until("WAITED mine4")
+        assert "no worker yet" not in watched.text + theirs.text  # while the other restarts all
+    finally:
+        theirs.close()
+
+
+@pytest.fixture
+def pushing(cluster):
+    pushing = Pushing(cluster)
+    yield pushing
+    pushing.close()
+
+
+ON_ALL = "set(client.run(lambda: __import__('shared').V).values())"
+
+
+def test_modules_of_one_name_come_from_the_watch_that_is_there(cluster, pushing, colleague):
+    roots = {name: Project(cluster.hides / name).save("src/shared.py", f"V = {name!r}\n").parent for name in ("a", "b")}
+    for _ in range(2):  # the second time the workers have what one of them sends
+        said = pushing.at_once(**roots)
+        assert sorted(one[:7] for one in said.values()) == ["2 of 2 ", "refused"], said
+    pushing.at_once(a=roots["a"])
+    pushing.at_once(b=roots["b"])
+    assert colleague.ask(ON_ALL) == "{'b'}"
+    pushing.at_once(a=roots["a"])
+    assert colleague.ask(ON_ALL) == "{'a'}"
 
 
 PROGRAM = """

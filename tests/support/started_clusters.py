@@ -162,6 +162,69 @@ class Colleague:
         self._answers.close()
 
 
+#: Run by whoever pushes: each line says what is pushed at once, and what became of each push is answered. In a process
+#: of its own, as the imports of Dask would change a test's for the tests of what is imported.
+PUSHES = """
+import asyncio, contextlib, json, sys
+from ipy_autorestart.cluster.dask import DaskCluster
+from ipy_autorestart.cluster.policy import CantPush
+from ipy_autorestart.cluster.tree import read_tree
+
+async def push(stack, root, project, **how):
+    try:
+        cluster = await DaskCluster.connect(sys.argv[1], project)
+        stack.push_async_callback(cluster.close)
+        return await cluster.push(read_tree([root]), within=20, **how)
+    except CantPush as error:
+        return f"refused: {error}"
+
+async def at_once(pushes):
+    async with contextlib.AsyncExitStack() as stack:
+        return await asyncio.gather(*(push(stack, **one) for one in pushes))
+
+for line in sys.stdin:
+    print(json.dumps(asyncio.run(at_once(json.loads(line)))), flush=True)
+"""
+
+
+class Pushing:
+    """A process that pushes folders to a cluster, each time over another connection."""
+
+    def __init__(self, cluster, src=""):
+        self._src = src
+        words = [sys.executable, "-c", PUSHES, cluster.file]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def push(self, **how):
+        self.begin(**how)
+        return self.end()
+
+    def begin(self, **how):
+        self._ask([{"root": str(self._src), "project": "p", **how}])
+
+    def end(self):
+        (said,) = self._answer()
+        return said
+
+    def at_once(self, **roots):
+        """Push these folders, by the names of their projects; return what became of each."""
+        self._ask([{"root": str(root), "project": name} for name, root in roots.items()])
+        return dict(zip(roots, self._answer(), strict=True))
+
+    def _ask(self, pushes):
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(pushes) + "\n")
+        self._process.stdin.flush()
+
+    def _answer(self):
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def close(self):
+        self._process.kill()
+        self._process.communicate()
+
+
 class Watched:
     """The command line at work, and all that it has shown."""
 

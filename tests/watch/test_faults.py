@@ -51,15 +51,18 @@ def test_emitter_that_died_is_started_again(stage):
     stage.hinted(watch, {"x.py": "modified"})
 
 
-def kill_reader(watch):
-    """Have the thread that reads events raise where it wakes next."""
-    doomed = [one for one in threading.enumerate() if type(one).__name__ in ("InotifyFD", "InotifyBuffer")]  # 7, 6
+def kill_reader(stage, watch):
+    """Have the thread that reads the root's events raise where it wakes next."""
+    threads = threading.enumerate()
+    doomed = [one for one in threads if type(one).__name__ == "InotifyFD"]  # 7: one reads all
+    root = os.fsencode(stage.root)
+    doomed += [one for one in threads if type(one).__name__ == "InotifyBuffer" and one._inotify.path == root]  # 6
     for thread in doomed:
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(RuntimeError))
     return doomed
 
 
-def kill_emitters(watch):
+def kill_emitters(stage, watch):
     """Have the threads that pair events up raise after the next one."""
     for emitter in watch._observer._native.emitters:
         emitter.queue_events = lambda timeout: 1 / 0
@@ -70,7 +73,7 @@ def kill_emitters(watch):
 @pytest.mark.parametrize("kill", [kill_reader, kill_emitters])
 def test_a_thread_that_an_exception_ends_is_noticed_at_once_and_events_come_again(stage, kill, caplog):
     watch = stage.watch(observe=Observer)
-    doomed = kill(watch)
+    doomed = kill(stage, watch)
     assert doomed
     stage.write("x.py")
 
