@@ -561,7 +561,7 @@ def test_a_startup_file_that_watches_is_not_doubled(start_kernel, project):
         for _ in range(2):
             hang_up(player)
             eventually(lambda: any("bootstrap.py" in word for word in psutil.Process(player.pid).cmdline()))
-            assert player.run("%watch_status").text.split("\n\n")[0].count("kernel") == 1
+            assert len(re.findall("^kernel ", player.run("%watch_status").text, re.MULTILINE)) == 1
         assert len(supervisors(player.pid)) == 1
 
 
