@@ -273,7 +273,8 @@ class DaskCluster:
     async def _at(self, name: str, function: str, *args: Any) -> Any:
         """Return what a function of `remote` returns in this process, or a worker's exception."""
         if name == "scheduler":
-            return await self._on_scheduler(carried.call, KNOWN, function, *args)
+            # Since the last look a watch of another version of this package may have sent its own.
+            return await self._on_scheduler(carried.call, SOURCE, function, *args)
         answers = await self._on_workers(carried.call, KNOWN, function, *args, workers=[name])
         answer = answers.get(name, ConnectionError(name))
         if isinstance(answer, PermissionError):

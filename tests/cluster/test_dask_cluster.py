@@ -242,10 +242,18 @@ def test_a_scheduler_that_copies_data_is_not_taken_for_one_that_is_silent():
     )
 
 
-# Two watches of one project, such as two notebooks in one folder, and one that was killed.
+# A watch of another version of this package; two of one project, such as two notebooks in one folder; a killed one.
 OWNERS = """
-import types
-from ipy_autorestart.cluster import carried
+import asyncio, sys, types
+from ipy_autorestart.cluster import carried, dask
+
+class Client:
+    status = "running"
+    async def run_on_scheduler(self, function, *args):
+        return function(*args)
+
+sys.modules["_ipy_autorestart_cluster"] = types.SimpleNamespace(DIGEST="another", PLACES={})
+print(asyncio.run(dask.DaskCluster(Client(), "ours", where="here")._at("scheduler", "leave", "ours")))
 
 class Remote:
     enter = staticmethod(lambda *args: [])
@@ -270,9 +278,10 @@ print(leave("theirs", "three"))
 """
 
 
-def test_what_a_watch_has_left_stays_for_others_of_its_project_and_is_in_nobodys_way():
+def test_watches_on_one_scheduler_are_not_in_each_others_way():
     done = subprocess.run([sys.executable, "-c", OWNERS], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines() == [
+        "None",
         "(True, ['ipy-autorestart-ours'])",
         "{'ours': ['pkg']} ['ipy-autorestart-ours']",
         "{} ['ipy-autorestart-theirs']",

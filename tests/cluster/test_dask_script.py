@@ -173,6 +173,13 @@ def test_workers_that_join_and_die_meanwhile_have_the_new_code(watch, cluster, c
     watched.until(r"RESULT 2 \[\(2, 'm'\)\] 3")
     assert colleague.ask(on_it) == "2"
     cluster.end(joined)
+    joined, value = cluster.work("--name", "during"), 2
+    while not cluster.has_joined(1, name="during"):  # always during a push: each takes the place of the one before
+        watched.save(value := value + 1)
+        pass_time(0.2)
+    watched.until(rf"RESULT {value} \[\({value}, 'm'\)\] ")
+    assert colleague.ask(on_it.replace("late", "during")) == str(value)
+    cluster.end(joined)
 
 
 def test_what_runs_goes_on_while_the_scheduler_is_gone(tmp_path, tmp_path_factory):

@@ -84,10 +84,14 @@ class DaskProcesses:
         with contextlib.suppress(FileNotFoundError, ValueError):
             return json.loads(self.file.read_text())["address"]
 
-    def until_joined(self, count, *, name=""):
-        """Wait until so many workers, or of this name, have joined since the beginning."""
+    def has_joined(self, count, *, name=""):
+        """Whether so many workers, or of this name, have joined since the beginning."""
         words = f"Register worker .* name: {name}\\b" if name else "Registered to:"
-        eventually(lambda: len(re.findall(words, (self.folder / "log").read_text())) >= count)
+        return len(re.findall(words, (self.folder / "log").read_text())) >= count
+
+    def until_joined(self, count, **which):
+        """Wait until they have."""
+        eventually(lambda: self.has_joined(count, **which))
 
     @property
     def address(self):
