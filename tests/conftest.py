@@ -10,6 +10,7 @@ import sys
 import threading
 import uuid
 
+import kept_bytecode  # noqa: F401  # before what it is for
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,8 +30,6 @@ import ipy_autorestart
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-sys.dont_write_bytecode = False  # else each worker compiles all tests, each time: seconds
 
 # No test asserts a time.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

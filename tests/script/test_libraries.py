@@ -103,10 +103,6 @@ print(np.random.rand(), np.random.default_rng().random())
 import torch
 print(torch.rand(1), torch.randn(1))
 """,
-    "scipy": """
-from scipy import stats
-print(stats.norm.rvs())
-""",
 }
 
 
