@@ -40,7 +40,7 @@ def dask_setup(client: object) -> None:  # noqa: ARG001  # Dask hands it over
                 yield known[path][1]
         # On a worker, for tasks that submit tasks: `remote` is kept under this name.
         for place in getattr(sys.modules.get("_ipy_autorestart_cluster"), "PLACES", {}).values():
-            yield {"version": place["version"], "roots": place["folders"]}
+            yield {"version": place["version"], "roots": place.get("roots", ())}
 
     def normalize(value: "Any") -> object:  # noqa: ANN401  # anything is tokenized
         found = before(value)

@@ -206,7 +206,7 @@ def probe(project: str, manifest: Manifest) -> dict[str, Any]:
 
 def loaded(project: str, manifest: Manifest) -> set[str]:
     """Return the names of the project's modules that this process has imported, from wherever."""
-    places = [*PLACES.get(project, {}).get("folders", ()), *(_origin(manifest, path) for path in manifest["entries"])]
+    places = [*PLACES.get(project, {}).get("roots", ()), *(_origin(manifest, path) for path in manifest["roots"])]
     bases = tuple(one.rstrip(os.sep) + os.sep for one in {*places, *map(os.path.realpath, places)})
     tops, found = set(manifest["tops"]), set()
     for name in _candidates(tops, bases):
@@ -216,7 +216,7 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
         files = [getattr(module, "__file__", None), *_portions(module)]
         paths = [one for one in files if isinstance(one, str)]
         named_so = name.partition(".")[0] in tops and not all(map(_is_librarys, paths))
-        if named_so or any((path + os.sep).startswith(bases) for path in paths):
+        if named_so or any(_is_projects(path, bases) for path in paths):
             found.add(name)
     return found
 
@@ -227,7 +227,7 @@ def _candidates(tops: set[str], bases: tuple[str, ...]) -> list[str]:
     To look at one of those copies a page of memory, in a process that was forked.
     """
     last, ahead = IMPORTED_AHEAD.get("last"), IMPORTED_AHEAD
-    if last not in sys.modules or tops & ahead["tops"] or any(one.startswith(bases) for one in ahead["folders"]):
+    if last not in sys.modules or tops & ahead["tops"] or any(_is_projects(one, bases) for one in ahead["folders"]):
         return list(sys.modules)
     names = []
     for name in reversed(sys.modules):
@@ -239,7 +239,7 @@ def _candidates(tops: set[str], bases: tuple[str, ...]) -> list[str]:
 
 def note_ahead() -> None:
     """Note what has been imported so far, before anything of a project has been."""
-    folders = {os.path.join(os.path.dirname(path), "") for path in map(_file, list(sys.modules.values())) if path}
+    folders = {os.path.dirname(path) for path in map(_file, list(sys.modules.values())) if path}
     tops = {name.partition(".")[0] for name in sys.modules}
     IMPORTED_AHEAD.update(last=next(reversed(sys.modules)), tops=tops, folders=folders)
 
@@ -247,6 +247,17 @@ def note_ahead() -> None:
 def _file(module: Any) -> str:
     file = getattr(module, "__file__", None)
     return file if isinstance(file, str) else ""
+
+
+def _is_projects(path: str, bases: tuple[str, ...]) -> bool:
+    """Whether a file or folder is below one of these, which end with a slash, and in no environment there."""
+    for base in bases:
+        if f"{path}{os.sep}".startswith(base):
+            inside = path[len(base) :].split(os.sep)
+            hidden = any(name[:1] == "." or name in ("site-packages", "dist-packages") for name in inside)
+            if not hidden and not _is_librarys(path):
+                return True
+    return False
 
 
 def _is_librarys(path: str) -> bool:
@@ -302,7 +313,7 @@ def enter(project: str, manifest: Manifest) -> list[str]:
     PLACES[project] = {
         "version": manifest["version"],
         "tops": set(manifest["tops"]),
-        "folders": folders,
+        "roots": [_place(project, manifest, path) for path in manifest["roots"]],
         "added": [*first, *last],
         "lock": lock,
     }

@@ -38,6 +38,8 @@ class Tree:
         Folders of the copy that go first on ``sys.path``, in this order.
     origins
         What the numbered folders are copies of: ``/project``. Where processes see the same there, nothing is shipped.
+    roots
+        Where the roots are in the copy: ``0/src``. What is imported from there is the project's.
     broken
         Messages of syntax errors by path; these files are left out.
     """
@@ -45,6 +47,7 @@ class Tree:
     files: Mapping[str, bytes]
     entries: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
     broken: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -81,6 +84,7 @@ class Tree:
             "files": self.digests,
             "entries": list(self.entries),
             "origins": list(self.origins),
+            "roots": list(self.roots),
             "tops": sorted(self.tops),
         }
 
@@ -116,12 +120,14 @@ def read_tree(
     origins: dict[str, int] = {}
     files: dict[str, bytes] = {}
     entries: dict[str, None] = {}
+    places: list[str] = []
     broken: dict[str, str] = {}
     total = 0
     for root in roots:
         base = _import_folder(root)
         origin = os.path.dirname(base)
         place = str(origins.setdefault(origin, len(origins)))
+        places.append(f"{place}/{os.path.relpath(root, origin)}")
         for path in _walk(root, which, frozenset(named)):
             try:
                 with open(path, "rb") as file:
@@ -140,7 +146,7 @@ def read_tree(
             files[inside] = content
         entries[f"{place}/{os.path.basename(base)}"] = None
     entries |= dict.fromkeys(map(str, origins.values()))
-    return Tree(files, tuple(entries), tuple(origins), broken)
+    return Tree(files, tuple(entries), tuple(origins), tuple(places), broken)
 
 
 def _import_folder(root: str) -> str:

@@ -115,6 +115,24 @@ out += [pkg.a.V, pkg.a.__file__, sys.path]
     assert path[-1] == f"{machine.folder}/project"  # so that what lies beside hides nothing
 
 
+@pytest.mark.parametrize("watched", ["project", "project/src"])
+def test_an_environment_in_the_project_is_none_of_its_code(machine, watched):
+    """It often lies there; what was imported of it is to stay, and is no reason to restart a worker."""
+    package = machine.folder / "project/.venv/lib/python3/site-packages/installed"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (machine.folder / "project/beside.py").touch()
+    machine.manifests["seen"] = read_tree([str(machine.folder / watched)]).manifest()
+    code = f"""
+r.missing("p", m["seen"])
+sys.path[:0] = [{str(package.parent)!r}, {str(machine.folder / "project")!r}, {str(machine.folder / "project/src")!r}]
+import installed, beside, pkg.a
+out = [r.probe("p", m["seen"])["outdated"], r.enter("p", m["seen"]), "installed" in sys.modules]
+"""
+    ours = [*(["beside"] if watched == "project" else []), "pkg", "pkg.a"]
+    assert machine.run(code) == [ours, ours, True]
+
+
 def test_the_folder_is_its_users_alone(machine):
     machine.run('put("old"); out = 0')
     (store,) = (machine.folder / "machine/tmp").iterdir()
