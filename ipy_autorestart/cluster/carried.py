@@ -14,10 +14,13 @@ import tempfile
 import types
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dask
 import distributed
+import distributed.core
+import distributed.protocol
 import distributed.utils
 from distributed import NannyPlugin, WorkerPlugin
 
@@ -30,8 +33,8 @@ PLUGIN = "ipy-autorestart-"
 #: Seconds that a worker has to close before it is killed: nobody waits for what it runs, or it runs again elsewhere.
 GRACE = 1.0
 
-#: Seconds between two looks whether workers are back.
-LOOKED_AT = 0.005
+#: Seconds between two looks whether workers are back, and whether those that are asked are still there.
+LOOKED_AT, LOOKED_AT_ASKED = 0.002, 0.1
 
 #: Bytes of the path of a socket.
 ADDRESS_MAX = 107
@@ -42,6 +45,9 @@ REACHED_WITHIN = 3.0
 
 #: The text of `remote`, and of the salt, by its digest and compressed.
 Source = tuple[str, bytes]
+
+#: What a worker is, as its cluster knows: the versions of Python and Dask, and whether it has a nanny.
+Kind = tuple[str, str, bool]
 
 
 def remote_of(source: Source) -> Any:
@@ -194,11 +200,83 @@ def survey(
         address: {
             "nanny": ws.nanny,
             "processing": [str(task.key) for task in ws.processing],
-            "versions": dict((ws.versions or {}).get("packages") or {}),
+            "kind": _kind(ws),
         }
         for address, ws in dask_scheduler.workers.items()
     }
     return {"scheduler": found, "workers": workers, "others": _others(project, manifest["tops"], dask_scheduler)}
+
+
+def _kind(worker: Any) -> Kind:
+    packages = (worker.versions or {}).get("packages") or {}
+    return packages.get("python", ""), packages.get("distributed", ""), bool(worker.nanny)
+
+
+async def look(
+    source: Source,
+    project: str,
+    manifest: dict[str, Any],
+    owner: str,
+    accepted: list[Kind],
+    nannies: list[str],
+    seconds: float,
+    *,
+    dask_scheduler: Any,
+) -> dict[str, Any] | None:
+    """Return the survey, and with it what each worker says; None as `remote_of` does.
+
+    It waits until these nannies have workers again, but no longer than this. It asks no worker while there is one of a
+    kind that is not accepted.
+    """
+    await until_back(nannies, seconds, dask_scheduler=dask_scheduler)
+    before = survey(source, project, manifest, owner, dask_scheduler=dask_scheduler)
+    if before is None:
+        return None
+    if not {its["kind"] for its in before["workers"].values()}.issubset(accepted):
+        return {**before, "answers": None}
+    head = {name: part for name, part in manifest.items() if name != "files"}
+    function, args = _pickled(look_at_worker), (source, project, head)
+    answers = await on_workers(function, args, list(before["workers"]), dask_scheduler=dask_scheduler)
+    after = survey(source, project, head, owner, dask_scheduler=dask_scheduler)
+    assert after is not None
+    for address, its in after["workers"].items():  # what came, and what was done, while the worker was asked
+        its["processing"] += before["workers"].get(address, its)["processing"]
+    return {**after, "answers": answers}
+
+
+async def on_workers(
+    function: bytes, args: tuple[Any, ...], addresses: list[str], *, dask_scheduler: Any
+) -> dict[str, Any]:
+    """Have workers run a pickled function; return what each says, or its exception. One that ends is left out.
+
+    A broadcast to all at once would go on for 30 s to connect to that.
+    """
+    message = {"op": "run", "function": function, "args": _pickled(args), "kwargs": _pickled({}), "wait": True}
+    ask = partial(dask_scheduler.broadcast, msg=message, on_error="return")
+    asked = {one: asyncio.create_task(ask(workers=[one])) for one in addresses}
+    try:
+        while pending := [task for task in asked.values() if not task.done()]:
+            await asyncio.wait(pending, timeout=LOOKED_AT_ASKED)
+            for gone in asked.keys() - dask_scheduler.workers.keys():
+                asked.pop(gone).cancel()
+        return {address: _said(task.result()[address]) for address, task in asked.items()}
+    finally:
+        for task in asked.values():
+            task.cancel()
+
+
+def _said(answer: Any) -> Any:
+    """Return what a broadcast's answer says: what a function has returned, or an exception."""
+    if isinstance(answer, Exception):
+        return answer
+    parts = {name: _deserialized(part) for name, part in answer.items()}
+    return parts["result"] if parts["status"] == "OK" else distributed.core.clean_exception(**parts)[1]
+
+
+def _deserialized(part: Any) -> Any:
+    """Return what a scheduler passes on as it is."""
+    is_packed = isinstance(part, distributed.protocol.Serialized)
+    return distributed.protocol.deserialize(part.header, part.frames) if is_packed else part
 
 
 def there(addresses: list[str], *, dask_scheduler: Any) -> list[str]:

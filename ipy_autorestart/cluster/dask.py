@@ -57,9 +57,6 @@ NANNIES = "ipy-autorestart-nannies"
 #: Seconds between two looks at those that begin or end, and at those that restart and don't come back.
 LOOKED_AT, LOOKED_AT_AGAIN = 0.05, 1.0
 
-#: Seconds after which it is looked whether a worker that doesn't answer is still there.
-ASKED_AGAIN = 0.5
-
 #: Seconds in which the scheduler learns that the client of a run has gone.
 LEAVES_WITHIN = 1.0
 
@@ -109,6 +106,7 @@ class DaskCluster:
         self.restarted = 0
         self._client = client
         self._where = where
+        self._accepted: set[carried.Kind] = set()  # kinds of workers that can be pushed to
         self._switched: set[str] = set()  # nannies
         self._others: set[Hashable] = set()  # keys of data that was there for longer than any run
 
@@ -137,7 +135,9 @@ class DaskCluster:
         It knows what its workers have: see `_look`.
         """
         found = await self._answer(self._client.scheduler.versions())
-        _refuse([_known(catalogue.THE_SCHEDULER(), found["packages"])])
+        packages = found["packages"]
+        kind = packages.get("python", ""), packages.get("distributed", ""), True
+        _refuse([_known(catalogue.THE_SCHEDULER(), kind)])
 
     async def close(self) -> None:
         """Leave nothing for workers that join, and close the connection."""
@@ -184,7 +184,7 @@ class DaskCluster:
         seen: Seen | None = None
         while True:
             if seen is None:
-                seen = await self._look(manifest)
+                seen = await self._look(manifest, nannies)
                 nannies.update(seen.nannies.values())
                 if missing := nannies.difference(seen.nannies.values()):
                     found = await self._on_scheduler(carried.reachable, sorted(missing))
@@ -202,13 +202,11 @@ class DaskCluster:
                     ended = await self._restart(seen, tree, clients, lose_data=lose_data)
                     deadline += time.monotonic() - begun  # large data is copied first
                     self.restarted += len(ended)
-                    await self._wait(nannies)
                     seen = None
                 case Step.WAIT | Step.DONE if seen.is_supposed:
                     seen = None
                 case Step.WAIT:
                     await asyncio.sleep(LOOKED_AT)
-                    await self._wait(nannies)
                     seen = None
                 case Step.DONE:
                     return told(len(seen.workers), manifest["version"], restarted=self.restarted)
@@ -217,47 +215,42 @@ class DaskCluster:
 
     # -- its parts -----------------------------------------------------------------------------------------------------
 
-    async def _look(self, manifest: Mapping[str, Any]) -> Seen:
-        """Ask all processes; raises `CantPush` if the cluster is one that can't be pushed to."""
-        before = await self._survey(manifest)
-        there = before["workers"]
-        _refuse([_known(name, its["versions"], can_restart=bool(its["nanny"])) for name, its in there.items()])
-        head = _head(manifest)
-        answers = await self._on_workers(carried.look_at_worker, KNOWN, self.project, head, workers=list(there))
-        if strange := [name for name, answer in answers.items() if answer is None]:
-            args = (SOURCE, self.project, head)
-            answers |= await self._on_workers(carried.look_at_worker, *args, workers=strange)
-        running = {name: set(answer["running"]) for name, answer in answers.items() if isinstance(answer, dict)}
-        known = {name: its["processing"] for name, its in there.items()}
-        is_settled = running.keys() == known.keys() and all(
-            keys.issubset(known[name]) for name, keys in running.items()
-        )
-        after = before if is_settled else await self._survey(head)
-        scheduler = _process("scheduler", after["scheduler"])
+    async def _look(self, manifest: Mapping[str, Any], nannies: Iterable[str] = ()) -> Seen:
+        """Ask all processes; raises `CantPush` if the cluster is one that can't be pushed to.
+
+        It waits for a moment until these nannies have workers again.
+        """
+        source = KNOWN
+        while not (found := await self._survey(source, manifest, nannies)):
+            source = SOURCE
+        scheduler = _process("scheduler", found["scheduler"])
         workers, silent = [], []
-        for address, its in after["workers"].items():
-            answer = answers.get(address)
+        for address, its in found["workers"].items():
+            answer = found["answers"].get(address)
             if isinstance(answer, PermissionError):
                 raise CantPush(f"{address}: {answer}")
             if not isinstance(answer, dict):
                 silent.append(address)
                 continue
-            wanted = {*its["processing"], *known.get(address, ())}
-            orphans = len(running[address] - wanted)
-            del answer["running"]
+            orphans = len(set(answer.pop("running")).difference(its["processing"]))
             worker = _process(address, answer, orphans=orphans)
             workers.append(replace(worker, has=worker.has or (scheduler.has and worker.store == scheduler.store)))
-        nannies = {address: its["nanny"] for address, its in after["workers"].items()}
-        return Seen(workers, scheduler, silent, nannies)
+        return Seen(workers, scheduler, silent, {address: its["nanny"] for address, its in found["workers"].items()})
 
-    async def _survey(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
-        args = (self.project, manifest, self._client.id)
-        found: dict[str, Any] | None = await self._on_scheduler(carried.survey, KNOWN, *args)
+    async def _survey(
+        self, source: carried.Source, manifest: Mapping[str, Any], nannies: Iterable[str]
+    ) -> dict[str, Any] | None:
+        """Return what all say, None if they have to be asked again, with the text that some process lacks."""
+        args = self.project, manifest, self._client.id, list(self._accepted), list(nannies), LOOKED_AT_AGAIN
+        found: dict[str, Any] | None = await self._on_scheduler(carried.look, source, *args)
         if found is None:
-            found = await self._on_scheduler(carried.survey, SOURCE, *args)
-        assert found is not None
+            return None
         _raise(refuse_clash(manifest["tops"], found["others"]))
-        return found
+        kinds = {name: its["kind"] for name, its in found["workers"].items()}
+        _refuse([_known(name, kind) for name, kind in kinds.items()])
+        self._accepted.update(kinds.values())
+        answers = found["answers"]
+        return None if answers is None or None in answers.values() else found
 
     async def _ship(self, tree: Tree, manifest: Mapping[str, Any], processes: Iterable[Process]) -> bool:
         """Send files; return whether all that were asked have them: one of them may end just now."""
@@ -321,10 +314,6 @@ class DaskCluster:
         found: tuple[dict[str, str], list[Hashable]] = await self._answer(restart, lasts=True)
         return found
 
-    async def _wait(self, nannies: Iterable[str]) -> None:
-        """Wait until these have workers again, or are to be looked at."""
-        await self._on_scheduler(carried.until_back, list(nannies), LOOKED_AT_AGAIN)
-
     async def _switch(self, nannies: Mapping[str, str], tree: Tree) -> None:
         """Have the nannies of these workers fork them from now on, with what they have imported."""
         fresh = [worker for worker, nanny in nannies.items() if nanny not in self._switched]
@@ -362,29 +351,10 @@ class DaskCluster:
         return await self._answer(self._client.run_on_scheduler(function, *args))
 
     async def _on_workers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
-        """Have workers run a function; return what each says, or the exception.
-
-        One that ends as it is asked is left out. The scheduler goes on for 30 s to connect to it, so the others are
-        asked once more: nothing that they are asked for makes a difference the second time.
-        """
-        wanted = list(workers)
-        while True:
-            asked = asyncio.create_task(
-                self._answer(self._client.run(function, *args, workers=wanted, on_error="return"))
-            )
-            try:
-                while not asked.done():
-                    await asyncio.wait([asked], timeout=ASKED_AGAIN)
-                    if not asked.done():
-                        there: list[str] = await self._on_scheduler(carried.there, wanted)
-                        if there != wanted:
-                            wanted = there
-                            break
-                else:
-                    found: dict[str, Any] = asked.result()
-                    return found
-            finally:
-                asked.cancel()
+        """Have workers run a function; return what each says, or the exception. One that ends meanwhile is left out."""
+        pickled = distributed.protocol.pickle.dumps(function)
+        found: dict[str, Any] = await self._on_scheduler(carried.on_workers, pickled, args, list(workers))
+        return found
 
     async def _answer(self, answer: Coroutine[Any, Any, T], *, lasts: bool = False) -> T:
         """Wait for an answer, as long as the scheduler is there; raises `CantPush` when it isn't.
@@ -418,9 +388,9 @@ def _refuse(processes: Sequence[Process]) -> None:
     _raise(refuse(processes, python=platform.python_version(), engine=distributed.__version__, called="Dask"))
 
 
-def _known(name: str, packages: Mapping[str, str], *, can_restart: bool = True) -> Process:
-    """Return a process by the versions that its cluster knows."""
-    python, engine = packages.get("python", ""), packages.get("distributed", "")
+def _known(name: str, kind: carried.Kind) -> Process:
+    """Return a process by what its cluster knows."""
+    python, engine, can_restart = kind
     return Process(name=name, python=python, engine=engine, can_restart=can_restart)
 
 
