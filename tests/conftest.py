@@ -31,6 +31,9 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
+# jsonschema does without its check of international addresses, whose grammars each process would take seconds to read.
+sys.modules.setdefault("rfc3987_syntax", None)
+
 # No test asserts a time.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
