@@ -29,7 +29,7 @@ from ipy_autorestart.protocol.request import Kernel
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.interrupts import current
 from ipy_autorestart.reexec.state import Carried, KernelState, StandbyState, SupervisorState, TerminalState
-from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
+from ipy_autorestart.show.cell import CellScreen, ConsoleScreen, Showing
 from ipy_autorestart.show.terminal import TerminalScreen
 from ipy_autorestart.wire.link import TakeOver
 
@@ -44,6 +44,7 @@ class ShellSession:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.supervisors: list[Supervisor] = []
+        self.showing = Showing(lambda: [one.screen for one in self.supervisors])
         self.recorder = Recorder(shell, lambda: [one.request for one in self.supervisors])
         self.lines = ShellLines(shell) if getattr(shell, "kernel", None) is None else None
         self.consoles = Consoles(getattr(shell, "kernel", None))
@@ -210,7 +211,7 @@ def resume(
 def _attached(shell: InteractiveShell, state: SupervisorState) -> Supervisor:
     supervisor = Supervisor.attach(state, screen=_screen(shell, state))
     if isinstance(supervisor.screen, CellScreen):
-        supervisor.screen.control(supervisor)
+        supervisor.screen.arrive(supervisor)
     return supervisor
 
 
@@ -224,7 +225,7 @@ def _screen(shell: InteractiveShell, state: SupervisorState) -> Screen | None:
     plain = dict(state.screen)
     kind = ConsoleScreen if plain.pop("prints", False) else CellScreen
     try:
-        return kind(getattr(shell, "kernel", None), name, **plain)
+        return kind(getattr(shell, "kernel", None), name, **plain, showing=session_of(shell).showing)
     except TypeError:  # a user's own screen, which stays behind
         log.warning("the screen of %s is not known here: the watch continues without", name)
         return None

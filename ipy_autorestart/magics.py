@@ -203,6 +203,7 @@ class WatchMagics(Magics):
             header=self._request.get("header", {}),
             keep=request.options.keep,
             displays=_displays(self.shell),
+            showing=self._session.showing,
         )
 
     @line_magic

@@ -19,6 +19,7 @@ from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_o
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.pristine import RLock, time
 from ipy_autorestart.protocol.messages import Record, Reran
+from ipy_autorestart.protocol.page import KEPT
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.wire.messages import OWN
 
@@ -186,7 +187,7 @@ class Replay:
     def _shown_in_place(self, cell: Cell) -> Iterator[None]:
         """Have the first that the cell shows replace what it has shown before; if it shows nothing, that ends with it.
 
-        Cleared sooner, its place would shrink and grow again, and all below it move.
+        Cleared sooner, its place would shrink and grow again, and all below it move. It keeps its height for the rest.
         """
         session, number, lock = self._kernel.session, cell.header.get("msg_id", ""), RLock()
         original, is_cleared = session.send, False
@@ -196,6 +197,8 @@ class Replay:
             with lock:  # streams are sent in a thread of their own
                 if not is_cleared:
                     is_cleared = True
+                    if wait:
+                        self._publish("display_data", KEPT, {"header": cell.header})
                     self._publish("clear_output", {"wait": wait}, {"header": cell.header})
                     self._on_cleared(number)
 

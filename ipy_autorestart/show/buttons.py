@@ -29,13 +29,15 @@ CONTROLS = {"8": "2.0.0"}
 
 MODEL = ("name", "module", "module_version")
 
-#: Class of a line that buttons are laid over.
-ROOM = "ipy-autorestart-room"
+#: Class of a line that buttons are laid over, and of one whose target is paused.
+ROOM, PAUSED = "ipy-autorestart-room", "ipy-autorestart-paused"
 
 _OUTPUT = ".jp-OutputArea-child"
 _LINE = f"{_OUTPUT}:has(.{ROOM})"
 # Should a thread print something just there, it comes between, and is to be seen.
 _LAID_OVER = f"{_LINE} + {_OUTPUT}:not(:has([data-mime-type*=std]))"
+# Until the page has drawn them; what has a type there is in their place.
+_BARE = f"{_LINE}:not(:has(+ {_OUTPUT} :is(button, [data-mime-type]))) .{ROOM}"
 _SIGNS = {"refresh": "f021", "pause": "f04c", "play": "f04b"}
 #: A button has a text for those who hear it, and a sign for those who see it. In front ends other than JupyterLab and
 #: Notebook, where this has no effect, the buttons are a line below, with text.
@@ -49,7 +51,15 @@ STYLE = "".join(
         "margin: 0 2px 0 0; font-size: 0; line-height: 22px }\n",
         f"{_LAID_OVER} i {{ font-size: 12px; line-height: 22px; margin: 0 }}\n",
         *(f'{_LAID_OVER} i.fa-{icon}::before {{ content: "\\{sign}" / "" }}\n' for icon, sign in _SIGNS.items()),
-        f"{_OUTPUT} .{ROOM} {{ padding-left: 64px }}\n</style>",
+        f"{_OUTPUT} .{ROOM} {{ padding-left: 64px; position: relative }}\n",
+        # The page draws the buttons a moment after the line: till then, the line has their likeness.
+        f"@keyframes {ROOM} {{ to {{ visibility: hidden }} }}\n",
+        f"{_BARE}::before, {_BARE}::after {{ position: absolute; top: 0; left: 0; width: 28px; height: 22px;\n",
+        "font: 900 12px/22px 'Font Awesome 5 Free', FontAwesome; text-align: center; border-radius: 2px;\n",
+        "background: var(--jp-layout-color2); color: var(--jp-ui-font-color1);\n",
+        f"animation: {ROOM} 1s step-end forwards; content: '\\{_SIGNS['refresh']}' / '' }}\n",
+        f"{_BARE}::after {{ left: 30px; content: '\\{_SIGNS['pause']}' / '' }}\n",
+        f"{_BARE}.{PAUSED}::after {{ content: '\\{_SIGNS['play']}' / '' }}\n</style>",
     ]
 )
 

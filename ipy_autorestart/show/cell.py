@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.pristine import Event
+from ipy_autorestart.pristine import Event, RLock
 from ipy_autorestart.protocol.messages import Clear, Display, State, Status
+from ipy_autorestart.protocol.page import MOMENT, keep_height
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.show.buttons import Buttons, can_be_made
 from ipy_autorestart.show.status import bundle, is_past_the_start, status_line
@@ -18,6 +20,21 @@ from ipy_autorestart.text import wrapped
 
 if TYPE_CHECKING:
     from ipy_autorestart.client.supervisor import Supervisor
+
+
+#: Seconds that a kernel's restart amid a run's output should take at most.
+RESTART = 10.0
+
+#: Outputs that are shown again where another screen clears the cell.
+MOST = 1000
+
+
+class Showing:
+    """The screens of a session; one shows or clears something at a time, as a clear takes all that is in a cell."""
+
+    def __init__(self, screens: Callable[[], Iterable[object]] = tuple) -> None:
+        self.screens = screens
+        self.lock = RLock()
 
 
 class CellScreen:
@@ -46,6 +63,8 @@ class CellScreen:
         Number of the run that has begun, while the cell shows what an earlier one has shown; else 0.
     clearing
         Whether that goes with the next output.
+    showing
+        Of the session, of which several screens may be in one cell.
     """
 
     takes_all = False  # the server and the page don't
@@ -63,9 +82,12 @@ class CellScreen:
         buttons: bool = False,
         new_run: int = 0,
         clearing: bool = False,
+        showing: Showing | None = None,
     ) -> None:
         self.displays = displays
         self._new_run, self._clearing = new_run, clearing
+        self._showing = showing or Showing()
+        self._shown: deque[tuple[str, dict[str, Any]]] = deque(maxlen=MOST)
         self._kernel = kernel
         self._name = name
         self._header = header
@@ -101,6 +123,17 @@ class CellScreen:
     def before_exec(self, status: Status) -> None:
         """Show the status; the buttons stay for the new image."""
         self.show(status)
+        self._keep_height(RESTART)
+
+    def arrive(self, target: Supervisor) -> None:
+        """Go on in the new image."""
+        self.control(target)
+        self._keep_height(MOMENT)
+
+    def _keep_height(self, seconds: float) -> None:
+        """Have the cell keep its height so long, if it shows the beginning of a run's output."""
+        if self._status.warm is not None and not is_past_the_start(self._status, self._status.runs):
+            self._publish("update_display_data", self._status_content(keeps=seconds))
 
     def go_on(self, status: Status, state: Mapping[str, Any]) -> None:
         """Show the status as this copy of the process does; others may have been there meanwhile."""
@@ -112,18 +145,23 @@ class CellScreen:
     def flush(self) -> None:
         """Show the traceback that is held back until it is whole."""
         self._flush_tracebacks()
+        self._keep_height(RESTART)
 
     def open(self) -> None:
-        """Show the status line for the first time."""
+        """Show the status line for the first time; or anew, with what stood below."""
         self._publish("display_data", self._status_content())
         if self._has_room:
             self._publish("display_data", self._buttons_content())
+        for kind, content in self._shown:
+            self._publish(kind, content)
 
     def show_again(self, request_id: str) -> None:
         """Show the status line once more if this is the request that started the watch."""
-        if self._header.get("msg_id") == request_id:
-            self._new_run, self._clearing = 0, False
-            self.open()
+        if self.request_id == request_id:
+            with self._showing.lock:
+                self._new_run, self._clearing = 0, False
+                self._shown.clear()
+                self.open()
 
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
@@ -155,10 +193,30 @@ class CellScreen:
             self._update()
 
     def _clear(self) -> None:
-        """Clear the cell and put the status line back above what comes."""
-        self._new_run, self._clearing = 0, False
-        self._publish("clear_output", {"wait": True})
-        self.open()
+        """Clear the cell, which keeps its height a while, and put its line back above what comes.
+
+        With it goes what other screens show there, so they show it again.
+        """
+        with self._showing.lock:
+            screens = self._screens
+            self._new_run, self._clearing = 0, False
+            self._shown.clear()
+            self._publish("update_display_data", self._status_content(keeps=MOMENT))
+            self._publish("clear_output", {"wait": True})
+            for screen in screens:
+                screen.open()
+
+    @property
+    def request_id(self) -> str:
+        """Id of the request that started the watch."""
+        return str(self._header.get("msg_id", ""))
+
+    @property
+    def _screens(self) -> list[CellScreen]:
+        """All screens of this cell, in their order."""
+        all_of = [one for one in self._showing.screens() if isinstance(one, CellScreen)]
+        screens = [one for one in all_of if one.request_id == self.request_id]
+        return screens if self in screens else [*screens, self]  # it has left the session when its target has ended
 
     def write(self, stream: str, text: str) -> None:
         """Add what the run wrote."""
@@ -177,10 +235,14 @@ class CellScreen:
         content: dict[str, Any] = {"data": shown.data, "metadata": shown.metadata, "transient": {}}
         if shown.display_id:
             content["transient"]["display_id"] = f"{self._display_id}-{shown.run}-{shown.display_id}"
-        if shown.update:
-            self._publish("update_display_data", content)
-        else:
+        if not shown.update:
             self._add("display_data", content)
+            return
+        with self._showing.lock:
+            for _, earlier in self._shown:
+                if earlier.get("transient") == content["transient"]:
+                    earlier |= content
+            self._publish("update_display_data", content)
 
     def clear(self, cleared: Clear) -> None:
         """Clear what the run has shown, and leave the status line."""
@@ -191,13 +253,19 @@ class CellScreen:
             self._clear()
 
     def _add(self, kind: str, content: dict[str, Any]) -> None:
-        if self._new_run or self._clearing:
-            self._clear()
-        self._is_mid_line = content.get("name") == "stdout" and not content["text"].endswith("\n")
-        self._publish(kind, content)
+        with self._showing.lock:
+            if self._new_run or self._clearing:
+                self._clear()
+            self._is_mid_line = content.get("name") == "stdout" and not content["text"].endswith("\n")
+            if len(self._screens) > 1:
+                self._shown.append((kind, content))
+            self._publish(kind, content)
 
-    def _status_content(self) -> dict[str, Any]:
-        data = bundle(self._name, self._status, old=bool(self._new_run), room=self._has_room)
+    def _status_content(self, *, keeps: float = 0.0) -> dict[str, Any]:
+        is_old = self._new_run > 0 and len(self._screens) == 1  # else it isn't known whose output is
+        data = bundle(self._name, self._status, old=is_old, room=self._has_room)
+        if keeps:  # first, as a last element has a margin
+            data["text/html"] = keep_height(keeps) + data["text/html"]
         return {"data": data, "metadata": {}, "transient": {"display_id": self._display_id}}
 
     def _buttons_content(self) -> dict[str, Any]:
@@ -244,6 +312,9 @@ class ConsoleScreen(CellScreen):
         self._news = News(self._name, status)
         self._is_mid_line = False
 
+    def _keep_height(self, seconds: float) -> None:
+        """Do nothing: what was printed stays."""
+
     def open(self) -> None:
         """Do nothing: the first line comes with the first news."""
 
@@ -262,7 +333,7 @@ class ConsoleScreen(CellScreen):
             self._told.set()
 
     def begin(self, run: int) -> None:
-        """Do nothing: what was printed stays."""
+        """Do nothing, likewise."""
 
     def clear(self, cleared: Clear) -> None:
         """Do nothing, likewise."""

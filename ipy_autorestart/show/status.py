@@ -12,7 +12,7 @@ from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.pristine import signal
 from ipy_autorestart.protocol.messages import Files, Status
-from ipy_autorestart.show.buttons import ROOM, STYLE
+from ipy_autorestart.show.buttons import PAUSED, ROOM, STYLE
 from ipy_autorestart.text import SEPARATOR, duration
 
 #: Of the dot before the line. Each contrasts with black and white (3:1), and no state is shown by colour alone.
@@ -296,7 +296,7 @@ DIMMED = (
 
 def bundle(name: str, status: Status, *, old: bool = False, room: bool = False) -> dict[str, str]:
     """Return the status line as a MIME bundle, with ``room`` for buttons; what stands below may be ``old``."""
-    classes = " ".join([OLD] * old + [ROOM] * room)
+    classes = " ".join([OLD] * old + [ROOM] * room + [PAUSED] * (room and status.paused))
     styles = DIMMED * old + STYLE * room
     shown = f'{styles}<div class="{classes}">{as_html(name, status)}</div>' if classes else as_html(name, status)
     return {"text/plain": status_line(name, status), "text/html": shown}

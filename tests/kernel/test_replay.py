@@ -72,8 +72,9 @@ def test_every_cell_shows_what_is_new_where_it_stands(notebook, kernel):
         assert [output["data"]["text/plain"] for output in result.outputs] == [str(value * 10)]
         assert [output["data"]["text/html"] for output in rich.outputs] == [f"<b>{value}</b>"]
         assert nothing.outputs == []
-        assert notebook.of(stream) == ["busy", "execute_input", "clear_output", "stream", "idle"]
-        assert notebook.of(result) == ["busy", "execute_input", "clear_output", "execute_result", "idle"]
+        assert notebook.of(stream) == ["busy", "execute_input", "display_data", "clear_output", "stream", "idle"]
+        replaced = ["display_data", "clear_output", "execute_result"]  # the first keeps its height
+        assert notebook.of(result) == ["busy", "execute_input", *replaced, "idle"]
     assert "4 cells rerun" in notebook.watching.text
     assert notebook.run("import os; os.getppid()").text == str(pid)  # behind the process that the server knows
 

@@ -182,7 +182,7 @@ def test_what_a_cell_has_shown_is_cleared_just_before_what_is_new_or_in_the_end(
     kinds = [kind for kind, _ in played.session.sent]
     new = {"a stream": ["stream"] * 2, "a result": ["execute_result"] * 2}.get(shows)
     if new:
-        assert kinds == ["status", "clear_output", *new, "execute_reply"]
+        assert kinds == ["status", "display_data", "clear_output", *new, "execute_reply"], "the first keeps its height"
     else:
         assert kinds[-2:] == ["execute_reply", "clear_output"]
     assert played.session.waits == [bool(new)]

@@ -7,10 +7,14 @@ from fakes import FakeKernel
 
 from ipy_autorestart import State, Status
 from ipy_autorestart.protocol.messages import Clear, Display
-from ipy_autorestart.show.cell import CellScreen, ConsoleScreen
+from ipy_autorestart.protocol.page import MOMENT, keep_height
+from ipy_autorestart.show.cell import RESTART, CellScreen, ConsoleScreen, Showing
 from ipy_autorestart.show.status import OLD
 
 HEADER = {"msg_id": "request 1"}
+
+#: The line keeps the cell's height, and stands there again after the clear.
+CLEARED = [("update_display_data", ""), ("clear_output", ""), ("display_data", "")]
 
 
 @pytest.fixture
@@ -55,8 +59,10 @@ def test_a_new_run_clears_the_cell_and_the_line_stands_above_it(kernel, screen):
     ((_, kind, dimmed),) = told(kernel)
     assert (kind, OLD in dimmed["data"]["text/html"]) == ("update_display_data", True)
     screen.write("stdout", "two\n")
-    (_, clear, how), (_, line, shown), (_, stream, _) = told(kernel)
-    assert (clear, how, line, stream) == ("clear_output", {"wait": True}, "display_data", "stream")
+    (_, update, last), (_, clear, how), (_, line, shown), (_, stream, _) = told(kernel)
+    assert (update, clear, how) == ("update_display_data", "clear_output", {"wait": True})
+    assert (line, stream) == ("display_data", "stream")
+    assert [keep_height(MOMENT) in each["data"]["text/html"] for each in (last, shown)] == [True, False]
     assert OLD not in shown["data"]["text/html"]
 
 
@@ -73,7 +79,7 @@ def test_old_output_goes_with_the_end_of_a_run_that_shows_nothing_and_after_a_se
         screen.show(Status(state, runs=2))
     assert {kind for kind, _ in published(kernel)} == {"update_display_data"}
     screen.show(status)
-    assert published(kernel) == [("clear_output", ""), ("display_data", "")]
+    assert published(kernel) == CLEARED
     screen.show(replace(status, runs=3))
     assert published(kernel) == [("update_display_data", "")], "it is gone"
 
@@ -83,7 +89,7 @@ def test_old_output_is_old_in_the_next_kernel_too(kernel, screen):
     published(kernel)
     other = CellScreen(kernel, "main.py", **screen.to_state())
     other.write("stdout", "two\n")
-    assert published(kernel) == [("clear_output", ""), ("display_data", ""), ("stream", "two\n")]
+    assert published(kernel) == [*CLEARED, ("stream", "two\n")]
     screen.go_on(Status(), other.to_state())
     screen.write("stdout", "more\n")
     assert published(kernel) == [("update_display_data", ""), ("stream", "more\n")]
@@ -115,9 +121,37 @@ def test_a_clear_that_waits_is_done_with_the_next_output(kernel, screen):
     screen.clear(Clear(wait=True))
     assert published(kernel) == []
     screen.write("stdout", "new\n")
-    assert published(kernel) == [("clear_output", ""), ("display_data", ""), ("stream", "new\n")]
+    assert published(kernel) == [*CLEARED, ("stream", "new\n")]
     screen.clear(Clear(wait=False))
-    assert published(kernel) == [("clear_output", ""), ("display_data", "")]
+    assert published(kernel) == CLEARED
+
+
+def test_what_one_screen_clears_the_others_of_its_cell_show_again(kernel):
+    screens = []
+    showing = Showing(lambda: screens)
+    for name, request in ("one", "request 1"), ("elsewhere", "request 2"), ("two", "request 1"):
+        screens.append(CellScreen(kernel, name, header={"msg_id": request}, display_id=name, showing=showing))
+    one, _, two = screens
+
+    def page():
+        """What is shown, since it was cleared."""
+        kinds = [kind for _, kind, _ in kernel.published]
+        last = len(kinds) - kinds[::-1].index("clear_output")
+        contents = [content for _, kind, content in kernel.published[last:] if not kind.startswith("update")]
+        return [content.get("text") or content["data"]["text/plain"] for content in contents]
+
+    two.display(Display({"text/plain": "10%"}, display_id="x", run=1))
+    two.display(Display({"text/plain": "20%"}, display_id="x", update=True, run=1))
+    one.begin(2)
+    assert OLD not in kernel.published[-1][2]["data"]["text/html"], "below it is what the other shows, too"
+    one.write("stdout", "new\n")
+    assert page() == ["⟳ one · starting", "⟳ two · starting", "20%", "new\n"]
+    two.begin(2)
+    two.write("stdout", "as new\n")
+    assert page() == ["⟳ one · starting", "new\n", "⟳ two · starting", "as new\n"]
+    screens.remove(one)
+    one.clear(Clear(wait=False))
+    assert page() == ["⟳ two · starting", "as new\n", "⟳ one · starting"]
 
 
 def test_only_the_cell_of_the_request_shows_the_line_again(kernel, screen):
@@ -152,6 +186,17 @@ def test_a_line_says_that_the_kernel_restarts(kernel, screen):
     assert after["data"]["text/plain"] == "⟳ main.py · restarting · 1 restart"
     CellScreen(kernel, "main.py", **screen.to_state()).show(Status(State.RUNNING, runs=2))
     assert kernel.published[0][2]["data"]["text/plain"] == "⟳ main.py · running · 2 restarts"
+
+
+def test_a_cell_keeps_its_height_while_the_kernel_restarts_amid_the_output_of_a_run(kernel, screen):
+    def keeps(seconds):
+        return any(keep_height(seconds) in content["data"]["text/html"] for _, _, content in told(kernel))
+
+    for state, is_kept in ((RUNNING, True), (State.FINISHED, False)):
+        screen.before_exec(Status(state, runs=2, warm=True))
+        assert keeps(RESTART) == is_kept
+        CellScreen(kernel, "main.py", **screen.to_state()).arrive(None)
+        assert keeps(MOMENT) == is_kept
 
 
 def test_a_console_gets_lines_and_nothing_that_it_could_not_change(kernel):
