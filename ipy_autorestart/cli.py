@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -31,8 +32,8 @@ HELP = """Run a script, and run it again whenever a file that it uses changes.
   ipy-autorestart main.py                        watch the folder of main.py
   ipy-autorestart src/ -m uvicorn app:app        run a module
 
-The script has the terminal as if it ran alone. Ctrl-C goes to the script; press it again to end the watch.
-A SIGHUP to this program restarts the script.
+The script has the terminal as if it ran alone. Ctrl-C goes to the script; press
+it again to end the watch. A SIGHUP to this program restarts the script.
 """
 
 #: What this program has besides `Options`.
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     end = argv.index("--") if "--" in argv else len(argv)  # what comes after is the script's
     own = (QUIET | HELPING | VERSION).intersection(argv[:end])
     if own & HELPING:
-        sys.stdout.write(f"{parser(NAME, kinds=[Script.kind]).format_help()}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
+        options = parser(NAME, kinds=[Script.kind], columns=shutil.get_terminal_size().columns).format_help()
+        sys.stdout.write(f"{options}{OWN}".replace("\n\n", f"\n\n{HELP}\n", 1))
         return 0
     if own & VERSION:
         sys.stdout.write(f"{NAME} {ipy_autorestart.__version__}\n")

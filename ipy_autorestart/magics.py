@@ -82,17 +82,22 @@ NEAR_TARGET, NAMED = 0.65, 8
 FIRST_LINE = 2.0
 
 EXAMPLES = """Examples:
-  %watch_restart src/ main.py               run main.py, and again whenever a file in src/ changes
-  %watch_restart src/ -m app -- --port 80   the same for a module, with arguments
+  %watch_restart src/ main.py               run main.py, and again on a change
+  %watch_restart src/ -m app -- --port 80   a module, with its arguments
   %watch_restart src/                       restart this kernel, in place
-  %watch_restart src/ --checkpoints         the same, and keep the data that was loaded before
-  %watch_restart src/ --rerun all           the same, and run the cells again that use the new code
+  %watch_restart src/ --checkpoints         the same, and keep loaded data
+  %watch_restart src/ --rerun all           the same, and run cells again
 By hand, for one TARGET or all:
   %watch_restart --now [TARGET]             restart without a change
   %watch_restart --pause [TARGET]           don't restart, until --resume [TARGET]
-  %watch_restart --back [CELL]              go back to before a cell, by the number in its brackets, or before the last
+  %watch_restart --back [CELL]              back to before a cell, or the last
 
 """
+
+
+def help_of_watch_restart(columns: int) -> str:
+    """Return the help in lines that are no longer, where words allow it."""
+    return EXAMPLES + parser("%watch_restart", columns=columns).format_help()
 
 
 @magics_class
@@ -122,7 +127,7 @@ class WatchMagics(Magics):
             check_platform()
             argv = _split("%watch_restart", self._expanded(line, local_ns or {}))
             if HELPING.intersection(argv[: argv.index("--") if "--" in argv else None]):
-                self._show({"text/plain": str(type(self).watch_restart.__doc__)})
+                self._show({"text/plain": help_of_watch_restart(self._columns)})
                 return
             if BACK in argv:
                 self._go_back([one for one in argv if one != BACK])
@@ -151,6 +156,11 @@ class WatchMagics(Magics):
                 supervisor.wait_until_told(FIRST_LINE)
         except BadInput as error:
             raise self._refusal(f"%watch_restart: {error}") from None
+
+    @property
+    def _columns(self) -> int:
+        """Columns of what shows text; a page has any number."""
+        return shutil.get_terminal_size().columns if self._session.lines else WIDE
 
     def _refusal(self, text: str) -> UsageError:
         """Return an error that IPython shows in a line, which breaks between words where that is a terminal's."""
@@ -253,8 +263,7 @@ class WatchMagics(Magics):
         if shows is None:
             raise UsageError(catalogue.BAD_VIEW(value=line.strip()))
         every = [one.statistics() for one in list(self._session.supervisors)]
-        width = shutil.get_terminal_size().columns if self._session.lines else WIDE
-        self._show(shows(every, width=width))
+        self._show(shows(every, width=self._columns))
 
     def _show(self, data: Mapping[str, Any]) -> None:
         assert self.shell is not None
@@ -287,7 +296,7 @@ class WatchMagics(Magics):
         self.shell.magics_manager.registry.pop(type(self).__name__, None)
 
 
-WatchMagics.watch_restart.__doc__ = EXAMPLES + parser("%watch_restart").format_help()
+WatchMagics.watch_restart.__doc__ = help_of_watch_restart(WIDE)
 
 
 def label_of(cell: str, execution: str) -> str:

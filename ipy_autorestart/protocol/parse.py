@@ -41,6 +41,9 @@ NEAR = 0.75
 #: Ask for the help.
 HELPING = frozenset({"-h", "--help"})
 
+#: Columns of the help where there is room.
+COLUMNS = 116
+
 #: So much of a file is read to find out what it is.
 LINE_BYTES = 256
 
@@ -54,18 +57,21 @@ def without_comment(line: str) -> str:
     return line[: next((found.start() for found in COMMENT.finditer(line) if found[0] == "#"), len(line))]
 
 
-def parser(prog: str, *, kinds: Container[str] = ("script", "kernel")) -> argparse.ArgumentParser:
+def parser(
+    prog: str, *, kinds: Container[str] = ("script", "kernel"), columns: int = COLUMNS
+) -> argparse.ArgumentParser:
     """Return a parser of argument lines, whose ``format_help`` is the help of the magic and of the command line.
 
-    It knows the options for some kinds of targets.
+    It knows the options for some kinds of targets, and its help has lines of at most so many columns.
     """
+    width = min(columns, COLUMNS)
     made = _Parser(
         prog=prog,
         usage="%(prog)s [PATH ...] [SCRIPT | -m MODULE] [options] [-- ARGS]",
         add_help=False,
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=116),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=width),
     )
     made.add_argument("paths", nargs="*", metavar="PATH", default=(), help="folders and files to watch, and the script")
     made.add_argument("-m", dest="module", metavar="MODULE", help="run a module instead of a script")

@@ -63,6 +63,16 @@ STYLE = "".join(
     ]
 )
 
+#: Content of the message that ends a line with buttons, where another line follows: it takes no place.
+BREAK: dict[str, Any] = {
+    "data": {
+        "text/html": f"<style>{_OUTPUT}:has(.{ROOM}-end) {{ clear: both; height: 0; overflow: hidden }}</style>"
+        f'<div class="{ROOM}-end"></div>'
+    },
+    "metadata": {},
+    "transient": {},
+}
+
 
 def can_be_made() -> bool:
     """Whether there is what they are made of: then the page can show them, too."""

@@ -12,7 +12,7 @@ from ipy_autorestart.pristine import Event, RLock
 from ipy_autorestart.protocol.messages import Clear, Display, State, Status
 from ipy_autorestart.protocol.page import MOMENT, keep_height
 from ipy_autorestart.protocol.plain import from_json, to_json
-from ipy_autorestart.show.buttons import Buttons, can_be_made
+from ipy_autorestart.show.buttons import BREAK, Buttons, can_be_made
 from ipy_autorestart.show.status import bundle, is_past_the_start, status_line
 from ipy_autorestart.show.terminal import News
 from ipy_autorestart.show.tracebacks import Tracebacks, style_of
@@ -149,6 +149,8 @@ class CellScreen:
 
     def open(self) -> None:
         """Show the status line for the first time; or anew, with what stood below."""
+        if self._screens[0] is not self:
+            self._publish("display_data", BREAK)
         self._publish("display_data", self._status_content())
         if self._has_room:
             self._publish("display_data", self._buttons_content())

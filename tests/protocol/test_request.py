@@ -274,6 +274,12 @@ def test_help_for_scripts_alone_has_nothing_of_kernels():
     assert not [flag for flag in of_kernels if flag in told]
 
 
+def test_the_help_breaks_between_words_where_a_terminal_is_narrow():
+    narrow, wide = (parser("ipy-autorestart", columns=columns).format_help() for columns in (80, 1000))
+    assert narrow.split() == wide.split()
+    assert max(map(len, narrow.splitlines())) <= 80 < max(map(len, wide.splitlines()))
+
+
 def test_a_cell_is_named_by_its_number():
     assert cell_of([], [1, 3]) is None
     assert cell_of(["3"], [1, 3]) == 3

@@ -8,6 +8,7 @@ from fakes import FakeKernel
 from ipy_autorestart import State, Status
 from ipy_autorestart.protocol.messages import Clear, Display
 from ipy_autorestart.protocol.page import MOMENT, keep_height
+from ipy_autorestart.show.buttons import BREAK
 from ipy_autorestart.show.cell import RESTART, CellScreen, ConsoleScreen, Showing
 from ipy_autorestart.show.status import OLD
 
@@ -138,6 +139,7 @@ def test_what_one_screen_clears_the_others_of_its_cell_show_again(kernel):
         kinds = [kind for _, kind, _ in kernel.published]
         last = len(kinds) - kinds[::-1].index("clear_output")
         contents = [content for _, kind, content in kernel.published[last:] if not kind.startswith("update")]
+        contents = [content for content in contents if content != BREAK]
         return [content.get("text") or content["data"]["text/plain"] for content in contents]
 
     two.display(Display({"text/plain": "10%"}, display_id="x", run=1))
