@@ -19,7 +19,7 @@ from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_o
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.pristine import RLock, time
 from ipy_autorestart.protocol.messages import Record, Reran
-from ipy_autorestart.protocol.page import KEPT
+from ipy_autorestart.protocol.page import keep_while, keeping
 from ipy_autorestart.reexec.interrupts import Interrupts
 from ipy_autorestart.wire.messages import OWN
 
@@ -198,7 +198,7 @@ class Replay:
                 if not is_cleared:
                     is_cleared = True
                     if wait:
-                        self._publish("display_data", KEPT, {"header": cell.header})
+                        self._publish("display_data", keeping(keep_while(cell.seconds)), {"header": cell.header})
                     self._publish("clear_output", {"wait": wait}, {"header": cell.header})
                     self._on_cleared(number)
 

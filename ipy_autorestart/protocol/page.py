@@ -21,15 +21,20 @@ def keep_height(seconds: float) -> str:
 }})(document.currentScript?.closest(".jp-Cell-outputWrapper"))</script>"""
 
 
-#: Seconds in which what follows on a clear probably comes.
-MOMENT = 1.0
+def keep_while(lasted: float) -> float:
+    """Return for how long to do that while new output comes, given how long it took to come before."""
+    return MOMENT + min(lasted, LONGEST)
 
-#: Content of the message that does this where nothing of ours is shown: it takes no place, and goes with what it keeps.
-KEPT: dict[str, Any] = {
-    "data": {
-        "text/html": f"<style>.jp-OutputArea-child:has(.{_NAME}) {{ position: absolute }}</style>"
-        f'{keep_height(MOMENT)}<div class="{_NAME}"></div>'
-    },
-    "metadata": {},
-    "transient": {},
-}
+
+#: Seconds within which the rest of some output probably comes; and how long a place is kept for it at most, besides.
+MOMENT, LONGEST = 1.0, 10.0
+
+
+def keeping(seconds: float) -> dict[str, Any]:
+    """Return the content of a message that does it where nothing of ours is shown.
+
+    It takes no place, and goes with what it keeps.
+    """
+    style = f"<style>.jp-OutputArea-child:has(.{_NAME}) {{ position: absolute }}</style>"
+    data = {"text/html": f'{style}{keep_height(seconds)}<div class="{_NAME}"></div>'}
+    return {"data": data, "metadata": {}, "transient": {}}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.pristine import Event, RLock
 from ipy_autorestart.protocol.messages import Clear, Display, State, Status
-from ipy_autorestart.protocol.page import MOMENT, keep_height
+from ipy_autorestart.protocol.page import MOMENT, keep_height, keep_while
 from ipy_autorestart.protocol.plain import from_json, to_json
 from ipy_autorestart.show.buttons import BREAK, Buttons, can_be_made
 from ipy_autorestart.show.status import bundle, is_past_the_start, status_line
@@ -94,6 +94,7 @@ class CellScreen:
         self._display_id = display_id or uuid.uuid4().hex
         self._keep = keep
         self._is_mid_line = False  # of stdout
+        self._lasted = 0.0  # the last run that ended by itself
         self._status = from_json(Status, status) if status else Status()
         self._tracebacks = Tracebacks(lambda: style_of(kernel.shell))
         self._has_room = buttons  # for them, also when they have ended
@@ -169,6 +170,8 @@ class CellScreen:
         """Update the status line, if it reads differently."""
         self._flush_tracebacks()
         before, self._status = self._status, status
+        if status.state in (State.FINISHED, State.CRASHED):
+            self._lasted = status.lasted or 0.0
         if self._new_run and is_past_the_start(status, self._new_run):
             self._clear()
         elif status_line(self._name, status) != status_line(self._name, before):
@@ -203,7 +206,7 @@ class CellScreen:
             screens = self._screens
             self._new_run, self._clearing = 0, False
             self._shown.clear()
-            self._publish("update_display_data", self._status_content(keeps=MOMENT))
+            self._publish("update_display_data", self._status_content(keeps=keep_while(self._lasted)))
             self._publish("clear_output", {"wait": True})
             for screen in screens:
                 screen.open()
