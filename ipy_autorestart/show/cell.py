@@ -30,7 +30,10 @@ MOST = 1000
 
 
 class Showing:
-    """The screens of a session; one shows or clears something at a time, as a clear takes all that is in a cell."""
+    """The screens of a session, of which one shows or clears something at a time.
+
+    A clear takes all that is in a cell, and lines are shown by more than one thread: the last is to be what is true.
+    """
 
     def __init__(self, screens: Callable[[], Iterable[object]] = tuple) -> None:
         self.screens = screens
@@ -133,8 +136,9 @@ class CellScreen:
 
     def _keep_height(self, seconds: float) -> None:
         """Have the cell keep its height so long, if it shows the beginning of a run's output."""
-        if self._status.warm is not None and not is_past_the_start(self._status, self._status.runs):
-            self._publish("update_display_data", self._status_content(keeps=seconds))
+        with self._showing.lock:
+            if self._status.warm is not None and not is_past_the_start(self._status, self._status.runs):
+                self._publish("update_display_data", self._status_content(keeps=seconds))
 
     def go_on(self, status: Status, state: Mapping[str, Any]) -> None:
         """Show the status as this copy of the process does; others may have been there meanwhile."""
@@ -169,13 +173,14 @@ class CellScreen:
     def show(self, status: Status) -> None:
         """Update the status line, if it reads differently."""
         self._flush_tracebacks()
-        before, self._status = self._status, status
-        if status.state in (State.FINISHED, State.CRASHED):
-            self._lasted = status.lasted or 0.0
-        if self._new_run and is_past_the_start(status, self._new_run):
-            self._clear()
-        elif status_line(self._name, status) != status_line(self._name, before):
-            self._update()
+        with self._showing.lock:
+            before, self._status = self._status, status
+            if status.state in (State.FINISHED, State.CRASHED):
+                self._lasted = status.lasted or 0.0
+            if self._new_run and is_past_the_start(status, self._new_run):
+                self._clear()
+            elif status_line(self._name, status) != status_line(self._name, before):
+                self._update()
 
     def _update(self) -> None:
         if self._buttons and self._status.state is State.ENDED:
@@ -194,8 +199,9 @@ class CellScreen:
             line = "\n" if self._is_mid_line else ""
             self._add_text("stdout", f"{line}── run {run} ──\n")
         elif run > 1:
-            self._new_run = run
-            self._update()
+            with self._showing.lock:
+                self._new_run = run
+                self._update()
 
     def _clear(self) -> None:
         """Clear the cell, which keeps its height a while, and put its line back above what comes.

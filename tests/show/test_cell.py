@@ -1,5 +1,6 @@
 """A target's cell: one status line, and below it what the run shows."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,7 @@ from fakes import FakeKernel
 from ipy_autorestart import State, Status
 from ipy_autorestart.protocol.messages import Clear, Display
 from ipy_autorestart.protocol.page import MOMENT, keep_height
+from ipy_autorestart.protocol.plain import to_json
 from ipy_autorestart.show.buttons import BREAK
 from ipy_autorestart.show.cell import RESTART, CellScreen, ConsoleScreen, Showing
 from ipy_autorestart.show.status import OLD
@@ -199,6 +201,26 @@ def test_a_cell_keeps_its_height_while_the_kernel_restarts_amid_the_output_of_a_
         assert keeps(RESTART) == is_kept
         CellScreen(kernel, "main.py", **screen.to_state()).arrive(None)
         assert keeps(MOMENT) == is_kept
+
+
+def test_a_line_that_is_shown_again_is_never_older_than_what_the_listening_thread_shows(kernel):
+    other = threading.Thread(target=lambda: screen.show(Status(State.CRASHED, runs=2, exit_status=1, warm=True)))
+    send = kernel.send
+
+    def send_later(*args, **options):
+        if other.ident is None:
+            other.start()
+            other.join(0.1)  # as long as it may take to overtake
+        send(*args, **options)
+
+    kernel.send = send_later
+    screen = CellScreen(kernel, "main.py", header=HEADER, status=to_json(Status(RUNNING, runs=2, warm=True), []))
+    screen.arrive(None)
+    other.join()
+    assert [each["data"]["text/plain"] for _, _, each in told(kernel)] == [
+        "⟳ main.py · running · run 2",
+        "⟳ main.py · crashed · run 2",
+    ]
 
 
 def test_a_console_gets_lines_and_nothing_that_it_could_not_change(kernel):
