@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from jupyter_client.connect import LocalPortCache
 from jupyter_core.utils import ensure_event_loop
+from light import SLOW
 from play import Player
 from play import kernel as real_kernel
 from ports import Ports
@@ -31,8 +32,7 @@ for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
-# jsonschema does without its check of international addresses, whose grammars each process would take seconds to read.
-sys.modules.setdefault("rfc3987_syntax", None)
+sys.modules.setdefault(SLOW, None)
 
 # No test asserts a time.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

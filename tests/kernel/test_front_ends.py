@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 
@@ -16,6 +15,7 @@ import psutil
 import pytest
 from behind import Behind
 from jupyter_client.blocking.client import BlockingKernelClient
+from light import light
 from play import Player, until_ready
 from shell import Shell
 from surroundings import environment
@@ -38,7 +38,7 @@ class Server:
             f"--ServerApp.root_dir={folder.parent}",
         ]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyter_server", *options],
+            [*light("jupyter_server.serverapp"), *options],
             env=environment() | {name: str(path) for name, path in folders.items()},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
