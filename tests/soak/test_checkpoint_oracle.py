@@ -5,7 +5,10 @@ back; another process runs, from nothing, what the kernel says is the past of it
 same: names and objects, what cells show, numbers, history, folder, environment, chance, places in open files.
 """
 
+import ast
+import builtins
 import contextlib
+import dis
 import importlib.util
 import json
 import os
@@ -32,26 +35,22 @@ from surroundings import SHARED_PORTS, environment
 from ipy_autorestart.ipython import ledger
 from ipy_autorestart.kernel.replay import OLD
 
-NOTEBOOKS = length.notebooks(10)
-
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180 + NOTEBOOKS * 4)]
-
 HAS_PANDAS = importlib.util.find_spec("pandas") is not None
-WARM = ("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline", *(["pandas"] if HAS_PANDAS else []))
+
+pytestmark = pytest.mark.e2e
 
 # -- what notebooks are made of -------------------------------------------------------------------------------------
 
 #: Runs first in each notebook. All that belongs to an example comes after its first look at ``epoch-….txt``.
 BEGIN = """\
 import os, random, sys
-import numpy as np
 ROOT = {root!r}
 os.chdir(ROOT)
 epochs = [open(f"data/epoch-{{number}}.txt").read() for number in range(8)]
 sys.path.insert(0, ROOT + "/src")
 random.seed(7)
-np.random.seed(7)
 """
+BEGIN_NUMPY = "import numpy as np\nnp.random.seed(7)\n"
 
 A = """\
 import c
@@ -105,9 +104,6 @@ CELLS = {
     "alias = items\nalias.append({n})": (),
     "table = {{'a': {n}}}": (),
     "table['b'] = items": (),
-    "v = np.arange({n} + 2)": (),
-    "v += {n}": (),
-    "v = np.random.rand({n} + 1); v": (),
     "r = random.random(); r": (),
     "own = random.Random({n}); r = own.random()": (),
     "p.v += {n}": (),
@@ -142,11 +138,18 @@ CELLS = {
     "%%capture cap\nprint({n})": (),
     "cap.stdout": (),
     "import asyncio\nawait asyncio.sleep(0)\nx = {n}": (),
+}
+
+#: Those of which only a kernel knows that has the libraries.
+LIBRARIES = {
+    "v = np.arange({n} + 2)": (),
+    "v += {n}": (),
+    "v = np.random.rand({n} + 1); v": (),
     "import matplotlib.pyplot as plt\nplt.figure(figsize=(1, 1)); plt.plot(items); plt.title('{n}')": (),
 }
 
 if HAS_PANDAS:
-    CELLS |= {
+    LIBRARIES |= {
         "import pandas as pd\nframe = pd.read_csv(ROOT + '/data/table.csv')": ("data/table.csv",),
         "frame['c'] = frame['a'] * {n}": (),
         "frame.loc[0, 'a'] = {n}; frame": (),
@@ -213,52 +216,135 @@ class Settle:
     """Wait until all is done, and compare."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What the notebooks of one kernel are like.
+
+    Attributes
+    ----------
+    warm
+        Modules that the kernel imports at its start.
+    begin
+        The first cell of each.
+    cells
+        The others, and the files that they may look at.
+    steps
+        How many things a person does, at least and at most.
+    hangs_up
+        How often, of four times that a person could do so.
+    takes_long
+        How often a cell behind the first is worth a checkpoint, of four.
+    again_one_in
+        And of those that run again.
+    errors
+        How errors are shown, as ``%xmode`` names it.
+    """
+
+    warm: tuple[str, ...] = ()
+    begin: str = BEGIN
+    cells: dict[str, tuple[str, ...]]
+    steps: tuple[int, int]
+    hangs_up: int
+    takes_long: int
+    again_one_in: int = 1
+    errors: str = "Context"
+
+
+#: Of these there can be many: their kernel is small, what they do is short, and what takes as long as several of them,
+#: checkpoints and fresh starts, is rare.
+SMALL = Kind(cells=CELLS, steps=(3, 8), hangs_up=0, takes_long=1, again_one_in=2, errors="Plain")
+
+#: Of these there are few.
+FULL = Kind(
+    warm=("numpy", "matplotlib.pyplot", "matplotlib_inline.backend_inline", *(["pandas"] if HAS_PANDAS else [])),
+    begin=BEGIN + BEGIN_NUMPY + digest.LONG,
+    cells=CELLS | LIBRARIES,
+    steps=(8, 20),
+    hangs_up=4,
+    takes_long=4,
+)
+
 KEYS = "pqrstuvw"
 NUMBERS = range(1, 10)
 
 
-def notebook(chance):
+def needs(code):
+    """Return the names that must be there before a cell, and those that are after it, as far as its bytecode tells."""
+    try:
+        compiled = compile(code.format(n=1), "", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except SyntaxError:
+        return set(), set()
+    needed, there = set(), set()
+    for one in dis.get_instructions(compiled):
+        if one.opname == "STORE_NAME":
+            there.add(one.argval)
+        elif one.opname in ("LOAD_NAME", "DELETE_NAME") and one.argval not in there:
+            needed.add(one.argval)
+    return needed - set(dir(builtins)), there
+
+
+#: Names that each notebook has.
+OWN = {"os", "random", "sys", "np", "ROOT", "In", "Out", "_", "display"}
+
+
+def notebook(chance, kind):
     """Return what a person does, as steps."""
-    steps, cells, used = [], {}, []
-    for _ in range(chance.randint(8, 20)):
+    steps, cells, used, there = [], {}, [], set(OWN)
+    for _ in range(chance.randint(*kind.steps)):
         kinds = ["new"] * 5 + ["again"] * bool(cells) + ["edit"] * bool(cells) + ["delete"] * bool(cells)
         kinds += ["save"] * 6 * bool(used) + ["settle"]
         kinds += ["save anything", "crash", "hang up"] * (len(cells) > 3)
-        kind = chance.choice(kinds)
-        if kind in ("new", "edit", "again"):
+        chosen = chance.choice(kinds)
+        if chosen in ("new", "edit", "again"):
             unused = [key for key in KEYS if key not in cells]
-            key = chance.choice(sorted(cells)) if kind != "new" or not unused else unused[0]
-            if kind != "again":
-                code = chance.choice(sorted(CELLS))
-                used += CELLS[code]
-                cells[key] = code.format(n=chance.choice(NUMBERS))
+            key = chance.choice(sorted(cells)) if chosen != "new" or not unused else unused[0]
+            if chosen != "again":
+                code = chance.choice(sorted(kind.cells))
+                is_first = not cells
+                # One that lacks a name tells no more than that, and where no file is used no save does anything.
+                while not (needs(code)[0] <= there and (is_first or used or kind.cells[code])):
+                    if chance.random() < 0.1:
+                        break
+                    code = chance.choice(sorted(kind.cells))
+                there |= needs(code)[1]
+                used += kind.cells[code]
+                is_long = is_first or chance.randrange(4) < kind.takes_long
+                cells[key] = code.format(n=chance.choice(NUMBERS)) + digest.LONG * is_long
             steps.append(Run(key, cells[key], chance.choice(["idle", "idle", "reply", "nothing"])))
-        elif kind == "delete":
+        elif chosen == "delete":
             key = chance.choice(sorted(cells))
             del cells[key]
             steps.append(Delete(key))
-        elif kind == "settle":
-            steps.append(Settle())
-        elif kind == "hang up":
-            steps.append(HangUp())
-        elif kind == "crash":
+        elif chosen == "settle":
+            if steps[-1:] != [Settle()]:
+                steps.append(Settle())
+        elif chosen == "hang up":
+            if chance.randrange(4) < kind.hangs_up:
+                steps.append(HangUp())
+        elif chosen == "crash":
             steps.append(Crash(chance.choice(KEYS)))
         else:
-            name = chance.choice(used if kind == "save" else sorted(CONTENTS))
-            text = chance.choice(CONTENTS[name])
-            text = text and text.format(n=chance.choice(NUMBERS))
-            steps.append(Save(name, text, by_rename=chance.random() < 0.5))
+            steps.append(save(chance, used if chosen == "save" else sorted(CONTENTS)))
             if chance.random() < 0.5:
                 steps.append(Settle())
+    if used and not any(isinstance(step, Save) for step in steps):
+        steps.append(save(chance, used))
     return [*steps, Settle()]
+
+
+def save(chance, names):
+    """Return the save of one of these files."""
+    name = chance.choice(names)
+    text = chance.choice(CONTENTS[name])
+    return Save(name, text and text.format(n=chance.choice(NUMBERS)), by_rename=chance.random() < 0.5)
 
 
 # -- a kernel that plays them ---------------------------------------------------------------------------------------
 
 WATCH = "%watch_restart src/ data/ --pattern '*.txt' --pattern '*.json' --pattern '*.csv' --debounce 0.01 --rerun all"
 
-#: Not of the examples: what the kernel is like in all of them. Work of any length is worth a checkpoint, and nobody is
-#: waited for who might save, or run, one more.
+#: Not of the examples: what the kernel is like in all of them. Cells say whether they are worth a checkpoint, and none
+#: waits for somebody who might save, or run, one more.
 SET_UP = """\
 import sys
 sys.path.append({support!r})
@@ -266,16 +352,20 @@ import digest
 from ipy_autorestart.ipython import policy
 from ipy_autorestart.kernel import checkpoint_policy
 policy.QUIET = policy.QUIET_MAX = 0.01
-checkpoint_policy.is_worth = lambda work, cost: True
-for name in {warm!r}: __import__(name)
+list(map(__import__, {warm!r}))
+get_ipython().InteractiveTB.set_mode({errors!r})
 get_ipython().whole = digest.Digest(get_ipython(), {root!r})
-del name, checkpoint_policy, digest, policy, sys
+checkpoint_policy.is_worth = get_ipython().whole.is_worth({again_one_in})
+del checkpoint_policy, digest, policy, sys
 """
 
 CRASH = "import os; os.kill(os.getpid(), 9)"
 
 #: Seconds between deaths: three in a row, of which none has answered for 5 s, are the end of it.
 APART = 6.0
+
+#: Seconds after a save in which the kernel has begun to go back, if it does: to compare sooner is in vain.
+BEGUN = 0.2
 
 #: Seconds until all is settled, where the machine is busy with much else.
 SETTLED = 40
@@ -284,9 +374,10 @@ SETTLED = 40
 class Notebook:
     """A kernel that watches, and the page of the example that it is at."""
 
-    def __init__(self, project, page, reference):
-        self._project, self._page, self._reference = project, page, reference
+    def __init__(self, kind, project, page, reference):
+        self._kind, self._project, self._page, self._reference = kind, project, page, reference
         self._epoch, self._last, self._died = 0, {}, float("-inf")
+        self._saved = float("-inf"), ""
         self.counts = {"examples": 0, "settled": 0, "kept": 0, "again": 0}
         for name, text in FIRST.items():
             self._write(name, text)
@@ -296,7 +387,8 @@ class Notebook:
         self.watching = page.run(WATCH, cell_id="watch")
         page.wait(lambda: "running" in self.watching.text)
         support = str(Path(digest.__file__).parent)
-        cell = page.run(SET_UP.format(support=support, root=str(project), warm=WARM) + PATIENT, cell_id="set up")
+        own = {"root": str(project), "warm": kind.warm, "errors": kind.errors, "again_one_in": kind.again_one_in}
+        cell = page.run(SET_UP.format(support=support, **own) + PATIENT, cell_id="set up")
         assert cell.error == "", cell.text
         self._begin()
 
@@ -315,10 +407,10 @@ class Notebook:
         page.until_idle()
         for key in [key for key in page.shown if key != "begin"]:
             page.delete(key)
-        first = page.begin("begin", BEGIN.format(root=str(self._project)))
+        first = page.begin("begin", self._kind.begin.format(root=str(self._project)))
         page.until_idle()
         assert first.error == "", first.text
-        before = self._told()
+        before = self._told("past")
         for name, text in FIRST.items():
             self._write(name, text)
         self._epoch += 1
@@ -326,20 +418,21 @@ class Notebook:
         page.ask("get_ipython()._ipy_autorestart.supervisors[0].resume()")  # a person asks: this is no loop
 
         def is_new():
-            told = self._told()
-            return told["pid"] != before["pid"] and [one[2] for one in told["log"]] == [first.id]
+            told = self._told("past")
+            return told and told["pid"] != before["pid"] and [one[2] for one in told["log"]] == [first.id]
 
         try:
             page.wait(is_new, timeout=SETTLED)
         except TimeoutError:
-            raise AssertionError(f"no new notebook: {self._told()['log']}\n{self.watching.text}") from None
+            raise AssertionError(f"no new notebook: {self._told('past')}\n{self.watching.text}") from None
         self._last.clear()
 
     def status(self):
         return self._page.run("%watch_status").text
 
-    def _told(self):
-        return json.loads(self._page.ask("get_ipython().whole.told()"))
+    def _told(self, what="told"):
+        """Return what the kernel tells of itself, nothing as long as it has just started."""
+        return json.loads(self._page.ask(f"hasattr(get_ipython(), 'whole') and get_ipython().whole.{what}()") or "{}")
 
     def play(self, steps):
         """Play an example."""
@@ -354,10 +447,12 @@ class Notebook:
                     elif until == "idle":
                         self._page.wait(lambda cell=cell: cell.reply is not None and cell.idle)
                 case Save(name, text, by_rename):
+                    self._note_save()
                     self._write(name, text, by_rename=by_rename)
                 case Delete(key):
                     self._page.delete(key)
                 case HangUp():
+                    self._note_save()
                     os.kill(self._page.pid, signal.SIGHUP)
                 case Crash(key) if time.monotonic() > self._died + APART:
                     self._died = time.monotonic()
@@ -366,15 +461,20 @@ class Notebook:
                 case Settle():
                     self._settle()
 
+    def _note_save(self):
+        self._saved = time.monotonic(), self.watching.text
+
     def _settle(self):
         """Wait until the kernel has come to what a fresh one comes to."""
         page, before, told, differences = self._page, None, {}, []
         page.until_idle()
+        since, status = self._saved
+        page.wait(lambda: self.watching.text != status or time.monotonic() > since + BEGUN)
 
         def is_same():
             nonlocal before, told, differences
             told = self._told()
-            if "rerunning" in self.watching.text or not told["log"]:  # nor has a kernel that has just started
+            if "rerunning" in self.watching.text or not told.get("log"):  # nor has a kernel that has just started
                 return False
             if (now := [told, self._shows()]) == before:  # nor has anything changed on the page
                 return not differences
@@ -468,18 +568,13 @@ def differing(expected, found, where="state"):
             yield f"{where}[{name!r}] is {found.get(name)!r}, not {expected.get(name)!r}"
 
 
-@pytest.fixture(scope="module")
-def reference():
-    with Reference(*WARM) as reference:
-        yield reference
-
-
 class Life:
-    """The kernel of the examples: another one after an example that has failed."""
+    """The kernel of the examples of a kind: another one after an example that has failed."""
 
-    def __init__(self, folders, reference):
-        self._folders, self._reference = folders, reference
-        self._stack, self._notebook = contextlib.ExitStack(), None
+    def __init__(self, kind, folders):
+        self._kind, self._folders = kind, folders
+        self._whole, self._stack, self._notebook = contextlib.ExitStack(), contextlib.ExitStack(), None
+        self._reference = self._whole.enter_context(Reference(*kind.warm, errors=kind.errors))
         self.counts = {}
 
     def play(self, steps):
@@ -488,7 +583,7 @@ class Life:
         try:
             self._notebook.play(steps)
         except BaseException:
-            self.close()
+            self.end()
             raise
 
     def _start(self):
@@ -502,48 +597,88 @@ class Life:
         SHARED_PORTS.update(ports)
         self._stack.callback(SHARED_PORTS.difference_update, ports)
         player.client.session.copy_threshold = 1 << 30  # pyzmq keeps a thread for ever for what isn't copied
-        return Notebook(project, Page(player.manager, player.client), self._reference)
+        return Notebook(self._kind, project, Page(player.manager, player.client), self._reference)
 
     def status(self):
         """Return the kernel's own word of its checkpoints."""
         return self._notebook.status() if self._notebook else ""
 
-    def close(self):
+    def end(self):
+        """End the kernel; there may be another one."""
         if self._notebook:
             for name, count in self._notebook.counts.items():
                 self.counts[name] = self.counts.get(name, 0) + count
         self._notebook = None
         self._stack.close()
 
+    def close(self):
+        """End the kernel and its reference."""
+        self.end()
+        self._whole.close()
+
 
 @pytest.fixture
-def life(tmp_path_factory, reference):
-    life = Life(tmp_path_factory, reference)
-    yield life
-    life.close()
+def lives(tmp_path_factory):
+    """Return a function that makes the kernel of a kind of notebooks."""
+    with contextlib.ExitStack() as stack:
+        yield lambda kind: stack.enter_context(contextlib.closing(Life(kind, tmp_path_factory)))
 
 
-#: Hypothesis draws a seed only: of what it drew itself, it would make the same notebook again with little changed.
-PLAYED = settings(
-    max_examples=NOTEBOOKS,
-    deadline=None,
-    database=None,
-    derandomize=not length.is_long,  # who has changed nothing has broken nothing
-    suppress_health_check=list(HealthCheck),
-    phases=[Phase.generate],
-)
+def played(life, kind, count, part=0):
+    """Play so many notebooks of a kind; those of another part are others."""
 
-
-def test_what_runs_again_comes_to_what_a_fresh_kernel_comes_to(life):
-    @PLAYED
+    # Hypothesis draws a seed only: of what it drew itself, it would make the same notebook again with little changed.
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        derandomize=not length.is_long,  # who has changed nothing has broken nothing
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
     @given(seed=st.integers(0, 1 << 32))
     def play(seed):
-        steps = notebook(random.Random(seed))
+        steps = notebook(random.Random(f"{part} {seed}"), kind)
         note(f"{steps}")
         life.play(steps)
 
     play()
     checkpoints = life.status()
-    life.close()
+    life.end()
     sys.stdout.write(f"{life.counts}\n")
     assert life.counts["kept"] > life.counts["settled"] / 5, checkpoints  # else it tells little of checkpoints
+
+
+#: Those that are played at the same time, where tests run side by side.
+PARTS = range(2)
+SMALL_ONES = length.notebooks(200) // len(PARTS)
+
+
+@pytest.mark.timeout(180 + SMALL_ONES * 3)
+@pytest.mark.parametrize("part", PARTS)
+def test_what_runs_again_comes_to_what_a_fresh_kernel_comes_to(lives, part):
+    played(lives(SMALL), SMALL, SMALL_ONES, part)
+
+
+@pytest.mark.timeout(180 + length.long_notebooks(4) * 4)
+def test_so_it_does_in_long_notebooks_with_libraries(lives):
+    played(lives(FULL), FULL, length.long_notebooks(4))
+
+
+@pytest.mark.parametrize("kind", [SMALL, FULL], ids=["small", "full"])
+def test_what_they_are_compared_with_comes_to_what_a_process_of_its_own_comes_to(kind, project):
+    for name, text in FIRST.items():
+        if text is not None:
+            project.save(name, text)
+    for number in range(8):
+        project.save(f"data/epoch-{number}.txt", "0")
+
+    def log(seed):
+        cells = [step.code for step in notebook(random.Random(seed), kind) if isinstance(step, Run)]
+        return list(enumerate([kind.begin.format(root=str(project)), *cells], start=1))
+
+    logs = [log(seed) for seed in range(3)]
+    with Reference(*kind.warm, errors=kind.errors) as forked:
+        found = [forked.run(project, each, following=50) for each in logs]
+    with Reference(errors=kind.errors) as fresh:
+        assert found[-1] == fresh.run(project, logs[-1], following=50)

@@ -14,6 +14,9 @@ from ipy_autorestart.ipython import ledger
 #: Names of the shell's own, which have no part in what the cells have made.
 SHELLS = {"In", "Out", "exit", "quit", "get_ipython", "open"}
 
+#: Of cells that take long.
+LONG = "\n# takes long"
+
 #: Kinds of objects that are no others than those with the same value.
 PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), range, slice)
 
@@ -142,8 +145,26 @@ class Digest:
             },
             "path": [one for one in sys.path if one not in self._path],
             "random": short(random.getstate()),
-            "numpy": short(sys.modules["numpy"].random.get_state()),
+            "numpy": "numpy" in sys.modules and short(sys.modules["numpy"].random.get_state()),
         }
+
+    def is_worth(self, again_one_in):
+        """Return a rule: a checkpoint is worth it at the beginning, and after cells that say that they take long.
+
+        Of those that run again it is only after one in so many, by their numbers.
+        """
+
+        def is_worth(_work, _cost):
+            if not self.log:
+                return True
+            _, again, _, number, code = self.log[-1]
+            return LONG in code and not (again and number % again_one_in)
+
+        return is_worth
+
+    def past(self):
+        """Return by which kernel it is told, and the executions of which its state was made, as text."""
+        return json.dumps({"pid": os.getpid(), "log": self.log})
 
     def told(self):
         """Return the state of a kernel and how it came about, as text."""

@@ -3,6 +3,7 @@
 One number steers all of them, the restarts that are wanted of each target: ``IPY_AUTORESTART_TEST_RESTARTS``.
 """
 
+import math
 import os
 
 _WANTED = int(os.environ.get("IPY_AUTORESTART_TEST_RESTARTS", "0"))
@@ -26,6 +27,11 @@ def examples(short):
 def notebooks(short):
     """So many notebooks: 3,000 for 1,000 restarts."""
     return 3 * _WANTED or short
+
+
+def long_notebooks(short):
+    """So many long ones: 300 for 1,000 restarts."""
+    return math.ceil(0.3 * _WANTED) or short
 
 
 #: Whether they go on for long.

@@ -1,7 +1,9 @@
 """A process that runs notebooks as a fresh kernel does, each in a fork of it, so that one takes milliseconds."""
 
 import base64
+import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
@@ -17,13 +19,15 @@ class Reference:
     ----------
     warm
         Modules that it imports once for all.
+    errors
+        How it shows errors, as ``%xmode`` names it.
     """
 
-    def __init__(self, *warm):
-        self._warm = warm
+    def __init__(self, *warm, errors="Context"):
+        self._warm, self._errors = warm, errors
 
     def __enter__(self):
-        code = f"import reference; reference.serve({self._warm!r})"
+        code = f"import reference; reference.serve({self._warm!r}, {self._errors!r})"
         paths = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],
@@ -54,28 +58,46 @@ class Reference:
         return answer["state"], answer["shown"]
 
 
-def serve(warm):
+def serve(warm, errors):
     """Be that process."""
-    sys.dont_write_bytecode, sys.pycache_prefix = True, os.devnull  # what lies there may be older than its source
     shell, shown = make_shell()
+    shell.InteractiveTB.set_mode(errors)
     for name in warm:  # which may find the shell
         __import__(name)
     shell.run_cell("__import__('digest'); 1 / 0", silent=True)  # imports what shows errors
+    sys.dont_write_bytecode, sys.pycache_prefix = True, os.devnull  # what lies there may be older than its source
+    gc.collect()
     gc.freeze()
     answers = os.dup(1)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     for line in sys.stdin:
+        folder, log, following = json.loads(line)
+        before, (told, tell) = set(sys.modules), os.pipe()
         if (pid := os.fork()) == 0:
             os.setsid()
             try:
-                answer = play(shell, shown, *json.loads(line))
+                answer = play(shell, shown, folder, log, following)
             except BaseException:  # noqa: BLE001  # it is told, whatever it is
                 answer = {"failed": traceback.format_exc()}
             with open(answers, "w") as file:
                 file.write(json.dumps(answer) + "\n")
+            with open(tell, "w") as file:
+                file.write("\n".join(elsewhere(set(sys.modules) - before, folder)))
             os.killpg(0, signal.SIGKILL)
+        os.close(tell)
+        with open(told) as file:
+            for name in file.read().split():  # which the next one has by then
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+                    gc.freeze()
         os.waitpid(pid, 0)
+
+
+def elsewhere(names, folder):
+    """Return the modules among these that come with Python or are installed."""
+    files = {name: getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or "" for name in names}
+    return [name for name, file in files.items() if file.endswith((".py", ".so")) and not file.startswith(folder)]
 
 
 def make_shell():
