@@ -107,6 +107,7 @@ class DaskCluster:
         self._client = client
         self._where = where
         self._accepted: set[carried.Kind] = set()  # kinds of workers that can be pushed to
+        self._nannies: set[str] = set()  # all that are there: a worker is away while we, or others, restart it
         self._switched: set[str] = set()  # nannies
         self._others: set[Hashable] = set()  # keys of data that was there for longer than any run
 
@@ -180,15 +181,16 @@ class DaskCluster:
         head = _head(manifest)
         deadline = time.monotonic() + within
         self.restarted = 0
-        nannies: set[str] = set()  # all that are there: some have no worker while we restart it, or another watch does
+        awaited: Iterable[str] = ()
         seen: Seen | None = None
         while True:
             if seen is None:
-                seen = await self._look(manifest, nannies)
-                nannies.update(seen.nannies.values())
-                if missing := nannies.difference(seen.nannies.values()):
+                seen = await self._look(manifest, awaited)
+                awaited = self._nannies
+                self._nannies.update(seen.nannies.values())
+                if missing := self._nannies.difference(seen.nannies.values()):
                     found = await self._on_scheduler(carried.reachable, sorted(missing))
-                    nannies -= missing.difference(found)
+                    self._nannies -= missing.difference(found)
                     seen = replace(seen, silent=[*seen.silent, *found])
             silent, late = seen.silent, time.monotonic() > deadline
             match next_step(seen.workers, seen.scheduler, manifest["version"], silent=silent, late=late):
