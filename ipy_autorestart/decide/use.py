@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
 from ipy_autorestart.decide.guard import Likeness, Verdict
+
+#: Packages in packages, at most, that a module is looked for in.
+DEEPEST = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +39,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """The files that a target has read, as far as it reports; None if it doesn't, and those that it has written."""
+    """The files that a target has read, as far as it reports; None if it doesn't, and those that it has written.
+
+    ``sought`` are the names of modules that it has looked for, whether or not they were there.
+    """
 
     read: frozenset[str] | None = None
     written: frozenset[str] = frozenset()
+    sought: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,8 @@ class Use:
 
     read: frozenset[str] | None = None  # real paths that its last successful run read; None where everything counts
     written: frozenset[str] = frozenset()  # real paths that it wrote itself
+    sought: frozenset[str] = frozenset()  # names of modules that its last run looked for
+    every: bool = False  # others than the target use files, too
 
     def wrote(self, difference: Difference) -> bool:
         """Whether the target made the difference itself."""
@@ -61,11 +70,11 @@ class Use:
         """Whether the difference may matter to the last run.
 
         What the user has named always counts, for no report is complete: code in C reads unheard. What is new counts,
-        for it may be the module that an import looked for in vain, or found elsewhere. A kernel reports nothing, but
-        which compiled code it has loaded is known all the same.
+        for it may be the module that an import looked for in vain, or found elsewhere; and so may one that was gone
+        just then. A kernel reports nothing, but which compiled code it has loaded is known all the same.
         """
         change = difference.change
-        if difference.named or difference.loaded:
+        if difference.named or difference.loaded or self.every:
             return True
         if self.read is None:
             return difference.loaded is None
@@ -74,7 +83,12 @@ class Use:
         paths = _paths(difference)
         if change.kind is Kind.DELETED:
             paths += tuple(path.rpartition("/")[0] or "/" for path in paths)
-        return not self.read.isdisjoint(paths)
+        return not self.read.isdisjoint(paths) or self._sought_in_vain(change.path, self.read)
+
+    def _sought_in_vain(self, path: str, read: frozenset[str]) -> bool:
+        """Whether an import may have looked for this file, and found none of that name."""
+        sought = self.sought.intersection(_module_names(path))
+        return bool(sought) and not any(sought.intersection(_module_names(one)) for one in read)
 
 
 def sort_out(differences: Iterable[Difference], use: Use) -> Found:
@@ -111,6 +125,15 @@ def sort_out(differences: Iterable[Difference], use: Use) -> Found:
         unfinished=frozenset(unfinished),
         age=min(ages, default=0.0),
     )
+
+
+def _module_names(path: str) -> Iterator[str]:
+    """Yield the names under which a file can be imported: ``m``, ``pkg.m`` … of ``/src/pkg/m.py``."""
+    *folders, name = path.split("/")
+    stem = name.partition(".")[0]
+    names = folders if stem == "__init__" else [*folders, stem]
+    for count in range(1, min(len(names), DEEPEST) + 1):
+        yield ".".join(names[-count:])
 
 
 def _paths(difference: Difference) -> tuple[str, ...]:

@@ -267,6 +267,7 @@ def _watch(
         filter=Filter(options.pattern, options.ignore, excluded),
         on_hint=wakeups.hint,
         strict=options.strict,
+        every=bool(options.cluster),  # workers use what a script, or kernel, doesn't; or before it does
         poll=_poll(options) or None,
         since_ns=since_ns,
         beside=is_script,

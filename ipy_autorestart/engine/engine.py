@@ -351,7 +351,7 @@ class Engine:
         if used == self._used:
             return False
         self._used = used
-        self._watch.used(used.read, written=used.written)
+        self._watch.used(used.read, written=used.written, sought=used.sought)
         return True
 
     def _forget(self, paths: Iterable[str]) -> None:

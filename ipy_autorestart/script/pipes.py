@@ -169,6 +169,8 @@ class ReportPipe(Pipe):
         Files of modules outside the roots, in the order of import.
     read_below
         Files below the roots that the run has read so far.
+    sought
+        Names of modules that it has looked for, but for those of installed packages.
     read_beside, written_beside
         Files that it has read and written in the folder of `Program.beside`, but below no root.
     is_complete
@@ -191,6 +193,7 @@ class ReportPipe(Pipe):
         self.at_start: dict[str, str] = {}
         self.is_complete = False
         self.read_below: set[str] = set()
+        self.sought: set[str] = set()
         self._written: set[str] = set()
         self.read_beside: dict[str, None] = {}  # in their order
         self.written_beside: set[str] = set()
@@ -232,6 +235,8 @@ class ReportPipe(Pipe):
                     self.has_asked = True
                 case "r":
                     self.read_below.add(path)
+                case "m":
+                    self.sought.add(path)
                 case "w":
                     self._written.add(path)
                 case "d":
@@ -244,7 +249,8 @@ class ReportPipe(Pipe):
         """Files that the run has read and written so far; it may have read any if it has started other programs."""
         from ipy_autorestart.decide.use import Used  # a proxy, which starts sooner without, has no need of it
 
-        return Used(frozenset(self.read_below) if self.is_complete else None, frozenset(self._written))
+        read = frozenset(self.read_below) if self.is_complete else None
+        return Used(read, frozenset(self._written), frozenset(self.sought))
 
 
 def state_of(path: str) -> str:

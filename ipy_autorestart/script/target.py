@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.decide.events import Exited, Preloading
@@ -203,7 +204,7 @@ class ScriptTarget:
         """Count a run as ended, and let it finish beside the next one; what it prints into pipes isn't shown."""
         now = time.monotonic()
         run.drain()
-        self._used = Used(run.reports.used.read, run.reports.used.written | self._used.written)
+        self._used = self._use_of(run, failed=False)
         self._outbox.take_all(now, last=True)
         self._outbox.follow(None)
         self._leave(run)
@@ -255,8 +256,7 @@ class ScriptTarget:
         self._run.drain()
         # After a failure every file counts: the one that would mend it may not have been read yet.
         failed = ended.status != 0 and not self._stopping
-        used = self._run.reports.used
-        self._used = Used(None if failed else used.read, used.written | self._used.written)
+        self._used = self._use_of(self._run, failed=failed)
         self._outbox.take_all(now, last=not ended.left)
         if not ended.left:
             self._outbox.follow(None)
@@ -335,9 +335,12 @@ class ScriptTarget:
         if self._run is None:
             return self._used
         self._run.reports.drain()
-        used = self._run.reports.used
-        failed = self._run.has_ended and self._used.read is None
-        return Used(None if failed else used.read, used.written | self._used.written)
+        return self._use_of(self._run, failed=self._run.has_ended and self._used.read is None)
+
+    def _use_of(self, run: Run, *, failed: bool) -> Used:
+        """Return what a run has used, and what any has written; after a failure every file counts."""
+        used = run.reports.used
+        return replace(used, read=None if failed else used.read, written=used.written | self._used.written)
 
     def streams(self) -> Iterable[Pipe | PortsLink | ForkServer | Installed]:
         """Return the pipes to wait for."""

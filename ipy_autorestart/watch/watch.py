@@ -93,6 +93,8 @@ class Watch:
         Called in the observer's thread for each hint; must be quick and must not raise.
     strict
         Whether comments and layout count.
+    every
+        Whether what the target hasn't used counts, too.
     poll
         Seconds between scans, without any events.
     since_ns
@@ -117,6 +119,7 @@ class Watch:
         filter: Filter,  # noqa: A002 - the glossary's word
         on_hint: Callable[[Hint], None],
         strict: bool = False,
+        every: bool = False,
         poll: float | None = None,
         since_ns: int = 0,
         beside: bool = False,
@@ -145,7 +148,7 @@ class Watch:
         self._first = True  # whether it is the first
         self._unlearned: dict[str, str] = {}  # what the target has read, as it is listed, until all is
         self._anchors: tuple[Anchor, ...] = ()
-        self._use = Use()
+        self._use = Use(every=every)
         self._differed: dict[str, Change] = {}  # what a look has found, by its path
         self._written: set[str] = set()  # what was written since the last start, as looks have found
         self._committed: dict[str, Change] = {}  # what has become the baseline
@@ -267,7 +270,9 @@ class Watch:
             self._note_committed(one for one in self._snapshot.differences() if one.change.path in paths)
         self._snapshot.settle(paths)
 
-    def used(self, paths: Iterable[str] | None, *, written: Iterable[str] = ()) -> None:
+    def used(
+        self, paths: Iterable[str] | None, *, written: Iterable[str] = (), sought: frozenset[str] = frozenset()
+    ) -> None:
         """Take the files that the target's last successful run read, and those that it wrote itself.
 
         Parameters
@@ -277,11 +282,13 @@ class Watch:
             whatever its name. None: all files that count by name do, used or not.
         written
             Files that never count.
+        sought
+            Names of modules that the run looked for, whether or not they were there.
         """
         own = frozenset(_both(written))
         read = None if paths is None else frozenset(_both(paths))
         before = self._use.read or frozenset()
-        self._use = replace(self._use, read=read, written=own)
+        self._use = replace(self._use, read=read, written=own, sought=sought)
         self._snapshot.wants_all = read is None
         if read is None:
             return

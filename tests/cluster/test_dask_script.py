@@ -113,6 +113,16 @@ def test_each_save_reaches_all_workers_before_the_script_runs_again(watch, proje
     assert " - INFO - " not in watched.text  # of what clients run for their keys
 
 
+def test_a_module_that_workers_alone_import_reaches_them(watch, project):
+    project.save("src/pkg/late.py", "L = 1\n")
+    watched = watch()
+    then = "print('LATE', client.submit(g, 1).result(), flush=True)"
+    watched.save(2, then=then, rest="def g(x):\n    from pkg import late\n    return late.L")
+    watched.until("LATE 1")
+    project.save("src/pkg/late.py", "L = 2\n")
+    watched.until("LATE 2")
+
+
 def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
     watched = watch()
     watched.save(2, then="rest = [client.submit(time.sleep, 600, pure=False) for _ in 2 * workers]; time.sleep(0.5)")
@@ -134,6 +144,16 @@ def test_data_that_is_somebody_elses_is_copied_before_its_worker_restarts(watch,
         watched.until(r"2 of 2 workers on [0-9a-f]{4} · 2 restarted", count=value - 1)
     assert colleague.ask("client.get_dataset('kept').result(), client.gather(scattered)") == "('precious', [1, 2, 3])"
     colleague.ask("client.unpublish_dataset('kept')")
+
+
+def test_a_worker_that_is_away_as_a_push_begins_has_room_for_what_only_the_other_has(watch, colleague):
+    watched = watch()
+    colleague.ask("first, second = client.scheduler_info()['workers']")
+    colleague.ask("scattered = client.scatter([1, 2, 3], workers=[first])")
+    os.kill(int(colleague.ask("client.run(os.getpid, workers=[second])[second]")), signal.SIGKILL)
+    watched.save(2)
+    watched.until(r"RESULT 2 \[\(2, 'm'\)\] 2")
+    assert colleague.ask("client.gather(scattered)") == "[1, 2, 3]"
 
 
 def test_a_result_that_somebody_holds_is_not_taken_for_one_of_the_new_code(watch, cluster, colleague):

@@ -32,6 +32,22 @@ def test_new_file_counts_as_an_import_may_have_looked_for_it():
     assert sort_out([Difference(ADDED)], Use(read=frozenset())) == Found(changes=(ADDED,))
 
 
+def test_file_of_a_name_that_an_import_looked_for_in_vain_counts():
+    """It was gone for a moment, as it is while an editor renames."""
+    module, package = Change("/src/pkg/a.py", Kind.MODIFIED), Change("/src/pkg/__init__.py", Kind.MODIFIED)
+    for change, name in ((module, "a"), (module, "pkg.a"), (package, "pkg"), (package, "src.pkg")):
+        assert sort_out([Difference(change)], Use(read=frozenset(), sought=frozenset({name}))).changes == (change,)
+    for name in ("src", "other.a", "pkg.b"):
+        assert sort_out([Difference(module)], Use(read=frozenset(), sought=frozenset({name}))).unused == (module,)
+    found = Use(read=frozenset({"/other/a.py"}), sought=frozenset({"a"}))
+    assert sort_out([Difference(module)], found).unused == (module,), "the import found another one"
+
+
+def test_all_counts_where_others_than_the_target_use_files():
+    differences = [Difference(MODIFIED), Difference(MODIFIED, loaded=False)]
+    assert sort_out(differences, Use(read=frozenset(), every=True)).changes == (MODIFIED, MODIFIED)
+
+
 def test_file_deleted_from_a_folder_that_was_listed_counts():
     deleted = Change("/src/b.py", Kind.DELETED)
     use = Use(read=frozenset({"/src"}))

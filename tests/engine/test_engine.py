@@ -156,12 +156,12 @@ def test_the_watch_learns_what_the_run_used_and_settles_what_it_did_not(run, wat
     target = FakeTarget()
 
     def save():
-        target.use = Used(frozenset({"/p/main.py"}), frozenset({"/p/out"}))
+        target.use = Used(frozenset({"/p/main.py"}), frozenset({"/p/out"}), frozenset({"a"}))
         watch.found = Found(unused=(A,))
         wakeups.hint(SAVED)
 
     run(save, nothing, target=target)
-    assert watch.uses == [(frozenset({"/p/main.py"}), frozenset({"/p/out"}))]
+    assert watch.uses == [(frozenset({"/p/main.py"}), frozenset({"/p/out"}), frozenset({"a"}))]
     assert watch.settled == [A.path]
 
 

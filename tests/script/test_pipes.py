@@ -107,10 +107,10 @@ def reports():
 
 def test_what_was_read_and_written_is_known_once_the_shim_says_that_it_sees_all(reports):
     assert reports.used == Used(None, frozenset())
-    for data in (b"b12.5\0!", b"\0r/p/a.py\0w/p/out", b".txt\0"):
+    for data in (b"b12.5\0!", b"\0r/p/a.py\0w/p/out", b".txt\0mpkg.b\0"):
         reports.take_bytes(data)
     assert reports.begun_at == 12.5
-    assert reports.used == Used(frozenset({"/p/a.py"}), frozenset({"/p/out.txt"}))
+    assert reports.used == Used(frozenset({"/p/a.py"}), frozenset({"/p/out.txt"}), frozenset({"pkg.b"}))
 
 
 def test_a_run_that_starts_other_programs_may_use_anything(reports):

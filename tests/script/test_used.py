@@ -24,6 +24,35 @@ def test_a_file_that_only_c_reads_counts_where_a_pattern_names_it(watch, project
     eventually(lambda: watched.screen.text == "2\n")
 
 
+SEEKS = """
+import os, sys, time
+sys.path.insert(0, "src")
+while os.path.exists("wait"):
+    time.sleep(0.001)
+try:
+    import a
+except ImportError as error:
+    print(error, flush=True)
+    while True:
+        time.sleep(0.05)
+print("found", a.V, flush=True)
+"""
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_module_that_was_gone_as_it_was_imported_counts_when_it_is_back(watch, project, warm):
+    """As it is for a moment while an editor saves it by renames: there was one before, and there is one after."""
+    watched = watch(SEEKS, warm=warm)
+    (project / "wait").touch()
+    watched.supervisor.restart()
+    eventually(lambda: watched.screen.status.runs == 2)
+    (project / "src/a.py").rename(project / "away")
+    (project / "wait").unlink()
+    eventually(lambda: watched.screen.text == "No module named 'a'\n")
+    project.save("src/a.py", "V = 2\n")
+    eventually(lambda: watched.screen.text == "found 2\n")
+
+
 IMPORTED = "import sys\nsys.path.insert(0, 'src')\nimport ext\nprint(ext.V)\n"
 LOADED = (
     "import ctypes\nlib = ctypes.CDLL('./src/ext.so')\nlib.get.restype = ctypes.c_char_p\nprint(lib.get().decode())\n"

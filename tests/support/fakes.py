@@ -256,8 +256,8 @@ class FakeWatch:
         ignored, self.ignored = self.ignored, []
         return ignored
 
-    def used(self, paths, *, written):
-        self.uses.append((paths, written))
+    def used(self, paths, *, written, sought):
+        self.uses.append((paths, written, sought))
 
 
 class FakeTerminal:

@@ -352,7 +352,7 @@ class Reports:
     def _use(self, event: str, args: "tuple[Any, ...]") -> "tuple[str, Any] | None":
         """Return the kind of a use and its object.
 
-        That is r(ead), w(rite), i(mport), e(nvironment), q(uestion), or * for anything.
+        That is r(ead), w(rite), i(mport), m(odule that is looked for), e(nvironment), q(uestion), or * for anything.
         """
         if event == STARTED:
             self._starts = False
@@ -390,7 +390,9 @@ class Reports:
                 return "r" if args[1] in self._watched else "i", args[1]
             last = path.rpartition(".")[2]
             # multiprocessing and the like start other interpreters, of which there is no event
-            return ANYTHING if last[:6] == "popen_" and last != "popen_fork" else None
+            if last[:6] == "popen_" and last != "popen_fork":
+                return ANYTHING
+            return ("m", path) if self._watched.roots and self._may_be_watched(path) else None
         if event == "ctypes.dlopen":
             return ("r", path) if path and "/" in fsdecode(path) else None  # others are looked for in the system
         if event in ENVIRONMENT:
@@ -412,9 +414,18 @@ class Reports:
             return None  # a search for modules is not a use
         return "r", path
 
+    def _may_be_watched(self, name: str) -> bool:
+        """Return whether a module that is looked for may be of the watched folders."""
+        top = name.partition(".")[0]
+        package = sys.modules.get(top)
+        if package is None:
+            return top not in sys.stdlib_module_names
+        file = object.__getattribute__(package, "__dict__").get("__file__")
+        return file.__class__ is not str or file in self._watched
+
     def _send(self, kind: str, path: "Any") -> None:  # noqa: ANN401
         report = kind
-        if kind in "ie":
+        if kind in "iem":
             report += fsdecode(path)
         if kind in "ri" and self._starts:
             self._send_state(_source(path))
