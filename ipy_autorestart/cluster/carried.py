@@ -13,7 +13,7 @@ import sys
 import tempfile
 import types
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -200,16 +200,16 @@ def survey(
         address: {
             "nanny": ws.nanny,
             "processing": [str(task.key) for task in ws.processing],
-            "kind": _kind(ws),
+            "kind": kind_of((ws.versions or {}).get("packages") or {}, has_nanny=bool(ws.nanny)),
         }
         for address, ws in dask_scheduler.workers.items()
     }
     return {"scheduler": found, "workers": workers, "others": _others(project, manifest["tops"], dask_scheduler)}
 
 
-def _kind(worker: Any) -> Kind:
-    packages = (worker.versions or {}).get("packages") or {}
-    return packages.get("python", ""), packages.get("distributed", ""), bool(worker.nanny)
+def kind_of(packages: Mapping[str, str], *, has_nanny: bool) -> Kind:
+    """Return the kind of a process that has these versions of packages."""
+    return packages.get("python", ""), packages.get("distributed", ""), has_nanny
 
 
 async def look(
@@ -279,9 +279,8 @@ def _deserialized(part: Any) -> Any:
     return distributed.protocol.deserialize(part.header, part.frames) if is_packed else part
 
 
-def there(addresses: list[str], *, dask_scheduler: Any) -> list[str]:
-    """Return which of these workers are still there."""
-    return [one for one in addresses if one in dask_scheduler.workers]
+def answer() -> None:
+    """Say that the scheduler is there."""
 
 
 def _ours(scheduler: Any) -> dict[str, OnWorker]:

@@ -136,8 +136,7 @@ class DaskCluster:
         It knows what its workers have: see `_look`.
         """
         found = await self._answer(self._client.scheduler.versions())
-        packages = found["packages"]
-        kind = packages.get("python", ""), packages.get("distributed", ""), True
+        kind = carried.kind_of(found["packages"], has_nanny=True)  # it needs none
         _refuse([_known(catalogue.THE_SCHEDULER(), kind)])
 
     async def close(self) -> None:
@@ -371,7 +370,7 @@ class DaskCluster:
                 if not asked.done():
                     self.check()
                     if lasts:
-                        await self._on_scheduler(carried.there, [])
+                        await self._on_scheduler(carried.answer)
             if asked.done():
                 return asked.result()
         except OSError as error:

@@ -282,7 +282,7 @@ def enter(project: str, manifest: Manifest) -> list[str]:
     if before.get("version") == manifest["version"]:
         return []
     for other, place in list(PLACES.items()):
-        if other != project and not place["tops"].isdisjoint(manifest["tops"]):
+        if other != project and not set(manifest["tops"]).isdisjoint(place.get("tops", ())):
             leave(other)  # its watch has ended, or this one would have been refused
     gone = sorted(loaded(project, manifest))
     for name in gone:
@@ -312,7 +312,7 @@ def enter(project: str, manifest: Manifest) -> list[str]:
     sys.path += last
     PLACES[project] = {
         "version": manifest["version"],
-        "tops": set(manifest["tops"]),
+        "tops": manifest["tops"],
         "roots": [_place(project, manifest, path) for path in manifest["roots"]],
         "added": [*first, *last],
         "lock": lock,

@@ -35,8 +35,8 @@ class Timing:
     lone
         Quiet after which a kernel is restarted for one finished file that is alone so far; what follows waits for the
         end of the burst. Whatever writes several files (git, sed, cp, vim, emacs, ``Promise.all``, ruff, isort) touches
-        the second within 6 ms of the first, 14 on a loaded machine. Only what parses each file before it writes
-        it takes longer, and no quiet of use would hold that together: black 55 to 200 ms, autoflake 11 to 80.
+        the second within 6 ms of the first, 14 on a loaded machine. Only what parses each file first takes longer, and
+        no quiet of use would hold that together: black 55 to 205 ms, autoflake 11 to 80.
     quiet_many
         Quiet that ends a larger burst, and the time after a change in which the next belongs to the same burst. The
         largest gap inside a ``git checkout`` or a formatter's round was 18 ms on an idle machine, more on a loaded one.

@@ -267,7 +267,7 @@ def _watch(
         filter=Filter(options.pattern, options.ignore, excluded),
         on_hint=wakeups.hint,
         strict=options.strict,
-        every=bool(options.cluster),  # workers use what a script, or kernel, doesn't; or before it does
+        every=bool(options.cluster),  # workers may use what the target doesn't, or not yet
         poll=_poll(options) or None,
         since_ns=since_ns,
         beside=is_script,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Seconds within which the rest of some output probably comes; and how long a place is kept for it at most, besides.
+MOMENT, LONGEST = 1.0, 10.0
+
 _NAME = "ipy-autorestart-keeps"
 
 
@@ -24,10 +27,6 @@ def keep_height(seconds: float) -> str:
 def keep_while(lasted: float) -> float:
     """Return for how long to do that while new output comes, given how long it took to come before."""
     return MOMENT + min(lasted, LONGEST)
-
-
-#: Seconds within which the rest of some output probably comes; and how long a place is kept for it at most, besides.
-MOMENT, LONGEST = 1.0, 10.0
 
 
 def keeping(seconds: float) -> dict[str, Any]:
