@@ -206,7 +206,7 @@ def kernel(*, manager: KernelManager | None = None, **options: Any) -> Iterator[
     manager = manager or KernelManager()
     manager.start_kernel(**options)
     client = manager.blocking_client()
-    client.start_channels()
+    client.start_channels(hb=False)  # whose thread opens a new socket after each late answer
     try:
         until_ready(client, is_alive=manager.is_alive)
         yield Player(manager, client)

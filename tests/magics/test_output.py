@@ -42,16 +42,14 @@ def test_output_stays_in_its_cell_whatever_cell_runs(kernel, project):
 
 def test_each_run_starts_with_a_cleared_cell_and_keep_keeps_them(kernel, project):
     cleared = watch(kernel, project, "print('one')\n")
-    kernel.wait(shows(cleared, "one"))
+    kernel.wait(lambda: cleared.streams() == "one\n")
     project.script("print('two')\n")
-    kernel.wait(shows(cleared, "two"))
-    assert cleared.streams() == "two\n"
+    kernel.wait(lambda: cleared.streams() == "two\n")
     project.save("other.py", "print('one')\n")
     kept = kernel.run("%watch_restart other.py --keep")
-    kernel.wait(shows(kept, "one"))
+    kernel.wait(lambda: kept.streams() == "── run 1 ──\none\n")
     project.save("other.py", "print('two')\n")
-    kernel.wait(shows(kept, "two"))
-    assert kept.streams() == "── run 1 ──\none\n── run 2 ──\ntwo\n"
+    kernel.wait(lambda: kept.streams() == "── run 1 ──\none\n── run 2 ──\ntwo\n")
 
 
 def test_input_meets_an_end_of_file_and_it_is_said_what_to_do_instead(kernel, project):

@@ -2,7 +2,7 @@
 
 import os
 
-#: Ports of kernels that outlive a test: their client connects when it likes, its heartbeat anew after a late answer.
+#: Ports of kernels that outlive a test: their client connects when it likes.
 SHARED_PORTS = set()
 
 
