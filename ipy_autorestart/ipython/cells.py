@@ -21,7 +21,7 @@ from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.ipython.uses import Uses
 from ipy_autorestart.ipython.writes import Audit, WatchedFiles, files_now_ns
-from ipy_autorestart.pristine import get_ident, is_main_thread, os, time, wall_ns
+from ipy_autorestart.pristine import RLock, get_ident, is_main_thread, os, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
 from ipy_autorestart.text import relative
 
@@ -102,8 +102,28 @@ class Bindings(NamedTuple):
         return {str(name) for name, number in zip(*self, strict=True) if known.get(name) != number}
 
 
+class Ended(NamedTuple):
+    """A cell that has ended: what can't be found out later."""
+
+    result: Any  # an ExecutionResult
+    request: Mapping[str, Any]
+    error: BaseException | None
+    seconds: float
+    wrote: tuple[str, ...]
+    began_ns: int
+    span: tuple[int, int] | None
+    bound: tuple[Bindings, Bindings]
+
+
 class Recorder:
-    """Keeps the ledger of one shell, given what is watched there."""
+    """Keeps the ledger of one shell, given what is watched there.
+
+    Attributes
+    ----------
+    settles_later
+        Whether the cell that has ended last comes into the ledger when somebody asks for that, at the latest before the
+        next one: its client waits for the reply as it ends.
+    """
 
     def __init__(self, shell: InteractiveShell, requests: Callable[[], Iterable[Request]] = tuple) -> None:
         self._shell = shell
@@ -111,7 +131,10 @@ class Recorder:
         self._audit: Audit | None = None
         # Of the cell that loads this, as far as it has had the time to write.
         self._began_ns, self._writes_from_ns = wall_ns(), files_now_ns()
-        self.ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
+        self._ledger = Ledger(unknown=max(0, shell.execution_count - 2))  # the cell that loads this runs by now
+        self._ended: Ended | None = None
+        self._settling = RLock()
+        self.settles_later = False
         self._began = time.monotonic()
         self._again: Cell | None = None
         self._error: BaseException | None = None
@@ -180,6 +203,7 @@ class Recorder:
         error = result.error_before_exec or result.error_in_exec
         if isinstance(error, asyncio.CancelledError) and self._task and self._task.cancelling():
             error = KeyboardInterrupt()  # it awaited something, and ipykernel interrupts that by cancelling
+        self.settle()  # what has run in a shell that has no requests
         if self._again is not None:
             self._error = error
             self.ledger = ledger.ran_again(
@@ -187,8 +211,33 @@ class Recorder:
             )
             self._attribute()
             return
-        ours = self._restart_interrupts and isinstance(error, KeyboardInterrupt)
-        request = self._request
+        if self._restart_interrupts and isinstance(error, KeyboardInterrupt):
+            error = None
+        bound = self._before, self._bindings()
+        self._ended = Ended(result, self._request, error, seconds, wrote, self._began_ns, span, bound)
+        if not self.settles_later:
+            self.settle()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What has run."""
+        self.settle()
+        return self._ledger
+
+    @ledger.setter
+    def ledger(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def settle(self) -> None:
+        """Put the cell that has ended last into the ledger."""
+        if self._ended is not None:
+            with self._settling:
+                ended, self._ended = self._ended, None
+                if ended is not None:  # no other thread has come first
+                    self._enter(ended)
+
+    def _enter(self, ended: Ended) -> None:
+        result, request = ended.result, ended.request
         metadata = request.get("metadata", {})
         self.ledger = ledger.without(self.ledger, metadata.get("deletedCells") or ())
         python = self._python(result)
@@ -199,13 +248,13 @@ class Recorder:
             code=result.info.raw_cell,
             header=_plain(request.get("header", {})),
             metadata=_plain(metadata),
-            seconds=seconds,
-            error=type(error).__name__ if error and not ours else "",
-            made=self._made(names),
+            seconds=ended.seconds,
+            error=type(ended.error).__name__ if ended.error else "",
+            made=self._made(names, *ended.bound),
             own=ledger.is_own(python),
-            began_ns=self._began_ns,
-            wrote=wrote,
-            span=span,
+            began_ns=ended.began_ns,
+            wrote=ended.wrote,
+            span=ended.span,
         )
         self.ledger = ledger.ran(self.ledger, cell, used=names.used)
         self._attribute()
@@ -252,9 +301,9 @@ class Recorder:
         # Not `id`, each call of which is an audit event, and heard.
         return Bindings(list(names), list(map(object.__hash__, names.values())))
 
-    def _made(self, names: Names) -> frozenset[str]:
+    def _made(self, names: Names, before: Bindings, after: Bindings) -> frozenset[str]:
         """Return the global names that the execution has bound, by magics or imports of ``*`` too, or changed."""
-        bound = self._bindings().since(self._before)
+        bound = after.since(before)
         namespace = self._shell.user_ns
         changed = {name for name in names.changed if not isinstance(namespace.get(name), types.ModuleType)}
         history = {name for name in bound if name.startswith("_i")}

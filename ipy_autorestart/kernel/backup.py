@@ -15,7 +15,8 @@ from ipy_autorestart.pristine import os
 from ipy_autorestart.protocol.plain import to_json
 from ipy_autorestart.reexec.exec import logged
 from ipy_autorestart.reexec.state import Carried, KernelState
-from ipy_autorestart.wire.link import Backup, Link
+from ipy_autorestart.wire.at_work import AtWork
+from ipy_autorestart.wire.link import Backup, Link, Working
 
 #: Seconds until the whole state is given.
 LATER = 0.05
@@ -43,6 +44,11 @@ class Backups:
         Returns the state of now.
     call_later
         Calls a function after so many seconds.
+
+    Attributes
+    ----------
+    at_work
+        What the kernel is at work on.
     """
 
     def __init__(
@@ -59,14 +65,24 @@ class Backups:
         self._given: News | None = None  # as it is in the file; at first, the proxy has that of the kernel before
         self._file, self._size_bytes, self._size_max = -1, 0, 0
         self._is_due = False
+        self.at_work = self._tell()
+
+    def _tell(self) -> AtWork:
+        at_work = AtWork()
+        self._proxy.send(Working(), [at_work.fd])
+        return at_work
 
     def fds(self) -> Collection[int]:
         """Return the descriptors that this kernel has for it."""
-        return () if self._file < 0 else (self._file,)
+        return [fd for fd in (self.at_work.fd, self._file) if fd >= 0]
 
     def leave(self) -> None:
         """Let go of it, in a copy of the kernel."""
+        self.at_work.close()
         self._is_due = False
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -74,6 +90,7 @@ class Backups:
     def renew(self, proxy: Link) -> None:
         """Go on with another link, in a copy of the kernel that has let go of this one."""
         self._proxy, self._latest, self._given = proxy, None, None
+        self.at_work = self._tell()
 
     def note(self, news: News) -> None:
         """Note what is so by now, and have the proxy know it.
@@ -113,7 +130,7 @@ class Backups:
         if not self._is_due:  # it was not put off any longer
             return
         self._is_due = False
-        self.leave()
+        self._let_go()
         self._given = None
         with logged("the state for a crash"):
             news, state = self._latest, self._state()

@@ -16,7 +16,7 @@ from ipy_autorestart.pristine import is_main_thread, os
 from ipy_autorestart.protocol.messages import Changed, Reason
 from ipy_autorestart.reexec.exec import SupervisorHandle
 from ipy_autorestart.reexec.state import Carried
-from ipy_autorestart.wire.link import Begun, Done, Link, Watching, in_file
+from ipy_autorestart.wire.link import Done, Link, Watching, in_file
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -90,14 +90,19 @@ class Behind:
         if is_main_thread() and not again:
             self._backups.before_request()
         if key:
-            with contextlib.suppress(OSError):
-                self.link.send(Begun(key, again))
+            self._backups.at_work.begin(key, again=again)
 
-    def done(self, key: str) -> None:
+    def done(self, key: str, *, is_said: bool) -> None:
         """Have the proxy forget a request that is done: it goes by what is said to the clients."""
         if key:
-            with contextlib.suppress(OSError):
-                self.link.send(Done(key))
+            self._backups.at_work.end(key)
+            if not is_said:
+                with contextlib.suppress(OSError):
+                    self.link.send(Done(key))
+
+    def end_telling(self) -> None:
+        """Have the proxy know that it is not told any more what begins."""
+        self._backups.at_work.tell_no_more()
 
     def back_up(self, owners: Sequence[SupervisorHandle]) -> None:
         """Give the proxy what another kernel needs to go on, if that has changed."""

@@ -27,8 +27,8 @@ class Gate:
     """Lets requests pass to the kernel, or holds them back to be handed over to the next image.
 
     In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin; ``on_begin`` is called
-    with its id and whether it is our own, and ``on_end`` after it. ``on_unsaid`` is called with the id of one of whose
-    end clients are told nothing, or which is our own. The ``pace`` of the cells is learnt from there on.
+    with its id and whether it is our own, and after it ``on_end``, and ``on_done`` with its id and whether clients are
+    told of its end. The ``pace`` of the cells is learnt from there on.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Gate:
         admits: Callable[..., bool],
         on_end: Callable[[], None],
         on_begin: Callable[[str, bool], None] = lambda *_: None,
-        on_unsaid: Callable[[str], None] = lambda _: None,
+        on_done: Callable[[str, bool], None] = lambda *_: None,
         pace: Pace = Pace(),  # noqa: B008  # a value
     ) -> None:
         self._kernel = kernel
@@ -47,7 +47,7 @@ class Gate:
         self._admits = admits
         self._on_end = on_end
         self._on_begin = on_begin
-        self._on_unsaid = on_unsaid
+        self._on_done = on_done
         self._closed = False
         self._cells_wait = False
         self._passing: list[list[bytes]] = []
@@ -83,12 +83,12 @@ class Gate:
             await self._original(message, *args, **options)
             return
         token = object()
-        header = header_of(self._kernel, message)
+        frames = [frame.bytes for frame in message]
+        header = header_of(self._kernel, frames)
         kind, key = header.get("msg_type", ""), header.get("msg_id", "")
-        cell = kind == "execute_request" and runs_cell(self._kernel, message)
+        cell = kind == "execute_request" and runs_cell(self._kernel, frames)
         number = self._kernel.execution_count
         self._answering[token] = catalogue.CELL_NUMBER(number=number) if cell else ASKED.get(kind, OTHER)
-        frames = [frame.bytes for frame in message]
         is_own = frames[0] == OWN
         is_awaited = frames in self._passing
         concurrent = bool(options.get("concurrent"))
@@ -103,8 +103,8 @@ class Gate:
                 await self._original(message, *args, **options)
         finally:
             self._note_end(token, is_cell=cell and passes)
-            if (concurrent or is_own) and passes:  # ipykernel 7 says neither busy nor idle of concurrent ones
-                self._on_unsaid(key)
+            if passes:  # ipykernel 7 says neither busy nor idle of concurrent ones
+                self._on_done(key, is_own or not concurrent)
             if is_awaited:
                 self._passing.remove(frames)
                 if not self._passing and self._passed and not self._passed.done():

@@ -50,7 +50,7 @@ from ipy_autorestart.reexec.start import CantRestart, ProcessStart
 from ipy_autorestart.reexec.state import Carried, SupervisorState
 from ipy_autorestart.reexec.tty import Terminal
 from ipy_autorestart.wire.connection import read_file
-from ipy_autorestart.wire.link import ATTRIBUTE, Begun, Link, make_folder
+from ipy_autorestart.wire.link import ATTRIBUTE, Link, make_folder
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -67,6 +67,10 @@ AGAIN = 0.2
 
 #: Seconds after a request at which the loop wakes once more, for a SIGHUP that came just before it fell asleep.
 ASLEEP = 0.1
+
+#: Seconds after a request at which what no client waits for is done: threads send the reply and `idle`, which they
+#: can't while Python runs here.
+TIDIED_AFTER = 0.001
 
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
@@ -101,6 +105,7 @@ class KernelRestarter(Restarter):
         link: Link | None = getattr(self._kernel, ATTRIBUTE, None)
         self.behind = self._behind(link) if link else None  # a proxy, if it is
         self._way_behind = WayBehind(self, shell, recorder, supervisors)
+        self._tidying: asyncio.TimerHandle | None = None
         self._waits_since = float("inf")  # since when a cell waits for what is done between two
         self._interrupting = contextlib.ExitStack()  # the cell that has begun, as it was interrupted while it waited
         self._undo: tuple[int, ...] = ()  # the checkpoints to which a person wants to go back
@@ -203,9 +208,10 @@ class KernelRestarter(Restarter):
                 admits=self._admits,
                 on_end=self._note_end,
                 on_begin=self._note_begin,
-                on_unsaid=self._note_unsaid,
+                on_done=self._note_done,
                 pace=self.pace,
             )
+            self._recorder.settles_later = True
         else:
             log.warning("this ipykernel is not known: requests that come during a restart of the kernel may be lost")
             self._cells = Cells(self._shell, on_end=self._note_end)
@@ -218,11 +224,14 @@ class KernelRestarter(Restarter):
             self.pace = self.gate.pace
             self.gate.remove()
             if self.behind:
-                self.behind.link.send(Begun())
+                self.behind.end_telling()
         if self._cells:
             self._cells.close()
         if self._interrupts:
             give_interrupts_back(self._kernel, self._interrupts)
+        if self._tidying:
+            self._tidying.cancel()
+        self._tidying, self._recorder.settles_later = None, False
         self._way_behind.end()
         self._loop = self.gate = self._cells = self._interrupts = None
         super()._uninstall()
@@ -334,29 +343,43 @@ class KernelRestarter(Restarter):
         if is_main_thread():
             self._interrupting.close()
         self._note_interrupts()
-        self._back_up()
         if self._loop is None:
             return
         if is_main_thread():
             self._loop.call_later(ASLEEP, lambda: None)
-        if self._way_behind.since is not None:
-            self._loop.call_soon_threadsafe(self._way_behind.check)
-        if self.behind is not None:
-            self._loop.call_soon_threadsafe(self.behind.parking.check)
+            self._tidy_soon(self._loop)
+        else:
+            self._loop.call_soon_threadsafe(self._tidy_soon, self._loop)
         if self._pending is not None:
             self._loop.call_soon_threadsafe(self.check)
+
+    def _tidy_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._tidying is None:
+            self._tidying = loop.call_later(TIDIED_AFTER, self._tidy)
+
+    def _tidy(self) -> None:
+        """Do what there is to do after a request: by now the threads have sent what its client waits for."""
+        self._tidying = None
+        self._back_up()
+        if self._way_behind.since is not None:
+            self._way_behind.check()
+        if self.behind is not None:
+            self.behind.parking.check()
 
     def _back_up(self) -> None:
         if self.behind and is_main_thread() and not self._is_restarting:
             self.behind.back_up(self._owners)
 
     def _note_begin(self, key: str, again: bool) -> None:  # noqa: FBT001  # as the gate calls it
+        if is_main_thread() and self._tidying is not None:
+            self._recorder.settle()
+            self._back_up()
         if self.behind:
             self.behind.begin(key, again=again)
 
-    def _note_unsaid(self, key: str) -> None:
+    def _note_done(self, key: str, is_said: bool) -> None:  # noqa: FBT001  # as above
         if self.behind:
-            self.behind.done(key)
+            self.behind.done(key, is_said=is_said)
 
     def _state(self) -> Carried:
         """Return what another kernel needs to go on from here."""

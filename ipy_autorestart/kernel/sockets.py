@@ -35,7 +35,7 @@ READ = ("shell", "control", "stdin")
 SENT_MAX = 3.0
 
 #: Seconds until all clients have closed their ends, besides the round trip: a millisecond for most, but what one that
-#: is held up, as on a busy machine, sends after it was cut off for good is lost. One that is stopped is waited for in vain.
+#: is held up, as on a busy machine, sends after it was cut off for good is lost. One that is stopped never closes its.
 CLOSED_MAX = 2.0
 
 #: Seconds that a frame may take through libzmq's thread.

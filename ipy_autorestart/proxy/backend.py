@@ -13,6 +13,7 @@ import zmq
 from ipy_autorestart.proxy.forward import send
 from ipy_autorestart.script.pipes import state_of
 from ipy_autorestart.script.run import Run
+from ipy_autorestart.wire import at_work
 from ipy_autorestart.wire.link import Connect, Link
 
 #: Kinds of the sockets by their channels. What is pushed is never dropped, and needs no subscription.
@@ -60,8 +61,7 @@ class Backend:
         self.pid = run.pid
         self.link: Link | None = None
         self.welcomes = False
-        self.tells = False  # of each request that it begins
-        self.again: set[str] = set()  # cells that it runs again now
+        self._at_work = -1
         self.passed_on: set[int] = set()  # signals that have come for it
         self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
         self.sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -80,11 +80,20 @@ class Backend:
         self.link = link
         link.send(Connect(self.number))
 
-    def begin(self, key: str, *, again: bool) -> None:
-        """Note what it says that it begins."""
-        self.tells = bool(key)
-        if again:
-            self.again.add(key)
+    def take_at_work(self, fd: int) -> None:
+        """Take the file that says what it is at work on."""
+        self._let_go()
+        self._at_work = fd
+
+    @property
+    def begun(self) -> dict[str, bool] | None:
+        """What it is at work on, each with whether that is a cell again; None if it doesn't tell."""
+        return None if self._at_work < 0 else at_work.read(self._at_work)
+
+    def _let_go(self) -> None:
+        if self._at_work >= 0:
+            os.close(self._at_work)
+            self._at_work = -1
 
     def read_reports(self) -> None:
         """Read what it reports to have used, and remember how it has found that."""
@@ -148,6 +157,7 @@ class Backend:
         if self.link:
             self.link.close()
             self.link = None
+        self._let_go()
         for socket in self.sockets.values():
             socket.close()
         self.sockets.clear()

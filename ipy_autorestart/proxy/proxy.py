@@ -88,6 +88,7 @@ class Proxy:
         self._dismissed: dict[int, float] = {}  # processes that end by themselves, and when they must have
         self._count = self._failures = 0
         self._due_at = 0.0  # when `_do_due` has something to do
+        self._poll: list[tuple[object, int]] = []  # what is waited for, until something has happened
         self._pending: list[int] = []  # signals that wait for a kernel that answers
         self._told = 0  # interrupts among them of which a kernel has been told
         self._status: int | None = None
@@ -119,6 +120,11 @@ class Proxy:
         if self._frontend.connections.monitors or time.monotonic() >= self._due_at:
             self._do_due()
 
+    def _look_up(self) -> None:
+        """See in this turn what is due, and what is to be waited for: something has happened."""
+        self._due_at = 0.0
+        self._poll = []
+
     def _do_due(self) -> None:
         """Do what is due."""
         self._frontend.connections.note()
@@ -145,6 +151,7 @@ class Proxy:
         if self._kernels.serves and self._live is None:
             due.append(self._waits_until)
         self._due_at = min(now + LOOKED_AT, *due)
+        self._poll = []
 
     def _standby_at(self) -> float:
         """Return when the next kernel is to be started ahead: not before one is parked, as nobody waits for a fork."""
@@ -152,6 +159,12 @@ class Proxy:
         return due if due is not None and self._launcher.has_parked else float("inf")
 
     def _wait(self) -> list[object]:
+        if not self._poll:  # not in each turn: most only forward a message
+            self._poll = [(source, zmq.POLLIN) for source in self._sources()]
+        timeout = max(0, int((self._due_at - time.monotonic()) * 1000) + 1)
+        return [source for source, _ in zmq.zmq_poll(self._poll, timeout)]  # type: ignore[arg-type]
+
+    def _sources(self) -> list[object]:
         sources: list[object] = [
             self._signals.fileno(),
             self._folder.listener.fileno(),
@@ -166,9 +179,7 @@ class Proxy:
             sources += backend.fds()
             if self._is_heard(backend):
                 sources += backend.sockets.values()
-        poll = [(source, zmq.POLLIN) for source in sources]
-        timeout = max(0, int((self._due_at - time.monotonic()) * 1000) + 1)
-        return [source for source, _ in zmq.zmq_poll(poll, timeout)]  # type: ignore[arg-type]
+        return sources
 
     @property
     def _live(self) -> Backend | None:
@@ -198,7 +209,7 @@ class Proxy:
             self._frontend.beat()
         if sockets["iopub"] in ready:
             self._frontend.note_subscriptions(welcome=any(backend.welcomes for backend in self._backends.values()))
-            self._due_at = 0.0  # they may be back
+            self._look_up()  # they may be back
 
     def _forward_requests(self, live: Backend, channel: str) -> None:
         for frames in received(self._frontend.sockets[channel]):
@@ -226,7 +237,7 @@ class Proxy:
     # -- kernels -------------------------------------------------------------------------------------------------------
 
     def _happen(self, event: events.Event) -> None:
-        self._due_at = 0.0
+        self._look_up()
         self._kernels, actions = step(self._kernels, event, time.monotonic())
         lost: list[int] = []
         for action in actions:
@@ -263,8 +274,9 @@ class Proxy:
                 backend.close()
                 self._dismissed[backend.pid] = time.monotonic() + END_MAX
             case events.AnswerLost(number, status):
-                dead = self._backends[number]
-                self._crash.answer(status, tells=dead.tells or number != self._answers, again=dead.again)
+                begun = self._backends[number].begun
+                again = [] if begun is None else [key for key, is_again in begun.items() if is_again]
+                self._crash.answer(status, tells=begun is not None or number != self._answers, again=again)
             case events.Exit(status):
                 self._status = status
 
@@ -340,9 +352,9 @@ class Proxy:
     def _read(self, fd: int) -> None:
         for backend in list(self._backends.values()):
             if backend.link and backend.link.fileno() == fd:
-                self._hear(backend)  # which is often that a request has begun, after which nothing is due
+                self._hear(backend)  # which is often what comes with each cell, after which nothing is due
                 return
-        self._due_at = 0.0
+        self._look_up()
         if fd == self._signals.fileno():
             for signum in self._signals.take():
                 self._take_signal(signum)
@@ -378,13 +390,13 @@ class Proxy:
                     backend.signal(signal.SIGKILL)
                 link.close()
                 backend.link = None
-                self._due_at = 0.0
+                self._look_up()
                 return
             self._take_word(backend, word, fds)
 
     def _take_word(self, backend: Backend, word: words.Word, fds: list[int]) -> None:
-        if not isinstance(word, words.Begun | words.Done | words.Backup):  # they come with each cell
-            self._due_at = 0.0
+        if not isinstance(word, words.Done | words.Backup):  # they come with each cell
+            self._look_up()
         match word:
             case words.Ready(environment, welcomes):
                 backend.welcomes = welcomes
@@ -394,12 +406,8 @@ class Proxy:
                 self._happen(events.Ready(backend.number))
             case words.Watching() if self._kernels.state(backend.number) in (State.TAKING, State.LIVE):
                 self._launcher.watch(words.from_file(fds[0]).split("\n"))
-            case words.Begun(key, again):
-                backend.begin(key, again=again)
-                if not again:
-                    self._book.busy(key)
-            case words.Done(key) if key in backend.again:
-                backend.again.remove(key)
+            case words.Working():
+                backend.take_at_work(fds[0])
             case words.Done(key):
                 self._book.forget(key)
             case words.Backup() if self._kernels.state(backend.number) is State.LIVE:
@@ -489,6 +497,8 @@ class Proxy:
         if -status in backend.passed_on:  # it was asked to end
             self._happen(events.Goodbye(backend.number))
         hung_up = signal.SIGHUP in backend.passed_on
+        for key in backend.begun or ():
+            self._book.busy(key)
         at_work = backend.number == self._answers and self._book.is_at_work
         self._happen(events.Died(backend.number, status, hung_up, at_work))
         del self._backends[backend.number]

@@ -109,19 +109,13 @@ class Watching:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """From the live kernel: it begins this request; without a key, it tells no more of them.
-
-    Clients are told, too, but by a thread, which may not have come to it when the kernel dies.
-    """
-
-    key: str = ""
-    again: bool = False  # a cell that runs again, which no client asks for
+class Working:
+    """From the live kernel: the file that comes with this says what it is `at_work` on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """From the live kernel: it has done this request, of which it says nothing to the clients, or this cell again."""
+    """From the live kernel: it has done this request, of which it says nothing to the clients."""
 
     key: str
 
@@ -204,7 +198,7 @@ Word = (
     Connect
     | Ready
     | Watching
-    | Begun
+    | Working
     | Done
     | Backup
     | Leaving

@@ -278,3 +278,29 @@ def test_names_are_known_that_are_bound_to_something_else_than_before():
     assert Bindings(["a", "c", "b"], [1, 3, 4]).since(before) == {"b"}  # deleted and bound again
     assert Bindings(["b", "d"], [2, 1]).since(before) == {"d"}
     assert Bindings([], []).since(before) == set()
+
+
+def test_a_cell_comes_into_the_ledger_later_where_its_client_waits(shell, recorder):
+    recorder.settles_later = True
+    execute(shell, "x = 1", number=1, act=lambda: shell.user_ns.update(x=1))
+    shell.user_ns["y"] = 2  # by something else, after its end
+    [cell] = recorder.ledger.cells
+    assert (cell.code, cell.made) == ("x = 1", {"x"})
+    execute(shell, "1 / 0", number=2, error=ZeroDivisionError())
+    execute(shell, "z", number=3)  # settles what has ended before
+    recorder.settles_later = False
+    assert [(one.number, one.error) for one in recorder.ledger.cells] == [(1, ""), (2, "ZeroDivisionError"), (3, "")]
+
+
+def test_a_cell_that_has_ended_comes_into_the_ledger_once_whichever_thread_asks(shell, recorder):
+    recorder.settles_later = True
+    for number in range(50):
+        execute(shell, f"x = {number}", number=number + 1)
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(recorder.ledger.last_number)) for _ in range(4)]  # noqa: B023
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [number + 1] * 4
+    assert len(recorder.ledger.cells) == 50

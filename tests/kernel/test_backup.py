@@ -10,7 +10,8 @@ from carried import PROCESS
 from ipy_autorestart.ipython.ledger import Cell, Ledger, from_plain, ran, to_plain
 from ipy_autorestart.kernel.backup import ADDED_MAX, Backups, News
 from ipy_autorestart.reexec.state import Carried, KernelState
-from ipy_autorestart.wire.link import Backup, Link
+from ipy_autorestart.wire import at_work
+from ipy_autorestart.wire.link import Backup, Link, Working
 
 
 def state_with(ledger):
@@ -36,6 +37,17 @@ class Given:
         self.ours, self.theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
         self.later, self.count, self.file, self.ledger = [], 0, -1, Ledger()
         self.backups = Backups(self.ours, self._state, call_later=lambda _, act: self.later.append(act))
+        self.at_work = self._at_work()
+
+    def _at_work(self):
+        word, [fd] = self.theirs.receive()
+        assert word == Working()
+        return fd
+
+    def renew(self):
+        self.backups.renew(self.ours)
+        os.close(self.at_work)
+        self.at_work = self._at_work()
 
     def _state(self):
         self.count += 1
@@ -59,7 +71,8 @@ class Given:
             while True:
                 word, [file] = self.theirs.receive(wait=False)
                 assert word == Backup()
-                self.close()
+                if self.file >= 0:
+                    os.close(self.file)
                 self.file = file
         os.lseek(self.file, 0, os.SEEK_SET)
         return Carried.read(os.dup(self.file)).own
@@ -68,8 +81,9 @@ class Given:
         return from_plain(self.carried().cells)
 
     def close(self):
-        if self.file >= 0:
-            os.close(self.file)
+        for fd in (self.file, self.at_work):
+            if fd >= 0:
+                os.close(fd)
 
 
 @pytest.fixture
@@ -146,7 +160,7 @@ def test_what_a_kernel_was_adding_when_it_died_is_left_out(given):
     given.run("b")
     whole = given.ledger
     given.run("c")
-    [file] = given.backups.fds()
+    [_, file] = given.backups.fds()
     os.ftruncate(file, os.fstat(file).st_size - 1)
     assert given.known() == whole
 
@@ -168,7 +182,7 @@ def test_a_copy_has_a_state_of_its_own(given):
     given.backups.leave()
     assert list(given.backups.fds()) == []
     given.give()  # what the other one had put off
-    given.backups.renew(given.ours)
+    given.renew()
     given.run("c")
     assert len(given.later) == 1
     given.give()
@@ -185,3 +199,27 @@ def test_a_state_that_cannot_be_told_is_no_error_of_the_cell(given):
     given.run("b")
     given.give()
     assert given.known() == given.ledger
+
+
+def test_a_copy_of_the_kernel_tells_by_a_file_of_its_own_what_it_is_at_work_on(given):
+    given.backups.at_work.begin("a", again=False)
+    ours, theirs = (Link(one) for one in socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    before = given.backups.fds()
+    given.backups.leave()
+    assert not any(map(_is_open, before))
+    given.backups.renew(ours)
+    _, [fd] = theirs.receive()
+    assert (at_work.read(given.at_work), at_work.read(fd)) == ({"a": False}, None)
+    given.backups.at_work.begin("b", again=True)
+    assert (at_work.read(given.at_work), at_work.read(fd)) == ({"a": False}, {"b": True})
+    os.close(fd)
+    ours.close()
+    theirs.close()
+
+
+def _is_open(fd):
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -463,6 +463,9 @@ class FakeBehind:
     def back_up(self, owners):
         pass
 
+    def end_telling(self):
+        pass
+
 
 def test_checkpoints_are_looked_at_when_cells_have_run_again(play):
     async def act(played):

@@ -6,7 +6,6 @@ import types
 import pytest
 
 from ipy_autorestart.kernel import parking as parking_module
-from ipy_autorestart.kernel.backup import Backups
 from ipy_autorestart.kernel.ipykernel import NotStill
 from ipy_autorestart.kernel.parking import Parking
 
@@ -81,7 +80,7 @@ def parking(host, *supervisors):
     """One that makes checkpoints of nothing."""
     shell = types.SimpleNamespace(kernel=None)
     recorder = types.SimpleNamespace(ledger=None, places=None)
-    backups = Backups(None, None, call_later=None)
+    backups = types.SimpleNamespace(fds=tuple, leave=lambda: None)
     one = Parking(host, shell, None, recorder, supervisors, backups=backups, go_on=None, rehearsal=lambda: None)
     one._checkpoints = FakeCheckpoints()
     return one

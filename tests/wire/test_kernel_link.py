@@ -8,7 +8,6 @@ import pytest
 
 from ipy_autorestart.wire.link import (
     NAME,
-    Begun,
     Connect,
     Done,
     Goodbye,
@@ -18,6 +17,7 @@ from ipy_autorestart.wire.link import (
     TakeOver,
     TookOver,
     Watching,
+    Working,
     from_file,
     in_file,
     make_folder,
@@ -52,7 +52,7 @@ def raw():
         TookOver(),
         Goodbye(),
         Watching(),
-        Begun("1", again=True),
+        Working(),
         Done("1"),
     ],
 )
