@@ -10,6 +10,7 @@ found by what looks through all modules for functions to replace.
 from __future__ import annotations
 
 import _frozen_importlib
+import _signal as _plain_signal  # type: ignore[import-not-found]
 import _thread
 import os as _os
 import signal as _signal
@@ -47,6 +48,9 @@ else:
         module = globals()[name] = _anew(source)
         return module
 
+
+#: As in `signal`, without its enumerations: to look one of those up takes longer than all else that a cell's hook does.
+get_handler, set_handler = _plain_signal.getsignal, _plain_signal.signal
 
 Lock, RLock, get_ident = _thread.allocate_lock, _thread.RLock, _thread.get_ident
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ipy_autorestart.pristine import Event, Thread, get_ident, is_main_thread, signal
+from ipy_autorestart.pristine import Event, Thread, get_handler, get_ident, is_main_thread, set_handler, signal
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -62,7 +62,7 @@ class Hooks:
 def _noting() -> Iterator[list[int]]:
     """Only note SIGINTs for a while, as a list that is given."""
     interrupts: list[int] = []
-    previous = signal.getsignal(signal.SIGINT) if is_main_thread() else None
+    previous = get_handler(signal.SIGINT) if is_main_thread() else None
     if previous is None:  # another thread has no interrupts; one that isn't Python's can't be given back
         yield interrupts
         return
@@ -71,13 +71,13 @@ def _noting() -> Iterator[list[int]]:
         interrupts.append(signum)
 
     try:
-        signal.signal(signal.SIGINT, note)
+        set_handler(signal.SIGINT, note)
         yield interrupts
     except KeyboardInterrupt:  # at the very beginning
         interrupts.append(signal.SIGINT)
     finally:
-        if signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, previous)
+        if get_handler(signal.SIGINT) is note:
+            set_handler(signal.SIGINT, previous)
 
 
 class _Interrupt:
