@@ -360,6 +360,7 @@ class KernelRestarter(Restarter):
     def _tidy(self) -> None:
         """Do what there is to do after a request: by now the threads have sent what its client waits for."""
         self._tidying = None
+        self._recorder.settle()
         self._back_up()
         if self._way_behind.since is not None:
             self._way_behind.check()

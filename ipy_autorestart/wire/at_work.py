@@ -6,6 +6,7 @@ the proxy for each cell, just as the cell begins.
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from ipy_autorestart.pristine import Lock, os
@@ -44,11 +45,13 @@ class AtWork:
             self._write(None)
 
     def _write(self, begun: dict[str, bool] | None) -> None:
-        os.pwrite(self.fd, json.dumps(begun).encode() + b"\n", 0)  # what is left of longer ones stands behind that
+        with contextlib.suppress(OSError):  # the user's code has closed it
+            os.pwrite(self.fd, json.dumps(begun).encode() + b"\n", 0)  # what is left of longer ones stands behind that
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self.fd)
+        with contextlib.suppress(OSError):
+            os.close(self.fd)
         self.fd = -1
 
 

@@ -42,6 +42,13 @@ def test_what_was_half_written_tells_nothing(at_work, left):
     assert read(at_work.fd) is None
 
 
+def test_a_file_that_is_gone_is_no_error_of_the_request(at_work):
+    os.close(at_work.fd)
+    at_work.begin("a", again=False)
+    at_work.end("a")
+    at_work.tell_no_more()
+
+
 def test_threads_lose_nothing_of_each_other(at_work):
     def work(name):
         for number in range(300):
