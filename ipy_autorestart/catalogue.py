@@ -1028,7 +1028,8 @@ OTHER_REQUEST = Hint(text="a short request")
 
 # The status line: cells that run again.
 
-RERUNNING = Hint(text="rerunning cell {number} of {all}")
+RERUNNING = Hint(text="rerunning cell {number}")
+RERUNNING_ONE_OF = Hint(text="rerunning cell {number} ({place} of {all})")
 NO_CELL_TO_RERUN = Hint(text="no cell to rerun")
 BEFORE_LOAD = Hint(text="what ran before %load_ext")
 SLOW_CELL = Hint(text="cell {number}: {time}")

@@ -350,7 +350,10 @@ def _cell(plain: Mapping[str, Any]) -> Cell:
 
 def position(course: Course) -> str:
     """Return the message of a replay that goes on."""
-    return catalogue.RERUNNING(number=len(course.done) + 1, all=len(course.choice.cells))
+    cells, place = course.choice.cells, len(course.done)
+    if len(cells) == 1:
+        return catalogue.RERUNNING(number=cells[0].number)
+    return catalogue.RERUNNING_ONE_OF(number=cells[place].number, place=place + 1, all=len(cells))
 
 
 #: Seconds that a cell must have taken to be named, and how many of these are named.

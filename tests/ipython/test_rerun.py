@@ -316,7 +316,8 @@ HUNDRED = Choice(tuple(cell(f"c{number}", number) for number in range(10, 110)))
 def test_words():
     first, second = cell("a", 7, seconds=2.1), cell("b", 9)
     both = Choice((first, second))
-    assert position(run(both, None)) == "rerunning cell 2 of 2"
+    assert position(run(both, None)) == "rerunning cell 9 (2 of 2)"
+    assert position(run(Choice((first,)))) == "rerunning cell 7"
     assert told(Course(Choice(()))) == "no cell to rerun"
     assert told(run(Choice((second,)), None)) == "1 cell rerun in 100 ms"
     assert told(run(both, None, None), 2.2) == "2 cells rerun in 2.2 s (cell 7: 2.1 s)"

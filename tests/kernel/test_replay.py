@@ -259,7 +259,7 @@ def test_progress_is_told(notebook, kernel):
     notebook.run(IMPORT)
     slow = notebook.run(HELD)
     notebook.project.save("src/a.py", "V = 2\n")
-    kernel.wait(lambda: re.search(r"rerunning cell 2 of 2, [2-9]\.0 s", notebook.watching.text))
+    kernel.wait(lambda: re.search(r"rerunning cell 4 \(2 of 2\), [2-9]\.0 s", notebook.watching.text))
     (notebook.project / "go").touch()
     kernel.wait(lambda: re.search(r"2 cells rerun in \d\.\d s \(cell 4: \d\.\d s\)", notebook.watching.text))
     assert slow.outputs == []

@@ -275,7 +275,7 @@ def test_in_a_kernel_that_goes_on_from_a_checkpoint_between_two_cells_it_leaves_
     played.run()
     assert len(played.gate.ran) == 1
     assert played.recorder.next is None
-    assert [record.what for record in played.reported] == ["rerunning cell 1 of 2"]
+    assert [record.what for record in played.reported] == ["rerunning cell 1 (1 of 2)"]
 
 
 def test_another_restart_ends_it_without_a_word():
