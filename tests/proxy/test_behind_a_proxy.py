@@ -75,6 +75,16 @@ def test_a_crash_costs_a_cell(behind, kernel, death):
     assert behind.use.streams() == "value 5\n"
 
 
+def test_a_cell_right_before_that_which_ends_the_kernel_is_run_again(behind, kernel):
+    before = kernel.send("x = a.V + 3", cell_id="x")
+    cell = kernel.send("import os; os._exit(9)", cell_id="dies")  # begins before anything is noted at leisure
+    kernel.wait(lambda: before.reply is not None and cell.reply is not None)
+    assert before.reply["status"] == "ok"
+    assert cell.error.startswith("KernelDied")
+    kernel.wait(lambda: "cells rerun" in behind.watching.text)
+    assert kernel.run("x").text == "5"
+
+
 MUTE = (  # clients are told nothing any more
     "if a.V == 3 and not os.path.exists('mute'):\n"
     "    open('mute', 'w').close()\n"
