@@ -68,6 +68,11 @@ class Cell:
         return bool(mine)
 
     @property
+    def done(self) -> bool:
+        """Whether its reply is there and all that it shows: they come over two sockets, in either order."""
+        return self.reply is not None and self.idle
+
+    @property
     def text(self) -> str:
         """All that it shows, as text."""
         return "\n".join(map(_text, self.shown))
@@ -125,7 +130,7 @@ class Player:
     def run(self, code: str, *, cell_id: str = "", timeout: float = DEADLINE) -> Cell:
         """Send a cell and wait for its reply and its end."""
         cell = self.send(code, cell_id=cell_id)
-        self.wait(lambda: cell.reply is not None and cell.idle, timeout=timeout, what=code)
+        self.wait(lambda: cell.done, timeout=timeout, what=code)
         return cell
 
     def wait(self, until: Callable[[], object], *, timeout: float = DEADLINE, what: str = "") -> None:

@@ -252,7 +252,7 @@ class Filled:
     def queue(self, *codes):
         """Run cells that are queued at once; return the figures that each has printed."""
         cells = [self.player.send(code, cell_id=f"{len(codes)}-{place}") for place, code in enumerate(codes)]
-        self.player.wait(lambda: all(cell.idle and cell.reply for cell in cells))
+        self.player.wait(lambda: all(cell.done for cell in cells))
         return [[float(word) for word in cell.streams().split()] for cell in cells]
 
     def delay(self, make):

@@ -49,7 +49,7 @@ def round_trip(player):
     """Return the milliseconds that a cell takes."""
     begun = time.time()
     cell = player.send("1", cell_id=CELL_ID)
-    [done] = kernels.moments(player, lambda: cell.reply is not None and cell.idle)
+    [done] = kernels.moments(player, lambda: cell.done)
     return (done - begun) * 1000
 
 

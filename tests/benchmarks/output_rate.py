@@ -46,7 +46,7 @@ def rate(player, way):
         cell = player.run("%watch_restart main.py")
     else:
         cell = player.send(BEGIN + way)
-    player.wait(lambda: cell.streams().count("\n") == LINES + 1 or (way and cell.reply and cell.idle))
+    player.wait(lambda: cell.streams().count("\n") == LINES + 1 or (way and cell.done))
     player.on_show = None
     player.run("%unwatch")
     return (cell.streams().count("\n") - 1) / (moments[-1] - moments[0])

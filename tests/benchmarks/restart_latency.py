@@ -165,7 +165,7 @@ class Ours:
         cell = self.player.send(BUSY[name])
         time.sleep(0.3)
         yield
-        self.player.wait(lambda: cell.reply is not None and cell.idle)
+        self.player.wait(lambda: cell.done)
 
     def stop(self):
         self.stack.close()

@@ -330,7 +330,7 @@ def test_a_crash_goes_back_to_the_newest(start_kernel, project, how):
         life.do("x", "x = 5")
         if how == "by a cell":
             cell = life.begin("crash", "os.kill(os.getpid(), 9)")
-            life.wait(lambda: cell.reply is not None)
+            life.wait(lambda: cell.done)
             assert cell.error.startswith("KernelDied")
         else:
             os.kill(life.live, signal.SIGKILL)

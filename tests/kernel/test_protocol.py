@@ -83,7 +83,7 @@ def test_interrupting_ends_the_running_cell_and_runs_those_behind_it_after_the_r
     rest = [kernel.send(f"print({number}, 'x' in globals())") for number in range(20)]
     project.save("src/a.py", "V = 2\n")
     kernel.wait(restarted(watching))
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in (running, *rest)))
+    kernel.wait(lambda: all(cell.done for cell in (running, *rest)))
     assert running.reply["status"] == "error"
     assert "KeyboardInterrupt" in running.error
     assert [cell.streams() for cell in rest] == [f"{number} False\n" for number in range(20)]
@@ -116,7 +116,7 @@ def test_cells_behind_are_waited_for_no_longer_than_said(kernel, project):
     kernel.wait(lambda: "begun" in running.text)
     cells = [kernel.send("import time; time.sleep(0.1); print('x' in globals())") for _ in range(20)]
     hang_up(kernel)
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    kernel.wait(lambda: all(cell.done for cell in cells))
     shown = [cell.streams() for cell in cells]
     assert shown == sorted(shown, reverse=True)
     assert {"True\n", "False\n"} == set(shown)
@@ -190,7 +190,7 @@ def test_a_control_thread_that_is_busy_delays_the_restart(kernel, project, watch
     held = kernel.send("print('held')")
     (project / "go").touch()
     kernel.wait(restarted(watching))
-    kernel.wait(lambda: held.reply and held.idle)
+    kernel.wait(lambda: held.done)
     assert held.streams() == "held\n"
     kernel.client.control_channel.send(kernel.client.session.msg("kernel_info_request"))
     assert kernel.client.get_control_msg(timeout=DEADLINE)["msg_type"] == "kernel_info_reply"
@@ -215,10 +215,10 @@ def test_subshells_keep_their_ids(kernel, project, watching):
     control.send(kernel.client.session.msg("create_subshell_request"))
     subshell = kernel.client.get_control_msg(timeout=DEADLINE)["content"]["subshell_id"]
     cell = kernel.send("print('before')", subshell_id=subshell)
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     restart(kernel, watching)
     cell = kernel.send("print('after')", subshell_id=subshell)
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     assert cell.streams() == "after\n"
 
 
@@ -291,7 +291,7 @@ def test_an_exit_function_that_hangs_delays_the_restart_and_loses_nothing(kernel
     hang_up(kernel)
     cells = [kernel.send(f"print({number})") for number in range(5)]
     kernel.wait(restarted(watching))
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    kernel.wait(lambda: all(cell.done for cell in cells))
     assert [cell.streams() for cell in cells] == [f"{number}\n" for number in range(5)]
 
 
@@ -433,7 +433,7 @@ def test_a_client_that_read_nothing_in_the_restart_sees_what_it_asks_for(kernel,
         other.stop_channels()
         cell = kernel.send("print('seen')")
         pass_time(pause)
-        kernel.wait(lambda cell=cell: cell.reply and cell.idle)
+        kernel.wait(lambda cell=cell: cell.done)
         assert cell.streams() == "seen\n"
 
 

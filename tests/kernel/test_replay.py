@@ -246,7 +246,7 @@ def test_what_a_person_runs_meanwhile_waits_its_turn(notebook, kernel):
     kernel.wait(lambda: "slow" in slow.streams())
     cells = [kernel.send(f"print({number}, late)", cell_id=f"late-{number}") for number in range(5)]
     kernel.client.kernel_info()  # is answered between them
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    kernel.wait(lambda: all(cell.done for cell in cells))
     assert [cell.streams() for cell in cells] == [f"{number} 2\n" for number in range(5)]
     inputs = [m["parent_header"]["msg_id"] for m in notebook.messages if m["msg_type"] == "execute_input"]
     assert inputs[-5:] == [cell.id for cell in cells]
@@ -289,13 +289,13 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     long = kernel.send("import time; interrupted = 1; print('long'); time.sleep(60)", cell_id="long")
     kernel.wait(lambda: "long" in long.streams())
     kernel.manager.interrupt_kernel()
-    kernel.wait(lambda: long.reply and long.idle)
+    kernel.wait(lambda: long.done)
     # ipykernel 7 ends what awaits when the loop turns next, not sooner.
     waits = "import asyncio; print('waits'); [await asyncio.sleep(0.1) for _ in range(600)]"
     awaiting = kernel.send(waits, cell_id="awaiting")
     kernel.wait(lambda: "waits" in awaiting.streams())
     kernel.manager.interrupt_kernel()
-    kernel.wait(lambda: awaiting.reply and awaiting.idle)
+    kernel.wait(lambda: awaiting.done)
     send = kernel.client.shell_channel.send
 
     def send_with_deleted(message):
@@ -432,7 +432,7 @@ def test_a_cell_of_a_subshell_beside_it_is_left_alone(notebook, kernel):
     notebook.project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "slow" in slow.streams())
     other = kernel.send("print('beside')", subshell_id=subshell)
-    kernel.wait(lambda: other.reply and other.idle and "2 cells rerun" in notebook.watching.text)
+    kernel.wait(lambda: other.done and "2 cells rerun" in notebook.watching.text)
     assert list(dict.fromkeys(notebook.of(other))) == ["busy", "execute_input", "stream", "idle"]
     assert (other.streams(), slow.streams()) == ("beside\n", "slow\n")
     codes = [m["content"]["code"] for m in notebook.messages if m["msg_type"] == "execute_input"]

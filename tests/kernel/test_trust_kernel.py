@@ -183,7 +183,7 @@ def test_a_subshell_is_the_kernels_unless_it_is_at_work(kernel):
     kernel.wait(lambda: "begun" in cell.text)
     assert look(kernel)[0] == ["1 subshell at work"]
     run(kernel, "go.set()")
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     eventually(lambda: look(kernel)[0] == [])
 
 

@@ -114,7 +114,7 @@ def test_magics_work_from_a_subshell(kernel, project, subshell):
 def test_unwatch_works_from_a_subshell(kernel, project, subshell):
     kernel.run("%watch_restart src/")
     ended = kernel.send("%unwatch", subshell_id=subshell)
-    kernel.wait(lambda: ended.reply)
+    kernel.wait(lambda: ended.done)
     kernel.run("import signal")
 
     def given_back():

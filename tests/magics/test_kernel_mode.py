@@ -71,7 +71,7 @@ def test_it_waits_for_the_running_cell_and_those_behind_it(kernel, project, watc
     project.save("src/a.py", "V = 2\n")
     kernel.wait(lambda: "waiting for cell 3" in watching.text)
     (project / "go").touch()
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in (first, *rest)))
+    kernel.wait(lambda: all(cell.done for cell in (first, *rest)))
     assert [cell.streams() for cell in rest] == ["1\n"] * 10
     kernel.wait(restarts(watching, 1))
 
@@ -211,7 +211,7 @@ def test_a_cell_that_runs_another_is_not_cut_in_half(kernel, project, watching):
     )
     kernel.wait(lambda: "begun" in cell.text)
     project.save("src/a.py", "V = 2\n")
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     assert "ended" in cell.streams()
     kernel.wait(restarts(watching, 1))
 

@@ -39,7 +39,7 @@ FORK = "#| rerun: false\nimport os, time\nif not (child := os.fork()):\n    {way
 def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
     ours, daemon = (int(kernel.run(FORK.format(way=way)).streams()) for way in ("pass", "os.setsid()"))
     cell = kernel.send("os.kill(os.getpid(), 9)")
-    kernel.wait(lambda: cell.reply is not None)
+    kernel.wait(lambda: cell.done)
     assert cell.error.startswith("KernelDied")
     assert kernel.run("1 + 1").text == "2"
     eventually(lambda: not psutil.pid_exists(ours), what="the end of what it has left in its group, as at a restart")
@@ -49,7 +49,7 @@ def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
 def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
     assert kernel.run("%unwatch").error == ""
     cell = kernel.send("import os; os._exit(3)")
-    kernel.wait(lambda: cell.reply is not None)
+    kernel.wait(lambda: cell.done)
     assert cell.error.startswith("KernelDied")
     assert kernel.run("%watch_status").text.startswith("nothing is watched")
     assert kernel.run("'a' in globals()").text == "False"
@@ -69,7 +69,7 @@ def test_a_kernel_that_cannot_be_started_at_once_is_started_later(behind, kernel
         cell = kernel.send("__import__('os').getpid()")
     finally:
         proxy.rlimit(psutil.RLIMIT_NOFILE, limits)
-    kernel.wait(lambda: cell.reply is not None)
+    kernel.wait(lambda: cell.done)
     assert cell.text.isdigit()
     assert int(cell.text) != live
 
@@ -143,7 +143,7 @@ def test_an_interrupt_at_any_moment_of_a_switch_stops_at_most_the_running_cell_a
             cell = kernel.send(UNTIL_INTERRUPTED)
             kernel.wait(lambda cell=cell: "go" in cell.text)
             interrupt()
-            kernel.wait(lambda cell=cell: cell.reply is not None and cell.idle)
+            kernel.wait(lambda cell=cell: cell.done)
             assert cell.streams() == "go\ngo\ninterrupts 1\n"
     kernel.look_on(0.5)  # an interrupt just before a save is for the cells that run again
     kernel.wait(lambda: "· running ·" in behind.watching.text)
@@ -191,6 +191,6 @@ def test_requests_that_come_while_no_kernel_is_there_wait_for_the_next(behind, k
     eventually(lambda: not any(one.is_running() for one in killed))  # the proxy knows
     cells = [kernel.send(f"'cell {number}'") for number in range(20)]
     kernel.client.control_channel.send(kernel.client.session.msg("usage_request", {}))
-    kernel.wait(lambda: all(cell.reply and cell.idle for cell in cells))
+    kernel.wait(lambda: all(cell.done for cell in cells))
     assert [cell.text for cell in cells] == [cell.code for cell in cells]
     assert kernel.client.control_channel.get_msg(timeout=DEADLINE)["content"]["pid"] == behind.live

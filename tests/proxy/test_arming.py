@@ -52,7 +52,7 @@ def run_all(kernel, *codes):
 
 
 def until_ended(kernel, *cells):
-    kernel.wait(lambda: all(cell.reply is not None and cell.idle for cell in cells))
+    kernel.wait(lambda: all(cell.done for cell in cells))
 
 
 def save(kernel, project, watching, value, number):

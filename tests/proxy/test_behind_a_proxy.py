@@ -61,7 +61,7 @@ def test_a_crash_costs_a_cell(behind, kernel, death):
     kernel.look_on(0.5)  # all is there before the crash
     (behind.project / "go").touch()
     kernel.wait(lambda: busy.reply is not None)
-    kernel.wait(lambda: cell.reply is not None and then.reply is not None)
+    kernel.wait(lambda: cell.done and then.reply)
     assert cell.error.startswith("KernelDied")
     assert cell.reply["status"] == "error"
     assert then.reply["status"] == "aborted"
@@ -99,7 +99,7 @@ def test_a_cell_is_known_to_have_begun_though_nobody_was_told(behind, kernel):
     eventually(lambda: (behind.project / "mute").exists(), what="the cell that mutes")
     dies = "import time; time.sleep(0.5); os._exit(9)"  # when the next request is there
     cell, then = kernel.send(dies, cell_id="dies"), kernel.send("'not run'")
-    kernel.wait(lambda: cell.reply is not None and then.reply is not None)
+    kernel.wait(lambda: cell.done and then.reply)
     assert cell.error.startswith("KernelDied: the kernel ended with status 9")
     assert then.reply["status"] == "aborted"
     behind.restarts += 1
@@ -120,7 +120,7 @@ def test_a_crash_of_a_cell_that_runs_again_is_not_repeated(behind, kernel):
 def test_deaths_in_a_row_end_it_as_they_would_end_any_kernel(behind, kernel):
     for _ in range(2):
         cell = kernel.send("import os; os.kill(os.getpid(), 9)")
-        kernel.wait(lambda cell=cell: cell.reply is not None)
+        kernel.wait(lambda cell=cell: cell.done)
     kernel.send("import os; os.kill(os.getpid(), 9)")
     eventually(lambda: not kernel.manager.is_alive(), what="the end of the proxy")
 
@@ -178,7 +178,7 @@ def test_restarts_close_together_lose_nothing(behind, kernel):
         cells += [kernel.send(f"'cell {value} {number}'") for number in range(3)]
         until = time.monotonic() + 0.13
         kernel.wait(lambda until=until: time.monotonic() > until)
-    kernel.wait(lambda: all(cell.reply for cell in cells) and behind.use.streams() == "value 19\n")
+    kernel.wait(lambda: all(cell.done for cell in cells) and behind.use.streams() == "value 19\n")
     assert [cell.text for cell in cells] == [cell.code for cell in cells]
 
 

@@ -97,7 +97,7 @@ def test_what_its_start_has_read_must_be_the_same_still(start_kernel, project, w
         behind.wait()
         write("startup/b.py", "FOUND += ['c']\n")
         cell = kernel.send("import os; os._exit(1)")  # another one follows as if it had been asked to
-        kernel.wait(lambda: cell.reply is not None)
+        kernel.wait(lambda: cell.done)
         assert kernel.run("FOUND").text == repr([*expected[:3], "c", 1])
 
 

@@ -36,7 +36,7 @@ class GoingBack:
 
     def crash(self):
         cell = self.kernel.send("#| rerun: false\nos._exit(3)")
-        self.kernel.wait(lambda: cell.reply is not None and cell.idle)
+        self.kernel.wait(lambda: cell.done)
         assert cell.error.startswith("KernelDied")
 
     def until_ended(self, *pids):

@@ -155,13 +155,13 @@ def test_input_and_getpass_ask_the_client(kernel):
         request = kernel.client.get_stdin_msg(timeout=DEADLINE)
         assert request["content"] == {"prompt": prompt, "password": is_secret}
         kernel.client.input("this")
-        kernel.wait(lambda cell=cell: cell.reply and cell.idle)
+        kernel.wait(lambda cell=cell: cell.done)
         assert cell.streams() == "got this\n"
     assert kernel.run("#| rerun: false\ninput()").error.startswith("StdinNotImplementedError")
     cell = kernel.send("#| rerun: false\ninput('never? ')", allow_stdin=True)
     kernel.client.get_stdin_msg(timeout=DEADLINE)
     kernel.manager.interrupt_kernel()
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     assert cell.error.startswith("KeyboardInterrupt")
 
 
@@ -190,7 +190,7 @@ def test_an_interrupt_stops_the_running_cell_once(kernel, living, how):
     cell = kernel.send(INTERRUPTED)
     kernel.wait(lambda: "sleeps" in cell.text)
     interrupt()
-    kernel.wait(lambda: cell.reply and cell.idle)
+    kernel.wait(lambda: cell.done)
     assert cell.streams() == "sleeps\nsleeps\ninterrupts 1\n"
 
 
@@ -202,7 +202,7 @@ def test_subshells_keep_their_ids(kernel, living):
     for is_last in (False, True):
         assert living.ask("list_subshell_request")["subshell_id"] == ids
         cell = kernel.send("print('in a subshell')", subshell_id=ids[0])
-        kernel.wait(lambda cell=cell: cell.reply and cell.idle)
+        kernel.wait(lambda cell=cell: cell.done)
         assert cell.streams() == "in a subshell\n"
         if living.state == "followed" and not is_last:
             living.switch()
@@ -383,7 +383,7 @@ def test_a_debugger_can_be_attached_before_another_kernel_takes_over_and_after(s
         debugger.attach()
         cell, go_on = debugger.debug(1)
         go_on()
-        kernel.wait(lambda: cell.reply and cell.idle)
+        kernel.wait(lambda: cell.done)
         assert cell.streams() == "10\n"
         if state == "plain":  # with a debugger it is not armed in place, but by its restart
             living.behind = Behind(kernel, project, value=None)

@@ -445,7 +445,7 @@ class Notebook:
                     if until == "reply":
                         self._page.wait(lambda cell=cell: cell.reply is not None)
                     elif until == "idle":
-                        self._page.wait(lambda cell=cell: cell.reply is not None and cell.idle)
+                        self._page.wait(lambda cell=cell: cell.done)
                 case Save(name, text, by_rename):
                     self._note_save()
                     self._write(name, text, by_rename=by_rename)

@@ -28,5 +28,5 @@ def busy(kernel, folder, *, then=""):
         yield cell
     finally:
         os.write(fd, b"x")
-        kernel.wait(lambda: cell.reply)
+        kernel.wait(lambda: cell.done)
         os.close(fd)

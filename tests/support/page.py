@@ -52,9 +52,7 @@ class Page(Player):
     def until_idle(self, timeout=DEADLINE):
         """Wait until all that was sent has ended."""
         cells = list(self.shown.values())
-        self.wait(
-            lambda: all(cell.reply is not None and cell.idle for cell in cells), timeout=timeout, what="the cells"
-        )
+        self.wait(lambda: all(cell.done for cell in cells), timeout=timeout, what="the cells")
 
     def ask(self, expression, timeout=DEADLINE):
         """Return the value of an expression, by a request of which no page shows anything."""
