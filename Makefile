@@ -102,7 +102,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 $(OLDEST)/.dev: pyproject.toml
 	$(PYTHON) -m venv $(OLDEST)
 	$(OLDEST)/bin/python $(PIP_INSTALL) --editable '.[test]' 'ipython==8.20.*' 'ipykernel==6.29.0' 'watchdog==6.0.*' \
-		'distributed==2024.8.*' 'ipyparallel==8.8.*'
+		'distributed==2024.8.*' 'ipyparallel==8.8.*' 'ipywidgets==8.0.*'
 	touch $@
 
 $(CONFORMANCE)-oldest/.conformance: PINS := 'ipython==8.20.*' 'ipykernel==6.29.5' 'pytest<8'
