@@ -81,8 +81,8 @@ def test_a_run_that_imports_ipython_itself_displays_too(fork):
 
 
 def test_the_script_may_change_the_builtins_that_display_uses(fork):
-    script = "import builtins, os, sys\nbuiltins.print = lambda *_: sys.stdout.write('mine\\n')\nos.close(201)\n"
-    assert fork(DISPLAY, script + "import lib\nlib.display(1)\n") == ("mine\n", [])
+    script = "import builtins, lib, os, sys\nbuiltins.print = lambda *_: sys.stdout.write('mine\\n')\nos.close(201)\n"
+    assert fork(DISPLAY, script + "lib.display(1)\n") == ("mine\n", [])
 
 
 @pytest.mark.parametrize(
