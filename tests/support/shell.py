@@ -2,12 +2,20 @@
 
 import os
 import re
+import shlex
 import sys
 import time
 
 import pexpect
 import pyte
 from waiting import DEADLINE
+
+#: It waits for no kernel that hasn't answered a heartbeat for a second, as on a busy machine, and shows nothing of the
+#: cell that it has sent.
+PATIENT_CONSOLE = (
+    "from jupyter_client.channels import HBChannel; HBChannel.time_to_dead = 60.0; "
+    "from jupyter_console.app import main; main()"
+)
 
 
 class Shell:
@@ -47,8 +55,8 @@ class Shell:
     def start_console(self, file, *options):
         """Connect Jupyter's console to a kernel."""
         patience = "--ZMQTerminalInteractiveShell.kernel_is_complete_timeout=60"  # it gives up after 1 s, for good
-        words = [sys.executable, "-m", "jupyter_console", "--existing", file, patience, *options]
-        self.run(" ".join(words), r"In \[\d+\]:")
+        words = [sys.executable, "-c", PATIENT_CONSOLE, "--existing", file, patience, *options]
+        self.run(shlex.join(words), r"In \[\d+\]:")
 
     def close(self):
         self.shell.close(force=True)
