@@ -59,7 +59,10 @@ IDLE = "[one for one, tasks in client.processing().items() if not tasks][:1]"
 @pytest.fixture
 def cluster(tmp_path_factory):
     projects = tmp_path_factory.mktemp("projects")
-    cluster = DaskProcesses(tmp_path_factory.mktemp("cluster"), hides=projects)
+    cluster = DaskProcesses(tmp_path_factory.mktemp("cluster"), hides=projects, workers=0)
+    # What is left running, and the colleague's task, may all come to one worker, and the others' tasks to that one too.
+    cluster.work("--nworkers", 2, "--nthreads", 4)
+    cluster.until_joined(2)
     yield cluster
     cluster.close()
 
