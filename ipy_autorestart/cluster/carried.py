@@ -14,7 +14,6 @@ import tempfile
 import types
 import zlib
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import dask
@@ -94,11 +93,13 @@ def enter(source: Source, project: str, head: dict[str, Any]) -> None:
 
 
 def installed_modules() -> list[str]:
-    """Return the modules of installed packages that this process has imported, in the order of their import."""
-    found = []
+    """Return the modules of Python and of installed packages that this process has imported, in their order."""
+    found, library = [], os.path.dirname(os.__file__) + os.sep
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name[:2] != "__" and isinstance(file, str) and ("/site-packages/" in file or "/dist-packages/" in file):
+        if name[:2] == "__" or not isinstance(file, str):
+            continue
+        if file.startswith(library) or "/site-packages/" in file or "/dist-packages/" in file:
             found.append(name)
     return found
 
@@ -192,7 +193,7 @@ def survey(
         return None
     if "files" in manifest:
         remote.missing(project, manifest)  # which makes the copy if it can be made of what is here
-    found = {**remote.probe(project, manifest), "engine": distributed.__version__}
+    found = {**remote.stand(project, manifest), "engine": distributed.__version__}
     plugin = _ours(dask_scheduler).get(project)
     if plugin is None or owner not in plugin.owners:
         found["version"] = ""
@@ -220,10 +221,11 @@ async def look(
     accepted: list[Kind],
     nannies: list[str],
     seconds: float,
+    asked: bytes,
     *,
     dask_scheduler: Any,
 ) -> dict[str, Any] | None:
-    """Return the survey, and with it what each worker says; None as `remote_of` does.
+    """Return the survey, and with it what each worker says, asked by `look_at_worker`; None as `remote_of` does.
 
     It waits until these nannies have workers again, but no longer than this. It asks no worker while there is one of a
     kind that is not accepted.
@@ -235,8 +237,8 @@ async def look(
     if not {its["kind"] for its in before["workers"].values()}.issubset(accepted):
         return {**before, "answers": None}
     head = {name: part for name, part in manifest.items() if name != "files"}
-    function, args = _pickled(look_at_worker), (source, project, head)
-    answers = await on_workers(function, args, list(before["workers"]), dask_scheduler=dask_scheduler)
+    args, addresses = (source, project, head), list(before["workers"])
+    answers = await on_workers(asked, args, addresses, dask_scheduler=dask_scheduler)
     after = survey(source, project, head, owner, dask_scheduler=dask_scheduler)
     assert after is not None
     for address, its in after["workers"].items():  # what came, and what was done, while the worker was asked
@@ -251,25 +253,24 @@ async def on_workers(
 
     A broadcast to all at once would go on for 30 s to connect to that.
     """
-    message = {"op": "run", "function": function, "args": _pickled(args), "kwargs": _pickled({}), "wait": True}
-    ask = partial(dask_scheduler.broadcast, msg=message, on_error="return")
-    asked = {one: asyncio.create_task(ask(workers=[one])) for one in addresses}
+    message = {"function": function, "args": _pickled(args), "kwargs": _pickled({}), "wait": True}
+    asked = {one: asyncio.create_task(dask_scheduler.rpc(one).run(**message)) for one in addresses}
     try:
         while pending := [task for task in asked.values() if not task.done()]:
             await asyncio.wait(pending, timeout=LOOKED_AT_ASKED)
             for gone in asked.keys() - dask_scheduler.workers.keys():
                 asked.pop(gone).cancel()
-        return {address: _said(task.result()[address]) for address, task in asked.items()}
+        return {address: _said(task) for address, task in asked.items()}
     finally:
         for task in asked.values():
             task.cancel()
 
 
-def _said(answer: Any) -> Any:
-    """Return what a broadcast's answer says: what a function has returned, or an exception."""
-    if isinstance(answer, Exception):
-        return answer
-    parts = {name: _deserialized(part) for name, part in answer.items()}
+def _said(asked: asyncio.Task[dict[str, Any]]) -> Any:
+    """Return what a function has returned, or an exception: of that, or why there is no answer."""
+    if error := asked.exception():
+        return error
+    parts = {name: _deserialized(part) for name, part in asked.result().items()}
     return parts["result"] if parts["status"] == "OK" else distributed.core.clean_exception(**parts)[1]
 
 
@@ -396,22 +397,30 @@ def _release(clients: list[str], scheduler: Any) -> None:
 
 
 async def restart(
-    addresses: list[str], copies: dict[str, list[Any]] | None, leaving: list[str], *, dask_scheduler: Any
-) -> tuple[dict[str, str], list[Any]]:
-    """Have nannies end these workers and start others; return the nannies by the workers' addresses.
+    version: tuple[Source, str, dict[str, Any], str],
+    addresses: list[str],
+    copies: dict[str, list[Any]] | None,
+    leaving: list[str],
+    ended: bytes,
+    *,
+    dask_scheduler: Any,
+) -> tuple[dict[str, list[str]], dict[str, str], list[Any]]:
+    """Have nannies end these workers, by `renew`, and start others, which get the version as `install` does.
+
+    Return others that are in its way, if any, and the nannies by the workers' addresses.
 
     First other workers get copies of data, keys by address. If some of it would be lost all the same, nothing restarts,
     and its keys are returned, too. None for the copies loses it. What clients wait for that leave is dropped.
     """
+    if others := install(*version, dask_scheduler=dask_scheduler):
+        return others, {}, []
     nannies = {one: dask_scheduler.workers[one].nanny for one in addresses if one in dask_scheduler.workers}
     expected = _expect(dask_scheduler)
-    function = _pickled(renew)
 
     async def end(address: str, nanny: str) -> None:
         expected.add(address)
         try:
-            async with distributed.rpc(nanny, connection_args=dask_scheduler.connection_args) as its:
-                await its.run(function=function, args=_pickled((address,)))
+            await dask_scheduler.rpc(nanny).run(function=ended, args=_pickled((address,)))
         except Exception:  # it is gone, or its worker was about to be  # noqa: BLE001
             expected.discard(address)
 
@@ -421,10 +430,10 @@ async def restart(
             holders = {task.key: [worker.address for worker in task.who_has or ()] for task in tasks}
             await dask_scheduler.gather_on_worker(address, holders)
         if copies is not None and (lost := only_copies(addresses, leaving, dask_scheduler=dask_scheduler)):
-            return {}, list(lost)
+            return {}, {}, list(lost)
         _release(leaving, dask_scheduler)
         await asyncio.gather(*(end(*one) for one in nannies.items()))
-    return nannies, []
+    return {}, nannies, []
 
 
 @contextlib.contextmanager

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import math
 import os
+import pickle
 import platform
 import time
 import zlib
@@ -64,6 +66,21 @@ _TEXT = b"\n".join(Path(str(one.__file__)).read_bytes() for one in (remote, on_n
 #: What each process of a cluster is sent once, and how it is reminded of it then.
 SOURCE = (digest(_TEXT), zlib.compress(_TEXT))
 KNOWN = (SOURCE[0], b"")
+
+
+@functools.cache
+def _pickled(function: Callable[..., Any]) -> bytes:
+    """Return a function of `carried` by value, for which cloudpickle looks at all modules that are imported here."""
+    pickled: bytes = cloudpickle.dumps(function)
+    return pickled
+
+
+class Sent(functools.partial[Any]):
+    """A function of `carried` that is pickled only once."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Be the function itself in another process."""
+        return pickle.loads, (_pickled(self.func),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +260,8 @@ class DaskCluster:
     ) -> dict[str, Any] | None:
         """Return what all say, None if they have to be asked again, with the text that some process lacks."""
         args = self.project, manifest, self._client.id, list(self._accepted), list(nannies), LOOKED_AT_AGAIN
-        found: dict[str, Any] | None = await self._on_scheduler(carried.look, source, *args)
+        asked = _pickled(carried.look_at_worker)
+        found: dict[str, Any] | None = await self._on_scheduler(carried.look, source, *args, asked)
         if found is None:
             return None
         _raise(refuse_clash(manifest["tops"], found["others"]))
@@ -288,32 +306,36 @@ class DaskCluster:
         await self._switch({name: seen.nannies[name] for name in names}, tree)
         ended: set[str] = set()
         for turn in waves(names):
-            nannies, kept = await self._end(turn, None if lose_data else {}, clients)
+            nannies, kept = await self._end(tree, turn, None if lose_data else {}, clients)
             if kept and not await self._has_only_copies(turn, clients):
-                nannies, kept = await self._end(turn, {}, clients)
+                nannies, kept = await self._end(tree, turn, {}, clients)
             if kept:  # those that have ended meanwhile are to be back first: they can take copies, too
-                return ended or await self._copy_and_end(seen, names, clients)
+                return ended or await self._copy_and_end(seen, tree, names, clients)
             ended |= set(nannies.values())
         return ended
 
-    async def _copy_and_end(self, seen: Seen, names: Sequence[str], clients: Sequence[str]) -> set[str]:
+    async def _copy_and_end(self, seen: Seen, tree: Tree, names: Sequence[str], clients: Sequence[str]) -> set[str]:
         """Restart the first of these when others have what only they had; when they are back, they take the next's."""
         turn = names[: at_once(len(seen.workers))]
         others = [one.name for one in seen.workers if one.name not in turn]
         if not others and seen.silent:
             return set()
         beside = [name for name in others if name not in names] or others  # the rest restarts next
-        nannies, kept = await self._end(turn, await self._places(turn, beside, clients), clients)
+        nannies, kept = await self._end(tree, turn, await self._places(turn, beside, clients), clients)
         _raise(refuse_loss(sorted(map(str, kept))))
         return set(nannies.values())
 
     async def _end(
-        self, workers: Sequence[str], copies: Mapping[str, list[Hashable]] | None, clients: Sequence[str]
+        self, tree: Tree, workers: Sequence[str], copies: Mapping[str, list[Hashable]] | None, clients: Sequence[str]
     ) -> tuple[dict[str, str], list[Hashable]]:
         """Have workers end when others have copies of data, as `carried.restart` does."""
-        restart = self._client.run_on_scheduler(carried.restart, list(workers), copies, list(clients))
-        found: tuple[dict[str, str], list[Hashable]] = await self._answer(restart, lasts=True)
-        return found
+        version = SOURCE, self.project, tree.manifest(), self._client.id
+        args = version, list(workers), copies, list(clients), _pickled(carried.renew)
+        others, nannies, kept = await self._answer(
+            self._client.run_on_scheduler(Sent(carried.restart), *args), lasts=True
+        )
+        _raise(refuse_clash(tree.tops, others))
+        return nannies, kept
 
     async def _switch(self, nannies: Mapping[str, str], tree: Tree) -> None:
         """Have the nannies of these workers fork them from now on, with what they have imported."""
@@ -349,12 +371,12 @@ class DaskCluster:
         return places
 
     async def _on_scheduler(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await self._answer(self._client.run_on_scheduler(function, *args))
+        return await self._answer(self._client.run_on_scheduler(Sent(function), *args))
 
     async def _on_workers(self, function: Callable[..., Any], *args: Any, workers: Sequence[str]) -> dict[str, Any]:
         """Have workers run a function; return what each says, or the exception. One that ends meanwhile is left out."""
-        pickled = distributed.protocol.pickle.dumps(function)
-        found: dict[str, Any] = await self._on_scheduler(carried.on_workers, pickled, args, list(workers))
+        args = _pickled(function), args, list(workers)
+        found: dict[str, Any] = await self._on_scheduler(carried.on_workers, *args)
         return found
 
     async def _answer(self, answer: Coroutine[Any, Any, T], *, lasts: bool = False) -> T:
@@ -401,7 +423,7 @@ def _head(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _process(name: str, said: Mapping[str, Any], **more: Any) -> Process:
-    known = {**said, **more, "outdated": tuple(said["outdated"])}
+    known = {**said, **more, "outdated": tuple(said.get("outdated", ()))}
     return Process(name=name, **known)
 
 

@@ -10,6 +10,7 @@ import gc
 import importlib
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.spawn
 import os
 import signal
 import sys
@@ -28,7 +29,7 @@ os.environ.update({environment!r})
 sys.modules[{name!r}] = module = types.ModuleType({name!r})
 module.DIGEST = {digest!r}
 exec(compile({text!r}, {name!r}, "exec"), module.__dict__)
-module.import_ahead({modules!r})
+module.import_ahead({modules!r}, {program!r})
 module.note_ahead()
 module.settle()
 """
@@ -60,7 +61,7 @@ def begin_forks(name: str, digest: str, text: bytes, modules: "list[str]") -> bo
         path = os.environ.get("PYTHONPATH")
         environment = {} if path is None else {"PYTHONPATH": path}
         with tempfile.TemporaryDirectory(prefix="ipy_autorestart-") as folder:
-            known = {"name": name, "digest": digest, "text": text, "modules": modules}
+            known = {"name": name, "digest": digest, "text": text, "modules": modules, "program": _program()}
             with open(os.path.join(folder, f"{FIRST}.py"), "w", encoding="utf-8") as file:
                 file.write(FIRST_TEXT.format(folder=folder, environment=environment, **known))
             os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [folder, path]))
@@ -70,6 +71,18 @@ def begin_forks(name: str, digest: str, text: bytes, modules: "list[str]") -> bo
                 del os.environ["PYTHONPATH"]
                 os.environ.update(environment)
             return _is_forking()  # by then it has read the file
+
+
+def _program() -> "dict[str, str]":
+    """Return how multiprocessing tells others which program this is, if it is Dask's: any other may change.
+
+    Each that it starts would run the program's text again, up to what stands below ``if __name__ == "__main__"``.
+    """
+    known = multiprocessing.spawn.get_preparation_data("")
+    name, path = known.get("init_main_from_name", ""), known.get("init_main_from_path", "")
+    if name.startswith("distributed."):
+        return {"init_main_from_name": name}
+    return {"init_main_from_path": path} if os.path.basename(path) in ("dask", "dask-worker") else {}
 
 
 def _is_forking() -> bool:
@@ -88,13 +101,16 @@ def end_forks() -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def import_ahead(modules: "list[str]") -> None:
-    """Import what can be imported, and look up what a worker of Dask tells of its versions."""
+def import_ahead(modules: "list[str]", program: "dict[str, str]") -> None:
+    """Import what can be imported, run the program's text, and look up what a worker of Dask tells of its versions."""
     for name in ("distributed", *modules):
         with contextlib.suppress(BaseException):  # who needs it will import it
             importlib.import_module(name)
+    with contextlib.suppress(BaseException):
+        multiprocessing.spawn.prepare(program)
     with contextlib.suppress(Exception):
-        sys.modules["distributed"].versions.get_versions()  # they are kept
+        sys.modules["dask"].config.refresh()  # as each does: what it finds out of types is kept
+        sys.modules["distributed"].versions.get_versions()  # so are they
 
 
 def settle() -> None:

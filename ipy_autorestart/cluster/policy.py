@@ -195,7 +195,7 @@ class Step(Enum):
 
     SHIP = "ship"  # files to those that lack them
     ENTER = "enter"  # put the version first on the path of the scheduler, and of workers that hold no other code
-    RESTART = "restart"
+    RESTART = "restart"  # those that do, or run what nobody wants; the scheduler's path is put right with it
     WAIT = "wait"  # until workers that restart or join have said something
     DONE = "done"
     GIVE_UP = "give up"
@@ -227,13 +227,11 @@ def next_step(
         return Step.GIVE_UP
     if ship_to(everyone):
         return Step.SHIP
-    if any(one.version != version and not one.outdated for one in workers) or (
-        scheduler is not None and scheduler.version != version
-    ):
+    restarts = must_restart(workers)
+    lags = scheduler is not None and scheduler.version != version
+    if (lags and not restarts) or any(one.version != version and not one.outdated for one in workers):
         return Step.ENTER
-    if must_restart(workers):
-        return Step.RESTART
-    return Step.WAIT
+    return Step.RESTART if restarts else Step.WAIT
 
 
 def who_lacks(workers: Sequence[Process], version: str, *, silent: Collection[str], seconds: float) -> str:

@@ -16,6 +16,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import types
 import uuid
 from typing import Any
 
@@ -190,18 +191,21 @@ def _is_same(path: str, digest: str) -> bool:
 # -- this process ------------------------------------------------------------------------------------------------------
 
 
-def probe(project: str, manifest: Manifest) -> dict[str, Any]:
-    """Return what this process says about itself: the fields of `policy.Process` that any can tell."""
-    place = PLACES.get(project, {})
-    version = place.get("version", "")
-    current = version if version == manifest["version"] else ""
+def stand(project: str, manifest: Manifest) -> dict[str, Any]:
+    """Return what this process says of its machine and its path: fields of `policy.Process` that any can tell."""
     return {
         "store": store_id(),
         "has": has(project, manifest),
-        "version": version,
-        "outdated": [] if current else sorted(loaded(project, manifest))[:20],
+        "version": PLACES.get(project, {}).get("version", ""),
         "python": platform.python_version(),
     }
+
+
+def probe(project: str, manifest: Manifest) -> dict[str, Any]:
+    """Return that, and what it has imported of other versions."""
+    said = stand(project, manifest)
+    outdated = [] if said["version"] == manifest["version"] else sorted(loaded(project, manifest))[:20]
+    return {**said, "outdated": outdated}
 
 
 def loaded(project: str, manifest: Manifest) -> set[str]:
@@ -211,14 +215,23 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
     tops, found = set(manifest["tops"]), set()
     for name in _candidates(tops, bases):
         module = sys.modules.get(name)
-        if name in ("__main__", "__mp_main__", NAME):
+        named_so = name.partition(".")[0] in tops
+        if not named_so and _is_elsewhere(module, bases):
             continue
         files = [getattr(module, "__file__", None), *_portions(module)]
         paths = [one for one in files if isinstance(one, str)]
-        named_so = name.partition(".")[0] in tops and not all(map(_is_librarys, paths))
-        if named_so or any(_is_projects(path, bases) for path in paths):
+        if (named_so and not all(map(_is_librarys, paths))) or any(_is_projects(path, bases) for path in paths):
             found.add(name)
-    return found
+    return found.difference(("__main__", "__mp_main__", NAME))
+
+
+def _is_elsewhere(module: Any, bases: tuple[str, ...]) -> bool:
+    """Whether this is a plain module of one file that is not below these, as nearly all of some thousand are.
+
+    To ask it for a path, which it lacks, takes ten times as long.
+    """
+    known = module.__dict__ if type(module) is types.ModuleType else None
+    return known is not None and "__path__" not in known and not str(known.get("__file__")).startswith(bases)
 
 
 def _candidates(tops: set[str], bases: tuple[str, ...]) -> list[str]:

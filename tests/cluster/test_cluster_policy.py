@@ -125,7 +125,10 @@ def test_the_next_step_follows_from_what_all_say(workers, step):
 
 def test_the_scheduler_must_have_the_version_too():
     on = [worker("a", **ON)]
-    assert next_step(on, worker("s", has=True, version=OLD), NEW, silent=(), late=False) is Step.ENTER
+    lags = worker("s", has=True, version=OLD)
+    assert next_step(on, lags, NEW, silent=(), late=False) is Step.ENTER
+    outdated = [*on, worker("b", has=True, version=OLD, outdated=("pkg",))]
+    assert next_step(outdated, lags, NEW, silent=(), late=False) is Step.RESTART  # it gets it then, too
     assert next_step(on, None, NEW, silent=(), late=False) is Step.DONE  # a cluster that has none
 
 

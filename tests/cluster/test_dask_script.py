@@ -123,6 +123,15 @@ def test_a_module_that_workers_alone_import_reaches_them(watch, project):
     watched.until("LATE 2")
 
 
+#: Whether the nanny's program ran in a worker before it was forked, so that multiprocessing doesn't run it again there.
+RAN_AHEAD = """
+def ran_ahead():
+    import sys
+    names, ahead = list(sys.modules), sys.modules["_ipy_autorestart_cluster"].IMPORTED_AHEAD
+    return names.index("__mp_main__") < names.index(ahead["last"])
+"""
+
+
 def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
     watched = watch()
     watched.save(2, then="rest = [client.submit(time.sleep, 600, pure=False) for _ in 2 * workers]; time.sleep(0.5)")
@@ -131,6 +140,7 @@ def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
     watched.hang_up()  # the code is the same, and so are its workers
     watched.until("RESULT 2", count=2)
     watched.until(r"2 of 2 workers on [0-9a-f]{4} · 2 restarted", count=2)
+    assert colleague.ask(RAN_AHEAD + "set(client.run(ran_ahead).values())") == "{True}"
 
 
 def test_data_that_is_somebody_elses_is_copied_before_its_worker_restarts(watch, colleague):
