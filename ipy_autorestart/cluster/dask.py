@@ -127,6 +127,7 @@ class DaskCluster:
         self._nannies: set[str] = set()  # all that are there: a worker is away while we, or others, restart it
         self._switched: set[str] = set()  # nannies
         self._others: set[Hashable] = set()  # keys of data that was there for longer than any run
+        self._unplaced: set[Hashable] = set()  # of data that no other worker took, when it was last tried in this push
 
     @classmethod
     async def connect(cls, where: str, project: str) -> Self:
@@ -196,7 +197,7 @@ class DaskCluster:
         manifest = tree.manifest()
         head = _head(manifest)
         deadline = time.monotonic() + within
-        self.restarted = 0
+        self.restarted, self._unplaced = 0, set()
         awaited: Iterable[str] = ()
         seen: Seen | None = None
         while True:
@@ -218,7 +219,8 @@ class DaskCluster:
                 case Step.RESTART:
                     begun = time.monotonic()
                     ended = await self._restart(seen, tree, clients, lose_data=lose_data)
-                    deadline += time.monotonic() - begun  # large data is copied first
+                    if ended:
+                        deadline += time.monotonic() - begun  # large data is copied first
                     self.restarted += len(ended)
                     seen = None
                 case Step.WAIT | Step.DONE if seen.is_supposed:
@@ -321,8 +323,14 @@ class DaskCluster:
         if not others and seen.silent:
             return set()
         beside = [name for name in others if name not in names] or others  # the rest restarts next
-        nannies, kept = await self._end(tree, turn, await self._places(turn, beside, clients), clients)
-        _raise(refuse_loss(sorted(map(str, kept))))
+        sizes: dict[Hashable, int | None] = await self._on_scheduler(carried.only_copies, list(turn), list(clients))
+        places, kept = place(sizes, await self._on_scheduler(carried.room, beside))
+        nannies: Mapping[str, str] = {}
+        if not kept:
+            nannies, kept = await self._end(tree, turn, places, clients)
+        # What was made since had no turn yet. What a worker should have taken that has ended has another turn.
+        before, self._unplaced = self._unplaced, sizes.keys() & kept
+        _raise(refuse_loss(sorted(map(str, before & self._unplaced))))
         return set(nannies.values())
 
     async def _end(
@@ -360,15 +368,6 @@ class DaskCluster:
                 return True
             await asyncio.sleep(LOOKED_AT)
         return False
-
-    async def _places(
-        self, names: Iterable[str], beside: Sequence[str], clients: Iterable[str]
-    ) -> dict[str, list[Hashable]]:
-        """Return which of the others get a copy of what only these have; raises `CantPush` if there is no room."""
-        sizes: dict[Hashable, int | None] = await self._on_scheduler(carried.only_copies, list(names), list(clients))
-        places, nowhere = place(sizes, await self._on_scheduler(carried.room, list(beside)))
-        _raise(refuse_loss(sorted(map(str, nowhere))))
-        return places
 
     async def _on_scheduler(self, function: Callable[..., Any], *args: Any) -> Any:
         return await self._answer(self._client.run_on_scheduler(Sent(function), *args))

@@ -243,6 +243,53 @@ def test_a_scheduler_that_copies_data_is_not_taken_for_one_that_is_silent():
     )
 
 
+# Two tries of a push to end the first of two workers, which has data that nobody else has: what becomes of each. The
+# other may end as it is to take a copy, or may have no room; and more data may be made.
+TRIES = """
+import asyncio
+from ipy_autorestart.cluster import dask
+from ipy_autorestart.cluster.policy import CantPush, Process
+from ipy_autorestart.cluster.tree import read_tree
+
+dask.LEAVES_WITHIN = 0
+a, b = (Process(name=name, outdated=("pkg",)) for name in "ab")
+nannies = {"a": "its nanny", "b": "the other's"}
+seen = dask.Seen([a, b], Process(name="scheduler"), [], nannies)
+
+class Client:
+    status, id = "running", "i"
+    async def run_on_scheduler(self, function, *args):
+        match function.func.__name__:
+            case "restart":
+                kept = self.kept if args[2] else ["k"]
+                return {}, {} if kept else {"a": "its nanny"}, kept
+            case "only_copies":
+                return {"k": 10}
+            case "room":
+                return {"b": self.room}
+
+async def tried(room, *tries):
+    Client.room = room
+    cluster = dask.DaskCluster(Client(), "p", where="here")
+    cluster._switched = set(nannies.values())
+    for Client.kept in tries:
+        try:
+            print(await cluster._restart(seen, read_tree([]), (), lose_data=False), end=" ")
+        except CantPush as error:
+            print(str(error).partition(",")[0], end=" ")
+    print()
+
+for room, tries in (10, [["k"], []]), (10, [["k"], ["k"]]), (9, [[], []]), (10, [["l"], ["l", "m"]]):
+    asyncio.run(tried(room, *tries))
+"""
+
+
+def test_data_is_not_called_lost_that_was_just_made_or_was_to_go_to_a_worker_that_ended():
+    done = subprocess.run([sys.executable, "-c", TRIES], capture_output=True, text=True, timeout=60)
+    lost = "set() a restart of the workers would lose k "
+    assert done.stdout.splitlines() == ["set() {'its nanny'} ", lost, lost, "set() set() "], done.stderr
+
+
 # A watch of another version of this package; two of one project, such as two notebooks in one folder; a killed one.
 OWNERS = """
 import asyncio, sys, types
