@@ -48,7 +48,7 @@ test-each:  ## run all tests with other Pythons (PYTHONS="python3.12 python3.13"
 	for python in $(PYTHONS); do $(MAKE) test PYTHON=$$python VENV=.venv-$$(basename $$python) || exit; done
 
 conformance: $(CONFORMANCE)/.conformance  ## run CPython's tests as scripts (MODULES="json os"), and Jupyter's on restarted kernels (ONLY=nbclient)
-conformance-oldest: $(CONFORMANCE)-oldest/.conformance  ## the same with ipykernel 6.29.5
+conformance-oldest: $(CONFORMANCE)-oldest/.conformance  ## the same with ipykernel 6.29.0
 conformance conformance-oldest:
 	$(if $(ONLY),,$(<D)/bin/python tests/conformance/cpython.py $(MODULES))
 	$(<D)/bin/python tests/conformance/suites.py $(ONLY) $(if $(KERNELS),--on $(KERNELS))
@@ -105,7 +105,7 @@ $(OLDEST)/.dev: pyproject.toml
 		'distributed==2024.8.*' 'ipyparallel==8.8.*' 'ipywidgets==8.0.*'
 	touch $@
 
-$(CONFORMANCE)-oldest/.conformance: PINS := 'ipython==8.20.*' 'ipykernel==6.29.5' 'pytest<8'
+$(CONFORMANCE)-oldest/.conformance: PINS := 'ipython==8.20.*' 'ipykernel==6.29.0' 'debugpy<1.8.3' 'pytest<8'
 $(CONFORMANCE)/.conformance $(CONFORMANCE)-oldest/.conformance: pyproject.toml tests/conformance/pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python $(PIP_INSTALL) --editable '.[demo]' --editable tests/conformance $(PINS)
