@@ -167,7 +167,9 @@ def test_mistakes_name_the_fix(kernel, line, message):
 @pytest.mark.own_kernel
 def test_a_traceback_is_coloured_as_the_kernels_own_and_otherwise_unchanged(kernel, project):
     project.save("boom.py", "def f():\n    return 1 / 0\n")
-    cell = watch(kernel, project, "import sys, boom\nprint('first', file=sys.stderr)\nboom.f()\n")
+    code = "import sys, boom\nprint('first', file=sys.stderr)\nboom.f()\n"
+    # ipykernel asks programs for colours by FORCE_COLOR; from 3.13 on Python has its own, and they are left alone.
+    cell = watch(kernel, project, code, "--env PYTHON_COLORS=0")
     kernel.wait(shows(cell, "crashed"))
     shown = cell.streams("stderr")
     own = kernel.run("1 / 0").text
