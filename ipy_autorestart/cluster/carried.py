@@ -13,8 +13,8 @@ import sys
 import tempfile
 import types
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
 
 import dask
 import distributed
@@ -41,6 +41,8 @@ ADDRESS_MAX = 107
 #: Seconds that a nanny may take to be connected to.
 REACHED_WITHIN = 3.0
 
+
+T = TypeVar("T")
 
 #: The text of `remote`, and of the salt, by its digest and compressed.
 Source = tuple[str, bytes]
@@ -249,20 +251,26 @@ async def look(
 async def on_workers(
     function: bytes, args: tuple[Any, ...], addresses: list[str], *, dask_scheduler: Any
 ) -> dict[str, Any]:
-    """Have workers run a pickled function; return what each says, or its exception. One that ends is left out.
-
-    A broadcast to all at once would go on for 30 s to connect to that.
-    """
+    """Have workers run a pickled function; return what each says, or its exception. One that ends is left out."""
     message = {"function": function, "args": _pickled(args), "kwargs": _pickled({}), "wait": True}
-    asked = {one: asyncio.create_task(dask_scheduler.rpc(one).run(**message)) for one in addresses}
+    asked = await _done({one: dask_scheduler.rpc(one).run(**message) for one in addresses}, dask_scheduler)
+    return {address: _said(task) for address, task in asked.items()}
+
+
+async def _done(asked: Mapping[str, Coroutine[Any, Any, T]], scheduler: Any) -> dict[str, asyncio.Task[T]]:
+    """Wait for what is asked of workers, by their addresses, of each as long as it is there; return what has ended.
+
+    Dask would go on for 30 s to connect to one that has gone.
+    """
+    tasks = {address: asyncio.create_task(one) for address, one in asked.items()}
     try:
-        while pending := [task for task in asked.values() if not task.done()]:
+        while pending := [task for task in tasks.values() if not task.done()]:
             await asyncio.wait(pending, timeout=LOOKED_AT_ASKED)
-            for gone in asked.keys() - dask_scheduler.workers.keys():
-                asked.pop(gone).cancel()
-        return {address: _said(task) for address, task in asked.items()}
+            for gone in tasks.keys() - scheduler.workers.keys():
+                tasks.pop(gone).cancel()
+        return tasks
     finally:
-        for task in asked.values():
+        for task in tasks.values():
             task.cancel()
 
 
@@ -428,7 +436,7 @@ async def restart(
         for address, keys in (copies or {}).items():
             tasks = [dask_scheduler.tasks[key] for key in keys if key in dask_scheduler.tasks]
             holders = {task.key: [worker.address for worker in task.who_has or ()] for task in tasks}
-            await dask_scheduler.gather_on_worker(address, holders)
+            await _done({address: dask_scheduler.gather_on_worker(address, holders)}, dask_scheduler)
         if copies is not None and (lost := only_copies(addresses, leaving, dask_scheduler=dask_scheduler)):
             return {}, {}, list(lost)
         _release(leaving, dask_scheduler)

@@ -290,6 +290,33 @@ def test_data_is_not_called_lost_that_was_just_made_or_was_to_go_to_a_worker_tha
     assert done.stdout.splitlines() == ["set() {'its nanny'} ", lost, lost, "set() set() "], done.stderr
 
 
+# A worker ends as it is to take a copy; Dask would try for long to connect to it.
+GONE = """
+import asyncio, contextlib, types
+from ipy_autorestart.cluster import carried
+
+carried.install = lambda *args, **more: {}
+carried._expect = lambda scheduler: set()
+carried._none_dropped = lambda scheduler: contextlib.nullcontext()
+carried.only_copies = lambda *args, **more: {"k": 1}
+
+async def gather_on_worker(address, holders):
+    print(address, holders)
+    del scheduler.workers[address]
+    await asyncio.sleep(3600)
+
+task = types.SimpleNamespace(key="k", who_has=[types.SimpleNamespace(address="old")])
+workers = {name: types.SimpleNamespace(nanny="its nanny") for name in ("old", "other")}
+scheduler = types.SimpleNamespace(workers=workers, tasks={"k": task}, gather_on_worker=gather_on_worker)
+print(asyncio.run(carried.restart((), ["old"], {"other": ["k"]}, [], b"", dask_scheduler=scheduler)))
+"""
+
+
+def test_a_worker_that_ends_as_it_is_to_take_a_copy_is_not_waited_for():
+    done = subprocess.run([sys.executable, "-c", GONE], capture_output=True, text=True, timeout=60)
+    assert done.stdout.splitlines() == ["other {'k': ['old']}", "({}, {}, ['k'])"], done.stderr
+
+
 # A watch of another version of this package; two of one project, such as two notebooks in one folder; a killed one.
 OWNERS = """
 import asyncio, sys, types
