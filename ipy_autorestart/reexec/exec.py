@@ -12,7 +12,7 @@ import logging
 import sys
 import termios
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NoReturn, Protocol
 
 from ipy_autorestart import catalogue
@@ -250,8 +250,8 @@ class Handover(abc.ABC):
         signal.pthread_sigmask(signal.SIG_SETMASK, first.blocked | self._waiting)
         with contextlib.suppress(OSError):  # privileges were given up; `check` knows that this is the folder
             os.chdir(first.folder if os.path.isdir(first.folder) else os.path.expanduser("~"))
-        for signum in self.noted():
-            signal.pthread_kill(get_ident(), signum)  # which waits, too
+        for signum in (*_taken(self._waiting), *self.noted()):
+            signal.pthread_kill(get_ident(), signum)  # which waits, too, and where no other thread takes it
         command = self.command()
         put_limits_back(first.surroundings)
         # Not by the function that an attached debugger has put in its place.
@@ -283,6 +283,12 @@ def _forget_pending() -> None:
     for_all_images = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
     while hasattr(signal, "sigtimedwait") and (pending := signal.sigpending() - for_all_images):
         signal.sigtimedwait(pending, 0)
+
+
+def _taken(signals: Collection[signal.Signals]) -> Iterator[int]:
+    """Take those of these blocked signals that are pending, before a thread does that has not blocked them."""
+    while hasattr(signal, "sigtimedwait") and (found := signal.sigtimedwait(signals, 0)):
+        yield found.si_signo
 
 
 def _waiting_bytes(stream: object) -> int:
