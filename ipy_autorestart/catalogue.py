@@ -1657,6 +1657,11 @@ WHY_STARTED = Message(
     cause="A run, or a new image of the kernel, has begun.",
     shown=Shown.WHY,
 )
+WHY_GOES_ON = Message(
+    text="the kernel had died: start {number}",
+    cause="It ended by itself, as by a crash, and the one restored ahead goes on behind the proxy.",
+    shown=Shown.WHY,
+)
 WHY_STARTED_AGAIN = Message(
     text="started{took}",
     cause="The same run has begun anew, cold, as it could not go on warm.",

@@ -27,6 +27,7 @@ from ipy_autorestart.decide.events import (
     Tick,
     Waiting,
 )
+from ipy_autorestart.decide.facts import Cause, Reason
 from ipy_autorestart.text import duration, relative
 
 #: So many files are named.
@@ -57,6 +58,8 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
             yield catalogue.WHY_PAUSE() if on else catalogue.WHY_RESUME()
         case Waiting(what) if what != before.waits_for:
             yield catalogue.WHY_WAITS(what=what)
+        case Started() if after.run.cause == Cause(Reason.ENDED) and isinstance(before.phase, Running):
+            yield catalogue.WHY_GOES_ON(number=after.run.number)
         case Started():
             run = after.run
             took = catalogue.AFTER_NOTICED(time=duration(run.took)) if run.took is not None else ""

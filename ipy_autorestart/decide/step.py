@@ -337,11 +337,15 @@ def _started(cycle: Cycle, now: float) -> Stepped:
     phase, run, looks = cycle.phase, cycle.run, cycle.looks
     noticed = phase.noticed if isinstance(phase, Starting | Stopping) else None
     took = None if noticed is None else now - noticed
-    run = LastRun(cycle.next_number, cycle.cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
+    cause = cycle.cause
+    if isinstance(phase, Running):  # a kernel that has died; another one goes on
+        is_asked = cycle.pending is not None and cycle.pending.reason is Reason.ASKED
+        cause = Cause(Reason.ASKED if is_asked else Reason.ENDED)
+    run = LastRun(cycle.next_number, cause, now, took, fresh=cycle.manner.leading and looks.at is not None)
     cycle = cycle._replace(phase=Running(), run=run, shown_at=None)
     if isinstance(phase, Starting) and phase.again:
         return _signal(cycle, phase.again, now)
-    if not isinstance(phase, Starting):  # a kernel has died, and another one goes on: who was to act is gone
+    if not isinstance(phase, Starting):  # who was to act is gone
         cycle = cycle._replace(pending=None)
     if cycle.found.changes and looks.at is None:
         return cycle._replace(looks=looks._replace(at=now + cycle.timing.quiet)), ()

@@ -121,6 +121,8 @@ class Reporter:
         run = after.run
         match event:
             case Started():
+                if isinstance(before.phase, Running) and self._latest:  # it has died, and so could not say that it left
+                    self._ran[self._latest.run] = replace(self._latest, lasted=_between(before.run, run))
                 warm = self._target.is_warm if self._target else None
                 self._latest = Ran(run.number, at, self._cause(run.cause), took=self._took(run), warm=warm)
             case Failed():
@@ -191,6 +193,11 @@ class Reporter:
     def _files(self, paths: Sequence[str]) -> Files | None:
         first = tuple(relative(path, self._folder) for path in paths[:NAMED_MAX])
         return Files(first, len(paths) - len(first)) if first else None
+
+
+def _between(first: LastRun, second: LastRun) -> float | None:
+    """Return the seconds between two starts."""
+    return None if first.since is None or second.since is None else second.since - first.since
 
 
 def _since(cycle: Cycle) -> float | None:

@@ -495,6 +495,13 @@ def test_a_wish_is_served_by_the_kernel_that_follows_one_that_has_died_of_it():
     assert (cycle.phase, cycle.pending, actions.count(Signal())) == (Running(), None, 1)
 
 
+@pytest.mark.parametrize(("said", "why"), [((), Reason.ENDED), ((Asked(),), Reason.ASKED)])
+def test_a_kernel_that_goes_on_for_one_that_has_died_has_that_for_its_cause(said, why):
+    cycle, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (13, Hangup()), (13, Exited()))
+    cycle, _ = play(cycle, (14, Started()), *((20, event) for event in said), (30, Started()))
+    assert (cycle.run.number, cycle.run.cause, cycle.run.since, cycle.run.took) == (2, Cause(why), 30, None)
+
+
 def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():
     world = World(SCRIPT, start_time=0)
     for number in range(10):

@@ -133,6 +133,20 @@ def test_a_run_that_a_restart_has_ended_is_reported_as_stopped(link, reporter, s
     assert [record.stopped for record in link.sent if isinstance(record, Ran)] == [stopped]
 
 
+def test_a_kernel_that_has_died_has_lasted_until_another_goes_on(link):
+    reporter = Reporter(link, None, 7, "/p")
+    running = Cycle(manner=KERNEL, phase=Running(), run=LastRun(1, CHANGED, 2.0))
+    reporter.note(Cycle(manner=KERNEL, phase=Starting(CHANGED)), Started(), running, ())
+    after = running._replace(run=LastRun(2, Cause(Reason.ENDED), 6.0))
+    reporter.note(running, Started(), after, ())
+    reporter.report(after, 6.0)
+    assert [(record.run, record.lasted, record.cause.reason) for record in ran(link)] == [
+        (1, 4.0, Reason.CHANGE),
+        (2, None, Reason.ENDED),
+    ]
+    assert [record.why for record in link.sent if isinstance(record, Decided)][-1] == "the kernel had died: start 2"
+
+
 def test_decisions_are_reported_each_once_and_hints_are_none(link, reporter):
     cycle = Cycle(phase=Running())
     for _ in range(2):
