@@ -120,12 +120,14 @@ class Backend:
 
     def flush(self) -> bool:
         """Send what is kept; return whether nothing is."""
-        with contextlib.suppress(zmq.Again):
-            while self._unsent:
-                channel, frames = self._unsent[0]
+        while self._unsent:
+            channel, frames = self._unsent[0]
+            try:
                 send(self.sockets[channel], frames)
-                self._unsent.popleft()
-        return not self._unsent
+            except zmq.Again:
+                return False
+            self._unsent.popleft()
+        return True
 
     def pending_signals(self) -> list[int]:
         """Return those of SIGHUP and SIGINT that the process has been sent and will not handle (proc_pid_status(5))."""

@@ -11,6 +11,11 @@ from ipy_autorestart.proxy.forward import plain
 from ipy_autorestart.wire.messages import HEADER, PARENT, Key, parse
 
 
+def may_answer(channel: str, frames: Sequence[zmq.Frame]) -> bool:
+    """Return whether `Exchange.note_answer` has something to note of what a kernel has sent."""
+    return channel != "stdin" and (channel != "iopub" or frames[0].bytes.endswith(b"status"))
+
+
 class Exchange:
     """Notes in a book what clients ask for, and what a kernel answers; the key is that of the connection."""
 
@@ -29,8 +34,6 @@ class Exchange:
 
     def note_answer(self, channel: str, frames: Sequence[zmq.Frame]) -> bool:
         """Note what a kernel has sent; return whether it ends now: whatever it dies of then, it was to end."""
-        if channel == "stdin" or (channel == "iopub" and not frames[0].bytes.endswith(b"status")):
-            return False
         message = parse(plain(frames))
         if message is None:
             return False

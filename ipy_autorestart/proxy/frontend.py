@@ -89,9 +89,9 @@ class Frontend:
         if channel == "iopub":
             send(self.sockets[channel], frames)
             self._subscribers.keep(frames)
-        elif _to(frames) == OWN:
+        elif (to := _to(frames)) == OWN:
             return
-        elif any(_to(kept) == _to(frames) for one, kept in self._undelivered if one == channel):
+        elif self._undelivered and any(_to(kept) == to for one, kept in self._undelivered if one == channel):
             self._keep(channel, frames)
         else:
             try:
@@ -107,6 +107,8 @@ class Frontend:
 
     def flush(self) -> bool:
         """Send again what could not be sent; return whether nothing is left."""
+        if not self._undelivered:
+            return True
         undelivered, self._undelivered = self._undelivered, []
         for channel, frames in undelivered:
             self.send(channel, frames)

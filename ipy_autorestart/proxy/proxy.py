@@ -8,7 +8,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import zmq
 
@@ -20,7 +22,7 @@ from ipy_autorestart.proxy.backup import Backup
 from ipy_autorestart.proxy.book import Book
 from ipy_autorestart.proxy.checkpoint import Checkpoints
 from ipy_autorestart.proxy.crash import Crash
-from ipy_autorestart.proxy.exchange import Exchange
+from ipy_autorestart.proxy.exchange import Exchange, may_answer
 from ipy_autorestart.proxy.folder import Folder
 from ipy_autorestart.proxy.forward import plain, received
 from ipy_autorestart.proxy.frontend import Frontend
@@ -56,6 +58,8 @@ END_MAX = 10.0
 #: Seconds without a message after which a kernel that has died has left nothing more.
 DRAINED = 0.02
 
+Handler = Callable[[], None]
+
 
 class Proxy:
     """A proxy, made of what the kernel that has become it has left."""
@@ -89,6 +93,8 @@ class Proxy:
         self._count = self._failures = 0
         self._due_at = 0.0  # when `_do_due` has something to do
         self._poll: list[tuple[object, int]] = []  # what is waited for, until something has happened
+        self._handlers: dict[object, Handler] = {}  # what acts on each
+        self._answers_sent: list[tuple[int, str, list[zmq.Frame]]] = []  # in this turn, each with the kernel's number
         self._pending: list[int] = []  # signals that wait for a kernel that answers
         self._told = 0  # interrupts among them of which a kernel has been told
         self._status: int | None = None
@@ -111,14 +117,13 @@ class Proxy:
         return self._status
 
     def _turn(self) -> None:
-        """Do what there is to do; most turns do nothing but forward messages."""
-        ready = self._wait()
-        fds = [fd for fd in ready if isinstance(fd, int)]
-        for fd in fds:
-            self._read(fd)
-        self._forward(ready)
-        if self._frontend.connections.monitors or time.monotonic() >= self._due_at:
+        """Do what there is to do; most turns do nothing but forward a message."""
+        for handle in self._wait():
+            handle()
+        self._note_answers()
+        if time.monotonic() >= self._due_at:
             self._do_due()
+        self._send_kept()
 
     def _look_up(self) -> None:
         """See in this turn what is due, and what is to be waited for: something has happened."""
@@ -158,28 +163,33 @@ class Proxy:
         due = standby_at(self._kernels, self._failures)
         return due if due is not None and self._launcher.has_parked else float("inf")
 
-    def _wait(self) -> list[object]:
+    def _wait(self) -> list[Handler]:
+        """Wait for something, and return what acts on it, in the order of `_sources`."""
         if not self._poll:  # not in each turn: most only forward a message
-            self._poll = [(source, zmq.POLLIN) for source in self._sources()]
+            self._handlers = dict(self._sources())
+            self._poll = [(source, zmq.POLLIN) for source in self._handlers]
         timeout = max(0, int((self._due_at - time.monotonic()) * 1000) + 1)
-        return [source for source, _ in zmq.zmq_poll(self._poll, timeout)]  # type: ignore[arg-type]
+        return [self._handlers[source] for source, _ in zmq.zmq_poll(self._poll, timeout)]  # type: ignore[arg-type]
 
-    def _sources(self) -> list[object]:
-        sources: list[object] = [
-            self._signals.fileno(),
-            self._folder.listener.fileno(),
-            *self._frontend.connections.monitors,
-        ]
-        sources += [reader.fileno() for reader in self._launcher.readers()]
-        sources += [self._frontend.sockets[channel] for channel in ("hb", "iopub")]
-        if self._live:
-            sources += [self._frontend.sockets[channel] for channel in ("shell", "control", "stdin")]
-        sources += self._checkpoints.fds()
+    def _sources(self) -> Iterator[tuple[object, Handler]]:
+        """Yield what is waited for, and what acts on it: answers come first, of which some let a kernel be followed."""
+        fds = [self._signals.fileno(), self._folder.listener.fileno(), *self._checkpoints.fds()]
+        fds += [reader.fileno() for reader in self._launcher.readers()]
         for backend in self._backends.values():
-            sources += backend.fds()
-            if self._is_heard(backend):
-                sources += backend.sockets.values()
-        return sources
+            fds += backend.fds()
+        for fd in fds:
+            yield fd, partial(self._read, fd)
+        for monitor in self._frontend.connections.monitors:
+            yield monitor, self._look_up
+        for backend in filter(self._is_heard, self._backends.values()):
+            for channel, sock in backend.sockets.items():
+                yield sock, partial(self._forward_answers, backend, channel)
+        sockets = self._frontend.sockets
+        if self._live:
+            for channel in ("control", "shell", "stdin"):
+                yield sockets[channel], partial(self._forward_requests, channel)
+        yield sockets["hb"], self._frontend.beat
+        yield sockets["iopub"], self._note_subscriptions
 
     @property
     def _live(self) -> Backend | None:
@@ -192,47 +202,51 @@ class Proxy:
 
     # -- messages ------------------------------------------------------------------------------------------------------
 
-    def _forward(self, ready: Sequence[object]) -> None:
-        """Forward what has come from sockets that are ready: answers first, of which some let a kernel be followed."""
-        for backend in list(self._backends.values()):
-            if self._is_heard(backend):
-                self._forward_answers(backend, ready)
-        live, sockets = self._live, self._frontend.sockets
-        if live and not live.flush():
-            self._due_at = min(self._due_at, time.monotonic() + UNSENT)
-        if not self._frontend.flush():
-            self._due_at = min(self._due_at, time.monotonic() + UNDELIVERED)
-        for channel in ("control", "shell", "stdin"):
-            if live and sockets[channel] in ready:
-                self._forward_requests(live, channel)
-        if sockets["hb"] in ready:
-            self._frontend.beat()
-        if sockets["iopub"] in ready:
-            self._frontend.note_subscriptions(welcome=any(backend.welcomes for backend in self._backends.values()))
-            self._look_up()  # they may be back
-
-    def _forward_requests(self, live: Backend, channel: str) -> None:
+    def _forward_requests(self, channel: str) -> None:
+        live = self._live
+        if live is None:
+            return
         for frames in received(self._frontend.sockets[channel]):
-            for signum in self._signals.take():  # those came first: an interrupt is not for what was sent after it
-                self._take_signal(signum)
+            if self._signals.have_come:  # first: an interrupt is not for what was sent after it
+                self._take_signals()
             if live is self._live:  # else the next one gets it, from the book
                 live.send(channel, frames)
             if channel != "stdin":  # only now, while the kernel is at work on it
                 self._exchange.note_request(channel, plain(frames))
 
-    def _forward_answers(self, backend: Backend, ready: Sequence[object]) -> None:
-        for channel, sock in list(backend.sockets.items()):
-            if sock not in ready:
+    def _forward_answers(self, backend: Backend, channel: str) -> None:
+        if not self._poll and not self._is_heard(backend):  # of something that has happened in this turn
+            return
+        sock = backend.sockets.get(channel)
+        for frames in received(sock) if sock else ():
+            if len(frames) == 1 and frames[0].bytes == END:
+                self._note_answers()
+                self._happen(events.Ended(backend.number, channel))
+                if backend.number not in self._backends:
+                    return
                 continue
-            for frames in received(sock):
-                if len(frames) == 1 and frames[0].bytes == END:
-                    self._happen(events.Ended(backend.number, channel))
-                    if backend.number not in self._backends:
-                        return
-                    continue
-                self._frontend.send(channel, frames)
-                if self._exchange.note_answer(channel, frames):
-                    self._happen(events.Goodbye(backend.number))
+            self._frontend.send(channel, frames)
+            if may_answer(channel, frames):
+                self._answers_sent.append((backend.number, channel, frames))
+
+    def _note_answers(self) -> None:
+        """Note what has been answered: only now, when all that was there has been sent on."""
+        sent, self._answers_sent = self._answers_sent, []
+        for number, channel, frames in sent:
+            if self._exchange.note_answer(channel, frames):
+                self._happen(events.Goodbye(number))
+
+    def _note_subscriptions(self) -> None:
+        self._frontend.note_subscriptions(welcome=any(backend.welcomes for backend in self._backends.values()))
+        self._look_up()  # they may be back
+
+    def _send_kept(self) -> None:
+        """Send what could not be sent, as far as it can be now."""
+        live = self._live
+        if live and not live.flush():
+            self._due_at = min(self._due_at, time.monotonic() + UNSENT)
+        if not self._frontend.flush():
+            self._due_at = min(self._due_at, time.monotonic() + UNDELIVERED)
 
     # -- kernels -------------------------------------------------------------------------------------------------------
 
@@ -356,8 +370,7 @@ class Proxy:
                 return
         self._look_up()
         if fd == self._signals.fileno():
-            for signum in self._signals.take():
-                self._take_signal(signum)
+            self._take_signals()
         elif fd == self._folder.listener.fileno():
             accepted, _ = self._folder.listener.accept()
             self._connect(Link(accepted), _peer(accepted))
@@ -450,6 +463,10 @@ class Proxy:
             if cold or is_old or (leaving and backend.is_stale):
                 self._happen(events.Outdated(backend.number))
 
+    def _take_signals(self) -> None:
+        for signum in self._signals.take():
+            self._take_signal(signum)
+
     def _take_signal(self, signum: int) -> None:
         if signum == signal.SIGCHLD:
             self._reap()
@@ -487,11 +504,14 @@ class Proxy:
     def _note_end(self, backend: Backend, status: int) -> None:
         self._hear(backend)  # its last words
         if self._is_heard(backend):
-            poll = [(sock, zmq.POLLIN) for sock in backend.sockets.values()]
+            channels: dict[object, str] = {sock: channel for channel, sock in backend.sockets.items()}
+            poll: list[Any] = [(sock, zmq.POLLIN) for sock in channels]
             while left := zmq.zmq_poll(poll, int(DRAINED * 1000)):
-                self._forward_answers(backend, [sock for sock, _ in left])
+                for sock, _ in left:
+                    self._forward_answers(backend, channels[sock])
                 if backend.number not in self._backends:
                     return
+            self._note_answers()
         if backend.number in self._kernels.waiting(0):
             self._failures += 1
         if -status in backend.passed_on:  # it was asked to end

@@ -3,7 +3,7 @@
 import zmq
 
 from ipy_autorestart.proxy.book import Book
-from ipy_autorestart.proxy.exchange import Exchange
+from ipy_autorestart.proxy.exchange import Exchange, may_answer
 from ipy_autorestart.wire.messages import HEADER, Key, build, parse
 
 KEY, STRANGERS = Key(b"secret"), Key(b"another")
@@ -33,9 +33,15 @@ def test_what_a_kernel_says_to_be_done_is_done():
     for state in ("busy", "idle"):
         assert not exchange.note_answer("iopub", answer(first, "status", b"kernel.1.status", execution_state=state))
     assert not exchange.note_answer("shell", answer(first, "execute_reply"))
-    exchange.note_answer("iopub", answer(second, "stream", b"kernel.1.stream", text="idle"))
-    exchange.note_answer("stdin", answer(second, "input_request"))
     assert [one.frames for one in book.left()] == [tuple(second)]
+
+
+def test_what_answers_nothing_is_not_read():
+    to = request()
+    assert may_answer("iopub", answer(to, "status", b"kernel.1.status", execution_state="idle"))
+    assert may_answer("control", answer(to, "interrupt_reply"))
+    assert not may_answer("iopub", answer(to, "stream", b"kernel.1.stream", text='{"execution_state": "idle"}'))
+    assert not may_answer("stdin", answer(to, "input_request"))
 
 
 def test_what_a_kernel_has_begun_is_lost_with_it():
