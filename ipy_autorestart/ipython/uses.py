@@ -14,6 +14,7 @@ from typing import Any
 
 from ipy_autorestart.decide.change import Change as Change
 from ipy_autorestart.decide.change import Kind
+from ipy_autorestart.ipython.audit import listen
 from ipy_autorestart.ipython.writes import PROGRAMS
 from ipy_autorestart.pristine import os
 
@@ -79,18 +80,13 @@ class Uses:
                 self._opened[ANYTHING] = 0
         self._watched: list[str] = []  # of the sorted files, those that counted when `places` was last asked for
         self._counts: tuple[Callable[[str], bool] | None, int] = None, 0
-        finder = self._finder = _Finder(self)
-        events = EVENTS
-
-        def hook(event: str, args: tuple[Any, ...]) -> None:
-            if event in events and (uses := finder.uses()) is not None:  # quick for the many others
-                uses._hear(event, args)  # noqa: SLF001  # its own
-
-        sys.addaudithook(hook)  # for good: Python has no way back
-        sys.meta_path.insert(0, finder)  # ``importlib.import_module`` raises no event for what isn't there
+        self._finder = _Finder(self)
+        self._end = listen(EVENTS, self._hear)
+        sys.meta_path.insert(0, self._finder)  # ``importlib.import_module`` raises no event for what isn't there
 
     def close(self) -> None:
         """Hear nothing any more."""
+        self._end()
         self._finder.leave()
 
     def __len__(self) -> int:

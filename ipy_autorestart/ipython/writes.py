@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ipy_autorestart.decide.filters import Filter, is_below
+from ipy_autorestart.ipython.audit import listen
 from ipy_autorestart.pristine import os, time, wall_ns
 from ipy_autorestart.protocol.request import Request
 
@@ -53,13 +53,7 @@ class Audit:
     def __init__(self) -> None:
         self._paths: dict[str, None] | None = None
         self._is_all = True
-        events, reference = EVENTS, weakref.ref(self)
-
-        def hook(event: str, args: tuple[Any, ...]) -> None:
-            if event in events and (audit := reference()) is not None:  # quick for the many others
-                audit._hear(event, args)  # noqa: SLF001  # its own
-
-        sys.addaudithook(hook)  # for good: Python has no way back; when this object is gone, it does nothing
+        listen(EVENTS, self._hear)
 
     def begin(self) -> None:
         """Begin to collect."""
