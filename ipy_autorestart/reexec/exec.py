@@ -176,11 +176,13 @@ class Handover(abc.ABC):
         self._supervisors = supervisors
         self._hangup_ignored = hangup_ignored
         if self.notes_interrupts and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            self._interrupts = Interrupts()  # for one that another thread takes, where it isn't blocked
+            Interrupts()  # until it is blocked
             self._waiting.add(signal.SIGINT)
         self.hold_hangups()
         # They stay pending until the new image has its handlers: the default action would end the process.
         signal.pthread_sigmask(signal.SIG_BLOCK, self._waiting)
+        if signal.SIGINT in self._waiting:
+            self._interrupts = _HeldInterrupts()  # for one that another thread takes, where it isn't blocked
         try:
             raise_limits(self._start.first.surroundings)
             _start(self._late)
@@ -256,6 +258,14 @@ class Handover(abc.ABC):
         put_limits_back(first.surroundings)
         # Not by the function that an attached debugger has put in its place.
         os.execve(start.executable, command, environment)
+
+
+class _HeldInterrupts(Interrupts):
+    """Notes SIGINT and has it stay pending, too, where that is blocked; else it would come again and again."""
+
+    def note(self, *_: object) -> None:
+        super().note()
+        signal.pthread_kill(get_ident(), signal.SIGINT)
 
 
 def new_file() -> int:

@@ -1,6 +1,8 @@
 """The way from one image to the next, in real processes."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -91,6 +93,42 @@ def test_a_hangup_on_the_way_waits_for_the_next_image(tmp_path, thread):
     code = "atexit.register(os.kill, os.getpid(), signal.SIGHUP)\nMine(start).exec([], hangup_ignored=False)\n"
     ended = ran(thread + code, tmp_path)
     assert json.loads(ended.stdout.splitlines()[-1])[-1] == [1]
+    assert ended.stderr == ""
+
+
+#: Has a signal come just before the exec for a thread that gets no processor until the main thread waits.
+LATE = """
+import time
+began = threading.Event()
+
+def wait():
+    os.sched_setscheduler(threading.get_native_id(), os.SCHED_IDLE, os.sched_param(0))
+    began.set()
+    threading.Event().wait()
+
+class Late(Mine):
+    def own(self):
+        os.sched_setaffinity(0, [processor])
+        os.kill(os.getpid(), SIGNUM)
+        return super().own()
+
+    def command(self):
+        time.sleep(0.05)
+        return super().command()
+
+processor = min(os.sched_getaffinity(0))
+os.sched_setaffinity(0, [processor])
+threading.Thread(target=wait, daemon=True).start()
+began.wait()
+Late(start).exec([], hangup_ignored=False)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="threads can't be held back here")
+@pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGINT])
+def test_a_signal_that_a_thread_has_not_come_to_take_waits_for_the_next_image(tmp_path, signum):
+    ended = ran(LATE.replace("SIGNUM", str(int(signum))), tmp_path)
+    assert json.loads(ended.stdout.splitlines()[-1])[-1] == [signum]
     assert ended.stderr == ""
 
 
