@@ -1652,6 +1652,11 @@ WHY_WAITS = Message(
     cause="The kernel or program is busy.",
     shown=Shown.WHY,
 )
+WHY_REREAD = Message(
+    text="{files} was put back, but used while it was otherwise: restart",
+    cause="A file was changed and changed back within moments, and the kernel read it, or missed it, in between.",
+    shown=Shown.WHY,
+)
 WHY_STARTED = Message(
     text="start {number}{took}",
     cause="A run, or a new image of the kernel, has begun.",

@@ -29,6 +29,7 @@ from ipy_autorestart.protocol.messages import (
     Record,
     State,
     Status,
+    Touched,
     Waiting,
 )
 from ipy_autorestart.protocol.options import BadInput, Options
@@ -378,6 +379,10 @@ class Supervisor:
         elif isinstance(record, Changed | PushFailed):
             if self._restarter:
                 self._restarter.note_changes(self, record)
+            return
+        elif isinstance(record, Touched):
+            if self._restarter:
+                self._restarter.note_touched(self, record)
             return
         elif isinstance(record, Keyed):
             self._take_keyed(record)

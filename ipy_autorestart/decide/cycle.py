@@ -7,7 +7,7 @@ from typing import NamedTuple, assert_never
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.decide.backoff import NO_LOOP, Loop
-from ipy_autorestart.decide.change import Found
+from ipy_autorestart.decide.change import Change, Found
 from ipy_autorestart.decide.events import Preloading, Pushed
 from ipy_autorestart.decide.facts import Cause, Reason, State
 from ipy_autorestart.decide.timing import SCRIPT, Burst, Manner, Timing
@@ -128,6 +128,7 @@ class Cycle(NamedTuple):
     phase: Phase = Ended()
     run: LastRun = LastRun()
     found: Found = Found()  # what differs from what runs, as far as it is known
+    reread: tuple[Change, ...] = ()  # what a kernel has read that was put back, until it restarts for that
     looks: Looks = Looks()
     pending: Pending | None = None
     shown_at: float | None = None

@@ -22,6 +22,7 @@ from ipy_autorestart.decide.events import (
     PushFailed,
     Reached,
     Refused,
+    Reread,
     Signal,
     Started,
     Tick,
@@ -52,6 +53,8 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
                 Stopping: catalogue.WILL_RUN_IT,
             }
             yield catalogue.WHY_HANGUP(then=served.get(type(before.phase), catalogue.JUST_RESTART)())
+        case Reread(_, changes):
+            yield catalogue.WHY_REREAD(files=_listed([change.path for change in changes], folder))
         case Asked():
             yield catalogue.WHY_ASKED()
         case Paused(on):

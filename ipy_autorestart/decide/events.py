@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ipy_autorestart.decide.change import Found, Hint
+from ipy_autorestart.decide.change import Change, Found, Hint
 from ipy_autorestart.decide.facts import Cause
 
 
@@ -125,6 +125,14 @@ class PushFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Reread:
+    """The kernel of this process id has used files while they were otherwise, or not there; they have been put back."""
+
+    pid: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """The moment that `wake_at` named has come."""
 
@@ -148,6 +156,7 @@ Event = (
     | Exited
     | Refused
     | Failed
+    | Reread
     | Preloading
     | Preloaded
     | Reached
@@ -171,6 +180,11 @@ class Signal:
 @dataclass(frozen=True, slots=True)
 class Ask:
     """Wake a process that restarts itself and has been sent a SIGHUP, and ask what it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """Ask a kernel whether it has used files that may have been otherwise for a moment; a Reread follows if so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,4 +233,4 @@ class Finish:
     """Leave the loop: nothing is left to do."""
 
 
-Action = Look | Signal | Ask | Stop | Kill | Commit | Ship | Push | Start | Finish
+Action = Look | Signal | Ask | Inquire | Stop | Kill | Commit | Ship | Push | Start | Finish

@@ -21,7 +21,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from ipy_autorestart.decide.backoff import NO_LOOP, admit, respawn_pause, worth_waiting
-from ipy_autorestart.decide.change import Found, Hint, Progress
+from ipy_autorestart.decide.change import Change, Found, Hint, Progress
 from ipy_autorestart.decide.cycle import (
     Closed,
     Cycle,
@@ -46,6 +46,7 @@ from ipy_autorestart.decide.events import (
     Failed,
     Finish,
     Hangup,
+    Inquire,
     Kill,
     Look,
     Paused,
@@ -56,6 +57,7 @@ from ipy_autorestart.decide.events import (
     PushFailed,
     Reached,
     Refused,
+    Reread,
     Ship,
     Signal,
     Start,
@@ -129,7 +131,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
         case Refused(why, runs):
             # Committed, so that the refusal is not repeated until something changes again.
             phase = Running(why) if runs else Ended(refusal=why)
-            return cycle._replace(phase=phase, pending=None, found=replace(cycle.found, changes=())), (Commit(),)
+            found = replace(cycle.found, changes=())
+            return cycle._replace(phase=phase, pending=None, found=found, reread=()), (Commit(),)
         case Preloading():
             return cycle._replace(preloading=event), ()
         case Preloaded():
@@ -138,6 +141,8 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return cycle._replace(unreachable=why), ()
         case Pushed(number):
             return _pushed(cycle, event, number)
+        case Reread(_, changes):
+            return _reread(cycle, changes, now)
         case PushFailed(number, why):
             return _push_failed(cycle, number, why), ()
         case Tick():
@@ -170,6 +175,7 @@ def _hint(cycle: Cycle, hint: Hint, now: float) -> Stepped:
 
 
 def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
+    found = _with(found, cycle.reread)
     due, news = cycle.looks.due, found.changes != cycle.found.changes
     if cycle.found.unused and not found.unused:  # said once, and shown until the next start
         found = replace(found, unused=cycle.found.unused)
@@ -177,7 +183,8 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     cycle = cycle._replace(found=found, looks=looks, held_until=cycle.held_until if found.changes else None)
     if not (found.changes or found.unfinished):
         if not (due and looks.at is None and cycle.run.fresh and found.put_back):
-            return _reveal(cycle) if due else cycle, ()
+            asks = due and looks.at is None and cycle.manner.stops_itself and not cycle.pending
+            return _reveal(cycle) if due else cycle, (Inquire(),) if asks else ()
         # Saved for the start, otherwise just behind it, and put back before the burst was over.
         found = replace(found, changes=found.put_back)
         cycle = cycle._replace(found=found)
@@ -195,6 +202,19 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     if looks.at is None:  # the burst has been quiet, or has lasted for too long: later changes begin to wait
         cycle = cycle._replace(looks=looks._replace(burst=burst._replace(since=now, writing=frozenset())))
     return _serve(cycle, since, now)
+
+
+def _with(found: Found, reread: tuple[Change, ...]) -> Found:
+    """Return what was found with what is no difference any more, but was one when it was read."""
+    paths = {change.path for change in found.changes}
+    more = tuple(change for change in reread if change.path not in paths)
+    return replace(found, changes=(*found.changes, *more)) if more else found
+
+
+def _reread(cycle: Cycle, changes: tuple[Change, ...], now: float) -> Stepped:
+    reread = _with(Found(cycle.reread), changes).changes
+    cycle = cycle._replace(reread=reread, found=_with(cycle.found, reread))
+    return _serve(cycle, now, now)
 
 
 def _serve(cycle: Cycle, since: float, now: float) -> Stepped:
@@ -287,7 +307,7 @@ def _hangup(cycle: Cycle, now: float) -> Stepped:
     noticed = now if pending.noticed is None else pending.noticed
     if cycle.unreachable:  # committed as a refusal is: the next change tries again
         refused = replace(phase, refusal=cycle.unreachable)
-        return cycle._replace(phase=refused, found=replace(cycle.found, changes=())), (Commit(),)
+        return cycle._replace(phase=refused, found=replace(cycle.found, changes=()), reread=()), (Commit(),)
     if isinstance(phase, Ended) and not phase.left:
         return _start(cycle, Starting(cause, noticed))
     stopping = Stopping(cause, noticed, pending.waits_for, left=cycle.left)
@@ -311,6 +331,7 @@ def _start(cycle: Cycle, starting: Starting, clients: tuple[str, ...] = ()) -> S
     cycle = cycle._replace(
         phase=phase,
         found=Found(polling=found.polling, notes=found.notes),
+        reread=(),
         looks=looks._replace(unseen=False),
         pause=cycle.pause if starting.cause == Cause(Reason.ENDED) else 0.0,
         held_until=None,

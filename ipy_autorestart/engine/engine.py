@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import assert_never
 
 from ipy_autorestart import catalogue
-from ipy_autorestart.decide.change import Change, Found
+from ipy_autorestart.decide.change import Change, Found, Kind
 from ipy_autorestart.decide.cycle import Closed, Cycle, Ended
 from ipy_autorestart.decide.events import (
     Action,
@@ -26,6 +26,7 @@ from ipy_autorestart.decide.events import (
     Failed,
     Finish,
     Hangup,
+    Inquire,
     Kill,
     Look,
     Moved,
@@ -43,13 +44,14 @@ from ipy_autorestart.decide.events import (
 from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
+from ipy_autorestart.decide.touched import TouchedFiles
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.loaded import Loads
 from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Pusher, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Said
+from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Reread, Said, Touched
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -160,6 +162,7 @@ class Engine:
         self._used = Used()
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
+        self._touched = TouchedFiles()  # since a kernel was asked for them, or told what has changed
         self._reporter = Reporter(link, target, pid, folder, first=first)
 
     def run(self) -> None:
@@ -224,6 +227,8 @@ class Engine:
             if isinstance(event, PushFailed) and not self._target:
                 self._link.send(event)  # to a kernel that waits, which refuses then to restart
             self._handle(event)
+        for hint in hints:
+            self._touched.note(hint, now)
         self._handle(*hints)
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
         for record in self._handle_signals(signums) if signums else ():
@@ -249,7 +254,11 @@ class Engine:
             self._loads.pid = record.pid
         if isinstance(record, Started | Failed):
             self._changed, self._put_back = {}, {}
-        if isinstance(record, Said):
+        if isinstance(record, Reread):
+            if record.pid == self._kernel and not self._target:
+                self._changed |= {change.path: change for change in record.changes}
+                self._handle(record)
+        elif isinstance(record, Said):
             self._handle(record)
         elif isinstance(record, Forward) and self._target:
             self._target.send_signal(record.signum)
@@ -286,6 +295,10 @@ class Engine:
                     self._hang_up()
             case Ask():
                 self._link.send(action)
+            case Inquire():
+                if touched := self._touched.take():
+                    changes = tuple(map(_as_change, touched))
+                    self._link.send(Touched(self._kernel, changes, min(touched.values())))
             case Stop() if target:
                 if isinstance(self._cycle.phase, Closed):
                     target.release()
@@ -322,9 +335,14 @@ class Engine:
     def _tell_changed(self, reason: Reason, changes: Iterable[Change], put_back: Iterable[Change]) -> None:
         """Tell the kernel that exits what has changed since the last one started: it may yet refuse to restart."""
         self._changed |= {change.path: change for change in changes}
+        self._put_back |= {path: _as_change(path) for path in self._touched.take()}
         self._put_back |= {change.path: change for change in put_back}
-        pid = self._loads.pid if self._loads else self._pid
-        self._link.send(Changed(pid, reason, tuple(self._changed.values()), tuple(self._put_back.values())))
+        self._link.send(Changed(self._kernel, reason, tuple(self._changed.values()), tuple(self._put_back.values())))
+
+    @property
+    def _kernel(self) -> int:
+        """The process of the kernel, which may be another one than that which is sent signals."""
+        return self._loads.pid if self._loads else self._pid
 
     def _hang_up(self) -> None:
         """Send SIGHUP to the process that restarts itself."""
@@ -356,3 +374,8 @@ class Engine:
 
     def _forget(self, paths: Iterable[str]) -> None:
         forget(paths, prefix=self._cache)
+
+
+def _as_change(path: str) -> Change:
+    """Return a file that may have been put back as if it had changed."""
+    return Change(path, Kind.MODIFIED if os.path.exists(path) else Kind.DELETED)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 import itertools
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
@@ -16,7 +17,7 @@ from ipy_autorestart.decide.change import Change as Change
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.ipython.audit import listen
 from ipy_autorestart.ipython.writes import PROGRAMS
-from ipy_autorestart.pristine import os
+from ipy_autorestart.pristine import os, time
 
 #: Events of programs and children that are started, and of what else tells no more than that.
 STARTS = PROGRAMS | {"os.exec"}
@@ -32,6 +33,9 @@ DASK = "distributed.utils"
 
 #: The use of whatever a program may read.
 ANYTHING = "*"
+
+#: Stands before the path of what this process has written.
+WRITTEN = "> "
 
 #: So many uses are told apart; what comes later is a use of anything.
 USES_MAX = 200_000
@@ -70,6 +74,8 @@ class Uses:
         self._globbed: dict[str, int] = {}  # folders below which files were looked for by patterns
         self._sought: dict[str, int] = {}  # modules, whether there are any or not
         self._sorted = Sorted()
+        self._latest: dict[str, float] = {}  # when each was used last, by the monotonic clock
+        self._known_since = float("-inf")
         if not is_fresh:
             self._opened[ANYTHING] = 0
         for name, module in list(sys.modules.items()):
@@ -121,19 +127,37 @@ class Uses:
         that was never heard of was not used, as only Python reads these; what else was never heard of may have been
         used at the beginning.
         """
+        of_file, of_searches = self._heard(change)
+        if not of_file and not change.path.endswith(".py"):
+            return 0
+        anything = () if self.anything is None else (self.anything,)
+        return min((*of_file, *of_searches, *anything), default=None)
+
+    def was_used_since(self, path: str, moment: float) -> bool:
+        """Return whether a file was used since a moment of the monotonic clock, whatever it was then, or not there.
+
+        What this process has written itself is not asked for, and what programs read that it starts is not known.
+        """
+        recent = {key for key, at in list(self._latest.items()) if at >= moment}
+        if moment < self._known_since:
+            return True
+        if WRITTEN + path in recent:
+            return False
+        known = {"_opened": self._opened, "_listed": self._listed, "_globbed": self._globbed, "_sought": self._sought}
+        lately = copy.copy(self)
+        vars(lately).update({name: _only(recent, uses) for name, uses in known.items()}, _sorted=Sorted())
+        heard = (lately._heard(Change(path, kind)) for kind in Kind)  # noqa: SLF001  # its own kind
+        return any(map(any, heard))
+
+    def _heard(self, change: Change) -> tuple[list[int], list[int]]:
+        """Return the places of uses of a file, or of its folders, and of searches for it as a module."""
         self._sort()
-        is_source = change.path.endswith(".py")
         paths = dict.fromkeys((change.path, os.path.realpath(change.path)))
         places = [self._sorted.files[path] for path in paths if path in self._sorted.files]
-        if change.kind is not Kind.MODIFIED:
-            places += itertools.chain(*(self._listings(path, change.kind) for path in paths))
-        if not places and not is_source:
-            return 0
-        if change.kind is not Kind.MODIFIED:
-            places += itertools.chain(*(self._searches(path, change.kind) for path in paths))
-        if self.anything is not None:
-            places.append(self.anything)
-        return min(places, default=None)
+        if change.kind is Kind.MODIFIED:
+            return places, []
+        places += itertools.chain(*(self._listings(path, change.kind) for path in paths))
+        return places, [*itertools.chain(*(self._searches(path, change.kind) for path in paths))]
 
     def _listings(self, path: str, kind: Kind) -> Iterator[int]:
         """Yield the places of listings that would be others with a change: of a folder that has one entry more."""
@@ -176,7 +200,9 @@ class Uses:
             if event == "open":
                 if not _is_to_write(args[2]):
                     self._note(args[0])
-                elif args[0].__class__ is int and _starts_interpreters(_caller()):  # a pipe, with what it is to do
+                elif args[0].__class__ is not int:
+                    self._stamp(WRITTEN + _absolute(args[0]))
+                elif _starts_interpreters(_caller()):  # a pipe, with what it is to do
                     self._add(self._opened, ANYTHING)
             elif event == "import":
                 if args[1] is not None:  # compiled
@@ -205,14 +231,13 @@ class Uses:
 
     def seek(self, module: str) -> None:
         """Note that a module is looked for."""
-        if module not in self._sought:
-            self._add(self._sought, module)
+        self._add(self._sought, module)
 
     def _note(self, path: Any) -> None:
         if path.__class__ is int:
             return
         name = path if path.__class__ is str and path[:1] == "/" else _absolute(path)
-        if name not in self._opened and not name.startswith(NO_FILES):
+        if not name.startswith(NO_FILES):
             self._add(self._opened, name)
 
     def _note_listing(self, path: Any) -> None:
@@ -220,7 +245,7 @@ class Uses:
             name = os.readlink(f"/proc/self/fd/{path}")
         else:
             name = _absolute("." if path is None else path)
-        if name in self._listed or name.startswith(NO_FILES):
+        if name.startswith(NO_FILES):
             return
         frame = sys._getframe(3)  # noqa: SLF001  # public but for its name
         if frame.f_code.co_filename.startswith(SEARCHES) or _origin(frame).startswith(PACKAGE):
@@ -228,8 +253,9 @@ class Uses:
         self._list(name)
 
     def _list(self, folder: str) -> None:
-        if folder not in self._listed:
-            self._add(self._listed, folder)  # first, as the look is heard, too
+        is_new = folder not in self._listed
+        self._add(self._listed, folder)  # first, as the look is heard, too
+        if is_new:
             self._folders[folder] = _folders_in(folder)
 
     def _note_pattern(self, event: str, args: tuple[Any, ...]) -> None:
@@ -243,14 +269,23 @@ class Uses:
         folder = "/".join([first, *named]) or "/"
         if len(named) == len(parts) - 1:
             self._list(folder)
-        elif folder not in self._globbed:
+        else:
             self._add(self._globbed, folder)
 
     def _add(self, known: dict[str, int], key: str) -> None:
+        self._stamp(key)
+        if key in known:
+            return
         place = len(self)
         if place >= USES_MAX:
             known, key = self._opened, ANYTHING
         known.setdefault(key, place)
+
+    def _stamp(self, key: str) -> None:
+        now = time.monotonic()
+        if len(self._latest) >= USES_MAX:
+            self._latest, self._known_since = {}, now
+        self._latest[key] = now
 
 
 class _Finder:
@@ -320,6 +355,10 @@ class Sorted:
         new = list(keys)[self._taken[kind] :]
         self._taken[kind] += len(new)
         return new
+
+
+def _only(keys: Set[str], known: dict[str, int]) -> dict[str, int]:
+    return {key: place for key, place in list(known.items()) if key in keys}
 
 
 class _RealPaths:

@@ -38,7 +38,9 @@ from ipy_autorestart.protocol.messages import (
     PushFailed,
     Record,
     Reran,
+    Reread,
     Started,
+    Touched,
     Waiting,
 )
 from ipy_autorestart.protocol.options import Options
@@ -71,6 +73,9 @@ ASLEEP = 0.1
 #: Seconds after a request at which what no client waits for is done: threads send the reply and `idle`, which they
 #: can't while Python runs here.
 TIDIED_AFTER = 0.001
+
+#: Seconds within which it is heard of a change: what was used longer before that was used as it had been.
+HEARD_WITHIN = 0.05
 
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
@@ -569,6 +574,16 @@ class KernelRestarter(Restarter):
         super().note_changes(owner, answer)
         if self.behind and isinstance(answer, Changed):
             self.behind.note_changes(owner, answer)
+
+    def note_touched(self, owner: SupervisorHandle, record: Touched) -> None:
+        """Say what has been used of files that were written and put back, from just before that was heard of."""
+        uses = self._recorder.uses
+        if uses is None or record.pid != self._pid:
+            return
+        moment = record.since - HEARD_WITHIN
+        used = tuple(change for change in record.changes if uses.was_used_since(change.path, moment))
+        if used:
+            owner.send(Reread(self._pid, used))
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from ipy_autorestart.decide.events import (
     Paused,
     PushFailed,
     Refused,
+    Reread,
     Started,
     Waiting,
 )
@@ -53,11 +54,13 @@ __all__ = [
     "Record",
     "Refused",
     "Reran",
+    "Reread",
     "Said",
     "Shown",
     "Started",
     "State",
     "Status",
+    "Touched",
     "Waiting",
     "decode",
     "encode",
@@ -298,6 +301,18 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Touched:
+    """Tells a kernel which files may have been otherwise for a moment: it says `Reread` if it has used any meanwhile.
+
+    ``pid`` is as in `Changed`, ``since`` the moment of the first hint of them on the monotonic clock, in seconds.
+    """
+
+    pid: int
+    changes: tuple[Change, ...]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """A signal of the terminal that the target is to get."""
 
@@ -317,8 +332,8 @@ class Reran:
 
 
 Shown = Began | Output | Display | Clear
-Heard = Status | Ran | Decided | Ask | Changed | Keyed | PushFailed | Shown
-Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Failed | Refused
+Heard = Status | Ran | Decided | Ask | Changed | Touched | Keyed | PushFailed | Shown
+Said = Asked | Paused | Close | Hangup | Waiting | Exited | Started | Failed | Refused | Reread
 Record = Heard | Said | Reran | Forward | Moved
 """Records of a run's output, of all that a front hears, of events that it reports, and of everything on a link."""
 

@@ -12,7 +12,7 @@ from ipy_autorestart import catalogue
 from ipy_autorestart.decide.hangup import Meaning, hangup_means
 from ipy_autorestart.pristine import is_main_thread, os, signal
 from ipy_autorestart.protocol.checkpoint import Checkpoint
-from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, PushFailed, Record, Refused, Reran
+from ipy_autorestart.protocol.messages import Changed, Exited, Hangup, PushFailed, Record, Refused, Reran, Touched
 from ipy_autorestart.protocol.options import BadInput
 from ipy_autorestart.reexec.exec import Handover, SupervisorHandle
 from ipy_autorestart.reexec.pushes import Pushes, clients_here
@@ -89,6 +89,9 @@ class Restarter(abc.ABC):
         """Take what an owner answers that has heard that this process exits: what has changed; in another thread."""
         if self._pushes:
             self._pushes.note(owner, answer)
+
+    def note_touched(self, owner: SupervisorHandle, record: Touched) -> None:  # noqa: B027  # only kernels know
+        """Say what this process has used of files that were written and put back; in another thread."""
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints that there are, and the cells after which there is none; in any thread."""

@@ -18,6 +18,7 @@ from ipy_autorestart.decide.events import (
     Failed,
     Finish,
     Hangup,
+    Inquire,
     Kill,
     Look,
     Paused,
@@ -28,6 +29,7 @@ from ipy_autorestart.decide.events import (
     PushFailed,
     Reached,
     Refused,
+    Reread,
     Ship,
     Signal,
     Start,
@@ -288,12 +290,6 @@ def test_a_syntax_error_holds_the_restart_until_it_is_mended():
     assert actions == [Look(), Signal()]
 
 
-def test_a_change_put_back_is_no_change():
-    cycle, _ = play(running(KERNEL), (10, saved()), (11, saved()))
-    _, actions = play(cycle, (13, Tick()), (13, Found()))
-    assert actions == [Look()]
-
-
 def test_what_the_slow_scan_meets_begins_a_burst():
     cycle = running()
     assert wake_at(cycle) == 1000
@@ -500,6 +496,31 @@ def test_a_kernel_that_goes_on_for_one_that_has_died_has_that_for_its_cause(said
     cycle, _ = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found((A,))), (13, Hangup()), (13, Exited()))
     cycle, _ = play(cycle, (14, Started()), *((20, event) for event in said), (30, Started()))
     assert (cycle.run.number, cycle.run.cause, cycle.run.since, cycle.run.took) == (2, Cause(why), 30, None)
+
+
+def test_a_kernel_is_asked_whether_it_has_used_what_was_put_back_and_a_script_is_not():
+    for manner, asked in ((KERNEL, [Inquire()]), (SCRIPT, [])):
+        _, actions = play(running(manner), (10, saved()), (11, saved()), (13, Tick()), (13, Found()))
+        assert [action for action in actions if not isinstance(action, Look)] == asked
+    _, actions = play(running(KERNEL), (10, saved()), (11, Asked()), (12, Tick()), (12, Found()))
+    assert not any(isinstance(action, Inquire) for action in actions), "it restarts anyway"
+
+
+def test_what_was_used_and_put_back_restarts_a_kernel_whatever_is_found_by_then():
+    cycle, actions = play(running(KERNEL), (10, saved()), (12, Tick()), (12, Found()), (12, Reread(7, (A,))))
+    assert actions[-1] == Signal()
+    cycle, _ = play(cycle, (13, saved("/p/b.py")), (15, Tick()), (15, Found((B,))), (16, Hangup()))
+    assert cycle.cause == Cause(Reason.CHANGE, (B, A))
+    cycle, actions = play(cycle, (17, Exited()), (18, Started()), (30, Tick()), (30, Found()))
+    assert (cycle.reread, cycle.found.changes, Signal() in actions) == ((), (), False)
+
+
+def test_what_was_used_and_put_back_waits_while_changes_are_held():
+    cycle, actions = play(running(KERNEL), (9, Paused()), (10, saved()), (12, Tick()), (12, Found()))
+    cycle, actions = play(cycle, (12, Reread(7, (A,))), (20, Tick()), (20, Found()))
+    assert (cycle.state, Signal() in actions) == (State.PAUSED, False)
+    _, actions = play(cycle, (30, Paused(on=False)), (30, Found()))
+    assert Signal() in actions
 
 
 def test_ten_files_saved_in_a_slow_row_restart_at_most_three_times():

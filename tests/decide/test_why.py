@@ -5,7 +5,7 @@ import pytest
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.cycle import Cycle
 from ipy_autorestart.decide.describe import explain
-from ipy_autorestart.decide.events import Asked, Begin, Exited, Hangup, Paused, Refused, Started, Tick, Waiting
+from ipy_autorestart.decide.events import Asked, Begin, Exited, Hangup, Paused, Refused, Reread, Started, Tick, Waiting
 from ipy_autorestart.decide.step import step
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 
@@ -35,6 +35,11 @@ def test_a_change_and_what_it_leads_to_are_named():
     served = (*begun, (10, Found((A,))), (10, Hangup()), (10.5, Exited(-15)))
     assert said(*served) == ["ended with status -15"]
     assert said(*served, (11, Started())) == ["start 1, 1.0 s after its cause was noticed"]
+
+
+def test_what_was_used_and_put_back_is_named():
+    restart = "src/a.py was put back, but used while it was otherwise: restart"
+    assert said((0, Begin(runs=True)), (10, Reread(7, (A,))), manner=KERNEL) == [restart]
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,10 @@ from ipy_autorestart.protocol.messages import (
     Ran,
     Refused,
     Reran,
+    Reread,
     Started,
     Status,
+    Touched,
     Waiting,
 )
 
@@ -253,6 +255,32 @@ def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wa
     link.close()
     told = (Changed(os.getpid(), Reason.ASKED, (A,), (Change("/p/lib.so", Kind.MODIFIED),)), 1)
     assert [record for record in link.sent if isinstance(record, tuple)] == [told]
+
+
+def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(wakeups, watch):
+    class Using(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Touched):
+                self.say(Reread(7, (A,)), Reread(record.pid, record.changes))
+            elif isinstance(record, Ask):
+                self.say(Hangup(), Exited(), Started())
+            elif isinstance(record, Changed):
+                self.say(Close())
+
+    link = Using()
+    for _ in range(2):
+        wakeups.hint(SAVED)
+    given = {"timing": Timing(quiet=0.01), "manner": KERNEL, "folder": "/p"}
+    with subprocess.Popen(["true"]) as deaf:
+        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    gone = Change(A.path, Kind.DELETED)
+    [touched] = [record for record in link.sent if isinstance(record, Touched)]
+    assert (touched.pid, touched.changes) == (deaf.pid, (gone,))
+    assert 0 < time.monotonic() - touched.since < 60
+    [changed] = [record for record in link.sent if isinstance(record, Changed)]
+    assert changed == Changed(deaf.pid, Reason.CHANGE, (gone,))
 
 
 def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):

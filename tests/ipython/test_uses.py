@@ -17,10 +17,12 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 
 import pytest
 
 from ipy_autorestart.decide.change import Change, Kind
+from ipy_autorestart.ipython import uses as uses_module
 from ipy_autorestart.ipython.uses import ENTRIES_MAX, PACKAGE, USES_MAX, Uses
 
 
@@ -544,3 +546,40 @@ def test_a_module_that_starts_interpreters_at_the_beginning_may_have_done_so(mod
     code = f"import multiprocessing.{module}\nfrom ipy_autorestart.ipython.uses import Uses\n"
     told = subprocess.run([sys.executable, "-c", code + "print(Uses(is_fresh=True).anything)"], stdout=subprocess.PIPE)
     assert told.stdout.decode().strip() == anything
+
+
+USED_AGAIN = {
+    "opened": ("open('data.csv').close()", "data.csv"),
+    "opened in vain": ("try: open('none.csv')\nexcept OSError: pass", "none.csv"),
+    "imported in vain": ("try: import never_there\nexcept ImportError: pass", "never_there.py"),
+    "listed": ("import os; os.listdir('data')", "data/new.csv"),
+    "globbed": ("import glob; glob.glob('data/**/*.csv', recursive=True)", "data/new.csv"),
+}
+
+
+@pytest.mark.parametrize(("code", "path"), USED_AGAIN.values(), ids=USED_AGAIN.keys())
+def test_a_use_is_told_from_an_earlier_one(uses, folder, code, path):
+    path, run = str(folder / path), compile(code, "<ipython-input-1>", "exec")
+    exec(run)
+    moment = time.monotonic()
+    assert uses.was_used_since(path, moment - 60)
+    assert not uses.was_used_since(path, moment)
+    exec(run)
+    assert uses.was_used_since(path, moment)
+    assert not uses.was_used_since(str(folder / "alone.py"), moment - 60)
+
+
+def test_what_this_process_writes_itself_is_not_used_by_that(uses, folder):
+    moment = time.monotonic()
+    write(folder / "data.csv")
+    (folder / "data.csv").read_text()
+    assert not uses.was_used_since(str(folder / "data.csv"), moment)
+
+
+def test_where_too_much_was_used_anything_was(uses, folder, monkeypatch):
+    moment = time.monotonic()
+    monkeypatch.setattr(uses_module, "USES_MAX", 2)
+    for name in ("alone.py", "data.csv", "data/one.csv"):
+        (folder / name).read_text()
+    assert uses.was_used_since(str(folder / "package/inner.py"), moment)
+    assert not uses.was_used_since(str(folder / "package/inner.py"), time.monotonic())

@@ -439,6 +439,29 @@ def test_without_rerun_the_state_goes_back_and_the_cells_are_named(start_kernel,
         assert life.do("use", "import a; print(a.V)").streams() == "2\n"
 
 
+def test_what_was_put_back_counts_if_it_was_used_in_between(start_kernel, project):
+    extra, data = project / "src/extra.py", project / "data/one.txt"
+    data.parent.mkdir()
+    data.write_text("as it was")
+    missed = "try:\n    import extra\n    print(extra.V)\nexcept ImportError:\n    print('none')"
+    read = f"print(open({str(data)!r}).read())"
+    with start_kernel() as player:
+        life = Checkpointed(player, project, "--rerun all --debounce 1.5")
+        life.until_armed()
+        for key, code, shown in (("missed", missed, "none\n"), ("read", read, "as it was\n")):
+            assert life.do(key, code).streams() == shown
+        extra.write_text("V = 2\n")
+        assert life.do("missed", missed).streams() == "2\n"
+        extra.unlink()
+        life.until_restarted()
+        assert life.shows("missed") == "none\n"
+        data.write_text("otherwise")
+        assert life.do("read", read).streams() == "otherwise\n"
+        data.write_text("as it was")
+        life.until_restarted()
+        assert life.shows("read") == "as it was\n"
+
+
 def test_cold_makes_none(start_kernel, project):
     with start_kernel() as player:
         life = Checkpointed(player, project, "--rerun all --cold")

@@ -1,6 +1,7 @@
 """The kernel's restarter, in the loop of a kernel that is none; the exec is refused."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,11 +15,12 @@ import pytest
 from fakes import ClosingGate, FakeShell, FakeSupervisor
 from waiting import eventually
 
+from ipy_autorestart.decide.change import Change, Kind
 from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
-from ipy_autorestart.protocol.messages import Hangup, Refused, Reran
+from ipy_autorestart.protocol.messages import Hangup, Refused, Reran, Reread, Touched
 from ipy_autorestart.reexec.interrupts import Interrupts, current
 from ipy_autorestart.reexec.start import CantRestart
 
@@ -199,6 +201,21 @@ def test_a_cleared_cell_is_told_to_every_supervisor(play):
     async def act(played):
         played.restarter._show_again("m1")
         assert played.owner.shown == played.script.shown == ["m1"]
+
+    play(act)
+
+
+def test_it_says_which_files_it_has_used_just_now_and_nothing_to_a_question_for_another_process(play, tmp_path):
+    read, other = (Change(str(tmp_path / name), Kind.MODIFIED) for name in ("read.py", "other.py"))
+
+    async def act(played):
+        now = time.monotonic()
+        assert not os.path.exists(read.path)
+        with contextlib.suppress(FileNotFoundError), open(read.path):
+            pass
+        for pid in (1, os.getpid()):
+            played.restarter.note_touched(played.owner, Touched(pid, (read, other), now))
+        assert played.owner.reported == [Reread(os.getpid(), (read,))]
 
     play(act)
 

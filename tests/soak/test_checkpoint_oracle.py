@@ -548,6 +548,7 @@ def plain(shows):
     """Return what is shown as something to be compared and read: pictures are long, and errors of many colours."""
     text = re.sub(r"\\u001b\[[\d;]*m", "", json.dumps(shows))
     text = re.sub(r"\((\d+\.py|<ipython-input-[-\w]+>), ", "(a cell, ", text)  # what the code is called
+    text = re.sub(r"([^\s\"]*/ipykernel_\d+/\d+\.py|<ipython-input-[-\w]+>):(?=\d+: )", "a cell:", text)  # by warnings
     return json.loads(text, object_hook=shortened)
 
 
