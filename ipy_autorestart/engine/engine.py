@@ -227,7 +227,7 @@ class Engine:
             if isinstance(event, PushFailed) and not self._target:
                 self._link.send(event)  # to a kernel that waits, which refuses then to restart
             self._handle(event)
-        for hint in hints:
+        for hint in () if self._target else hints:
             self._touched.note(hint, now)
         self._handle(*hints)
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
