@@ -53,7 +53,7 @@ def explain(before: Cycle, event: Event, after: Cycle, actions: Sequence[Action]
                 Stopping: catalogue.WILL_RUN_IT,
             }
             yield catalogue.WHY_HANGUP(then=served.get(type(before.phase), catalogue.JUST_RESTART)())
-        case Reread(_, changes):
+        case Reread(_, changes) if changes:
             yield catalogue.WHY_REREAD(files=_listed([change.path for change in changes], folder))
         case Asked():
             yield catalogue.WHY_ASKED()

@@ -126,7 +126,7 @@ class PushFailed:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """The kernel of this process id has used files while they were otherwise, or not there; they have been put back."""
+    """The kernel of this process id has used these of the files that may have been otherwise for a moment."""
 
     pid: int
     changes: tuple[Change, ...]
@@ -184,7 +184,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Inquire:
-    """Ask a kernel whether it has used files that may have been otherwise for a moment; a Reread follows if so."""
+    """Ask a kernel whether it has used files that may have been otherwise for a moment; a Reread follows."""
 
 
 @dataclass(frozen=True, slots=True)

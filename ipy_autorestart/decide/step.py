@@ -183,7 +183,8 @@ def _found(cycle: Cycle, found: Found, now: float) -> Stepped:
     cycle = cycle._replace(found=found, looks=looks, held_until=cycle.held_until if found.changes else None)
     if not (found.changes or found.unfinished):
         if not (due and looks.at is None and cycle.run.fresh and found.put_back):
-            asks = due and looks.at is None and cycle.manner.stops_itself and not cycle.pending
+            runs = isinstance(cycle.phase, Running) and not cycle.pending
+            asks = due and looks.at is None and cycle.manner.stops_itself and runs
             return _reveal(cycle) if due else cycle, (Inquire(),) if asks else ()
         # Saved for the start, otherwise just behind it, and put back before the burst was over.
         found = replace(found, changes=found.put_back)
@@ -212,6 +213,8 @@ def _with(found: Found, reread: tuple[Change, ...]) -> Found:
 
 
 def _reread(cycle: Cycle, changes: tuple[Change, ...], now: float) -> Stepped:
+    if not changes:
+        return cycle, ()
     reread = _with(Found(cycle.reread), changes).changes
     cycle = cycle._replace(reread=reread, found=_with(cycle.found, reread))
     return _serve(cycle, now, now)

@@ -163,6 +163,7 @@ class Engine:
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
         self._touched = TouchedFiles()  # since a kernel was asked for them, or told what has changed
+        self._asked: dict[str, Change] = {}  # of these, those for which it has not answered
         self._reporter = Reporter(link, target, pid, folder, first=first)
 
     def run(self) -> None:
@@ -253,10 +254,10 @@ class Engine:
         if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
         if isinstance(record, Started | Failed):
-            self._changed, self._put_back = {}, {}
+            self._changed, self._put_back, self._asked = {}, {}, {}
         if isinstance(record, Reread):
             if record.pid == self._kernel and not self._target:
-                self._changed |= {change.path: change for change in record.changes}
+                self._asked = {}
                 self._handle(record)
         elif isinstance(record, Said):
             self._handle(record)
@@ -297,8 +298,8 @@ class Engine:
                 self._link.send(action)
             case Inquire():
                 if touched := self._touched.take():
-                    changes = tuple(map(_as_change, touched))
-                    self._link.send(Touched(self._kernel, changes, min(touched.values())))
+                    self._asked |= {path: _as_change(path) for path in touched}
+                    self._link.send(Touched(self._kernel, tuple(self._asked.values()), min(touched.values())))
             case Stop() if target:
                 if isinstance(self._cycle.phase, Closed):
                     target.release()
@@ -315,7 +316,7 @@ class Engine:
                 committed, put_back = self._watch.take_changed()
                 self._forget({*changed, *(change.path for change in (*committed, *put_back))})
                 if not target:
-                    self._tell_changed(cause.reason, committed, put_back)
+                    self._tell_changed(cause.reason, (*cause.changes, *committed), put_back)
                 if self._announces:
                     self._reporter.announce(self._cycle)
                 if target:
@@ -335,7 +336,7 @@ class Engine:
     def _tell_changed(self, reason: Reason, changes: Iterable[Change], put_back: Iterable[Change]) -> None:
         """Tell the kernel that exits what has changed since the last one started: it may yet refuse to restart."""
         self._changed |= {change.path: change for change in changes}
-        self._put_back |= {path: _as_change(path) for path in self._touched.take()}
+        self._put_back |= self._asked | {path: _as_change(path) for path in self._touched.take()}
         self._put_back |= {change.path: change for change in put_back}
         self._link.send(Changed(self._kernel, reason, tuple(self._changed.values()), tuple(self._put_back.values())))
 

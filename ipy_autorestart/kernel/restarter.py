@@ -582,8 +582,7 @@ class KernelRestarter(Restarter):
             return
         moment = record.since - HEARD_WITHIN
         used = tuple(change for change in record.changes if uses.was_used_since(change.path, moment))
-        if used:
-            owner.send(Reread(self._pid, used))
+        owner.send(Reread(self._pid, used))
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 

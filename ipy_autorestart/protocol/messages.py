@@ -302,7 +302,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Tells a kernel which files may have been otherwise for a moment: it says `Reread` if it has used any meanwhile.
+    """Tells a kernel which files may have been otherwise for a moment: it says with `Reread` which it has used since.
 
     ``pid`` is as in `Changed`, ``since`` the moment of the first hint of them on the monotonic clock, in seconds.
     """

@@ -504,6 +504,8 @@ def test_a_kernel_is_asked_whether_it_has_used_what_was_put_back_and_a_script_is
         assert [action for action in actions if not isinstance(action, Look)] == asked
     _, actions = play(running(KERNEL), (10, saved()), (11, Asked()), (12, Tick()), (12, Found()))
     assert not any(isinstance(action, Inquire) for action in actions), "it restarts anyway"
+    cycle = running(KERNEL)
+    assert play(cycle, (10, Reread(7, ()))) == (cycle, [])
 
 
 def test_what_was_used_and_put_back_restarts_a_kernel_whatever_is_found_by_then():

@@ -283,6 +283,29 @@ def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(
     assert changed == Changed(deaf.pid, Reason.CHANGE, (gone,))
 
 
+@pytest.mark.parametrize("answers", [False, True])
+def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(wakeups, watch, answers):
+    class Leaving(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Touched):
+                self.say(*[Reread(record.pid, ())] * answers, Asked())
+            elif isinstance(record, Ask):
+                self.say(Hangup(), Exited())
+            elif isinstance(record, Changed):
+                self.say(Close())
+
+    link = Leaving()
+    for _ in range(2):
+        wakeups.hint(SAVED)
+    given = {"timing": Timing(quiet=0.01), "manner": KERNEL, "folder": "/p"}
+    with subprocess.Popen(["true"]) as deaf:
+        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
+    link.close()
+    [changed] = [record for record in link.sent if isinstance(record, Changed)]
+    assert changed.put_back == (() if answers else (Change(A.path, Kind.DELETED),))
+
+
 def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):
     watch.changed = (A,)
     asks = []

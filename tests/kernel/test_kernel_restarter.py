@@ -213,9 +213,9 @@ def test_it_says_which_files_it_has_used_just_now_and_nothing_to_a_question_for_
         assert not os.path.exists(read.path)
         with contextlib.suppress(FileNotFoundError), open(read.path):
             pass
-        for pid in (1, os.getpid()):
-            played.restarter.note_touched(played.owner, Touched(pid, (read, other), now))
-        assert played.owner.reported == [Reread(os.getpid(), (read,))]
+        for pid, asked in ((1, read), (os.getpid(), read), (os.getpid(), other)):
+            played.restarter.note_touched(played.owner, Touched(pid, (asked,), now))
+        assert played.owner.reported == [Reread(os.getpid(), (read,)), Reread(os.getpid(), ())]
 
     play(act)
 
