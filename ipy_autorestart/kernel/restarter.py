@@ -75,7 +75,7 @@ ASLEEP = 0.1
 TIDIED_AFTER = 0.001
 
 #: Seconds within which it is heard of a change: what was used longer before that was used as it had been.
-HEARD_WITHIN = 0.05
+HEARD_WITHIN = 0.1
 
 #: Seconds for which checkpoints are kept though nothing is watched.
 UNWATCHED = 1.0
