@@ -36,10 +36,8 @@ class Crash:
         """
         lost = self._book.take_lost(tells=tells)
         answer_lost(self._frontend, lost, status)
-        cells = [one for one in lost.begun if one.kind == EXECUTE]
-        ids = [str(message.part(METADATA).get("cellId") or "") for one in cells if (message := parse(one.frames))]
         is_to_blame = bool(again) and not lost.begun
-        self._word = TakeOver(describe(status), lost="".join(ids[:1]), rerun=not is_to_blame)
+        self._word = TakeOver(describe(status), gone=gone(lost), rerun=not is_to_blame)
 
     def word(self, *, interrupted: bool) -> TakeOver:
         """Return what the next kernel is told."""
@@ -48,6 +46,21 @@ class Crash:
     def forget(self) -> None:
         """Forget it: another kernel has taken over."""
         self._word = TakeOver()
+
+
+def gone(lost: Lost) -> tuple[str, ...]:
+    """Return the cells that are not to run again: what it died of, and what the page has deleted (it says so once)."""
+    running = [_metadata(one) for one in lost.begun if one.kind == EXECUTE]
+    aborted = [_metadata(one) for one in lost.aborted if one.kind == EXECUTE]
+    first = [each.get("cellId") for each in running[:1]]
+    said = (each.get("deletedCells") for each in (*running, *aborted))
+    deleted = [key for each in said if isinstance(each, list) for key in each]
+    return tuple(str(key) for key in (*first, *deleted) if key)
+
+
+def _metadata(request: Request) -> dict[str, Any]:
+    message = parse(request.frames)
+    return message.part(METADATA) if message else {}
 
 
 def describe(status: int) -> str:

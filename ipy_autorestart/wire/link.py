@@ -170,8 +170,8 @@ class TakeOver:
     ----------
     died
         How the one before has ended, if it has not handed over.
-    lost
-        The id of the cell that it was running then.
+    gone
+        The ids of cells to forget: of the one that it was running then, and of those that the page says to be deleted.
     rerun
         Whether cells are to run again; not if that was what it died of.
     interrupted
@@ -179,7 +179,7 @@ class TakeOver:
     """
 
     died: str = ""
-    lost: str = ""
+    gone: tuple[str, ...] = ()
     rerun: bool = True
     interrupted: bool = False
 

@@ -329,6 +329,8 @@ def test_a_crash_goes_back_to_the_newest(start_kernel, project, how):
         life.load("load")
         life.do("x", "x = 5")
         if how == "by a cell":
+            life.noted("deleted", "import a")
+            life.delete("deleted")
             cell = life.begin("crash", "os.kill(os.getpid(), 9)")
             life.wait(lambda: cell.done)
             assert cell.error.startswith("KernelDied")
@@ -337,7 +339,10 @@ def test_a_crash_goes_back_to_the_newest(start_kernel, project, how):
         life.until_restarted()
         assert re.search(r"the kernel was ended by SIGKILL .*; back to cell \d+", life.status)
         assert life.ask("x") == 5
-        assert life.runs("load") == 1
+        life.do("use", "import a; print(a.V)")
+        life.save("src/a.py", "V = 2\n")
+        assert life.shows("use") == "2\n"
+        assert (life.runs("load"), life.runs("deleted")) == (1, how == "by a cell")
 
 
 def processes(pid):

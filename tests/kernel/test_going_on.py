@@ -61,7 +61,7 @@ def test_it_tells_the_cells_of_then_from_those_since():
 
 
 def test_the_cell_that_the_other_died_of_is_forgotten():
-    told = going_on(died="SIGSEGV", lost="die").told(THEN)
+    told = going_on(died="SIGSEGV", gone=("die",)).told(THEN)
     assert [one.key for one in told.cells] == ["load", "use"]
 
 

@@ -30,9 +30,9 @@ def test_it_can_be_handed_over_again_and_again_until_there_is_another(ends):
     first, link, hangups, write = os.dup(0), os.dup(0), *os.pipe()
     backup = Backup(state(first))
     for _ in range(2):
-        backup.hand_over(ours, TakeOver(lost="1"))
+        backup.hand_over(ours, TakeOver(gone=("1",)))
         word, [file, *fds] = theirs.receive()
-        assert word == TakeOver(lost="1")
+        assert word == TakeOver(gone=("1",))
         assert Carried.read(file).renumbered(fds).own.pid == 7
         os.close(fds[0])
     other = os.memfd_create("other")
