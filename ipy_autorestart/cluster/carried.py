@@ -41,7 +41,6 @@ ADDRESS_MAX = 107
 #: Seconds that a nanny may take to be connected to.
 REACHED_WITHIN = 3.0
 
-
 T = TypeVar("T")
 
 #: The text of `remote`, and of the salt, by its digest and compressed.

@@ -136,7 +136,7 @@ class Uses:
     def was_used_since(self, path: str, moment: float) -> bool:
         """Return whether a file was used since a moment of the monotonic clock, whatever it was then, or not there.
 
-        What this process has written itself is not asked for, and what programs read that it starts is not known.
+        What this process has written itself counts as not used; what programs read that it starts is not known.
         """
         recent = {key for key, at in list(self._latest.items()) if at >= moment}
         if moment < self._known_since:

@@ -74,7 +74,7 @@ ASLEEP = 0.1
 #: can't while Python runs here.
 TIDIED_AFTER = 0.001
 
-#: Seconds within which it is heard of a change: what was used longer before that was used as it had been.
+#: Seconds by which a hint may come late: what was used longer before it was used as it had been.
 HEARD_WITHIN = 0.1
 
 #: Seconds for which checkpoints are kept though nothing is watched.
@@ -576,7 +576,7 @@ class KernelRestarter(Restarter):
             self.behind.note_changes(owner, answer)
 
     def note_touched(self, owner: SupervisorHandle, record: Touched) -> None:
-        """Say what has been used of files that were written and put back, from just before that was heard of."""
+        """Say which of these files have been used since they were changed and put back."""
         uses = self._recorder.uses
         if uses is None or record.pid != self._pid:
             return

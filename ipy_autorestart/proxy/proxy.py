@@ -58,6 +58,7 @@ END_MAX = 10.0
 #: Seconds without a message after which a kernel that has died has left nothing more.
 DRAINED = 0.02
 
+#: Acts on what has come.
 Handler = Callable[[], None]
 
 

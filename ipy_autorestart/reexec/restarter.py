@@ -91,7 +91,7 @@ class Restarter(abc.ABC):
             self._pushes.note(owner, answer)
 
     def note_touched(self, owner: SupervisorHandle, record: Touched) -> None:  # noqa: B027  # only kernels know
-        """Say what this process has used of files that were written and put back; in another thread."""
+        """Say which of these files this process has used since they were changed and put back; in another thread."""
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints that there are, and the cells after which there is none; in any thread."""

@@ -257,7 +257,27 @@ def test_a_kernel_that_exits_is_told_what_has_differed_once_that_is_committed(wa
     assert [record for record in link.sent if isinstance(record, tuple)] == [told]
 
 
-def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(wakeups, watch):
+@pytest.fixture
+def twice_finished(wakeups, watch):
+    """Return a function that runs the engine of a kernel for a file that was finished twice, and is as it was."""
+
+    def run(link):
+        for _ in range(2):
+            wakeups.hint(SAVED)
+        given = {"timing": Timing(quiet=0.01), "manner": KERNEL, "folder": "/p"}
+        with subprocess.Popen(["true"]) as deaf:
+            Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
+        link.close()
+        return deaf.pid
+
+    return run
+
+
+#: As it is found: in these tests there is no such file.
+GONE = Change(A.path, Kind.DELETED)
+
+
+def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(twice_finished):
     class Using(FakeLink):
         def send(self, record):
             super().send(record)
@@ -269,22 +289,16 @@ def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(
                 self.say(Close())
 
     link = Using()
-    for _ in range(2):
-        wakeups.hint(SAVED)
-    given = {"timing": Timing(quiet=0.01), "manner": KERNEL, "folder": "/p"}
-    with subprocess.Popen(["true"]) as deaf:
-        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
-    link.close()
-    gone = Change(A.path, Kind.DELETED)
+    pid = twice_finished(link)
     [touched] = [record for record in link.sent if isinstance(record, Touched)]
-    assert (touched.pid, touched.changes) == (deaf.pid, (gone,))
+    assert (touched.pid, touched.changes) == (pid, (GONE,))
     assert 0 < time.monotonic() - touched.since < 60
     [changed] = [record for record in link.sent if isinstance(record, Changed)]
-    assert changed == Changed(deaf.pid, Reason.CHANGE, (gone,))
+    assert changed == Changed(pid, Reason.CHANGE, (GONE,))
 
 
 @pytest.mark.parametrize("answers", [False, True])
-def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(wakeups, watch, answers):
+def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(twice_finished, answers):
     class Leaving(FakeLink):
         def send(self, record):
             super().send(record)
@@ -296,14 +310,9 @@ def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(wak
                 self.say(Close())
 
     link = Leaving()
-    for _ in range(2):
-        wakeups.hint(SAVED)
-    given = {"timing": Timing(quiet=0.01), "manner": KERNEL, "folder": "/p"}
-    with subprocess.Popen(["true"]) as deaf:
-        Engine(target=None, pid=deaf.pid, watch=watch, link=link, wakeups=wakeups, **given).run()
-    link.close()
+    twice_finished(link)
     [changed] = [record for record in link.sent if isinstance(record, Changed)]
-    assert changed.put_back == (() if answers else (Change(A.path, Kind.DELETED),))
+    assert changed.put_back == (() if answers else (GONE,))
 
 
 def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):
