@@ -165,7 +165,7 @@ def resume(
     if isinstance(session.restarter, KernelRestarter):
         session.restarter.pace = Pace(gaps=gaps)
     if cells:  # first, for the proxy is given it as soon as something is watched
-        session.recorder.ledger = gone_back(without(from_plain(cells), word.gone))
+        session.recorder.ledger = without(gone_back(from_plain(cells)), word.gone)
     asked = list(session.supervisors)  # by startup files
     begun = {one.request.target for one in asked if one.has_begun}  # these are watched already
     attached = []

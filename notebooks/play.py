@@ -115,11 +115,19 @@ class Player:
         provisioner: Any = self.manager.provisioner
         return int(provisioner.pid)
 
-    def send(self, code: str, *, cell_id: str = "", allow_stdin: bool = False, **header: Any) -> Cell:  # noqa: ANN401
+    def send(
+        self,
+        code: str,
+        *,
+        cell_id: str = "",
+        allow_stdin: bool = False,
+        stop_on_error: bool = False,
+        **header: Any,  # noqa: ANN401
+    ) -> Cell:
         """Send a cell to the kernel and return at once; ``cell_id`` and ``header`` go with the request."""
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
         message = self.client.session.msg(
-            "execute_request", {**content, "allow_stdin": allow_stdin, "stop_on_error": False}
+            "execute_request", {**content, "allow_stdin": allow_stdin, "stop_on_error": stop_on_error}
         )
         message["metadata"] = {"cellId": cell_id} if cell_id else {}
         message["header"].update(header)

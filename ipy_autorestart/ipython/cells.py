@@ -10,7 +10,7 @@ import json
 import operator
 import sys
 import types
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ipy_autorestart.ipython import ledger
@@ -239,7 +239,6 @@ class Recorder:
     def _enter(self, ended: Ended) -> None:
         result, request = ended.result, ended.request
         metadata = request.get("metadata", {})
-        self.ledger = ledger.without(self.ledger, metadata.get("deletedCells") or ())
         python = self._python(result)
         names = names_of(python, shows=result.result is not None) if python else Names()
         cell = Cell(
@@ -270,6 +269,10 @@ class Recorder:
         if spans and self._reruns:
             changed = WatchedFiles(self._requests()).changed_since(min(began for began, _ in spans))
             self.ledger = ledger.attributed(self.ledger, changed)
+
+    def forget(self, keys: Collection[str]) -> None:
+        """Forget cells that were deleted."""
+        self.ledger = ledger.without(self.ledger, keys)
 
     def choose(self, rerun: Rerun) -> Choice:
         """Return what is to be run again, but for cells that the page doesn't have any more."""

@@ -264,6 +264,14 @@ def went_on(course: Course, error: BaseException | None) -> Course:
     return course._replace(errors=(*course.errors, type(error).__name__ if error else ""))
 
 
+def without_deleted(course: Course, ledger: Ledger) -> Course:
+    """Return the course without cells that the ledger doesn't have any more, but for those that have run again."""
+    keys, choice = {cell.key for cell in ledger.cells}, course.choice
+    behind = (cell for cell in course.behind if cell.key in keys)
+    left = tuple(one for one in choice.left if one.cell.key in keys)
+    return course._replace(choice=Choice((*course.done, *behind), left))
+
+
 _MARK = re.compile(r"^\s*#\|\s*rerun\s*:\s*(true|false)\s*$", re.MULTILINE | re.IGNORECASE)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.policy import Pace, begun
-from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, header_of, runs_cell
+from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, deleted_by, header_of, runs_cell
 from ipy_autorestart.pristine import time
 from ipy_autorestart.wire.messages import OWN
 
@@ -28,7 +28,9 @@ class Gate:
 
     In the thread that answers a request, ``admits(is_cell=…)`` returns whether it may begin; ``on_begin`` is called
     with its id and whether it is our own, and after it ``on_end``, and ``on_done`` with its id and whether clients are
-    told of its end. The ``pace`` of the cells is learnt from there on.
+    told of its end. The ``pace`` of the cells is learnt from there on. ``on_deleted`` is called with the ids of cells
+    that the page has deleted, as soon as a request comes that says so: the page says it once, with whatever cell it
+    sends next, and that may be held back, aborted after another's error, or interrupted at once.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Gate:
         on_end: Callable[[], None],
         on_begin: Callable[[str, bool], None] = lambda *_: None,
         on_done: Callable[[str, bool], None] = lambda *_: None,
+        on_deleted: Callable[[Sequence[str]], None] = lambda *_: None,
         pace: Pace = Pace(),  # noqa: B008  # a value
     ) -> None:
         self._kernel = kernel
@@ -48,6 +51,7 @@ class Gate:
         self._on_end = on_end
         self._on_begin = on_begin
         self._on_done = on_done
+        self._on_deleted = on_deleted
         self._closed = False
         self._cells_wait = False
         self._passing: list[list[bytes]] = []
@@ -90,6 +94,8 @@ class Gate:
         number = self._kernel.execution_count
         self._answering[token] = catalogue.CELL_NUMBER(number=number) if cell else ASKED.get(kind, OTHER)
         is_own = frames[0] == OWN
+        if kind == "execute_request" and not is_own and (deleted := deleted_by(self._kernel, frames)):
+            self._on_deleted(deleted)
         is_awaited = frames in self._passing
         concurrent = bool(options.get("concurrent"))
         passes = not self._closed if is_awaited else self._lets_pass(header, is_cell=cell, concurrent=concurrent)

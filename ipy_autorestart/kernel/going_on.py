@@ -79,7 +79,7 @@ class GoingOn:
         """Return what is known of all cells by now, given what was then."""
         if not self.own.cells:
             return ledger
-        return gone_back(without(from_plain(self.own.cells), self._word.gone), ledger)
+        return without(gone_back(from_plain(self.own.cells), ledger), self._word.gone)
 
     def take_over(self) -> None:
         """Have the proxy send requests from now on."""

@@ -362,6 +362,12 @@ def runs_cell(kernel: Any, frames: Sequence[Any]) -> bool:
     return not content.get("silent") and content.get("store_history") is not False
 
 
+def deleted_by(kernel: Any, frames: Sequence[Any]) -> list[str]:
+    """Return the ids of the cells that a page has deleted, as an ``execute_request`` of JupyterLab tells it."""
+    found = _part(kernel, frames, 3).get("deletedCells")
+    return list(map(str, found)) if isinstance(found, list) else []
+
+
 def _part(kernel: Any, frames: Sequence[Any], place: int) -> dict[str, Any]:
     """Return one of the dictionaries of a message, as they follow its signature."""
     try:

@@ -15,7 +15,18 @@ from IPython.core.error import StdinNotImplementedError
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.cells import Recorder, replaced
-from ipy_autorestart.ipython.ledger import Cell, Choice, Course, Rerun, marked_old, outcome, position, stopped, went_on
+from ipy_autorestart.ipython.ledger import (
+    Cell,
+    Choice,
+    Course,
+    Rerun,
+    marked_old,
+    outcome,
+    position,
+    stopped,
+    went_on,
+    without_deleted,
+)
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.pristine import RLock, time
 from ipy_autorestart.protocol.messages import Record, Reran
@@ -107,7 +118,7 @@ class Replay:
         """
         began = time.monotonic()
         course = Course(choice)
-        while cell := course.next:
+        while cell := (course := without_deleted(course, self._recorder.ledger)).next:
             if not self._may_go_on():
                 return Reran("")
             if self._interrupts.noted:

@@ -214,6 +214,7 @@ class KernelRestarter(Restarter):
                 on_end=self._note_end,
                 on_begin=self._note_begin,
                 on_done=self._note_done,
+                on_deleted=self._note_deleted,
                 pace=self.pace,
             )
             self._recorder.settles_later = True
@@ -386,6 +387,12 @@ class KernelRestarter(Restarter):
     def _note_done(self, key: str, is_said: bool) -> None:  # noqa: FBT001  # as above
         if self.behind:
             self.behind.done(key, is_said=is_said)
+
+    def _note_deleted(self, keys: Sequence[str]) -> None:
+        if is_main_thread():
+            self._recorder.forget(keys)
+        elif self._loop is not None:
+            self._loop.call_soon_threadsafe(self._recorder.forget, keys)
 
     def _state(self) -> Carried:
         """Return what another kernel needs to go on from here."""

@@ -169,8 +169,14 @@ def test_in_a_kernel_a_cell_is_known_by_the_front_ends_id(shell, recorder):
     execute(shell, "x")
     [cell] = recorder.ledger.cells
     assert (cell.key, cell.header) == ("a", {"msg_id": "m", "date": "2026-01-02T00:00:00+00:00"})
-    shell.kernel.request = {"metadata": {"cellId": "b", "deletedCells": ["a"]}, "content": {"code": "y"}}
-    execute(shell, "y")
+
+
+def test_a_cell_that_was_deleted_is_forgotten(shell, recorder):
+    shell.kernel = FakeKernel()
+    for key in "ab":
+        shell.kernel.request = {"metadata": {"cellId": key}, "content": {"code": key}}
+        execute(shell, key)
+    recorder.forget(["a", "unknown"])
     assert [one.key for one in recorder.ledger.cells] == ["b"]
 
 

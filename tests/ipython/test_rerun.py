@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from ipy_autorestart.ipython.ledger import (
+    INTERRUPTED,
     STEPS,
     Cell,
     Choice,
@@ -36,6 +37,7 @@ from ipy_autorestart.ipython.ledger import (
     went_back,
     went_on,
     without,
+    without_deleted,
     without_unsaved,
 )
 
@@ -284,6 +286,13 @@ def test_it_goes_on_over_an_error_that_a_cell_had_before():
     assert course.next == THIRD
     course = went_on(course, None)
     assert (course.next, course.failed, course.stale) == (None, None, [])
+
+
+def test_what_is_deleted_meanwhile_does_not_run_again():
+    choice = Choice((FIRST, SECOND, THIRD), (Left(cell("d", 4), INTERRUPTED), Left(cell("e", 5), INTERRUPTED)))
+    course = without_deleted(run(choice, None), ledger(THIRD, cell("e", 5)))
+    assert (course.done, course.behind) == ((FIRST,), (THIRD,))
+    assert course.stale == [cell("e", 5), THIRD]
 
 
 @pytest.mark.parametrize("errors", [[ValueError()], [None, ValueError()], [None, AttributeError(), ValueError()]])

@@ -9,6 +9,7 @@ import pytest
 
 from ipy_autorestart.kernel.gate import Gate
 from ipy_autorestart.kernel.ipykernel import NotStill
+from ipy_autorestart.wire.messages import OWN
 
 
 class Channels:
@@ -106,15 +107,21 @@ def test_what_is_held_is_delivered_when_the_channels_read_on():
     asyncio.run(play())
 
 
-def request(kind, **content):
+def request(kind, *, sender=b"client", metadata=(), **content):
     """One of a client, signed by nobody."""
-    frames = [
-        b"client",
-        b"<IDS|MSG>",
-        b"",
-        *(json.dumps(each).encode() for each in ({"msg_type": kind}, {}, {}, content)),
-    ]
+    parts = {"msg_type": kind}, {}, dict(metadata), content
+    frames = [sender, b"<IDS|MSG>", b"", *(json.dumps(each).encode() for each in parts)]
     return [types.SimpleNamespace(bytes=frame) for frame in frames]
+
+
+def kernel_with(answer):
+    """One that answers so."""
+
+    async def dispatch(message):
+        answer(message)
+
+    session = types.SimpleNamespace(session="kernel", feed_identities=lambda frames, **_: (frames[:1], frames[2:]))
+    return types.SimpleNamespace(dispatch_shell=dispatch, session=session, execution_count=1)
 
 
 CELL, OTHER = request("execute_request", code="cell"), request("execute_request", store_history=False)
@@ -126,13 +133,8 @@ CELL, OTHER = request("execute_request", code="cell"), request("execute_request"
 )
 def test_a_request_for_which_a_restart_would_wait_overtakes_none_that_is_held(before, after, passes):
     async def play():
-        async def dispatch(message):
-            passed.append(message)
-
         passed, held, channels = [], [False], Channels()
-        session = types.SimpleNamespace(session="kernel", feed_identities=lambda frames, **_: (frames[:1], frames[2:]))
-        kernel = types.SimpleNamespace(dispatch_shell=dispatch, session=session, execution_count=1)
-        gate = Gate(kernel, channels, admits=lambda **_: held.pop(), on_end=lambda: None)
+        gate = Gate(kernel_with(passed.append), channels, admits=lambda **_: held.pop(), on_end=lambda: None)
         await channels.dispatch(before)
         held.append(True)
         await channels.dispatch(after)
@@ -140,3 +142,22 @@ def test_a_request_for_which_a_restart_would_wait_overtakes_none_that_is_held(be
         assert len(gate.held) == 2 - passes
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize("passes", [True, False])
+@pytest.mark.parametrize(
+    ("message", "keys"),
+    [
+        (request("execute_request", metadata={"deletedCells": ["a", "b"]}), ["a", "b"]),
+        (request("execute_request", metadata={"deletedCells": "a"}), None),
+        (request("execute_request", sender=OWN, metadata={"deletedCells": ["a"]}), None),  # as it was sent once
+        (request("kernel_info_request", metadata={"deletedCells": ["a"]}), None),
+        (CELL, None),
+    ],
+)
+def test_what_the_page_has_deleted_is_known_as_soon_as_it_says_so(message, keys, passes):
+    channels, deleted = Channels(), []
+    kernel = kernel_with(lambda _: None)
+    Gate(kernel, channels, admits=lambda **_: passes, on_end=lambda: None, on_deleted=deleted.append)
+    asyncio.run(channels.dispatch(message))
+    assert deleted == ([keys] if keys else [])

@@ -1,5 +1,6 @@
 """`--rerun`: after a restart the cells run again, and show what is new where they stand."""
 
+import contextlib
 import json
 import os
 import re
@@ -282,6 +283,20 @@ def test_nothing_by_default(kernel, project):
     assert cell.streams() == "value 1\n"
 
 
+@contextlib.contextmanager
+def deleting(kernel, *keys):
+    """Have what is sent say that the page has deleted these cells, as JupyterLab says it once, with any cell."""
+    send = kernel.client.shell_channel.send
+
+    def send_with_deleted(message):
+        message["metadata"]["deletedCells"] = list(keys)
+        send(message)
+
+    kernel.client.shell_channel.send = send_with_deleted
+    yield
+    kernel.client.shell_channel.send = send
+
+
 def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel):
     notebook.run(IMPORT)
     notebook.run("deleted = 1", cell_id="deleted")
@@ -296,20 +311,38 @@ def test_what_was_deleted_or_interrupted_or_marked_is_left_out(notebook, kernel)
     kernel.wait(lambda: "waits" in awaiting.streams())
     kernel.manager.interrupt_kernel()
     kernel.wait(lambda: awaiting.done)
-    send = kernel.client.shell_channel.send
-
-    def send_with_deleted(message):
-        message["metadata"]["deletedCells"] = ["deleted"]
-        send(message)
-
-    kernel.client.shell_channel.send = send_with_deleted
-    notebook.run("print(2)")
-    kernel.client.shell_channel.send = send
+    with deleting(kernel, "deleted"):
+        notebook.run("print(2)")
     notebook.save(2, until="2 cells rerun")
     assert "left out: cells 6–7 (interrupted)" in notebook.watching.text
     assert long.text.endswith(OLD)
     names = "('deleted', 'kept_out', 'interrupted', 'a')"
     assert notebook.run(f"[name in globals() for name in {names}]").text == "[False, False, False, True]"
+
+
+def test_a_cell_stays_deleted_though_the_one_that_said_so_was_aborted(notebook, kernel):
+    notebook.run(IMPORT)
+    notebook.run("deleted = 1", cell_id="deleted")
+    error = kernel.send("import time; time.sleep(0.5); 1 / 0", cell_id="error", stop_on_error=True)
+    with deleting(kernel, "deleted"):
+        aborted = kernel.send("print('not run')", cell_id="aborted")
+    kernel.wait(lambda: error.done and aborted.done)
+    assert aborted.reply["status"] == "aborted"
+    notebook.save(2, until="2 cells rerun")
+    assert notebook.run("'deleted' in globals()").text == "False"
+
+
+def test_a_cell_that_is_deleted_while_others_run_again_does_not_run_again(notebook, kernel):
+    notebook.run(f"{IMPORT}\nimport os, time\nwhile a.V > 1 and not os.path.exists('go'): time.sleep(0.01)")
+    notebook.run("deleted = 1", cell_id="deleted")
+    notebook.project.save("src/a.py", "V = 2\n")
+    kernel.wait(lambda: "rerunning" in notebook.watching.text)
+    with deleting(kernel, "deleted"):
+        later = kernel.send("'deleted' in globals()", cell_id="later")
+    pass_time(0.2)  # until it has come: it is held back, which nobody is told of
+    notebook.project.save("go", "")
+    kernel.wait(lambda: "1 cell rerun" in notebook.watching.text and later.done)
+    assert later.text == "False"
 
 
 def test_a_cell_that_watches_and_does_more_is_run_again_but_for_the_watching(kernel, project):
