@@ -33,10 +33,13 @@ class Page(Player):
         self.shown = {}  # by the id of a cell, its last execution
         self._deleted = []
 
-    def begin(self, key, code):
-        """Send a cell and return at once; what was deleted since the last one goes with it."""
+    def begin(self, key, code, *, stops=False):
+        """Send a cell and return at once; what was deleted since the last one goes with it.
+
+        It may have what is queued behind it aborted, where it fails.
+        """
         content = {"code": code, "silent": False, "store_history": True, "user_expressions": {}}
-        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": False})
+        message = self.client.session.msg("execute_request", {**content, "allow_stdin": False, "stop_on_error": stops})
         message["metadata"] = {"cellId": key, "deletedCells": self._deleted}
         self._deleted = []
         self.client.shell_channel.send(message)
