@@ -7,6 +7,7 @@ import collections
 import contextlib
 import itertools
 import json
+import logging
 import operator
 import sys
 import types
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from IPython.core.interactiveshell import InteractiveShell
 
+
+log = logging.getLogger(__name__)
 
 #: The name by which `%load_ext` knows this project.
 EXTENSION = "ipy_autorestart"
@@ -230,15 +233,19 @@ class Recorder:
 
     def settle(self) -> None:
         """Put the cell that has ended last into the ledger."""
-        if self._ended is not None:
-            with self._settling:
-                ended, self._ended = self._ended, None
-                if ended is not None:  # no other thread has come first
+        with self._settling:
+            ended, self._ended = self._ended, None
+            if ended is not None:
+                try:
                     self._enter(ended)
+                except Exception:  # the border: the next request may be what waits for this
+                    log.exception("a cell could not be noted, and will not run again")
 
     def _enter(self, ended: Ended) -> None:
         result, request = ended.result, ended.request
         metadata = request.get("metadata", {})
+        if isinstance(deleted := metadata.get("deletedCells"), list):  # before anything watched the kernel's requests
+            self.forget(deleted)
         python = self._python(result)
         names = names_of(python, shows=result.result is not None) if python else Names()
         cell = Cell(
@@ -272,7 +279,8 @@ class Recorder:
 
     def forget(self, keys: Collection[str]) -> None:
         """Forget cells that were deleted."""
-        self.ledger = ledger.without(self.ledger, keys)
+        with self._settling:
+            self.ledger = ledger.without(self.ledger, keys)
 
     def choose(self, rerun: Rerun) -> Choice:
         """Return what is to be run again, but for cells that the page doesn't have any more."""
@@ -295,8 +303,9 @@ class Recorder:
                 if history.input_hist_raw[number] == code.rstrip("\n"):
                     python = history.input_hist_parsed[number]
         if python is None:  # at last, since the user's own transformers run once more
-            python = self._shell.transform_cell(code)  # type: ignore[no-untyped-call]  # of IPython
-        return str(python)
+            with contextlib.suppress(Exception):
+                python = self._shell.transform_cell(code)  # type: ignore[no-untyped-call]  # of IPython
+        return str(python or "")
 
     def _bindings(self) -> Bindings:
         """Return what global names are bound to now."""
@@ -308,7 +317,8 @@ class Recorder:
         """Return the global names that the execution has bound, by magics or imports of ``*`` too, or changed."""
         bound = after.since(before)
         namespace = self._shell.user_ns
-        changed = {name for name in names.changed if not isinstance(namespace.get(name), types.ModuleType)}
+        # Not `isinstance`: what is asked for its class may be a proxy of what is gone, or is not to be made yet.
+        changed = {name for name in names.changed if not issubclass(type(namespace.get(name)), types.ModuleType)}
         history = {name for name in bound if name.startswith("_i")}
         return frozenset(bound - history | {name for name in names.bound | changed if name in namespace})
 

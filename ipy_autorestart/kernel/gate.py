@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
-from collections.abc import Callable, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.policy import Pace, begun
@@ -21,6 +23,46 @@ ASKED = {
     "is_complete_request": catalogue.TYPING(),
 }
 OTHER = catalogue.OTHER_REQUEST()
+
+log = logging.getLogger(__name__)
+
+
+class Incoming(NamedTuple):
+    """What is known of a request as it comes.
+
+    Attributes
+    ----------
+    kind, key
+        Its type, and its id.
+    is_cell
+        Whether it runs a cell of the user's.
+    is_own
+        Whether it runs a cell again.
+    is_queued
+        Whether it runs code in its turn.
+    is_kernels
+        Whether the kernel has sent it to itself, as the debugger does: the control thread, which must become still,
+        waits for the reply.
+    deleted
+        The ids of cells that the page has deleted.
+    """
+
+    kind: str = ""
+    key: str = ""
+    is_cell: bool = False
+    is_own: bool = False
+    is_queued: bool = False
+    is_kernels: bool = False
+    deleted: Sequence[str] = ()
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """Log what fails, and go on: no request may be lost by it, nor be taken for one in progress for ever."""
+    try:
+        yield
+    except Exception:  # the border
+        log.exception("something failed beside a request, which is answered all the same")
 
 
 class Gate:
@@ -88,43 +130,61 @@ class Gate:
             return
         token = object()
         frames = [frame.bytes for frame in message]
-        header = header_of(self._kernel, frames)
-        kind, key = header.get("msg_type", ""), header.get("msg_id", "")
-        cell = kind == "execute_request" and runs_cell(self._kernel, frames)
-        number = self._kernel.execution_count
-        self._answering[token] = catalogue.CELL_NUMBER(number=number) if cell else ASKED.get(kind, OTHER)
-        is_own = frames[0] == OWN
-        if kind == "execute_request" and not is_own and (deleted := deleted_by(self._kernel, frames)):
-            self._on_deleted(deleted)
-        is_awaited = frames in self._passing
-        concurrent = bool(options.get("concurrent"))
-        passes = not self._closed if is_awaited else self._lets_pass(header, is_cell=cell, concurrent=concurrent)
-        if cell and passes and not is_awaited:  # the cells that run again have a pace of their own
+        is_awaited, concurrent = frames in self._passing, bool(options.get("concurrent"))
+        request, passes = Incoming(), True
+        self._answering[token] = OTHER
+        with _reported():
+            request = self._incoming(frames)
+            self._answering[token] = self._describe(request)
+            if request.deleted:
+                self._on_deleted(request.deleted)
+            passes = not self._closed if is_awaited else self._lets_pass(request, concurrent=concurrent)
+        if request.is_cell and passes and not is_awaited:  # the cells that run again have a pace of their own
             self.pace = begun(self.pace, time.monotonic())
         if not passes:
             (self._stopped if is_awaited else self.held).append(frames)
         try:
             if passes:
-                self._on_begin(key, is_own)
+                with _reported():
+                    self._on_begin(request.key, request.is_own)
                 await self._original(message, *args, **options)
         finally:
-            self._note_end(token, is_cell=cell and passes)
+            with _reported():
+                self._note_end(token, is_cell=request.is_cell and passes)
             if passes:  # ipykernel 7 says neither busy nor idle of concurrent ones
-                self._on_done(key, is_own or not concurrent)
+                with _reported():
+                    self._on_done(request.key, request.is_own or not concurrent)
             if is_awaited:
                 self._passing.remove(frames)
                 if not self._passing and self._passed and not self._passed.done():
                     self._passed.set_result(None)
 
-    def _lets_pass(self, header: dict[str, Any], *, is_cell: bool, concurrent: bool) -> bool:
-        is_execute = header.get("msg_type") == "execute_request" and not header.get("subshell_id")
-        if is_execute and (self._cells_wait or self._overtakes(is_cell=is_cell)):
+    def _incoming(self, frames: list[bytes]) -> Incoming:
+        header, is_own = header_of(self._kernel, frames), frames[0] == OWN
+        kind = str(header.get("msg_type", ""))
+        is_execute = kind == "execute_request"
+        return Incoming(
+            kind,
+            str(header.get("msg_id", "")),
+            is_cell=is_execute and runs_cell(self._kernel, frames),
+            is_own=is_own,
+            is_queued=is_execute and not header.get("subshell_id"),
+            is_kernels=header.get("session") == self._kernel.session.session,
+            deleted=deleted_by(self._kernel, frames) if is_execute and not is_own else (),
+        )
+
+    def _describe(self, request: Incoming) -> str:
+        if request.is_cell:
+            return catalogue.CELL_NUMBER(number=self._kernel.execution_count)
+        return ASKED.get(request.kind, OTHER)
+
+    def _lets_pass(self, request: Incoming, *, concurrent: bool) -> bool:
+        if request.is_queued and (self._cells_wait or self._overtakes(is_cell=request.is_cell)):
             return False
-        # The debugger sends requests to its own kernel; the control thread, which must become still, waits for replies.
-        if header.get("session") == self._kernel.session.session:
+        if request.is_kernels:
             return True
         # A comm message in the middle of a cell may be the one that the cell waits for.
-        return not self._closed and (concurrent or self._admits(is_cell=is_cell))
+        return not self._closed and (concurrent or self._admits(is_cell=request.is_cell))
 
     def _overtakes(self, *, is_cell: bool) -> bool:
         """Return whether an execute request would pass what is held; cells don't wait for what is none."""

@@ -1,11 +1,12 @@
 """From a save to a notebook that is new where loading takes long, and the price of what makes that quick: checkpoints.
 
-    python tests/benchmarks/checkpoints.py [--rounds 7] [--seconds 5] [--megabytes 100] [--python other/bin/python]
+    python tests/benchmarks/checkpoints.py [--rounds 7] [--seconds 5] [--megabytes 100] [--parts 1 0.1]
+        [--python other/bin/python]
 
 The notebook that people have: one cell watches, one loads a DataFrame of so many megabytes and takes so many seconds
-for it, one imports the project, and four use both. Each way has it in a kernel of its own, which runs all the time. In
-each round, in random order, every one's module is saved once; the clock starts just before that, and stops when each of
-the four shows the new value.
+for it, one imports the project, and four use both, with all of the data or with a part of it. Each way has it in a
+kernel of its own, which runs all the time. In each round, in random order, every one's module is saved once; the clock
+starts just before that, and stops when each of the four shows the new value.
 
 - ``--rerun all`` goes back to a checkpoint, if there is one, so that only the cells that use the project run again; in
   brackets stands how often the data was loaded anew. With ``--cold`` all run again after an exec.
@@ -51,9 +52,9 @@ print("loaded", time.time())"""
 ROW_BYTES = 80
 IMPORT = "import sys\nsys.path.insert(0, 'src')\nimport a"
 USES = (
-    "scaled = a.scale(frame['a'])\nprint('value', a.V, scaled.mean())",
-    "largest = a.scale(frame['b']).nlargest(5)\nprint('value', a.V, list(largest))",
-    "halves = a.scale(frame['c']).groupby(frame['d'] > 0.5).mean()\nprint('value', a.V, list(halves))",
+    "scaled = a.scale(frame['a'][:{rows}])\nprint('value', a.V, scaled.mean())",
+    "largest = a.scale(frame['b'][:{rows}]).nlargest(5)\nprint('value', a.V, list(largest))",
+    "half = frame['d'][:{rows}] > 0.5\nprint('value', a.V, *a.scale(frame['c'][:{rows}]).groupby(half).mean())",
     "parts = a.scale(frame.head(1000)).describe()\nprint('value', a.V, parts.shape)",
 )
 # Its length differs from save to save, or Python itself would trust the compiled form within a second.
@@ -67,14 +68,16 @@ class Notebook:
 
     Attributes
     ----------
+    uses
+        The cells that use the project and the data.
     alone
         Seconds that the cells behind the data have taken, each time that all were run by hand.
     """
 
     name = "`restart_kernel()`, cells by hand"
 
-    def __init__(self, stack, folder, load):
-        self.folder, self.codes, self.value = folder, [load, IMPORT, *USES], 0
+    def __init__(self, stack, folder, load, uses):
+        self.folder, self.codes, self.uses, self.value = folder, [load, IMPORT, *uses], uses, 0
         self.alone, self.cells = [], {}
         self.start(stack)
 
@@ -96,7 +99,7 @@ class Notebook:
         return [self.cells[code].streams() for code in self.codes]
 
     def are_new(self):
-        return all(text.startswith(f"value {self.value} ") for text in self.texts()[-len(USES) :])
+        return all(text.startswith(f"value {self.value} ") for text in self.texts()[-len(self.uses) :])
 
     def send(self, codes):
         self.cells |= {code: self.player.send(code, cell_id=str(self.codes.index(code))) for code in codes}
@@ -158,7 +161,7 @@ class Reloaded(Notebook):
 
     def renew(self):
         begun = self.save()
-        self.send(USES)
+        self.send(self.uses)
         return kernels.moments(self.player, self.are_new)[0] - begun
 
 
@@ -181,21 +184,23 @@ class Reactive(Notebook):
         return self.player.wait(self.are_new) - begun
 
 
-def start_all(stack, root, load):
+def start_all(stack, root, *cells):
     """Start the notebook in each way; return them, this project's with checkpoints first."""
     folders = (Path(root, str(number)) for number in range(9))
     return [
-        *(Watched(stack, next(folders), load, options=options) for options in (kernels.RERUN, kernels.COLD)),
-        Notebook(stack, next(folders), load),
-        Reloaded(stack, next(folders), load),
-        *(Reactive(stack, next(folders), load) for _ in range(is_there("marimo"))),
+        *(Watched(stack, next(folders), *cells, options=options) for options in (kernels.RERUN, kernels.COLD)),
+        Notebook(stack, next(folders), *cells),
+        Reloaded(stack, next(folders), *cells),
+        *(Reactive(stack, next(folders), *cells) for _ in range(is_there("marimo"))),
     ]
 
 
-def measure(rounds, load):
+def measure(rounds, rows, seconds, part):
     """Return the seconds of each round, {name: [seconds, …]}, with those of the cells alone."""
+    load = LOAD.format(rows=rows, seconds=seconds)
+    uses = [code.format(rows=int(rows * part)) for code in USES]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as root, contextlib.ExitStack() as stack:
-        notebooks = start_all(stack, root, load)
+        notebooks = start_all(stack, root, load, uses)
         found = {notebook: [] for notebook in notebooks}
         for number in range(-WARMING_UP, rounds):
             report.progress(f"checkpoints: {report.round_of(number, rounds)}")
@@ -207,12 +212,12 @@ def measure(rounds, load):
         return {**figures, ALONE: notebooks[2].alone[-rounds:]}
 
 
-def show(found, megabytes, seconds):
+def show(found, what):
     ours, rows = next(iter(found.values())), []
     for name, each in found.items():
         beyond = [mine - alone for mine, alone in zip(each, found[ALONE], strict=True)]
         rows.append((name, spread(each), spread(beyond), report.times(report.ratio(each, ours))))
-    what = f"{megabytes:g} MB of data that take {seconds:g} s to load, ipykernel {version('ipykernel')}"
+    what = f"{what}, ipykernel {version('ipykernel')}"
     title = f"{what}: ms from the save to the last new output, medians of {len(ours)} rounds (quartiles)"
     report.table(title, ("", "new", "beyond the cells", "× ours"), rows)
 
@@ -332,11 +337,15 @@ def main():
     parser = kernels.options(__doc__, rounds=7)
     parser.add_argument("--seconds", type=float, default=5, metavar="N")
     parser.add_argument("--megabytes", type=float, default=100, metavar="N")
+    parser.add_argument("--parts", type=float, nargs="+", default=(1, 0.1), metavar="N", help="of the data are used")
     options = parser.parse_args()
     missing = [library for library in ("pandas", "marimo") if not is_there(library)]
     if "pandas" not in missing:
-        load = LOAD.format(rows=int(options.megabytes * 1e6 / ROW_BYTES), seconds=options.seconds)
-        show(measure(options.rounds, load), options.megabytes, options.seconds)
+        rows = int(options.megabytes * 1e6 / ROW_BYTES)
+        for part in options.parts:
+            found = measure(options.rounds, rows, options.seconds, part)
+            used = f"of which the cells use {part:.0%}"
+            show(found, f"{options.megabytes:g} MB of data that take {options.seconds:g} s to load, {used}")
         show_price(options.rounds)
     report.measured_with((*kernels.PACKAGES, "pandas", "marimo"), rounds=options.rounds, missing=missing)
     kernels.measure_with_others()

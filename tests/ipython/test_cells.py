@@ -141,6 +141,30 @@ def test_what_a_cell_has_made_is_found_by_its_code_and_by_what_came_of_it(shell,
     assert recorder.ledger.cells[1].after == {cell.key}
 
 
+class Gone:
+    """A proxy of what is gone, as `weakref`'s: whatever it is asked for raises, its class too."""
+
+    def __getattribute__(self, name):
+        raise ReferenceError
+
+
+def test_whatever_a_cell_leaves_it_is_recorded(shell, recorder, caplog):
+    execute(shell, "p.x = 1", act=lambda: shell.user_ns.update({"p": Gone(), 7: "no name"}))
+    assert [cell.made for cell in recorder.ledger.cells] == [{"p", "7"}]
+    assert caplog.text == ""
+
+
+def test_a_cell_that_can_not_be_recorded_keeps_nobody_from_going_on(shell, recorder, caplog):
+    shell.kernel = FakeKernel()
+    shell.kernel.request = {"metadata": ["odd"], "content": {"code": "x"}}
+    recorder.settles_later = True
+    execute(shell, "x")
+    shell.kernel.request = {}
+    execute(shell, "y")
+    assert [cell.code for cell in recorder.ledger.cells] == ["y"]
+    assert "a cell could not be noted" in caplog.text
+
+
 def test_code_that_did_not_come_to_run_has_made_nothing(shell, recorder):
     shell.user_ns["x"] = 1
     info = types.SimpleNamespace(raw_cell="x = ", store_history=True, silent=False)
@@ -178,6 +202,10 @@ def test_a_cell_that_was_deleted_is_forgotten(shell, recorder):
         execute(shell, key)
     recorder.forget(["a", "unknown"])
     assert [one.key for one in recorder.ledger.cells] == ["b"]
+    for deleted in ("c", 7, ["b"]):
+        shell.kernel.request = {"metadata": {"cellId": "c", "deletedCells": deleted}, "content": {"code": "c"}}
+        execute(shell, "c")
+    assert [one.key for one in recorder.ledger.cells] == ["c"]
 
 
 def test_a_cell_that_failed_is_recorded_with_its_error(shell, recorder):

@@ -161,3 +161,27 @@ def test_what_the_page_has_deleted_is_known_as_soon_as_it_says_so(message, keys,
     Gate(kernel, channels, admits=lambda **_: passes, on_end=lambda: None, on_deleted=deleted.append)
     asyncio.run(channels.dispatch(message))
     assert deleted == ([keys] if keys else [])
+
+
+@pytest.mark.parametrize("name", ["admits", "on_begin", "on_end", "on_done", "on_deleted"])
+def test_whatever_fails_beside_a_request_it_is_answered_and_has_an_end(name, caplog):
+    def fail(*_, **__):
+        if gate:  # by then it is there
+            raise ReferenceError
+
+    gate, channels, answered = None, Channels(), []
+    quiet = {"admits": lambda **_: True, "on_end": lambda: None}
+    gate = Gate(kernel_with(answered.append), channels, **(quiet | {name: fail}))
+    message = request("execute_request", metadata={"deletedCells": ["a"]}, code="cell")
+    asyncio.run(channels.dispatch(message))
+    assert answered == [message]
+    assert gate.running == 0
+    assert "ReferenceError" in caplog.text
+
+
+def test_a_header_that_makes_no_sense_is_for_the_kernel_to_answer():
+    channels, answered = Channels(), []
+    gate = Gate(kernel_with(answered.append), channels, admits=lambda **_: True, on_end=lambda: None)
+    message = request(["no", "kind"])
+    asyncio.run(channels.dispatch(message))
+    assert (answered, gate.running) == ([message], 0)

@@ -519,6 +519,14 @@ def test_a_deleted_folder_and_a_module_of_a_dangerous_name_do_no_harm(kernel, pr
     assert kernel.run("import os; print(os.getcwd())").streams() == f"{project}\n"
 
 
+def test_what_a_cell_leaves_that_can_not_be_looked_at_does_no_harm(kernel, project, watching):
+    weak = kernel.send("import weakref\nclass A: pass\na = A(); p = weakref.proxy(a); p.x = 1; del a", cell_id="weak")
+    queued = kernel.send("import os; os.getpid()", cell_id="queued")
+    kernel.wait(lambda: weak.done and queued.done)
+    assert queued.text == str(kernel.pid)
+    restart(kernel, watching)  # which waits for what is in progress
+
+
 def test_a_kernel_that_owns_its_connection_file_keeps_it_and_removes_it(project):
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     process = subprocess.Popen(
