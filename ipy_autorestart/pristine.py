@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import select as select
     import signal as signal
     import time as time
+    from typing import Any
 
     socket = _socket
 else:
@@ -62,6 +63,14 @@ def is_main_thread() -> bool:
     import threading
 
     return threading.current_thread() is threading.main_thread()
+
+
+def attribute_of(module: object, name: str) -> Any:  # noqa: ANN401  # whatever it is
+    """Return what a module has by a name, or None. None of its code runs: that may import it now, or fail."""
+    try:
+        return object.__getattribute__(module, "__dict__").get(name)
+    except AttributeError:  # no module, but what somebody has put there
+        return None
 
 
 def wall_ns() -> int:

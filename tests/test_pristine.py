@@ -1,6 +1,7 @@
 """Code in a user's process relies on nothing that the user may have replaced."""
 
 import ast
+import importlib.util
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from waiting import DEADLINE, eventually
 
 import ipy_autorestart
 from ipy_autorestart import pristine
+from ipy_autorestart.pristine import attribute_of
 
 ROOT = Path(ipy_autorestart.__file__).parent
 
@@ -152,3 +154,20 @@ def test_the_system_knows_our_threads_by_name():
     eventually(lambda: our_threads() == 1)
     ended.set()
     thread.join(10)
+
+
+def test_a_module_is_looked_at_without_running_anything_of_it():
+    class Odd:
+        def __getattribute__(self, name):
+            raise ReferenceError
+
+    odd = Odd()
+    object.__getattribute__(odd, "__dict__")["__file__"] = "/odd.py"
+    spec = importlib.util.find_spec("this")  # which prints
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    lazy = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(lazy)
+    assert attribute_of(odd, "__file__") == "/odd.py"
+    assert attribute_of(lazy, "__file__") == spec.origin
+    assert type(lazy).__name__ == "_LazyModule"  # not imported by that
+    assert attribute_of(None, "__file__") is attribute_of(os, "nothing") is None

@@ -97,7 +97,10 @@ def installed_modules() -> list[str]:
     """Return the modules of Python and of installed packages that this process has imported, in their order."""
     found, library = [], os.path.dirname(os.__file__) + os.sep
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        try:
+            file = object.__getattribute__(module, "__dict__").get("__file__")  # what is lazy isn't imported by that
+        except AttributeError:  # no module, but what somebody has put there
+            continue
         if name[:2] == "__" or not isinstance(file, str):
             continue
         if file.startswith(library) or "/site-packages/" in file or "/dist-packages/" in file:

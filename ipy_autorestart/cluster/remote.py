@@ -218,8 +218,8 @@ def loaded(project: str, manifest: Manifest) -> set[str]:
         named_so = name.partition(".")[0] in tops
         if not named_so and _is_elsewhere(module, bases):
             continue
-        files = [getattr(module, "__file__", None), *_portions(module)]
-        paths = [one for one in files if isinstance(one, str)]
+        files = [file_of(module), *_portions(module)]
+        paths = [one for one in files if one and isinstance(one, str)]
         if (named_so and not all(map(_is_librarys, paths))) or any(_is_projects(path, bases) for path in paths):
             found.add(name)
     return found.difference(("__main__", "__mp_main__", NAME))
@@ -252,13 +252,17 @@ def _candidates(tops: set[str], bases: tuple[str, ...]) -> list[str]:
 
 def note_ahead() -> None:
     """Note what has been imported so far, before anything of a project has been."""
-    folders = {os.path.dirname(path) for path in map(_file, list(sys.modules.values())) if path}
+    folders = {os.path.dirname(path) for path in map(file_of, list(sys.modules.values())) if path}
     tops = {name.partition(".")[0] for name in sys.modules}
     IMPORTED_AHEAD.update(last=next(reversed(sys.modules)), tops=tops, folders=folders)
 
 
-def _file(module: Any) -> str:
-    file = getattr(module, "__file__", None)
+def file_of(module: Any) -> str:
+    """Return the file of a module; one that is to be imported lazily isn't imported by that."""
+    try:
+        file = object.__getattribute__(module, "__dict__").get("__file__")
+    except AttributeError:  # no module, but what somebody has put there
+        return ""
     return file if isinstance(file, str) else ""
 
 

@@ -17,7 +17,7 @@ from ipy_autorestart.decide.change import Change as Change
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.ipython.audit import listen
 from ipy_autorestart.ipython.writes import PROGRAMS
-from ipy_autorestart.pristine import os, time
+from ipy_autorestart.pristine import attribute_of, os, time
 
 #: Events of programs and children that are started, and of what else tells no more than that.
 STARTS = PROGRAMS | {"os.exec"}
@@ -80,7 +80,7 @@ class Uses:
             self._opened[ANYTHING] = 0
         for name, module in list(sys.modules.items()):
             self._sought[name] = 0
-            if isinstance(file := _attribute(module, "__file__"), str):
+            if isinstance(file := attribute_of(module, "__file__"), str):
                 self._opened[os.path.abspath(file)] = 0
             if _starts_interpreters(name):
                 self._opened[ANYTHING] = 0
@@ -441,25 +441,17 @@ def _may_hold(package: str, folder: str) -> bool:
 def _was_part(module: str, folder: str) -> bool:
     """Return whether a folder makes no difference to a module that was found: its own, or it needs none."""
     path = _path_of(module)
-    if path is None or _attribute(sys.modules[module], "__file__"):
+    if path is None or attribute_of(sys.modules[module], "__file__"):
         return module in sys.modules
     return os.path.realpath(folder) in path
 
 
 def _path_of(package: str) -> list[str] | None:
     """Return the real paths of a package's folders, as they were found; None if it is none, or is gone."""
-    path = _attribute(sys.modules.get(package), "__path__")
+    path = attribute_of(sys.modules.get(package), "__path__")
     try:
         return [os.path.realpath(one) for one in getattr(path, "_path", path)]  # that of namespaces looks anew
     except TypeError:
-        return None
-
-
-def _attribute(module: object, name: str) -> Any:
-    """Return what a module has by a name; one that is imported lazily isn't imported by that."""
-    try:
-        return object.__getattribute__(module, "__dict__").get(name)
-    except AttributeError:  # no module, but what somebody has put there
         return None
 
 

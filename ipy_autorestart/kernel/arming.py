@@ -20,7 +20,7 @@ from ipy_autorestart.kernel.handover import KernelHandover
 from ipy_autorestart.kernel.inherited import CantCopy
 from ipy_autorestart.kernel.standby import end_with, number_of, say_ready
 from ipy_autorestart.kernel.trust import Known, Trust
-from ipy_autorestart.pristine import os, select, signal, time
+from ipy_autorestart.pristine import attribute_of, os, select, signal, time
 from ipy_autorestart.reexec.exec import FAILED, SupervisorHandle, or_end
 from ipy_autorestart.reexec.trackers import trackers
 from ipy_autorestart.reexec.tty import give_hangups_back
@@ -228,7 +228,7 @@ def _installed() -> list[str]:
     """Return the files of installed modules, in the order in which they were imported; a project's own may change."""
     library = os.path.dirname(shutil.__file__) + os.sep
     packages = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-    found = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    found = (attribute_of(module, "__file__") for module in list(sys.modules.values()))
     files = (file for file in found if isinstance(file, str))
     return [file for file in files if file.startswith(library) or any(part in file for part in packages)]
 

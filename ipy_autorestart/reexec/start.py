@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ipy_autorestart import catalogue
 from ipy_autorestart.decide.change import Broken
 from ipy_autorestart.decide.guard import compare
-from ipy_autorestart.pristine import os, signal, time, wall_ns
+from ipy_autorestart.pristine import attribute_of, os, signal, time, wall_ns
 from ipy_autorestart.reexec import STATE
 from ipy_autorestart.reexec.commandline import BOOTSTRAP, split
 from ipy_autorestart.reexec.process import ProcessState
@@ -151,7 +151,7 @@ class ProgramStart(ProcessStart):
             raise CantRestart(catalogue.PROGRAM_GONE(path=self.file))
         # The supervisor has checked the syntax before its signal; this is for files saved since, and a user's signals.
         for module in list(sys.modules.values()):
-            path = getattr(module, "__dict__", {}).get("__file__")
+            path = attribute_of(module, "__file__")
             if not isinstance(path, str) or not path.endswith(".py"):
                 continue
             with contextlib.suppress(OSError):

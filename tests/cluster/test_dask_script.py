@@ -123,16 +123,18 @@ def test_a_module_that_workers_alone_import_reaches_them(watch, project):
     watched.until("LATE 2")
 
 
-#: Whether the nanny's program ran in a worker before it was forked, so that multiprocessing doesn't run it again there.
+#: Whether a worker was forked from what had imported this as those before it had, and had run the nanny's program, so
+#: that multiprocessing doesn't run it again there.
 RAN_AHEAD = """
 def ran_ahead():
     import sys
     names, ahead = list(sys.modules), sys.modules["_ipy_autorestart_cluster"].IMPORTED_AHEAD
-    return names.index("__mp_main__") < names.index(ahead["last"])
+    return "colorsys" in ahead["tops"] and names.index("__mp_main__") < names.index(ahead["last"])
 """
 
 
 def test_what_the_old_run_left_running_keeps_no_worker(watch, colleague):
+    colleague.ask("list(client.run(__import__, 'colorsys'))")
     watched = watch()
     watched.save(2, then="rest = [client.submit(time.sleep, 600, pure=False) for _ in 2 * workers]; time.sleep(0.5)")
     watched.until("RESULT 2")

@@ -190,6 +190,24 @@ def test_what_a_package_asks_the_system_makes_up_and_puts_off_is_no_hindrance(wa
     assert watched.next() == "True\n"
 
 
+LAZY = """\
+import importlib.util, sys
+spec = importlib.util.find_spec("part")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+part = sys.modules["part"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(part)
+"""
+
+
+def test_what_a_package_puts_off_the_run_imports_if_it_uses_it(watch):
+    watched = watch("import lazy\n", {"lazy": TELLS + LAZY, "part": "print('part is imported')\n" + TELLS})
+    watched.until_ready()
+    code = "import lazy\nprint(lazy.ahead(), type(lazy.part).__name__)\n"
+    assert watched.next(code) == "True _LazyModule\n"
+    assert watched.next(code + "print(lazy.part.ahead())\n") == "True _LazyModule\npart is imported\nFalse\n"
+    assert watched.screen.status.warm is True
+
+
 def test_what_a_package_sets_at_its_import_is_no_hindrance(watch):
     text = TELLS + "os.environ.setdefault('LIB_SETS', '1')\n"
     watched = watch("import lib, other\n", {"lib": text, "other": TELLS})

@@ -10,6 +10,8 @@ _there = set(sys.modules)
 import _weakref  # noqa: E402
 import gc  # noqa: E402
 
+from _ipy_autorestart_names import names_of  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
+
 for _name in {"_weakref", "gc"} - _there:
     del sys.modules[_name]
 
@@ -98,7 +100,7 @@ class Chance:
         if self._random is not None:
             self._random.Random.seed = self._seed
         for module in list(sys.modules.values()):
-            names = getattr(module, "__dict__", {})
+            names = names_of(module)
             for name in [name for name, value in list(names.items()) if value is self._stand_in]:
                 names[name] = urandom
 

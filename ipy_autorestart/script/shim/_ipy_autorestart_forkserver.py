@@ -27,7 +27,7 @@ from _ipy_autorestart_preloads import (  # type: ignore[import-not-found]  # noq
 )
 
 # Modules that are imported ahead, and the script, import their own.
-_own = {"_ipy_autorestart_" + one for one in ("chance", "moments", "preloads", "recording", "shelf")}
+_own = {"_ipy_autorestart_" + one for one in ("chance", "moments", "names", "preloads", "recording", "shelf")}
 for _name in (_own | {"_signal", "_socket", "atexit", "gc", "time"}) - _there:
     del sys.modules[_name]
 

@@ -8,6 +8,8 @@ import sys
 _there = set(sys.modules)
 import time  # noqa: E402
 
+from _ipy_autorestart_names import names_of  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
+
 if "time" not in _there:
     del sys.modules["time"]
 
@@ -37,7 +39,7 @@ class Moments:
         spans = [(clock, since, clock()) for clock, since in zip(CLOCKS, self._since)]  # noqa: B905  # as many
         date: Any = getattr(datetime, "datetime", None)
         for module in modules:
-            names = getattr(module, "__dict__", {})
+            names = names_of(module)
             for name, value in list(names.items()):
                 kind: Any = type(value)  # `__class__` would have Django's settings loaded
                 now: Callable[[], object] | None = None

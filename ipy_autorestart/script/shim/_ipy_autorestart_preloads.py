@@ -8,6 +8,7 @@ import os
 import sys
 
 from _ipy_autorestart_chance import Chance  # type: ignore[import-not-found]  # it lies beside
+from _ipy_autorestart_names import file_of  # type: ignore[import-not-found]  # it lies beside
 from _ipy_autorestart_recording import Recording  # type: ignore[import-not-found]
 from _ipy_autorestart_shelf import Shelf, is_compiled  # type: ignore[import-not-found]
 
@@ -233,8 +234,8 @@ class Trial:
         """Raise `Unfit` for an effect that does not survive a fork, or that belongs to the run."""
         self._attend()
         for name in list(sys.modules)[self._modules :]:
-            file = getattr(sys.modules.get(name), "__file__", None)
-            if not isinstance(file, str) or not os.path.isabs(file):  # made up, as that of torch.ops
+            file = file_of(sys.modules.get(name))
+            if not os.path.isabs(file):  # none, or made up
                 continue
             if file in self._watched or os.path.realpath(file) in self._watched:
                 raise Unfit("it imports watched code")
@@ -315,8 +316,7 @@ def prepare(
     file.seek(0)
     file.truncate()
     for name, module in list(sys.modules.items()):
-        path = getattr(module, "__file__", None)
-        if isinstance(path, str):
+        if path := file_of(module):
             file.write("file " + path + "\n")
         if "." not in name and name not in before:
             trial.attempted.add(name)

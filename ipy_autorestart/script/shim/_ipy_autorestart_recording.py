@@ -13,6 +13,8 @@ import _contextvars  # noqa: E402
 import _signal  # type: ignore[import-not-found]  # noqa: E402
 import _warnings  # noqa: E402
 
+from _ipy_autorestart_names import names_of  # type: ignore[import-not-found]  # noqa: E402  # it lies beside
+
 for _name in {"_contextvars", "_signal", "_warnings"} - _there:
     del sys.modules[_name]
 
@@ -289,7 +291,7 @@ class Import:
             fromlist = getattr(module, "__all__", ())
         for part in fromlist or ():
             child = sys.modules.get(full + "." + part) if isinstance(part, str) else None
-            if child is not None and getattr(module, "__dict__", {}).get(part) is child:
+            if child is not None and names_of(module).get(part) is child:
                 self._note(full + "." + part)
         return module
 
@@ -370,7 +372,7 @@ class Recording:
             if name in sys.modules:  # its package imports it, and that is noted
                 return self._load(name, import_)  # type: ignore[no-any-return]
         if parent in sys.modules:
-            self.before[name] = getattr(sys.modules[parent], "__dict__", {}).get(child, ABSENT)
+            self.before[name] = names_of(sys.modules[parent]).get(child, ABSENT)
         deeds = Deeds(name)
         self._stack.append(deeds)
         try:
@@ -385,7 +387,7 @@ class Recording:
         self.deeds[name] = deeds
         if name in ATTENDED:
             self._attend(name)
-        if "__getattr__" in getattr(module, "__dict__", {}):
+        if "__getattr__" in names_of(module):
             self._makers.append(Maker(module.__dict__))
         return module
 
@@ -445,7 +447,7 @@ class Recording:
     def note_local_time(self) -> None:
         """Note whose import may have asked for the local time, and so for ``TZ``: by the names in what it executes."""
         for name, deeds in self.deeds.items():
-            values: dict[str, Any] = getattr(sys.modules.get(name), "__dict__", {})
+            values = names_of(sys.modules.get(name))
             if is_of_library(values.get("__file__")):
                 continue  # it keeps none, or looks whether it is another one now
             try:
@@ -514,7 +516,7 @@ class Recording:
         for owner, name, original in self._classes:
             setattr(owner, name, original)
         for module in list(sys.modules.values()):
-            values = getattr(module, "__dict__", {})
+            values = names_of(module)
             for name in [name for name, value in list(values.items()) if type(value) in (Import, Register)]:
                 values[name] = values[name].original
         current_filters().remove(self._heard)

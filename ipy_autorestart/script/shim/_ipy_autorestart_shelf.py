@@ -13,6 +13,7 @@ import builtins
 import os
 import sys
 
+from _ipy_autorestart_names import file_of, names_of  # type: ignore[import-not-found]  # it lies beside
 from _ipy_autorestart_recording import (  # type: ignore[import-not-found]  # it lies beside
     ABSENT,
     INTERNAL,
@@ -72,7 +73,7 @@ class Shelf:
         self.is_heard = False  # whether the script has an audit hook of its own
         for name, module in self._modules.items():
             parent, _, child = name.rpartition(".")
-            package = getattr(sys.modules.get(parent), "__dict__", {})
+            package = names_of(sys.modules.get(parent))
             if parent and package.get(child, ABSENT) is module:
                 self._hidden[name] = sys.modules[parent]
                 before = recording.before.get(name, ABSENT)
@@ -88,7 +89,7 @@ class Shelf:
             if module is main:
                 del self._modules[name]
                 continue
-            values = module.__dict__ if hasattr(module, "__dict__") else {}
+            values = names_of(module)
             if names := [key for key, value in values.items() if value is main]:
                 self._mains[name] = names
                 values.update(dict.fromkeys(names))
@@ -206,7 +207,7 @@ class Shelf:
     def _alone(self, name: str) -> "ModuleType | None":
         """Hand over a C library's module without what it has met, as Python can't import it from its file any more."""
         module = self._modules[name]
-        if _file(module).endswith(".py"):
+        if file_of(module).endswith(".py"):
             return None
         self._handed.add(name)
         parent, _, child = name.rpartition(".")
@@ -415,22 +416,16 @@ def _library(modules: "dict[str, Any]") -> "dict[str, Any]":
     """Return the modules of the standard library, which programs replace functions in."""
     found = {}
     for name, module in modules.items():
-        file = _file(module)
+        file = file_of(module)
         if not file or (file.startswith(LIBRARY) and "/site-packages/" not in file):
             found[name] = module
     apart = (builtins, sys, bootstrap, sys.modules["__main__"])  # looked at otherwise, or replaced by this
     return {name: module for name, module in found.items() if module not in apart}
 
 
-def _file(module: "Any") -> str:  # noqa: ANN401
-    """Return the file of a module; empty if there is none."""
-    file = getattr(module, "__dict__", {}).get("__file__")
-    return file if isinstance(file, str) else ""
-
-
 def is_compiled(module: "Any") -> bool:  # noqa: ANN401
     """Return whether a module is a library of C code that is not Python's own."""
-    file = _file(module)
+    file = file_of(module)
     return bool(file) and not file.endswith(".py") and not file.startswith(LIBRARY + "lib-dynload")
 
 
@@ -438,7 +433,7 @@ def _functions(module: "Any") -> "tuple[Any, Any]":  # noqa: ANN401
     """Return the names and the values of a module's functions, classes and modules."""
     found = [
         (name, value)
-        for name, value in list(getattr(module, "__dict__", {}).items())
+        for name, value in list(names_of(module).items())
         if issubclass(type(value), FUNCTIONS)  # `isinstance` would ask an object that loads something
     ]
     return tuple(name for name, _ in found), tuple(value for _, value in found)
@@ -446,7 +441,7 @@ def _functions(module: "Any") -> "tuple[Any, Any]":  # noqa: ANN401
 
 def _has(name: str, functions: "tuple[Any, Any]") -> bool:
     names, values = functions
-    found = getattr(sys.modules.get(name), "__dict__", {})
+    found = names_of(sys.modules.get(name))
     return bool(tuple(map(found.get, names)) == values)
 
 

@@ -327,7 +327,9 @@ class Reports:
         """Report the import of a module that was imported ahead, with what it has brought along; never raises."""
         try:
             while name:
-                spec = getattr(sys.modules.get(name), "__spec__", None)
+                module = sys.modules.get(name)
+                # Not asked for by `getattr`: that would import what is to be imported lazily.
+                spec = module and object.__getattribute__(module, "__dict__").get("__spec__")
                 use = "i", getattr(spec, "cached", None) or getattr(spec, "origin", None)
                 if use not in self._seen and use[1].__class__ is str:
                     self._seen.add(use)
