@@ -148,6 +148,7 @@ class Proxy:
         now = time.monotonic()
         for pid in [pid for pid, until in self._dismissed.items() if now >= until]:
             kill_group(pid)
+            self._dismissed[pid] = now + END_MAX  # one that waits for a device ends later
         due = [
             *self._dismissed.values(),
             self._kernels.due,
@@ -493,17 +494,21 @@ class Proxy:
                 return
             if found is None:
                 return
-            backend = next((one for one in self._backends.values() if one.pid == found.si_pid), None)
-            is_ours = backend is not None or self._checkpoints.has(found.si_pid)
-            if is_ours or self._dismissed.pop(found.si_pid, 0.0):
-                kill_group(found.si_pid)  # what it has left there, while the number can't be another's
-            _, status = os.waitpid(found.si_pid, 0)
+            # Until `waitpid` the number can't be another's: all that is done with it comes before that.
+            pid, status = found.si_pid, found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            backend = next((one for one in self._backends.values() if one.pid == pid), None)
+            if backend is not None or pid in self._dismissed or self._checkpoints.has(pid):
+                kill_group(pid)  # what it has left there
             if backend is not None:
-                self._note_end(backend, os.waitstatus_to_exitcode(status))
-            self._checkpoints.note_end(found.si_pid)
+                self._note_end(backend, status)  # it may have been dismissed only by its last words
+            self._dismissed.pop(pid, None)
+            os.waitpid(pid, 0)
+            self._checkpoints.note_end(pid)
 
     def _note_end(self, backend: Backend, status: int) -> None:
         self._hear(backend)  # its last words
+        if backend.number not in self._backends:
+            return
         if self._is_heard(backend):
             channels: dict[object, str] = {sock: channel for channel, sock in backend.sockets.items()}
             poll: list[Any] = [(sock, zmq.POLLIN) for sock in channels]

@@ -10,7 +10,9 @@ import pytest
 import zmq
 from behind import Behind
 from processes import children_with, kill
-from waiting import DEADLINE, eventually
+from waiting import DEADLINE, eventually, pass_time
+
+from ipy_autorestart.proxy.proxy import END_MAX
 
 pytestmark = pytest.mark.e2e
 
@@ -44,6 +46,35 @@ def test_a_child_that_outlives_the_kernel_holds_nothing_up(behind, kernel):
     assert kernel.run("1 + 1").text == "2"
     eventually(lambda: not psutil.pid_exists(ours), what="the end of what it has left in its group, as at a restart")
     os.kill(daemon, signal.SIGKILL)
+
+
+#: Has a kernel die when it has said all to the proxy, which is stopped meanwhile.
+DIES_AT_ONCE = """\
+from ipy_autorestart.wire.link import Leaving, Link
+def send(self, word, fds=(), *, send=Link.send, kind=Leaving):
+    import os, signal
+    if isinstance(word, kind):
+        os.kill(os.getppid(), signal.SIGSTOP)
+    send(self, word, fds)
+def die(self):
+    import os, signal, time
+    time.sleep(0.5)  # until all is sent
+    os.kill(os.getpid(), signal.SIGKILL)
+Link.send, Link.wait_for_end = send, die
+"""
+
+
+def test_a_kernel_that_dies_before_its_last_words_are_heard_is_done_with(behind, kernel, project):
+    proxy, live = psutil.Process(kernel.pid), behind.live
+    kernel.run("#| rerun: false\n" + DIES_AT_ONCE)
+    project.save("src/a.py", "V = 3\n")
+    eventually(lambda: psutil.Process(live).status() == psutil.STATUS_ZOMBIE, what="its end")
+    proxy.resume()
+    kernel.wait(lambda: "value 3" in behind.use.text)
+    pass_time(END_MAX + 1)  # after which it would be killed
+    began = sum(proxy.cpu_times()[:2])
+    pass_time(2)
+    assert sum(proxy.cpu_times()[:2]) - began < 0.2  # seconds: it waits
 
 
 def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
