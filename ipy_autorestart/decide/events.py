@@ -126,9 +126,9 @@ class PushFailed:
 
 @dataclass(frozen=True, slots=True)
 class Reread:
-    """The kernel of this process id has used these of the files that may have been otherwise for a moment."""
+    """A kernel's answer to this question: these of the files that may have been otherwise for a moment it has used."""
 
-    pid: int
+    question: int
     changes: tuple[Change, ...]
 
 

@@ -10,6 +10,9 @@ FILES_MAX = 1000
 #: A file that is put back has been finished so many times since it was as it is.
 TIMES = 2
 
+#: Seconds by which the hint of a file that was put back may come late, on a busy machine.
+LATE_MAX = 1.0
+
 
 class TouchedFiles:
     """Counts what hints say; one save of a file finishes it once, unless it is moved away for a moment."""
@@ -23,7 +26,15 @@ class TouchedFiles:
             since, times = self._files.get(hint.path, (now, 0))
             self._files[hint.path] = since, times + (hint.progress is Progress.DONE)
 
-    def take(self) -> dict[str, float]:
-        """Return the files that may have been put back since the last call, each with the moment of its first hint."""
-        files, self._files = self._files, {}
+    def take(self, now: float) -> dict[str, float]:
+        """Return the files that may have been put back since the last call, each with the moment of its first hint.
+
+        Those of which the last hint may be on its way count on.
+        """
+        files = self._files
+        self._files = {path: one for path, one in files.items() if one[1] < TIMES and now < one[0] + LATE_MAX}
         return {path: since for path, (since, times) in files.items() if times >= TIMES}
+
+    def clear(self) -> None:
+        """Count anew."""
+        self._files = {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -163,7 +164,8 @@ class Engine:
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
         self._touched = TouchedFiles()  # since a kernel was asked for them, or told what has changed
-        self._asked: dict[str, Change] = {}  # of these, those for which it has not answered
+        self._asked: dict[int, Touched] = {}  # the questions for them that it has not answered, by their numbers
+        self._questions = itertools.count(1)
         self._reporter = Reporter(link, target, pid, folder, first=first)
 
     def run(self) -> None:
@@ -228,9 +230,9 @@ class Engine:
             if isinstance(event, PushFailed) and not self._target:
                 self._link.send(event)  # to a kernel that waits, which refuses then to restart
             self._handle(event)
-        for hint in () if self._target else hints:
-            self._touched.note(hint, now)
-        self._handle(*hints)
+        for hint, came_at in () if self._target else hints:
+            self._touched.note(hint, came_at)
+        self._handle(*(hint for hint, _ in hints))
         signums |= self._wakeups.signals()  # that which was sent just now, by this process
         for record in self._handle_signals(signums) if signums else ():
             self._receive(record)
@@ -254,10 +256,17 @@ class Engine:
         if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
         if isinstance(record, Started | Failed):
-            self._changed, self._put_back, self._asked = {}, {}, {}
+            told, self._changed, self._put_back = self._put_back, {}, {}
+            self._asked = {
+                number: question
+                for number, question in self._asked.items()
+                if any(change.path not in told for change in question.changes)
+            }
+        if isinstance(record, Started | Moved):  # to what goes on for a kernel that may have read them, and is gone
+            for question in self._asked.values():
+                self._link.send(question)
         if isinstance(record, Reread):
-            if record.pid == self._kernel and not self._target:
-                self._asked = {}
+            if self._asked.pop(record.question, None):
                 self._handle(record)
         elif isinstance(record, Said):
             self._handle(record)
@@ -297,9 +306,10 @@ class Engine:
             case Ask():
                 self._link.send(action)
             case Inquire():
-                if touched := self._touched.take():
-                    self._asked |= {path: _as_change(path) for path in touched}
-                    self._link.send(Touched(self._kernel, tuple(self._asked.values()), min(touched.values())))
+                if touched := self._touched.take(time.monotonic()):
+                    question = Touched(next(self._questions), tuple(map(_as_change, touched)), min(touched.values()))
+                    self._asked[question.number] = question
+                    self._link.send(question)
             case Stop() if target:
                 if isinstance(self._cycle.phase, Closed):
                     target.release()
@@ -336,7 +346,10 @@ class Engine:
     def _tell_changed(self, reason: Reason, changes: Iterable[Change], put_back: Iterable[Change]) -> None:
         """Tell the kernel that exits what has changed since the last one started: it may yet refuse to restart."""
         self._changed |= {change.path: change for change in changes}
-        self._put_back |= self._asked | {path: _as_change(path) for path in self._touched.take()}
+        asked = (change for question in self._asked.values() for change in question.changes)
+        touched = map(_as_change, self._touched.take(time.monotonic()))
+        self._touched.clear()
+        self._put_back |= {change.path: change for change in (*asked, *touched)}
         self._put_back |= {change.path: change for change in put_back}
         self._link.send(Changed(self._kernel, reason, tuple(self._changed.values()), tuple(self._put_back.values())))
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from types import FrameType
 
 from ipy_autorestart.decide.change import Hint
@@ -23,7 +24,7 @@ class Wakeups:
         self._read, self._write = socket.socketpair()
         self._read.settimeout(0)
         self._write.settimeout(0)
-        self._hints: list[Hint] = []
+        self._hints: list[tuple[Hint, float]] = []
         self._lock = threading.Lock()
         self._received: set[int] = set()
         self._expects = self._hung_up = False
@@ -59,7 +60,7 @@ class Wakeups:
         """Add a hint, from any thread."""
         with self._lock:
             first = not self._hints
-            self._hints.append(hint)
+            self._hints.append((hint, time.monotonic()))
         if first:
             with contextlib.suppress(OSError):  # full, which wakes as well, or closed
                 self._write.send(b"\0")
@@ -73,8 +74,8 @@ class Wakeups:
         """Whether a signal or hint waits to be taken."""
         return bool(self._hints or self._received or self._hung_up)
 
-    def take(self) -> tuple[set[int], list[Hint]]:
-        """Return the signals and hints that wait."""
+    def take(self) -> tuple[set[int], list[tuple[Hint, float]]]:
+        """Return the signals and hints that wait; these with the moments at which they came, in seconds."""
         signums = self.signals() | self._received  # SIGCHLD
         self._received -= signums
         with self._lock:

@@ -585,11 +585,11 @@ class KernelRestarter(Restarter):
     def note_touched(self, owner: SupervisorHandle, record: Touched) -> None:
         """Say which of these files have been used since they were changed and put back."""
         uses = self._recorder.uses
-        if uses is None or record.pid != self._pid:
+        if uses is None:
             return
         moment = record.since - HEARD_WITHIN
         used = tuple(change for change in record.changes if uses.was_used_since(change.path, moment))
-        owner.send(Reread(self._pid, used))
+        owner.send(Reread(record.number, used))
 
     # -- behind a proxy ------------------------------------------------------------------------------------------------
 

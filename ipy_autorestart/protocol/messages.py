@@ -302,12 +302,13 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Tells a kernel which files may have been otherwise for a moment: it says with `Reread` which it has used since.
+    """Asks a kernel which of these files, which may have been otherwise for a moment, it has used since.
 
-    ``pid`` is as in `Changed`, ``since`` the moment of the first hint of them on the monotonic clock, in seconds.
+    It answers with a `Reread` of the same number, whichever process it is by then. ``since`` is the moment of the first
+    hint of them on the monotonic clock, in seconds.
     """
 
-    pid: int
+    number: int
     changes: tuple[Change, ...]
     since: float
 

@@ -1,7 +1,7 @@
 """Files that may have been changed and put back."""
 
 from ipy_autorestart.decide.change import Hint, Progress
-from ipy_autorestart.decide.touched import FILES_MAX, TouchedFiles
+from ipy_autorestart.decide.touched import FILES_MAX, LATE_MAX, TouchedFiles
 
 
 def noted(*hints):
@@ -22,12 +22,24 @@ def test_what_was_finished_twice_may_have_been_put_back_and_one_save_is_none():
         (7, "folder", Progress.UNKNOWN),
         (8, "folder", Progress.UNKNOWN),
     )
-    assert touched.take() == {"twice": 3}
-    assert touched.take() == {}
+    assert touched.take(9) == {"twice": 3}
+    assert touched.take(9) == {}
+
+
+def test_the_last_hint_may_come_late():
+    for late, found in ((0.1, {"a": 10}), (LATE_MAX, {})):
+        touched = noted((10, "a", Progress.DONE), (10, "b", Progress.DONE), (10, "b", Progress.DONE))
+        assert touched.take(10 + late) == {"b": 10}
+        touched.note(Hint("a", Progress.DONE), 10 + late)
+        assert touched.take(10 + late) == found
+        touched.note(Hint("a", Progress.DONE), 10 + late)
+        touched.note(Hint("a", Progress.DONE), 10 + late)
+        touched.clear()
+        assert touched.take(10 + late) == {}
 
 
 def test_no_more_than_some_are_told_apart():
     touched = noted(*((0, f"{number}", Progress.DONE) for number in range(FILES_MAX)))
     for path in ("0", "more", "more"):
         touched.note(Hint(path, Progress.DONE), 1)
-    assert touched.take() == {"0": 0}
+    assert touched.take(2) == {"0": 0}

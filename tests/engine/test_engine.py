@@ -282,7 +282,7 @@ def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(
         def send(self, record):
             super().send(record)
             if isinstance(record, Touched):
-                self.say(Reread(7, (A,)), Reread(record.pid, record.changes))
+                self.say(Reread(7, (A,)), Reread(record.number, record.changes))
             elif isinstance(record, Ask):
                 self.say(Hangup(), Exited(), Started())
             elif isinstance(record, Changed):
@@ -291,7 +291,7 @@ def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(
     link = Using()
     pid = twice_finished(link)
     [touched] = [record for record in link.sent if isinstance(record, Touched)]
-    assert (touched.pid, touched.changes) == (pid, (GONE,))
+    assert (touched.number, touched.changes) == (1, (GONE,))
     assert 0 < time.monotonic() - touched.since < 60
     [changed] = [record for record in link.sent if isinstance(record, Changed)]
     assert changed == Changed(pid, Reason.CHANGE, (GONE,))
@@ -303,7 +303,7 @@ def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(twi
         def send(self, record):
             super().send(record)
             if isinstance(record, Touched):
-                self.say(*[Reread(record.pid, ())] * answers, Asked())
+                self.say(*[Reread(record.number, ())] * answers, Asked())
             elif isinstance(record, Ask):
                 self.say(Hangup(), Exited())
             elif isinstance(record, Changed):
@@ -313,6 +313,48 @@ def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(twi
     twice_finished(link)
     [changed] = [record for record in link.sent if isinstance(record, Changed)]
     assert changed.put_back == (() if answers else (GONE,))
+
+
+def test_the_answer_to_one_question_is_none_to_the_next(twice_finished, wakeups):
+    class Leaving(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Touched) and record.number == 1:
+                for _ in range(2):
+                    wakeups.hint(Hint("/p/b.py", Progress.DONE))
+            elif isinstance(record, Touched):
+                self.say(Reread(1, ()), Reread(1, record.changes), Asked())
+            elif isinstance(record, Ask):
+                self.say(Hangup(), Exited())
+            elif isinstance(record, Changed):
+                self.say(Close())
+
+    link = Leaving()
+    twice_finished(link)
+    other = Change("/p/b.py", Kind.DELETED)
+    assert [record.changes for record in link.sent if isinstance(record, Touched)] == [(GONE,), (other,)]
+    [changed] = [record for record in link.sent if isinstance(record, Changed)]
+    assert changed.put_back == (other,)
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_what_goes_on_for_a_kernel_that_has_died_is_asked_again_and_what_was_told_is_not(twice_finished, told):
+    class Dying(FakeLink):
+        def send(self, record):
+            super().send(record)
+            if isinstance(record, Touched):
+                asked = [one for one in self.sent if isinstance(one, Touched)]
+                self.say(*([Asked()] if told else [Started()]) if len(asked) == 1 else [Close()])
+            elif isinstance(record, Ask):
+                self.say(Hangup(), Exited())
+            elif isinstance(record, Changed):
+                self.say(Started(), Close())
+
+    link = Dying()
+    twice_finished(link)
+    asked = [record for record in link.sent if isinstance(record, Touched)]
+    assert len(asked) == 2 - told
+    assert len(set(asked)) == 1
 
 
 def test_what_a_refused_restart_has_committed_differs_for_the_next(wakeups, watch):

@@ -205,7 +205,7 @@ def test_a_cleared_cell_is_told_to_every_supervisor(play):
     play(act)
 
 
-def test_it_says_which_files_it_has_used_just_now_and_nothing_to_a_question_for_another_process(play, tmp_path):
+def test_it_says_which_files_it_has_used_just_now(play, tmp_path):
     read, other = (Change(str(tmp_path / name), Kind.MODIFIED) for name in ("read.py", "other.py"))
 
     async def act(played):
@@ -213,9 +213,9 @@ def test_it_says_which_files_it_has_used_just_now_and_nothing_to_a_question_for_
         assert not os.path.exists(read.path)
         with contextlib.suppress(FileNotFoundError), open(read.path):
             pass
-        for pid, asked in ((1, read), (os.getpid(), read), (os.getpid(), other)):
-            played.restarter.note_touched(played.owner, Touched(pid, (asked,), now))
-        assert played.owner.reported == [Reread(os.getpid(), (read,)), Reread(os.getpid(), ())]
+        for number, asked in enumerate((read, other)):
+            played.restarter.note_touched(played.owner, Touched(number, (asked,), now))
+        assert played.owner.reported == [Reread(0, (read,)), Reread(1, ())]
 
     play(act)
 
