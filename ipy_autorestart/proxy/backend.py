@@ -60,7 +60,7 @@ class Backend:
         self.run = run
         self.pid = run.pid
         self.link: Link | None = None
-        self.welcomes = False
+        self.welcomes = self.interrupt_is_told = False
         self._at_work = -1
         self.passed_on: set[int] = set()  # signals that have come for it
         self._paths = [f"{folder}/{number}-{channel}" for channel in KINDS]
@@ -130,13 +130,17 @@ class Backend:
         return True
 
     def pending_signals(self) -> list[int]:
-        """Return those of SIGHUP and SIGINT that the process has been sent and will not handle (proc_pid_status(5))."""
+        """Return those of SIGHUP and SIGINT that the process has been sent and will not handle (proc_pid_status(5)).
+
+        An interrupt that it has told of waits there, too.
+        """
+        wanted = (signal.SIGHUP,) if self.interrupt_is_told else (signal.SIGINT, signal.SIGHUP)
         with contextlib.suppress(OSError, StopIteration, ValueError), open(f"/proc/{self.pid}/status") as file:
             bits = 0
             for line in file:
                 if line.startswith(("SigPnd:", "ShdPnd:")):
                     bits |= int(line.split()[1], 16)
-            return [signum for signum in (signal.SIGINT, signal.SIGHUP) if bits >> (signum - 1) & 1]
+            return [signum for signum in wanted if bits >> (signum - 1) & 1]
         return []
 
     def signal(self, signum: int) -> None:

@@ -49,6 +49,7 @@ class Folder:
         try:
             listener.bind(f"{self.path}/{NAME}")
             listener.listen()
+            listener.settimeout(0)
         except OSError:
             listener.close()
             raise

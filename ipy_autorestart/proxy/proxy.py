@@ -374,8 +374,7 @@ class Proxy:
         if fd == self._signals.fileno():
             self._take_signals()
         elif fd == self._folder.listener.fileno():
-            accepted, _ = self._folder.listener.accept()
-            self._connect(Link(accepted), _peer(accepted))
+            self._accept()
         for reader in self._launcher.readers():
             if reader.fileno() == fd:
                 reader.read()
@@ -384,6 +383,13 @@ class Proxy:
             if backend.run.reports.is_open and backend.run.reports.fileno() == fd:
                 backend.read_reports()
                 self._launcher.learn(backend.run.reports)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._folder.listener.accept()
+        except OSError:  # who came has left, or the listener is another one by now, or there is no descriptor
+            return
+        self._connect(Link(accepted), _peer(accepted))
 
     def _connect(self, link: Link, pid: int) -> None:
         backend = next((one for one in self._backends.values() if one.pid == pid), None)
@@ -429,6 +435,7 @@ class Proxy:
                 self._backup.replace(fds)
             case words.Leaving(interrupted, cold, back):
                 self._backup.replace(fds)
+                backend.interrupt_is_told = interrupted
                 self._pending += [signal.SIGINT] * interrupted
                 if cold:
                     self._drop_outdated(leaving=True, cold=True)

@@ -1,6 +1,7 @@
 """A kernel as its proxy has it."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -53,6 +54,16 @@ def test_it_is_stale_when_what_it_has_used_has_changed(backend, tmp_path):
     assert backend.is_stale
     (tmp_path / "src/used.py").unlink()
     assert backend.is_stale
+
+
+def test_signals_that_it_does_not_handle_are_the_next_ones_but_for_an_interrupt_that_it_has_told_of(backend):
+    os.kill(backend.pid, signal.SIGSTOP)
+    assert backend.pending_signals() == []
+    for signum in (signal.SIGHUP, signal.SIGINT):
+        os.kill(backend.pid, signum)
+    assert backend.pending_signals() == [signal.SIGINT, signal.SIGHUP]
+    backend.interrupt_is_told = True
+    assert backend.pending_signals() == [signal.SIGHUP]
 
 
 #: A start that reads what isn't watched, and looks for what isn't there; what it reads later doesn't matter.
