@@ -19,7 +19,6 @@ EXCEPT = {
     "ipy_autorestart.program.waiting": "the tests of programs that fail have their processes run it",
     "ipy_autorestart.protocol.checkpoint": "a value alone, which the tests of tables show",
     "ipy_autorestart.proxy.__main__": "the tests of proxies run it as a program",
-    "ipy_autorestart.proxy.proxy": "the tests of proxies run it as a program",
     "ipy_autorestart.reexec.bootstrap": "its tests have new images run it",
     "ipy_autorestart.script.program": "values alone",
 }

@@ -103,7 +103,7 @@ class Server:
         self.end_kernels()
         self.process.terminate()
         try:
-            self.process.wait(30)
+            self.process.wait(5)
         except subprocess.TimeoutExpired:  # its kernels have ended: a server that hangs on its own way out
             self.process.kill()
             self.process.wait()
