@@ -75,7 +75,7 @@ class Program:
         return psutil.Process(self.pid).children()
 
     def supervisor(self):
-        [supervisor] = supervisors(self.pid)
+        [supervisor] = eventually(lambda: supervisors(self.pid))  # whose words are there a moment later
         return supervisor
 
     def close(self):
