@@ -86,8 +86,8 @@ class Backend:
         self._at_work = fd
 
     @property
-    def begun(self) -> dict[str, bool] | None:
-        """What it is at work on, each with whether that is a cell again; None if it doesn't tell."""
+    def at_work(self) -> at_work.Found | None:
+        """What it is at work on; None if it doesn't tell."""
         return None if self._at_work < 0 else at_work.read(self._at_work)
 
     def _let_go(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 #: Messages that are no requests: nothing answers them.
@@ -50,11 +50,14 @@ class Lost(NamedTuple):
         Cells that were to follow a lost one, which they may rely on.
     answered
         What it had replied to without saying that it was done.
+    ended
+        What it had done, but not come to reply to.
     """
 
     begun: tuple[Request, ...] = ()
     aborted: tuple[Request, ...] = ()
     answered: tuple[Request, ...] = ()
+    ended: tuple[Request, ...] = ()
 
 
 class Book:
@@ -110,15 +113,21 @@ class Book:
         """Whether the kernel has begun what it has not answered."""
         return any(one.begun and not one.replied for one in self._requests.values())
 
-    def take_lost(self, *, tells: bool = False) -> Lost:
-        """Take out what a kernel that has died can't answer any more.
+    def take_lost(self, at_work: Collection[str] | None = None, ended: Collection[str] = ()) -> Lost:
+        """Take out what a kernel that has died can't answer any more, given what it was at work on and had ended.
 
-        If it doesn't tell what it begins but to clients, it may have died before it came to that: the oldest it was.
+        If it tells what it begins to none but clients, it may have died before it came to that: the oldest it was.
         """
-        begun = [key for key, one in self._requests.items() if one.begun and not one.replied]
-        answered = [key for key, one in self._requests.items() if one.replied]
-        if not begun and not tells:
-            begun = [key for key, one in self._requests.items() if one.may_be_begun][:1]
-        cells = [key for key, one in self._requests.items() if one.kind == EXECUTE]
-        aborted = [key for key in cells if key not in begun + answered] if set(cells) & set(begun) else []
-        return Lost(*(tuple(map(self._requests.pop, keys)) for keys in (begun, aborted, answered)))
+        requests = self._requests.items()
+        answered = [key for key, one in requests if one.replied]
+        begun, done = [key for key, one in requests if one.begun and not one.replied], list[str]()
+        if at_work is not None:  # clients are told later, by a thread
+            done = [key for key, one in requests if key in ended and not one.replied and one.has_reply]
+            done += [key for key in begun if key not in at_work and key not in done]
+            begun = [key for key in begun if key not in done]
+        elif not begun:
+            begun = [key for key, one in requests if one.may_be_begun][:1]
+        cells = [key for key, one in requests if one.kind == EXECUTE]
+        known = begun + answered + done
+        aborted = [key for key in cells if key not in known] if set(cells) & set(begun) else []
+        return Lost(*(tuple(map(self._requests.pop, keys)) for keys in (begun, aborted, answered, done)))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.proxy.book import EXECUTE, Book, Lost, Request
 from ipy_autorestart.proxy.frontend import Frontend
+from ipy_autorestart.wire.at_work import Found
 from ipy_autorestart.wire.link import TakeOver
 from ipy_autorestart.wire.messages import HEADER, METADATA, build, parse
 
@@ -22,21 +22,20 @@ class Crash:
         self._book = book
         self._word = TakeOver()
 
-    def answer(self, status: int, *, tells: bool, again: Collection[str]) -> None:
+    def answer(self, status: int, at_work: Found | None) -> None:
         """Answer what the kernel can't any more.
 
         Parameters
         ----------
         status
             How it has ended, as ``Popen.returncode`` gives it.
-        tells
-            Whether it has told of each request that it began.
-        again
-            Cells that were running again.
+        at_work
+            What it was at work on, if it has told that.
         """
-        lost = self._book.take_lost(tells=tells)
+        lost = self._book.take_lost(*at_work) if at_work else self._book.take_lost()
+        again = at_work is not None and any(at_work.begun.values())
         answer_lost(self._frontend, lost, status)
-        is_to_blame = bool(again) and not lost.begun
+        is_to_blame = again and not lost.begun
         self._word = TakeOver(describe(status), gone=gone(lost), rerun=not is_to_blame)
 
     def word(self, *, interrupted: bool) -> TakeOver:
@@ -51,9 +50,9 @@ class Crash:
 def gone(lost: Lost) -> tuple[str, ...]:
     """Return the cells that are not to run again: what it died of, and what the page has deleted (it says so once)."""
     running = [_metadata(one) for one in lost.begun if one.kind == EXECUTE]
-    aborted = [_metadata(one) for one in lost.aborted if one.kind == EXECUTE]
+    others = [_metadata(one) for one in (*lost.ended, *lost.aborted) if one.kind == EXECUTE]
     first = [each.get("cellId") for each in running[:1]]
-    said = (each.get("deletedCells") for each in (*running, *aborted))
+    said = (each.get("deletedCells") for each in (*running, *others))
     deleted = [key for each in said if isinstance(each, list) for key in each]
     return tuple(str(key) for key in (*first, *deleted) if key)
 
@@ -79,7 +78,7 @@ def answer_lost(frontend: Frontend, lost: Lost, status: int) -> None:
     """Answer what is lost: errors say what happened, and cells that were to follow are aborted as after any error."""
     what = catalogue.KERNEL_DIED(how=describe(status))
     error = {"ename": "KernelDied", "evalue": what, "traceback": [f"KernelDied: {what}"]}
-    for request in lost.begun:
+    for request in (*lost.ended, *lost.begun):
         _answer(frontend, request, {"status": "error", **error, "execution_count": 0}, error=error)
     for request in lost.aborted:
         _answer(frontend, request, {"status": "aborted"})

@@ -36,6 +36,7 @@ from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.pipes import no_ends
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
+from ipy_autorestart.wire.at_work import Found
 from ipy_autorestart.wire.link import Link
 from ipy_autorestart.wire.messages import END
 from ipy_autorestart.wire.returning import SUBSCRIBE_MAX
@@ -290,9 +291,8 @@ class Proxy:
                 backend.close()
                 self._dismissed[backend.pid] = time.monotonic() + END_MAX
             case events.AnswerLost(number, status):
-                begun = self._backends[number].begun
-                again = [] if begun is None else [key for key, is_again in begun.items() if is_again]
-                self._crash.answer(status, tells=begun is not None or number != self._answers, again=again)
+                at_work = self._backends[number].at_work
+                self._crash.answer(status, at_work or (None if number == self._answers else Found({})))
             case events.Exit(status):
                 self._status = status
 
@@ -530,7 +530,7 @@ class Proxy:
         if -status in backend.passed_on:  # it was asked to end
             self._happen(events.Goodbye(backend.number))
         hung_up = signal.SIGHUP in backend.passed_on
-        for key in backend.begun or ():
+        for key in backend.at_work.begun if backend.at_work else ():
             self._book.busy(key)
         at_work = backend.number == self._answers and self._book.is_at_work
         self._happen(events.Died(backend.number, status, hung_up, at_work))

@@ -8,8 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import deque
+from typing import Any, NamedTuple
 
 from ipy_autorestart.pristine import Lock, os
+
+#: So many requests that have ended are told: the answers to the last ones may be lost with the kernel.
+ENDED_MAX = 16
+
+
+class Found(NamedTuple):
+    """What a kernel has told: what has begun, each with whether it is a cell again, and what has ended."""
+
+    begun: dict[str, bool]
+    ended: tuple[str, ...] = ()
 
 
 class AtWork:
@@ -24,29 +36,32 @@ class AtWork:
     def __init__(self) -> None:
         self.fd = os.memfd_create("ipy_autorestart")
         self._begun: dict[str, bool] = {}
+        self._ended = deque[str](maxlen=ENDED_MAX)
         self._lock = Lock()  # or a thread might write what another one has outdated
 
     def begin(self, key: str, *, again: bool) -> None:
         """Note that a request begins, or a cell again."""
         with self._lock:
             self._begun[key] = again
-            self._write(self._begun)
+            self._write([self._begun, *self._ended])
 
     def end(self, key: str) -> None:
         """Note that it has ended."""
         with self._lock:
             self._begun.pop(key, None)
-            self._write(self._begun)
+            self._ended.append(key)
+            self._write([self._begun, *self._ended])
 
     def tell_no_more(self) -> None:
         """Note that nothing is noted from now on, until something begins."""
         with self._lock:
             self._begun.clear()
+            self._ended.clear()
             self._write(None)
 
-    def _write(self, begun: dict[str, bool] | None) -> None:
+    def _write(self, found: list[object] | None) -> None:
         with contextlib.suppress(OSError):  # the user's code has closed it
-            os.pwrite(self.fd, json.dumps(begun).encode() + b"\n", 0)  # what is left of longer ones stands behind that
+            os.pwrite(self.fd, json.dumps(found).encode() + b"\n", 0)  # what is left of longer ones stands behind that
 
     def close(self) -> None:
         """Close the file."""
@@ -55,11 +70,11 @@ class AtWork:
         self.fd = -1
 
 
-def read(fd: int) -> dict[str, bool] | None:
-    """Return the requests that have begun and not ended, each with whether it is a cell again; None if none is told."""
+def read(fd: int) -> Found | None:
+    """Return what is told there; None if nothing is."""
     line = os.pread(fd, os.fstat(fd).st_size, 0).partition(b"\n")[0]
     try:
-        begun: dict[str, bool] | None = json.loads(line or b"null")
+        found: list[Any] | None = json.loads(line or b"null")
     except ValueError:  # it was killed as it wrote
         return None
-    return begun
+    return Found(found[0], tuple(found[1:])) if found else None

@@ -75,14 +75,37 @@ def test_a_crash_costs_a_cell(behind, kernel, death):
     assert behind.use.streams() == "value 5\n"
 
 
-def test_a_cell_right_before_that_which_ends_the_kernel_is_run_again(behind, kernel):
-    before = kernel.send("x = a.V + 3", cell_id="x")
-    cell = kernel.send("import os; os._exit(9)", cell_id="dies")  # begins before anything is noted at leisure
+#: Has a reply not come out, as where the kernel dies before a thread has sent it.
+UNSENT = """\
+#| rerun: false
+def without_reply(send=get_ipython().kernel.session.send):
+    def sent(stream, message, content=None, parent=None, *args, **options):
+        if message != "execute_reply" or parent["metadata"].get("cellId") != "x":
+            return send(stream, message, content, parent, *args, **options)
+    get_ipython().kernel.session.send = sent
+without_reply()
+"""
+
+
+def test_a_cell_that_had_ended_is_not_taken_for_what_ended_the_kernel(behind, kernel):
+    kernel.run(UNSENT)
+    before, cell = kernel.send("x = a.V + 3", cell_id="x"), kernel.send("import os; os._exit(9)", cell_id="dies")
     kernel.wait(lambda: before.reply is not None and cell.reply is not None)
-    assert before.reply["status"] == "ok"
+    assert before.error.startswith("KernelDied")  # whatever it had to say is not known
     assert cell.error.startswith("KernelDied")
     kernel.wait(lambda: "cells rerun" in behind.watching.text)
     assert kernel.run("x").text == "5"
+
+
+def test_a_cell_right_before_that_which_ends_the_kernel_is_run_again(behind, kernel):
+    kernel.run("x = count = 0", cell_id="count")
+    before = kernel.send("x = a.V + 3; count += 1", cell_id="x")
+    cell = kernel.send("import os; os._exit(9)", cell_id="dies")  # perhaps before the reply to the other is sent
+    kernel.wait(lambda: before.reply is not None and cell.reply is not None)
+    assert before.reply["status"] == "ok" or before.error.startswith("KernelDied")
+    assert cell.error.startswith("KernelDied")
+    kernel.wait(lambda: "cells rerun" in behind.watching.text)
+    assert kernel.run("x, count").text == "(5, 1)"
 
 
 MUTE = (  # clients are told nothing any more

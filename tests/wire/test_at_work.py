@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ipy_autorestart.wire.at_work import AtWork, read
+from ipy_autorestart.wire.at_work import ENDED_MAX, AtWork, Found, read
 
 
 @pytest.fixture
@@ -20,12 +20,13 @@ def test_it_is_what_has_begun_and_not_ended(at_work):
     assert read(at_work.fd) is None
     at_work.begin("a long key of a request", again=False)
     at_work.begin("b", again=True)
-    assert read(at_work.fd) == {"a long key of a request": False, "b": True}
+    assert read(at_work.fd) == Found({"a long key of a request": False, "b": True})
     at_work.end("a long key of a request")
-    assert read(at_work.fd) == {"b": True}
+    assert read(at_work.fd) == Found({"b": True}, ("a long key of a request",))
+    for number in range(ENDED_MAX):
+        at_work.end(f"{number}")
     at_work.end("b")
-    at_work.end("b")
-    assert read(at_work.fd) == {}
+    assert read(at_work.fd) == Found({}, (*(f"{number}" for number in range(1, ENDED_MAX)), "b"))
 
 
 def test_it_is_unknown_once_nothing_is_told_any_more(at_work):
@@ -33,10 +34,10 @@ def test_it_is_unknown_once_nothing_is_told_any_more(at_work):
     at_work.tell_no_more()
     assert read(at_work.fd) is None
     at_work.begin("b", again=False)
-    assert read(at_work.fd) == {"b": False}
+    assert read(at_work.fd) == Found({"b": False})
 
 
-@pytest.mark.parametrize("left", [b"", b"{", b'{"a": fal', b"\0" * 100])
+@pytest.mark.parametrize("left", [b"", b"{", b'[{"a": fal', b"\0" * 100])
 def test_what_was_half_written_tells_nothing(at_work, left):
     os.pwrite(at_work.fd, left, 0)
     assert read(at_work.fd) is None
@@ -61,7 +62,7 @@ def test_threads_lose_nothing_of_each_other(at_work):
         thread.start()
     for thread in threads:
         thread.join()
-    assert read(at_work.fd) == dict.fromkeys("abcd", False)
+    assert read(at_work.fd).begun == dict.fromkeys("abcd", False)
 
 
 def test_it_is_there_when_the_process_was_killed(at_work):
@@ -70,4 +71,4 @@ def test_it_is_there_when_the_process_was_killed(at_work):
         at_work.begin("a", again=False)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    assert read(at_work.fd) == {"a": False}
+    assert read(at_work.fd) == Found({"a": False})
