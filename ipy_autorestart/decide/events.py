@@ -125,10 +125,23 @@ class PushFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Reread:
-    """A kernel's answer to this question: these of the files that may have been otherwise for a moment it has used."""
+class Touched:
+    """Asks a kernel which of these files, which may have been otherwise for a moment, it has used since.
 
-    question: int
+    It answers with a `Reread` of the same number, whichever process it is by then. ``since`` is the moment of the first
+    hint of them on the monotonic clock, in seconds.
+    """
+
+    number: int
+    changes: tuple[Change, ...]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """A kernel's answer to `Touched` of this number: it has used these of the files."""
+
+    number: int
     changes: tuple[Change, ...]
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ipy_autorestart.decide.change import Hint, Progress
+from collections.abc import Container
+
+from ipy_autorestart.decide.change import Change, Hint, Progress
+from ipy_autorestart.decide.events import Touched
 
 #: So many files are told apart; a checkout changes thousands.
 FILES_MAX = 1000
@@ -38,3 +41,38 @@ class TouchedFiles:
     def clear(self) -> None:
         """Count anew."""
         self._files = {}
+
+
+class Questions:
+    """What a kernel was asked about such files, and has not answered."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._open: dict[int, Touched] = {}
+
+    @property
+    def open(self) -> tuple[Touched, ...]:
+        """Those that wait for an answer."""
+        return tuple(self._open.values())
+
+    def ask(self, changes: tuple[Change, ...], since: float) -> Touched:
+        """Return a question, which is open from now on."""
+        self._count += 1
+        question = Touched(self._count, changes, since)
+        self._open[question.number] = question
+        return question
+
+    def close(self, number: int) -> bool:
+        """Take an answer; return whether it was waited for."""
+        return self._open.pop(number, None) is not None
+
+    def settle(self, told: Container[str]) -> None:
+        """Close those for files of which the last kernel was told as it exited: the next goes on from before their use.
+
+        A kernel that has died was told of none.
+        """
+        self._open = {
+            question.number: question
+            for question in self.open
+            if any(change.path not in told for change in question.changes)
+        }

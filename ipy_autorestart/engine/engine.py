@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import itertools
 import os
 import signal
 import time
@@ -45,14 +44,14 @@ from ipy_autorestart.decide.events import (
 from ipy_autorestart.decide.facts import Reason
 from ipy_autorestart.decide.step import step, wake_at
 from ipy_autorestart.decide.timing import Manner, Timing
-from ipy_autorestart.decide.touched import TouchedFiles
+from ipy_autorestart.decide.touched import Questions, TouchedFiles
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.loaded import Loads
 from ipy_autorestart.engine.reporter import Reporter
 from ipy_autorestart.engine.target import FrontLink, Pusher, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
-from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Reread, Said, Touched
+from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Reread, Said
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -164,8 +163,7 @@ class Engine:
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
         self._touched = TouchedFiles()  # since a kernel was asked for them, or told what has changed
-        self._asked: dict[int, Touched] = {}  # the questions for them that it has not answered, by their numbers
-        self._questions = itertools.count(1)
+        self._questions = Questions()
         self._reporter = Reporter(link, target, pid, folder, first=first)
 
     def run(self) -> None:
@@ -256,17 +254,13 @@ class Engine:
         if isinstance(record, Started | Moved) and record.pid and self._loads:
             self._loads.pid = record.pid
         if isinstance(record, Started | Failed):
-            told, self._changed, self._put_back = self._put_back, {}, {}
-            self._asked = {
-                number: question
-                for number, question in self._asked.items()
-                if any(change.path not in told for change in question.changes)
-            }
-        if isinstance(record, Started | Moved):  # to what goes on for a kernel that may have read them, and is gone
-            for question in self._asked.values():
+            self._questions.settle(self._put_back)
+            self._changed, self._put_back = {}, {}
+        if isinstance(record, Started | Moved):  # the process that was asked may be gone
+            for question in self._questions.open:
                 self._link.send(question)
         if isinstance(record, Reread):
-            if self._asked.pop(record.question, None):
+            if self._questions.close(record.number):
                 self._handle(record)
         elif isinstance(record, Said):
             self._handle(record)
@@ -307,9 +301,8 @@ class Engine:
                 self._link.send(action)
             case Inquire():
                 if touched := self._touched.take(time.monotonic()):
-                    question = Touched(next(self._questions), tuple(map(_as_change, touched)), min(touched.values()))
-                    self._asked[question.number] = question
-                    self._link.send(question)
+                    changes = tuple(map(_as_change, touched))
+                    self._link.send(self._questions.ask(changes, min(touched.values())))
             case Stop() if target:
                 if isinstance(self._cycle.phase, Closed):
                     target.release()
@@ -346,7 +339,7 @@ class Engine:
     def _tell_changed(self, reason: Reason, changes: Iterable[Change], put_back: Iterable[Change]) -> None:
         """Tell the kernel that exits what has changed since the last one started: it may yet refuse to restart."""
         self._changed |= {change.path: change for change in changes}
-        asked = (change for question in self._asked.values() for change in question.changes)
+        asked = (change for question in self._questions.open for change in question.changes)
         touched = map(_as_change, self._touched.take(time.monotonic()))
         self._touched.clear()
         self._put_back |= {change.path: change for change in (*asked, *touched)}

@@ -21,6 +21,7 @@ from ipy_autorestart.decide.events import (
     Refused,
     Reread,
     Started,
+    Touched,
     Waiting,
 )
 from ipy_autorestart.decide.facts import Cause, Reason, State
@@ -298,19 +299,6 @@ class Changed:
     reason: Reason
     changes: tuple[Change, ...] = ()
     put_back: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """Asks a kernel which of these files, which may have been otherwise for a moment, it has used since.
-
-    It answers with a `Reread` of the same number, whichever process it is by then. ``since`` is the moment of the first
-    hint of them on the monotonic clock, in seconds.
-    """
-
-    number: int
-    changes: tuple[Change, ...]
-    since: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import zmq
 from ipy_autorestart.proxy.forward import send
 from ipy_autorestart.script.pipes import state_of
 from ipy_autorestart.script.run import Run
-from ipy_autorestart.wire import at_work
+from ipy_autorestart.wire.at_work import Work, read
 from ipy_autorestart.wire.link import Connect, Link
 
 #: Kinds of the sockets by their channels. What is pushed is never dropped, and needs no subscription.
@@ -86,9 +86,9 @@ class Backend:
         self._at_work = fd
 
     @property
-    def at_work(self) -> at_work.Found | None:
+    def work(self) -> Work | None:
         """What it is at work on; None if it doesn't tell."""
-        return None if self._at_work < 0 else at_work.read(self._at_work)
+        return None if self._at_work < 0 else read(self._at_work)
 
     def _let_go(self) -> None:
         if self._at_work >= 0:

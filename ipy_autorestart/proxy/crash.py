@@ -9,7 +9,7 @@ from typing import Any
 from ipy_autorestart import catalogue
 from ipy_autorestart.proxy.book import EXECUTE, Book, Lost, Request
 from ipy_autorestart.proxy.frontend import Frontend
-from ipy_autorestart.wire.at_work import Found
+from ipy_autorestart.wire.at_work import Work
 from ipy_autorestart.wire.link import TakeOver
 from ipy_autorestart.wire.messages import HEADER, METADATA, build, parse
 
@@ -22,18 +22,18 @@ class Crash:
         self._book = book
         self._word = TakeOver()
 
-    def answer(self, status: int, at_work: Found | None) -> None:
+    def answer(self, status: int, work: Work | None) -> None:
         """Answer what the kernel can't any more.
 
         Parameters
         ----------
         status
             How it has ended, as ``Popen.returncode`` gives it.
-        at_work
+        work
             What it was at work on, if it has told that.
         """
-        lost = self._book.take_lost(*at_work) if at_work else self._book.take_lost()
-        again = at_work is not None and any(at_work.begun.values())
+        lost = self._book.take_lost(*work) if work else self._book.take_lost()
+        again = work is not None and any(work.begun.values())
         answer_lost(self._frontend, lost, status)
         is_to_blame = again and not lost.begun
         self._word = TakeOver(describe(status), gone=gone(lost), rerun=not is_to_blame)

@@ -36,7 +36,7 @@ from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.pipes import no_ends
 from ipy_autorestart.script.run import Run
 from ipy_autorestart.wire import link as words
-from ipy_autorestart.wire.at_work import Found
+from ipy_autorestart.wire.at_work import Work
 from ipy_autorestart.wire.link import Link
 from ipy_autorestart.wire.messages import END
 from ipy_autorestart.wire.returning import SUBSCRIBE_MAX
@@ -291,8 +291,10 @@ class Proxy:
                 backend.close()
                 self._dismissed[backend.pid] = time.monotonic() + END_MAX
             case events.AnswerLost(number, status):
-                at_work = self._backends[number].at_work
-                self._crash.answer(status, at_work or (None if number == self._answers else Found({})))
+                work = self._backends[number].work
+                if work is None and number != self._answers:  # clients have asked it for nothing
+                    work = Work({})
+                self._crash.answer(status, work)
             case events.Exit(status):
                 self._status = status
 
@@ -502,7 +504,8 @@ class Proxy:
             if found is None:
                 return
             # Until `waitpid` the number can't be another's: all that is done with it comes before that.
-            pid, status = found.si_pid, found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            pid = found.si_pid
+            status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
             backend = next((one for one in self._backends.values() if one.pid == pid), None)
             if backend is not None or pid in self._dismissed or self._checkpoints.has(pid):
                 kill_group(pid)  # what it has left there
@@ -530,7 +533,8 @@ class Proxy:
         if -status in backend.passed_on:  # it was asked to end
             self._happen(events.Goodbye(backend.number))
         hung_up = signal.SIGHUP in backend.passed_on
-        for key in backend.at_work.begun if backend.at_work else ():
+        work = backend.work
+        for key in work.begun if work else ():
             self._book.busy(key)
         at_work = backend.number == self._answers and self._book.is_at_work
         self._happen(events.Died(backend.number, status, hung_up, at_work))

@@ -17,8 +17,8 @@ from ipy_autorestart.pristine import Lock, os
 ENDED_MAX = 16
 
 
-class Found(NamedTuple):
-    """What a kernel has told: what has begun, each with whether it is a cell again, and what has ended."""
+class Work(NamedTuple):
+    """A kernel's requests: what has begun, each with whether that is a cell again, and the last that have ended."""
 
     begun: dict[str, bool]
     ended: tuple[str, ...] = ()
@@ -59,9 +59,9 @@ class AtWork:
             self._ended.clear()
             self._write(None)
 
-    def _write(self, found: list[object] | None) -> None:
+    def _write(self, work: list[object] | None) -> None:
         with contextlib.suppress(OSError):  # the user's code has closed it
-            os.pwrite(self.fd, json.dumps(found).encode() + b"\n", 0)  # what is left of longer ones stands behind that
+            os.pwrite(self.fd, json.dumps(work).encode() + b"\n", 0)  # what is left of longer ones stands behind that
 
     def close(self) -> None:
         """Close the file."""
@@ -70,11 +70,11 @@ class AtWork:
         self.fd = -1
 
 
-def read(fd: int) -> Found | None:
+def read(fd: int) -> Work | None:
     """Return what is told there; None if nothing is."""
     line = os.pread(fd, os.fstat(fd).st_size, 0).partition(b"\n")[0]
     try:
-        found: list[Any] | None = json.loads(line or b"null")
+        work: list[Any] | None = json.loads(line or b"null")
     except ValueError:  # it was killed as it wrote
         return None
-    return Found(found[0], tuple(found[1:])) if found else None
+    return Work(work[0], tuple(work[1:])) if work else None

@@ -1,7 +1,7 @@
 """Files that may have been changed and put back."""
 
-from ipy_autorestart.decide.change import Hint, Progress
-from ipy_autorestart.decide.touched import FILES_MAX, LATE_MAX, TouchedFiles
+from ipy_autorestart.decide.change import Change, Hint, Kind, Progress
+from ipy_autorestart.decide.touched import FILES_MAX, LATE_MAX, Questions, TouchedFiles
 
 
 def noted(*hints):
@@ -43,3 +43,21 @@ def test_no_more_than_some_are_told_apart():
     for path in ("0", "more", "more"):
         touched.note(Hint(path, Progress.DONE), 1)
     assert touched.take(2) == {"0": 0}
+
+
+def test_a_question_is_open_until_its_own_answer_comes_once():
+    questions, change = Questions(), Change("a", Kind.MODIFIED)
+    first, second = questions.ask((change,), 1), questions.ask((change,), 2)
+    assert questions.open == (first, second)
+    assert [questions.close(number) for number in (first.number, first.number, 7)] == [True, False, False]
+    assert questions.open == (second,)
+
+
+def test_the_next_kernel_is_asked_for_what_the_one_before_was_not_told():
+    a, b = (Change(path, Kind.MODIFIED) for path in "ab")
+    questions = Questions()
+    _, second, both = questions.ask((a,), 1), questions.ask((b,), 1), questions.ask((a, b), 1)
+    questions.settle({"a"})
+    assert questions.open == (second, both)
+    questions.settle({"a", "b"})
+    assert questions.open == ()

@@ -297,62 +297,58 @@ def test_a_kernel_restarts_for_what_was_put_back_if_it_says_that_it_has_used_it(
     assert changed == Changed(pid, Reason.CHANGE, (GONE,))
 
 
+class Leaving(FakeLink):
+    """A kernel that exits when it is asked to; another begins then, or the watch ends."""
+
+    then = (Close(),)
+
+    def __init__(self, hear):
+        super().__init__()
+        self._hear = hear
+
+    def send(self, record):
+        super().send(record)
+        if isinstance(record, Touched):
+            self.say(*self._hear(record))
+        elif isinstance(record, Ask):
+            self.say(Hangup(), Exited())
+        elif isinstance(record, Changed):
+            self.say(*self.then)
+
+    def told(self, kind):
+        return [record for record in self.sent if isinstance(record, kind)]
+
+
 @pytest.mark.parametrize("answers", [False, True])
 def test_what_a_kernel_was_asked_for_and_has_not_answered_may_have_been_used(twice_finished, answers):
-    class Leaving(FakeLink):
-        def send(self, record):
-            super().send(record)
-            if isinstance(record, Touched):
-                self.say(*[Reread(record.number, ())] * answers, Asked())
-            elif isinstance(record, Ask):
-                self.say(Hangup(), Exited())
-            elif isinstance(record, Changed):
-                self.say(Close())
-
-    link = Leaving()
+    link = Leaving(lambda question: [*[Reread(question.number, ())] * answers, Asked()])
     twice_finished(link)
-    [changed] = [record for record in link.sent if isinstance(record, Changed)]
+    [changed] = link.told(Changed)
     assert changed.put_back == (() if answers else (GONE,))
 
 
 def test_the_answer_to_one_question_is_none_to_the_next(twice_finished, wakeups):
-    class Leaving(FakeLink):
-        def send(self, record):
-            super().send(record)
-            if isinstance(record, Touched) and record.number == 1:
-                for _ in range(2):
-                    wakeups.hint(Hint("/p/b.py", Progress.DONE))
-            elif isinstance(record, Touched):
-                self.say(Reread(1, ()), Reread(1, record.changes), Asked())
-            elif isinstance(record, Ask):
-                self.say(Hangup(), Exited())
-            elif isinstance(record, Changed):
-                self.say(Close())
+    def hear(question):
+        if question.number > 1:
+            return Reread(1, ()), Reread(1, question.changes), Asked()
+        for _ in range(2):
+            wakeups.hint(Hint("/p/b.py", Progress.DONE))
+        return ()
 
-    link = Leaving()
+    link = Leaving(hear)
     twice_finished(link)
     other = Change("/p/b.py", Kind.DELETED)
-    assert [record.changes for record in link.sent if isinstance(record, Touched)] == [(GONE,), (other,)]
-    [changed] = [record for record in link.sent if isinstance(record, Changed)]
+    assert [question.changes for question in link.told(Touched)] == [(GONE,), (other,)]
+    [changed] = link.told(Changed)
     assert changed.put_back == (other,)
 
 
 @pytest.mark.parametrize("told", [False, True])
 def test_what_goes_on_for_a_kernel_that_has_died_is_asked_again_and_what_was_told_is_not(twice_finished, told):
-    class Dying(FakeLink):
-        def send(self, record):
-            super().send(record)
-            if isinstance(record, Touched):
-                asked = [one for one in self.sent if isinstance(one, Touched)]
-                self.say(*([Asked()] if told else [Started()]) if len(asked) == 1 else [Close()])
-            elif isinstance(record, Ask):
-                self.say(Hangup(), Exited())
-            elif isinstance(record, Changed):
-                self.say(Started(), Close())
-
-    link = Dying()
+    link = Leaving(lambda _: [Close()] if len(link.told(Touched)) > 1 else [Asked()] if told else [Started()])
+    link.then = Started(), Close()
     twice_finished(link)
-    asked = [record for record in link.sent if isinstance(record, Touched)]
+    asked = link.told(Touched)
     assert len(asked) == 2 - told
     assert len(set(asked)) == 1
 

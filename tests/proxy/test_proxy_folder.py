@@ -38,6 +38,11 @@ def is_locked(path):
     return False
 
 
+def test_who_has_left_before_the_door_is_opened_is_not_waited_for(folder):
+    with pytest.raises(BlockingIOError):
+        folder.listener.accept()
+
+
 def test_it_is_locked_against_those_who_heed_locks(folder):
     assert is_locked(folder.path)
     assert is_reached(folder)

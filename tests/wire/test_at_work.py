@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from ipy_autorestart.wire.at_work import ENDED_MAX, AtWork, Found, read
+from ipy_autorestart.wire.at_work import ENDED_MAX, AtWork, Work, read
 
 
 @pytest.fixture
@@ -20,13 +20,13 @@ def test_it_is_what_has_begun_and_not_ended(at_work):
     assert read(at_work.fd) is None
     at_work.begin("a long key of a request", again=False)
     at_work.begin("b", again=True)
-    assert read(at_work.fd) == Found({"a long key of a request": False, "b": True})
+    assert read(at_work.fd) == Work({"a long key of a request": False, "b": True})
     at_work.end("a long key of a request")
-    assert read(at_work.fd) == Found({"b": True}, ("a long key of a request",))
+    assert read(at_work.fd) == Work({"b": True}, ("a long key of a request",))
     for number in range(ENDED_MAX):
         at_work.end(f"{number}")
     at_work.end("b")
-    assert read(at_work.fd) == Found({}, (*(f"{number}" for number in range(1, ENDED_MAX)), "b"))
+    assert read(at_work.fd) == Work({}, (*(f"{number}" for number in range(1, ENDED_MAX)), "b"))
 
 
 def test_it_is_unknown_once_nothing_is_told_any_more(at_work):
@@ -34,7 +34,7 @@ def test_it_is_unknown_once_nothing_is_told_any_more(at_work):
     at_work.tell_no_more()
     assert read(at_work.fd) is None
     at_work.begin("b", again=False)
-    assert read(at_work.fd) == Found({"b": False})
+    assert read(at_work.fd) == Work({"b": False})
 
 
 @pytest.mark.parametrize("left", [b"", b"{", b'[{"a": fal', b"\0" * 100])
@@ -71,4 +71,4 @@ def test_it_is_there_when_the_process_was_killed(at_work):
         at_work.begin("a", again=False)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(child, 0)
-    assert read(at_work.fd) == Found({"a": False})
+    assert read(at_work.fd) == Work({"a": False})

@@ -328,8 +328,9 @@ class Reports:
         try:
             while name:
                 module = sys.modules.get(name)
-                # Not asked for by `getattr`: that would import what is to be imported lazily.
-                spec = module and object.__getattribute__(module, "__dict__").get("__spec__")
+                spec = None
+                if issubclass(type(module), type(sys)):  # not by `getattr`: what is lazy would be imported now
+                    spec = object.__getattribute__(module, "__dict__").get("__spec__")
                 use = "i", getattr(spec, "cached", None) or getattr(spec, "origin", None)
                 if use not in self._seen and use[1].__class__ is str:
                     self._seen.add(use)
