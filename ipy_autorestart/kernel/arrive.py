@@ -243,6 +243,7 @@ class Arrival:
         if fd is None:
             return original(owner, *arguments)
         socket.setsockopt(zmq.USE_FD, fd)
+        socket.rcvhwm = 0  # see `sockets`; only what isn't connected yet takes this without harm (libzmq #4524)
         try:
             return original(owner, *arguments)
         finally:

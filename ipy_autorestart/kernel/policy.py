@@ -10,7 +10,7 @@ QUIET = 0.1
 QUIET_ROUND_TRIPS = 2
 
 #: A client that has sent less than this in so many seconds sends small requests one after another. Each leaves the
-#: client at once, so it is in the middle of none.
+#: client at once, so it is in the middle of none; but while some wait to be read, more may wait on its side.
 LARGE_BYTES = 1 << 16
 SMALL_MAX = 0.3
 
@@ -20,6 +20,10 @@ DELAY_MAX = 0.2
 #: Seconds after which a client that is never quiet is cut off anyway.
 QUIET_MAX = 1.0
 
+#: The same for one whose messages wait to be read: it has sent more than was read in that time, and what libzmq leaves
+#: in the system's buffer is lost when it is cut off.
+BACKLOG_MAX = 5.0
+
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
@@ -27,6 +31,7 @@ class Incoming:
 
     first: int  # bytes that had been received at the first look
     received: int  # bytes that have been received until now
+    waiting: int  # of these, those that wait to be read
     since: float  # time of the first look
     heard: float  # time at which the last bytes arrived
     round_trip: float  # seconds to the client and back
@@ -41,17 +46,17 @@ def observed(
     ago. What the system doesn't count is 0.
     """
     if incoming is None:
-        return Incoming(received, received, now, now - silent if silent > DELAY_MAX else now, round_trip)
+        return Incoming(received, received, waiting, now, now - silent if silent > DELAY_MAX else now, round_trip)
     if received == incoming.received and not waiting:
-        return incoming
-    return replace(incoming, received=received, heard=now)
+        return replace(incoming, waiting=0) if incoming.waiting else incoming
+    return replace(incoming, received=received, waiting=waiting, heard=now)
 
 
 def is_quiet(incoming: Incoming, now: float) -> bool:
     """Return whether the client has sent all that it was sending, by the last look."""
     waited = now - incoming.since
     patience = QUIET_ROUND_TRIPS * incoming.round_trip
-    if now - incoming.heard >= max(QUIET, patience) or waited >= QUIET_MAX:
+    if now - incoming.heard >= max(QUIET, patience) or waited >= (BACKLOG_MAX if incoming.waiting else QUIET_MAX):
         return True
-    sends_small = incoming.received > 0 and incoming.received - incoming.first < LARGE_BYTES
+    sends_small = incoming.received > 0 and incoming.received - incoming.first < LARGE_BYTES and not incoming.waiting
     return sends_small and waited >= max(SMALL_MAX, patience)

@@ -373,6 +373,12 @@ def test_a_forked_child_that_has_detached_itself_holds_no_ports(kernel, project,
 # -- exec --------------------------------------------------------------------------------------------------------------
 
 
+def test_the_new_image_takes_as_many_requests_as_come(kernel, project, watching):
+    restart(kernel, watching)
+    sockets = "[getattr(get_ipython().kernel.parent, f'{one}_socket').rcvhwm for one in ('shell', 'control', 'stdin')]"
+    assert kernel.run(sockets).text == "[0, 0, 0]"
+
+
 #: Counts the images of each process, in a file of its number.
 COUNT_IMAGES = "import os\nwith open(os.path.join({!r}, str(os.getpid())), 'a') as file: file.write('x')\n"
 

@@ -26,9 +26,14 @@ def looks(*found, silent=0.0, round_trip=0.0):
         ([(0.0, 0, 0), (0.05, 0, 4)], 0.0, 0.14, False),  # nobody counts, but something lies there
         ([(0.05 * number, 500 + number, 0) for number in range(7)], 0.0, 0.29, False),
         ([(0.05 * number, 500 + number, 0) for number in range(7)], 0.0, 0.31, True),  # small ones, one after another
+        ([(0.05 * number, 500 + number, 9) for number in range(7)], 0.0, 0.31, False),  # which pile up
+        ([*[(0.05 * number, 500, 9) for number in range(7)], (0.31, 500, 0)], 0.0, 0.31, True),  # and are read
         ([(0.05 * number, 20_000 * number, 0) for number in range(7)], 0.0, 0.31, False),  # parts of a large one
         ([(0.05 * number, 100_000 * number, 0) for number in range(21)], 0.0, 0.99, False),
         ([(0.05 * number, 100_000 * number, 0) for number in range(21)], 0.0, 1.0, True),  # which never ends
+        ([(0.05 * number, 100_000 * number, 9) for number in range(100)], 0.0, 4.99, False),
+        ([(0.05 * number, 100_000 * number, 9) for number in range(101)], 0.0, 5.0, True),  # nor is ever read
+        ([(0.05 * number, 100_000 * number, 9 * (number < 100)) for number in range(101)], 0.0, 5.0, True),
         ([(0.0, 500, 0)], 10.0, 0.99, False),
         ([(0.0, 500, 0)], 10.0, 1.0, True),  # nor can one be waited for that is too far away
     ],
@@ -48,4 +53,4 @@ def test_a_look_at_which_nothing_is_new_changes_nothing():
 
 
 def test_the_longest_wait_is_longer_than_any_other():
-    assert policy.QUIET < policy.SMALL_MAX < policy.QUIET_MAX
+    assert policy.QUIET < policy.SMALL_MAX < policy.QUIET_MAX < policy.BACKLOG_MAX

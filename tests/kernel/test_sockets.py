@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zmq
@@ -27,6 +28,7 @@ context = zmq.Context()
 app = types.SimpleNamespace(transport="tcp", ip="127.0.0.1")
 for channel, kind in KINDS.items():
     made = context.socket(kind)
+    made.rcvhwm = 0  # as an image has it that was made here
     port = made.bind_to_random_port("tcp://127.0.0.1")
     vars(app).update({f"{channel}_socket": made, f"{channel}_port": port})
 app.debug_shell_socket = context.socket(zmq.DEALER)
@@ -154,6 +156,32 @@ def test_a_client_that_is_held_up_while_it_sends_loses_nothing(server):
     goes_on.join()
     assert client.wait(DEADLINE) == 0
     assert [first, *requests["shell"], *later] == [*map(str, range(20_000)), "end"]
+
+
+def test_what_a_client_sends_until_it_sees_that_it_was_cut_off_is_received(server):
+    """It is more than libzmq takes by itself before somebody reads."""
+    ready = b"\x05READY\x0bSocket-Type\x00\x00\x00\x06DEALER"
+    with socket.create_connection(("127.0.0.1", server.ports["shell"]), timeout=DEADLINE) as client:
+        client.sendall(b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32))  # rfc.zeromq.org/23
+        client.sendall(b"\x04" + bytes([len(ready)]) + ready)
+        greeting = b""
+        while b"READY" not in greeting:
+            greeting += client.recv(1 << 16)
+        client.sendall(framed("first"))
+        assert server.ask("receive", "shell") == "first"
+        with ThreadPoolExecutor() as pool:
+            released = pool.submit(server.ask, "release")
+            while client.recv(1 << 16):
+                pass
+            client.sendall(b"".join(map(framed, map(str, range(20_000)))))
+            client.close()
+            requests, _, _ = released.result(DEADLINE)
+    assert requests["shell"] == [*map(str, range(20_000))]
+
+
+def framed(text):
+    """Return a message of one frame as it is on the wire."""
+    return b"\x00" + bytes([len(text)]) + text.encode()
 
 
 def test_clients_are_counted_with_the_fences_own(server, connect):
