@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from ipy_autorestart import catalogue
 from ipy_autorestart.ipython.policy import Pace, begun
-from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, deleted_by, header_of, runs_cell
+from ipy_autorestart.kernel.ipykernel import MARK, STILL_MAX, Channels, NotStill, deleted_by, header_of, runs_cell
 from ipy_autorestart.pristine import time
 from ipy_autorestart.wire.messages import OWN
 
@@ -27,7 +28,7 @@ OTHER = catalogue.OTHER_REQUEST()
 log = logging.getLogger(__name__)
 
 
-class Incoming(NamedTuple):
+class Envelope(NamedTuple):
     """What is known of a request as it comes.
 
     Attributes
@@ -100,9 +101,7 @@ class Gate:
         self._passed: asyncio.Future[None] | None = None
         self._stopped: list[list[bytes]] = []
         self._attempts = itertools.count()
-        self._mark = b""
-        self._marks: asyncio.Semaphore | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._marks: dict[bytes, Callable[[], object]] = {}
         self.held: list[list[bytes]] = []
         self.pace = pace
         own = object()
@@ -122,8 +121,8 @@ class Gate:
 
     async def _dispatch(self, message: list[Any], *args: Any, **options: Any) -> None:
         if len(message) == 1 and message[0].bytes.startswith(MARK):
-            if self._loop and self._marks and message[0].bytes == self._mark:
-                self._loop.call_soon_threadsafe(self._marks.release)
+            if arrive := self._marks.get(message[0].bytes):
+                arrive()
             return
         if len(message) == 1:  # ipykernel's own b"stop aborting"
             await self._original(message, *args, **options)
@@ -131,10 +130,10 @@ class Gate:
         token = object()
         frames = [frame.bytes for frame in message]
         is_awaited, concurrent = frames in self._passing, bool(options.get("concurrent"))
-        request, passes = Incoming(), True
+        request, passes = Envelope(), True
         self._answering[token] = OTHER
         with _reported():
-            request = self._incoming(frames)
+            request = self._envelope(frames)
             self._answering[token] = self._describe(request)
             if request.deleted:
                 self._on_deleted(request.deleted)
@@ -159,11 +158,11 @@ class Gate:
                 if not self._passing and self._passed and not self._passed.done():
                     self._passed.set_result(None)
 
-    def _incoming(self, frames: list[bytes]) -> Incoming:
+    def _envelope(self, frames: list[bytes]) -> Envelope:
         header, is_own = header_of(self._kernel, frames), frames[0] == OWN
         kind = str(header.get("msg_type", ""))
         is_execute = kind == "execute_request"
-        return Incoming(
+        return Envelope(
             kind,
             str(header.get("msg_id", "")),
             is_cell=is_execute and runs_cell(self._kernel, frames),
@@ -173,12 +172,12 @@ class Gate:
             deleted=deleted_by(self._kernel, frames) if is_execute and not is_own else (),
         )
 
-    def _describe(self, request: Incoming) -> str:
+    def _describe(self, request: Envelope) -> str:
         if request.is_cell:
             return catalogue.CELL_NUMBER(number=self._kernel.execution_count)
         return ASKED.get(request.kind, OTHER)
 
-    def _lets_pass(self, request: Incoming, *, concurrent: bool) -> bool:
+    def _lets_pass(self, request: Envelope, *, concurrent: bool) -> bool:
         if request.is_queued and (self._cells_wait or self._overtakes(is_cell=request.is_cell)):
             return False
         if request.is_kernels:
@@ -243,19 +242,32 @@ class Gate:
         That may take so many seconds.
         """
         self.shut()
-        self._mark = MARK + str(next(self._attempts)).encode()
-        marks = asyncio.Semaphore(0)
-        self._loop, self._marks = asyncio.get_running_loop(), marks
-
-        async def marked(count: int) -> None:
-            for _ in range(count):
-                await marks.acquire()
-
         try:
-            await self._channels.still(self._mark, marked, within=within)
+            with self._marked() as (mark, arrived):
+                await self._channels.still(mark, arrived, within=within)
         except BaseException:
             self.reopen()
             raise
+
+    async def take(self) -> None:
+        """Have all that has come by now dispatched, or held back, as far as that is soon done."""
+        with self._marked() as (mark, arrived), contextlib.suppress(NotStill):
+            await self._channels.take(mark, arrived)
+
+    @contextlib.contextmanager
+    def _marked(self) -> Iterator[tuple[bytes, Callable[[int], Awaitable[object]]]]:
+        """Make a mark, and what waits until it has arrived so many times; from each thread that has requests, once."""
+        mark, loop, marks = MARK + str(next(self._attempts)).encode(), asyncio.get_running_loop(), asyncio.Semaphore(0)
+
+        async def arrived(count: int) -> None:
+            for _ in range(count):
+                await marks.acquire()
+
+        self._marks[mark] = partial(loop.call_soon_threadsafe, marks.release)
+        try:
+            yield mark, arrived
+        finally:
+            del self._marks[mark]
 
     def reopen(self) -> None:
         """Deliver what was held back, and let requests pass again."""

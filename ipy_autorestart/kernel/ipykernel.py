@@ -11,7 +11,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ipy_autorestart import catalogue
@@ -54,11 +54,24 @@ STILL_MAX = 2.0
 #: before it.
 MARK = b"ipy_autorestart mark"
 
+#: Requests that are read at once, at most: a client may go on sending for ever.
+TAKEN_MAX = 1000
+
 Dispatch = Callable[..., Coroutine[Any, Any, None]]
 
 
 class NotStill(Exception):  # noqa: N818  # a refusal
     """A request goes on for longer than can be waited for."""
+
+
+@contextlib.asynccontextmanager
+async def _soon(within: float) -> AsyncIterator[None]:
+    """Raise NotStill if what is waited for isn't done in so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            yield
+    except TimeoutError:
+        raise NotStill(catalogue.STILL_ASKED()) from None
 
 
 class Channels:
@@ -91,24 +104,30 @@ class Channels:
         self._kernel.control_thread.io_loop.add_callback(lambda: _receive(stream, frames))
 
     async def still(
-        self, mark: bytes, marked: Callable[[int], Awaitable[object]], *, within: float = STILL_MAX
+        self, mark: bytes, arrived: Callable[[int], Awaitable[object]], *, within: float = STILL_MAX
     ) -> None:
         """Stop reading, and wait until all that was read is dispatched and all control requests are answered.
 
-        The mark is `MARK` and a number that tells it from earlier attempts, whose marks may arrive late; ``marked``
+        The mark is `MARK` and a number that tells it from earlier attempts, whose marks may arrive late; ``arrived``
         waits until the dispatch has got it so many times. If a request goes on, `NotStill` is raised, and `read_on`
         undoes what was done.
         """
         self._is_still = True
-        try:
-            async with asyncio.timeout(within):
-                await marked(await self._still_shell(mark))
-                await in_loop(self._kernel.control_thread.io_loop, self._still_control())
-        except TimeoutError:
-            raise NotStill(catalogue.STILL_ASKED()) from None
+        async with _soon(within):
+            await arrived(await self._still_shell(mark))
+            await in_loop(self._kernel.control_thread.io_loop, self._still_control())
+
+    async def take(self, mark: bytes, arrived: Callable[[int], Awaitable[object]]) -> None:
+        """Read all that has come on the shell channel, and wait until it is dispatched; raises NotStill as `still`."""
+        async with _soon(STILL_MAX):
+            await arrived(await self._take_shell(mark))
 
     async def _still_shell(self, mark: bytes) -> int:
         """Stop reading the shell channel; return the number of marks that are on their way."""
+        raise NotImplementedError
+
+    async def _take_shell(self, mark: bytes) -> int:
+        """Read what has come on the shell channel; return the number of marks that are on their way behind it."""
         raise NotImplementedError
 
     async def _still_control(self) -> None:
@@ -198,6 +217,13 @@ class QueueChannels(Channels):
 
     async def _still_shell(self, mark: bytes) -> int:
         self._stop_reading(self._kernel.shell_stream)
+        return self._send(mark)
+
+    async def _take_shell(self, mark: bytes) -> int:
+        _read(self._kernel.shell_stream)
+        return self._send(mark)
+
+    def _send(self, mark: bytes) -> int:
         self._kernel.schedule_dispatch(self._dispatch, [_frame(mark)])
         return 1
 
@@ -276,10 +302,20 @@ class ThreadChannels(Channels):
     async def _still_reader(self, mark: bytes) -> int:
         """Stop reading, pass on what was read, and send a mark each way; in the shell channel's thread."""
         self._stop_reading(self._kernel.shell_stream)
+        return await self._send(mark, (None, *self._subshells()))
+
+    async def _take_shell(self, mark: bytes) -> int:
+        return await in_loop(self._thread.io_loop, self._take_reader(mark))
+
+    async def _take_reader(self, mark: bytes) -> int:
+        """Pass on what has come, and send a mark to the main thread; in the shell channel's thread."""
+        _read(self._kernel.shell_stream)
+        return await self._send(mark, (None,))
+
+    async def _send(self, mark: bytes, ways: Sequence[str | None]) -> int:
         await asyncio.sleep(0)
         async with self._thread.asyncio_lock:  # what was received is passed on
             pass
-        ways = (None, *self._subshells())
         for subshell in ways:
             self._thread.manager.get_shell_channel_to_subshell_socket(subshell).send(mark)
         return len(ways)
@@ -307,6 +343,14 @@ class ThreadChannels(Channels):
         for pair in (manager._main_to_shell_channel, *pairs):  # noqa: SLF001
             pair.to_stream.flush(zmq.POLLIN)
         _flush(self._kernel.shell_stream, last)
+
+
+def _read(stream: Any) -> None:  # a ZMQStream
+    """Receive what has come to a stream, if it is read; in its thread."""
+    import zmq
+
+    if stream.receiving():  # flush drops what comes otherwise
+        stream.flush(zmq.POLLIN, limit=TAKEN_MAX)
 
 
 def _flush(stream: Any, last: bytes) -> None:

@@ -118,7 +118,7 @@ class Replay:
         """
         began = time.monotonic()
         course = Course(choice)
-        while cell := (course := without_deleted(course, self._recorder.ledger)).next:
+        while cell := (course := await self._up_to_date(course)).next:
             if not self._may_go_on():
                 return Reran("")
             if self._interrupts.noted:
@@ -137,6 +137,12 @@ class Replay:
             self._mark_old(course.stale)
         what = outcome(course, self._recorder.ledger, seconds=time.monotonic() - began)
         return Reran(what, stopped=stopped(course))
+
+    async def _up_to_date(self, course: Course) -> Course:
+        """Return the course without cells that the page has deleted: what came during the last cell may say so."""
+        if course.next:
+            await self._gate.take()
+        return without_deleted(course, self._recorder.ledger)
 
     def _mark_old(self, cells: Sequence[Cell]) -> None:
         """Say below what cells show that it is old; when they run again, that is cleared with it."""

@@ -24,12 +24,22 @@ class FakeStream:
 
     def __init__(self):
         self._recv_callback = None
+        self.come = []
 
     def on_recv(self, callback, copy):
         self._recv_callback = callback
 
     def stop_on_recv(self):
         self._recv_callback = None
+
+    def receiving(self):
+        return self._recv_callback is not None
+
+    def flush(self, flag, limit):
+        come, self.come = self.come[:limit], self.come[limit:]
+        for message in come:
+            if self._recv_callback:
+                self._recv_callback(message)
 
     def _run_callback(self, callback, message):
         callback(message)
@@ -107,6 +117,26 @@ def test_the_kernels_own_dispatch_can_be_restored(kernel):
     channels.deliver([b"late"])
     assert [frames for _, frames in queued(kernel)] == [[b"early"], [b"late"]]
     assert "dispatch_shell" not in vars(kernel)
+
+
+def test_what_has_come_is_read_before_a_mark_is_sent_and_nothing_is_lost_where_nobody_reads(kernel):
+    async def dispatch(message):
+        pass
+
+    async def arrived(count):
+        assert count == 1
+
+    channels = channels_of(kernel)
+    channels.replace_dispatch(dispatch, lambda: None)
+    queued(kernel)
+    kernel.shell_stream.come = [[types.SimpleNamespace(bytes=b"request")]]
+    asyncio.run(channels.take(b"mark", arrived))
+    assert queued(kernel) == [(dispatch, [b"request"]), (dispatch, [b"mark"])]
+    kernel.shell_stream.stop_on_recv()
+    kernel.shell_stream.come = [[types.SimpleNamespace(bytes=b"request")]]
+    asyncio.run(channels.take(b"mark", arrived))
+    assert queued(kernel) == [(dispatch, [b"mark"])]
+    assert kernel.shell_stream.come
 
 
 def test_a_request_is_known_by_its_header(kernel):

@@ -24,12 +24,17 @@ class Channels:
         self.dispatch = dispatch
         on_idle()
 
-    async def still(self, mark, marked, *, within):
+    async def still(self, mark, arrived, *, within):
         self.marks.append(mark)
         self.reads = False
         if len(self.marks) == 1:
             raise NotStill("busy")
-        await marked(1)
+        await arrived(1)
+
+    async def take(self, mark, arrived):
+        assert self.reads
+        self.marks.append(mark)
+        await arrived(1)
 
     def read_on(self):
         self.reads = True
@@ -58,6 +63,22 @@ def test_a_mark_of_an_earlier_attempt_does_not_count():
         assert not closing.done()
         await pass_by(channels.marks[1])
         await closing
+
+    asyncio.run(play())
+
+
+def test_what_has_come_is_taken_beside_whoever_closes_the_gate():
+    async def play():
+        channels = Channels()
+        gate = Gate(types.SimpleNamespace(dispatch_shell=None), channels, admits=lambda: True, on_end=lambda: None)
+        taking = asyncio.create_task(gate.take())
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(gate.close())
+        await asyncio.sleep(0)
+        for mark, waits in zip(channels.marks, (taking, closing), strict=True):
+            assert not waits.done()
+            await channels.dispatch([types.SimpleNamespace(bytes=mark)])
+            await waits
 
     asyncio.run(play())
 

@@ -60,6 +60,10 @@ class FakeGate:
         self.kernel = kernel
         self.ran = []
         self.let = False
+        self.on_take = lambda: None
+
+    async def take(self):
+        self.on_take()
 
     async def run(self, requests):
         for ident, message in requests:
@@ -155,6 +159,18 @@ def test_each_cell_runs_as_its_own_request():
     assert not last.goes_on
     assert played.recorder.next == 3
     assert played.gate.let
+
+
+def test_what_has_come_during_a_cell_is_taken_before_the_next_one():
+    played = Played(cell(1), cell(2), cell(3), cell(4))
+
+    def delete():
+        if len(played.gate.ran) == 1:
+            played.recorder.ledger = Ledger((cell(1), cell(4)))
+
+    played.gate.on_take = delete
+    played.run()
+    assert [message["header"]["msg_id"] for message in played.gate.ran] == ["m1", "m4"]
 
 
 SHOWS = {
