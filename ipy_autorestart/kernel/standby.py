@@ -17,7 +17,7 @@ import importlib
 import io
 import logging
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ipy_autorestart.ipython.history import begin_session_later
@@ -85,7 +85,8 @@ class Standby:
         self._replaced = Replaced()
         self._unconnected: list[tuple[Any, str]] = []
         self._proxy = os.getppid()
-        self.link = Link.to_proxy(own.folder)
+        with reached():
+            self.link = Link.to_proxy(own.folder)
         self.link.waits = True
         self._number = 0
         self._folder = Folder()
@@ -94,7 +95,8 @@ class Standby:
         """Put the methods in place; they are the original ones again when the kernel has started."""
         end_with(self._proxy)
         _buffer_as_ever()
-        self._number = number_of(self.link)
+        with reached():
+            self._number = number_of(self.link)
         if self._own.plain_debugger:
             stand_in_for_debugger()
         if self._own.early_embed:
@@ -228,6 +230,15 @@ def end_with(proxy: int) -> None:
     """Have the system end this process with its parent, by which alone it is reached (prctl(2))."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != proxy:
+        os._exit(1)  # noqa: SLF001  # its name
+
+
+@contextlib.contextmanager
+def reached() -> Iterator[None]:
+    """End this process, without a word, where the proxy is gone: nobody waits for it any more."""
+    try:
+        yield
+    except (FileNotFoundError, ConnectionRefusedError, EOFError):
         os._exit(1)  # noqa: SLF001  # its name
 
 

@@ -1,6 +1,8 @@
 """The names of pyzmq as a kernel finds them that starts behind a proxy; the rest is tested with real proxies."""
 
 import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +27,21 @@ def test_the_first_word_is_the_number_of_the_sockets():
     assert number_of(link) == 7
     with pytest.raises(ValueError, match="Ready instead of Connect"):
         number_of(link)
+
+
+@pytest.mark.parametrize("act", ["Link.to_proxy({folder!r})", "number_of(Link(closed))"])
+def test_a_kernel_whose_proxy_is_gone_ends_without_a_word(act, tmp_path):
+    code = f"""
+import socket
+from ipy_autorestart.kernel.standby import Link, number_of, reached
+closed, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+other.close()
+with reached():
+    {act.format(folder=str(tmp_path))}
+print("went on")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
 
 
 def test_the_proxy_is_found_where_it_is_bound():
