@@ -124,6 +124,10 @@ class Save:
 
     def sed(self):
         subprocess.run(["sed", "-i", f"s/V .*/V = {self.value}/", self.path], check=False, stderr=subprocess.DEVNULL)
+        with open(self.path) as file:
+            is_whole = file.read() == text(self.value)
+        if not is_whole:  # it has read what another one had only begun to write, and put that in its place
+            self.put(self.path)
 
     def hardlink_swapped(self):
         self.put(self.outside)
