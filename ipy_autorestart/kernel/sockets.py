@@ -9,7 +9,8 @@ a part, so each client is cut off only when it is quiet. Without all this, of 8,
 
 Where a thousand messages of a client wait to be read, libzmq leaves the rest in the system's buffer, and drops that as
 soon as the connection has ended both ways. The images that are made here take as many as come. The first one, whose
-sockets are made by ipykernel, waits until it has read them, and may lose some of a client that never stops.
+sockets are made by ipykernel, reads all that waits first (`policy.BACKLOG_MAX`), so only a client that goes on without
+a pause may lose some.
 """
 
 from __future__ import annotations
