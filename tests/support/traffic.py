@@ -129,7 +129,7 @@ class Client:
 
     def counts(self):
         """Return how many requests of each kind were sent."""
-        return dict(collections.Counter(request.kind for request in self.requests.values()))
+        return dict(collections.Counter(request.kind for request in list(self.requests.values())))
 
     def finish(self, timeout=60):
         """Send no more, wait for what is owed, and return which requests went wrong, by what did."""
