@@ -164,6 +164,17 @@ class Run:
         """Whether the script has ended; processes that it started may go on."""
         return self._status is not None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether the script has ended and not well, as the system tells it now: `poll` may hear of it only later."""
+        if self._status is not None or not hasattr(os, "waitid"):  # macOS before Python 3.13
+            return self._status not in (None, 0)
+        try:
+            ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # as in `_reap`
+            return True
+        return ended is not None and (ended.si_code != os.CLD_EXITED or ended.si_status != 0)
+
     def _reap(self) -> bool:
         """Reap children of the group that have ended; return whether others go on."""
         while True:

@@ -334,8 +334,9 @@ class ScriptTarget:
         """Return what the run has read and written so far, or what the last one did."""
         if self._run is None:
             return self._used
+        failed = self._run.has_failed and not self._stopping
         self._run.reports.drain()
-        return self._use_of(self._run, failed=self._run.has_ended and self._used.read is None)
+        return self._use_of(self._run, failed=failed)
 
     def _use_of(self, run: Run, *, failed: bool) -> Used:
         """Return what a run has used, and what any has written; after a failure every file counts."""

@@ -72,6 +72,27 @@ def test_after_a_failure_everything_counts(project, target):
     assert target.used().read is None
 
 
+@pytest.mark.parametrize("end", ["1 / 0", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_everything_counts_from_the_failure_on_though_it_has_not_been_heard_of(project, target, end):
+    """What is saved just behind an end is judged before that is polled for: the run can't read it any more."""
+    project.script(f"import os, signal\n{end}\n")
+    target.launch([], 1)
+    eventually(lambda: psutil.Process(target.pid).status() == psutil.STATUS_ZOMBIE)
+
+    assert target.used().read is None
+
+    assert until_it_ends(target).status
+
+
+def test_what_a_run_has_read_is_known_when_its_end_has_not_been_heard_of(project, target):
+    target.launch([], 1)
+    eventually(lambda: psutil.Process(target.pid).status() == psutil.STATUS_ZOMBIE)
+
+    assert str(project / "src/a.py") in target.used().read
+
+    assert until_it_ends(target).status == 0
+
+
 def test_a_folder_that_is_gone_is_an_error(tmp_path, project, sent, monkeypatch):
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")

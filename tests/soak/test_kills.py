@@ -45,6 +45,13 @@ def fork_server(supervisor, run):
     return next((process for process in runners(supervisor) if process.pid != run), None)
 
 
+def end(process):
+    """Kill a process, and wait until it is dead: what is saved next is behind its end."""
+    process.kill()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        eventually(lambda: process.status() == psutil.STATUS_ZOMBIE)
+
+
 def kill(what, supervisor, status):
     """Kill what is there of it, and say whether anything was."""
     try:
@@ -52,11 +59,11 @@ def kill(what, supervisor, status):
             case "fork server":
                 server = fork_server(supervisor, status.pid)
                 if server is not None:
-                    server.kill()
+                    end(server)
                 return server is not None
             case "run":
                 if status.pid:
-                    psutil.Process(status.pid).kill()
+                    end(psutil.Process(status.pid))
                 return bool(status.pid)
             case "observer":
                 supervisor.send_signal(signal.SIGUSR1)
@@ -64,7 +71,7 @@ def kill(what, supervisor, status):
             case "anything":
                 victims = supervisor.children(recursive=True)
                 for victim in random.sample(victims, min(1, len(victims))):
-                    victim.kill()
+                    end(victim)
                 return bool(victims)
     except psutil.NoSuchProcess:
         return False
