@@ -26,6 +26,8 @@ class Difference:
         The target has loaded what the file held before, as the system tells it of compiled code; None where it doesn't.
     age
         Seconds since the change was made.
+    lately
+        The file counts for its use alone, and the run hasn't read it, but one before has.
     """
 
     change: Change
@@ -35,6 +37,7 @@ class Difference:
     named: bool = False
     loaded: bool | None = None
     age: float = 0.0
+    lately: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class Use:
         """Whether the target made the difference itself."""
         return not self.written.isdisjoint(_paths(difference))
 
+    def has_read(self, *paths: str) -> bool:
+        """Whether the last run is known to have read a file, given its paths."""
+        return self.read is not None and not self.read.isdisjoint(paths)
+
     def counts(self, difference: Difference) -> bool:
         """Whether the difference may matter to the last run.
 
@@ -78,7 +85,7 @@ class Use:
             return True
         if self.read is None:
             return difference.loaded is None
-        if change.kind is Kind.ADDED:
+        if change.kind is Kind.ADDED and not difference.lately:
             return True
         paths = _paths(difference)
         if change.kind is Kind.DELETED:

@@ -266,6 +266,7 @@ def _watch(
         named=request.files,
         filter=Filter(options.pattern, options.ignore, excluded),
         on_hint=wakeups.hint,
+        on_passed_over=wakeups.wake if is_script else lambda: None,  # a kernel doesn't tell what it has used
         strict=options.strict,
         every=bool(options.cluster),  # workers may use what the target doesn't, or not yet
         poll=_poll(options) or None,

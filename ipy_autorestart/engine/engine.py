@@ -52,6 +52,7 @@ from ipy_autorestart.engine.target import FrontLink, Pusher, Target
 from ipy_autorestart.engine.wakeups import Parent, Wakeups
 from ipy_autorestart.protocol.link import HasFileno, ready
 from ipy_autorestart.protocol.messages import Changed, Forward, Record, Reran, Reread, Said
+from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.watch import Watch
 
 
@@ -87,6 +88,9 @@ PARENT_LOOKED_AT = 1.0
 
 #: Seconds that a front has to take the last reports.
 LAST_REPORTS = 1.0
+
+#: Seconds between two looks at which of the files that don't count the target has used: a log may change all the time.
+PASSED_OVER_APART = 0.1
 
 #: So much may wait for the front; beyond it the target keeps what runs print, or an excerpt of it.
 BACKLOG_BYTES_MAX = 1 << 20
@@ -160,6 +164,8 @@ class Engine:
         self._link_is_ready = False
         self._finished = False
         self._used = Used()
+        self._asked_ns = 0  # when the target was asked for that last
+        self._passed_over_at = 0.0
         self._changed: dict[str, Change] = {}  # what a kernel was told, until another one has started
         self._put_back: dict[str, Change] = {}
         self._touched = TouchedFiles()  # since a kernel was asked for them, or told what has changed
@@ -206,6 +212,7 @@ class Engine:
     def _due_at(self, now: float) -> float:
         target = self._target
         due = [wake_at(self._cycle), target.poll_at() if target else None]
+        due.append(self._passed_over_at if self._watch.has_passed_over else None)
         if not self._cycle.hidden:
             due.append(self._reporter.due_at(self._cycle, now))
             due.append(target.output_at() if target and self._link.backlog < BACKLOG_BYTES_MAX else None)
@@ -240,14 +247,15 @@ class Engine:
             self._handle(Close())
         if (due := wake_at(self._cycle)) is not None and due <= now:
             self._handle(Tick())
+        if self._watch.has_passed_over and now >= self._passed_over_at:
+            self._passed_over_at = now + PASSED_OVER_APART
+            self._take_passed_over()
         if self._cycle.hidden:
             return
         if not isinstance(self._cycle.phase, Ended):
             self._reporter.report(self._cycle, now)
         if self._target and self._link.backlog < BACKLOG_BYTES_MAX:
             self._target.send_output(now)
-        for path, why in self._watch.passed_over():
-            self._reporter.note_ignored(path, why)
         self._reporter.report(self._cycle, now)  # an end comes after the last output
 
     def _receive(self, record: Record) -> None:
@@ -362,21 +370,29 @@ class Engine:
     def _look(self) -> Found:
         self._learn_use()
         found = self._watch.look()
+        # A report precedes the opening of its file: what is not reported by now will be read as it is by now. By a
+        # second look there might be more, that was read meanwhile.
         if found.unused and self._learn_use():
-            found = self._watch.look()
-        # A report precedes the opening of its file: what is not reported by now will be read as it is by now.
+            found = self._watch.judge()
         unused = [change.path for change in found.unused]
         self._forget(unused)
         self._watch.settle(unused)
         return found
 
+    def _take_passed_over(self) -> None:
+        """Have those files looked at that the target has used by now, and say why the others aren't."""
+        self._learn_use()
+        for path, why in self._watch.passed_over():
+            self._reporter.note_ignored(path, why)
+
     def _learn_use(self) -> bool:
         """Tell the watch what the target has used; return whether that is news."""
+        asked_ns, self._asked_ns = self._asked_ns, now_ns()
         used = self._target.used() if self._target else self._used
         if used == self._used:
             return False
         self._used = used
-        self._watch.used(used.read, written=used.written, sought=used.sought)
+        self._watch.used(used.read, written=used.written, sought=used.sought, since_ns=asked_ns)
         return True
 
     def _forget(self, paths: Iterable[str]) -> None:

@@ -62,8 +62,12 @@ class Wakeups:
             first = not self._hints
             self._hints.append((hint, time.monotonic()))
         if first:
-            with contextlib.suppress(OSError):  # full, which wakes as well, or closed
-                self._write.send(b"\0")
+            self.wake()
+
+    def wake(self) -> None:
+        """Wake the loop, from any thread."""
+        with contextlib.suppress(OSError):  # full, which wakes as well, or closed
+            self._write.send(b"\0")
 
     def fileno(self) -> int:
         """Return the descriptor that becomes readable."""

@@ -328,8 +328,9 @@ class Snapshot:
         for place, paths in here.items():
             if len(paths) > MANY_FILES or not all(map(self.knows, paths)):
                 above.append((place, False))
-                if place in self.tree.folders:
-                    files.difference_update(path for path in paths if path not in self._tracked)
+                if place in self.tree.folders:  # which lists what counts by name
+                    kept = self._tracked.keys() | self._extra | self._named
+                    files.difference_update(path for path in paths if path not in kept)
         for path, deep in dict.fromkeys(above):
             while path not in self.tree.folders and path not in self.tree.roots and len(path) > 1:
                 path, deep = os.path.dirname(path), False  # the nearest that is known
@@ -445,21 +446,30 @@ class Snapshot:
         bases = (tracked.base for tracked in self._tracked.values())
         self._kept_bytes = sum(base.size_bytes for base in bases if base is not None and base.source is not None)
 
-    def track(self, paths: Iterable[str]) -> None:
+    def track(self, paths: Iterable[str], since_ns: int = 0) -> None:
         """Track these files, which don't count by name, instead of those of the last call.
 
-        A file that was written after the baseline was taken differs from it: the target may have read its older
-        content.
+        A file that was written after the baseline was taken, and after ``since_ns``, differs from it: the target may
+        have read its older content.
         """
         extra = frozenset(paths)
-        for path in self._extra - extra:
+        for path in self._extra - extra - self._named:
             self._tracked.pop(path, None)
             self._differs.discard(path)
             self._shared.discard(path)
         self._extra = extra
         for path in extra - self._tracked.keys():
-            if self._add(path, self._committed_ns):
+            if self._add(path, max(since_ns, self._committed_ns)):
                 self._learn(path)
+            elif path in self._tracked:
+                self._look(path)
+                self.fresh.discard(path)  # no event could announce it: it didn't count
+
+    def mourn(self, path: str) -> None:
+        """Take a file for deleted that was there in the baseline, though no scan has seen it; if it isn't there."""
+        if path not in self._tracked and not os.path.exists(path):
+            self._tracked[path] = _Tracked(base=_UNSEEN, seen=_UNSEEN)
+            self._vanished(path)
 
     def differences(self) -> list[Difference]:
         """Return what differs from the baseline, as the last scan saw it."""
@@ -662,8 +672,9 @@ class Snapshot:
 # A sign that some of many names may be those of compiled code.
 _MAYBE_COMPILED = re.compile(r"\.(?:so|dylib)")
 
-#: A signature that no file has.
+#: A signature that no file has, and a content.
 _OTHER: Signature = (0, 0, 0, 0, 0)
+_UNSEEN = Content(b"", 0)
 
 
 def _inode(tracked: _Tracked) -> int:

@@ -21,7 +21,7 @@ from ipy_autorestart.decide.use import Difference, Use, sort_out
 from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.filesystem import lock_of, silent_kind
 from ipy_autorestart.watch.plan import Anchor, Notice, anchors
-from ipy_autorestart.watch.policy import Suspects, interval, is_listing_told
+from ipy_autorestart.watch.policy import LATE_SECONDS, Suspects, interval, is_listing_told
 from ipy_autorestart.watch.snapshot import Snapshot
 from ipy_autorestart.watch.tree import Tree
 
@@ -38,7 +38,10 @@ SLICES_APART = 0.02
 FEW_FILES = 4
 
 #: So many of the files that didn't count are remembered until somebody asks for them.
-PASSED_OVER_MAX = 20
+PASSED_OVER_MAX = 200
+
+#: Starts for which a data file stays tracked that no run reads any more: of a run that has just begun nobody knows yet.
+READ_LATELY = 8
 
 #: Inodes by path.
 Loaded = Mapping[str, Set[int]]
@@ -91,6 +94,8 @@ class Watch:
         Decides which files below the roots count.
     on_hint
         Called in the observer's thread for each hint; must be quick and must not raise.
+    on_passed_over
+        Called in that thread too, when the first changes of those that don't count, as far as is known.
     strict
         Whether comments and layout count.
     every
@@ -118,6 +123,7 @@ class Watch:
         named: Sequence[str] = (),
         filter: Filter,  # noqa: A002 - the glossary's word
         on_hint: Callable[[Hint], None],
+        on_passed_over: Callable[[], object] = lambda: None,
         strict: bool = False,
         every: bool = False,
         poll: float | None = None,
@@ -149,10 +155,14 @@ class Watch:
         self._unlearned: dict[str, str] = {}  # what the target has read, as it is listed, until all is
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(every=every)
+        self._starts = 0
+        self._read_lately: dict[str, int] = {}  # what counts for its use alone, with the last start whose run read it
+        self._learnt: dict[str, float] = {}  # when that was learnt
+        self._unannounced = False
         self._differed: dict[str, Change] = {}  # what a look has found, by its path
         self._written: set[str] = set()  # what was written since the last start, as looks have found
         self._committed: dict[str, Change] = {}  # what has become the baseline
-        self._hints = Hints(self._roots, self._named, filter, on_hint)
+        self._hints = Hints(self._roots, self._named, filter, on_hint, on_passed_over)
         self._late: set[str] = set()  # hints that came while the last look went on
         self._silent: list[str] = []  # notes on the roots of which some changes send no events
         self._suspects = Suspects()
@@ -215,6 +225,7 @@ class Watch:
         small = not self._snapshot.is_large
         few = 0 < len(hints) <= FEW_FILES and all(map(self._snapshot.knows, hints))  # not "": anything
         few &= self._clock() - self._scanned <= self.interval
+        self._mourn(hints)
         if not hints and self._steps is None and not starting:
             self._snapshot.fill(seconds=LATER_SECONDS)
         if starting:
@@ -235,7 +246,11 @@ class Watch:
         hints |= self._late
         if hints or self._snapshot.fresh:
             self._stirred = self._clock()
-        unannounced = self._find_unannounced(hints)
+        self._unannounced = self._find_unannounced(hints)
+        return self.judge()
+
+    def judge(self) -> Found:
+        """Return what the last look has found, given what is known by now of what the target has used."""
         differences = self._differences()
         loaded = self._loaded() if any(is_compiled(one.change.path) for one in differences) else None
         found = sort_out((self._known(one, loaded) for one in differences), self._use)
@@ -245,12 +260,13 @@ class Watch:
         observer = self._observer.notes if self._observer is not None else []
         slow = self._slow[-1:] if self._first else []
         notes = tuple(dict.fromkeys((*slow, *self._silent, *observer, *self._deaf, *self._snapshot.notes)))
-        return replace(found, unannounced=unannounced, polling=self.polling, notes=notes, rescan=self._rescan)
+        return replace(found, unannounced=self._unannounced, polling=self.polling, notes=notes, rescan=self._rescan)
 
     def commit(self) -> None:
         """Make the baseline what the last `look` saw."""
         self._note_committed(self._differences())
         self._snapshot.commit()
+        self._starts += 1
 
     def take_changed(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         """Return the changes of the baseline since the last call, and those that were put back before they became any.
@@ -271,9 +287,17 @@ class Watch:
         self._snapshot.settle(paths)
 
     def used(
-        self, paths: Iterable[str] | None, *, written: Iterable[str] = (), sought: frozenset[str] = frozenset()
+        self,
+        paths: Iterable[str] | None,
+        *,
+        written: Iterable[str] = (),
+        sought: frozenset[str] = frozenset(),
+        since_ns: int = 0,
     ) -> None:
         """Take the files that the target's last successful run read, and those that it wrote itself.
+
+        A data file stays tracked for some starts after the last run that read it, for the next may have yet to come to
+        it; that it doesn't count meanwhile, `Use` knows.
 
         Parameters
         ----------
@@ -284,6 +308,8 @@ class Watch:
             Files that never count.
         sought
             Names of modules that the run looked for, whether or not they were there.
+        since_ns
+            A moment by the clock of `contents.now_ns`: what is new here was not read before it.
         """
         own = frozenset(_both(written))
         read = None if paths is None else frozenset(_both(paths))
@@ -292,17 +318,38 @@ class Watch:
         self._snapshot.wants_all = read is None
         if read is None:
             return
-        extra = set(filter(None, map(self._shown, read - own)))
-        self._hints.wanted = frozenset((*self._roots, *self._named, *extra))
-        self._snapshot.track(extra)
+        self._track(set(filter(None, map(self._shown, read - own))), own, since_ns)
         tops = {top: root for root in self._roots for top in (root, os.path.realpath(root))}.items()
         new = read - own - before
         self._unlearned |= {path: root + path[len(top) :] for path in new for top, root in tops if is_below(path, top)}
         self._learn()
 
+    def _track(self, shown: set[str], own: frozenset[str], since_ns: int) -> None:
+        """Track what the run has read that doesn't count by name, and what runs before have read."""
+        self._read_lately |= dict.fromkeys(shown, self._starts)
+        for path, start in [*self._read_lately.items()]:
+            if path in own or self._starts - start >= READ_LATELY:
+                del self._read_lately[path]
+        before, extra = self._hints.wanted, self._read_lately.keys()
+        self._hints.wanted = frozenset((*self._by_path, *extra))
+        self._snapshot.track(extra, since_ns)
+        self._learnt = dict.fromkeys(extra - before, self._clock()) or self._learnt
+        self._hints.pass_on(extra - before)
+
+    def _mourn(self, hints: set[str]) -> None:
+        """Take note of what was deleted just as the run had read it: no look has seen it, so none would miss it."""
+        for path in hints & self._learnt.keys():
+            if self._clock() - self._learnt[path] < LATE_SECONDS:
+                self._snapshot.mourn(path)
+
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """Yield files that changed since the last call without being looked at, and the reason."""
         return self._hints.passed_over()
+
+    @property
+    def has_passed_over(self) -> bool:
+        """Whether there are such files."""
+        return self._hints.has_passed_over
 
     @property
     def polling(self) -> bool:
@@ -421,7 +468,8 @@ class Watch:
         if loaded is not None and is_compiled(path):
             base, now = self._snapshot.inodes(path)
             outdated = is_outdated(loaded.get(real, ()), base=base, now=now)
-        return replace(difference, real=real, named=named, loaded=outdated)
+        lately = path in self._read_lately and not self._use.has_read(path, real)
+        return replace(difference, real=real, named=named, loaded=outdated, lately=lately)
 
     def _real(self, path: str) -> str:
         """Return the path without symlinks, from the last walk if that knows it."""
@@ -439,14 +487,15 @@ class Watch:
         self._unlearned = {path: shown for path, shown in left if path not in listed}
 
     def _shown(self, path: str) -> str | None:
-        """Return the path by which to track a file that the target read; None if it counts by name, or never does."""
+        """Return the path by which to track a file that the target read; None if it counts anyway, or never does."""
         for root in self._roots:
             for top in dict.fromkeys((root, os.path.realpath(root))):
                 if not is_below(path, top) or path == top:
                     continue
                 shown = os.path.join(root, os.path.relpath(path, top))
                 excluded = self._filter.excludes(shown, folder=False)
-                if self._filter.may_be_used(root, shown) and not self._filter.counts(root, shown) and not excluded:
+                counts = shown in self._by_path or self._filter.counts(root, shown)
+                if self._filter.may_be_used(root, shown) and not counts and not excluded:
                     return shown
         return None
 
@@ -468,12 +517,14 @@ class Hints:
         named: Sequence[str],
         filter: Filter,  # noqa: A002 - the glossary's word
         on_hint: Callable[[Hint], None],
+        on_passed_over: Callable[[], object] = lambda: None,
     ) -> None:
         self.wanted = frozenset((*roots, *named))
         self.folders = frozenset(roots)
         self._roots = roots
         self._filter = filter
         self._on_hint = on_hint
+        self._on_passed_over = on_passed_over
         self._hints: deque[Hint] = deque()
         self._changed: tuple[set[str], bool] = (set(), False)
         self._passed_over: deque[str] = deque(maxlen=PASSED_OVER_MAX)
@@ -485,6 +536,8 @@ class Hints:
             if not any(is_below(path, root) and counts(root, path) for root in self._roots):
                 if not folder:
                     self._passed_over.append(path)
+                    if len(self._passed_over) == 1:
+                        self._on_passed_over()
                 return
         if folder or path in self.folders:
             progress = Progress.UNKNOWN
@@ -511,12 +564,22 @@ class Hints:
         changed, self._changed = self._changed, (set(), False)
         return changed
 
+    def pass_on(self, paths: Set[str]) -> None:
+        """Take these files of those passed over for hints: they count, as is known now."""
+        for path in paths & {*self._passed_over.copy()}:
+            self.notice(path, Progress.DONE, folder=False)
+
+    @property
+    def has_passed_over(self) -> bool:
+        """Whether any file was passed over since that was asked for last."""
+        return bool(self._passed_over)
+
     def passed_over(self) -> Iterator[tuple[str, str]]:
         """Yield files that changed since the last call without being looked at, and the reason."""
         paths = dict.fromkeys(self._passed_over.popleft() for _ in range(len(self._passed_over)))
         for path in paths:
             reasons = [self._filter.why_not(root, path) for root in self._roots if is_below(path, root)]
-            if all(reasons) and reasons:
+            if path not in self.wanted and all(reasons) and reasons:
                 yield path, reasons[0]
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from fakes import FakeLink, FakeTarget, FakeWatch
@@ -11,6 +12,7 @@ from fakes import FakeLink, FakeTarget, FakeWatch
 from ipy_autorestart.decide.change import Broken, Change, Found, Hint, Kind, Progress
 from ipy_autorestart.decide.events import Preloading
 from ipy_autorestart.decide.facts import Reason, State
+from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.decide.timing import KERNEL, SCRIPT, Timing
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.engine.engine import BACKLOG_BYTES_MAX, Engine
@@ -34,6 +36,7 @@ from ipy_autorestart.protocol.messages import (
     Touched,
     Waiting,
 )
+from ipy_autorestart.watch.watch import Watch
 
 A = Change("/p/src/a.py", Kind.MODIFIED)
 SAVED = Hint(A.path, Progress.DONE)
@@ -69,8 +72,8 @@ def run(wakeups, link, watch):
     def run(*turns, target=None, **options):
         target = target or FakeTarget()
         target.turns += [*turns, lambda: link.say(Close())]
-        given = {"timing": Timing(), "manner": SCRIPT, "folder": "/p", **options}
-        Engine(target=target, pid=os.getpid(), watch=watch, link=link, wakeups=wakeups, **given).run()
+        given = {"timing": Timing(), "manner": SCRIPT, "folder": "/p", "watch": watch, **options}
+        Engine(target=target, pid=os.getpid(), link=link, wakeups=wakeups, **given).run()
         return target.calls
 
     return run
@@ -165,6 +168,41 @@ def test_the_watch_learns_what_the_run_used_and_settles_what_it_did_not(run, wat
     run(save, nothing, target=target)
     assert watch.uses == [(frozenset({"/p/main.py"}), frozenset({"/p/out"}), frozenset({"a"}))]
     assert watch.settled == [A.path]
+
+
+def test_what_is_read_and_saved_while_a_look_is_judged_is_for_the_next_one(run, wakeups, tmp_path):
+    """The run has imported more since the look, then reads b.py, and b.py is saved: the look has not seen that."""
+    a, b, c, main = (str(tmp_path / f"{name}.py") for name in ("a", "b", "c", "main"))
+    for path in (a, b, c, main):
+        Path(path).write_text("V = 1\n")
+    files = Watch([str(tmp_path)], filter=Filter(), on_hint=wakeups.hint, poll=0.1)
+    files.start()
+
+    class Reads(FakeTarget):
+        asked = 0
+
+        def used(self):
+            self.asked += bool(self.asked)
+            if self.asked == 3:  # by the look after a.py was saved, for the second time
+                Path(b).write_text("V = 2\n")
+            return Used(frozenset([[main], [main], [main, c], [main, c, b]][max(0, min(self.asked - 1, 3))]))
+
+    def save():
+        Path(a).write_text("V = 2\n")
+        target.asked = 1
+        wakeups.hint(Hint(a, Progress.DONE))
+
+    def launches():
+        return [one[1:] for one in target.calls if one[0] == "launch"]
+
+    def until_it_is_launched_again():
+        if len(launches()) < 2:
+            target.turns.appendleft(until_it_is_launched_again)
+
+    target = Reads()
+    run(nothing, save, until_it_is_launched_again, target=target, watch=files)
+    files.stop()
+    assert launches() == [(), (b,)]
 
 
 def test_a_file_that_was_not_looked_at_is_a_decision(run, link, watch):

@@ -1,5 +1,7 @@
 """What counts because a run has used it, and what counts though nothing tells that it was used."""
 
+import time
+
 import pytest
 from compiling import WAYS, library, replaced
 from waiting import eventually
@@ -111,3 +113,52 @@ def test_a_file_that_a_run_tried_to_open_counts_when_it_comes(watch, project):
     eventually(lambda: watched.screen.text == "none\n1\n")
     project.save("a.toml", "2")
     eventually(lambda: watched.screen.text == "2\n1\n")
+
+
+LATE = """
+import time
+time.sleep(0.1)
+print(open("src/data.csv").read(), flush=True)
+"""
+
+
+def test_a_data_file_that_is_saved_costs_one_run_though_it_is_read_late(watch, project):
+    project.save("src/data.csv", "0")
+    watched = watch(LATE)
+    watched.until_ready()
+    runs = watched.screen.status.runs
+    for number in range(1, 6):
+        project.save("src/data.csv", str(number))
+        eventually(lambda number=number: watched.screen.text == f"{number}\n")
+        time.sleep(1.0)
+    assert watched.screen.status.runs == runs + 5
+    assert not watched.screen.status.polling
+
+
+ASKED = """
+import os, time
+print("up", flush=True)
+while not os.path.exists("go"):
+    time.sleep(0.005)
+print(open("src/data.csv").read(), flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("act", ["save", "delete"])
+def test_a_data_file_counts_from_the_moment_in_which_it_is_read(watch, project, act):
+    """A server reads it for a request, a second before somebody saves or deletes it."""
+    project.save("src/data.csv", "1")
+    watched = watch("print(0)")
+    project.script(ASKED)
+    eventually(lambda: watched.screen.text == "up\n")
+    time.sleep(1.5)  # no look is due
+    (project / "go").touch()
+    eventually(lambda: watched.screen.text == "up\n1\n")
+    if act == "save":
+        project.save("src/data.csv", "2")
+    else:
+        (project / "src/data.csv").unlink()
+    eventually(lambda: watched.screen.status.runs == 3, timeout=10)
+    assert watched.screen.status.cause.changes[0].path == "src/data.csv"

@@ -241,6 +241,8 @@ class FakeWatch:
     def look(self):
         return self.found
 
+    judge = look
+
     def commit(self):
         self.commits += 1
         self.found = Found()
@@ -256,7 +258,11 @@ class FakeWatch:
         ignored, self.ignored = self.ignored, []
         return ignored
 
-    def used(self, paths, *, written, sought):
+    @property
+    def has_passed_over(self):
+        return bool(self.ignored)
+
+    def used(self, paths, *, written, sought, since_ns):
         self.uses.append((paths, written, sought))
 
 

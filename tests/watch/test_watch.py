@@ -1,18 +1,21 @@
 import mmap
 import os
 import shutil
+import threading
+import time
 from dataclasses import replace
 
 import pytest
 from compiling import library, overwritten, replaced
-from waiting import eventually
+from waiting import DEADLINE, eventually
 
 from ipy_autorestart.decide.change import Change, Found, Hint, Kind, Progress, Unfinished
 from ipy_autorestart.decide.filters import Filter
 from ipy_autorestart.watch.contents import now_ns
 from ipy_autorestart.watch.filesystem import watched_inodes
 from ipy_autorestart.watch.observer import Observer as Watchdog
-from ipy_autorestart.watch.watch import SLICES_APART
+from ipy_autorestart.watch.policy import LATE_SECONDS
+from ipy_autorestart.watch.watch import READ_LATELY, SLICES_APART
 
 
 class Clock:
@@ -552,7 +555,96 @@ def test_used_data_file_counts_and_is_hinted(stage):
     watch.commit()
     watch.used([stage.path("x.py")])
     stage.write("config.toml", "a = 3\n")
+    assert watch.look().unused == (changed(stage, "config.toml"),)  # the run may yet come to it
+
+
+def test_data_file_that_only_earlier_runs_read_does_not_count_when_it_is_new(stage):
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("local.toml")])
+    watch.commit()
+    watch.used([stage.path("x.py")])
+
+    stage.write("local.toml", "")
+
+    assert watch.look().unused == (changed(stage, "local.toml", Kind.ADDED),)
+
+
+def test_data_file_that_no_run_reads_any_more_is_forgotten(stage):
+    stage.write("config.toml", "a = 1\n")
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("x.py"), stage.path("config.toml")])
+    for _ in range(READ_LATELY):
+        watch.commit()
+        watch.used([stage.path("x.py")])
+
+    stage.write("config.toml", "a = 2\n")
+
     assert looked(watch) == Found()
+
+
+def test_saved_data_file_does_not_differ_when_the_next_run_has_read_it(stage):
+    """The run has begun, is looked at before it comes to the file, and then reads what it was started for."""
+    stage.write("config.toml", "a = 1\n")
+    watch = stage.watch(poll=0.1)
+    watch.used([stage.path("x.py"), stage.path("config.toml")])
+    stage.write("config.toml", "a = 2\n")
+    assert watch.look().changes == (changed(stage, "config.toml"),)
+    watch.commit()
+    watch.used([stage.path("x.py")])
+    assert looked(watch) == Found()
+
+    watch.used([stage.path("x.py"), stage.path("config.toml")])
+
+    assert looked(watch) == Found()
+
+
+def test_data_file_that_was_saved_before_the_run_read_it_for_the_first_time_does_not_differ(stage):
+    stage.write("config.toml", "a = 1\n")
+    watch = stage.watch(poll=0.1)
+    watch.commit()
+    time.sleep(0.02)
+    stage.write("config.toml", "a = 2\n")
+    time.sleep(0.02)
+
+    watch.used([stage.path("config.toml")], since_ns=now_ns())
+
+    assert looked(watch) == Found()
+
+
+@pytest.mark.parametrize("act", ["save", "delete"])
+def test_data_file_that_changed_before_it_was_known_that_the_run_had_read_it_is_hinted(stage, act):
+    stage.write("config.toml", "a = 1\n")
+    passed_over = threading.Event()
+    watch = stage.watch(on_passed_over=passed_over.set)
+    watch.used([stage.path("x.py")])
+    asked_ns = now_ns()
+    time.sleep(0.02)
+
+    if act == "save":
+        stage.write("config.toml", "a = 2\n")
+    else:
+        os.unlink(stage.path("config.toml"))
+    assert passed_over.wait(DEADLINE)
+    assert watch.has_passed_over
+    watch.used([stage.path("x.py"), stage.path("config.toml")], since_ns=asked_ns)
+
+    stage.hinted(watch, {"config.toml": "modified" if act == "save" else "deleted"})
+    assert list(watch.passed_over()) == []
+    assert not watch.has_passed_over
+    time.sleep(LATE_SECONDS + 0.1)
+    assert not watch.look().polling  # what differs has been announced
+
+
+def test_named_file_below_a_root_is_not_new_when_a_run_reads_it_again(stage):
+    stage.write("config.toml", "a = 1\n")
+    for watch in (
+        stage.watch(named=[stage.path("config.toml")], poll=0.1),
+        stage.watch(stage.root, stage.path("config.toml"), poll=0.1),
+    ):
+        watch.used([stage.path("x.py"), stage.path("config.toml")])
+        assert looked(watch) == Found()
+        watch.used([stage.path("x.py")])
+        assert looked(watch) == Found()
 
 
 def test_used_data_file_below_a_symlinked_root_is_known_by_either_path(stage):
@@ -575,6 +667,23 @@ def test_file_that_was_looked_for_in_vain_counts_when_it_comes(stage):
     stage.write("local.toml", "")
 
     stage.hinted(watch, {"local.toml": "added"})
+
+
+@pytest.mark.parametrize("most", [0, 1000], ids=["large", "small"])
+@pytest.mark.parametrize("name", ["local.toml", "run.me"], ids=["read", "named"])
+def test_file_that_does_not_count_by_name_is_found_by_its_hint_when_it_is_back(stage, monkeypatch, most, name):
+    monkeypatch.setattr("ipy_autorestart.watch.snapshot.SMALL_FILES", most)
+    stage.write(name, "a = 1\n")
+    watch = stage.watch(named=[stage.path("run.me")])
+    watch.used([stage.path("x.py"), stage.path("local.toml")])
+    watch.look()
+    os.unlink(stage.path(name))
+    stage.hinted(watch, {name: "deleted"})
+    watch.commit()
+
+    stage.write(name, "a = 2\n")
+
+    stage.hinted(watch, {name: "added"})
 
 
 def test_data_file_that_changed_while_the_run_read_it_differs(stage):
