@@ -44,6 +44,7 @@ class Difference:
 class Used:
     """The files that a target has read, as far as it reports; None if it doesn't, and those that it has written.
 
+    A folder that it has renamed is among the latter, under both names, and stands for all that is in it.
     ``sought`` are the names of modules that it has looked for, whether or not they were there.
     """
 
@@ -61,13 +62,13 @@ class Use:
     """
 
     read: frozenset[str] | None = None  # real paths that its last successful run read; None where everything counts
-    written: frozenset[str] = frozenset()  # real paths that it wrote itself
+    written: frozenset[str] = frozenset()  # real paths that it wrote itself, and folders that it renamed
     sought: frozenset[str] = frozenset()  # names of modules that its last run looked for
     every: bool = False  # others than the target use files, too
 
     def wrote(self, difference: Difference) -> bool:
-        """Whether the target made the difference itself."""
-        return not self.written.isdisjoint(_paths(difference))
+        """Whether the target made the difference itself: wrote the file, or has renamed a folder above it."""
+        return any(not self.written.isdisjoint(_with_folders(path)) for path in _paths(difference))
 
     def has_read(self, *paths: str) -> bool:
         """Whether the last run is known to have read a file, given its paths."""
@@ -141,6 +142,12 @@ def _module_names(path: str) -> Iterator[str]:
     names = folders if stem == "__init__" else [*folders, stem]
     for count in range(1, min(len(names), DEEPEST) + 1):
         yield ".".join(names[-count:])
+
+
+def _with_folders(path: str) -> Iterator[str]:
+    while len(path) > 1:
+        yield path
+        path = path.rpartition("/")[0]
 
 
 def _paths(difference: Difference) -> tuple[str, ...]:

@@ -225,7 +225,7 @@ class Watch:
         small = not self._snapshot.is_large
         few = 0 < len(hints) <= FEW_FILES and all(map(self._snapshot.knows, hints))  # not "": anything
         few &= self._clock() - self._scanned <= self.interval
-        self._mourn(hints)
+        self._mourn(hints - folders)
         if not hints and self._steps is None and not starting:
             self._snapshot.fill(seconds=LATER_SECONDS)
         if starting:

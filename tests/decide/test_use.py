@@ -83,6 +83,13 @@ def test_what_the_target_wrote_never_counts():
     assert sort_out([Difference(MODIFIED, BROKEN, named=True)], use) == Found(written=("/src/a.py",))
 
 
+def test_what_lies_in_a_folder_that_the_target_has_renamed_never_counts():
+    use = Use(written=frozenset({"/src", "/srcs"}))
+
+    assert sort_out([Difference(MODIFIED), Difference(ADDED)], use).changes == ()
+    assert sort_out([Difference(MODIFIED)], Use(written=frozenset({"/sr", "/src/a"}))).changes == (MODIFIED,)
+
+
 def test_each_verdict_has_its_place():
     assert sort_out([Difference(MODIFIED, Likeness.SAME_CODE)], Use()) == Found(alike=("/src/a.py",))
     assert sort_out([Difference(MODIFIED, BROKEN)], Use()) == Found(broken=(BROKEN,))

@@ -168,6 +168,23 @@ def test_what_is_written_by_rename_is_written(folder):
     assert "state.json" in names(folder, used(folder, code).written)
 
 
+def test_what_is_moved_away_is_written_too_and_so_is_a_folder(folder):
+    (folder / "job.json").write_text("x")
+    (folder / "new").mkdir()
+    code = "import os\nos.rename('job.json', 'done.json')\nos.rename('new', 'gen')\n"
+    assert names(folder, used(folder, code).written) == {"job.json", "done.json", "new", "gen"}
+
+
+def test_what_is_removed_from_an_open_folder_is_known_by_its_own_path(folder):
+    """As `shutil.rmtree` and `TemporaryDirectory` do: a copy of a source there has its name."""
+    (folder / "copies").mkdir()
+    (folder / "copies/main.py").write_text("x")
+    code = "import os, shutil, tempfile\nwith tempfile.TemporaryDirectory() as t: shutil.copy('main.py', t)\n"
+    code += "shutil.rmtree('copies')\nfd = os.open('.', os.O_RDONLY)\nopen('a', 'w').close()\n"
+    code += "os.rename('a', 'b', src_dir_fd=fd, dst_dir_fd=fd)\n"
+    assert names(folder, used(folder, code).written) == {"copies/main.py", "a", "b"}
+
+
 def test_a_data_base_is_no_source(folder):
     report = used(folder, "import sqlite3\nsqlite3.connect('app.db').execute('create table t (x)')\n")
     assert "app.db" not in names(folder, report.read)

@@ -162,3 +162,36 @@ def test_a_data_file_counts_from_the_moment_in_which_it_is_read(watch, project, 
         (project / "src/data.csv").unlink()
     eventually(lambda: watched.screen.status.runs == 3, timeout=10)
     assert watched.screen.status.cause.changes[0].path == "src/data.csv"
+
+
+CLEANS = """
+import os, shutil, time
+print(open("src/work/x.csv").read() if os.path.exists("src/work/x.csv") else "gone", flush=True)
+time.sleep(0.5)
+shutil.rmtree("src/work", ignore_errors=True)
+print("done", flush=True)
+time.sleep(600)
+"""
+RENAMES = """
+import os, shutil, sys, time
+if os.path.exists("src/gen"):
+    shutil.rmtree("src/gen")
+os.makedirs("src/gen.new")
+with open("src/gen.new/g.py", "w") as file:
+    file.write(f"V = {time.time_ns()}")
+os.rename("src/gen.new", "src/gen")
+sys.path.insert(0, "src")
+import gen.g
+print("done", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("code", [CLEANS, RENAMES], ids=["removes a folder", "renames a folder"])
+def test_what_a_run_does_to_folders_does_not_restart_it(watch, project, code):
+    watched = watch("print(0)")
+    project.save("src/work/x.csv", "1")
+    project.script(code)
+    eventually(lambda: watched.screen.text.endswith("done\n"))
+    time.sleep(1.5)
+    assert watched.screen.status.runs == 2

@@ -44,7 +44,7 @@ TO_WRITE = os.O_WRONLY | os.O_RDWR
 NO_FILES = ("/proc/", "/sys/", "/dev/")  # what is there isn't the same twice
 
 # The originals: the script may replace them.
-write, getcwd, stat, fstat, fsdecode = os.write, os.getcwd, os.stat, os.fstat, os.fsdecode
+write, getcwd, stat, fstat, fsdecode, readlink = os.write, os.getcwd, os.stat, os.fstat, os.fsdecode, os.readlink
 abspath, join, samestat = os.path.abspath, os.path.join, os.path.samestat
 monotonic = time.monotonic
 source_from_cache = _frozen_importlib_external.source_from_cache  # knows this interpreter's tag and prefix
@@ -310,18 +310,24 @@ class Reports:
         """Report what an event uses, if anything; never raises."""
         try:
             use = self._use(event, args)
-            if use is None or use[1].__class__ is int or use in self._seen:
-                return
-            if len(self._seen) > SEEN_MAX:
-                self._seen.clear()
-            self._seen.add(use)
-            self._send(*use)
+            if use is not None:
+                self._tell(use)
+            if event == "os.rename":  # os.replace too; of a folder it stands for all that is in it
+                self._tell(("w", _in_folder(args[1], args[3])))
         except Exception as error:  # the border: the user's own call must go on
             trace = error.__traceback__
             while trace is not None:
                 if trace.tb_frame.f_code.co_filename not in self._own:
                     raise  # the error of a signal handler of the script, which happened to run here
                 trace = trace.tb_next
+
+    def _tell(self, use: "tuple[str, Any]") -> None:
+        if use[1].__class__ is int or use in self._seen:
+            return
+        if len(self._seen) > SEEN_MAX:
+            self._seen.clear()
+        self._seen.add(use)
+        self._send(*use)
 
     def given(self, name: str, brought: "Container[str]") -> None:
         """Report the import of a module that was imported ahead, with what it has brought along; never raises."""
@@ -409,7 +415,7 @@ class Reports:
         if event == ASKS:
             return "q", ""
         if event in REMOVES:
-            return "w", args[1] if event == "os.rename" else path  # os.replace too
+            return "w", path if event == "os.truncate" else _in_folder(path, args[1 if event == "os.remove" else 2])
         if event == "os.chdir":
             self._seen.clear()  # from now on relative paths mean other files
             return None
@@ -496,6 +502,11 @@ def leave_out_ours() -> None:
 def is_others(record: "Any") -> bool:  # noqa: ANN401  # a record of a log
     """Return whether it tells of something else."""
     return "_ipy_autorestart_salt" not in f"{record.msg} {record.args}"
+
+
+def _in_folder(path: "Any", fd: int) -> "Any":  # noqa: ANN401
+    """Return a path that is given relative to an open folder, as `shutil.rmtree` does; as it is where none is given."""
+    return path if fd < 0 else join(readlink(f"/proc/self/fd/{fd}"), fsdecode(path))
 
 
 def _absolute(path: "Any") -> str:  # noqa: ANN401  # a str, bytes or os.PathLike, or None for the current folder
