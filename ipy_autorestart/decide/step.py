@@ -130,9 +130,10 @@ def step(cycle: Cycle, event: Event, now: float) -> Stepped:
             return _failed(cycle, why, now)
         case Refused(why, runs):
             # Committed, so that the refusal is not repeated until something changes again.
-            phase = Running(why) if runs else Ended(refusal=why)
-            found = replace(cycle.found, changes=())
-            return cycle._replace(phase=phase, pending=None, found=found, reread=()), (Commit(),)
+            cycle = cycle._replace(pending=None, found=replace(cycle.found, changes=()), reread=())
+            if runs:
+                return cycle._replace(phase=Running(why)), (Commit(),)
+            return _ended(cycle, Ended(refusal=why), now), (Commit(),)
         case Preloading():
             return cycle._replace(preloading=event), ()
         case Preloaded():
@@ -400,10 +401,15 @@ def _exited(cycle: Cycle, event: Exited, now: float) -> Stepped:
         return cycle._replace(phase=replace(phase, left=event.left)), ()
     if isinstance(phase, Pushing):
         return cycle, ()
+    return _ended(cycle, Ended(event.left), now, lasted=lasted or 0.0), ()
+
+
+def _ended(cycle: Cycle, phase: Ended, now: float, *, lasted: float = 0.0) -> Cycle:
+    """Return what follows an end, or a start that has failed."""
     if not cycle.timing.restart_on_exit:
-        return cycle._replace(phase=Ended(event.left)), ()
-    pause = respawn_pause(cycle.pause, lasted=lasted or 0.0)
-    return cycle._replace(phase=Ended(event.left, respawn_at=now + pause), pause=pause), ()
+        return cycle._replace(phase=phase)
+    pause = respawn_pause(cycle.pause, lasted=lasted)
+    return cycle._replace(phase=replace(phase, respawn_at=now + pause), pause=pause)
 
 
 def _tick(cycle: Cycle, now: float) -> Stepped:

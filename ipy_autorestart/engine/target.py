@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from ipy_autorestart.decide.events import Event, Exited, Preloading
+from ipy_autorestart.decide.events import Event, Exited, Preloading, Refused
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.link import HasFileno
 from ipy_autorestart.protocol.messages import Record
@@ -53,7 +53,7 @@ class Target(Protocol):
     def kill(self) -> None:
         """End the run, and what it has started."""
 
-    def poll(self, now: float) -> Exited | None:
+    def poll(self, now: float) -> Exited | Refused | None:
         """Return what is new about the end of the run, if anything is."""
 
     def poll_at(self) -> float | None:

@@ -6,6 +6,9 @@ import contextlib
 import os
 import signal
 
+#: Seconds between two signals to kill a group.
+KILLED_APART = 1.0
+
 
 class Leaving:
     """Process groups that have been asked to end, each with the time when it is killed."""
@@ -27,6 +30,8 @@ class Leaving:
         for group, until in list(self._until.items()):
             if not _send(group, signal.SIGKILL if now >= until else 0):
                 del self._until[group]
+            elif now >= until:  # what waits for a broken device takes its time
+                self._until[group] = now + KILLED_APART
 
     def due_at(self) -> list[float]:
         """Return when they are to be killed."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -167,8 +169,8 @@ class ReportPipe(Pipe):
         When its first line was about to run, in seconds of the monotonic clock, if that report has said so.
     imported
         Files of modules outside the roots, in the order of import.
-    read_below
-        Files below the roots that the run has read so far.
+    read_below, written
+        Files below the roots that the run has read, and those that it has written, so far.
     sought
         Names of modules that it has looked for, but for those of installed packages.
     read_beside, written_beside
@@ -182,6 +184,8 @@ class ReportPipe(Pipe):
         Whether the run has called ``input()``.
     wants_cold
         The package whose import has made the run ask for a cold start in its place, and why; None if it hasn't.
+    ended_at
+        When its end was read, in seconds of the monotonic clock.
     at_start
         The states (`state_of`) in which a kernel has found, during its start, all files and folders that it has read
         or looked for.
@@ -194,9 +198,10 @@ class ReportPipe(Pipe):
         self.is_complete = False
         self.read_below: set[str] = set()
         self.sought: set[str] = set()
-        self._written: set[str] = set()
+        self.written: set[str] = set()
         self.read_beside: dict[str, None] = {}  # in their order
         self.written_beside: set[str] = set()
+        self.ended_at = math.inf
         self.begun = False
         self.begun_at: float | None = None
         self.imported: list[str] = []
@@ -207,6 +212,8 @@ class ReportPipe(Pipe):
 
     def take_bytes(self, data: bytes) -> None:
         """Take the reports out of the bytes."""
+        if not data:
+            self.ended_at = time.monotonic()
         *reports, self._rest = (self._rest + data).split(b"\0")
         for report in map(os.fsdecode, reports):
             kind, path = report[:1], report[1:]
@@ -238,7 +245,7 @@ class ReportPipe(Pipe):
                 case "m":
                     self.sought.add(path)
                 case "w":
-                    self._written.add(path)
+                    self.written.add(path)
                 case "d":
                     self.read_beside[path] = None
                 case "o":
@@ -250,7 +257,7 @@ class ReportPipe(Pipe):
         from ipy_autorestart.decide.use import Used  # a proxy, which starts sooner without, has no need of it
 
         read = frozenset(self.read_below) if self.is_complete else None
-        return Used(read, frozenset(self._written), frozenset(self.sought))
+        return Used(read, frozenset(self.written), frozenset(self.sought))
 
 
 def state_of(path: str) -> str:

@@ -28,6 +28,9 @@ KILL_ROUNDS = 10
 #: Seconds in which a run may end of a key that came before its ear.
 EAR_IS_NEW = 1.0
 
+#: Seconds between the end of a script's reports and its own, if that is why they ended.
+ENDS_AT_ONCE = 0.5
+
 #: Seconds between two looks at a group that no child of this process is in: no signal tells of its end.
 LOOKED_AT = 0.05
 
@@ -60,6 +63,7 @@ class Run:
         self.reports = ReportPipe(ends.reports)
         self.ports = PortsLink(ends.ports) if ends.ports is not None else None
         self._status: int | None = None
+        self._is_unheard = False
         self._reported: Exited | None = None
         self._group_is_gone = False
         self.stopped_by = self.heard = self.died_of = 0
@@ -164,16 +168,33 @@ class Run:
         """Whether the script has ended; processes that it started may go on."""
         return self._status is not None
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether the script has ended and not well, as the system tells it now: `poll` may hear of it only later."""
+    def _look_for_end(self) -> int | None:
+        """Return the status, None while it goes on, as the system tells it now: `poll` may hear of it only later."""
         if self._status is not None or not hasattr(os, "waitid"):  # macOS before Python 3.13
-            return self._status not in (None, 0)
+            return self._status
         try:
             ended = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # as in `_reap`
-            return True
-        return ended is not None and (ended.si_code != os.CLD_EXITED or ended.si_status != 0)
+            return -signal.SIGKILL
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the script has ended by now, and not well."""
+        return self._look_for_end() not in (None, 0)
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether it has closed the pipe for reports, as daemons close all that they have, and uses what it likes."""
+        if self._status is not None:
+            return self._is_unheard
+        return self._has_gone_on or (not self.reports.is_open and self._look_for_end() is None)
+
+    @property
+    def _has_gone_on(self) -> bool:
+        return time.monotonic() > self.reports.ended_at + ENDS_AT_ONCE
 
     def _reap(self) -> bool:
         """Reap children of the group that have ended; return whether others go on."""
@@ -191,6 +212,7 @@ class Run:
                     self.stopped_by = os.WSTOPSIG(status)
             elif pid == self.pid:
                 self._status = os.waitstatus_to_exitcode(status)
+                self._is_unheard = self._has_gone_on
                 self._hush()
                 # A key may have been quicker than the ear; shells too conclude from such an end that there was one.
                 if -self._status in KEYS and -self._status not in self._sent and self._is_new_to_the_ear():
@@ -244,13 +266,12 @@ class Run:
         """Close the pipes; return those to read as long as a process that has detached itself writes to them."""
         self.must_be_polled = False
         self._hush()
-        pipes = (*self.outputs, self.reports)
-        kept = [Pipe(os.dup(pipe.fileno())) for pipe in pipes if pipe.is_open]
-        for pipe in pipes:
+        kept = [Pipe(os.dup(pipe.fileno())) for pipe in self.outputs if pipe.is_open]
+        for pipe in self.outputs:
             pipe.close()
         if self.ports:
             self.ports.close()
-        return kept
+        return [*kept, *([self.reports] if self.reports.is_open else [])]
 
 
 def _is_tracker(pid: int) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from ipy_autorestart import catalogue
-from ipy_autorestart.decide.events import Exited, Preloading
+from ipy_autorestart.decide.events import Exited, Preloading, Refused
 from ipy_autorestart.decide.use import Used
 from ipy_autorestart.protocol.messages import Shown
 from ipy_autorestart.script.foreground import Foreground
@@ -80,6 +80,7 @@ class ScriptTarget:
         self._awake_by = self._reports_at = 0.0
         self._run: Run | None = None
         self._used = Used()
+        self._written: set[str] = set()  # by any run
         self._ports = Ports()
         self._begun_at = 0.0
         self._others = program.keeps_ports  # whether ports that aren't kept are yet to be told
@@ -117,8 +118,13 @@ class ScriptTarget:
         try:
             self._begin(changed, number)
         except OSError:
-            self._ports.release()
+            self._cannot_start()
             raise
+
+    def _cannot_start(self) -> None:
+        """Wait for a change of any file."""
+        self._ports.release()
+        self._used = replace(self._used, read=None)
 
     def _begin(self, changed: Iterable[str], number: int) -> None:
         os.stat(self._program.cwd)
@@ -167,7 +173,9 @@ class ScriptTarget:
 
     def _leave(self, run: Run) -> None:
         """Close a run's pipes, but go on reading those that a process which has detached itself writes to."""
+        self._written |= run.reports.written
         self._discarded += run.close()
+        self._hear_of_writes()
         self._discarded = [pipe for pipe in self._discarded if pipe.is_open]
         while len(self._discarded) > DISCARDED_MAX:
             self._discarded.pop(0).close()
@@ -222,7 +230,7 @@ class ScriptTarget:
         if self._run:
             self._run.signal(signal.SIGKILL, self._orphans)
 
-    def poll(self, now: float) -> Exited | None:
+    def poll(self, now: float) -> Exited | Refused | None:
         """Return news about the end of the run, if there is any."""
         if self._left:
             left, self._left = self._left, None
@@ -251,8 +259,13 @@ class ScriptTarget:
             if self._run:
                 self._preloader.learn(self._run.reports)
             self._preloader.keep_up(now, running=self._is_running)
-        if self._run is None or self._is_stuck(now, ended) or ended is None:
-            return None
+        try:
+            if self._run is None or self._is_stuck(now, ended) or ended is None:
+                return None
+        except OSError as error:  # of a cold start in the place of a warm one
+            self._run = None
+            self._cannot_start()
+            return Refused(catalogue.CANT_START(error=error), runs=False)
         self._run.drain()
         # After a failure every file counts: the one that would mend it may not have been read yet.
         failed = ended.status != 0 and not self._stopping
@@ -332,16 +345,25 @@ class ScriptTarget:
 
     def used(self) -> Used:
         """Return what the run has read and written so far, or what the last one did."""
+        self._hear_of_writes()
         if self._run is None:
-            return self._used
+            return replace(self._used, written=frozenset(self._written))
         failed = self._run.has_failed and not self._stopping
         self._run.reports.drain()
         return self._use_of(self._run, failed=failed)
 
     def _use_of(self, run: Run, *, failed: bool) -> Used:
-        """Return what a run has used, and what any has written; after a failure every file counts."""
+        """Return what a run has used, and what any has written; after a failure, or unheard of, it is every file."""
         used = run.reports.used
-        return replace(used, read=None if failed else used.read, written=used.written | self._used.written)
+        self._written |= used.written
+        return replace(used, read=None if failed or run.is_unheard else used.read, written=frozenset(self._written))
+
+    def _hear_of_writes(self) -> None:
+        """Note what processes write of runs that are leaving, or that have left some behind."""
+        for pipe in self._discarded:
+            if isinstance(pipe, ReportPipe):
+                pipe.drain()
+                self._written |= pipe.written
 
     def streams(self) -> Iterable[Pipe | PortsLink | ForkServer | Installed]:
         """Return the pipes to wait for."""

@@ -305,6 +305,14 @@ def test_a_refusal_leaves_what_runs_and_is_said():
     assert (cycle.phase, actions) == (Running("the executable is gone"), [Commit()])
 
 
+def test_a_start_that_has_failed_is_tried_again_where_an_end_would_be():
+    cycle, actions = play(running(timing=Timing(restart_on_exit=True, scan=1000)), (10, Refused("EAGAIN", runs=False)))
+    assert (cycle.phase.refusal, actions) == ("EAGAIN", [Commit()])
+    assert play(cycle, (wake_at(cycle), Tick()))[1] == [Signal()]
+    cycle, _ = play(running(), (10, Refused("EAGAIN", runs=False)))
+    assert cycle.phase == Ended(refusal="EAGAIN")
+
+
 def test_a_refusal_is_forgotten_with_the_next_start():
     cycle, _ = play(
         running(KERNEL), (10, Hangup()), (11, Refused("busy")), (20, Asked()), (20, Hangup()), (21, Exited())

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from waiting import eventually
 
-from ipy_autorestart.script.leaving import Leaving
+from ipy_autorestart.script.leaving import KILLED_APART, Leaving
 
 
 @pytest.fixture
@@ -36,6 +36,14 @@ def test_one_that_has_ended_is_forgotten(group):
     os.killpg(group.pid, 9)
     group.wait()
     eventually(lambda: leaving.keep_up(0.0) or not leaving.groups)
+
+
+def test_one_that_is_killed_and_not_gone_yet_is_not_waited_for_without_a_pause(group):
+    leaving = Leaving()
+    leaving.add(group.pid, until=10.0)
+    leaving.keep_up(10.5)  # nobody reaps it
+    assert leaving.due_at() == [10.5 + KILLED_APART]
+    group.wait()
 
 
 def test_all_can_be_killed(group):

@@ -1,5 +1,8 @@
 """A script as a target, started cold."""
 
+import contextlib
+import os
+import shutil
 import signal
 import time
 
@@ -8,7 +11,9 @@ import pytest
 from starting import program
 from waiting import eventually
 
+from ipy_autorestart.decide.events import Exited
 from ipy_autorestart.protocol.messages import Began, Output
+from ipy_autorestart.script.run import start_cold
 from ipy_autorestart.script.target import ScriptTarget
 
 
@@ -35,6 +40,15 @@ def until_it_ends(target):
         return exited if exited and not exited.left else None
 
     return eventually(has_ended)
+
+
+def until_it_is_gone(target):
+    target.kill()
+    until_it_ends(target)
+    target.close()
+    with contextlib.suppress(ChildProcessError):  # no more of them
+        while True:
+            os.wait()
 
 
 def printed(sent):
@@ -91,6 +105,77 @@ def test_what_a_run_has_read_is_known_when_its_end_has_not_been_heard_of(project
     assert str(project / "src/a.py") in target.used().read
 
     assert until_it_ends(target).status == 0
+
+
+def test_a_run_that_closes_its_descriptors_may_read_anything(project, target):
+    """As daemons do: nothing is heard of what it imports then."""
+    project.script("import os, time\ntime.sleep(0.3)\nos.closerange(3, 1000)\ntime.sleep(1)\n")
+    target.launch([], 1)
+    eventually(lambda: target.used().read is not None)
+    eventually(lambda: target.used().read is None)
+
+    assert until_it_ends(target).status == 0
+
+    assert target.used().read is None
+
+
+def test_what_a_run_writes_that_leaves_beside_the_next_one_is_known(project, sent):
+    project.script(
+        "import signal, sys, time\ndef end(*_):\n    open('src/state.json', 'w').close()\n    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)\nprint('up', flush=True)\ntime.sleep(600)\n"
+    )
+    what = program("main.py", roots=[f"{project}/"])
+    target = ScriptTarget(what, stop_signal=signal.SIGTERM, send=sent.append, overlap=9.0)
+    target.launch([], 1)
+    eventually(lambda: target.used().read and any(stream.read() for stream in target.streams()))
+    target.terminate()
+    assert target.poll(time.monotonic()) == Exited(-signal.SIGTERM)
+    project.script("import time\ntime.sleep(600)\n")
+    target.launch([], 2)
+
+    eventually(lambda: target.used().written == {str(project / "src/state.json")})
+
+    until_it_is_gone(target)
+
+
+class Ahead:
+    """What forks runs that ask for a cold start in their place once they have written."""
+
+    def __init__(self, what):
+        self._what = what
+
+    def start(self, changed, *, lossless, guard):
+        run = start_cold(self._what, lossless=lossless)
+        run.reports.take_bytes(b"!\0w/p/out\0cmatplotlib it\0")
+        guard(run.pid)
+        return run
+
+    def __getattr__(self, name):
+        return lambda *_, **__: ()
+
+
+def test_what_a_run_has_written_is_known_when_a_cold_one_is_in_its_place(project, sent):
+    what = program("main.py", roots=[f"{project}/"])
+    target = ScriptTarget(what, stop_signal=signal.SIGTERM, send=sent.append, preloader=Ahead(what))
+    target.launch([], 1)
+    eventually(lambda: target.poll(time.monotonic()) or target.is_warm is False)
+    assert "/p/out" in target.used().written
+    until_it_is_gone(target)
+
+
+def test_a_cold_one_that_cannot_start_in_its_place_is_a_refusal(project, sent):
+    project.script("import time\ntime.sleep(600)\n")
+    what = program("main.py", roots=[f"{project}/"])
+    target = ScriptTarget(what, stop_signal=signal.SIGTERM, send=sent.append, preloader=Ahead(what))
+    target.launch([], 1)
+    shutil.rmtree(project)
+    os.kill(target.pid, signal.SIGKILL)
+
+    assert "No such file" in eventually(lambda: target.poll(time.monotonic())).why
+
+    assert target.pid == 0
+    assert target.used().read is None  # the next change of any file is worth a try
+    target.close()
 
 
 def test_a_folder_that_is_gone_is_an_error(tmp_path, project, sent, monkeypatch):
