@@ -30,7 +30,7 @@ from ipy_autorestart.protocol.request import Launch, Request, Script
 from ipy_autorestart.script.foreground import Foreground
 from ipy_autorestart.script.orphans import adopt_orphans
 from ipy_autorestart.script.preloader import Preloader
-from ipy_autorestart.script.program import Program, prefixes
+from ipy_autorestart.script.program import Program
 from ipy_autorestart.script.target import ScriptTarget
 from ipy_autorestart.text import relative
 from ipy_autorestart.watch.gitignore import gitignore
@@ -233,7 +233,7 @@ def _program(
         argv=script.argv,
         cwd=script.cwd,
         environment={**environment, **dict(pair.split("=", 1) for pair in script.env)},
-        roots=() if request.options.all else tuple(prefixes(request.roots)),
+        watched=() if request.options.all else tuple(request.roots),
         beside=os.path.join(script.home, "") if request.paths and not request.options.all else "",
         named=request.files,
         displays=json.dumps(launch.displays) if launch.displays is not None else "",
@@ -241,7 +241,7 @@ def _program(
         in_session=in_session,
         keeps_ports=sys.platform == "linux",
         sockets=tuple(one.fileno() for one in sockets),
-    )
+    ).renewed()
 
 
 def _loaded(options: Options, target: ScriptTarget | None, loads: Loads) -> Callable[[], Loaded | None]:

@@ -120,6 +120,11 @@ class Preloader:
             self._warmth = replace(self._warmth, failures=0)
         return run
 
+    def renew(self, program: Program) -> None:
+        """Have no more runs of the program as it was."""
+        self._program = program
+        self._warmth = replace(self._warmth, stale=True, learnt_at=time.monotonic())
+
     @property
     def is_shadowed(self) -> bool:
         """Whether the script now has a module of its own with the name of one that was imported ahead."""

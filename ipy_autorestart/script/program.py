@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +24,10 @@ class Program:
         The folder it runs in, by path: it may be replaced by a new one between two runs.
     environment
         All its variables.
+    watched
+        Folders and files; a run reports what it reads and writes of them.
     roots
-        Folders, with a slash at the end, and files; a run reports what it reads and writes of them.
+        What paths of these begin with, as they are now: folders with a slash at the end, and files.
     beside, named
         A folder, with a slash at the end, of which a run reports the same apart, empty for none; and files that are
         watched all the same.
@@ -47,6 +50,7 @@ class Program:
     argv: tuple[str, ...]
     cwd: str
     environment: Mapping[str, str]
+    watched: tuple[str, ...] = ()
     roots: tuple[str, ...] = ()
     beside: str = ""
     named: tuple[str, ...] = ()
@@ -56,6 +60,10 @@ class Program:
     keeps_ports: bool = False
     sockets: tuple[int, ...] = ()
     home: str = ""
+
+    def renewed(self) -> Self:
+        """Return it with the ``roots`` of now: a symlink to a release leads to the next one some day."""
+        return replace(self, roots=tuple(prefixes(self.watched))) if self.watched else self
 
 
 def prefixes(roots: Iterable[str]) -> list[str]:

@@ -128,6 +128,7 @@ class ScriptTarget:
 
     def _begin(self, changed: Iterable[str], number: int) -> None:
         os.stat(self._program.cwd)
+        self._renew()
         self._rewind()
         self._run = None
         if self._preloader:
@@ -144,6 +145,13 @@ class ScriptTarget:
             self._run.listen()
         self._stopping = False
         self._outbox.begin(number)
+
+    def _renew(self) -> None:
+        program = self._program.renewed()
+        if program != self._program:
+            self._program = program
+            if self._preloader:
+                self._preloader.renew(program)
 
     def _rewind(self) -> None:
         """Let ``< input.txt`` be for each run, and sockets that are passed block, whatever the last one has set."""

@@ -156,6 +156,7 @@ class Watch:
         self._anchors: tuple[Anchor, ...] = ()
         self._use = Use(every=every)
         self._starts = 0
+        self._tops: dict[str, str] = {}  # roots by their paths and real paths, of which a release may have many
         self._read_lately: dict[str, int] = {}  # what counts for its use alone, with the last start whose run read it
         self._learnt: dict[str, float] = {}  # when that was learnt
         self._unannounced = False
@@ -267,6 +268,7 @@ class Watch:
         self._note_committed(self._differences())
         self._snapshot.commit()
         self._starts += 1
+        self._tops = {}
 
     def take_changed(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         """Return the changes of the baseline since the last call, and those that were put back before they became any.
@@ -312,17 +314,25 @@ class Watch:
             A moment by the clock of `contents.now_ns`: what is new here was not read before it.
         """
         own = frozenset(_both(written))
-        read = None if paths is None else frozenset(_both(paths))
+        self._tops |= {top: root for root in self._roots for top in (root, os.path.realpath(root))}
+        read = None if paths is None else frozenset(self._as_named(_both(paths)))
         before = self._use.read or frozenset()
         self._use = replace(self._use, read=read, written=own, sought=sought)
         self._snapshot.wants_all = read is None
         if read is None:
             return
         self._track(set(filter(None, map(self._shown, read - own))), own, since_ns)
-        tops = {top: root for root in self._roots for top in (root, os.path.realpath(root))}.items()
+        tops = self._tops.items()
         new = read - own - before
         self._unlearned |= {path: root + path[len(top) :] for path in new for top, root in tops if is_below(path, top)}
         self._learn()
+
+    def _as_named(self, paths: Iterable[str]) -> Iterator[str]:
+        """Yield paths, also by the names that the user gave the roots: their symlinks may lead elsewhere by now."""
+        turned = [(top, root) for top, root in self._tops.items() if top != root]
+        for path in paths:
+            yield path
+            yield from (root + path[len(top) :] for top, root in turned if is_below(path, top))
 
     def _track(self, shown: set[str], own: frozenset[str], since_ns: int) -> None:
         """Track what the run has read that doesn't count by name, and what runs before have read."""

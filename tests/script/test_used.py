@@ -4,7 +4,10 @@ import time
 
 import pytest
 from compiling import WAYS, library, replaced
+from screens import Screen
 from waiting import eventually
+
+from ipy_autorestart import Options, Script, Supervisor
 
 pytestmark = pytest.mark.e2e
 
@@ -113,6 +116,25 @@ def test_a_file_that_a_run_tried_to_open_counts_when_it_comes(watch, project):
     eventually(lambda: watched.screen.text == "none\n1\n")
     project.save("a.toml", "2")
     eventually(lambda: watched.screen.text == "2\n1\n")
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_a_release_that_a_symlink_leads_to_is_run_and_watched(project, warm):
+    """The script itself is the same in both."""
+    for release in ("r1", "r2"):
+        project.save(f"{release}/pkg/__init__.py", "")
+        project.save(f"{release}/pkg/m.py", f"V = '{release}'\n")
+        project.save(f"{release}/main.py", "import pkg.m\nprint(pkg.m.V)\n")
+    (project / "current").symlink_to("r1")
+    screen = Screen()
+    with Supervisor(Script("current/main.py"), ["current"], screen=screen, options=Options(warm=warm)) as supervisor:
+        eventually(lambda: screen.text == "r1\n" and screen.status.exit_status == 0)
+        eventually(lambda: supervisor.status.preloads or not warm)
+        (project / "next").symlink_to("r2")
+        (project / "next").rename(project / "current")
+        eventually(lambda: screen.text == "r2\n" and screen.status.exit_status == 0)
+        project.save("current/pkg/m.py", "V = 'mended'\n")
+        eventually(lambda: screen.text == "mended\n")
 
 
 LATE = """

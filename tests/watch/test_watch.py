@@ -660,6 +660,27 @@ def test_used_data_file_below_a_symlinked_root_is_known_by_either_path(stage):
     assert stage.shown(watch.look()) == {"../link/a.csv": "modified", "../link/b.csv": "modified"}
 
 
+def test_what_was_read_in_one_release_counts_when_its_symlink_leads_to_the_next(stage):
+    for release in ("r1", "r2"):
+        stage.write(f"{release}/pkg/m.py", f"V = '{release}'\n")
+        stage.write(f"{release}/pkg/other.py", f"V = '{release}'\n")
+    os.symlink("r1", stage.path("current"))
+    watch = stage.watch(stage.path("current"), poll=0.1)
+    watch.used([stage.path("r1/pkg/m.py")])
+    os.symlink("r2", stage.path("next"))
+    os.replace(stage.path("next"), stage.path("current"))
+    watch.used([stage.path("r1/pkg/m.py")], since_ns=now_ns())
+
+    found = watch.look()
+
+    assert stage.shown(found) == {"current/pkg/m.py": "modified"}
+    assert [change.path for change in found.unused] == [stage.path("current/pkg/other.py")]
+    watch.commit()
+    watch.used([stage.path("r1/pkg/m.py")])
+    stage.write("r2/pkg/m.py", "V = 3\n")
+    assert watch.look().changes == ()  # the next run reads those of the next release
+
+
 def test_file_that_was_looked_for_in_vain_counts_when_it_comes(stage):
     watch = stage.watch()
     watch.used([stage.path("local.toml")])
