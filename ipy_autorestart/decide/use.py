@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ipy_autorestart.decide.change import Broken, Change, Found, Kind, Unfinished
+from ipy_autorestart.decide.filters import is_below
 from ipy_autorestart.decide.guard import Likeness, Verdict
 
 #: Packages in packages, at most, that a module is looked for in.
@@ -28,6 +29,8 @@ class Difference:
         Seconds since the change was made.
     lately
         The file counts for its use alone, and the run hasn't read it, but one before has.
+    leads
+        It is a symlink that leads to another folder now.
     """
 
     change: Change
@@ -38,6 +41,7 @@ class Difference:
     loaded: bool | None = None
     age: float = 0.0
     lately: bool = False
+    leads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ class Use:
             return True
         if self.read is None:
             return difference.loaded is None
+        if difference.leads:
+            return any(is_below(path, change.path) for path in self.read)
         if change.kind is Kind.ADDED and not difference.lately:
             return True
         paths = _paths(difference)

@@ -190,6 +190,7 @@ class Snapshot:
         self._since_ns: float = math.inf  # what was written later, and not looked at before, differs
         self._new_since_ns: float = math.inf
         self._unsigned = True  # until the first scan has ended
+        self._twins: dict[str, str] = {}  # those of the tree, in the baseline
         self._committed_ns = 0  # when the baseline was taken
         self._notes: list[str] = []
 
@@ -300,6 +301,7 @@ class Snapshot:
             if path not in self._tracked and self._add(path, self._since_ns):
                 self._unread.append(path)
         self.taking = False
+        self._twins = {**self.tree.twins}
         if count > SMALL_FILES:
             for path in compiled:  # whose inode counts, too
                 self._add(path, self._since_ns)
@@ -425,11 +427,14 @@ class Snapshot:
     def commit(self) -> None:
         """Make the baseline what the last scan saw."""
         self._committed_ns = now_ns()
+        self._twins = {**self.tree.twins}
         self.settle(self._differs)
 
     def settle(self, paths: Iterable[str]) -> None:
         """Make the baseline of these files what the last scan saw of them."""
         gone: dict[str, set[str]] = defaultdict(set)
+        paths = set(paths)
+        self._twins |= {link: real for link, real in self.tree.twins.items() if link in paths}
         for path in self._differs.intersection(paths):
             tracked = self._tracked[path]
             tracked.base, tracked.inode = tracked.seen, _inode(tracked)
@@ -487,7 +492,8 @@ class Snapshot:
             written_ns = tracked.signature[1] if tracked.signature else None
             age = self._clock() - tracked.since if written_ns is None else max(0, now_ns - written_ns) / 1e9
             found.append(Difference(Change(path, kind), verdict, self._unfinished(path), age=age))
-        return found
+        turned = [link for link, real in self.tree.twins.items() if self._twins.get(link, real) != real]
+        return found + [Difference(Change(link, Kind.MODIFIED), leads=True) for link in turned]
 
     def _unfinished(self, path: str) -> Unfinished | None:
         """Return why a path that differs may be about to change again."""

@@ -83,6 +83,8 @@ class Tree:
         By path, parents before children.
     aliases
         Symlinked files that count, and the real file of each.
+    twins
+        Symlinks to folders that have another path here, too, and the real path of each.
     single
         Roots that are files.
     gone
@@ -109,6 +111,7 @@ class Tree:
         self.roots = tuple(dict.fromkeys(roots))
         self.folders: dict[str, Folder] = {}
         self.aliases: dict[str, str] = {}
+        self.twins: dict[str, str] = {}
         self.single: list[str] = []
         self.gone: list[Folder] = []
         self.moved = False
@@ -132,6 +135,7 @@ class Tree:
         """Look at everything, and yield each folder, so that others may do something in between."""
         single: list[str] = []
         aliases: dict[str, str] = {}
+        twins: dict[str, str] = {}
         self._met, self._added, self._links, self._failures = {}, set(), [], []
         self._real_roots = [os.path.realpath(root) for root in self.roots]
         for root, real in zip(self.roots, self._real_roots, strict=True):
@@ -145,12 +149,12 @@ class Tree:
         while self._links:  # level by level, so that the shortest way to a folder is the one that is kept
             links, self._links = self._links, []
             for link, root in links:
-                yield from self._follow(link, root, aliases)
+                yield from self._follow(link, root, aliases, twins)
         met = {*self._met.values(), *self._added}
         for path in [path for path in self.folders if path not in met]:
             self._drop(path)
-        self.moved |= self.aliases != aliases
-        self.aliases, self.single, self.notes = aliases, single, self._failures
+        self.moved |= self.aliases != aliases or self.twins != twins
+        self.aliases, self.twins, self.single, self.notes = aliases, twins, single, self._failures
         self._met, self._added = {}, set()
 
     def revisit(self, path: str, *, deep: bool) -> list[Folder] | None:
@@ -202,7 +206,7 @@ class Tree:
             folder = self._drop(stack.pop())
             stack += folder.children() if folder else ()
 
-    def _follow(self, link: str, root: str, aliases: dict[str, str]) -> Iterator[Folder]:
+    def _follow(self, link: str, root: str, aliases: dict[str, str], twins: dict[str, str]) -> Iterator[Folder]:
         status = self._status(link)
         if status is None:
             return
@@ -214,6 +218,8 @@ class Tree:
         # The folder that it leads to must not be ignored either: src/lib -> ../.venv/lib/site-packages.
         above = next((top for top in self._real_roots if is_below(real, top)), os.path.dirname(real))
         if self._enters(root, link) and self._filter.enters(above, real):
+            if (status.st_dev, status.st_ino) in self._met:
+                twins[link] = real
             yield from self._enter(link, real, root)
 
     def _enter(self, top: str, top_real: str, root: str) -> Iterator[Folder]:

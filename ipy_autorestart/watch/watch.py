@@ -454,7 +454,7 @@ class Watch:
         single = anchors(tree, self._named)
         if tree.moved or single != self._anchors:
             tops = (folder.path for folder in tree.folders.values() if folder.top)
-            self._hints.folders = frozenset((*self._roots, *tops))
+            self._hints.folders = frozenset((*self._roots, *tops, *tree.twins))
         added = self._observer.keep_up(tree, single, self._clock())
         self._anchors, tree.moved = single, False
         return added

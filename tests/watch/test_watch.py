@@ -869,6 +869,25 @@ def test_target_is_asked_what_it_has_loaded_only_if_compiled_code_differs(stage)
     assert not process.asked
 
 
+def test_symlink_to_another_folder_of_the_tree_counts_where_something_was_read_below_it(stage):
+    for name in ("dev/conf.py", "prod/conf.py"):
+        stage.write(name, f"V = '{name}'\n")
+    for name in ("now", "later"):
+        os.symlink("dev", stage.path(name))
+    watch = stage.watch()
+    watch.used([stage.path("x.py"), stage.path("now/conf.py")])
+    watch.look()
+    for name in ("later", "now"):
+        os.symlink("prod", stage.path("new"))
+        os.replace(stage.path("new"), stage.path(name))
+
+    stage.hinted(watch, {"now": "modified"})
+
+    assert [change.path for change in watch.judge().unused] == [stage.path("later")]
+    watch.commit()
+    assert looked(watch) == Found()
+
+
 def test_library_that_was_loaded_through_a_symlink_counts(stage):
     (stage.out / "libext.so.1").write_bytes(library("1"))
     os.symlink(stage.out / "libext.so.1", stage.path("libext.so"))
