@@ -283,7 +283,19 @@ class Pair:
 
 
 #: From ``sys/mman.h``.
-PROT_READ_WRITE, MAP_SHARED, MAP_FIXED, MAP_ANONYMOUS = 3, 0x01, 0x10, 0x20
+PROT_READ_WRITE, MAP_SHARED, MAP_FIXED = 3, 0x01, 0x10
+
+#: Memory of semaphores that have no name (any more), as multiprocessing's and tqdm's locks.
+SEMAPHORE, DELETED = "/dev/shm/sem.", " (deleted)"
+
+#: Name of the memory that a copy has in place of one: by it the next look knows what it is, whatever process looks.
+OWN = "ipy_autorestart-semaphore"
+RENEWED = f"/memfd:{OWN}{DELETED}"
+
+
+def is_semaphore(name: str) -> bool:
+    """Return whether shared memory of this name is that of a semaphore, which only this process has."""
+    return name == RENEWED or (name.startswith(SEMAPHORE) and name.endswith(DELETED))
 
 
 class Semaphore:
@@ -301,11 +313,7 @@ class Semaphore:
         if self._where in proc.shared():
             address, size, _ = self._where
             _renew_shared(address, self._content)
-            self._where = address, size, ANONYMOUS
-
-
-#: Name of shared memory that is no file's.
-ANONYMOUS = "/dev/zero (deleted)"
+            self._where = address, size, RENEWED
 
 
 def _renew_shared(address: int, content: bytes) -> None:
@@ -314,10 +322,13 @@ def _renew_shared(address: int, content: bytes) -> None:
         ctypes.c_void_p,
         [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long],
     )
-    size = len(content)
-    if mmap(address, size, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS, -1, 0) != address:
-        raise OSError(ctypes.get_errno(), "mmap")
-    ctypes.memmove(address, content, size)
+    fd = os.memfd_create(OWN)
+    try:
+        os.write(fd, content)
+        if mmap(address, len(content), PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != address:
+            raise OSError(ctypes.get_errno(), "mmap")
+    finally:
+        os.close(fd)
 
 
 class Mending:

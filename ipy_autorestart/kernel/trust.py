@@ -76,10 +76,6 @@ OMP_PAUSE_HARD = 2
 #: numba's kills the copy, unless it uses another OpenMP than GNU's.
 REFUSING = {"numba.np.ufunc.omppool": ("openmp_vendor", "GNU", catalogue.NUMBA())}
 
-#: Memory of semaphores that have no name (any more), as multiprocessing's and tqdm's locks.
-SEMAPHORE = "/dev/shm/sem."
-DELETED = " (deleted)"
-
 
 @dataclass(frozen=True, slots=True)
 class Known:
@@ -280,7 +276,7 @@ class Trust:
     def _mappings(self) -> Iterator[Mapping]:
         for address, size, name in proc.shared():
             seen = Mapping(address, size, name)
-            if name.startswith(SEMAPHORE) and name.endswith(DELETED):
+            if mend.is_semaphore(name):
                 self._mending.others.append(mend.Semaphore(address, size, name))
                 seen = replace(seen, owner=Owner.MENDED)
             yield seen

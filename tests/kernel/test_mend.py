@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import io
+import mmap
 import multiprocessing
 import os
 import socket
@@ -136,6 +137,27 @@ def test_a_renewed_semaphore_is_a_copys_own():
 
     assert copied(use) == "(True, True, False)"
     assert lock.acquire(block=False)
+
+
+def test_a_semaphore_is_known_as_one_when_it_is_a_copys_own_and_other_memory_is_none():
+    lock = multiprocessing.get_context("fork").Lock()
+    address = lock._semlock.handle
+
+    def kinds():
+        return [mend.is_semaphore(name) for at, _, name in proc.shared() if at == address]
+
+    def renew():
+        mend.Semaphore(*next(one for one in proc.shared() if one[0] == address)).mend()
+        return kinds()
+
+    assert kinds() == [True]
+    assert copied(renew) == "[True]"
+    with mmap.mmap(-1, 4096), open(memfd := os.memfd_create("mine"), "w+b") as file:
+        file.truncate(4096)
+        with mmap.mmap(memfd, 4096):
+            others = {name for _, _, name in proc.shared() if name.startswith(("/dev/zero", "/memfd:mine"))}
+            assert len(others) == 2
+            assert not any(map(mend.is_semaphore, others))
 
 
 def test_what_is_gone_is_left_alone(tmp_path):

@@ -190,12 +190,12 @@ def check_installed(name):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", TRUSTED)
-def test_a_copy_of_ordinary_work_is_trusted_and_goes_on(copies, name):
+def test_a_copy_of_ordinary_work_is_trusted_and_goes_on_and_can_be_copied(copies, name):
     check_installed(name)
     code, value = TRUSTED[name]
-    answer = copies.play(code, value=value, patience=5)
+    answer = copies.play(code, value=f"[trust.doubts(), {value}]", patience=5)
     assert (answer["doubts"], answer["survivors"], answer["copy"]["repair"]) == ([], [], [])
-    assert answer["copy"]["value"] is True
+    assert answer["copy"]["value"] == [[], True]
     assert answer["again"] == []
 
 
