@@ -25,11 +25,13 @@ WORD = struct.Struct("<Q")
 
 #: What all threads run in, whoever has started them, and what those of Python run in.
 RUNTIME = re.compile(r"/(?:libc|libpthread|ld-linux|ld-musl|libstdc\+\+|libm|libgcc_s)[-.][^/]*$|^\[")
+CPP = re.compile(r"/libstdc\+\+[-.][^/]*$")
 PYTHON = re.compile(r"/lib-dynload/|/(?:lib)?(?:python|pypy)[^/]*$")
 
 KEPT = re.compile(rb"^(\w+)-(\w+) [^\n]*\n(?:[A-Z]\w+:[^\n]*\n)*?VmFlags:[^\n]* dc\b", re.MULTILINE)
 EPOLL, EVENT = "anon_inode:[eventpoll]", "anon_inode:[eventfd]"
 CODE = re.compile(rb"^(\w+)-(\w+) ..x. \w+ \S+ \d+ +(.*)$", re.MULTILINE)
+DATA = re.compile(rb"^(\w+)-(\w+) r.-. \w+ \S+ \d+ +(/.*)$", re.MULTILINE)
 
 
 def read(path: str) -> bytes:
@@ -302,22 +304,39 @@ class Maps:
         """Return the library with whose function a thread was started; nothing for one of Python.
 
         The C library keeps that function at the end of the thread's stack, so it is looked for from there on (glibc's
-        ``struct pthread``). It may be that of C++; then whoever called it stands next. Nothing is found of a thread
-        that runs for so many seconds, or where the system doesn't tell.
+        ``struct pthread``). It may be that of C++; then what it was given stands next, an object of the library that
+        has started the thread. What stands further on may be of another thread that has had this stack before.
+
+        Nothing is found of a thread that runs for so many seconds, or where the system doesn't tell.
         """
         call = call_of(task, patience)
         if len(call) < 2:
             return ""
         top = max((end for start, end in _parsed(self._addresses()) if start <= call[-2] < end), default=0)
-        code = sorted((int(start, 16), int(end, 16), name) for start, end, name in CODE.findall(self._data))
-        starts = [start for start, _, _ in code]
-        for (address,) in reversed(list(WORD.iter_unpack(_memory(max(call[-2], top - STACK_BYTES), top)))):
-            place = bisect.bisect_right(starts, address) - 1
-            if place >= 0 and address < code[place][1]:
-                path: str = code[place][2].decode(errors="replace")
-                if not RUNTIME.search(path):
-                    return "" if PYTHON.search(path) else path
+        code = self._files(CODE)
+        words = [word for (word,) in WORD.iter_unpack(_memory(max(call[-2], top - STACK_BYTES), top))]
+        for at in reversed(range(len(words))):
+            path = _file_at(words[at], code)
+            if path and CPP.search(path) and at + 1 < len(words):
+                path = self._library_of_object(words[at + 1]) or path
+            if path is not None and not RUNTIME.search(path):
+                return "" if PYTHON.search(path) else path
         return ""
+
+    def _library_of_object(self, address: int) -> str | None:
+        """Return the library of a C++ object: its first word points to the table of its virtual functions there."""
+        table = _memory(address, address + WORD.size)
+        return _file_at(WORD.unpack(table)[0], self._files(DATA)) if table else None
+
+    def _files(self, kind: re.Pattern[bytes]) -> list[tuple[int, int, str]]:
+        """Return start, end and file of the memory that is such a file's, in order."""
+        found = kind.findall(self._data)
+        return sorted((int(start, 16), int(end, 16), name.decode(errors="replace")) for start, end, name in found)
+
+
+def _file_at(address: int, files: list[tuple[int, int, str]]) -> str | None:
+    place = bisect.bisect_left(files, (address + 1, 0, "")) - 1
+    return files[place][2] if place >= 0 and address < files[place][1] else None
 
 
 def _parsed(addresses: Iterable[bytes]) -> Iterator[tuple[int, int]]:
@@ -331,7 +350,7 @@ def _memory(start: int, end: int) -> bytes:
     memory = os.open("/proc/self/mem", os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.pread(memory, max(0, end - start), start)
-    except OSError:  # the thread has ended
+    except (OSError, OverflowError):  # the thread has ended, or there is no such memory
         return b""
     finally:
         os.close(memory)

@@ -514,3 +514,21 @@ def test_a_pool_is_told_by_the_library_that_has_started_it(copies):
     assert answer["later"]
     assert all("openblas" in path for path in answer["later"])
     assert (answer["doubts"], answer["survivors"], answer["copy"]["value"]) == ([], [], True)
+
+
+@pytest.mark.e2e
+def test_a_library_is_told_though_its_thread_has_the_stack_of_one_of_python_that_has_ended(copies):
+    check_installed("pyarrow")
+    code = (
+        "import os, threading; barrier = threading.Barrier(5)\n"
+        "threads = [threading.Thread(target=barrier.wait) for _ in range(5)]\n"
+        "for each in threads: each.start()\n"
+        "for each in threads: each.join()\n"
+        "import pyarrow.csv; open('x.csv', 'w').write('a\\n1\\n'); t = pyarrow.csv.read_csv('x.csv')\n"
+        "from ipy_autorestart.kernel import proc\n"
+        "found = [proc.Maps().library_of(task, 1) for task in proc.tasks() if task != os.getpid()]"
+    )
+    answer = copies.play(code, patience=5, later="found")
+    assert answer["later"]
+    assert all(re.search("libarrow|openblas", path) for path in answer["later"]), answer["later"]
+    assert answer["survivors"] == answer["again"] == []
