@@ -1240,7 +1240,7 @@ OPEN_TO_WRITE = Message(
 )
 FILE_LOCKED = Message(
     text="{what} is locked",
-    cause="The file is locked against other processes, and the copy would be one.",
+    cause="The file or folder is locked against other processes, and the copy would be one.",
     shown=Shown.COPY,
 )
 DEVICE_OPEN = Message(

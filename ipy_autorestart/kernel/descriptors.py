@@ -91,7 +91,7 @@ class Descriptors:
         if self._history and name.startswith(self._history):
             return None
         seen = _file(number, status, name, is_log=number in self._logs)
-        if seen.kind is Kind.FILE and not seen.writes and not name.startswith("/proc/"):
+        if seen.kind in (Kind.FILE, Kind.FOLDER) and not seen.writes and not name.startswith("/proc/"):
             self._mending.others.append(mend.File(number, seen.inode))
         return seen
 
@@ -252,7 +252,7 @@ def _shown(address: Any) -> str:
 
 def _file(number: int, status: os.stat_result, name: str, *, is_log: bool) -> Descriptor:
     if stat.S_ISDIR(status.st_mode):
-        return Descriptor(number, Kind.FOLDER, name, status.st_ino)
+        return Descriptor(number, Kind.FOLDER, name, status.st_ino, is_locked=proc.is_locked(number))
     if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
         return Descriptor(number, Kind.DEVICE, name, status.st_ino)
     if name.startswith("anon_inode:"):

@@ -201,7 +201,10 @@ KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 
 
 class File:
-    """A file that is read, or written to at its end: to read on in one process would move the other's place too."""
+    """A file that is read, or written to at its end, or a folder: to go on in one process would move the other's place.
+
+    Whoever has one that is locked, moreover, holds the lock.
+    """
 
     words = catalogue.OPEN_FILE()
 

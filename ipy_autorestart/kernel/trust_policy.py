@@ -238,7 +238,7 @@ def _of_descriptors(sight: Sight, baseline: Baseline) -> Iterator[Doubt]:
 
 def _of_descriptor(one: Descriptor) -> Doubt | None:
     match one.kind:
-        case Kind.FILE if one.is_locked:
+        case Kind.FILE | Kind.FOLDER if one.is_locked:
             return catalogue.FILE_LOCKED, _short(one.name)
         case Kind.FILE if one.writes:
             return (catalogue.SHARED_MEMORY, "") if _is_memory(one.name) else _open_for_writing(one.name)

@@ -1,6 +1,7 @@
 """What is said of each open file, by itself; a kernel's are in test_trust_kernel."""
 
 import contextlib
+import fcntl
 import io
 import logging
 import os
@@ -69,10 +70,22 @@ def test_a_log_of_another_kind_of_file_is_a_file_like_others(seen, tmp_path):
         assert not file.flushed
 
 
-def test_only_files_that_are_not_written_get_a_place_of_their_own(seen):
+def test_only_folders_and_files_that_are_not_written_get_a_place_of_their_own(seen, tmp_path):
+    folder, name = os.open(tmp_path, os.O_RDONLY), os.open(tmp_path, os.O_PATH)
     with tempfile.TemporaryFile(), open(__file__), open("/proc/self/status"):
         seen(mending := Mending(None))
-        assert [type(one).__name__ for one in mending.others] == ["File"]
+        assert [type(one).__name__ for one in mending.others] == ["File"] * 2
+    os.close(folder)
+    os.close(name)
+
+
+def test_a_folder_may_be_locked(seen, tmp_path):
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert seen()[folder].is_locked
+    fcntl.flock(folder, fcntl.LOCK_UN)
+    assert not seen()[folder].is_locked
+    os.close(folder)
 
 
 def test_a_pipe_is_one_thing_however_many_ends_it_has(seen):

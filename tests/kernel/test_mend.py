@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import fcntl
 import io
 import mmap
 import multiprocessing
@@ -70,6 +71,18 @@ def test_a_file_is_renewed_however_it_was_opened(tmp_path):
     mend.File(fd, inode(fd)).mend()
     assert os.read(fd, 9) == b"abc"
     assert not os.get_blocking(fd)
+    os.close(fd)
+
+
+def test_who_has_a_renewed_folder_has_not_its_lock(tmp_path):
+    fd = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    original = os.dup(fd)
+    mend.File(fd, inode(fd)).mend()
+    os.close(original)
+    again = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(again)
     os.close(fd)
 
 

@@ -41,6 +41,7 @@ TRUSTED = {
     "log that was closed": ("import logging; h = logging.FileHandler('z.log'); h.stream.close()", "h.stream.closed"),
     "file that was written and closed": ("with open('c.txt', 'a') as f: f.write('a')", "f.closed"),
     "folder": ("import os; f = os.open('.', os.O_RDONLY)", "os.fstat(f) is not None"),
+    "folder by its name only": ("import os; f = os.open('.', os.O_PATH)", "os.fstat(f) is not None"),
     "devices without state": ("fs = [open('/dev/' + name, 'r+b', 0) for name in ('null', 'zero', 'urandom')]", "True"),
     "memory map to read": (
         "import mmap; open('m', 'wb').write(b'ab'); f = open('m', 'rb'); m = mmap.mmap(f.fileno(), 0, prot=1)",
@@ -281,6 +282,10 @@ UNTRUSTED = {
         "import fcntl, logging; h = logging.FileHandler('k.log'); fcntl.flock(h.stream, fcntl.LOCK_EX)",
         ["k.log is locked"],
     ),
+    "locked folder": (
+        "import fcntl, os; os.mkdir('kept'); f = os.open('kept', os.O_RDONLY); fcntl.flock(f, fcntl.LOCK_EX)",
+        ["kept is locked"],
+    ),
     "connection": (
         "import socket; l = socket.create_server(('127.0.0.1', 0)); a = l.getsockname()\n"
         "c = socket.create_connection(a); l.accept()[0].detach(); l.close(); port = a[1]",
@@ -444,6 +449,17 @@ def test_the_live_process_keeps_what_its_copy_gets_anew(copies):
     )
     assert answer["copy"]["value"] == ["1", "b'a'", 1, None, True, 99998]
     assert answer["later"] == ["2", "b'a'", False, True, 99998]
+
+
+def test_a_folder_that_is_listed_is_listed_on_in_each_process(copies):
+    answer = copies.play(
+        "import os; os.mkdir('many')\n"
+        "for n in range(3000): open(f'many/a_rather_long_name_of_a_file_{n:05}', 'w').close()\n"
+        "listed = os.scandir('many'); seen = {next(listed).name for _ in range(9)}",
+        value="len(seen | {one.name for one in listed})",
+        later="len(seen | {one.name for one in listed})",
+    )
+    assert (answer["copy"]["value"], answer["later"]) == (3000, 3000)
 
 
 def test_a_copy_of_the_copy_begins_where_the_copy_did(copies):

@@ -70,6 +70,7 @@ SEEN = {
     "file to read": (opened(Kind.FILE, "/data/a.csv"), ()),
     "file to write": (opened(Kind.FILE, "/data/d.db", writes=True), ("d.db is open for writing",)),
     "deleted file to write": (opened(Kind.FILE, "/tmp/x (deleted)", writes=True), ("x is open for writing",)),
+    "locked folder": (opened(Kind.FOLDER, "/data/d", is_locked=True), ("d is locked",)),
     "locked file": (opened(Kind.FILE, "/data/d.lock", is_locked=True), ("d.lock is locked",)),
     "file in memory": (opened(Kind.FILE, "/memfd:a (deleted)", writes=True), ("memory shared with other processes",)),
     "folder": (opened(Kind.FOLDER, "/data"), ()),
