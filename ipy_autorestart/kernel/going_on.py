@@ -71,7 +71,6 @@ class GoingOn:
 
     def begin(self, kernel: Any, subshells: list[str]) -> None:
         """Be the live kernel, for its clients."""
-        importlib.invalidate_caches()
         setattr(kernel, ATTRIBUTE, self.link)
         begin_turn(kernel, self.link, self.own, subshells=subshells)
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from ipy_autorestart.kernel.copy import Copy
 from ipy_autorestart.kernel.inherited import CantCopy
-from ipy_autorestart.kernel.standby import end_with, say_ready
+from ipy_autorestart.kernel.standby import Folder, end_with, say_ready
 from ipy_autorestart.pristine import os, select, signal, socket, time
 from ipy_autorestart.reexec.exec import FAILED
 from ipy_autorestart.reexec.trackers import forget_trackers
@@ -69,6 +69,7 @@ class ParkedKernel:
         self._link = link
         self._proxy = proxy
         self._folder = folder
+        self._current = Folder()
         self._blocked: set[Any] = set()
         self._turn: Turn | None = None
 
@@ -113,6 +114,7 @@ class ParkedKernel:
         while self._turn is None:
             word, fds = _hear(link)
             if isinstance(word, TakeOver):
+                self._current.enter()
                 self._turn = Turn(word, fds, link)
 
 

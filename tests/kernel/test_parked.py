@@ -63,7 +63,7 @@ if not parked:
         turn = ParkedKernel(Copy(), **how).wait()
         [fd] = turn.fds
         turn.link.send(TookOver())
-        say([os.getpid(), os.getppid(), state, turn.word.died, os.read(fd, 9).decode()])
+        say([os.getpid(), os.getppid(), state, turn.word.died, os.read(fd, 9).decode(), os.listdir()])
         signal.pause()
 theirs.close()
 say(parked)
@@ -91,14 +91,19 @@ for line in sys.stdin:
 
 
 class Proxy:
-    def __init__(self, *how):
+    def __init__(self, *how, cwd):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", PROXY, *how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", PROXY, *how], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=cwd
         )
         self.parked = self.read()
 
     def read(self):
         return json.loads(self.process.stdout.readline())
+
+    def make(self, number):
+        """Have a kernel made, and return what it tells when its turn has come."""
+        self.ask(number)
+        return next(told for told in (self.read(), self.read()) if isinstance(told, list))
 
     def ask(self, what):
         self.process.stdin.write(f"{what}\n")
@@ -117,11 +122,11 @@ def is_gone(pid):
 
 
 @pytest.fixture
-def start():
+def start(tmp_path):
     started = []
 
-    def start(*how):
-        started.append(Proxy(*how))
+    def start(*how, cwd=tmp_path):
+        started.append(Proxy(*how, cwd=cwd))
         return started[-1]
 
     yield start
@@ -131,10 +136,21 @@ def start():
 
 @pytest.mark.e2e
 def test_a_kernel_that_is_made_ahead_rehearses_its_turn(start):
-    proxy = start("ahead")
-    proxy.ask(7)
-    [state] = [told[2] for told in (proxy.read(), proxy.read()) if isinstance(told, list)]
+    _, _, state, *_ = start("ahead").make(7)
     assert state == ["parked", "ipc:///there/7-shell", "rehearsed"]
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("how", ["at once", "ahead"])
+def test_a_kernel_enters_the_folder_that_stands_where_its_own_stood(start, tmp_path, how):
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    proxy = start(how, cwd=folder)
+    assert proxy.make(7)[-1] == []
+    folder.rmdir()  # as git does where another branch has none
+    folder.mkdir()
+    (folder / "here").touch()
+    assert proxy.make(8)[-1] == ["here"]
 
 
 @pytest.mark.e2e
@@ -142,11 +158,7 @@ def test_it_makes_one_kernel_after_the_other_each_from_its_own_state(start):
     proxy = start()
     made = []
     for number in (7, 8):
-        proxy.ask(number)
-        told = proxy.read()
-        pid, parent, state, died, carried = told if isinstance(told, list) else proxy.read()
-        if isinstance(told, list):
-            assert proxy.read() == pid
+        pid, parent, state, died, carried, _ = proxy.make(number)
         assert (parent, died, carried) == (proxy.process.pid, "well", "state")
         assert state == ["parked", f"ipc:///there/{number}-shell"]
         made.append(pid)
