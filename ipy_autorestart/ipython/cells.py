@@ -22,9 +22,9 @@ from ipy_autorestart.ipython.names import Names, names_of
 from ipy_autorestart.ipython.policy import Pace, begun
 from ipy_autorestart.ipython.uses import Uses
 from ipy_autorestart.ipython.writes import Audit, WatchedFiles, files_now_ns
-from ipy_autorestart.pristine import RLock, get_ident, is_main_thread, os, time, wall_ns
+from ipy_autorestart.pristine import RLock, get_ident, is_main_thread, time, wall_ns
 from ipy_autorestart.protocol.request import Kernel, Request
-from ipy_autorestart.text import relative
+from ipy_autorestart.reexec.start import from_here
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -289,7 +289,7 @@ class Recorder:
             self.ledger = ledger.without_unsaved(self.ledger, document.ids, document.saved_ns)
         watched = WatchedFiles(self._requests())
         writers = {cell.key: path for cell in self.ledger.cells for path in cell.wrote if watched.counts(path)}
-        named = {key: relative(path, os.getcwd()) for key, path in writers.items()}
+        named = {key: from_here(path) for key, path in writers.items()}
         return ledger.chosen(self.ledger, rerun, named, document.ids if document else ())
 
     def _python(self, result: Any) -> str:  # an ExecutionResult

@@ -161,7 +161,7 @@ class ProgramStart(ProcessStart):
                 with open(path, "rb") as file:
                     broken = compare(path, None, file.read())
                 if isinstance(broken, Broken):
-                    where = f"{relative(path, os.getcwd())}:{broken.line}"
+                    where = f"{from_here(path)}:{broken.line}"
                     raise CantRestart(catalogue.BROKEN_PROGRAM(place=where, error=broken.message))
 
     def command(self) -> list[str]:
@@ -175,6 +175,14 @@ class ProgramStart(ProcessStart):
     def inherited_fds(self) -> list[int]:
         """Return the inherited descriptors that were neither closed nor used for another file."""
         return [fd for fd, *identity in self.inherited if _identity(fd) == tuple(identity)]
+
+
+def from_here(path: str) -> str:
+    """Return an absolute path as seen from the current folder if it lies below; as it is where that is gone."""
+    try:
+        return relative(path, os.getcwd())
+    except OSError:
+        return path
 
 
 def main_file() -> str:

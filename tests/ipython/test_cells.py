@@ -14,7 +14,7 @@ import pytest
 from fakes import FakeShell
 
 from ipy_autorestart.ipython.cells import Bindings, Cells, Recorder
-from ipy_autorestart.ipython.ledger import Cell
+from ipy_autorestart.ipython.ledger import Cell, Rerun, gone_back
 from ipy_autorestart.ipython.writes import FILES_CLOCK
 from ipy_autorestart.protocol.options import Options
 from ipy_autorestart.protocol.request import Kernel, Request
@@ -302,6 +302,19 @@ def test_what_was_saved_just_before_a_cell_is_not_taken_for_what_its_programs_ha
         pass  # what comes in one tick can't be told apart
     execute(shell, act=lambda: subprocess.run(["touch", str(written)], check=True))
     assert recorder.ledger.cells[0].wrote == (str(written),)
+    recorder.close()
+
+
+def test_cells_are_chosen_though_the_folder_is_gone(shell, tmp_path, monkeypatch):
+    request = Request(Kernel(), (str(tmp_path),), Options(rerun="all"), str(tmp_path))
+    recorder = Recorder(shell, lambda: [request])
+    (folder := tmp_path / "notebooks").mkdir()
+    execute(shell, act=(tmp_path / "written.py").touch)
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    recorder.ledger = gone_back(recorder.ledger)
+    [left] = recorder.choose(Rerun.ALL).left
+    assert left.why == f"writes {tmp_path / 'written.py'}"
     recorder.close()
 
 

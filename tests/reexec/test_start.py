@@ -114,3 +114,18 @@ def test_a_title_over_the_environment_is_not_taken_for_it():
         [sys.executable, "-c", ENTITLE, "a"], env=environment, capture_output=True, text=True, check=True
     )
     assert json.loads(shown.stdout) == environment
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_program_that_does_not_compile_is_not_started_whichever_folder_is_entered(tmp_path, monkeypatch, is_gone):
+    (folder := tmp_path / "entered").mkdir()
+    monkeypatch.chdir(folder)
+    (broken := folder.parent / "broken.py" if is_gone else folder / "broken.py").write_text("def")
+    module = types.ModuleType("broken")
+    module.__file__ = str(broken)
+    monkeypatch.setitem(sys.modules, "broken", module)
+    one = replace(program("x"), since_ns=broken.stat().st_ctime_ns - 1)
+    if is_gone:
+        folder.rmdir()
+    with pytest.raises(CantRestart, match=str(broken) if is_gone else r"\bbroken\.py:1"):
+        one.check()
