@@ -9,6 +9,7 @@ import array
 import contextlib
 import fcntl
 import io
+import itertools
 import stat
 import sys
 import termios
@@ -57,6 +58,7 @@ class Descriptors:
         standard: set[int] = set()
         pipes: list[Descriptor] = []
         pairs: list[Descriptor] = []
+        files: list[Descriptor] = []
         for number, status, name in proc.descriptors():
             if number in (1, 2) and stat.S_ISFIFO(status.st_mode):
                 standard.add(status.st_ino)
@@ -71,7 +73,10 @@ class Descriptors:
                 elif seen.kind is Kind.CONNECTION and not seen.name and not seen.is_dead:
                     pairs.append(seen)
                 else:
+                    if seen.kind in (Kind.FILE, Kind.FOLDER) and not seen.writes and not name.startswith("/proc/"):
+                        files.append(seen)
                     yield seen
+        self._note_places(files)
         yield from self._with_both_ends([one for one in pipes if one.inode not in standard])
         yield from self._with_peers(pairs)
 
@@ -90,10 +95,7 @@ class Descriptors:
             return _socket(number, status, self._addresses)
         if self._history and name.startswith(self._history):
             return None
-        seen = _file(number, status, name, is_log=number in self._logs)
-        if seen.kind in (Kind.FILE, Kind.FOLDER) and not seen.writes and not name.startswith("/proc/"):
-            self._mending.others.append(mend.File(number, seen.inode))
-        return seen
+        return _file(number, status, name, is_log=number in self._logs)
 
     def _of_streams(self) -> Iterator[int]:
         """Yield the descriptors by which ipykernel shows what C code writes."""
@@ -102,6 +104,18 @@ class Descriptors:
                 for name in ("_fid", "_original_stdstream_copy"):
                     if (number := getattr(stream, name, None)) is not None:
                         yield number
+
+    def _note_places(self, files: list[Descriptor]) -> None:
+        """Have each open file renewed, with all its descriptors."""
+        known: dict[int, list[mend.File]] = {}
+        for one in files:
+            with contextlib.suppress(OSError):  # closed meanwhile, or it has no place, as what only names a file
+                others = known.setdefault(one.inode, [])
+                if file := next((file for file in others if proc.is_same_file(file.fds[0], one.number)), None):
+                    file.fds.append(one.number)
+                else:
+                    others.append(mend.File([one.number], one.inode))
+        self._mending.others += itertools.chain.from_iterable(known.values())
 
     def _with_both_ends(self, pipes: list[Descriptor]) -> Iterator[Descriptor]:
         """Yield pipes, each with what is known of both its ends."""

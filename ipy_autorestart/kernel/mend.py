@@ -204,20 +204,25 @@ class File:
     """A file that is read, or written to at its end, or a folder: to go on in one process would move the other's place.
 
     Whoever has one that is locked, moreover, holds the lock.
+
+    Attributes
+    ----------
+    fds
+        All its descriptors, one at least.
     """
 
     words = catalogue.OPEN_FILE()
 
-    def __init__(self, fd: int, inode: int) -> None:
-        self._fd, self._inode = fd, inode
-        self._place = os.lseek(fd, 0, os.SEEK_CUR)
+    def __init__(self, fds: list[int], inode: int) -> None:
+        self.fds, self._inode = fds, inode
+        self._place = os.lseek(fds[0], 0, os.SEEK_CUR)
 
     def mend(self) -> None:
-        """Open it anew, at the same place."""
-        for fd in _still([self._fd], self._inode):
-            new = os.open(f"/proc/self/fd/{fd}", fcntl.fcntl(fd, fcntl.F_GETFL) & KEPT | os.O_CLOEXEC)
+        """Open it anew, at the same place, which all its descriptors have together."""
+        if fds := _still(self.fds, self._inode):
+            new = os.open(f"/proc/self/fd/{fds[0]}", fcntl.fcntl(fds[0], fcntl.F_GETFL) & KEPT | os.O_CLOEXEC)
             os.lseek(new, self._place, os.SEEK_SET)
-            _put(new, [fd])
+            _put(new, fds)
 
 
 #: From ``linux/fcntl.h`` and ``linux/splice.h``.

@@ -239,6 +239,23 @@ def peer_of(inode: int) -> int:
     return 0
 
 
+def is_same_file(one: int, other: int) -> bool:
+    """Return whether two descriptors are of one open file, with one place in it, as dup(2) makes them.
+
+    kcmp(2) would tell, but not in every container. To one of them an owner is given for a moment, which the other must
+    have, too (fcntl(2), ``F_SETOWN``): it is who gets the signals of a descriptor, and those of files have none.
+    """
+    owner = fcntl.fcntl(one, fcntl.F_GETOWN)
+    if fcntl.fcntl(other, fcntl.F_GETOWN) != owner:
+        return False
+    mark = 0 if owner else os.getpid()
+    fcntl.fcntl(one, fcntl.F_SETOWN, mark)
+    try:
+        return fcntl.fcntl(other, fcntl.F_GETOWN) == mark
+    finally:
+        fcntl.fcntl(one, fcntl.F_SETOWN, owner)
+
+
 def is_locked(fd: int) -> bool:
     """Return whether this process has locked a file against all others: fcntl(2) or flock(2)."""
     with contextlib.suppress(OSError):

@@ -79,6 +79,18 @@ def test_only_folders_and_files_that_are_not_written_get_a_place_of_their_own(se
     os.close(name)
 
 
+def test_descriptors_of_one_open_file_are_renewed_together(seen, tmp_path):
+    (tmp_path / "a").touch()
+    with (tmp_path / "a").open() as one, (tmp_path / "a").open() as other:
+        again = os.dup(one.fileno())
+        for owner in (0, os.getpid()):
+            fcntl.fcntl(one, fcntl.F_SETOWN, owner)
+            seen(mending := Mending(None))
+            assert sorted(len(file.fds) for file in mending.others) == [1, 2]
+            assert [fcntl.fcntl(fd, fcntl.F_GETOWN) for fd in (one, again, other)] == [owner, owner, 0]
+        os.close(again)
+
+
 def test_a_folder_may_be_locked(seen, tmp_path):
     folder = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)

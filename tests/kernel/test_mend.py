@@ -47,17 +47,29 @@ def test_a_renewed_file_has_a_place_of_its_own(tmp_path):
     with path.open("rb", buffering=0) as file:
         path.unlink()
         assert file.read(1) == b"a"
-        seen = mend.File(file.fileno(), inode(file.fileno()))
+        seen = mend.File([file.fileno()], inode(file.fileno()))
         assert copied(lambda: seen.mend() or file.read()) == "b'bc'"
         assert file.read() == b"bc"
         seen.mend()
         assert file.read() == b"bc"
 
 
+def test_a_renewed_file_has_one_place_by_whichever_descriptor(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"abcd")
+    with path.open("rb", buffering=0) as file:
+        again, closed = os.dup(file.fileno()), os.dup(file.fileno())
+        seen = mend.File([file.fileno(), again, closed], inode(again))
+        os.close(closed)
+        assert copied(lambda: seen.mend() or (os.read(again, 1), file.read(1))) == "(b'a', b'b')"
+        assert file.read() == b"abcd"
+        os.close(again)
+
+
 def test_a_renewed_log_is_still_written_to_at_its_end(tmp_path):
     path = tmp_path / "a.log"
     with path.open("ab", buffering=0) as log:
-        mend.File(log.fileno(), inode(log.fileno())).mend()
+        mend.File([log.fileno()], inode(log.fileno())).mend()
         path.write_bytes(b"ab")
         log.write(b"c")
     assert path.read_bytes() == b"abc"
@@ -68,7 +80,7 @@ def test_a_file_is_renewed_however_it_was_opened(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc")
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    mend.File(fd, inode(fd)).mend()
+    mend.File([fd], inode(fd)).mend()
     assert os.read(fd, 9) == b"abc"
     assert not os.get_blocking(fd)
     os.close(fd)
@@ -78,7 +90,7 @@ def test_who_has_a_renewed_folder_has_not_its_lock(tmp_path):
     fd = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_SH)
     original = os.dup(fd)
-    mend.File(fd, inode(fd)).mend()
+    mend.File([fd], inode(fd)).mend()
     os.close(original)
     again = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,14 +190,14 @@ def test_what_is_gone_is_left_alone(tmp_path):
     reader, writer = os.pipe()
     one, other = socket.socketpair()
     lost = [
-        mend.File(os.open(os.devnull, os.O_RDONLY), inode(reader)),
+        mend.File([os.open(os.devnull, os.O_RDONLY)], inode(reader)),
         mend.Pipe([reader], [writer], inode(reader) + 1, b"ab"),
         mend.Pair(([one.fileno()], inode(one.fileno())), ([other.fileno()], 1)),
         mend.Semaphore(
             ctypes.addressof(memory := ctypes.create_string_buffer(b"ab", 2)), 2, "/dev/shm/sem.x (deleted)"
         ),
     ]
-    os.close(lost[0]._fd)
+    os.close(lost[0].fds[0])
     memory.raw = b"xy"
     before = [inode(fd) for fd in (reader, writer, one.fileno(), other.fileno())]
     for each in lost:

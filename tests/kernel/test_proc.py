@@ -108,6 +108,21 @@ def test_a_lock_against_all_others_is_seen(tmp_path, lock, is_locked):
         assert proc.is_locked(file.fileno()) is is_locked
 
 
+@pytest.mark.parametrize("is_owned", [False, True])
+def test_one_open_file_is_told_from_two_of_one_name(tmp_path, is_owned):
+    owner = os.getpid() if is_owned else 0
+    (tmp_path / "a").touch()
+    with (tmp_path / "a").open() as file, (tmp_path / "a").open() as other:
+        again = os.dup(file.fileno())
+        for one in (file, other):
+            fcntl.fcntl(one, fcntl.F_SETOWN, owner)
+        assert proc.is_same_file(file.fileno(), again)
+        assert proc.is_same_file(again, file.fileno())
+        assert not proc.is_same_file(other.fileno(), again)
+        assert [fcntl.fcntl(fd, fcntl.F_GETOWN) for fd in (file, again, other)] == [owner] * 3
+        os.close(again)
+
+
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
 def test_the_ends_of_a_pair_know_each_other(kind):
     one, other = socket.socketpair(socket.AF_UNIX, kind)

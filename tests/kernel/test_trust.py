@@ -24,6 +24,11 @@ def copies(tmp_path_factory):
 TRUSTED = {
     "nothing": ("", "True"),
     "file to read": ("open('t', 'w').write('ab'); f = open('t'); f.read(1)", "f.read() == 'b'"),
+    "file by two descriptors, and another one to it": (
+        "import os; open('d', 'w').write('abcdef'); f = os.open('d', os.O_RDONLY); os.read(f, 2); g = os.dup(f)\n"
+        "h = os.open('d', os.O_RDONLY); os.read(h, 2)",
+        "[os.read(one, 1) for one in (f, g, f, h)] == [b'c', b'd', b'e', b'c']",
+    ),
     "log": (
         "import logging; h = logging.FileHandler('l.log'); log = logging.getLogger('q'); log.addHandler(h)\n"
         "log.warning('a'); h.stream.write('held back')",
