@@ -339,18 +339,45 @@ def _renew_shared(address: int, content: bytes) -> None:
         os.close(fd)
 
 
+class Processes:
+    """Objects that multiprocessing leaves alone in any process but that which has made them, as their ids tell.
+
+    Such are processes that have ended, or are to be started, and what is to be removed at the end. They are the copy's,
+    whose original has gone when it goes on.
+    """
+
+    words = catalogue.PROCESSES()
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def mend(self) -> None:
+        """Let them be of this process."""
+        before, self._pid = self._pid, os.getpid()
+        if process := sys.modules.get("multiprocessing.process"):
+            for one in list(process._dangling):  # noqa: SLF001
+                if one._parent_pid == before:  # noqa: SLF001
+                    one._parent_pid = self._pid  # noqa: SLF001
+        if util := sys.modules.get("multiprocessing.util"):
+            for one in list(util._finalizer_registry.values()):  # noqa: SLF001
+                if one._pid == before:  # noqa: SLF001
+                    one._pid = self._pid  # noqa: SLF001
+
+
 class Mending:
     """What a look has found that is to be made anew in the copy."""
 
     def __init__(self, shell: Any) -> None:
         self.scripts = Scripts(shell)
         self.libraries: tuple[Library, ...] = (Executors(), self.scripts, Monitors())
+        self._processes = Processes()
         self.others: list[Lost] = []
 
     def mend(self) -> tuple[str, ...]:
         """Do it, in the copy; return what could not be done, in words for the user."""
         failed = []
-        for one in (*self.libraries, *self.others):
+        lost: tuple[Lost, ...] = (*self.libraries, self._processes, *self.others)
+        for one in lost:
             try:
                 one.mend()
             except Exception:  # the border: the inside of libraries of any version

@@ -277,6 +277,19 @@ def test_a_bars_monitor_is_at_rest_but_with_the_lock():
     bars.monitor = None
 
 
+def test_processes_are_those_of_a_copy_and_of_its_copy():
+    ended = multiprocessing.get_context("fork").Process(target=str)
+    ended.start()
+    ended.join()
+    mending = mend.Mending(None)
+
+    def go_on():
+        return mending.mend(), ended.is_alive(), ended.join()
+
+    assert copied(lambda: (go_on(), copied(go_on))) == str((((), False, None), "((), False, None)"))
+    assert ended.join() is None
+
+
 def test_what_cannot_be_made_anew_is_told():
     class Stubborn:
         words = "a pipe"

@@ -67,12 +67,20 @@ TRUSTED = {
     ),
     "finished process": (
         "import multiprocessing as m; p = m.get_context('fork').Process(target=str); p.start(); p.join()",
-        "p.exitcode == 0",
+        "p.exitcode == 0 and not p.is_alive() and p.join() is None",
     ),
     "finished process that was not joined": (
         "import multiprocessing as m, os; p = m.get_context('fork').Process(target=str); p.start()\n"
         "os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)",
-        "p.exitcode == 0",
+        "p.join() is None and p.exitcode == 0",
+    ),
+    "process that was not started": (
+        "import multiprocessing as m; p = m.get_context('fork').Process(target=str)",
+        "(p.start(), p.join(), p.exitcode) == (None, None, 0)",
+    ),
+    "folder that multiprocessing removes at the end": (
+        "import multiprocessing.util as u, os; d = u.get_temp_dir()",
+        "u._run_finalizers(-100) is None and not os.path.exists(d)",
     ),
     "pool that was closed": (
         "import multiprocessing as m\nwith m.get_context('fork').Pool(2) as p: r = p.map(str, [1, 2])\np.join()",
