@@ -1347,6 +1347,12 @@ ZMQ_BUSY = Message(
     fix="Nothing: it is tried again after the next cell.",
     shown=Shown.COPY,
 )
+HISTORY_READ = Message(
+    text="the history is being read",
+    cause="A cell has begun to read lines from IPython's history file, and keeps the rest for later.",
+    fix="Read all of them at once, as by `list(…)`.",
+    shown=Shown.COPY,
+)
 HISTORY_LOCKED = Message(
     text="the history can't be written: {error}",
     cause="Another program holds IPython's history file.",

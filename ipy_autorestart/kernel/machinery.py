@@ -142,6 +142,7 @@ class Machinery:
             let_go_of_loop(thread.io_loop)
         self._writers = {stream.name: _let_go_of_output(stream) for stream in self._outputs()}
         let_go_of_libzmq(self._contexts(), self._epolls)
+        _let_go_of_history(self._shell.history_manager)
         app.heartbeat = None
         kernel.iopub_thread.socket = None  # only now: a socket that nobody knows any more could not be closed
         atexit.unregister(app.cleanup_connection_file)  # the file is that of the process that was copied
@@ -303,10 +304,14 @@ def _is_in_file(history: Any) -> bool:  # a HistoryManager
 
 
 def _stop_history(history: Any) -> Callable[[], None]:
-    """Write the history out and close it, for no connection of SQLite may be carried over a fork; return the undo.
+    """Write the history out and stop the thread that saves; return the undo.
 
     A thread that is copied in the middle of a transaction leaves the database locked for the copy, and IPython then
-    moves the file away as corrupt. Raises `CantCopy` if the file can't be written.
+    moves the file away as corrupt. The connection stays open, for a cell may have it: while it does nothing it holds no
+    lock, and a copy closes its own before it opens another. While it is read from, it holds one, which a copy hasn't
+    got and would believe to have.
+
+    Raises `CantCopy` if the file can't be written, or is being read.
     """
     import sqlite3
 
@@ -316,38 +321,67 @@ def _stop_history(history: Any) -> Callable[[], None]:
         history.save_thread.stop()
     try:
         history.writeout_cache()
+        is_read = _is_read(history.db)
     except sqlite3.Error as error:
-        history.db.close()
-        _open_history(history)
+        _save_history(history)
         raise CantCopy(catalogue.HISTORY_LOCKED(error=error)) from error
-    history.db.close()
-    return functools.partial(_open_history, history)
+    if is_read:
+        _save_history(history)
+        raise CantCopy(catalogue.HISTORY_READ())
+    return functools.partial(_save_history, history)
+
+
+def _is_read(database: Any) -> bool:
+    """Return whether rows of an earlier query are still to be read: SQLite replaces no function meanwhile."""
+    import sqlite3
+
+    try:
+        for _ in range(2):
+            database.create_function("ipy_autorestart", 0, int)
+    except sqlite3.OperationalError:
+        return True
+    return False
+
+
+def _let_go_of_history(history: Any) -> None:
+    if _is_in_file(history):
+        history.db.close()
 
 
 def _renew_history(history: Any) -> None:
-    if _is_in_file(history):
-        history.session_number = 0
-        _open_history(history)
-
-
-def _open_history(history: Any) -> None:
-    """Connect to the file and start the thread that saves, as ``HistoryManager`` does at its beginning.
+    """Connect to the file and save, as ``HistoryManager`` does at its beginning, by the same object as before.
 
     But not by its ``init_db``, which takes a file that is locked for a moment for a corrupt one.
     """
     import sqlite3
 
-    from IPython.core.history import HistorySavingThread
-
+    if not _is_in_file(history):
+        return
+    history.session_number = 0
     parsed = sqlite3.PARSE_DECLTYPES | sqlite3.PARSE_COLNAMES
     try:
-        history.db = sqlite3.connect(str(history.hist_file), **{"detect_types": parsed, **history.connection_options})
+        history.db.__init__(str(history.hist_file), **{"detect_types": parsed, **history.connection_options})
+    except sqlite3.Error as error:
+        _go_on_in_memory(history, error)
+    else:
+        _save_history(history)
+
+
+def _save_history(history: Any) -> None:
+    """Start the thread that saves."""
+    from IPython.core.history import HistorySavingThread
+
+    try:
         history.save_thread = HistorySavingThread(history)
         history.save_thread.start()
-    except (sqlite3.Error, RuntimeError) as error:
-        log.warning("the history is not saved any more: %s", error)
+    except RuntimeError as error:
         history.db.close()
-        history.save_thread = None
-        history.hist_file = ":memory:"
-        history.init_db()
-        history.new_session()
+        _go_on_in_memory(history, error)
+
+
+def _go_on_in_memory(history: Any, error: Exception) -> None:
+    log.warning("the history is not saved any more: %s", error)
+    history.save_thread = None
+    history.hist_file = ":memory:"
+    history.init_db()
+    history.new_session()

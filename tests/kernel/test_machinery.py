@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import os
 import queue
 import sqlite3
 import sys
@@ -16,7 +17,12 @@ from waiting import eventually, pass_time
 
 from ipy_autorestart.kernel import machinery
 from ipy_autorestart.kernel.inherited import CantCopy
-from ipy_autorestart.kernel.machinery import Machinery, _open_history, _renew_history, _stop_history
+from ipy_autorestart.kernel.machinery import (
+    Machinery,
+    _let_go_of_history,
+    _renew_history,
+    _stop_history,
+)
 
 
 @pytest.fixture
@@ -39,6 +45,15 @@ def history(shell, tmp_path):
     history.db.close()
 
 
+def links():
+    """Return what the open files of this process are."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
+
+
 def written(path):
     with contextlib.closing(sqlite3.connect(path)) as database:
         return database.execute("select session, line, source from history").fetchall()
@@ -50,8 +65,6 @@ def test_a_history_that_stands_is_written_and_holds_nothing(history):
     go_on = _stop_history(history)
     assert threading.active_count() == threads - 1
     assert written(history.hist_file) == [(session, 1, "'a line'")]
-    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        history.db.execute("select 1")
     go_on()
     assert threading.active_count() == threads
     assert history.session_number == session
@@ -59,6 +72,45 @@ def test_a_history_that_stands_is_written_and_holds_nothing(history):
     history.store_inputs(2, "'the next'")
     eventually(lambda: len(written(history.hist_file)) == 2)
     assert written(history.hist_file)[-1] == (session, 2, "'the next'")
+
+
+def test_who_has_the_connection_of_the_history_keeps_it_whatever_is_copied(history):
+    database, cursor = history.db, history.db.execute("select 1")
+    cursor.fetchall()
+    go_on = _stop_history(history)
+    told, tell = os.pipe()
+    if not (pid := os.fork()):
+        try:
+            _let_go_of_history(history)
+            closed = [link for link in links() if "history" in link] == []
+            _renew_history(history)
+            history.new_session()
+            history.store_inputs(2, "'in the copy'")
+            history.writeout_cache()
+            lines = database.execute("select source from history").fetchall()
+            os.write(tell, repr((closed, lines, cursor.execute("select 2").fetchall())).encode())
+        finally:
+            os._exit(0)
+    os.close(tell)
+    os.waitpid(pid, 0)
+    go_on()
+    assert os.read(told, 999).decode() == str((True, [("'a line'",), ("'in the copy'",)], [(2,)]))
+    os.close(told)
+    assert history.db is database
+    assert cursor.fetchone() is None
+    assert len(database.execute("select source from history").fetchall()) == 2
+
+
+def test_a_history_that_is_being_read_can_not_be_copied(history):
+    history.store_inputs(2, "'the next'")
+    history.writeout_cache()
+    rows = history.search("*")
+    assert next(rows)[1:] == (1, "'a line'")
+    with pytest.raises(CantCopy, match="the history is being read"):
+        _stop_history(history)
+    assert history.save_thread.is_alive()
+    assert [source for *_, source in rows] == ["'the next'"]
+    _stop_history(history)()
 
 
 def test_the_history_of_a_copy_has_no_session_until_one_is_begun(history):
@@ -117,7 +169,7 @@ def test_the_connection_is_made_as_ipython_makes_it(history):
 
     before = kinds()
     _stop_history(history)
-    _open_history(history)
+    _renew_history(history)
     assert kinds() == before == ["datetime"]
 
 
