@@ -73,7 +73,7 @@ class Descriptors:
                 elif seen.kind is Kind.CONNECTION and not seen.name and not seen.is_dead:
                     pairs.append(seen)
                 else:
-                    if seen.kind in (Kind.FILE, Kind.FOLDER) and not seen.writes and not name.startswith("/proc/"):
+                    if self._has_place(seen):
                         files.append(seen)
                     yield seen
         self._note_places(files)
@@ -104,6 +104,11 @@ class Descriptors:
                 for name in ("_fid", "_original_stdstream_copy"):
                     if (number := getattr(stream, name, None)) is not None:
                         yield number
+
+    def _has_place(self, one: Descriptor) -> bool:
+        """Return whether a copy needs its own place in this. A log is written on where the last one has left it."""
+        is_read = one.kind in (Kind.FILE, Kind.FOLDER) and not one.writes and one.number not in self._logs
+        return is_read and not one.name.startswith("/proc/")
 
     def _note_places(self, files: list[Descriptor]) -> None:
         """Have each open file renewed, with all its descriptors."""
@@ -272,7 +277,7 @@ def _file(number: int, status: os.stat_result, name: str, *, is_log: bool) -> De
     if name.startswith("anon_inode:"):
         return Descriptor(number, Kind.OTHER, name.removeprefix("anon_inode:").strip("[]"))
     flags = fcntl.fcntl(number, fcntl.F_GETFL)
-    writes = flags & os.O_ACCMODE != os.O_RDONLY and not (is_log and flags & os.O_APPEND)
+    writes = flags & os.O_ACCMODE != os.O_RDONLY and not is_log
     return Descriptor(
         number, Kind.FILE, name, status.st_ino, writes=writes, is_locked=not writes and proc.is_locked(number)
     )

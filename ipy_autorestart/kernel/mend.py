@@ -197,13 +197,13 @@ def _put(new: int, places: Iterable[int]) -> None:
 
 #: What an open file keeps of how it was opened. The rest is said to open(2) alone, such as not to follow links, by
 #: which it is opened here.
-KEPT = os.O_ACCMODE | os.O_APPEND | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
+KEPT = os.O_ACCMODE | os.O_NONBLOCK | os.O_SYNC | os.O_DSYNC
 
 
 class File:
-    """A file that is read, or written to at its end, or a folder: to go on in one process would move the other's place.
+    """A file or folder that is read: to read on in one process would move the other's place too.
 
-    Whoever has one that is locked, moreover, holds the lock.
+    And whoever has one that is locked holds the lock.
 
     Attributes
     ----------

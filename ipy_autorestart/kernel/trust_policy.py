@@ -75,7 +75,7 @@ class Descriptor:
     name: str  # path, address of the other side or its own, or the system's word for it
     inode: int = 0
     owner: Owner = Owner.USER
-    writes: bool = False  # it may be written to, and is no log to whose end each record goes at once
+    writes: bool = False  # it may be written to, and is no log, to which each record goes at once
     is_locked: bool = False  # against all others
     is_inner: bool = False  # both ends are here, and nobody else has one
     is_dead: bool = False  # there is no other end any more

@@ -44,13 +44,14 @@ def test_a_file_is_told_with_how_it_may_be_written(seen, tmp_path):
         assert {one.name for one in found.values()} == {str(tmp_path / "a")}
 
 
-def test_a_log_to_which_records_are_appended_holds_nothing_back(seen, tmp_path):
-    with contextlib.closing(logging.FileHandler(tmp_path / "a", encoding="utf-8")) as log:
+@pytest.mark.parametrize("mode", ["a", "w"])
+def test_a_log_holds_nothing_back_and_has_one_place_in_all_processes(seen, tmp_path, mode):
+    with contextlib.closing(logging.FileHandler(tmp_path / "a", mode, encoding="utf-8")) as log:
         log.stream.write("held back")
         [one] = seen(mending := Mending(None)).values()
         assert (tmp_path / "a").read_text() == "held back"
         assert not one.writes
-        assert [type(one).__name__ for one in mending.others] == ["File"]
+        assert mending.others == []
 
 
 class Own(io.TextIOWrapper):

@@ -66,15 +66,6 @@ def test_a_renewed_file_has_one_place_by_whichever_descriptor(tmp_path):
         os.close(again)
 
 
-def test_a_renewed_log_is_still_written_to_at_its_end(tmp_path):
-    path = tmp_path / "a.log"
-    with path.open("ab", buffering=0) as log:
-        mend.File([log.fileno()], inode(log.fileno())).mend()
-        path.write_bytes(b"ab")
-        log.write(b"c")
-    assert path.read_bytes() == b"abc"
-
-
 def test_a_file_is_renewed_however_it_was_opened(tmp_path):
     """SQLite follows no links; what the system shows of an open file is one."""
     path = tmp_path / "a"

@@ -34,6 +34,11 @@ TRUSTED = {
         "log.warning('a'); h.stream.write('held back')",
         "log.warning('b') or open('l.log').read() == 'a\\nheld backb\\n'",
     ),
+    "log that was begun anew": (
+        "import logging; h = logging.FileHandler('w.log', 'w'); log = logging.getLogger('w'); log.addHandler(h)\n"
+        "log.warning('a')",
+        "log.warning('b') or open('w.log').read() == 'a\\nb\\n'",
+    ),
     "log that is rotated": (
         "from logging.handlers import RotatingFileHandler as R; h = R('r.log', maxBytes=9, backupCount=3)\n"
         "import logging; log = logging.getLogger('r'); log.addHandler(h); log.warning('aaaaaa')",
@@ -277,7 +282,6 @@ UNTRUSTED = {
         "import csv; f = open('p.csv', 'a'); w = csv.writer(f); w.writerow([1])",
         ["p.csv is open for writing"],
     ),
-    "log written anew": ("import logging; h = logging.FileHandler('w.log', 'w')", ["w.log is open for writing"]),
     "log packed by a class of the user's": (
         "import gzip, logging; h = logging.StreamHandler(gzip.open('p.gz', 'at'))",
         ["p.gz is open for writing"],
@@ -462,6 +466,16 @@ def test_the_live_process_keeps_what_its_copy_gets_anew(copies):
     )
     assert answer["copy"]["value"] == ["1", "b'a'", 1, None, True, 99998]
     assert answer["later"] == ["2", "b'a'", False, True, 99998]
+
+
+def test_a_log_is_gone_on_with_where_another_process_has_left_it(copies):
+    answer = copies.play(
+        "import logging; logs = logging.getLogger('a'), logging.getLogger('w')\n"
+        "for log in logs: log.addHandler(logging.FileHandler('of ' + log.name, log.name)); log.warning('one')",
+        value="[log.warning('two') for log in logs]",
+        later="[log.warning('three') or open('of ' + log.name).read().split() for log in logs]",
+    )
+    assert answer["later"] == [["one", "two", "three"]] * 2
 
 
 def test_a_folder_that_is_listed_is_listed_on_in_each_process(copies):
