@@ -204,6 +204,7 @@ class Watch:
             self._snapshot.tree.enter = self._observer.enter
             self._observer.start()
         beside = self._beside and not silent  # whose clock may be another
+        self._note_tops()
         self._steps, self._first = None, True
         self._slow, self._started = [], self._clock()
         self._snapshot.restart(self._since_ns or (now_ns() if beside else 0), new=beside)
@@ -269,6 +270,7 @@ class Watch:
         self._snapshot.commit()
         self._starts += 1
         self._tops = {}
+        self._note_tops()  # by which the next run reads, though what it has read is learnt later
 
     def take_changed(self) -> tuple[tuple[Change, ...], tuple[Change, ...]]:
         """Return the changes of the baseline since the last call, and those that were put back before they became any.
@@ -314,7 +316,7 @@ class Watch:
             A moment by the clock of `contents.now_ns`: what is new here was not read before it.
         """
         own = frozenset(_both(written))
-        self._tops |= {top: root for root in self._roots for top in (root, os.path.realpath(root))}
+        self._note_tops()
         read = None if paths is None else frozenset(self._as_named(_both(paths)))
         before = self._use.read or frozenset()
         self._use = replace(self._use, read=read, written=own, sought=sought)
@@ -326,6 +328,9 @@ class Watch:
         new = read - own - before
         self._unlearned |= {path: root + path[len(top) :] for path in new for top, root in tops if is_below(path, top)}
         self._learn()
+
+    def _note_tops(self) -> None:
+        self._tops |= {top: root for root in self._roots for top in (root, os.path.realpath(root))}
 
     def _as_named(self, paths: Iterable[str]) -> Iterator[str]:
         """Yield paths, also by the names that the user gave the roots: their symlinks may lead elsewhere by now."""

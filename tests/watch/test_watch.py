@@ -666,7 +666,6 @@ def test_what_was_read_in_one_release_counts_when_its_symlink_leads_to_the_next(
         stage.write(f"{release}/pkg/other.py", f"V = '{release}'\n")
     os.symlink("r1", stage.path("current"))
     watch = stage.watch(stage.path("current"), poll=0.1)
-    watch.used([stage.path("r1/pkg/m.py")])
     os.symlink("r2", stage.path("next"))
     os.replace(stage.path("next"), stage.path("current"))
     watch.used([stage.path("r1/pkg/m.py")], since_ns=now_ns())
