@@ -313,7 +313,7 @@ import os, signal, sys, time
 from ipy_autorestart import Options, Script, Supervisor
 supervisor = Supervisor(Script("main.py"), options=Options(stop_timeout=3600))
 supervisor.start()
-while not os.path.exists("up"):
+while not (os.path.exists("up") and supervisor.status.pid):
     time.sleep(0.01)
 print(supervisor.status.pid, flush=True)
 {}
