@@ -130,6 +130,9 @@ class Checkpoints:
                 doubts = self._fork(proxy, checkpoint, leave, rehearse)
             except (CantCopy, OSError) as why:
                 doubts = (str(why),)
+            except BaseException:  # of a signal handler of the user's
+                self.made, self._executions = undo
+                raise
             if self._turn:
                 turn, self._turn = self._turn, None
                 self._told = self._sorted = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import random
 import sys
 import threading
@@ -18,6 +19,9 @@ from ipy_autorestart.reexec.exec import or_end
 
 #: Seconds in which the process in between must have forked: handlers of libraries run in it.
 APART_MAX = 5.0
+
+#: The default action of a signal, as the C library has it: no handler, flags or mask. More bytes than it needs.
+DEFAULT = bytes(512)
 
 
 class Copy:
@@ -97,9 +101,11 @@ class Copy:
             raise CantCopy(catalogue.CANT_FORK(error=error)) from error
         finally:
             if pid:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-                if wake:
-                    wake()
+                try:
+                    if wake:
+                        wake()
+                finally:  # last, as handlers of the user's run here, which may raise, or wait for the threads
+                    signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if pid:
             return pid
         with or_end():  # there must not be a second kernel by mistake
@@ -140,8 +146,12 @@ def _fork() -> int:
 
 
 def _fork_apart() -> int:
-    """Fork by way of a process in between, which ends; return the number of the one at the end, and 0 in that."""
+    """Fork by way of a process in between, which ends; return the number of the one at the end, and 0 in that.
+
+    Nobody hears of that end: a handler of the user's would wait for a child of which it knows nothing, and fail.
+    """
     read, write = os.pipe2(os.O_CLOEXEC)
+    heard = _act_on_child(DEFAULT)
     try:
         if between := _fork():
             os.close(write)
@@ -151,7 +161,7 @@ def _fork_apart() -> int:
             if not waiting.poll(APART_MAX * 1000):
                 os.kill(between, signal.SIGKILL)
             said = os.read(read, 20)
-            with contextlib.suppress(ChildProcessError):  # nobody has to wait for it where SIGCHLD is ignored
+            with contextlib.suppress(ChildProcessError):  # a thread of C code may wait for any
                 os.waitpid(between, 0)
             if not said:
                 raise OSError(catalogue.NO_CHILD())
@@ -162,9 +172,23 @@ def _fork_apart() -> int:
                 os._exit(0)  # noqa: SLF001  # its name
         return 0
     finally:
+        try:
+            _act_on_child(DEFAULT)  # so the signal is forgotten, if all threads have blocked it
+        finally:
+            _act_on_child(heard)
         os.close(read)
         if write >= 0:
             os.close(write)
+
+
+def _act_on_child(action: bytes) -> bytes:
+    """Set what a SIGCHLD does in this process, as sigaction(2) has it; return what it did.
+
+    Not by `signal.signal`, which knows neither handlers of C code nor flags (`signal.siginterrupt`).
+    """
+    before = ctypes.create_string_buffer(len(DEFAULT))
+    ctypes.CDLL(None).sigaction(int(signal.SIGCHLD), action, before)
+    return before.raw
 
 
 def _number_main_thread() -> None:

@@ -141,6 +141,17 @@ def test_a_copy_that_can_not_be_made_is_no_checkpoint(made):
     assert "a thread of the kernel is busy" in made.checkpoints.why_none[1]
 
 
+def test_what_a_signal_handler_raises_meanwhile_leaves_no_checkpoint_behind(made):
+    made.copy.error = SystemExit()
+    made.run()
+    with pytest.raises(SystemExit):
+        made.make()
+    assert (made.told(), made.checkpoints.made) == ([], ())
+    made.copy.error = None
+    made.run(0)
+    assert made.checkpoints.is_due(made.ledger)  # for the work before, too
+
+
 def test_it_goes_back_to_before_the_first_use(made, tmp_path):
     def use(name):
         (tmp_path / name).write_text("x")

@@ -473,6 +473,33 @@ def test_a_copy_can_be_apart_from_what_it_is_a_copy_of(parent):
         assert front.player.run("os.getpid(), os.getpgrp(), os.getsid(0)").text == str((front.pid,) * 3)
 
 
+def test_nobody_hears_that_the_process_in_between_ends(parent):
+    parent.run("ended = []; signal.signal(signal.SIGCHLD, lambda *_: ended.append(os.getpid()))")
+    with copied(parent, key_of(parent), how=", apart=True") as front:
+        for pid, player in ((front.pid, front.player), (parent.pid, parent)):
+            assert player.run("ended").text == "[]"
+            player.run("import subprocess; subprocess.run(['true']).returncode")
+            assert player.run("ended").text == f"[{pid}]"
+
+
+RAISES = """
+def fail(*_):
+    1 / 0
+signal.signal(signal.SIGUSR1, fail)
+main = threading.main_thread().ident
+os.register_at_fork(after_in_parent=lambda: signal.pthread_kill(main, signal.SIGUSR1))
+generations.begin(lambda: os._exit(3){how})
+"""
+
+
+@pytest.mark.parametrize("how", ["", ", apart=True"])
+def test_a_kernel_goes_on_though_a_signal_handler_fails_as_it_is_copied(parent, how):
+    assert parent.run(RAISES.format(how=how)).error == ""
+    assert parent.run("'goes on'").text == "'goes on'"
+    assert parent.run("generations.task.exception()").text == "ZeroDivisionError('division by zero')"
+    assert "goes on" in parent.run("%history -l 3").streams()
+
+
 WAITING = """
 import socket
 ours, theirs = socket.socketpair()
