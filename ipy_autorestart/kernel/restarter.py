@@ -114,6 +114,7 @@ class KernelRestarter(Restarter):
         self._waits_since = float("inf")  # since when a cell waits for what is done between two
         self._interrupting = contextlib.ExitStack()  # the cell that has begun, as it was interrupted while it waited
         self._undo: tuple[int, ...] = ()  # the checkpoints to which a person wants to go back
+        self._undoing: SupervisorHandle | None = None  # the owner whose SIGHUP has that done
 
     def _behind(self, link: Link) -> Behind:
         parts = (self, self._shell, link, self._recorder, self._supervisors)
@@ -181,6 +182,8 @@ class KernelRestarter(Restarter):
         if self._owners:
             self._options = self._owners[-1].request.options
         super()._settle(previous)
+        if self._undoing not in self._owners and self._pending is None and not self._is_leaving:
+            self._undo = ()  # no SIGHUP will come for it
         self._settle_behind()
         self._back_up()
         if self.wants_proxy and self._loop and self.behind is None and not why_no_proxy(self._kernel):
@@ -240,6 +243,7 @@ class KernelRestarter(Restarter):
         self._tidying, self._recorder.settles_later = None, False
         self._way_behind.end()
         self._loop = self.gate = self._cells = self._interrupts = None
+        self._undo = ()
         super()._uninstall()
 
     @property
@@ -569,8 +573,8 @@ class KernelRestarter(Restarter):
         numbers = self.behind.parking.before(cell) if self.behind and self._owners else ()
         if not numbers:
             super().go_back(cell)  # which says how to have some
-        self._undo = numbers
-        self._owners[-1].send(Asked())
+        self._undo, self._undoing = numbers, self._owners[-1]
+        self._undoing.send(Asked())
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return the checkpoints of this kernel, and the cells after which there is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import length
 import psutil
 import pytest
-from checkpointed import SLOW, Checkpointed
+from checkpointed import SLOW, WATCH, Checkpointed
 from play import kernel as real_kernel
 from project import Project
 from surroundings import SHARED_PORTS, environment
@@ -304,6 +304,17 @@ def test_a_person_can_go_back_before_a_cell_that_has_spoilt_something(life):
     assert life.ask("values") == [1]
     assert (life.runs("load"), life.runs("spoil"), life.runs("look")) == (1, 1, 1)
     assert life.do("look", "print(values)").streams() == "[1]\n"
+
+
+def test_going_back_is_forgotten_with_the_watch_that_ends_before(life):
+    life.load("load")
+    life.do("use", "import undone; print(undone.V)")
+    life.watching = life.do("watch", f"%watch_restart --back\n{WATCH} --rerun all")
+    life.wait(lambda: "running" in life.status)
+    life.restarts = 0
+    life.save("src/undone.py", "V = 2\n")
+    assert life.shows("use") == "2\n"
+    assert "as asked" not in life.status
 
 
 def test_the_start_is_the_last_resort(life):

@@ -20,7 +20,7 @@ from ipy_autorestart.ipython.cells import Recorder
 from ipy_autorestart.ipython.ledger import Cell, Ledger
 from ipy_autorestart.ipython.policy import Pace
 from ipy_autorestart.kernel.restarter import KernelRestarter
-from ipy_autorestart.protocol.messages import Hangup, Refused, Reran, Reread, Touched
+from ipy_autorestart.protocol.messages import Asked, Hangup, Refused, Reran, Reread, Touched
 from ipy_autorestart.reexec.interrupts import Interrupts, current
 from ipy_autorestart.reexec.start import CantRestart
 
@@ -471,11 +471,16 @@ class FakeBehind:
 
     def __init__(self):
         self.link = types.SimpleNamespace(send=lambda word: None)
-        self.parking = types.SimpleNamespace(is_begun=False, is_on=False, check_later=self.note)
+        self.parking = types.SimpleNamespace(
+            is_begun=False, is_on=False, check_later=self.note, before=lambda cell: (1,), end=lambda: None
+        )
         self.noted = 0
 
     def note(self):
         self.noted += 1
+
+    def watch(self, roots):
+        pass
 
     def back_up(self, owners):
         pass
@@ -496,3 +501,26 @@ def test_checkpoints_are_looked_at_when_cells_have_run_again(play):
         assert behind.noted == 1
 
     play(act, rerun="all")
+
+
+def test_going_back_is_forgotten_when_the_watch_ends_that_is_to_have_it_done(play):
+    async def act(played):
+        restarter = played.restarter
+        restarter.behind = FakeBehind()
+        restarter.arm(played.script)
+        restarter.go_back(None)
+        assert played.script.reported == [Asked()]
+        assert not restarter.is_free
+        restarter.disarm(played.script)
+        assert restarter.is_free
+        restarter.arm(played.script)
+        played.shell.events.trigger("pre_execute")
+        restarter.go_back(None)
+        await played.hang_up()
+        restarter.disarm(played.script)
+        assert restarter._undo  # it has come
+        restarter.disarm(played.owner)
+        restarter.arm(played.owner)
+        assert restarter.is_free
+
+    play(act)
