@@ -75,6 +75,7 @@ class ParkedKernel:
 
     def wait(self) -> Turn:
         """Wait as long as there is a proxy, and make kernels; return in one of those, when its turn has come."""
+        forget_trackers()  # they clean up after the kernel that was copied, which may wait for that at its end
         be_adopted(self._proxy, self._link)
         self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
@@ -103,7 +104,6 @@ class ParkedKernel:
         be_adopted(self._proxy, link)
         word, _ = _hear(link)
         number = word.number if isinstance(word, Connect) else 0
-        forget_trackers()  # they end with the group of the kernel before
         self._copy.revive(lambda channel: f"ipc://{self._folder}/{number}-{channel}")
         say_ready(link)
         if not _comes(link, AT_ONCE):

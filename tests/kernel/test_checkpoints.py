@@ -235,6 +235,13 @@ def test_processes_that_make_and_are_checkpoints_are_none_of_the_users(life):
     assert all(psutil.Process(pid).ppid() == life.pid for pid in [*life.parked, life.live])
 
 
+def test_what_cleans_up_at_the_end_of_the_kernel_is_not_kept_from_its_own(life):
+    life.load("load", "from multiprocessing import resource_tracker; resource_tracker.ensure_running()")
+    assert life.parked
+    stop = "resource_tracker._resource_tracker._stop()"  # as it does itself in newer Pythons: it waits for its end
+    assert life.do("end", stop).error == ""
+
+
 def test_its_history_goes_on(life):
     life.load("load")
     life.do("use", "import parked; print(parked.V)")
