@@ -325,9 +325,6 @@ class KernelBack(KernelSwitch):
         atexit.unregister(self._proxy.say_goodbye)
         self.end_history()
 
-    def end_trackers(self) -> None:
-        """Leave the trackers to the copy, which has their pipes."""
-
     def own(self) -> KernelState:
         """Return what the copy needs, which knows all that is older than itself."""
         return replace(super().own(), left_at=self._left_at, undoes=self._undoes)

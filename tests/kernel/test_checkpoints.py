@@ -272,6 +272,26 @@ def test_what_exit_functions_would_remove_is_kept_and_what_was_started_since_end
     life.do("clean", "atexit.unregister(os.mkdir); folder.cleanup()")
 
 
+SHARED = """
+import child
+from multiprocessing.shared_memory import SharedMemory
+shared = [SharedMemory(create=True, size=1, name=f"{name}-{{number}}") for number in range({count})]
+print(child.V)
+"""
+
+
+def test_shared_memory_that_was_made_since_is_given_back_before_cells_run_again(life):
+    name, count = f"it-{os.getpid()}", 300
+    life.load("load")
+    life.do("share", SHARED.format(name=name, count=count))
+    for value in (3, 4):
+        life.save("src/child.py", f"V = {value}\n")
+        assert "back to" in life.status
+        assert life.shows("share") == f"{value}\n"
+    assert len(list(Path("/dev/shm").glob(f"{name}-*"))) == count
+    life.do("end", "for one in shared: one.close(); one.unlink()")
+
+
 def test_there_is_none_after_what_a_copy_cannot_carry_and_the_status_says_why(life):
     life.load("load")
     made = life.noted(
