@@ -331,7 +331,8 @@ class Recorder:
         requests = tuple(self._requests())
         if requests != self._watched_for:
             self._watched_for, self._watched = requests, WatchedFiles(requests)
-        return self.uses.places(self._watched.counts_by_name) if self.uses else set()
+        watched = self._watched
+        return self.uses.places(watched.counts_by_name, only_code=watched.only_code) if self.uses else set()
 
     # -- running again -------------------------------------------------------------------------------------------------
 

@@ -9,14 +9,15 @@ import itertools
 import re
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
 from ipy_autorestart.decide.change import Change as Change
 from ipy_autorestart.decide.change import Kind
 from ipy_autorestart.ipython.audit import listen
-from ipy_autorestart.ipython.writes import PROGRAMS
+from ipy_autorestart.ipython.readers import has_reader
+from ipy_autorestart.ipython.writes import PROGRAMS, is_code
 from ipy_autorestart.pristine import attribute_of, os, time
 
 #: Events of programs and children that are started, and of what else tells no more than that.
@@ -31,8 +32,14 @@ QUIET = frozenset({"lscpu", "ldconfig", "uname", "fc-list", "nvidia-smi"})
 #: The module that imports what would start interpreters for no reason but its own import.
 DASK = "distributed.utils"
 
+#: Modules that connect to the history of IPython, of which no cell knows.
+HISTORIES = ("IPython.core.history", "ipy_autorestart.kernel.machinery")
+
 #: The use of whatever a program may read.
 ANYTHING = "*"
+
+#: The use of whatever a library may have read by itself, which is no code.
+UNHEARD = "?"
 
 #: Stands before the path of what this process has written.
 WRITTEN = "> "
@@ -57,9 +64,10 @@ class Uses:
     Each has a place, a number: the later it is, the higher, and never less than what `len` was before. What was there
     at the beginning has place 0. When this object is closed, or gone, nothing is heard any more.
 
-    What Python itself does for the program is heard, and ``pandas.read_csv`` and the like by that. Unheard are what
-    C code opens (pyarrow, polars, h5py), SQLite's ``ATTACH``, files that are opened by a folder's descriptor, and
-    questions whether there is a file, or how old or large one is (``os.stat``).
+    What Python itself does for the program is heard, and ``pandas.read_csv`` and the like by that. Unheard is what
+    libraries open by themselves (`readers`): once one is loaded, it may have used all files but code. So may SQLite's
+    ``ATTACH`` have used a database, once there was another. Unheard, too, are files that are opened by a folder's
+    descriptor, and questions whether there is a file, or how old or large one is (``os.stat``).
 
     Parameters
     ----------
@@ -73,6 +81,7 @@ class Uses:
         self._folders: dict[str, frozenset[str]] = {}  # of what is listed, the folders that were there
         self._globbed: dict[str, int] = {}  # folders below which files were looked for by patterns
         self._sought: dict[str, int] = {}  # modules, whether there are any or not
+        self._connected: set[int] = set()  # places of databases, each of which may be attached to those before
         self._sorted = Sorted()
         self._latest: dict[str, float] = {}  # when each was used last, by the monotonic clock
         self._known_since = float("-inf")
@@ -103,10 +112,26 @@ class Uses:
         """The place from which on any file may have been used, as a program was started; None if none was."""
         return self._opened.get(ANYTHING)
 
-    def places(self, counts: Callable[[str], bool]) -> set[int]:
+    def note_readers(self) -> None:
+        """Note whether a library is loaded by now that opens files unheard; to be called just before a copy is made.
+
+        Looked for is the module itself, as modules that were imported ahead come without a search.
+        """
+        if UNHEARD not in self._opened and has_reader(sys.modules):
+            self._add(self._opened, UNHEARD)
+
+    def _unheard(self, places: Iterable[int]) -> Iterator[int]:
+        """Yield the places from which on a file that is no code may have been used unheard, given those heard of it."""
+        if UNHEARD in self._opened:
+            yield self._opened[UNHEARD]
+        if self._connected.intersection(places):
+            yield min(self._connected)
+
+    def places(self, counts: Callable[[str], bool], *, only_code: bool = False) -> set[int]:
         """Return the places of the first uses of those files, by absolute paths, that count; that of anything, too.
 
-        Each file is asked about once, as long as it is the same function that says so.
+        Each file is asked about once, as long as it is the same function that says so. Unless only code counts, some
+        may have been used unheard by now, and be heard of later.
         """
         self._sort()
         files = self._sorted.files
@@ -116,8 +141,13 @@ class Uses:
         new = list(files)[asked:]
         self._watched += filter(counts, new)
         self._counts = counts, asked + len(new)
-        anything = () if self.anything is None else (self.anything,)
-        return {*anything, *(files[path] for path in self._watched)}
+        found = set() if self.anything is None else {self.anything}
+        if not only_code:
+            found.update(self._unheard(self._connected))
+        for path in self._watched:
+            place = files[path]
+            found.add(place if is_code(path) else min((place, *self._unheard([place]))))
+        return found
 
     def place_of(self, change: Change) -> int | None:
         """Return the place of the first use of a file that has changed; None if it was not used.
@@ -125,13 +155,14 @@ class Uses:
         A file that is new was used by what opened it in vain, by what listed its folder, or one that holds a new one
         with it, and a module also by what looked for its name. The same holds for one that is gone. A Python source
         that was never heard of was not used, as only Python reads these; what else was never heard of may have been
-        used at the beginning.
+        used at the beginning, and what was, from where on that may have been unheard.
         """
         of_file, of_searches = self._heard(change)
         if not of_file and not change.path.endswith(".py"):
             return 0
+        unheard = () if is_code(change.path) else self._unheard(of_file)
         anything = () if self.anything is None else (self.anything,)
-        return min((*of_file, *of_searches, *anything), default=None)
+        return min((*of_file, *of_searches, *unheard, *anything), default=None)
 
     def was_used_since(self, path: str, moment: float) -> bool:
         """Return whether a file was used since a moment of the monotonic clock, whatever it was then, or not there.
@@ -220,7 +251,10 @@ class Uses:
                 if ANYTHING not in self._opened and _is_by_user(sys._getframe(2)) and not _is_quiet(event, args):  # noqa: SLF001
                     self._add(self._opened, ANYTHING)
             elif event == "sqlite3.connect":
-                self._note(_database(args[0]))
+                path = _database(args[0])
+                self._note(path)
+                if _caller() not in HISTORIES:
+                    self._connected.add(self._opened[_absolute(path)])
             elif args[0] and "/" in os.fsdecode(args[0]):  # other libraries are looked for in the system
                 self._note(args[0])
         except Exception as error:  # the border: the user's own call must go on
@@ -339,7 +373,7 @@ class Sorted:
         """Take in what has come since the last time."""
         real = _RealPaths()
         for path in self._new(0, opened):
-            if path != ANYTHING:
+            if path not in (ANYTHING, UNHEARD):
                 for name in real.names_of(_source(path)):
                     self.files[name] = min(opened[path], self.files.get(name, opened[path]))
         for path in self._new(1, listed):

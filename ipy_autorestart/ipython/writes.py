@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ipy_autorestart.decide.compiled import is_compiled
 from ipy_autorestart.decide.filters import Filter, is_below
 from ipy_autorestart.ipython.audit import listen
 from ipy_autorestart.pristine import os, time, wall_ns
@@ -106,13 +107,26 @@ def _absolute(path: Any, folder_fd: int) -> str:
     return "" if "/__pycache__/" in name else os.path.normpath(name)
 
 
+def is_code(path: str) -> bool:
+    """Return whether a file is a Python source or compiled, which libraries that read data don't open."""
+    return path.endswith(".py") or is_compiled(path)
+
+
 class WatchedFiles:
-    """The files that watches count by their names."""
+    """The files that watches count by their names.
+
+    Attributes
+    ----------
+    only_code
+        Whether all of them are code.
+    """
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self._files: set[str] = set()
         self._roots: list[tuple[str, Filter]] = []
+        self.only_code = True
         for request in requests:
+            self.only_code = self.only_code and not request.options.pattern and all(map(is_code, request.files))
             chosen = Filter(request.options.pattern, request.options.ignore)
             self._files.update(request.files)
             self._roots += [(top, chosen) for root in request.roots for top in {root: 0, os.path.realpath(root): 0}]

@@ -114,6 +114,7 @@ class Checkpoints:
         known = _known((*fds, proxy.fileno()), supervisors)
         doubts = self._trust.doubts(known, self._baseline)
         if not doubts:
+            self._uses.note_readers()
             checkpoint = Checkpoint(
                 number=self._count + 1,
                 uses=len(self._uses),

@@ -20,6 +20,7 @@ import threading
 import time
 
 import pytest
+from IPython.core.history import HistoryAccessor
 
 from ipy_autorestart.decide.change import Change, Kind
 from ipy_autorestart.ipython import uses as uses_module
@@ -350,6 +351,49 @@ def test_what_was_never_heard_of_was_not_used_if_only_python_reads_it(uses):
         assert place(uses, "alone.py", kind) is None
         assert place(uses, "data.csv", kind) == 0
         assert place(uses, "compiled.so", kind) == 0
+
+
+def test_what_opens_files_by_itself_may_have_used_all_but_sources_since_it_was_there(uses, monkeypatch):
+    def counts(path):
+        return path.startswith(os.getcwd())
+
+    open("data/one.csv").close()
+    uses.note_readers()
+    early, before = place(uses, "data/one.csv"), len(uses)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    uses.note_readers()
+    assert len(uses) == before + 1
+    assert uses.places(counts) == {early, before}
+    assert uses.places(counts, only_code=True) == {early}
+    since = len(uses)
+    open("data.csv").close()
+    open("alone.py").close()
+    uses.note_readers()
+    places = {path: place(uses, path) for path in ("data/one.csv", "data.csv", "alone.py")}
+    assert places == {"data/one.csv": early, "data.csv": before, "alone.py": since + 1}
+    assert uses.places(counts) == {early, before, since + 1}
+    assert place(uses, "compiled.so") == 0
+    assert uses.anything is None
+
+
+def test_a_database_may_have_been_attached_to_one_that_was_connected_before(uses):
+    sqlite3.connect(":memory:").close()
+    first = len(uses) - 1
+    open("alone.py").close()
+    open("data/one.csv").close()
+    for path in ("data.csv", "alone.py"):
+        sqlite3.connect(path).close()
+    places = {path: place(uses, path) for path in ("data.csv", "alone.py", "data/one.csv")}
+    assert places == {"data.csv": first, "alone.py": first + 1, "data/one.csv": first + 2}
+    assert uses.places(lambda _: False) == {first}  # others may be heard of later
+    assert uses.places(lambda _: False, only_code=True) == set()
+
+
+def test_the_history_of_ipython_is_no_database_to_attach_to(uses, folder):
+    history = HistoryAccessor(hist_file=str(folder / "history.sqlite"))
+    sqlite3.connect("data.csv").close()
+    assert place(uses, "data.csv") == len(uses) - 1
+    history.db.close()
 
 
 def test_what_is_imported_at_the_beginning_was_used_then(folder):

@@ -111,12 +111,14 @@ def test_what_watches_count_is_known_by_names(folder):
     counted = ("src/new.py", "src/a.toml", "src/deep/b.py", "link/new.py")
     others = ("other.py", "src/a.csv", "src/build/a.py", "src/a.pyc", "src", "src/.venv/a.py")
     assert [name for name in (*counted, *others) if watched.counts(str(folder / name))] == list(counted)
+    assert not watched.only_code
     assert not WatchedFiles([]).counts(str(folder / "src/a.py"))
 
 
 def test_a_real_path_is_looked_for_only_where_it_is_asked_for(folder):
     os.symlink("src", folder / "link")
     watched = WatchedFiles([request("src")])
+    assert watched.only_code
     named = [watched.counts_by_name(str(folder / name)) for name in ("src/a.py", "link/a.py")]
     assert named == [True, False]
     assert watched.counts(str(folder / "link/a.py"))

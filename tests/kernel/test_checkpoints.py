@@ -116,6 +116,29 @@ def test_a_cell_that_starts_a_program_may_have_used_anything(life):
     assert (life.runs("load"), life.runs("more")) == (1, 3)
 
 
+READS = """
+import ctypes
+sys.modules["h5py"] = ctypes  # stands for a library that opens files by itself
+fd = ctypes.CDLL(None).open(b"data/table.txt", os.O_RDONLY)
+table = os.read(fd, 99).decode(); os.close(fd)
+"""
+
+
+def test_what_c_code_may_have_read_before_goes_back_to_before_that(start_kernel, project):
+    """Python hears nothing of its first use, but of the second."""
+    project.save("data/table.txt", "1")
+    with start_kernel() as player:
+        life = Checkpointed(player, project)
+        life.until_armed()
+        life.load("first")
+        life.load("read", READS)
+        life.load("look", "print(len(open('data/table.txt').read()))")
+        life.do("use", "print(table)")
+        life.save("data/table.txt", "2")
+        assert life.shows("use") == "2\n"
+        assert (life.runs("first"), life.runs("read")) == (1, 2)
+
+
 def test_a_save_right_after_a_reply_is_not_missed(life):
     life.load("load")
     for value in range(2, 7):
