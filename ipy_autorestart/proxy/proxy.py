@@ -220,6 +220,8 @@ class Proxy:
     def _forward_answers(self, backend: Backend, channel: str) -> None:
         if not self._poll and not self._is_heard(backend):  # of something that has happened in this turn
             return
+        if channel == "shell":  # what a cell has printed comes before its reply, as a kernel sends it
+            self._forward_answers(backend, "iopub")
         sock = backend.sockets.get(channel)
         for frames in received(sock) if sock else ():
             if len(frames) == 1 and frames[0].bytes == END:

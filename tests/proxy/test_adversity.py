@@ -77,6 +77,45 @@ def test_a_kernel_that_dies_before_its_last_words_are_heard_is_done_with(behind,
     assert sum(proxy.cpu_times()[:2]) - began < 0.2  # seconds: it waits
 
 
+PRINTS = """
+import os, time
+while not os.path.exists("go"):
+    time.sleep(0.01)
+os.remove("go")
+for number in range(60):
+    print(number, flush=True)
+"""
+
+
+def test_a_reply_comes_behind_what_its_cell_has_printed_though_the_proxy_was_held_up(behind, kernel):
+    """As from a kernel itself: a console, for one, goes on to its prompt then.
+
+    They come by two connections, so some of it may reach the client itself a moment later.
+    """
+    proxy, client, before = psutil.Process(kernel.pid), another_client(kernel), []
+    try:
+        for _ in range(5):
+            client.execute(PRINTS)
+            while "execute_input" not in client.get_iopub_msg(timeout=DEADLINE)["msg_type"]:
+                pass
+            proxy.suspend()
+            (behind.project / "go").touch()
+            eventually(lambda: not (behind.project / "go").exists())
+            pass_time(0.3)  # until all is sent
+            proxy.resume()
+            client.get_shell_msg(timeout=DEADLINE)
+            seen = []
+            while client.iopub_channel.msg_ready():
+                seen.append(client.get_iopub_msg())
+            before.append(sum(message["msg_type"] == "stream" for message in seen))
+            while not any(message["content"].get("execution_state") == "idle" for message in seen):
+                seen.append(client.get_iopub_msg(timeout=DEADLINE))
+        assert sorted(before)[1] > 30, before
+    finally:
+        proxy.resume()
+        leave(client)
+
+
 def test_a_watch_that_has_ended_does_not_come_back_with_a_crash(behind, kernel):
     assert kernel.run("%unwatch").error == ""
     cell = kernel.send("import os; os._exit(3)")
